@@ -1,0 +1,1 @@
+"""Every Ray edge: session, datasets, trainer."""

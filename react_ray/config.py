@@ -1,0 +1,243 @@
+"""Every setting of a run, typed, with its default and the reason for it.
+
+A configuration comes from a YAML file, ``key=value`` overrides and flags, in that
+order; unknown keys and values out of range are errors that name the key.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from react_ray.errors import ConfigError
+
+__all__ = [
+    "AugmentConfig",
+    "ClusterConfig",
+    "Columns",
+    "Config",
+    "DataConfig",
+    "EncodeConfig",
+    "FinetuneConfig",
+    "LganConfig",
+    "load_config",
+]
+
+EMBEDDED = "embedded"
+"""The English MiniLM that comes with the package; needs no model hub."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+class Columns(_Settings):
+    """Names of the columns in the input files."""
+
+    text: str = "text"
+    label: str = "label"
+    truth: str | None = None  # true label of unlabelled rows: scores the labels made, never trains
+
+
+class DataConfig(_Settings):
+    """What is read, and which rows are taken."""
+
+    labeled: str | None = None  # file, folder or glob; csv, jsonl or parquet; local or remote
+    unlabeled: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    labels: str | None = None  # YAML: class name -> description
+    columns: Columns = Columns()
+    max_chars: int = Field(100_000, ge=1)  # longer rows are refused: no text of a person is longer
+    max_unknown: float = Field(0.05, ge=0, le=1)  # share of [UNK] tokens the model may see
+    validation_fraction: float = Field(0.2, ge=0, lt=1)  # of the labelled rows, from 30 labels on
+
+
+class EncodeConfig(_Settings):
+    """The frozen encoder's pass over all texts."""
+
+    max_length: int = Field(128, ge=8)  # tokens; a headline or a review fits, an article's lead too
+    batch_tokens: int = Field(4096, ge=64)  # rows x longest row: keeps CPU caches and GPUs busy
+    shard_rows: int = Field(2048, ge=1)  # rows per file: what a killed run loses at most
+
+
+class AugmentConfig(_Settings):
+    """Copies of labelled texts with small changes (S3)."""
+
+    copies: int = Field(4, ge=0, le=100)  # per labelled text
+    strength: float = Field(0.1, ge=0, le=0.5)  # share of a text's words that change
+    operations: tuple[Literal["delete", "swap", "crop", "typo"], ...] = ("delete", "swap", "crop")
+
+
+class LganConfig(_Settings):
+    """The label GAN: three players on frozen features (P1, P2, S2, S4, L1)."""
+
+    enabled: bool = True
+    loss: Literal["standard", "as_written"] = "standard"  # L1: the article's printed form diverges
+
+
+class FinetuneConfig(_Settings):
+    """Fine-tuning the pretrained model on D_aug (S5)."""
+
+    lr: float = Field(5e-5, gt=0)
+    batch_size: int = Field(16, ge=1)  # rows of one optimiser step, over all workers
+    accumulation: int = Field(1, ge=1)  # micro-batches a step is cut into on each worker
+    max_length: int = Field(128, ge=8)
+    token_budget: int = Field(120_000, ge=1)  # tokens trained on when epochs is not set
+    epochs: float | None = Field(None, gt=0)  # overrides token_budget
+    warmup: float = Field(0.1, ge=0, le=1)  # share of steps with a rising learning rate
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    dropout: float | None = Field(
+        0.0, ge=0, lt=1
+    )  # None: the model's own. 0: same result on any number of workers
+    head_start: bool = True  # start the head from a linear fit, so early steps do not wreck the encoder
+    freeze: Literal["none", "embeddings", "encoder"] | int = "none"  # or: the lowest N layers
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 or fp16 on a GPU, fp32 on a CPU
+    evaluations: int = Field(5, ge=1)  # validation rounds over the whole of training
+    patience: int = Field(2, ge=1)  # rounds without a better score before it stops
+    metric: Literal["macro_f1", "accuracy"] = "macro_f1"  # of the validation set: picks the checkpoint
+
+
+class ClusterConfig(_Settings):
+    """Where the work runs."""
+
+    address: str | None = None  # of a Ray cluster; None: this machine
+    workers: int | Literal["auto"] = "auto"  # training workers; 0: in this process
+    use_gpu: bool | Literal["auto"] = "auto"
+    cpus_per_worker: int = Field(1, ge=1)
+    encoders: int = Field(2, ge=1)  # encoder actors
+    max_failures: int = Field(3, ge=0)  # worker failures survived before the run ends
+    timeout_s: int = Field(600, ge=1)  # a collective call that waits longer ends the attempt
+    local_rows: int = Field(20_000, ge=0)  # up to here Ray Data costs more time than it saves
+
+
+class Config(_Settings):
+    """One run, whole."""
+
+    task: Literal["text-classification"] = "text-classification"
+    output: str = "out"
+    seed: int = Field(0, ge=0)
+    model: str = EMBEDDED  # fine-tuned and served: embedded, a hub name or a folder
+    encoder: str | None = None  # features for the LGAN; None: the same as model
+    data: DataConfig = DataConfig()
+    encode: EncodeConfig = EncodeConfig()
+    augment: AugmentConfig = AugmentConfig()
+    lgan: LganConfig = LganConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    cluster: ClusterConfig = ClusterConfig()
+
+    @model_validator(mode="after")
+    def _something_to_learn_from(self) -> Config:
+        if not (self.data.labeled or self.data.labels):
+            raise ValueError(
+                "data.labeled is missing: give a file with labels (--labeled FILE), "
+                "or names of classes (--labels FILE) and unlabelled text"
+            )
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write the resolved configuration as YAML."""
+        content = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+        path.write_text(content, encoding="utf-8")
+
+
+def load_config(
+    path: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+) -> Config:
+    """Resolve a configuration: preset, then file, then ``key=value``, then flags.
+
+    ``flags`` maps dotted keys to values; None means not given. Raises ConfigError
+    that names the key, the value and what is allowed.
+    """
+    tree: dict[str, Any] = {}
+    if preset:
+        _merge(tree, _read_preset(preset))
+    if path is not None:
+        _merge(tree, _read_yaml(Path(path)))
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals:
+            raise ConfigError(f"{override!r} is not of the form key=value, for example seed=1")
+        _set(tree, key.strip(), yaml.safe_load(value))
+    for key, value in (flags or {}).items():
+        if value is not None:
+            _set(tree, key, value)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(_explain(error)) from None
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not YAML: {error}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}; expected keys and values")
+    return content
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    folder = resources.files("react_ray") / "presets"
+    known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir())
+    if name not in known:
+        raise ConfigError(f"no preset {name!r}; there are: {', '.join(known)}")
+    return yaml.safe_load((folder / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        tree = tree.setdefault(parent, {})
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{dotted}: {parent} is a value, not a group of settings")
+    tree[last] = value
+
+
+def _explain(error: ValidationError) -> str:
+    """One line for each problem: the dotted key, what was given, what is expected."""
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown setting {key!r}{_suggest(problem['loc'])}")
+        elif problem["type"] == "value_error":
+            lines.append(str(problem["ctx"]["error"]))
+        else:
+            lines.append(f"{key} = {problem['input']!r}: {problem['msg'].lower()}")
+    return "\n".join(lines)
+
+
+def _suggest(location: tuple[int | str, ...]) -> str:
+    group: type[BaseModel] = Config
+    for part in location[:-1]:
+        group = group.model_fields[str(part)].annotation  # type: ignore[assignment]
+    known = list(group.model_fields)
+    close = difflib.get_close_matches(str(location[-1]), known, n=1)
+    prefix = ".".join(str(p) for p in location[:-1])
+    if close:
+        return f"; did you mean {'.'.join(filter(None, [prefix, close[0]]))!r}?"
+    return f"; {prefix or 'the configuration'} has: {', '.join(known)}"

@@ -1,0 +1,1 @@
+"""Read, check, split, augment and encode rows: plain functions."""

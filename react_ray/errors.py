@@ -1,0 +1,33 @@
+"""Errors a user can act on, each with the exit code the command line gives."""
+
+from __future__ import annotations
+
+__all__ = ["ClusterError", "ConfigError", "InputError", "ReactRayError", "TrainingError"]
+
+
+class ReactRayError(Exception):
+    """Base of every error raised on purpose; its text is written for the user."""
+
+    exit_code = 1
+
+
+class InputError(ReactRayError):
+    """The data given cannot be used as it is."""
+
+    exit_code = 2
+
+
+class ConfigError(InputError):
+    """A setting is unknown, or has a value that is not allowed."""
+
+
+class TrainingError(ReactRayError):
+    """A worker failed; the text holds its first traceback."""
+
+    exit_code = 3
+
+
+class ClusterError(ReactRayError):
+    """The cluster is not reachable or lacks what was asked for."""
+
+    exit_code = 4

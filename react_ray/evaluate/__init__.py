@@ -1,0 +1,1 @@
+"""Metrics, the report page, the model card."""

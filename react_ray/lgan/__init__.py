@@ -1,0 +1,1 @@
+"""The label GAN on frozen features: networks, losses, training, label generation."""

@@ -1,0 +1,1 @@
+"""What differs between text classification and the other tasks."""

@@ -1,0 +1,108 @@
+"""What a training loop sees of the world: its rank, its device, its checkpoints.
+
+The loops in ``lgan`` and ``finetune`` are plain torch and talk to a Worker only.
+``LocalWorker`` runs them in this process; ``cluster.trainer`` gives the Ray Train one.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+
+__all__ = ["LocalWorker", "Progress", "Worker", "average_gradients", "pick_device"]
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, note); ``done`` and ``total`` in the stage's own unit."""
+
+
+class Worker(Protocol):
+    """One process of a training run; every rank must call ``report`` equally often."""
+
+    rank: int
+    world_size: int
+    device: torch.device
+
+    def checkpoint(self) -> Path | None:
+        """Folder of the latest checkpoint to go on from, or None at the start."""
+
+    def report(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
+        """Keep a checkpoint: ``save(folder)`` is called on rank 0 only. A barrier."""
+
+    def broadcast(self, value: Any) -> Any:
+        """Rank 0's ``value`` (small, JSON-like) on every rank."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Tell the user how far this is; cheap enough to call every step."""
+
+
+class LocalWorker:
+    """The only worker of a run in this process.
+
+    ``folder`` keeps the latest checkpoint only; it is replaced in one step, so a
+    process killed while saving leaves the previous one whole.
+    """
+
+    rank = 0
+    world_size = 1
+
+    def __init__(self, folder: Path, progress: Progress | None = None, use_gpu: bool = False):
+        self.folder = folder
+        self.device = pick_device(use_gpu)
+        self._progress = progress
+
+    def checkpoint(self) -> Path | None:
+        """The newest whole checkpoint in ``folder``."""
+        kept = sorted(self.folder.glob("checkpoint-*"))
+        return kept[-1] if kept else None
+
+    def report(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
+        """Write the next checkpoint, then drop the one before."""
+        previous = self.checkpoint()
+        number = int(previous.name.split("-")[1]) + 1 if previous else 0
+        half = self.folder / f"half-{number:06d}"
+        shutil.rmtree(half, ignore_errors=True)
+        half.mkdir(parents=True)
+        save(half)
+        half.rename(self.folder / f"checkpoint-{number:06d}")
+        if previous:
+            shutil.rmtree(previous)
+
+    def broadcast(self, value: Any) -> Any:
+        """The value itself: there is one rank."""
+        return value
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Hand on to the callback given at construction."""
+        if self._progress:
+            self._progress(done, total, note)
+
+
+def pick_device(use_gpu: bool) -> torch.device:
+    """The device of this process: its first CUDA device, Apple's GPU, or the CPU."""
+    if use_gpu and torch.cuda.is_available():
+        return torch.device("cuda", torch.cuda.current_device())
+    if use_gpu and torch.backends.mps.is_available():
+        return torch.device("mps")
+    return torch.device("cpu")
+
+
+def average_gradients(parameters: Iterable[torch.nn.Parameter], worker: Worker) -> None:
+    """Average gradients over all ranks with one collective call, in place.
+
+    For networks of a few million parameters at most; the pretrained model goes
+    through DistributedDataParallel, which overlaps this with the backward pass.
+    """
+    if worker.world_size == 1:
+        return
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    flat = torch.cat([g.reshape(-1) for g in gradients])
+    torch.distributed.all_reduce(flat)
+    flat /= worker.world_size
+    start = 0
+    for g in gradients:
+        g.copy_(flat[start : start + g.numel()].view_as(g))
+        start += g.numel()

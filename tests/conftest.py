@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+CHINESE = "科技体育财经娱乐股市上涨下跌比赛球队冠军手机电脑软件电影明星歌手导演银行基金投资联赛进球新发布公司今日的了在是不大"
+
+
+def save_tiny_model(folder: Path, vocabulary: list[str], seed: int = 0) -> Path:
+    """A two-layer BERT with random weights and a word (or character) vocabulary."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder.mkdir(parents=True, exist_ok=True)
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(vocabulary)]
+    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
+    tokenizer = BertTokenizerFast(vocab={word: i for i, word in enumerate(words)}, model_max_length=64)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(words),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+    )
+    BertModel(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """English: lower-case letters and pieces of them, so that no word is unknown."""
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'-&:;()/\"$%"
+    pieces = [*letters, *(f"##{c}" for c in letters)]
+    return save_tiny_model(tmp_path_factory.mktemp("tiny-en"), pieces)
+
+
+@pytest.fixture(scope="session")
+def tiny_chinese_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_tiny_model(tmp_path_factory.mktemp("tiny-zh"), list(CHINESE))
