@@ -1,0 +1,229 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from react_ray.errors import ReactRayError
+from react_ray.version import __version__
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="react-ray",
+    help="From a handful of labels and a pile of unlabelled text to a served classifier.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[CONFIG.yaml] [key=value ...]", help="Settings, see docs/settings.md"),
+]
+Labeled = Annotated[str | None, typer.Option(help="File with labels; rows with a blank label are unlabelled")]
+Unlabeled = Annotated[
+    str | None, typer.Option(help="File, folder or glob: csv, jsonl or parquet, local or s3://")
+]
+Validation = Annotated[str | None, typer.Option(help="Labelled rows that pick the checkpoint")]
+Test = Annotated[str | None, typer.Option(help="Labelled rows that are only measured on")]
+Labels = Annotated[str | None, typer.Option(help="YAML: class name -> description")]
+Task = Annotated[str | None, typer.Option(help="text-classification")]
+Output = Annotated[str | None, typer.Option(help="Folder of the run (default: out)")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster, for example auto or ray://host:10001")]
+Model = Annotated[str | None, typer.Option(help="embedded, a hub name or a folder with a saved model")]
+Encoder = Annotated[str | None, typer.Option(help="Frozen encoder of the features (default: the model)")]
+TextColumn = Annotated[str | None, typer.Option(help="Name of the column with the text")]
+LabelColumn = Annotated[str | None, typer.Option(help="Name of the column with the label")]
+TruthColumn = Annotated[
+    str | None, typer.Option(help="True labels of unlabelled rows: scored, never trained on")
+]
+Seed = Annotated[int | None, typer.Option(help="Of every random choice (default: 0)")]
+Preset = Annotated[str | None, typer.Option(help="article: the settings of the article's own code")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
+RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run")]
+ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a run, or the model/ inside it")]
+
+
+@app.command()
+def run(
+    arguments: Arguments = None,
+    labeled: Labeled = None,
+    unlabeled: Unlabeled = None,
+    validation: Validation = None,
+    test: Test = None,
+    labels: Labels = None,
+    task: Task = None,
+    output: Output = None,
+    address: Address = None,
+    model: Model = None,
+    encoder: Encoder = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    truth_column: TruthColumn = None,
+    seed: Seed = None,
+    preset: Preset = None,
+    until: Annotated[str | None, typer.Option(help="Stop after this stage")] = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Go the whole road: read, make labels, fine-tune, measure, report."""
+    config = _config(locals())
+    from react_ray.pipeline import run as run_pipeline
+
+    result = run_pipeline(config, until=until, verbose=verbose, quiet=quiet)
+    print(result.summary())
+
+
+@app.command()
+def demo(
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]")] = None,
+    labels_per_class: Annotated[int, typer.Option(min=1, help="Labels kept in each class")] = 5,
+    output: Annotated[str, typer.Option(help="Folder of the run")] = "out/demo",
+    address: Address = None,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Run on BBC News with most labels hidden, and show how good the result is."""
+    from react_ray.demo import demo_config
+    from react_ray.pipeline import run as run_pipeline
+
+    overrides = list(arguments or []) + ([f"cluster.address={address}"] if address else [])
+    config = demo_config(output, labels_per_class, seed, tuple(overrides))
+    print(run_pipeline(config, verbose=verbose, quiet=quiet).summary())
+
+
+@app.command()
+def check(
+    arguments: Arguments = None,
+    labeled: Labeled = None,
+    unlabeled: Unlabeled = None,
+    validation: Validation = None,
+    test: Test = None,
+    labels: Labels = None,
+    task: Task = None,
+    output: Output = None,
+    address: Address = None,
+    model: Model = None,
+    encoder: Encoder = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    truth_column: TruthColumn = None,
+    seed: Seed = None,
+    preset: Preset = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Say what a run would read and refuse, and what it would cost; train nothing."""
+    config = _config(locals())
+    from react_ray.preflight import check as check_inputs
+
+    print(check_inputs(config, verbose=verbose, quiet=quiet).summary())
+
+
+@app.command()
+def predict(
+    model: ModelFolder,
+    input: Annotated[str, typer.Option(help="File, folder or glob to label")],
+    output: Annotated[
+        Path, typer.Option(help="csv, jsonl or parquet: all rows and columns, with label and score")
+    ],
+    text_column: Annotated[str, typer.Option(help="Name of the column with the text")] = "text",
+    address: Address = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Label a file of any size, in parallel."""
+    from react_ray.predict import predict_file
+
+    print(predict_file(model, input, output, text_column, address=address, verbose=verbose, quiet=quiet))
+
+
+@app.command()
+def serve(
+    model: ModelFolder,
+    host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1)")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on (default: 8000)")] = None,
+    replicas: Annotated[int | None, typer.Option(help="Copies of the model (default: 1)")] = None,
+    address: Address = None,
+    verbose: Verbose = False,
+) -> None:
+    """Put a model online: POST /predict, a page to try it, health and metrics."""
+    from react_ray.config import ServeConfig
+    from react_ray.serve.run import serve as serve_model
+
+    given = {"host": host, "port": port, "replicas": replicas}
+    settings = ServeConfig(**{key: value for key, value in given.items() if value is not None})
+    serve_model(model, settings, address=address, verbose=verbose)
+
+
+@app.command()
+def clean(folder: RunFolder) -> None:
+    """Delete the cached stages of a run; its results stay."""
+    from react_ray.pipeline import cache_of
+
+    store = cache_of(folder)
+    freed = store.clear()
+    print(f"{store.root}: {freed / 1e6:.1f} MB freed")
+
+
+@app.callback(invoke_without_command=True)
+def version(show: Annotated[bool, typer.Option("--version", help="Print the version")] = False) -> None:
+    """From a handful of labels and a pile of unlabelled text to a served classifier."""
+    if show:
+        print(__version__)
+        raise typer.Exit
+
+
+FLAGS = {
+    "labeled": "data.labeled",
+    "unlabeled": "data.unlabeled",
+    "validation": "data.validation",
+    "test": "data.test",
+    "labels": "data.labels",
+    "text_column": "data.columns.text",
+    "label_column": "data.columns.label",
+    "truth_column": "data.columns.truth",
+    "task": "task",
+    "output": "output",
+    "address": "cluster.address",
+    "model": "model",
+    "encoder": "encoder",
+    "seed": "seed",
+}
+
+
+def _config(given: dict):  # type: ignore[no-untyped-def]
+    from react_ray.config import load_config
+    from react_ray.errors import ConfigError
+
+    arguments = given["arguments"] or []
+    files = [argument for argument in arguments if "=" not in argument]
+    if len(files) > 1:
+        raise ConfigError(f"one configuration file is taken, given were: {', '.join(files)}")
+    flags = {dotted: given[name] for name, dotted in FLAGS.items()}
+    overrides = [argument for argument in arguments if "=" in argument]
+    return load_config(files[0] if files else None, overrides, flags, given["preset"])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a command; the exit code: 0, or that of the error (see ``errors``)."""
+    try:
+        app(args=argv)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    except ReactRayError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""Work on many items: a loop in this process, or Ray Data over the cluster.
+
+The items are small dictionaries that name files; what is read and written goes
+through the file system, each output in one step. So a killed pass goes on with
+the items that have no output yet, wherever it ran before.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from react_ray.cluster.session import Session
+from react_ray.worker import Progress
+
+__all__ = ["map_items"]
+
+Item = dict[str, Any]
+Make = Callable[[], Callable[[Item], int]]
+
+
+def map_items(
+    make: Make,
+    items: Sequence[Item],
+    *,
+    rows: int,
+    session: Session,
+    progress: Progress | None = None,
+    actors: int | None = None,
+    use_gpu: bool = False,
+) -> int:
+    """Call ``make()(item)`` for each item, in any order; the sum of what it returns.
+
+    ``make`` is called once in each process (it loads a model, say). ``rows`` is the
+    size of the whole work: small work stays in this process, see ``Session``.
+    """
+    if not items:
+        return 0
+    done, total = 0, len(items)
+    results = (
+        _in_process(make, items)
+        if session.in_process(rows)
+        else _on_ray(make, items, session, actors, use_gpu)
+    )
+    handled = 0
+    for number, result in enumerate(results, start=1):
+        handled += result
+        done = number
+        if progress:
+            progress(done, total, f"parts, {handled:,} rows")
+    return handled
+
+
+def _in_process(make: Make, items: Sequence[Item]) -> Any:
+    work = make()
+    return (work(item) for item in items)
+
+
+def _on_ray(make: Make, items: Sequence[Item], session: Session, actors: int | None, use_gpu: bool) -> Any:
+    session.start()
+    import ray
+    import ray.data
+
+    if not session.verbose:  # Ray Data sets its own level when it is imported
+        logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = session.verbose
+    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(actors or len(items), len(items)))
+    results = ray.data.from_items(list(items), override_num_blocks=len(items)).map(
+        _Actor,
+        fn_constructor_args=(make,),
+        compute=pool,
+        num_cpus=session.cluster.cpus_per_worker,
+        num_gpus=1 if use_gpu else 0,
+    )
+    return (row["rows"] for row in results.iter_rows())
+
+
+class _Actor:
+    """One process of the pool."""
+
+    def __init__(self, make: Make):
+        self.work = make()
+
+    def __call__(self, item: Item) -> Item:
+        return {"rows": self.work(item)}

@@ -1,0 +1,115 @@
+"""What a person sees while a run works: steps, progress with time left, quiet logs."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+from react_ray.worker import Progress
+
+__all__ = ["Reporter", "log_to", "quiet_libraries"]
+
+LINE_EVERY_S = 10.0
+"""Seconds between two progress lines where there is no terminal."""
+
+
+class Reporter:
+    """Prints steps and their progress to standard error; results go to standard output.
+
+    On a terminal a bar shows the time left; elsewhere a line is written now and then.
+    """
+
+    def __init__(self, quiet: bool = False):
+        self.quiet = quiet
+        self.console = Console(stderr=True, highlight=False)
+
+    def say(self, text: str) -> None:
+        """Print one line unless quiet."""
+        if not self.quiet:
+            self.console.print(text, markup=False, soft_wrap=True)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[Progress]:
+        """Announce a step, give its progress callback, and say how long it took."""
+        started = time.monotonic()
+        if self.quiet:
+            yield lambda done, total, note="": None
+            return
+        with self._bar(title) if self.console.is_terminal else self._lines(title) as progress:
+            yield progress
+        self.say(f"  {title}: done in {time.monotonic() - started:.1f} s")
+
+    @contextmanager
+    def _bar(self, title: str) -> Iterator[Progress]:
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            TextColumn("{task.completed:.0f}/{task.total:.0f} {task.fields[note]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+        )
+        with Bar(*columns, console=self.console, transient=True) as bar:
+            task = bar.add_task(title, total=None, note="", visible=False)
+
+            def progress(done: int, total: int, note: str = "") -> None:
+                bar.update(task, completed=done, total=total, note=note, visible=True)
+
+            yield progress
+
+    @contextmanager
+    def _lines(self, title: str) -> Iterator[Progress]:
+        self.say(f"  {title} ...")
+        started = last = time.monotonic()
+
+        def progress(done: int, total: int, note: str = "") -> None:
+            nonlocal last
+            now = time.monotonic()
+            if now - last >= LINE_EVERY_S and done:
+                left = (now - started) / done * (total - done)
+                self.say(
+                    f"  {title}: {done}/{total} {note} about {left:.0f} s left".replace("  about", " about")
+                )
+                last = now
+
+        yield progress
+
+
+def quiet_libraries(verbose: bool = False) -> None:
+    """Keep the noise of libraries off the screen unless ``verbose``.
+
+    Their log records still reach the run's log file, see :func:`log_to`.
+    """
+    if verbose:
+        logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        return
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    warnings.filterwarnings("ignore")
+    from transformers.utils import logging as transformers_logging
+
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+    for name in ("ray", "ray.data", "ray.train", "ray.serve", "httpx", "filelock"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def log_to(path: Path) -> logging.Handler:
+    """Append this package's log records, and warnings of others, to ``path``."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    logging.getLogger("react_ray").setLevel(logging.INFO)
+    return handler

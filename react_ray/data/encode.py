@@ -1,0 +1,109 @@
+"""One pass of a frozen encoder over texts: unit-length sentence features.
+
+Sentence features are the mean of the last layer's token states, scaled to length 1
+(Reimers & Gurevych 2019, arXiv:1908.10084). Rows are encoded a row group at a time
+into files of their own, so that a killed pass goes on with the next group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from numpy.typing import NDArray
+
+from react_ray.batching import token_batches
+from react_ray.config import EncodeConfig
+from react_ray.pretrained import load_encoder, load_tokenizer
+from react_ray.worker import pick_device
+
+__all__ = ["EncodeTask", "Encoder", "encode_items", "load_features"]
+
+
+class Encoder:
+    """A frozen pretrained model that turns texts into features."""
+
+    def __init__(self, model: str, settings: EncodeConfig, use_gpu: bool = False):
+        self.tokenizer = load_tokenizer(model)
+        self.model = load_encoder(model).to(pick_device(use_gpu))
+        self.max_length = min(settings.max_length, self.tokenizer.model_max_length)
+        self.batch_tokens = settings.batch_tokens
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Features of ``texts``: n x d, each row of length 1, in the order given."""
+        features = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float32)
+        if not len(texts):
+            return features
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        for batch in token_batches([len(row) for row in ids], self.batch_tokens):
+            features[batch] = self._forward([ids[i] for i in batch])
+        return features
+
+    def _forward(self, ids: list[list[int]]) -> NDArray[np.float32]:
+        inputs = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self.model.device)
+        with torch.inference_mode():
+            states = self.model(**inputs).last_hidden_state.float()
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+
+
+@dataclass(frozen=True)
+class EncodeTask:
+    """Encodes one item of :func:`encode_items`; made once in each process."""
+
+    model: str
+    settings: EncodeConfig
+    use_gpu: bool = False
+
+    def __call__(self) -> Callable[[dict[str, Any]], int]:
+        """Load the encoder and return the function that encodes an item."""
+        encoder = Encoder(self.model, self.settings, self.use_gpu)
+
+        def encode(item: dict[str, Any]) -> int:
+            rows = pq.ParquetFile(item["source"]).read_row_group(item["group"], columns=["id", "text"])
+            features = encoder.encode(rows["text"].to_pylist())
+            write_whole(_as_table(rows["id"], features), Path(item["target"]))
+            return rows.num_rows
+
+        return encode
+
+
+def encode_items(source: Path, folder: Path) -> list[dict[str, Any]]:
+    """The row groups of ``source`` not yet encoded into ``folder``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    groups = pq.ParquetFile(source).metadata.num_row_groups
+    items = [
+        {"source": str(source), "group": group, "target": str(folder / f"{group:06d}.parquet")}
+        for group in range(groups)
+    ]
+    return [item for item in items if not Path(str(item["target"])).exists()]
+
+
+def load_features(folder: Path) -> NDArray[np.float32]:
+    """All features in ``folder``, n x d, in the order of the rows they were made from."""
+    parts = [pq.read_table(part, columns=["features"]) for part in sorted(folder.glob("*.parquet"))]
+    parts = [part for part in parts if part.num_rows]
+    if not parts:
+        return np.zeros((0, 0), dtype=np.float32)
+    column = pa.concat_tables(parts)["features"].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(column), -1)
+
+
+def write_whole(table: pa.Table, target: Path) -> None:
+    """Write ``target`` in one step: a reader sees all of it or nothing."""
+    half = target.with_suffix(".half")
+    pq.write_table(table, half)
+    half.replace(target)
+
+
+def _as_table(ids: pa.ChunkedArray, features: NDArray[np.float32]) -> pa.Table:
+    flat = pa.array(features.reshape(-1))
+    column = pa.FixedSizeListArray.from_arrays(flat, features.shape[1])
+    return pa.table({"id": ids, "features": column})

@@ -1,0 +1,57 @@
+"""Rows and their features side by side, cut into the parts of a run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from react_ray.data.encode import load_features
+from react_ray.labels import LabelMap
+
+__all__ = ["Features"]
+
+
+@dataclass(frozen=True)
+class Features:
+    """Everything the label GAN learns from; arrays are aligned with ``rows``.
+
+    ``rows`` has id, label, part and truth (no texts); ``matrix`` is n x d;
+    ``augmented`` holds the copies of labelled texts (a x d) and ``augmented_labels``
+    their class indices; ``names`` is K x d, one row a class.
+    """
+
+    labels: LabelMap
+    rows: pd.DataFrame
+    matrix: NDArray[np.float32]
+    augmented: NDArray[np.float32]
+    augmented_labels: NDArray[np.int64]
+    names: NDArray[np.float32]
+
+    @classmethod
+    def load(cls, prepared: Path, augmented: Path, encoded: Path) -> Features:
+        """Read the outputs of the stages prepare, augment and encode."""
+        labels = LabelMap.load(prepared / "labels.json")
+        columns = ["id", "label", "part", "truth"]
+        copies = pq.read_table(augmented / "rows.parquet", columns=["label"])["label"].to_pylist()
+        names = load_features(encoded / "names")
+        return cls(
+            labels=labels,
+            rows=pq.read_table(prepared / "rows.parquet", columns=columns).to_pandas(),
+            matrix=load_features(encoded / "rows"),
+            augmented=load_features(encoded / "augmented").reshape(-1, names.shape[1]),
+            augmented_labels=labels.indices(copies),
+            names=names,
+        )
+
+    def of(self, part: str) -> NDArray[np.float32]:
+        """Features of one part: labeled, unlabeled, validation or test."""
+        return self.matrix[(self.rows["part"] == part).to_numpy()]
+
+    def targets(self, part: str) -> NDArray[np.int64]:
+        """Class indices of one labelled part."""
+        return self.labels.indices(self.rows.loc[self.rows["part"] == part, "label"].tolist())
