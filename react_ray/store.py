@@ -7,15 +7,19 @@ is complete, and a killed stage finds its own half-done work again.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from react_ray.errors import ReactRayError
 from react_ray.version import __version__
 
 __all__ = ["Store", "digest", "folder_size"]
@@ -51,6 +55,27 @@ class Store:
         (part / "stage.json").write_text(json.dumps(record, indent=2, default=str))
         part.rename(done)
         return done
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other runs out of ``root`` while the block runs; a killed run leaves no lock.
+
+        Raises ReactRayError that names the process at work there.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / "lock").open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                lock.seek(0)
+                raise ReactRayError(
+                    f"another run (process {lock.read().strip()}) is at work in {self.root.parent}; "
+                    "wait for it, stop it, or give this run another --output"
+                ) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
 
     def clear(self) -> int:
         """Delete every stage; the bytes that were freed."""

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from react_ray.errors import ReactRayError
+from react_ray.store import Store, digest
+
+
+def write(text: str):
+    def work(folder: Path) -> None:
+        (folder / "out.txt").write_text(text)
+
+    return work
+
+
+def never(folder: Path) -> None:
+    raise AssertionError("a finished stage was done again")
+
+
+def test_a_finished_stage_is_reused(tmp_path: Path) -> None:
+    first = Store(tmp_path).stage("read", {"file": "a"}, write("one"))
+    again = Store(tmp_path)
+    assert again.stage("read", {"file": "a"}, never) == first
+    assert again.reused == ["read"]
+    assert (first / "out.txt").read_text() == "one"
+
+
+def test_a_changed_setting_is_another_stage(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    assert store.stage("read", {"lr": 1}, write("one")) != store.stage("read", {"lr": 2}, write("two"))
+    assert store.reused == []
+
+
+def test_a_failed_stage_is_not_taken_for_done(tmp_path: Path) -> None:
+    def fail(folder: Path) -> None:
+        (folder / "half.txt").write_text("half")
+        raise RuntimeError("boom")
+
+    with pytest.raises(RuntimeError):
+        Store(tmp_path).stage("read", {}, fail)
+    store = Store(tmp_path)
+    done = store.stage("read", {}, write("whole"))
+    assert store.reused == []
+    assert (done / "out.txt").read_text() == "whole"
+    assert (done / "half.txt").exists(), "what was done before goes on being there"
+
+
+def test_killed_while_at_work_is_not_done(tmp_path: Path) -> None:
+    script = (
+        "import os, signal, sys; from pathlib import Path; from react_ray.store import Store\n"
+        "Store(Path(sys.argv[1])).stage('read', {}, lambda f: os.kill(os.getpid(), signal.SIGKILL))"
+    )
+    killed = subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    assert killed.returncode == -signal.SIGKILL
+    store = Store(tmp_path)
+    store.stage("read", {}, write("whole"))
+    assert store.reused == []
+
+
+def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
+    with Store(tmp_path).locked(), pytest.raises(ReactRayError, match=str(os.getpid())), Store(tmp_path).locked():
+        pass
+    with Store(tmp_path).locked():
+        pass
+
+
+def test_clear_frees_what_the_stages_took(tmp_path: Path) -> None:
+    store = Store(tmp_path / "cache")
+    store.stage("read", {}, write("x" * 1000))
+    assert store.clear() >= 1000
+    assert not (tmp_path / "cache").exists()
+    assert store.clear() == 0
+
+
+def test_digest_does_not_depend_on_the_order_of_keys() -> None:
+    assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
+    assert digest({"a": 1}) != digest({"a": 2})
+    assert json.dumps(digest({"标签": "值"}))
