@@ -26,6 +26,7 @@ __all__ = [
     "EncodeConfig",
     "FinetuneConfig",
     "LganConfig",
+    "ServeConfig",
     "load_config",
 ]
 
@@ -118,6 +119,25 @@ class ClusterConfig(_Settings):
     local_rows: int = Field(20_000, ge=0)  # up to here Ray Data costs more time than it saves
 
 
+class ServeConfig(_Settings):
+    """The HTTP service: where it listens, and how much one caller may ask of it."""
+
+    host: str = "127.0.0.1"  # other machines reach it only when asked for
+    port: int = Field(8000, ge=1, le=65535)
+    replicas: int = Field(1, ge=1)  # copies of the model, each a process
+    cpus_per_replica: int | None = Field(None, ge=1)  # None: this machine's cores shared out; 1 on a cluster
+    gpus_per_replica: float = Field(0, ge=0)  # a fraction lets replicas share one
+    max_body_bytes: int = Field(1 << 20, ge=1024)  # of a request: 256 long articles fit
+    max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
+    max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
+    batch_tokens: int = Field(2048, ge=1)  # of one model call: more fills a GPU, less keeps the wait short
+    max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
+    max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429
+    request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
+    start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
+    drain_timeout_s: float = Field(20, ge=0)  # for running requests when the service stops
+
+
 class Config(_Settings):
     """One run, whole."""
 
@@ -132,6 +152,7 @@ class Config(_Settings):
     lgan: LganConfig = LganConfig()
     finetune: FinetuneConfig = FinetuneConfig()
     cluster: ClusterConfig = ClusterConfig()
+    serve: ServeConfig = ServeConfig()
 
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> Config:
@@ -232,12 +253,25 @@ def _explain(error: ValidationError) -> str:
 
 
 def _suggest(location: tuple[int | str, ...]) -> str:
-    group: type[BaseModel] = Config
-    for part in location[:-1]:
-        group = group.model_fields[str(part)].annotation  # type: ignore[assignment]
+    """The setting that was probably meant, in the same group or under any other."""
+    *parents, last = (str(part) for part in location)
+    group: Any = Config
+    for parent in parents:
+        group = group.model_fields[parent].annotation
     known = list(group.model_fields)
-    close = difflib.get_close_matches(str(location[-1]), known, n=1)
-    prefix = ".".join(str(p) for p in location[:-1])
+    close = difflib.get_close_matches(last, known, n=1)
     if close:
-        return f"; did you mean {'.'.join(filter(None, [prefix, close[0]]))!r}?"
-    return f"; {prefix or 'the configuration'} has: {', '.join(known)}"
+        return f"; did you mean {'.'.join([*parents, close[0]])!r}?"
+    elsewhere = [key for key in _dotted(Config) if key.split(".")[-1] == last]
+    if elsewhere:
+        return f"; did you mean {elsewhere[0]!r}?"
+    return f"; {'.'.join(parents) or 'the configuration'} has: {', '.join(known)}"
+
+
+def _dotted(group: Any, prefix: str = "") -> list[str]:
+    """All settings below ``group`` as dotted keys."""
+    keys: list[str] = []
+    for name, field in group.model_fields.items():
+        nested = isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+        keys += _dotted(field.annotation, f"{prefix}{name}.") if nested else [prefix + name]
+    return keys

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from react_ray.config import Config, load_config
+from react_ray.errors import ConfigError
+
+LABELED = {"data.labeled": "labels.csv"}
+
+
+def test_flags_beat_overrides_beat_file_beat_preset(tmp_path: Path) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text("finetune: {epochs: 3, batch_size: 8}\nseed: 1\n")
+    config = load_config(file, ["finetune.batch_size=4", "seed=2"], {**LABELED, "seed": 5}, preset="article")
+    assert (config.finetune.lr, config.finetune.epochs, config.finetune.batch_size, config.seed) == (2e-5, 3, 4, 5)
+
+
+def test_the_article_preset_has_the_article_s_settings() -> None:
+    config = load_config(flags=LABELED, preset="article")
+    assert config.model == "bert-base-cased"
+    settings = config.finetune
+    assert (settings.lr, settings.epochs, settings.batch_size, settings.max_length) == (2e-5, 5, 16, 128)
+
+
+def test_a_flag_that_was_not_given_changes_nothing() -> None:
+    assert load_config(flags={**LABELED, "seed": None}).seed == 0
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("finetune.lrr=1", ["finetune.lrr", "did you mean 'finetune.lr'"]),
+        ("lr=1", ["unknown setting 'lr'", "did you mean 'finetune.lr'"]),
+        ("nonsense=1", ["nonsense", "finetune", "lgan"]),
+        ("finetune.lr=fast", ["finetune.lr", "fast", "number"]),
+        ("finetune.lr=-1", ["finetune.lr", "-1", "greater than 0"]),
+        ("lgan.loss=other", ["lgan.loss", "other", "as_written"]),
+        ("task=translate", ["task", "translate", "text-classification"]),
+        ("seed", ["seed", "key=value"]),
+        ("seed.more=1", ["seed"]),
+    ],
+)
+def test_errors_name_the_key_and_what_is_allowed(override: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_config(overrides=["seed=1", override], flags=LABELED)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_nothing_to_learn_from_names_the_flag() -> None:
+    with pytest.raises(ConfigError, match="--labeled"):
+        load_config()
+
+
+@pytest.mark.parametrize("content", ["[1, 2]", "a: [", "just words"])
+def test_a_file_that_is_not_a_configuration(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "run.yaml"
+    file.write_text(content)
+    with pytest.raises(ConfigError, match=r"run\.yaml"):
+        load_config(file)
+
+
+def test_an_unknown_preset_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="article"):
+        load_config(flags=LABELED, preset="nope")
+
+
+@given(
+    lr=st.floats(1e-8, 1.0),
+    seed=st.integers(0, 2**31),
+    text=st.text(alphabet="abc文字_", min_size=1, max_size=8),
+    strength=st.floats(0, 0.5),
+)
+def test_a_saved_configuration_reads_back_the_same(lr: float, seed: int, text: str, strength: float) -> None:
+    import tempfile
+
+    config = load_config(
+        flags={**LABELED, "finetune.lr": lr, "seed": seed, "data.columns.text": text, "augment.strength": strength}
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "config.yaml"
+        config.save(path)
+        assert load_config(path) == config
+        assert Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8"))) == config
