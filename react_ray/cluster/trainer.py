@@ -1,0 +1,235 @@
+"""Training loops on Ray Train workers, or in this process where that is quicker."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from react_ray.cluster.session import Session
+from react_ray.config import ClusterConfig
+from react_ray.errors import ReactRayError, TrainingError
+from react_ray.worker import LocalWorker, Progress
+
+__all__ = ["fit"]
+
+Loop = Callable[..., None]
+POLL_S = 0.5
+
+
+def fit(
+    loop: Loop,
+    settings: dict[str, Any],
+    *,
+    name: str,
+    folder: Path,
+    cluster: ClusterConfig,
+    progress: Progress | None = None,
+) -> Path:
+    """Run ``loop(worker, **settings)`` on every worker; the folder of its last checkpoint.
+
+    ``folder`` must be seen by all workers. A run with the same ``name`` and ``folder``
+    goes on where a killed one stopped, so a name stands for one set of settings.
+    Raises TrainingError with the first traceback of a worker.
+    """
+    session = Session(cluster)
+    folder = folder.absolute()
+    workers, use_gpu = session.workers(), session.use_gpu()
+    if workers == 0:
+        return _fit_here(loop, settings, LocalWorker(folder / name, progress, use_gpu))
+    session.start()
+    with _timeouts(cluster.timeout_s), _monitor(progress) as monitor:
+        return _fit_on_ray(loop, settings, name, folder, cluster, workers, use_gpu, monitor)
+
+
+def _fit_here(loop: Loop, settings: dict[str, Any], worker: LocalWorker) -> Path:
+    try:
+        loop(worker, **settings)
+    except ReactRayError:
+        raise
+    except Exception as error:
+        raise TrainingError(f"training failed in this process:\n{traceback.format_exc()}") from error
+    last = worker.checkpoint()
+    if last is None:
+        raise TrainingError("training ended without a checkpoint")
+    return last
+
+
+def _fit_on_ray(
+    loop: Loop,
+    settings: dict[str, Any],
+    name: str,
+    folder: Path,
+    cluster: ClusterConfig,
+    workers: int,
+    use_gpu: bool,
+    monitor: Any,
+) -> Path:
+    import ray.train
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    trainer = TorchTrainer(
+        partial(_on_worker, loop, settings, monitor, cluster.cpus_per_worker),
+        torch_config=TorchConfig(timeout_s=cluster.timeout_s),
+        scaling_config=ray.train.ScalingConfig(
+            num_workers=workers, use_gpu=use_gpu, resources_per_worker=_resources(cluster, use_gpu)
+        ),
+        run_config=ray.train.RunConfig(
+            name=name,
+            storage_path=str(folder),
+            failure_config=ray.train.FailureConfig(max_failures=cluster.max_failures),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
+        ),
+    )
+    try:
+        result = trainer.fit()
+    except ray.train.TrainingFailedError as error:
+        raise TrainingError(_explain(ray.get(monitor.failures.remote()), error)) from None
+    if result.checkpoint is None:
+        raise TrainingError("training ended without a checkpoint")
+    return Path(result.checkpoint.path)
+
+
+def _resources(cluster: ClusterConfig, use_gpu: bool) -> dict[str, float]:
+    return {"CPU": cluster.cpus_per_worker, **({"GPU": 1} if use_gpu else {})}
+
+
+def _on_worker(loop: Loop, settings: dict[str, Any], monitor: Any, threads: int) -> None:
+    """What each Ray Train worker runs."""
+    torch.set_num_threads(threads)
+    worker = _RayWorker(monitor)
+    try:
+        loop(worker, **settings)
+    except BaseException:
+        import ray
+
+        # Ray Train hands on the exception without its traceback; this one is the user's
+        ray.get(monitor.failed.remote(worker.rank, traceback.format_exc()))
+        raise
+
+
+class _RayWorker:
+    """A Worker on Ray Train."""
+
+    def __init__(self, monitor: Any):
+        import ray.train
+        import ray.train.torch
+
+        context = ray.train.get_context()
+        self.rank = context.get_world_rank()
+        self.world_size = context.get_world_size()
+        self.device: torch.device = ray.train.torch.get_device()
+        self._monitor = monitor
+        self._told = 0.0
+
+    def checkpoint(self) -> Path | None:
+        import ray.train
+
+        kept = ray.train.get_checkpoint()
+        return Path(kept.path) if kept else None
+
+    def report(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
+        import ray.train
+
+        if self.rank != 0:
+            ray.train.report(metrics)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            save(Path(folder))
+            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+
+    def broadcast(self, value: Any) -> Any:
+        from ray.train.collective import broadcast_from_rank_zero
+
+        return broadcast_from_rank_zero(value if self.rank == 0 else None)
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        now = time.monotonic()
+        if self.rank == 0 and (now - self._told >= POLL_S or done == total):
+            self._monitor.note.remote(done, total, note)
+            self._told = now
+
+
+class _Monitor:
+    """An actor beside a run: its progress, and what its workers failed of."""
+
+    def __init__(self) -> None:
+        self._progress: tuple[int, int, str] | None = None
+        self._failures: list[tuple[int, str]] = []
+
+    def note(self, done: int, total: int, note: str) -> None:
+        self._progress = (done, total, note)
+
+    def latest(self) -> tuple[int, int, str] | None:
+        return self._progress
+
+    def failed(self, rank: int, trace: str) -> None:
+        self._failures.append((rank, trace))
+
+    def failures(self) -> list[tuple[int, str]]:
+        return self._failures
+
+
+@contextmanager
+def _monitor(progress: Progress | None) -> Iterator[Any]:
+    """A monitor whose progress is handed on until the block ends."""
+    import ray
+
+    monitor: Any = ray.remote(num_cpus=0)(_Monitor).remote()
+    over = threading.Event()
+
+    def hand_on() -> None:
+        told = None
+        while not over.wait(POLL_S):
+            latest = ray.get(monitor.latest.remote())
+            if latest and latest != told and progress:
+                progress(*latest)
+                told = latest
+
+    thread = threading.Thread(target=hand_on, daemon=True)
+    thread.start()
+    try:
+        yield monitor
+    finally:
+        over.set()
+        thread.join()
+        ray.kill(monitor)
+
+
+@contextmanager
+def _timeouts(seconds: int) -> Iterator[None]:
+    """Ray Train waits for ever on a rank that is late, and 60 s for a worker to start."""
+    names = ("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S")
+    new = [name for name in names if name not in os.environ]
+    os.environ.update({name: str(seconds) for name in new})
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]
+
+
+def _explain(failures: list[tuple[int, str]], error: Exception) -> str:
+    """The first traceback of the last attempt, and where the logs are."""
+    import ray
+
+    here = ray.get_runtime_context()
+    logs = f"logs, on each node: {Path(here.get_temp_dir(), here.get_session_name(), 'logs', 'train')}"
+    attempt: dict[int, str] = {}
+    for rank, trace in reversed(failures):
+        if rank in attempt:  # a rank fails once an attempt
+            break
+        attempt[rank] = trace
+    if not attempt:
+        return f"a worker died without a traceback (killed, or out of memory):\n{error}\n{logs}"
+    rank, trace = list(attempt.items())[-1]
+    return f"worker {rank} failed:\n{trace.rstrip()}\n{logs}"

@@ -1,0 +1,53 @@
+"""One arm of a run, from tables to a model folder, wherever the workers are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from react_ray.cluster.trainer import fit
+from react_ray.config import Config
+from react_ray.finetune.train import loop
+from react_ray.labels import LabelMap
+from react_ray.worker import Progress
+
+__all__ = ["finetune"]
+
+
+def finetune(
+    folder: Path,
+    *,
+    train: pa.Table,
+    validation: pa.Table | None,
+    labels: LabelMap,
+    config: Config,
+    progress: Progress | None = None,
+) -> Path:
+    """Fine-tune ``config.model`` and return ``folder/model``; beside it, history.jsonl.
+
+    ``train``: text, label (name or distribution), weight and origin (optional), so the
+    labelled rows as they are serve for the labels-only arm. ``validation``: text and
+    label names. The name of ``folder`` names the run: give each setting its own, and a
+    killed run goes on when this is called again. Raises TrainingError.
+    """
+    pq.write_table(train, folder / "train.parquet")
+    if validation is not None:
+        pq.write_table(validation, folder / "validation.parquet")
+    settings = {
+        "model": config.model,
+        "labels": list(labels.names),
+        "train": str(folder / "train.parquet"),
+        "validation": str(folder / "validation.parquet") if validation is not None else None,
+        "config": config.finetune.model_dump(),
+        "seed": config.seed,
+        "task": config.task,
+    }
+    work = folder / "training"
+    last = fit(loop, settings, name=folder.name, folder=work, cluster=config.cluster, progress=progress)
+    shutil.copytree(last / "model", folder / "model", dirs_exist_ok=True)
+    shutil.copy(last / "history.jsonl", folder / "history.jsonl")
+    shutil.rmtree(work)
+    return folder / "model"
