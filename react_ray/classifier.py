@@ -13,10 +13,11 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 
 from react_ray.batching import token_batches
 from react_ray.errors import InputError
+from react_ray.folders import model_folder
 from react_ray.pretrained import load_pretrained, load_tokenizer
 from react_ray.worker import pick_device
 
-__all__ = ["Classifier", "Prediction", "label_names", "load", "model_folder", "predict_logits"]
+__all__ = ["Classifier", "Prediction", "label_names", "load", "model_folder", "predict_logits", "rank"]
 
 BATCH_TOKENS = 4096
 
@@ -38,10 +39,18 @@ class Classifier:
         self.max_length = max_length
         self.labels: list[str] = label_names(model)
 
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, cut at ``max_length``."""
+        return _encode(self.tokenizer, texts, self.max_length)
+
+    def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
+        """Probabilities of encoded texts (n x labels, in the order of ``labels``)."""
+        logits = _logits(self.model, self.tokenizer, encoded)
+        return torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Probabilities, one row a text, one column a label in the order of ``labels``."""
-        logits = predict_logits(self.model, self.tokenizer, texts, self.max_length)
-        return torch.softmax(torch.from_numpy(logits), dim=1).numpy()
+        return self.probabilities(self.encode(texts))
 
     def predict(self, texts: Sequence[str]) -> list[Prediction]:
         """The most probable label of each text."""
@@ -49,36 +58,38 @@ class Classifier:
 
     def rank(self, texts: Sequence[str], top: int | None = None) -> list[list[Prediction]]:
         """The labels of each text, best first, at most ``top`` of them."""
-        probabilities = self.predict_proba(texts)
-        order = np.argsort(-probabilities, axis=1, kind="stable")[:, :top]
-        return [
-            [Prediction(self.labels[i], float(row[i])) for i in best]
-            for row, best in zip(probabilities, order, strict=True)
-        ]
+        return [rank(row, self.labels, top) for row in self.predict_proba(texts)]
+
+
+def rank(
+    probabilities: NDArray[np.float32], labels: Sequence[str], top: int | None = None
+) -> list[Prediction]:
+    """The labels of one text, best first, at most ``top`` of them; ties in label order."""
+    order = np.argsort(-probabilities, kind="stable")[:top]
+    return [Prediction(labels[i], float(probabilities[i])) for i in order]
 
 
 def load(path: str | Path, use_gpu: bool = True) -> Classifier:
     """Load a run's folder, the ``model/`` inside it, or any sequence classifier.
 
-    Raises InputError when there is no model at ``path``.
+    Raises InputError when there is no model at ``path``, or one without a trained head.
     """
     folder = model_folder(path)
-    model = load_pretrained(AutoModelForSequenceClassification, str(folder), use_safetensors=True)
+    model, loading = load_pretrained(
+        AutoModelForSequenceClassification, str(folder), use_safetensors=True, output_loading_info=True
+    )
+    if loading["missing_keys"]:  # transformers fills these in at random, with a warning only
+        raise InputError(
+            f"{folder} is not a trained classifier: its weights lack "
+            f"{', '.join(sorted(loading['missing_keys']))}. Give the folder of a finished run."
+        )
     tokenizer = load_tokenizer(str(folder))
+    if model.config.pad_token_id is None:  # decoders find the last real token by it
+        model.config.pad_token_id = tokenizer.pad_token_id
     longest = getattr(model.config, "max_position_embeddings", None) or 512
     return Classifier(
         model.to(pick_device(use_gpu)), tokenizer, max_length=min(tokenizer.model_max_length, longest)
     )
-
-
-def model_folder(path: str | Path) -> Path:
-    """The folder with config.json that ``path`` (a run, or the model itself) means."""
-    given = Path(path)
-    for folder in (given, given / "model"):
-        if (folder / "config.json").is_file():
-            return folder
-    hint = "the run is not finished: give the same run command again" if given.is_dir() else "no such folder"
-    raise InputError(f"{path}: no model found there ({hint})")
 
 
 def label_names(model: PreTrainedModel) -> list[str]:
@@ -91,11 +102,19 @@ def predict_logits(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
 ) -> NDArray[np.float32]:
     """Logits of ``texts`` (n x classes), computed in length-sorted batches."""
-    classes = len(label_names(model))
+    return _logits(model, tokenizer, _encode(tokenizer, texts, max_length))
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[list[int]]:
     if not len(texts):
-        return np.zeros((0, classes), dtype=np.float32)
-    encoded = tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
-    logits = np.empty((len(texts), classes), dtype=np.float32)
+        return []
+    return tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
+
+
+def _logits(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encoded: Sequence[list[int]]
+) -> NDArray[np.float32]:
+    logits = np.empty((len(encoded), len(label_names(model))), dtype=np.float32)
     for batch in token_batches([len(ids) for ids in encoded], BATCH_TOKENS):
         inputs = tokenizer.pad({"input_ids": [encoded[i] for i in batch]}, return_tensors="pt")
         with torch.inference_mode():

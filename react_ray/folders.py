@@ -1,0 +1,22 @@
+"""Where things lie in a run's folder; imports nothing heavy, so that errors come at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from react_ray.errors import InputError
+
+__all__ = ["model_folder"]
+
+
+def model_folder(path: str | Path) -> Path:
+    """The folder with config.json that ``path`` (a run, or the model itself) means.
+
+    Raises InputError when there is no model at ``path``.
+    """
+    given = Path(path).expanduser()
+    for folder in (given, given / "model"):
+        if (folder / "config.json").is_file():
+            return folder
+    hint = "the run is not finished: give the same run command again" if given.is_dir() else "no such folder"
+    raise InputError(f"{path}: no model found there ({hint})")

@@ -1,0 +1,70 @@
+"""The Ray Serve deployment: a replica is one process with one model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import serve
+
+from react_ray.config import ServeConfig
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from prometheus_client.metrics_core import Metric
+
+__all__ = ["APPLICATION", "DEPLOYMENT", "build_application"]
+
+APPLICATION = "react-ray"
+DEPLOYMENT = "classifier"
+SCRAPE_WITHIN_S = 2.0
+
+
+def build_application(model: str, config: ServeConfig, cpus: float) -> serve.Application:
+    """The application that serves the model in folder ``model``, ``cpus`` cores a replica."""
+    configured = serve.deployment(
+        name=DEPLOYMENT,
+        num_replicas=config.replicas,
+        ray_actor_options={"num_cpus": cpus, "num_gpus": config.gpus_per_replica},
+        max_ongoing_requests=config.max_ongoing,
+        max_queued_requests=config.max_queued,
+        backpressure_config={"status_code": 429, "retry_after_s": 1},
+        graceful_shutdown_timeout_s=config.drain_timeout_s,
+        graceful_shutdown_wait_loop_s=0.2,  # Ray's 2 s would be most of the time a stop takes
+        max_constructor_retry_count=1,  # a model that does not load once does not load
+    )
+    return configured(Replica).bind(model, config)
+
+
+@serve.ingress()
+class Replica:
+    """Loads and warms the model; Serve sends it requests only then.
+
+    Torch is imported here and not at the top: the process that starts the service
+    does without, which saves seconds.
+    """
+
+    def __init__(self, model: str, config: ServeConfig):
+        from react_ray.serve.service import Service
+
+        owned = ray.get_runtime_context().get_assigned_resources()
+        self._service = Service.load(
+            model, config, threads=max(1, int(owned.get("CPU", 1))), use_gpu=owned.get("GPU", 0) > 0
+        )
+
+    def __serve_build_asgi_app__(self) -> FastAPI:
+        from react_ray.serve.web import build_app
+
+        return build_app(self._service, self._scrape)
+
+    def families(self) -> tuple[str, list[Metric]]:
+        """The name and the metrics of this replica."""
+        return serve.get_replica_context().replica_tag, self._service.metrics.families()
+
+    async def _scrape(self) -> bytes:
+        """The metrics of all replicas that answer in time."""
+        from react_ray.serve.metrics import render
+
+        everyone = serve.get_deployment_handle(DEPLOYMENT, APPLICATION).broadcast("families")
+        answers: list[Any] = await everyone.results_async(timeout_s=SCRAPE_WITHIN_S, return_exceptions=True)
+        return render(dict(answer for answer in answers if not isinstance(answer, Exception)))

@@ -1,0 +1,123 @@
+"""What goes over the wire: requests with their limits, answers, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from react_ray.classifier import Prediction
+from react_ray.config import ServeConfig
+
+__all__ = ["ErrorAnswer", "PredictRequest", "RefusalError", "Score", "answer", "parse_request"]
+
+
+class RefusalError(Exception):
+    """A request that cannot be answered: the caller's fault, and the text says which."""
+
+    def __init__(self, status: int, message: str):
+        super().__init__(message)
+        self.status = status
+        self.message = message
+
+
+class PredictRequest(BaseModel):
+    """Texts to classify."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {"inputs": "The striker scored twice in the final."},
+                {"inputs": ["股市今日上涨", "球队夺得冠军"], "top_k": 1},
+            ]
+        },
+    )
+
+    inputs: str | list[str] = Field(description="A text, or a list of texts")
+    top_k: int | None = Field(None, ge=1, description="Labels in each answer; all of them if left out")
+
+    @field_validator("inputs", mode="before")
+    @classmethod
+    def _texts_only(cls, value: Any) -> Any:
+        if isinstance(value, list):
+            if not value:
+                raise ValueError("the list is empty; expected at least one text")
+            for index, item in enumerate(value):
+                if not isinstance(item, str):
+                    raise ValueError(f"item {index} is {_kind(item)}; expected a string")
+        elif not isinstance(value, str):
+            raise ValueError(f"is {_kind(value)}; expected a string or a list of strings")
+        return value
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts as a list, also where one was given."""
+        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
+
+
+class Score(BaseModel):
+    """A label and its probability, 0 to 1."""
+
+    label: str
+    score: float
+
+
+class ErrorAnswer(BaseModel):
+    """Why a request was not answered."""
+
+    error: str
+    request_id: str | None = None
+
+
+def parse_request(body: bytes, config: ServeConfig) -> PredictRequest:
+    """The request in ``body``; RefusalError 400 where it is not JSON, 422 wrong, 413 too much."""
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise RefusalError(400, f"the body is not UTF-8 at byte {error.start}") from None
+    try:
+        request = PredictRequest.model_validate_json(body)
+    except ValidationError as error:
+        problems = error.errors(include_url=False)
+        malformed = problems[0]["type"] == "json_invalid"
+        raise RefusalError(400 if malformed else 422, "; ".join(map(_explain, problems))) from None
+    if len(request.texts) > config.max_texts:
+        raise RefusalError(
+            413, f"inputs: {len(request.texts)} texts; at most {config.max_texts} are taken in a request"
+        )
+    for index, text in enumerate(request.texts):
+        if len(text) > config.max_chars:
+            raise RefusalError(
+                413, f"inputs: text {index} has {len(text)} characters; at most {config.max_chars} are taken"
+            )
+    return request
+
+
+def answer(request: PredictRequest, rankings: Sequence[Sequence[Prediction]]) -> list[Any]:
+    """The answer as JSON-like data: one list for a text, a list of lists for a list."""
+    lists = [[{"label": p.label, "score": p.score} for p in ranking] for ranking in rankings]
+    return lists[0] if isinstance(request.inputs, str) else lists
+
+
+def _explain(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    match problem["type"]:
+        case "json_invalid":
+            return f"the body is not JSON: {problem['ctx']['error']}"
+        case "missing":
+            return f'{where} is missing; expected {{"inputs": "a text"}}'
+        case "extra_forbidden":
+            return f"{where} is not known; known are: {', '.join(PredictRequest.model_fields)}"
+        case "value_error":
+            return f"{where}: {problem['ctx']['error']}"
+        case _ if not where:
+            return f'the body is {_kind(problem["input"])}; expected {{"inputs": "a text"}}'
+    return f"{where}: {problem['msg'].lower()}"
+
+
+def _kind(value: Any) -> str:
+    kinds = {type(None): "null", bool: "a boolean", int: "a number", float: "a number"}
+    return {**kinds, str: "a string", list: "a list", dict: "an object"}.get(type(value), "of another type")

@@ -1,0 +1,203 @@
+"""The command that puts a model online and keeps it there until it is told to stop."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from react_ray.cluster.session import Session
+from react_ray.config import ClusterConfig, ServeConfig
+from react_ray.errors import ClusterError, InputError
+from react_ray.folders import model_folder
+
+__all__ = ["serve"]
+
+SAY_EVERY_S = 10.0
+"""Seconds between two lines that say what is waited for."""
+
+
+def serve(
+    model: str | Path,
+    config: ServeConfig | None = None,
+    *,
+    address: str | None = None,
+    verbose: bool = False,
+) -> None:
+    """Serve the model until Ctrl-C or SIGTERM, then finish running requests and return.
+
+    ``model`` is a run's folder or the ``model/`` inside it. InputError where there is
+    none or the port is taken, ClusterError where Ray lacks the cores or the time.
+    """
+    config = config or ServeConfig()
+    folder = model_folder(model).resolve()
+    session = Session(ClusterConfig(address=address), verbose)
+    if session.address is None:
+        _check_port(config.host, config.port)
+    with session:
+        try:
+            _say(f"Starting Ray and {config.replicas} replica(s) of {folder} ...")
+            _stop_on_sigterm()
+            session.start()
+            _stop_on_sigterm()  # again: Ray took the signal for itself
+            _deploy(folder, config, session)
+            _wait_until_ready(config, local=session.address is None)
+            print(_welcome(config, local=session.address is None), flush=True)
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            _say("Stopping: running requests are finished first ...")
+        finally:
+            _shut_down()
+
+
+def _stop_on_sigterm() -> None:
+    """SIGTERM means what Ctrl-C means."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _check_port(host: str, port: int) -> None:
+    """InputError when nothing can listen there: said before Ray's seconds are spent."""
+    try:
+        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(where)
+            probe.listen()
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise InputError(
+                f"port {port} on {host} is in use by another program: give a free one with --port"
+            ) from None
+        raise InputError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+
+
+def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
+    import ray
+    from ray import serve as ray_serve
+
+    from react_ray.serve.app import APPLICATION, build_application
+
+    if not session.verbose:
+        logging.getLogger("ray.serve").setLevel(logging.ERROR)
+    cores = ray.cluster_resources().get("CPU", 0)
+    cpus = config.cpus_per_replica or (1 if session.address else _share(cores, config.replicas))
+    if cpus * config.replicas > cores:
+        raise ClusterError(
+            f"{config.replicas} replicas of {cpus:g} cores each need more than the {cores:g} cores "
+            "of the cluster: ask for fewer with --replicas"
+        )
+    ray_serve.start(
+        proxy_location="EveryNode",
+        http_options={
+            "host": config.host,
+            "port": config.port,
+            "request_timeout_s": config.request_timeout_s,
+        },
+        logging_config={"enable_access_log": False},
+    )
+    application = build_application(str(folder), config, cpus)
+    target = ray_serve.RunTarget(application, name=APPLICATION, logging_config={"enable_access_log": False})
+    ray_serve.run_many(
+        [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
+    )
+
+
+def _share(cores: float, replicas: int) -> float:
+    """Cores of each replica: whole ones, or a part of one where there are too few."""
+    return float(cores // replicas) or cores / replicas
+
+
+def _wait_until_ready(config: ServeConfig, local: bool) -> None:
+    started = said = time.monotonic()
+    while True:
+        waiting_for = _missing(config, local)
+        if waiting_for is None:
+            return
+        now = time.monotonic()
+        if now - started > config.start_timeout_s:
+            raise ClusterError(
+                f"not ready after {config.start_timeout_s:g} s: still waiting for {waiting_for}\n"
+                "On a loaded machine give it longer (serve.start_timeout_s); --verbose shows Ray's logs."
+            )
+        if now - said > SAY_EVERY_S:
+            said = now
+            _say(f"  {now - started:.0f} s: waiting for {waiting_for}")
+        time.sleep(0.1)
+
+
+def _missing(config: ServeConfig, local: bool) -> str | None:
+    """What the service still lacks, in words; None when it answers. InputError when it never will."""
+    from ray import serve as ray_serve
+
+    from react_ray.serve.app import APPLICATION, DEPLOYMENT
+
+    application = ray_serve.status().applications.get(APPLICATION)
+    if application is None:
+        return "Ray Serve to take the application"
+    deployment = application.deployments.get(DEPLOYMENT)
+    state = deployment.message if deployment else ""
+    if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
+        raise InputError(f"the model cannot be served: {_reason(state or application.message)}")
+    if application.status != "RUNNING":
+        return f"{config.replicas} replica(s) to load the model. {state}".strip()
+    if local and not _answers(_url(config) + "/readyz"):
+        return f"an answer from {_url(config)}/readyz"
+    return None
+
+
+def _reason(message: str) -> str:
+    """The error at the end of a traceback, or the message where there is none."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    errors = [line for line in lines if "Error: " in line]
+    return (errors or lines or ["no reason given"])[-1]
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=10) as response:
+            return response.status == 200
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _url(config: ServeConfig) -> str:
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)
+    return f"http://[{host}]:{config.port}" if ":" in host else f"http://{host}:{config.port}"
+
+
+def _welcome(config: ServeConfig, local: bool) -> str:
+    url = _url(config)
+    where = "" if local else " on every node of the cluster that has a replica"
+    body = json.dumps({"inputs": ["a text", "another text"]})
+    return (
+        f"Ready: {url}{where} (a page to try it; {url}/docs tells the rest)\n"
+        f"  curl -H 'Content-Type: application/json' -d '{body}' {url}/predict\n"
+        "Ctrl-C stops it."
+    )
+
+
+def _shut_down() -> None:
+    """Take the application away, and Serve with it unless it has others to run."""
+    import ray
+    from ray import serve as ray_serve
+
+    from react_ray.serve.app import APPLICATION
+
+    if not ray.is_initialized():
+        return
+    if set(ray_serve.status().applications) - {APPLICATION}:
+        ray_serve.delete(APPLICATION)
+    else:
+        ray_serve.shutdown()

@@ -1,0 +1,165 @@
+"""The HTTP application of a replica: routes, answers to errors, request counts."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from importlib import resources
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import HTTPException
+from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from react_ray.serve.metrics import CONTENT_TYPE
+from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
+from react_ray.serve.service import Service
+from react_ray.version import __version__
+
+__all__ = ["build_app"]
+
+READY_WITHIN_S = 5.0
+"""Seconds a ready replica may take for one text, those before it in the queue included."""
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+logger = logging.getLogger("ray.serve")
+
+
+def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastAPI:
+    """The application; ``scrape`` gives the metrics of all replicas as Prometheus text."""
+    app = FastAPI(
+        title="react-ray",
+        version=__version__,
+        description="Text classification. Labels and their probabilities, best first.",
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.add_middleware(_Watch, service=service)
+    app.add_exception_handler(RefusalError, _refuse)
+    app.add_exception_handler(StarletteHTTPException, _refuse)
+    _add_prediction(app, service)
+    _add_health(app, service, scrape)
+    _add_page(app, "/", "try.html")
+    _add_page(app, "/docs", "docs.html")
+    return app
+
+
+def _add_prediction(app: FastAPI, service: Service) -> None:
+    content = {"application/json": {"schema": PredictRequest.model_json_schema()}}
+
+    @app.post(
+        "/predict",
+        summary="Classify one text or several",
+        responses={
+            200: {
+                "model": list[Score] | list[list[Score]],
+                "description": "Scores, or a list of them per text",
+            },
+            400: {"model": ErrorAnswer, "description": "Not JSON in UTF-8"},
+            413: {"model": ErrorAnswer, "description": "Body, texts or characters over the limit"},
+            415: {"model": ErrorAnswer, "description": "Not application/json"},
+            422: {"model": ErrorAnswer, "description": "Not a text or a list of texts"},
+            500: {"model": ErrorAnswer, "description": "The model failed"},
+        },
+        openapi_extra={"requestBody": {"required": True, "content": content}},
+    )
+    async def predict(request: Request) -> Response:
+        _check_content_type(request.headers.get("content-type", ""))
+        wanted = parse_request(await _read_body(request, service.config.max_body_bytes), service.config)
+        return JSONResponse(answer(wanted, await service.predict(wanted.texts, wanted.top_k)))
+
+
+def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[bytes]]) -> None:
+    @app.get("/healthz", summary="Whether the process is alive")
+    async def healthz() -> dict[str, str]:
+        return {"status": "ok"}
+
+    @app.get("/readyz", summary="Whether the model answers", responses={503: {"model": ErrorAnswer}})
+    async def readyz() -> dict[str, Any]:
+        if not await service.ready(READY_WITHIN_S):
+            raise HTTPException(503, f"the model did not answer within {READY_WITHIN_S:.0f} s")
+        return {"status": "ready", "labels": service.labels}
+
+    @app.get("/metrics", summary="Counts for Prometheus", response_class=Response)
+    async def metrics() -> Response:
+        return Response(await scrape(), media_type=CONTENT_TYPE)
+
+
+def _add_page(app: FastAPI, path: str, name: str) -> None:
+    html = (resources.files("react_ray.serve") / "static" / name).read_text(encoding="utf-8")
+
+    @app.get(path, include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers=PAGE_HEADERS)
+
+
+def _check_content_type(given: str) -> None:
+    # Also what keeps other sites' forms out: a browser asks first before it sends JSON across origins.
+    kind, _, parameters = given.lower().partition(";")
+    charset = parameters.replace(" ", "").replace('"', "")
+    if kind.strip() != "application/json" or charset not in ("", "charset=utf-8"):
+        raise RefusalError(415, f"content type {given!r} is not taken; expected application/json in UTF-8")
+
+
+async def _read_body(request: Request, limit: int) -> bytes:
+    """The body, counted as it comes: a length that the caller declares proves nothing."""
+    too_large = RefusalError(413, f"the body is over {limit} bytes")
+    if int(request.headers.get("content-length", 0)) > limit:
+        raise too_large
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > limit:
+            raise too_large
+    return bytes(body)
+
+
+async def _refuse(request: Request, error: Exception) -> Response:
+    if isinstance(error, RefusalError):
+        return JSONResponse({"error": error.message}, error.status)
+    assert isinstance(error, StarletteHTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+
+
+class _Watch:
+    """Counts every request; what goes wrong inside goes to the log, its number to the caller."""
+
+    def __init__(self, app: ASGIApp, service: Service):
+        self._app = app
+        self._metrics = service.metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status = 499  # the caller went away
+
+        async def watched(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, watched)
+        except Exception:
+            number = Request(scope).headers.get("x-request-id") or uuid.uuid4().hex
+            logger.exception("request %s failed", number)
+            await _failure(number)(scope, receive, watched)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            self._metrics.answered(route, status, time.perf_counter() - started)
+
+
+def _failure(number: str) -> Response:
+    return JSONResponse({"error": "internal error", "request_id": number}, 500)

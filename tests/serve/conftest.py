@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from service_client import LABELS, LIMITS, POISON, Client, free_port
+
+from react_ray.config import ServeConfig
+
+CHINESE = "股市上涨球队夺得冠军足科技今日的"
+
+
+@pytest.fixture(scope="session")
+def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny classifier of English letters and Chinese characters; it breaks on POISON.
+
+    The poison is a token that the tokenizer knows and the model has no embedding for,
+    as after an incomplete resizing.
+    """
+    import torch
+    from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
+    words = list(dict.fromkeys([*words, *CHINESE, POISON]))
+    torch.manual_seed(0)
+    config = BertConfig(
+        vocab_size=len(words) - 1,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        initializer_range=0.5,
+        id2label=dict(enumerate(LABELS)),
+        label2id={label: i for i, label in enumerate(LABELS)},
+    )
+    folder = tmp_path_factory.mktemp("run") / "model"
+    BertForSequenceClassification(config).save_pretrained(folder)
+    vocabulary = {word: i for i, word in enumerate(words)}
+    BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="package")
+def client(ray_cluster: None, classifier_folder: Path) -> Iterator[Client]:
+    """Two replicas behind the real proxy; shared by the folder."""
+    from ray import serve
+
+    from react_ray.serve.app import APPLICATION, build_application
+
+    port = free_port()
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    application = build_application(str(classifier_folder), ServeConfig(port=port, **LIMITS), cpus=1)
+    serve.run(application, name=APPLICATION)
+    yield Client(port)
+    serve.shutdown()

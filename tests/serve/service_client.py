@@ -1,0 +1,54 @@
+"""A caller of the service over real HTTP, and what the tests serve."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+LABELS = ["体育", "business", "science & nature", "a<b>c", "zebra"]
+POISON = "☠"
+LIMITS = {"max_body_bytes": 16_384, "max_texts": 128, "max_chars": 300, "replicas": 2, "cpus_per_replica": 1}
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Client:
+    port: int
+
+    def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        try:
+            connection.request(method, path, body, headers or {}, encode_chunked=not isinstance(body, bytes))
+            response = connection.getresponse()
+            headers = {name.lower(): value for name, value in response.getheaders()}
+            return Answer(response.status, headers, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path: str) -> Answer:
+        return self.send("GET", path)
+
+    def post(self, body: bytes, content_type: str | None = "application/json") -> Answer:
+        return self.send("POST", "/predict", body, {"Content-Type": content_type} if content_type else {})
+
+    def predict(self, inputs: Any, **more: Any) -> Answer:
+        return self.post(json.dumps({"inputs": inputs, **more}, ensure_ascii=False).encode())
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

@@ -1,0 +1,80 @@
+"""Health, metrics, the description of the interface and the pages, over real HTTP."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+from service_client import LABELS, LIMITS, Client
+
+pytestmark = pytest.mark.ray
+
+
+def totals(client: Client) -> dict[tuple, float]:
+    """Each series of /metrics summed over the replicas."""
+    answer = client.get("/metrics")
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+    sums: dict[tuple, float] = {}
+    for family in text_string_to_metric_families(answer.body.decode()):
+        for sample in family.samples:
+            labels = tuple(sorted((k, v) for k, v in sample.labels.items() if k != "replica"))
+            sums[sample.name, labels] = sums.get((sample.name, labels), 0) + sample.value
+    return sums
+
+
+def test_alive_and_ready(client: Client) -> None:
+    assert client.get("/healthz").json == {"status": "ok"}
+    assert client.get("/readyz").json == {"status": "ready", "labels": LABELS}
+
+
+def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
+    before = totals(client)
+    for _ in range(10):
+        assert client.predict(["a", "b"]).status == 200
+    client.predict([])
+    client.get("/made/up/path")
+    after = totals(client)
+
+    def moved(name: str, **labels: str) -> float:
+        key = (name, tuple(sorted(labels.items())))
+        return after[key] - before.get(key, 0)
+
+    assert moved("react_ray_requests_total", route="/predict", status="200") == 10
+    assert moved("react_ray_requests_total", route="/predict", status="422") == 1
+    assert moved("react_ray_requests_total", route="other", status="404") == 1
+    assert moved("react_ray_request_seconds_count", route="/predict") == 11
+    assert moved("react_ray_batch_texts_sum") >= 20
+    predictions = [key for key in after if key[0] == "react_ray_predictions_total"]
+    assert sum(after[key] - before.get(key, 0) for key in predictions) == 20
+    replicas = set(re.findall(r'replica="([^"]+)"', client.get("/metrics").body.decode()))
+    assert len(replicas) == LIMITS["replicas"]
+
+
+def test_openapi_describes_predict(client: Client) -> None:
+    api = client.get("/openapi.json").json
+    route = api["paths"]["/predict"]["post"]
+    schema = route["requestBody"]["content"]["application/json"]["schema"]
+    assert schema["required"] == ["inputs"]
+    assert {"200", "400", "413", "415", "422", "500"} <= set(route["responses"])
+    for example in schema["examples"]:
+        inputs = example.pop("inputs")
+        assert client.predict(inputs, **example).status == 200
+    assert {"/healthz", "/readyz", "/metrics"} <= set(api["paths"])
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_pages_need_nothing_from_elsewhere(client: Client, path: str) -> None:
+    answer = client.get(path)
+    html = answer.body.decode()
+    assert answer.status == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert not re.findall(r"""(?:https?:)?//[a-z]|@import|src\s*=""", html)
+
+
+def test_unknown_paths_and_methods_are_errors_in_json(client: Client) -> None:
+    missing = client.get("/nothing")
+    assert (missing.status, missing.json) == (404, {"error": "Not Found"})
+    wrong = client.get("/predict")
+    assert (wrong.status, wrong.headers["allow"]) == (405, "POST")
