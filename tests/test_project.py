@@ -1,0 +1,209 @@
+"""The project's own rules: layout, imports, safe loading, documents that hold."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import typer.main
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+from react_ray.cli import app
+from react_ray.config import load_config
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "react_ray").rglob("*.py"))
+JOBS = sorted((ROOT / "jobs").glob("*.py"))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("[a-z]*/**/*.md")])
+DOCUMENTS = [path for path in DOCUMENTS if path.relative_to(ROOT).parts[0] not in ("out", "build")]
+
+ASKED_FOR = {"pyproject.toml", "react_ray", "jobs", "cluster.yaml", "tests", "README.md"}
+BESIDE = {
+    "docs", "benchmarks", "deploy", "examples", "Makefile", "constraints.txt",
+    "LICENSE", "CHANGELOG.md", "CONTRIBUTING.md",
+}  # fmt: skip
+
+MAY_IMPORT = {
+    "data": {"data", "lgan"},
+    "lgan": {"lgan", "data"},
+    "tasks": {"tasks"},
+    "finetune": {"finetune", "tasks", "cluster"},
+    "evaluate": {"evaluate", "tasks"},
+    "cluster": {"cluster"},
+    "serve": {"serve", "cluster"},
+}
+"""Folder -> folders it may import; modules at the top level are open to all but these."""
+CONDUCTORS = {"pipeline", "stages", "cli", "publish", "preflight", "demo"}
+
+
+def stages() -> set[str]:
+    from react_ray.pipeline import STAGES  # imports torch, which the other tests here do without
+
+    return {stage.name for stage in STAGES}
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Dotted names of all that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def calls(path: Path) -> Iterator[ast.Call]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Call):
+            yield node
+
+
+def test_top_level_is_as_asked() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True)
+    tracked = {line.split("/")[0] for line in listed.stdout.splitlines()}
+    visible = {name for name in tracked if not name.startswith(".")}
+    assert visible == ASKED_FOR | BESIDE
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_ray_is_imported_at_its_edge_only(path: Path) -> None:
+    if path.relative_to(ROOT / "react_ray").parts[0] not in ("cluster", "serve"):
+        assert [name for name in imports(path) if name.split(".")[0] == "ray"] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_folders_import_what_the_architecture_allows(path: Path) -> None:
+    folder = path.relative_to(ROOT / "react_ray").parts[0]
+    if folder not in MAY_IMPORT:
+        return  # the top level
+    own = {name.split(".")[1] for name in imports(path) if name.startswith("react_ray.")}
+    assert own & MAY_IMPORT.keys() <= MAY_IMPORT[folder]
+    assert not own & CONDUCTORS
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_modules_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 350
+
+
+@pytest.mark.parametrize("path", [*MODULES, *JOBS], ids=relative)
+def test_nothing_loaded_can_run_code(path: Path) -> None:
+    names = {name.split(".")[0] for name in imports(path)}
+    assert not names & {"pickle", "cloudpickle", "dill", "joblib", "shelve"}
+    for call in calls(path):
+        given = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        assert given.get("trust_remote_code") != "True"
+        assert given.get("allow_pickle") != "True"
+        if ast.unparse(call.func) == "torch.load":
+            assert given.get("weights_only") == "True", f"line {call.lineno}"
+        assert ast.unparse(call.func) != "yaml.load"
+
+
+@pytest.mark.parametrize("path", JOBS, ids=relative)
+def test_jobs_are_thin(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert path.name.startswith("run_")  # its folder comes first on sys.path: no name of a library
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 70
+    assert f"python jobs/{path.name}" in (ast.get_docstring(ast.parse(text)) or "")
+    spec = importlib.util.spec_from_file_location(f"job_{path.stem}", path)
+    assert spec is not None
+    assert spec.loader is not None
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))  # importing it does nothing
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("path", JOBS, ids=relative)
+def test_jobs_pass_their_arguments_on(path: Path) -> None:
+    asked = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, check=False)
+    assert asked.returncode == 0, asked.stderr
+    assert f" {job_command(path)[0]} " in asked.stdout.splitlines()[0]
+
+
+def job_command(path: Path) -> list[str]:
+    """The words that a job script puts before its own arguments."""
+    found = [call.args[0] for call in calls(path) if ast.unparse(call.func) == "main"]
+    assert len(found) == 1
+    assert isinstance(found[0], ast.List)
+    return [word.value for word in found[0].elts if isinstance(word, ast.Constant)]
+
+
+def test_every_job_stage_exists() -> None:
+    known = stages()
+    for path in JOBS:
+        command, *rest = job_command(path)
+        assert command in COMMANDS
+        assert rest == [] or (rest[0] == "--until" and rest[1] in known and path.stem == f"run_{rest[1]}")
+
+
+COMMANDS = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_documents_name_commands_that_exist(path: Path) -> None:
+    code = re.findall(r"`[^`]+`|^ {4}.*$|```.*?```", path.read_text(encoding="utf-8"), re.S | re.M)
+    named = {name for text in code for name in re.findall(r"(?:^|[\s`/])react-ray ([a-z]\w*)", text)}
+    assert named <= COMMANDS
+    targets = {name for text in code for name in re.findall(r"(?:^|[\s`])make ([a-z]\w*)", text)}
+    assert targets <= set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.M))
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_links_between_documents_lead_somewhere(path: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)(?:#[^)]*)?\)", path.read_text(encoding="utf-8"))
+    for link in links:
+        if not re.match(r"[a-z]+:", link):
+            assert (path.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_files_that_documents_name_exist(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    for name in re.findall(r"\b((?:benchmarks|jobs|examples|deploy|docs|react_ray)/[\w/.-]+\.\w+)", text):
+        assert (ROOT / name).exists(), name
+
+
+def test_the_architecture_names_every_stage_and_folder() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `(\w+)` \|", text, re.M))
+    assert rows == stages()
+    folders = {path.parent.name for path in MODULES if path.parent.parent == ROOT / "react_ray"}
+    assert folders == set(re.findall(r"^\| `(\w+)/` \|", text, re.M))
+    assert folders == MAY_IMPORT.keys()
+
+
+def test_every_decision_is_listed() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"\((\d{4}-[\w-]+\.md)\)", (folder / "README.md").read_text(encoding="utf-8"))
+    assert listed == sorted(path.name for path in folder.glob("[0-9]*.md"))
+
+
+def test_the_example_configuration_is_valid() -> None:
+    config = load_config(ROOT / "examples" / "run.yaml")
+    assert (ROOT / str(config.data.labels)).exists()
+
+
+def test_pins_fit_the_ranges() -> None:
+    lines = (ROOT / "constraints.txt").read_text().splitlines()
+    pins = dict(line.split("==") for line in lines if not line.startswith("#"))
+    pins = {canonicalize_name(name): version for name, version in pins.items()}
+    for requirement in map(Requirement, requirements()):
+        name = canonicalize_name(requirement.name)
+        assert name in pins, f"{name} is not pinned in constraints.txt"
+        assert requirement.specifier.contains(pins[name]), f"{requirement} against {pins[name]}"
+
+
+def requirements() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = [line for lines in project["optional-dependencies"].values() for line in lines]
+    return [line for line in [*project["dependencies"], *extras] if not line.startswith("react-ray")]
