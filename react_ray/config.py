@@ -80,7 +80,18 @@ class LganConfig(_Settings):
     """The label GAN: three players on frozen features (P1, P2, S2, S4, L1)."""
 
     enabled: bool = True
-    loss: Literal["standard", "as_written"] = "standard"  # L1: the article's printed form diverges
+    loss: Literal["standard", "as_written"] = "standard"  # L1: the article's printed form cannot judge
+    names: bool = True  # let class names speak; their weight still falls to 0 where they do not help
+    pretrain_steps: int = Field(200, ge=0)  # of phase 1's plain GAN
+    steps: int = Field(500, ge=1)  # of phase 2
+    batch_size: int = Field(120, ge=8)  # pairs of each kind a step, over all workers; 120 divides evenly
+    lr: float = Field(1e-3, gt=0)  # of D and of the sample generator
+    lr_labels: float = Field(2e-4, gt=0)  # of the label generator: it starts from a fitted teacher
+    teacher: float = Field(1.0, ge=0)  # weight of agreeing with the teacher on the pool
+    consistency: float = Field(0.5, ge=0)  # weight of one label for a row and its nudged self
+    nudge: float = Field(0.3, ge=0)  # length of the nudge; features have length 1
+    adversarial: float = Field(0.05, ge=0)  # weight of D's verdict on the labels given
+    sampled: float = Field(0.1, ge=0)  # weight of labelling generated samples as they were meant
 
 
 class FinetuneConfig(_Settings):

@@ -1,1 +1,21 @@
 """The label GAN on frozen features: networks, losses, training, label generation."""
+
+from react_ray.lgan.gate import Decision
+from react_ray.lgan.generate import Generation, Labeler, augmented_table
+from react_ray.lgan.inputs import LganInputs
+from react_ray.lgan.probe import Probe, fit_probe
+from react_ray.lgan.self_training import self_train
+from react_ray.lgan.stages import generate, prepare
+
+__all__ = [
+    "Decision",
+    "Generation",
+    "Labeler",
+    "LganInputs",
+    "Probe",
+    "augmented_table",
+    "fit_probe",
+    "generate",
+    "prepare",
+    "self_train",
+]

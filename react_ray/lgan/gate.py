@@ -1,0 +1,163 @@
+"""The collapse alarm, and the gate between D_aug and the plain arm.
+
+With a handful of labels a comparison of two scores decides by chance, so the gate
+leaves its default (D_aug helps) only when D_aug is worse with high probability, or
+on an alarm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.model_selection import StratifiedKFold
+
+from react_ray.lgan.experts import fit_teacher
+from react_ray.lgan.generate import Labeler
+from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
+from react_ray.lgan.probe import fit_probe
+
+__all__ = ["Decision", "collapse_alarm", "decide"]
+
+WORSE = 0.9
+"""Probability of being worse at which D_aug is given up."""
+RESAMPLES = 2000
+MIN_ROWS = 10
+"""Fewer judged rows than this cannot speak against the default."""
+FOLD_POOL = 1500
+"""Pool rows used for out-of-fold scores: enough to tell better from worse, and cheap."""
+LOSS_CEILING = 1e3
+PINNED = 0.995
+VANISHED = 0.05
+"""A class vanished when it gets less than this share of its estimated part."""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether D_aug is used, why, and on what evidence (``rows`` judged rows)."""
+
+    use_lgan: bool
+    why: str
+    alarms: tuple[str, ...]
+    probability_worse: float | None = None
+    plain: float | None = None
+    lgan: float | None = None
+    rows: int = 0
+
+    def as_dict(self) -> dict[str, object]:
+        """For JSON."""
+        return asdict(self)
+
+
+def decide(
+    inputs: LganInputs, labeler: Labeler, alarms: Sequence[str], use_names: bool, seed: int = 0
+) -> Decision:
+    """Judge on validation rows if there are any, else out of fold on the labelled ones."""
+    if alarms:
+        return Decision(False, f"The label GAN collapsed: {'; '.join(alarms)}.", tuple(alarms))
+    validated = len(inputs.validation) >= MIN_ROWS
+    judged = _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, use_names)
+    if judged is None:
+        return Decision(True, "Too few labels to judge the generated ones; they are used, as by default.", ())
+    plain, lgan, where = judged
+    worse = probability_worse(plain, lgan, seed)
+    figures = (
+        f"{lgan.mean():.1%} right against {plain.mean():.1%} of the plain probe on {len(lgan)} {where} "
+        f"rows; probability of being worse {worse:.2f}"
+    )
+    use = worse <= WORSE
+    why = f"Generated labels are {'used' if use else 'not used'}: {figures} (limit {WORSE:g})."
+    return Decision(use, why, (), worse, float(plain.mean()), float(lgan.mean()), len(lgan))
+
+
+def probability_worse(plain: NDArray[np.bool_], lgan: NDArray[np.bool_], seed: int) -> float:
+    """Share of Bayesian bootstrap draws in which ``lgan`` is right less often than ``plain``.
+
+    Paired: both are verdicts on the same rows. Ties count half.
+    """
+    difference = lgan.astype(float) - plain.astype(float)
+    weights = np.random.default_rng(seed).dirichlet(np.ones(len(difference)), RESAMPLES)
+    means = weights @ difference
+    return float((means < 0).mean() + 0.5 * (means == 0).mean())
+
+
+def _on_validation(inputs: LganInputs, labeler: Labeler) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
+    rows, labels = inputs.validation, inputs.validation_labels
+    plain = fit_probe(inputs.labeled, inputs.labels, inputs.classes).predict_proba(rows).argmax(1)
+    return plain == labels, labeler.predict_proba(rows).argmax(1) == labels, "validation"
+
+
+def _out_of_fold(
+    inputs: LganInputs, use_names: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str] | None:
+    """Probe and teacher fitted without each fold; the fold's rows are judged."""
+    counts = np.bincount(inputs.labels, minlength=inputs.classes)
+    held = np.flatnonzero(counts[inputs.labels] > 1)
+    if len(held) < MIN_ROWS:
+        return None
+    folds = int(min(3, counts[inputs.labels[held]].min()))
+    keep = np.random.default_rng(0).permutation(len(inputs.unlabeled))[:FOLD_POOL]
+    small = replace(
+        inputs,
+        unlabeled=inputs.unlabeled[keep],
+        augmented=inputs.augmented[:0],
+        augmented_labels=inputs.augmented_labels[:0],
+    )
+    plain, lgan = np.zeros(len(held), bool), np.zeros(len(held), bool)
+    splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
+    for _, test in splitter.split(held, inputs.labels[held]):
+        out = held[test]
+        plain[test], lgan[test] = _judge_fold(small, out, use_names)
+    return plain, lgan, "labelled (out of fold)"
+
+
+def _judge_fold(
+    inputs: LganInputs, out: Indices, use_names: bool
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    rest = np.setdiff1d(np.arange(len(inputs.labels)), out)
+    rows, labels = inputs.labeled[out], inputs.labels[out]
+    pool: Features = np.vstack([inputs.unlabeled, rows])
+    without = replace(inputs, labeled=inputs.labeled[rest], labels=inputs.labels[rest], unlabeled=pool)
+    plain = fit_probe(without.labeled, without.labels, inputs.classes).predict_proba(rows)
+    lgan = fit_teacher(without, use_names).believed[len(inputs.unlabeled) :]
+    return plain.argmax(1) == labels, lgan.argmax(1) == labels
+
+
+def collapse_alarm(
+    labels: Probabilities, prior: NDArray[np.float32], history: Sequence[dict[str, float]]
+) -> tuple[str, ...]:
+    """What is wrong with generated ``labels`` (n x K) and the losses; empty if nothing is.
+
+    ``prior`` is the estimated class balance, ``history`` the mean losses of each period.
+    """
+    found = []
+    losses = [value for period in history for name, value in period.items() if name != "step"]
+    if not np.isfinite(labels).all() or not np.isfinite(losses).all():
+        found.append("a loss or a label is not a number")
+    elif losses and max(map(abs, losses)) > LOSS_CEILING:
+        found.append(f"a loss reached {max(map(abs, losses)):.0f} (ceiling {LOSS_CEILING:.0f})")
+    if history and history[-1].get("discriminator_accuracy", 0.5) > PINNED:
+        found.append(f"D is right on {history[-1]['discriminator_accuracy']:.1%} of all pairs: no game left")
+    if len(labels) and np.isfinite(labels).all():
+        found += _balance_alarms(labels, prior)
+    return tuple(found)
+
+
+def _balance_alarms(labels: Probabilities, prior: NDArray[np.float32]) -> list[str]:
+    given = np.bincount(labels.argmax(1), minlength=labels.shape[1]) / len(labels)
+    found = []
+    expected, entropy = _entropy(prior), _entropy(given)
+    if entropy < 0.5 * expected:
+        found.append(f"generated labels hold {entropy:.2f} nats where the class balance has {expected:.2f}")
+    due = prior * len(labels) >= 5  # a class due fewer rows may be missing by chance
+    gone = np.flatnonzero(due & (given < VANISHED * prior))
+    if len(gone):
+        found.append(f"{len(gone)} of {len(prior)} classes vanished (the first: number {gone[0]})")
+    return found
+
+
+def _entropy(shares: NDArray[np.floating]) -> float:
+    some = shares[shares > 0]
+    return float(-(some * np.log(some)).sum())

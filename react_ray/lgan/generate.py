@@ -1,0 +1,149 @@
+"""Label generation: a distribution, a verdict and a weight for each pool row (S4).
+
+D_aug = {(x, y), (x', y'), (x', G_y(x'))}: labelled rows with weight 1, copies of
+them with less, and pool rows with the weight their generated label deserves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from react_ray.lgan.inputs import Features, LganInputs, Probabilities, save_arrays
+from react_ray.lgan.neighbours import nearest, smooth
+from react_ray.lgan.networks import NOISE, Players
+from react_ray.lgan.probe import one_hot
+from react_ray.lgan.state import load_players
+
+__all__ = ["Generation", "Labeler", "augmented_table", "generate_labels"]
+
+DRAWS = 8
+BLOCK = 4096
+COPY_WEIGHT = 0.5
+"""Of a copy whose label G_y fully believes: copies repeat their text."""
+SMOOTHING = 0.5
+FLOOR = 0.2
+"""Weight below which a generated label is rejected."""
+
+
+class Labeler:
+    """The trained players, as they are asked for labels and verdicts."""
+
+    def __init__(self, names: Features, folder: Path, seed: int):
+        self.players = Players.make(torch.from_numpy(names), 0)
+        load_players(self.players, folder)
+        self.players.modules().eval()
+        self.seed = seed
+
+    @torch.no_grad()
+    def predict_proba(self, features: Features) -> Probabilities:
+        """G_y's mean distribution over draws of z, n x K."""
+        noise = torch.randn(DRAWS, 1, NOISE, generator=torch.Generator().manual_seed(self.seed))
+        found = [np.zeros((0, len(self.players.label_generator.bias)), np.float32)]
+        for start in range(0, len(features), BLOCK):
+            rows = torch.from_numpy(features[start : start + BLOCK])
+            draws = [
+                torch.softmax(self.players.label_generator(rows, z.expand(len(rows), -1)), 1) for z in noise
+            ]
+            found.append(torch.stack(draws).mean(0).numpy())
+        return np.concatenate(found)
+
+    @torch.no_grad()
+    def verdicts(self, features: Features) -> NDArray[np.float32]:
+        """D(x, y) for every class y, n x K."""
+        found = [np.zeros((0, len(self.players.label_generator.bias)), np.float32)]
+        for start in range(0, len(features), BLOCK):
+            rows = torch.from_numpy(features[start : start + BLOCK])
+            found.append(self.players.discriminator(rows).numpy())
+        return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """Labels for m pool rows and c copies; verdicts are D's on the label given."""
+
+    labels: Probabilities
+    score: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    copy_score: NDArray[np.float32]
+    copy_weight: NDArray[np.float32]
+
+    @property
+    def kept(self) -> NDArray[np.bool_]:
+        """Pool rows whose label is believed enough to be used, m."""
+        return self.weight > 0
+
+    def save(self, folder: Path) -> None:
+        """Write ``labels.safetensors`` in one step."""
+        save_arrays(dict(vars(self)), folder / "labels.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> Generation:
+        """Read what :meth:`save` wrote."""
+        return cls(**load_file(folder / "labels.safetensors"))
+
+
+def generate_labels(inputs: LganInputs, labeler: Labeler) -> Generation:
+    """Ask G_y for labels of the unlabelled rows, and D and the neighbours what they think."""
+    rows, copies = inputs.unlabeled, inputs.augmented
+    given = labeler.predict_proba(rows)
+    if len(rows):
+        given = smooth(given, nearest(rows, rows), SMOOTHING)
+    best = given.argmax(1)
+    weight = given.max(1, initial=0)
+    score = np.take_along_axis(labeler.verdicts(rows), best[:, None], 1)[:, 0]
+    meant = inputs.augmented_labels[:, None]
+    believed = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
+    copy_score = np.take_along_axis(labeler.verdicts(copies), meant, 1)[:, 0]
+    floor = max(FLOOR, 1.2 / inputs.classes)
+    return Generation(
+        labels=given,
+        score=score,
+        weight=np.where(weight < floor, 0, weight).astype(np.float32),
+        copy_score=copy_score,
+        copy_weight=(COPY_WEIGHT * believed).astype(np.float32),
+    )
+
+
+def augmented_table(
+    inputs: LganInputs,
+    generation: Generation,
+    labeled_texts: Sequence[str],
+    unlabeled_texts: Sequence[str],
+    augmented_texts: Sequence[str] = (),
+) -> pa.Table:
+    """D_aug: text, label (distribution), weight, origin, score; rejected rows are left out.
+
+    Texts are in the order of the features in ``inputs``.
+    """
+    kept = np.flatnonzero(generation.kept)
+    labels = [
+        one_hot(inputs.labels, inputs.classes),
+        one_hot(inputs.augmented_labels, inputs.classes),
+        generation.labels[kept],
+    ]
+    texts = [*labeled_texts, *augmented_texts, *(unlabeled_texts[int(i)] for i in kept)]
+    weights: list[NDArray[Any]] = [
+        np.ones(len(inputs.labels)),
+        generation.copy_weight,
+        generation.weight[kept],
+    ]
+    scores = [*generation.copy_score.tolist(), *generation.score[kept].tolist()]
+    origins = ("labeled", "augmented", "generated")
+    return pa.table(
+        {
+            "text": pa.array(texts, pa.string()),
+            "label": pa.array(list(np.vstack(labels).astype(np.float64)), pa.list_(pa.float64())),
+            "weight": pa.array(np.concatenate(weights).astype(np.float64)),
+            "origin": pa.array(np.repeat(origins, [len(part) for part in labels]).tolist(), pa.string()),
+            "score": pa.array([None] * len(inputs.labels) + scores, pa.float64()),
+        }
+    )

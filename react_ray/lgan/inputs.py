@@ -1,0 +1,109 @@
+"""What the three players are given: frozen features, label indices, class names."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from safetensors.numpy import load_file, save_file
+
+from react_ray.errors import InputError
+
+__all__ = ["Features", "Indices", "LganInputs", "Probabilities", "save_arrays"]
+
+Features = NDArray[np.float32]
+"""n x d, rows of length 1."""
+Indices = NDArray[np.int64]
+"""n class indices."""
+Probabilities = NDArray[np.float32]
+"""n x K, rows that sum to 1."""
+
+
+def _no_rows() -> Features:
+    return np.zeros((0, 0), np.float32)
+
+
+def _no_labels() -> Indices:
+    return np.zeros(0, np.int64)
+
+
+@dataclass(frozen=True)
+class LganInputs:
+    """Frozen features of every row, K class names as features, and the known labels.
+
+    Only ``labeled``, ``labels``, ``unlabeled`` and ``names`` must be given; any of
+    them but ``names`` may have no rows. A class needs no labelled row. Raises
+    InputError when shapes do not fit, a value is not finite or an index is no class.
+    """
+
+    labeled: Features
+    labels: Indices
+    unlabeled: Features
+    names: Features
+    augmented: Features = field(default_factory=_no_rows)
+    augmented_labels: Indices = field(default_factory=_no_labels)
+    validation: Features = field(default_factory=_no_rows)
+    validation_labels: Indices = field(default_factory=_no_labels)
+
+    def __post_init__(self) -> None:
+        width = self.names.shape[1]
+        for name, value in vars(self).items():
+            kind = np.int64 if name.endswith("labels") else np.float32
+            shape = (0,) if kind is np.int64 else (0, width)
+            array = np.ascontiguousarray(value, kind) if len(value) else np.zeros(shape, kind)
+            object.__setattr__(self, name, array)
+        for name, labels in (
+            ("labeled", self.labels),
+            ("augmented", self.augmented_labels),
+            ("validation", self.validation_labels),
+        ):
+            self._check(name, getattr(self, name), labels)
+        self._check("unlabeled", self.unlabeled, None)
+        self._check("names", self.names, None)
+        if self.classes < 2:
+            raise InputError(f"{self.classes} class given; a classifier needs at least 2")
+
+    def _check(self, name: str, rows: Features, labels: Indices | None) -> None:
+        if rows.ndim != 2 or rows.shape[1] != self.names.shape[1]:
+            raise InputError(
+                f"{name} features have shape {rows.shape}; expected n x {self.names.shape[1]} "
+                "like the class names: encode both with the same encoder"
+            )
+        if not np.isfinite(rows).all():
+            raise InputError(f"{name} features hold values that are not finite: encode the rows again")
+        if labels is None:
+            return
+        if len(labels) != len(rows):
+            raise InputError(f"{len(rows)} {name} rows have {len(labels)} labels; expected one each")
+        if len(labels) and not 0 <= labels.min() <= labels.max() < self.classes:
+            raise InputError(f"{name} labels must be 0 to {self.classes - 1}; found {labels.max()}")
+
+    @property
+    def classes(self) -> int:
+        """K, the number of classes."""
+        return len(self.names)
+
+    @property
+    def pool(self) -> Features:
+        """Rows to give labels to: the unlabelled ones; where there are none, the copies."""
+        return self.unlabeled if len(self.unlabeled) else self.augmented
+
+    def save(self, folder: Path) -> None:
+        """Write ``inputs.safetensors`` in one step."""
+        save_arrays(dict(vars(self)), folder / "inputs.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> LganInputs:
+        """Read what :meth:`save` wrote."""
+        return cls(**load_file(folder / "inputs.safetensors"))
+
+
+def save_arrays(arrays: dict[str, NDArray[Any]], target: Path) -> None:
+    """Write ``arrays`` to the safetensors file ``target``; it is whole or not there."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    half = target.with_suffix(".half")
+    save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, half)
+    half.replace(target)

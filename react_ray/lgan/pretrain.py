@@ -1,0 +1,65 @@
+"""Phase 1: a plain GAN on unlabelled features (P1).
+
+G_x learns what features look like, with classes drawn at random; D's trunk learns
+to tell real from made. No label is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.functional import one_hot, relu
+
+from react_ray.config import LganConfig
+from react_ray.lgan.inputs import LganInputs
+from react_ray.lgan.networks import NOISE, Players
+from react_ray.lgan.state import TrainingState, draw_rows, own, save_players, step_generator
+from react_ray.worker import Worker
+
+__all__ = ["loop"]
+
+
+def loop(worker: Worker, inputs: str, output: str, settings: Mapping[str, Any], seed: int) -> None:
+    """Train phase 1 on the inputs folder; rank 0 writes the players into ``output``.
+
+    ``settings`` is a LganConfig as a dict.
+    """
+    config, given = LganConfig.model_validate(settings), LganInputs.load(Path(inputs))
+    names = torch.from_numpy(given.names).to(worker.device)
+    pool = torch.from_numpy(given.pool if len(given.pool) else given.labeled).to(worker.device)
+    state = TrainingState.make(Players.make(names, seed), config, worker)
+    for step in state.steps(worker, config.pretrain_steps if len(pool) else 0, "plain GAN"):
+        random = step_generator(seed, step, phase=1)
+        state.record(_train_step(state, worker, config, pool, len(names), random))
+    if worker.rank == 0:
+        save_players(state.players, state.history, Path(output))
+
+
+def _train_step(
+    state: TrainingState,
+    worker: Worker,
+    config: LganConfig,
+    pool: Tensor,
+    classes: int,
+    random: torch.Generator,
+) -> dict[str, Tensor]:
+    players = state.players
+    rows = draw_rows(len(pool), config.batch_size, random)
+    noise = torch.randn(config.batch_size, NOISE, generator=random)
+    labels = one_hot(torch.randint(classes, (config.batch_size,), generator=random), classes).float()
+    real = pool[own(rows, worker)]
+    made = players.sample_generator(own(noise, worker), own(labels, worker))
+    judge = players.discriminator.judge_rows
+    on_real, on_made = judge(torch.cat([real, made])).tensor_split(2)
+    losses = {
+        "discriminator": relu(1 - on_real).mean() + relu(1 + on_made).mean(),
+        "sample_generator": -on_made.mean(),
+    }
+    gradients = {player: state.gradients(player, loss) for player, loss in losses.items()}
+    for player, gradient in gradients.items():
+        state.update(player, gradient, worker)
+    return losses

@@ -1,0 +1,96 @@
+"""Softmax regression on frozen features: the plain arm, and a part of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize
+
+from react_ray.lgan.inputs import Features, Indices, Probabilities
+
+__all__ = ["Probe", "fit_probe", "fit_softmax", "one_hot", "softmax"]
+
+COST = 10.0
+"""1 / L2 penalty. Unit-length features and few labels: from 1 to 100 it hardly matters,
+but many classes want it at 10 or more."""
+BIAS_PENALTY = 1e-3
+"""Keeps the bias finite for a class without rows."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A linear classifier: weights K x d, bias K."""
+
+    weights: NDArray[np.float32]
+    bias: NDArray[np.float32]
+
+    def logits(self, features: Features) -> NDArray[np.float32]:
+        """Scores before the softmax, n x K."""
+        return features @ self.weights.T + self.bias
+
+    def predict_proba(self, features: Features) -> Probabilities:
+        """Probabilities, n x K."""
+        return softmax(self.logits(features))
+
+
+def fit_probe(features: Features, labels: Indices, classes: int, cost: float = COST) -> Probe:
+    """Logistic regression on labelled rows (n x d; n labels).
+
+    A class without rows gets a low probability; without any row all are equal.
+    """
+    return fit_softmax(features, one_hot(labels, classes), cost=cost)
+
+
+def fit_softmax(
+    features: Features,
+    targets: Probabilities,
+    weights: NDArray[np.float32] | None = None,
+    cost: float = COST,
+    start: Probe | None = None,
+    iterations: int = 100,
+) -> Probe:
+    """Softmax regression on soft ``targets`` (n x K), rows weighted by ``weights`` (n).
+
+    Minimises cost * sum of weighted cross-entropies + |W|^2 / 2 with L-BFGS, from
+    ``start`` if given.
+    """
+    n, width = features.shape
+    classes = targets.shape[1]
+    if not n:
+        return Probe(np.zeros((classes, width), np.float32), np.zeros(classes, np.float32))
+    rows = np.hstack([features, np.ones((n, 1), np.float32)]).astype(np.float32, copy=False)
+    scale = np.full(n, cost, np.float32) if weights is None else (cost * weights).astype(np.float32)
+    penalty = np.r_[np.ones(width), BIAS_PENALTY]
+
+    def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        solution = flat.reshape(classes, width + 1)
+        predicted = softmax(rows @ solution.T.astype(np.float32))
+        loss = -(scale * (targets * log(predicted)).sum(1)).sum(dtype=np.float64)
+        slope = ((predicted - targets) * scale[:, None]).T @ rows + solution * penalty
+        return loss + 0.5 * (solution**2 * penalty).sum(), slope.ravel()
+
+    first = np.zeros((classes, width + 1))
+    if start is not None:
+        first = np.hstack([start.weights, start.bias[:, None]]).astype(np.float64)
+    found = minimize(
+        objective, first.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": iterations}
+    ).x.reshape(classes, width + 1)
+    return Probe(found[:, :-1].astype(np.float32), found[:, -1].astype(np.float32))
+
+
+def one_hot(labels: Indices, classes: int) -> Probabilities:
+    """Certain distributions, n x K."""
+    return np.eye(classes, dtype=np.float32)[labels]
+
+
+def softmax(logits: NDArray[np.float32]) -> Probabilities:
+    """Probabilities of each row of ``logits``."""
+    powers = np.exp(logits - logits.max(1, keepdims=True))
+    return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+
+
+def log(probabilities: Probabilities) -> NDArray[np.float32]:
+    """Logarithm that stays finite at 0."""
+    return np.log(np.maximum(probabilities, 1e-12))

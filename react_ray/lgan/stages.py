@@ -1,0 +1,81 @@
+"""The label GAN as three stages that work on folders, each to be run on its own.
+
+First ``prepare`` writes inputs and teacher, then ``pretrain.loop`` and ``train.loop``
+run phases 1 and 2 on as many workers as there are, last ``generate`` writes the labels
+and judges them.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.numpy import load_file
+
+from react_ray.config import LganConfig
+from react_ray.errors import InputError
+from react_ray.lgan.experts import fit_teacher
+from react_ray.lgan.gate import Decision, collapse_alarm, decide
+from react_ray.lgan.generate import Generation, Labeler, generate_labels
+from react_ray.lgan.inputs import LganInputs, save_arrays
+
+__all__ = ["generate", "prepare"]
+
+
+def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+    """Write the inputs of both phases and the teacher into ``folder``.
+
+    Returns ``names_weight`` (0 to 1), ``prior`` (K) and seconds. Raises InputError
+    when there is no row to learn from.
+    """
+    if not len(inputs.labeled) and not len(inputs.pool):
+        raise InputError("there is no labelled and no unlabelled row: nothing to learn from")
+    started = time.monotonic()
+    teacher = fit_teacher(inputs, LganConfig.model_validate(settings).names)
+    inputs.save(folder)
+    arrays = {
+        "believed": teacher.believed,
+        "prior": teacher.prior,
+        "weights": teacher.probe.weights,
+        "bias": teacher.probe.bias,
+    }
+    save_arrays(arrays, folder / "teacher.safetensors")
+    summary = {
+        "names_weight": round(teacher.names_weight, 3),
+        "prior": [round(float(p), 4) for p in teacher.prior],
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    (folder / "teacher.json").write_text(json.dumps(summary))
+    return summary
+
+
+def generate(
+    folder: Path, phase2: Path, output: Path, settings: Mapping[str, Any], seed: int
+) -> tuple[Generation, Decision]:
+    """Labels for the pool, and whether to use them; also written into ``output``.
+
+    ``labels.safetensors`` holds the generation, ``diagnostics.json`` the decision, the
+    losses of each period, the class balance, the names' weight and seconds.
+    """
+    started = time.monotonic()
+    config, inputs = LganConfig.model_validate(settings), LganInputs.load(folder)
+    teacher, losses = json.loads((folder / "teacher.json").read_text()), phase2 / "losses.json"
+    history = json.loads(losses.read_text())
+    labeler = Labeler(inputs.names, phase2, seed)
+    generation = generate_labels(inputs, labeler)
+    prior = load_file(folder / "teacher.safetensors")["prior"]
+    decision = decide(inputs, labeler, collapse_alarm(generation.labels, prior, history), config.names, seed)
+    generation.save(output)
+    diagnostics = {
+        "decision": decision.as_dict(),
+        "kept": int(generation.kept.sum()),
+        "generated": len(generation.weight),
+        "teacher": teacher,
+        "losses": history,
+        "seconds": round(time.monotonic() - started, 2),
+    }
+    (output / "diagnostics.json").write_text(json.dumps(diagnostics, indent=1))
+    return generation, decision

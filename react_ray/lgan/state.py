@@ -1,0 +1,131 @@
+"""Players, optimisers, step and losses of a training phase, kept in checkpoints."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from react_ray.config import LganConfig
+from react_ray.lgan.networks import Players
+from react_ray.worker import Worker, average_gradients
+
+__all__ = ["TrainingState", "draw_rows", "load_players", "own", "save_players", "step_generator"]
+
+PERIOD = 100
+"""Steps between checkpoints; what a killed run loses at most (about a second)."""
+MAX_NORM = 1.0
+
+
+@dataclass
+class TrainingState:
+    """What a phase changes as it goes; ``history`` has mean losses of each period."""
+
+    players: Players
+    optimizers: dict[str, torch.optim.Optimizer]
+    step: int = 0
+    history: list[dict[str, float]] = field(default_factory=list)
+    _sums: dict[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def make(cls, players: Players, config: LganConfig, worker: Worker) -> TrainingState:
+        """A state at step 0, or the one of the worker's checkpoint."""
+        modules = players.modules().to(worker.device)
+        rates = {"label_generator": config.lr_labels}
+        optimizers: dict[str, torch.optim.Optimizer] = {
+            name: torch.optim.Adam(module.parameters(), lr=rates.get(name, config.lr), betas=(0.5, 0.99))
+            for name, module in modules.items()
+        }
+        state = cls(players, optimizers)
+        found = worker.checkpoint()
+        if found is not None:
+            state._load(found, worker.device)
+        return state
+
+    def steps(self, worker: Worker, total: int, note: str) -> Iterator[int]:
+        """The steps still to do, with progress and a checkpoint after each period."""
+        if total == 0:
+            worker.report({"step": 0}, self._save)
+        while self.step < total:
+            yield self.step
+            self.step += 1
+            if self.step % PERIOD == 0 or self.step == total:
+                self._end_period()
+                worker.report(self.history[-1], self._save)
+            worker.progress(self.step, total, note)
+
+    def gradients(self, player: str, loss: Tensor) -> list[Tensor | None]:
+        """Slopes of ``loss`` for the parameters of ``player`` alone; keeps the graph."""
+        parameters = list(self.players.modules()[player].parameters())
+        return list(torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True))
+
+    def update(self, player: str, gradients: list[Tensor | None], worker: Worker) -> None:
+        """One optimiser step of ``player``, on gradients averaged over the ranks."""
+        parameters = list(self.players.modules()[player].parameters())
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            parameter.grad = gradient
+        average_gradients(parameters, worker)
+        torch.nn.utils.clip_grad_norm_(parameters, MAX_NORM)
+        self.optimizers[player].step()
+
+    def record(self, losses: dict[str, Tensor]) -> None:
+        """Add one step's losses to the period's."""
+        for name, loss in losses.items():
+            self._sums[name] = self._sums.get(name, torch.zeros(())) + loss.detach().cpu()
+
+    def _end_period(self) -> None:
+        steps = (self.step - 1) % PERIOD + 1
+        means = {name: float(total) / steps for name, total in self._sums.items()}
+        self.history.append({"step": self.step, **means})
+        self._sums = {}
+
+    def _save(self, folder: Path) -> None:
+        content = {
+            "players": self.players.modules().state_dict(),
+            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+            "step": self.step,
+            "history": self.history,
+        }
+        torch.save(content, folder / "state.pt")
+
+    def _load(self, folder: Path, device: torch.device) -> None:
+        content = torch.load(folder / "state.pt", map_location=device, weights_only=True)
+        self.players.modules().load_state_dict(content["players"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(content["optimizers"][name])
+        self.step, self.history = content["step"], content["history"]
+
+
+def step_generator(seed: int, step: int, phase: int) -> torch.Generator:
+    """Randomness of one step: the same on all ranks, and after a resumption."""
+    return torch.Generator().manual_seed(((seed * 2 + phase) << 32) + step)
+
+
+def draw_rows(count: int, batch: int, random: torch.Generator) -> Tensor:
+    """``batch`` row indices below ``count``, with replacement."""
+    return torch.randint(count, (batch,), generator=random)
+
+
+def own(batch: Tensor, worker: Worker) -> Tensor:
+    """Take this rank's rows of a batch that all ranks drew alike, to its device."""
+    return batch[worker.rank :: worker.world_size].to(worker.device)
+
+
+def save_players(players: Players, history: list[dict[str, float]], folder: Path) -> None:
+    """Write ``players.safetensors`` and ``losses.json``; each is whole or not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    tensors = {k: v.detach().cpu().contiguous() for k, v in players.modules().state_dict().items()}
+    (folder / "losses.json").write_text(json.dumps(history, indent=1))
+    half = folder / "players.half"
+    save_file(tensors, half)
+    half.replace(folder / "players.safetensors")
+
+
+def load_players(players: Players, folder: Path) -> None:
+    """Read into ``players`` what :func:`save_players` wrote."""
+    players.modules().load_state_dict(load_file(folder / "players.safetensors"))

@@ -1,0 +1,228 @@
+"""Phase 2: the three-player game on labelled and unlabelled features (P2, S2, S4).
+
+Each step, D learns to tell real pairs from generated and wrong ones, G_x to make
+pairs D takes for real, and G_y to label: as the labelled rows say, as its teacher
+says, alike for alike rows, in the estimated class balance, and so that D believes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.numpy import load_file
+from torch import Tensor
+from torch.nn.functional import cross_entropy, normalize, one_hot, softmax
+
+from react_ray.config import LganConfig
+from react_ray.lgan.inputs import LganInputs
+from react_ray.lgan.label_augmentation import wrong_labels
+from react_ray.lgan.losses import LOSSES, Verdicts
+from react_ray.lgan.networks import NOISE, Discriminator, LabelGenerator, Players
+from react_ray.lgan.self_training import confident_rows
+from react_ray.lgan.state import (
+    PERIOD,
+    TrainingState,
+    draw_rows,
+    load_players,
+    own,
+    save_players,
+    step_generator,
+)
+from react_ray.worker import Worker
+
+__all__ = ["loop"]
+
+ANCHORS = 0.2
+"""Share of each predicted class, most confident first, that counts as real to D."""
+
+
+def loop(
+    worker: Worker, inputs: str, phase1: str, output: str, settings: Mapping[str, Any], seed: int
+) -> None:
+    """Train phase 2; rank 0 writes the players into ``output``.
+
+    ``inputs`` is the folder of :func:`react_ray.lgan.prepare`, ``phase1`` what
+    phase 1 wrote, ``settings`` a LganConfig as a dict.
+    """
+    config, data = LganConfig.model_validate(settings), GameData.load(Path(inputs), worker.device)
+    players = Players.make(data.names, seed)
+    players.modules().to(worker.device)
+    load_players(players, Path(phase1))
+    players.label_generator.start_from(data.teacher_weights, data.teacher_bias)
+    state = TrainingState.make(players, config, worker)
+    alignment = torch.ones(0)
+    for step in state.steps(worker, config.steps, "label GAN"):
+        if step % PERIOD == 0 or not len(alignment):
+            alignment = _alignment(players, data)
+        state.record(_train_step(state, worker, config, data, alignment, step_generator(seed, step, 2)))
+    if worker.rank == 0:
+        save_players(players, state.history, Path(output))
+
+
+@dataclass(frozen=True)
+class GameData:
+    """Tensors of the game. ``known`` rows count as real: labelled, copies, anchors."""
+
+    names: Tensor
+    pool: Tensor
+    believed: Tensor
+    labeled: Tensor
+    labels: Tensor
+    known: Tensor
+    known_labels: Tensor
+    prior: Tensor
+    teacher_weights: Tensor
+    teacher_bias: Tensor
+
+    @classmethod
+    def load(cls, folder: Path, device: torch.device) -> GameData:
+        """Read a prepared inputs folder."""
+        given, teacher = LganInputs.load(folder), load_file(folder / "teacher.safetensors")
+        believed = teacher["believed"]
+        sure = confident_rows(believed, ANCHORS)
+
+        def tensor(value: Any) -> Tensor:
+            return torch.from_numpy(value).to(device)
+
+        labeled = torch.cat([tensor(given.labeled), tensor(given.augmented)])
+        labels = torch.cat([tensor(given.labels), tensor(given.augmented_labels)])
+        anchors, anchor_labels = tensor(given.pool[sure]), tensor(believed[sure].argmax(1))
+        return cls(
+            names=tensor(given.names),
+            pool=tensor(given.pool) if len(given.pool) else labeled,
+            believed=tensor(believed) if len(believed) else one_hot(labels, given.classes).float(),
+            labeled=labeled,
+            labels=labels,
+            known=torch.cat([labeled, anchors]),
+            known_labels=torch.cat([labels, anchor_labels]),
+            prior=tensor(teacher["prior"]),
+            teacher_weights=tensor(teacher["weights"]),
+            teacher_bias=tensor(teacher["bias"]),
+        )
+
+
+@torch.no_grad()
+def _alignment(players: Players, data: GameData) -> Tensor:
+    """Estimated class balance over the balance G_y gives, K; near 1 when they agree."""
+    noise = torch.zeros(len(data.pool), NOISE, device=data.pool.device)
+    given = softmax(players.label_generator(data.pool, noise), 1).mean(0)
+    return (data.prior / given.clamp(min=1e-4)).clamp(0.5, 2.0)
+
+
+def _train_step(
+    state: TrainingState,
+    worker: Worker,
+    config: LganConfig,
+    data: GameData,
+    alignment: Tensor,
+    random: torch.Generator,
+) -> dict[str, Tensor]:
+    """All players move at once, each on its own loss over one shared forward pass."""
+    batch = _Batch.draw(data, config, worker, random)
+    players, game = state.players, LOSSES[config.loss]
+    made = players.sample_generator(batch.noise, batch.made_labels)
+    answers = _answers(players.label_generator, batch, made.detach(), config.nudge)
+    verdicts, pool_verdicts = _verdicts(players.discriminator, batch, made, answers["pool"])
+    label_losses = _label_losses(config, batch, answers, pool_verdicts, alignment, game.generator)
+    losses = {
+        "discriminator": game.discriminator(verdicts),
+        "sample_generator": game.generator(verdicts.sampled),
+        **label_losses,
+    }
+    gradients = {player: state.gradients(player, losses[player]) for player in state.optimizers}
+    for player, gradient in gradients.items():
+        state.update(player, gradient, worker)
+    return losses | {"discriminator_accuracy": verdicts.accuracy()}
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """One rank's part of a batch all ranks drew alike."""
+
+    real: Tensor
+    real_labels: Tensor
+    wrong_labels: Tensor
+    labeled: Tensor
+    labels: Tensor
+    pool: Tensor
+    believed: Tensor
+    noise: Tensor
+    made_labels: Tensor
+    chance: Tensor
+    nudge: Tensor
+
+    @classmethod
+    def draw(cls, data: GameData, config: LganConfig, worker: Worker, random: torch.Generator) -> _Batch:
+        size, classes = config.batch_size, len(data.names)
+        real, pool = draw_rows(len(data.known), size, random), draw_rows(len(data.pool), size, random)
+        labeled = draw_rows(max(len(data.labeled), 1), size, random)[: size if len(data.labeled) else 0]
+        real_labels = data.known_labels.cpu()[real]
+        even = torch.ones(classes, classes)
+        made = torch.multinomial(data.prior.cpu(), size, replacement=True, generator=random)
+        return cls(
+            real=data.known[own(real, worker)],
+            real_labels=own(real_labels, worker),
+            wrong_labels=own(wrong_labels(real_labels, even, random), worker),
+            labeled=data.labeled[own(labeled, worker)],
+            labels=data.labels[own(labeled, worker)],
+            pool=data.pool[own(pool, worker)],
+            believed=data.believed[own(pool, worker)],
+            noise=own(torch.randn(size, NOISE, generator=random), worker),
+            made_labels=own(one_hot(made, classes).float(), worker),
+            chance=own(torch.rand(size, 1, generator=random), worker),
+            nudge=own(torch.randn(size, data.pool.shape[1], generator=random), worker),
+        )
+
+
+def _answers(generate: LabelGenerator, batch: _Batch, made: Tensor, nudge: float) -> dict[str, Tensor]:
+    """G_y's logits for the pool, for the pool nudged, for made and for labelled rows."""
+    nudged = normalize(batch.pool + nudge * normalize(batch.nudge, dim=1), dim=1)
+    other = batch.noise.flip(0)
+    rows = {"pool": batch.pool, "nudged": nudged, "made": made, "labeled": batch.labeled}
+    noise = [batch.noise, other, other, batch.noise[: len(batch.labeled)]]
+    logits = generate(torch.cat(list(rows.values())), torch.cat(noise))
+    return dict(zip(rows, logits.split([len(part) for part in rows.values()]), strict=True))
+
+
+def _verdicts(judge: Discriminator, batch: _Batch, made: Tensor, logits: Tensor) -> tuple[Verdicts, Tensor]:
+    """D's verdicts on real, wrong and generated pairs, and on the pool with every class."""
+    with torch.no_grad():
+        given = softmax(logits, 1)
+        drawn = (given.cumsum(1) < batch.chance).sum(1).clamp(max=given.shape[1] - 1)
+    sizes = [len(batch.real), len(batch.pool), len(made)]
+    on_real, on_pool, on_made = judge(torch.cat([batch.real, batch.pool, made])).split(sizes)
+    verdicts = Verdicts(
+        real=on_real.gather(1, batch.real_labels[:, None])[:, 0],
+        wrong=on_real.gather(1, batch.wrong_labels[:, None])[:, 0],
+        labelled=on_pool.gather(1, drawn[:, None])[:, 0],
+        sampled=(on_made * batch.made_labels).sum(1),
+    )
+    return verdicts, on_pool.detach()
+
+
+def _label_losses(
+    config: LganConfig,
+    batch: _Batch,
+    answers: dict[str, Tensor],
+    pool_verdicts: Tensor,
+    alignment: Tensor,
+    game: Callable[[Tensor], Tensor],
+) -> dict[str, Tensor]:
+    """G_y's loss and its parts."""
+    given = softmax(answers["pool"], 1)
+    aligned = (given * alignment).detach()
+    parts = {
+        "teacher": cross_entropy(answers["pool"], batch.believed),
+        "consistency": cross_entropy(answers["nudged"], aligned / aligned.sum(1, keepdim=True)),
+        "adversarial": game((given * pool_verdicts).sum(1)),
+        "sampled": cross_entropy(answers["made"], batch.made_labels),
+    }
+    if len(batch.labeled):
+        parts["labeled"] = cross_entropy(answers["labeled"], batch.labels)
+    weights = {"labeled": 1.0} | {name: getattr(config, name) for name in parts if name != "labeled"}
+    total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
+    return {"label_generator": total, **{f"label_{name}": part for name, part in parts.items()}}
