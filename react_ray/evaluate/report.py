@@ -1,0 +1,117 @@
+"""The report: one offline page that shows what came out and how far to trust it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Required, TypedDict
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from react_ray.evaluate import view
+from react_ray.evaluate.pictures import calibration_chart
+from react_ray.evaluate.schema import Metrics
+from react_ray.evaluate.tables import Mistake, Refused
+
+__all__ = ["ReportContent", "write_report"]
+
+MOST_CLASSES = 30
+"""Longer tables show the first rows, and the others on demand."""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+
+
+class ReportContent(TypedDict, total=False):
+    """What the page shows. Only ``metrics`` is needed: a section without content says so.
+
+    ``folder``            of the run, as the user gave it, for the commands to copy
+    ``metrics``           the content of metrics.json
+    ``class_counts``      {part: {class: rows}}, see ``tables.class_counts``
+    ``refused``           see ``tables.refused_by_reason``
+    ``mistakes``          see ``tables.worst_mistakes``; of the test rows, without test
+                          rows of the validation rows
+    ``finetune_history``  {arm: lines of its history.jsonl}: step, loss and, at some steps,
+                          macro_f1 or accuracy of the validation rows
+    ``lgan_history``      {phase: lines of its losses.json}: step and one value a loss;
+                          phases are pretrain and lgan
+    ``config``            the resolved configuration as YAML
+    ``machine``           {what: how much}, for example {"cores": 2}
+    """
+
+    metrics: Required[Metrics]
+    folder: str
+    class_counts: Mapping[str, Mapping[str, int]]
+    refused: Sequence[Refused]
+    mistakes: Sequence[Mistake]
+    finetune_history: Mapping[str, Sequence[Mapping[str, float]]]
+    lgan_history: Mapping[str, Sequence[Mapping[str, float]]]
+    config: str
+    machine: Mapping[str, Any]
+
+
+def write_report(path: Path, content: ReportContent) -> None:
+    """Write the page to ``path``; texts and class names in it are untrusted and escaped."""
+    page = _environment().get_template("report.html.j2").render(_context(content))
+    part = path.with_name(path.name + ".part")
+    part.write_text(page, encoding="utf-8")
+    part.replace(path)
+
+
+def _environment() -> Environment:
+    loader = PackageLoader("react_ray.evaluate")
+    made = Environment(
+        autoescape=True,
+        loader=loader,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    made.filters |= {
+        "arm": view.arm_title,
+        "count": "{:,}".format,
+        "score": view.as_score,
+        "seconds": view.as_time,
+        "share": view.as_share,
+        "signed": "{:+.3f}".format,
+    }
+    return made
+
+
+def _printable(value: Any) -> Any:
+    """Text without the characters that no page may hold."""
+    return CONTROL.sub("\ufffd", value) if type(value) is str else value
+
+
+def _context(content: ReportContent) -> dict[str, Any]:
+    """Everything the templates read."""
+    metrics, folder = content["metrics"], content.get("folder") or "out"
+    part = "test" if metrics["test"] else "validation"
+    shown, quality = metrics["test"] or metrics["validation"], metrics["label_quality"]
+    return {
+        "m": metrics,
+        "part": part,
+        "shown": shown,
+        "title": Path(folder).resolve().name,
+        "shell": shlex.quote(folder),
+        "quoted": repr(folder),
+        "quoted_model": repr(f"{folder}/model"),
+        "about": view.ABOUT_ARMS,
+        "rival": view.rival(metrics),
+        "arms": view.arms(metrics, part),
+        "parts": [name for name in view.PARTS if metrics["rows"].get(name)],
+        "class_counts": content.get("class_counts") or {},
+        "refused": content.get("refused") or [],
+        "mistakes": content.get("mistakes") or [],
+        "confusion": view.confusion(shown, metrics["classes"]) if shown else None,
+        "worst_classes": sorted(shown["per_class"].items(), key=lambda c: c[1]["f1"]) if shown else [],
+        "most": MOST_CLASSES,
+        "calibration": calibration_chart(shown["reliability"]) if shown else None,
+        "label_rows": view.label_rows(quality) if quality else [],
+        "weights": calibration_chart(quality["reliability"]) if quality else None,
+        "finetune_charts": view.finetune_charts(content.get("finetune_history") or {}),
+        "lgan_charts": view.lgan_charts(content.get("lgan_history") or {}),
+        "config": content.get("config"),
+        "machine": content.get("machine") or {},
+    }

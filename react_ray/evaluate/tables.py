@@ -1,0 +1,82 @@
+"""Tables of the report that are not figures: errors, refused rows, rows of each class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypedDict
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+__all__ = ["Mistake", "Refused", "class_counts", "refused_by_reason", "worst_mistakes"]
+
+TEXT_CHARS = 320
+EXAMPLES = 3
+
+
+class Mistake(TypedDict):
+    """A row the model got wrong; probabilities are those it gave to the two labels."""
+
+    text: str
+    truth: str
+    predicted: str
+    probability: float
+    truth_probability: float
+
+
+class Refused(TypedDict):
+    """Rows not used for one reason; ``examples`` have file, row and text."""
+
+    reason: str
+    n: int
+    examples: list[dict[str, Any]]
+
+
+def worst_mistakes(
+    texts: Sequence[str], truth: Sequence[str], probabilities: ArrayLike, names: Sequence[str], most: int = 12
+) -> list[Mistake]:
+    """The wrong rows the model was surest of, surest first, texts shortened."""
+    given = np.asarray(probabilities, dtype=np.float64)
+    made = given.argmax(axis=1) if given.size else np.zeros(0, int)
+    wrong = [i for i in range(len(texts)) if names[made[i]] != truth[i]]
+    wrong.sort(key=lambda i: -given[i, made[i]])
+    column = {name: j for j, name in enumerate(names)}
+    return [
+        {
+            "text": shorten(texts[i]),
+            "truth": truth[i],
+            "predicted": names[made[i]],
+            "probability": float(given[i, made[i]]),
+            "truth_probability": float(given[i, column[truth[i]]]),
+        }
+        for i in wrong[:most]
+    ]
+
+
+def refused_by_reason(rows: Iterable[Mapping[str, Any]]) -> list[Refused]:
+    """Lines of refused.jsonl by reason, the most frequent first, with a few examples each."""
+    found: dict[str, Refused] = {}
+    for row in rows:
+        entry = found.setdefault(row["reason"], {"reason": row["reason"], "n": 0, "examples": []})
+        entry["n"] += 1
+        if len(entry["examples"]) < EXAMPLES:
+            entry["examples"].append({**row, "text": shorten(row.get("text") or "", 120)})
+    return sorted(found.values(), key=lambda entry: -entry["n"])
+
+
+def class_counts(
+    parts: Sequence[str], labels: Sequence[str | None], names: Sequence[str]
+) -> dict[str, dict[str, int]]:
+    """Rows of each part and class: {part: {class: n}}; unlabelled rows are not counted."""
+    counts: dict[str, dict[str, int]] = {}
+    for part, label in zip(parts, labels, strict=True):
+        if label is not None:
+            of_part = counts.setdefault(part, dict.fromkeys(names, 0))
+            of_part[label] = of_part.get(label, 0) + 1
+    return counts
+
+
+def shorten(text: str, most: int = TEXT_CHARS) -> str:
+    """``text`` on one line, cut with an ellipsis after ``most`` characters."""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most and len(text) <= 4 * most else line[:most].rstrip() + "…"
