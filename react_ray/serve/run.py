@@ -10,7 +10,6 @@ import socket
 import sys
 import threading
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -45,9 +44,9 @@ def serve(
     with session:
         try:
             _say(f"Starting Ray and {config.replicas} replica(s) of {folder} ...")
-            _stop_on_sigterm()
+            _heed_signals()
             session.start()
-            _stop_on_sigterm()  # again: Ray took the signal for itself
+            _heed_signals()  # again: Ray took SIGTERM for itself
             _deploy(folder, config, session)
             _wait_until_ready(config, local=session.address is None)
             print(_welcome(config, local=session.address is None), flush=True)
@@ -55,12 +54,13 @@ def serve(
         except KeyboardInterrupt:
             _say("Stopping: running requests are finished first ...")
         finally:
-            _shut_down()
+            _shut_down(session)
 
 
-def _stop_on_sigterm() -> None:
-    """SIGTERM means what Ctrl-C means."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+def _heed_signals() -> None:
+    """SIGTERM means what Ctrl-C means, and Ctrl-C works in the background of a script too."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
 
 
 def _say(text: str) -> None:
@@ -151,7 +151,7 @@ def _missing(config: ServeConfig, local: bool) -> str | None:
     if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
         raise InputError(f"the model cannot be served: {_reason(state or application.message)}")
     if application.status != "RUNNING":
-        return f"{config.replicas} replica(s) to load the model. {state}".strip()
+        return f"{config.replicas} replica(s) to load the model. {state.partition(chr(10))[0]}".strip()
     if local and not _answers(_url(config) + "/readyz"):
         return f"an answer from {_url(config)}/readyz"
     return None
@@ -159,16 +159,16 @@ def _missing(config: ServeConfig, local: bool) -> str | None:
 
 def _reason(message: str) -> str:
     """The error at the end of a traceback, or the message where there is none."""
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    errors = [line for line in lines if "Error: " in line]
-    return (errors or lines or ["no reason given"])[-1]
+    errors = [line for line in message.splitlines() if "Error: " in line]
+    return errors[-1].rpartition("InputError: ")[2].strip() if errors else message
 
 
 def _answers(url: str) -> bool:
+    direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # whatever HTTP_PROXY says
     try:
-        with urllib.request.urlopen(url, timeout=10) as response:
-            return response.status == 200
-    except (urllib.error.URLError, OSError):
+        with direct.open(url, timeout=10):
+            return True
+    except OSError:  # an answer that is an error is one too
         return False
 
 
@@ -188,8 +188,12 @@ def _welcome(config: ServeConfig, local: bool) -> str:
     )
 
 
-def _shut_down() -> None:
-    """Take the application away, and Serve with it unless it has others to run."""
+def _shut_down(session: Session) -> None:
+    """Take the application away; on a cluster then Serve too, unless it has others to run.
+
+    In this order running requests get their answers: Serve's own end cuts them off.
+    Where Ray is ours, its end is Serve's.
+    """
     import ray
     from ray import serve as ray_serve
 
@@ -197,7 +201,8 @@ def _shut_down() -> None:
 
     if not ray.is_initialized():
         return
-    if set(ray_serve.status().applications) - {APPLICATION}:
+    applications = set(ray_serve.status().applications)
+    if APPLICATION in applications:
         ray_serve.delete(APPLICATION)
-    else:
+    if session.address and not applications - {APPLICATION}:
         ray_serve.shutdown()

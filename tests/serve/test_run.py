@@ -1,0 +1,102 @@
+"""``serve`` as a user starts it: a process that says when it is ready, and stops when told."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from service_client import LABELS, Client, free_port
+
+from react_ray.config import ServeConfig
+from react_ray.errors import InputError
+from react_ray.serve.run import serve
+
+START = """
+import json, sys
+from react_ray.config import ServeConfig
+from react_ray.serve.run import serve
+serve(sys.argv[1], ServeConfig(**json.loads(sys.argv[2])))
+"""
+
+
+def test_missing_model(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="nowhere: no model found there"):
+        serve(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="the run is not finished"):
+        serve(tmp_path)
+
+
+def test_port_in_use(classifier_folder: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"port {port} on 127.0.0.1 is in use.*--port"):
+            serve(classifier_folder, ServeConfig(port=port))
+
+
+def test_host_that_is_not_here(classifier_folder: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot listen on 203.0.113.9 port 8000"):
+        serve(classifier_folder, ServeConfig(host="203.0.113.9"))
+
+
+def listeners(port: int) -> set[str]:
+    """Addresses (hexadecimal, as the kernel writes them) that listen on ``port``."""
+    rows = [
+        line.split() for name in ("tcp", "tcp6") for line in Path("/proc/net", name).read_text().splitlines()
+    ]
+    return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
+
+
+@pytest.mark.ray
+def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path) -> None:
+    port = free_port()
+    settings = {"port": port, "max_ongoing": 2, "max_queued": 1, "cpus_per_replica": 1}
+    run_folder = str(classifier_folder.parent)
+    command = [sys.executable, "-c", START, run_folder, json.dumps(settings)]
+    with (
+        (tmp_path / "err.txt").open("w+") as err,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True) as process,
+    ):
+        assert process.stdout is not None
+        assert process.stdout.readline().startswith(f"Ready: http://127.0.0.1:{port}")
+        example = shlex.split(process.stdout.readline())
+        client = Client(port)
+        client_answers_the_example(client, example)
+        assert listeners(port) == {"0100007F"}
+        overload_is_refused_politely(client)
+        with ThreadPoolExecutor(1) as pool:
+            running = pool.submit(client.predict, ["a long text " * 20] * 256)
+            time.sleep(0.05)
+            process.send_signal(signal.SIGTERM)
+            assert len(running.result().json) == 256
+        assert "Ctrl-C stops it." in process.stdout.read()
+        assert process.wait(60) == 0
+    said = (tmp_path / "err.txt").read_text()
+    assert "Stopping" in said
+    assert "Traceback" not in said
+    assert listeners(port) == set()
+
+
+def client_answers_the_example(client: Client, example: list[str]) -> None:
+    assert example[0] == "curl"
+    assert example[-1] == f"http://127.0.0.1:{client.port}/predict"
+    answer = client.post(example[example.index("-d") + 1].encode())
+    assert [len(ranking) for ranking in answer.json] == [len(LABELS)] * 2
+
+
+def overload_is_refused_politely(client: Client) -> None:
+    with ThreadPoolExecutor(12) as pool:
+        answers = list(pool.map(lambda _: client.predict(["a long text " * 20] * 64), range(24)))
+    refused = [answer for answer in answers if answer.status != 200]
+    assert refused
+    assert len(refused) < len(answers)
+    assert {(answer.status, answer.headers["retry-after"]) for answer in refused} == {(429, "1")}
