@@ -146,7 +146,7 @@ class ServeConfig(_Settings):
     max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429
     request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
     start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
-    drain_timeout_s: float = Field(20, ge=0)  # for running requests when the service stops
+    drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
 
 
 class Config(_Settings):
