@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 
 from react_ray.cli import app
 from react_ray.config import load_config
+from react_ray.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "react_ray").rglob("*.py"))
@@ -123,11 +124,11 @@ def test_jobs_are_thin(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr() == ("", "")
 
 
-@pytest.mark.parametrize("path", JOBS, ids=relative)
-def test_jobs_pass_their_arguments_on(path: Path) -> None:
-    asked = subprocess.run([sys.executable, path, "--help"], capture_output=True, text=True, check=False)
-    assert asked.returncode == 0, asked.stderr
-    assert f" {job_command(path)[0]} " in asked.stdout.splitlines()[0]
+def test_a_job_ends_with_the_exit_code_of_its_command(tmp_path: Path) -> None:
+    given = [sys.executable, ROOT / "jobs" / "run_encode.py", "missing.yaml"]
+    job = subprocess.run(given, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert job.returncode == ConfigError.exit_code
+    assert "missing.yaml" in job.stderr
 
 
 def job_command(path: Path) -> list[str]:
@@ -135,6 +136,7 @@ def job_command(path: Path) -> list[str]:
     found = [call.args[0] for call in calls(path) if ast.unparse(call.func) == "main"]
     assert len(found) == 1
     assert isinstance(found[0], ast.List)
+    assert ast.unparse(found[0].elts[-1]) == "*sys.argv[1:]"
     return [word.value for word in found[0].elts if isinstance(word, ast.Constant)]
 
 
