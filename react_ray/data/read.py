@@ -1,0 +1,119 @@
+"""Clean rows of one file: text, label and truth, with the refused rows beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from react_ray.config import Columns
+from react_ray.data.label_names import label_name
+from react_ray.data.records import Broken, read_records
+from react_ray.data.sources import Source
+
+__all__ = ["SCHEMA", "SHOWN_CHARS", "Batch", "read_file"]
+
+SCHEMA = pa.schema(
+    {"text": pa.string(), "label": pa.string(), "truth": pa.string(), "file": pa.string(), "row": pa.int64()}
+)
+BATCH_ROWS = 10_000
+BATCH_CHARS = 1 << 24
+SHOWN_CHARS = 200
+"""How much of a refused text is kept, enough to find it again."""
+
+
+@dataclass
+class Batch:
+    """Some rows of a file (see SCHEMA), and the rows among them that were refused.
+
+    A refused row has file, row, reason ("kind: details"), text (its start) and label
+    (None where it was not legible).
+    """
+
+    rows: pa.Table
+    refused: list[dict[str, Any]]
+
+
+def read_file(
+    source: Source, columns: Columns, *, labeled: bool = True, max_chars: int = 100_000
+) -> Iterator[Batch]:
+    """Read ``source`` a batch at a time; memory does not grow with the file.
+
+    ``labeled=False`` leaves the label column alone: every row is unlabelled. Raises
+    InputError when the file as a whole cannot be used.
+    """
+    required = [columns.text, columns.label] if labeled else [columns.text]
+    pending = _Pending(source.path)
+    for number, cells in read_records(source, required, {columns.truth} if columns.truth else ()):
+        if isinstance(cells, Broken):
+            pending.refuse(number, cells.reason, cells.text)
+        else:
+            label = cells.get(columns.label) if labeled else None
+            truth = cells.get(columns.truth) if columns.truth else None
+            pending.add(number, cells.get(columns.text), label, truth, max_chars)
+        if len(pending.texts) >= BATCH_ROWS or pending.chars >= BATCH_CHARS:
+            yield pending.batch()
+            pending = _Pending(source.path)
+    yield pending.batch()
+
+
+@dataclass
+class _Pending:
+    """Rows gathered for the next batch."""
+
+    file: str
+    texts: list[str] = field(default_factory=list)
+    labels: list[str | None] = field(default_factory=list)
+    truths: list[str | None] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    refused: list[dict[str, Any]] = field(default_factory=list)
+    chars: int = 0
+
+    def add(self, number: int, text: Any, label: Any, truth: Any, max_chars: int) -> None:
+        name = None
+        try:
+            name, true_name = label_name(label), label_name(truth)
+            _check_text(text, max_chars)
+        except ValueError as error:
+            self.refuse(number, str(error), text, name)
+            return
+        self.texts.append(text)
+        self.labels.append(name)
+        self.truths.append(true_name)
+        self.numbers.append(number)
+        self.chars += len(text)
+
+    def refuse(self, number: int, reason: str, text: Any, label: str | None = None) -> None:
+        shown = _printable("" if text is None else str(text)[:SHOWN_CHARS])
+        row = {"file": self.file, "row": number, "reason": _printable(reason), "text": shown, "label": label}
+        self.refused.append(row)
+        self.chars += SHOWN_CHARS
+
+    def batch(self) -> Batch:
+        files = [self.file] * len(self.texts)
+        columns: list[list[Any]] = [self.texts, self.labels, self.truths, files, self.numbers]
+        arrays = {f.name: pa.array(c, f.type) for f, c in zip(SCHEMA, columns, strict=True)}
+        return Batch(pa.table(arrays, schema=SCHEMA), self.refused)
+
+
+def _check_text(text: Any, max_chars: int) -> None:
+    if text is None:
+        raise ValueError("empty text")
+    if not isinstance(text, str):
+        raise ValueError(f"not text: {type(text).__name__} where text is expected")
+    if len(text) > max_chars:
+        raise ValueError(f"too long: {len(text):,} characters, at most {max_chars:,} (data.max_chars)")
+    if not text.strip():
+        raise ValueError("empty text")
+    if "\0" in text:
+        raise ValueError("null bytes: the text holds characters with code 0")
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError("bad encoding: bytes that are not UTF-8") from None
+
+
+def _printable(text: str) -> str:
+    return text.encode("utf-8", "backslashreplace").decode()

@@ -1,0 +1,137 @@
+"""The files of a run, read one by one into parquet parts that the checks work on.
+
+Reading is the expensive part of preparing: items of work that any process can do.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from react_ray.config import Columns, DataConfig
+from react_ray.data.read import SCHEMA, read_file
+from react_ray.data.sources import Source, find_files
+from react_ray.errors import InputError
+
+__all__ = ["INPUTS", "ReadTask", "Shard", "read_items", "read_shard", "text_id"]
+
+INPUTS = ("labeled", "unlabeled", "validation", "test")
+"""The inputs of a run, in the order their rows are kept."""
+SHARD_SCHEMA = pa.schema([pa.field("id", pa.string()), *SCHEMA])
+
+
+def text_id(text: str) -> str:
+    """32 hex digits, the same for texts that differ in white space or Unicode form only."""
+    normal = " ".join(unicodedata.normalize("NFC", text).split())
+    return hashlib.blake2b(normal.encode(), digest_size=16).hexdigest()
+
+
+@dataclass(frozen=True)
+class Shard:
+    """What was read of one file: a parquet part, and the refused rows beside it."""
+
+    input: str
+    file: str
+    target: Path
+
+    @classmethod
+    def of(cls, item: dict[str, Any]) -> Shard:
+        """The shard that an item of :func:`read_items` is read into."""
+        return cls(item["input"], item["source"]["path"], Path(item["target"]))
+
+    def keys(self) -> pa.Table:
+        """What the checks need of the rows: id, label, row."""
+        return pq.read_table(self.target, columns=["id", "label", "row"])
+
+    def batches(self) -> Iterator[pa.Table]:
+        """The rows, with texts, some thousands at a time."""
+        with pq.ParquetFile(self.target) as file:
+            for group in range(file.num_row_groups):
+                yield file.read_row_group(group)
+
+    def refused(self) -> Iterator[dict[str, Any]]:
+        """The rows the reader refused, in order, see ``read.Batch``."""
+        with _refused_path(self.target).open(encoding="utf-8") as lines:
+            yield from map(json.loads, lines)
+
+    def error(self) -> str | None:
+        """Why the file as a whole cannot be used, if so."""
+        path = _error_path(self.target)
+        return path.read_text(encoding="utf-8") if path.exists() else None
+
+
+def _refused_path(target: Path) -> Path:
+    return target.with_suffix(".refused.jsonl")
+
+
+def _error_path(target: Path) -> Path:
+    return target.with_suffix(".error")
+
+
+@dataclass(frozen=True)
+class ReadTask:
+    """Reads one item of :func:`read_items`; made once in each process."""
+
+    columns: Columns
+    max_chars: int
+
+    def __call__(self) -> Callable[[dict[str, Any]], int]:
+        """The function that reads an item and returns how many rows it kept.
+
+        A file that cannot be used leaves its error beside the part, so that all such
+        files can be named at once, on whatever machine they were read.
+        """
+
+        def read(item: dict[str, Any]) -> int:
+            source, target = Source(**item["source"]), Path(item["target"])
+            labeled = item["input"] != "unlabeled"
+            try:
+                return read_shard(source, target, self.columns, labeled=labeled, max_chars=self.max_chars)
+            except InputError as error:
+                _error_path(target).write_text(str(error), encoding="utf-8")
+                return 0
+
+        return read
+
+
+def read_items(config: DataConfig, folder: Path) -> list[dict[str, Any]]:
+    """One item for each input file, in order, to be read into ``folder``.
+
+    ``bytes`` is the size of the file. Raises InputError where an input has no file.
+    """
+    items: list[dict[str, Any]] = []
+    for name in INPUTS:
+        given = getattr(config, name)
+        for source in find_files(given) if given else []:
+            target = str(folder / f"{len(items):06d}.parquet")
+            items.append({"input": name, "source": asdict(source), "target": target, "bytes": source.size()})
+    return items
+
+
+def read_shard(source: Source, target: Path, columns: Columns, *, labeled: bool, max_chars: int) -> int:
+    """Read ``source`` into the parquet file ``target``, there only when it is whole.
+
+    Refused rows go into a jsonl file beside it. Returns the number of rows kept;
+    raises InputError when the file cannot be used.
+    """
+    half = target.with_suffix(".half")
+    rows = 0
+    with (
+        pq.ParquetWriter(half, SHARD_SCHEMA) as writer,
+        _refused_path(target).open("w", encoding="utf-8") as refused,
+    ):
+        for batch in read_file(source, columns, labeled=labeled, max_chars=max_chars):
+            ids = pa.array([text_id(text) for text in batch.rows["text"].to_pylist()], pa.string())
+            writer.write_table(batch.rows.add_column(0, "id", ids))
+            refused.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.refused)
+            rows += len(ids)
+    half.replace(target)
+    return rows

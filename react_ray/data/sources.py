@@ -1,0 +1,213 @@
+"""Where the input lies: files, folders and globs, on this machine or behind a URI."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+import io
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any, TextIO
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from react_ray.errors import InputError
+
+__all__ = ["Source", "find_files", "fingerprint", "open_source"]
+
+KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+EXPECTED = "expected .csv, .tsv, .jsonl, .ndjson (each also with .gz) or .parquet"
+HEAD_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file; small and picklable, so that any process can open it.
+
+    ``path`` is how the user knows it, ``root`` the URI of its filesystem ("" on this
+    machine) and ``key`` its path there.
+    """
+
+    path: str
+    root: str
+    key: str
+
+    @property
+    def kind(self) -> str:
+        """One of csv, jsonl, parquet; InputError for any other ending."""
+        name = self.key.lower()
+        ending = PurePosixPath(name.removesuffix(".gz")).suffix
+        if ending in KINDS and not name.endswith(".parquet.gz"):
+            return KINDS[ending]
+        hint = "; put one JSON object on each line and name it .jsonl" if ending == ".json" else ""
+        hint = "; save it as CSV UTF-8" if ending.startswith(".xls") else hint
+        raise InputError(f"{self.path}: unknown ending, {EXPECTED}{hint}")
+
+    @property
+    def delimiter(self) -> str:
+        """What separates the fields of a line, for kind csv."""
+        return "\t" if self.key.lower().removesuffix(".gz").endswith(".tsv") else ","
+
+    def open(self) -> pa.NativeFile:
+        """The bytes as they are, seekable; InputError when they cannot be reached."""
+        with _reaching(self.path):
+            return _filesystem(self.root).open_input_file(self.key)
+
+    def open_text(self) -> TextIO:
+        """The text of a csv or jsonl file, unpacked, with its line ends as they are.
+
+        Bytes that are not UTF-8 become lone surrogates, so that one row can be refused.
+        Raises InputError for UTF-16 and for content that is not text at all.
+        """
+        with _reaching(self.path), self._unpacked() as stream:
+            _refuse_binary(stream.read(HEAD_BYTES), self.path)
+        unpacked: Any = self._unpacked()
+        return io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors="surrogateescape", newline="")
+
+    def _unpacked(self) -> pa.NativeFile:
+        compression = "gzip" if self.key.lower().endswith(".gz") else None
+        with _reaching(self.path):
+            filesystem = _filesystem(self.root)
+            return filesystem.open_input_stream(self.key, compression=compression, buffer_size=1 << 16)
+
+    def state(self) -> str:
+        """Changes when the content does: its hash, or size and time where it is remote."""
+        if self.root:
+            with _reaching(self.path):
+                info = _filesystem(self.root).get_file_info(self.key)
+            return f"{info.size}-{info.mtime_ns}"
+        with _reaching(self.path), open(self.key, "rb") as file:  # noqa: PTH123
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+
+    def size(self) -> int:
+        """Bytes as stored."""
+        with _reaching(self.path):
+            return int(_filesystem(self.root).get_file_info(self.key).size)
+
+
+def find_files(given: str) -> list[Source]:
+    """The readable files that ``given`` (file, folder or glob; path or URI) means, sorted.
+
+    In folders and globs, files with other endings and hidden ones (a name that starts
+    with a dot or an underscore) are passed over. Raises InputError when nothing is left.
+    """
+    root, key = _locate(given)
+    with _reaching(given):
+        kind = _filesystem(root).get_file_info(key).type
+        if kind == pafs.FileType.File:
+            return [_known(_source(given, root, key))]
+        keys = sorted(_matching(_filesystem(root), key, kind == pafs.FileType.Directory, given))
+    readable = [k for k in keys if k.lower().removesuffix(".gz").endswith(tuple(KINDS))]
+    if not readable:
+        there = f"there are: {', '.join(k.rpartition('/')[2] for k in keys[:5])}" if keys else "none is there"
+        raise InputError(f"{given}: no file to read ({there}); {EXPECTED}")
+    return [_known(_source(given, root, k)) for k in readable]
+
+
+def open_source(given: str) -> Source:
+    """The one file ``given`` names, whatever its ending; InputError when it is none."""
+    root, key = _locate(given)
+    with _reaching(given):
+        if _filesystem(root).get_file_info(key).type != pafs.FileType.File:
+            raise InputError(f"{given}: there is no such file")
+    return _source(given, root, key)
+
+
+def fingerprint(given: str) -> list[tuple[str, str]]:
+    """(path, state) of every file that ``given`` means, for cache keys."""
+    try:
+        sources = [open_source(given)]
+    except InputError:
+        sources = find_files(given)
+    return [(source.path, source.state()) for source in sources]
+
+
+def _known(source: Source) -> Source:
+    assert source.kind  # raises InputError for an unknown ending
+    return source
+
+
+def _source(given: str, root: str, key: str) -> Source:
+    """With a path like the one given: relative where that was, without secrets of the URI."""
+    if root:
+        return Source(f"{root.partition('://')[0]}://{key}", root, key)
+    relative = "://" not in given and not Path(given).expanduser().is_absolute()
+    return Source(os.path.relpath(key) if relative else key, root, key)
+
+
+def _locate(given: str) -> tuple[str, str]:
+    """The filesystem's URI and the path there; a wildcard is not part of the URI."""
+    scheme, mark, _ = given.partition("://")
+    if not mark:
+        return "", str(Path(given).expanduser().absolute())
+    wildcard = re.search(r"[*\[]", given)  # not ?, which starts the options of a URI
+    base = given[: wildcard.start()].rpartition("/")[0] if wildcard else given
+    with _reaching(given):
+        path = pafs.FileSystem.from_uri(base)[1]
+    return ("" if scheme == "file" else base), path + given[len(base) :]
+
+
+def _matching(filesystem: pafs.FileSystem, key: str, folder: bool, given: str) -> list[str]:
+    """Files inside a folder, or those that match a glob."""
+    if folder:
+        return _inside(filesystem, key.rstrip("/"), re.escape(key.rstrip("/")) + "/.*", deep=True)
+    wildcard = re.search(r"[*?\[]", key)
+    if wildcard is None:
+        raise InputError(f"{given}: there is no such file or folder")
+    base = key[: wildcard.start()].rpartition("/")[0]
+    rest = key[len(base) + 1 :]
+    return _inside(filesystem, base, _as_regex(key), deep="**" in rest or "/" in rest)
+
+
+def _inside(filesystem: pafs.FileSystem, folder: str, pattern: str, deep: bool) -> list[str]:
+    selector = pafs.FileSelector(folder or "/", recursive=deep, allow_not_found=True)
+    files = [i.path for i in filesystem.get_file_info(selector) if i.type == pafs.FileType.File]
+    return [f for f in files if re.fullmatch(pattern, f) and not re.search(r"/[._]", f[len(folder) :])]
+
+
+def _as_regex(pattern: str) -> str:
+    wildcards = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    pieces = re.split(r"(\*\*/|\*\*|\*|\?|\[[^]]+\])", pattern)
+    return "".join(
+        wildcards.get(piece) or (piece.replace("[!", "[^") if piece.startswith("[") else re.escape(piece))
+        for piece in pieces
+    )
+
+
+@lru_cache(maxsize=16)
+def _filesystem(root: str) -> pafs.FileSystem:
+    """Cached: finding the region of a bucket takes a request each time."""
+    return pafs.FileSystem.from_uri(root)[0] if root else pafs.LocalFileSystem()
+
+
+@contextmanager
+def _reaching(path: str) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, pa.ArrowException, ImportError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{path} cannot be read: {reason}; check the address and your access") from None
+
+
+def _refuse_binary(head: bytes, path: str) -> None:
+    """Tell UTF-16 and binary files from text in which single rows are broken."""
+    even, odd = head[::2].count(0), head[1::2].count(0)
+    marked = head.startswith((b"\xff\xfe", b"\xfe\xff"))
+    if marked or (max(even, odd) > len(head) / 8 and min(even, odd) < max(even, odd) / 8):
+        raise InputError(
+            f"{path} is UTF-16, not UTF-8; convert it to UTF-8, for example with iconv -f UTF-16 -t UTF-8"
+        )
+    control = sum(head.count(byte) for byte in range(32) if byte not in b"\t\n\r\f\x1b")
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)  # the head may end inside a character
+        limit = len(head) / 4
+    except UnicodeDecodeError:
+        limit = len(head) / 50
+    if control > limit or head.startswith((b"PK\x03\x04", b"PAR1", b"%PDF", b"\x1f\x8b")):
+        raise InputError(f"{path} is binary, not text; convert it to UTF-8 text, or name it as what it is")

@@ -1,0 +1,48 @@
+"""Can the chosen model read these texts? Counted in unknown tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from transformers import PreTrainedTokenizerBase
+
+from react_ray.errors import InputError
+from react_ray.pretrained import load_tokenizer
+
+__all__ = ["SAMPLE_TEXTS", "check_vocabulary", "unknown_share"]
+
+SAMPLE_TEXTS = 1000
+SAMPLE_CHARS = 1000
+"""A model reads the start of a text; the start also tells the language."""
+
+
+def unknown_share(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> float:
+    """Share of the texts' tokens that the tokenizer knows only as unknown, 0 to 1."""
+    unknown, tokens = _count(texts, tokenizer)
+    return sum(unknown) / max(sum(tokens), 1)
+
+
+def check_vocabulary(texts: Sequence[str], model: str, limit: float, flag: str = "--model") -> None:
+    """Raise InputError when more than ``limit`` of the tokens are unknown to ``model``.
+
+    ``flag`` names the setting that chose the model.
+    """
+    tokenizer = load_tokenizer(model)
+    share = unknown_share(texts, tokenizer)
+    if share <= limit:
+        return
+    unknown, tokens = _count(texts, tokenizer)
+    worst = max(range(len(texts)), key=lambda i: unknown[i] / max(tokens[i], 1))
+    raise InputError(
+        f"{flag} {model} cannot read these texts: {share:.0%} of the tokens in a sample of {len(texts):,} "
+        f"are unknown to it (at most {limit:.0%} are allowed), for example in: {texts[worst][:80]!r}\n"
+        f"Give {flag} a model that reads this language (a hub name or a folder, for Chinese say "
+        f"{flag} bert-base-chinese). data.max_unknown sets the limit."
+    )
+
+
+def _count(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
+    """Unknown tokens and all tokens of each text; models made of bytes have no unknown ones."""
+    starts = [text[:SAMPLE_CHARS] for text in texts]
+    ids = tokenizer(starts, add_special_tokens=False)["input_ids"] if starts else []
+    return [row.count(tokenizer.unk_token_id) for row in ids], [len(row) for row in ids]
