@@ -45,10 +45,11 @@ MAY_IMPORT = {
 CONDUCTORS = {"pipeline", "stages", "cli", "publish", "preflight", "demo"}
 
 
-def stages() -> set[str]:
+def stages() -> dict[str, tuple[str, ...]]:
+    """Names of the stages, each with the stages that it reads."""
     from react_ray.pipeline import STAGES  # imports torch, which the other tests here do without
 
-    return {stage.name for stage in STAGES}
+    return {stage.name: stage.needs or ("input files",) for stage in STAGES}
 
 
 def relative(path: Path) -> str:
@@ -177,8 +178,8 @@ def test_files_that_documents_name_exist(path: Path) -> None:
 
 def test_the_architecture_names_every_stage_and_folder() -> None:
     text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
-    rows = set(re.findall(r"^\| `(\w+)` \|", text, re.M))
-    assert rows == stages()
+    rows = dict(re.findall(r"^\| `(\w+)` \|[^|]*\| ([\w, ]+) \|", text, re.M))
+    assert {name: tuple(reads.split(", ")) for name, reads in rows.items()} == stages()
     folders = {path.parent.name for path in MODULES if path.parent.parent == ROOT / "react_ray"}
     assert folders == set(re.findall(r"^\| `(\w+)/` \|", text, re.M))
     assert folders == MAY_IMPORT.keys()
