@@ -67,9 +67,10 @@ class LocalWorker:
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
         save(half)
-        half.rename(self.folder / f"checkpoint-{number:06d}")
-        if previous:
-            shutil.rmtree(previous)
+        new = half.rename(self.folder / f"checkpoint-{number:06d}")
+        for other in self.folder.iterdir():
+            if other.name != new.name:
+                shutil.rmtree(other)
 
     def broadcast(self, value: Any) -> Any:
         """The value itself: there is one rank."""

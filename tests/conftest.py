@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -56,6 +57,7 @@ def ray_cluster() -> Iterator[None]:
     """One Ray on this machine for the whole session; a test that asks for it is slow."""
     import ray
 
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # workers import loops that tests define
     ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

@@ -230,6 +230,6 @@ def _explain(failures: list[tuple[int, str]], error: Exception) -> str:
             break
         attempt[rank] = trace
     if not attempt:
-        return f"a worker died without a traceback (killed, or out of memory):\n{error}\n{logs}"
+        return f"no worker left a traceback (killed, out of memory, or never started):\n{error}\n{logs}"
     rank, trace = list(attempt.items())[-1]
     return f"worker {rank} failed:\n{trace.rstrip()}\n{logs}"

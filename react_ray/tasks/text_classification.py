@@ -23,6 +23,7 @@ from react_ray.labels import LabelMap
 from react_ray.pretrained import load_pretrained
 from react_ray.tasks.base import Example
 from react_ray.tasks.head import best_temperature, final_linear, fit_head, head_features, scale_logits
+from react_ray.tasks.pooling import pools_by_mean, set_mean_layer
 
 __all__ = ["TextClassification", "distributions"]
 
@@ -43,7 +44,10 @@ class TextClassification:
         config.problem_type = "single_label_classification"
         if dropout is not None:
             _set_dropout(config, dropout)
-        return load_pretrained(
+        mean = config.model_type == "bert" and pools_by_mean(name)
+        if mean:
+            config.num_hidden_layers += 1
+        model = load_pretrained(
             AutoModelForSequenceClassification,
             name,
             config=config,
@@ -51,6 +55,9 @@ class TextClassification:
             use_safetensors=True,
             ignore_mismatched_sizes=True,
         )
+        if mean:
+            set_mean_layer(model)
+        return model
 
     def encode(
         self, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, labels: Sequence[str], max_length: int
@@ -121,7 +128,7 @@ class TextClassification:
 def distributions(column: pa.ChunkedArray, labels: Sequence[str]) -> NDArray[np.float32]:
     """Label column (names, or lists of probabilities) as an n x classes array."""
     values = column.to_pylist()
-    if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+    if values and isinstance(values[0], str):
         return np.eye(len(labels), dtype=np.float32)[LabelMap(tuple(labels)).indices(values)]
     return np.array(values, dtype=np.float32).reshape(len(values), len(labels))
 

@@ -1,0 +1,109 @@
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from react_ray.cluster.trainer import fit
+from react_ray.config import ClusterConfig
+from react_ray.errors import InputError, TrainingError
+from react_ray.worker import Worker
+
+TWO = ClusterConfig(workers=2, use_gpu=False, max_failures=0)
+HERE = ClusterConfig(workers=0)
+STEPS = 6
+
+
+def sum_up(worker: Worker, *, start: float, dies_at: int | None = None, marker: str = "") -> None:
+    """Adds rank + 1 of every worker in each step; one worker can be killed once."""
+    kept = worker.checkpoint()
+    step, total = torch.load(kept / "state.pt") if kept else (0, start)
+    while step < STEPS:
+        if step == dies_at and worker.rank == worker.world_size - 1 and not Path(marker).exists():
+            Path(marker).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        part = torch.tensor(float(worker.rank + 1))
+        if worker.world_size > 1:
+            torch.distributed.all_reduce(part)
+        total = worker.broadcast(total + float(part))
+        step += 1
+        worker.progress(step, STEPS, f"total {total}")
+        worker.report({"total": total}, lambda folder: torch.save((step, total), folder / "state.pt"))  # noqa: B023
+
+
+def fails(worker: Worker, *, message: str) -> None:
+    if worker.rank == worker.world_size - 1:
+        raise ValueError(message)
+    worker.broadcast(None)
+
+
+def refuses(worker: Worker) -> None:
+    raise InputError("the column 'text' is missing")
+
+
+def result(checkpoint: Path) -> tuple[int, float]:
+    return torch.load(checkpoint / "state.pt")
+
+
+def test_in_this_process_without_ray(tmp_path: Path):
+    import ray
+
+    seen: list[Any] = []
+    started = ray.is_initialized()
+    last = fit(
+        sum_up, {"start": 0.5}, name="a", folder=tmp_path, cluster=HERE, progress=lambda *p: seen.append(p)
+    )
+    assert result(last) == (STEPS, 0.5 + STEPS)
+    assert seen[-1] == (STEPS, STEPS, "total 6.5")
+    assert ray.is_initialized() == started
+
+
+def test_names_are_runs_of_their_own(tmp_path: Path):
+    fit(sum_up, {"start": 0.0}, name="a", folder=tmp_path, cluster=HERE)
+    again = fit(sum_up, {"start": 100.0}, name="a", folder=tmp_path, cluster=HERE)
+    other = fit(sum_up, {"start": 100.0}, name="b", folder=tmp_path, cluster=HERE)
+    assert (result(again)[1], result(other)[1]) == (6.0, 106.0)
+
+
+def test_a_failure_in_this_process_shows_its_traceback(tmp_path: Path):
+    with pytest.raises(TrainingError, match=r"(?s)in fails.*ValueError: too warm") as caught:
+        fit(fails, {"message": "too warm"}, name="a", folder=tmp_path, cluster=HERE)
+    assert caught.value.exit_code == 3
+    with pytest.raises(InputError, match="the column 'text' is missing"):
+        fit(refuses, {}, name="b", folder=tmp_path, cluster=HERE)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_two_workers_one_of_them_killed(tmp_path: Path):
+    seen: list[Any] = []
+    marker = tmp_path / "killed"
+    last = fit(
+        sum_up,
+        {"start": 0.5, "dies_at": 3, "marker": str(marker)},
+        name="a",
+        folder=tmp_path / "runs",
+        cluster=TWO.model_copy(update={"max_failures": 1}),
+        progress=lambda *progress: seen.append(progress),
+    )
+    assert marker.exists()
+    assert result(last) == (STEPS, 0.5 + 3 * STEPS)
+    assert seen[-1][:2] == (STEPS, STEPS)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_failing_worker_is_quoted(tmp_path: Path):
+    with pytest.raises(TrainingError) as caught:
+        fit(fails, {"message": "数据 too warm"}, name="a", folder=tmp_path, cluster=TWO)
+    text = str(caught.value)
+    assert "worker 1 failed:\nTraceback" in text
+    assert "in fails" in text
+    assert "ValueError: 数据 too warm" in text
+    assert "ray.exceptions" not in text
+    logs = Path(text.rsplit("logs, on each node: ")[1])
+    assert logs.is_dir()

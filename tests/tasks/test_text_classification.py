@@ -1,0 +1,118 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+import torch
+from sklearn.metrics import f1_score
+from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2Model
+
+from react_ray.classifier import load, predict_logits
+from react_ray.errors import ConfigError
+from react_ray.pretrained import load_encoder, load_tokenizer
+from react_ray.tasks import get_task
+from react_ray.tasks.text_classification import distributions
+
+TASK = get_task("text-classification")
+LABELS = ["zeta", "alpha", "中"]  # on purpose not sorted
+TEXTS = ["a b c", "hello there, you", "x", "one two three four five six", "wait?"]
+
+
+def test_an_unknown_task_lists_those_there_are():
+    with pytest.raises(ConfigError, match=r"'poetry'.*text-classification"):
+        get_task("poetry")
+
+
+def test_labels_keep_their_order_from_training_to_prediction(tmp_path: Path, tiny_model: Path):
+    model = TASK.load_model(str(tiny_model), LABELS)
+    with torch.no_grad():
+        model.classifier.weight.zero_()
+        model.classifier.bias.copy_(torch.tensor([0.0, 2.0, 1.0]))
+    model.save_pretrained(tmp_path)
+    load_tokenizer(str(tiny_model)).save_pretrained(tmp_path)
+    classifier = load(tmp_path)
+    assert classifier.labels == LABELS
+    assert [p.label for p in classifier.rank(["a"])[0]] == ["alpha", "中", "zeta"]
+    rows = pa.table({"text": TEXTS, "label": ["alpha"] * 4 + ["zeta"]})
+    score = TASK.score(classifier.model, classifier.tokenizer, rows, 32)
+    assert score["accuracy"] == pytest.approx(0.8)
+    assert TASK.encode(classifier.tokenizer, rows, LABELS, 32)[0].target.tolist() == [0, 1, 0]
+
+
+def test_a_head_for_other_labels_is_replaced(tmp_path: Path, tiny_model: Path):
+    TASK.load_model(str(tiny_model), ["a", "b"]).save_pretrained(tmp_path)
+    model = TASK.load_model(str(tmp_path), LABELS)
+    assert model.classifier.out_features == 3
+    assert model.config.id2label == {0: "zeta", 1: "alpha", 2: "中"}
+
+
+def test_dropout_reaches_every_layer(tmp_path: Path, tiny_model: Path):
+    GPT2Model(GPT2Config(vocab_size=50, n_positions=16, n_embd=8, n_layer=2, n_head=2)).save_pretrained(
+        tmp_path
+    )
+    for folder in (tiny_model, tmp_path):
+        for rate in (0.0, 0.25):
+            model = TASK.load_model(str(folder), LABELS, dropout=rate)
+            assert {m.p for m in model.modules() if isinstance(m, torch.nn.Dropout)} == {rate}
+
+
+def test_weights_are_loaded_in_full_precision(tmp_path: Path, tiny_model: Path):
+    load_encoder(str(tiny_model)).to(torch.bfloat16).save_pretrained(tmp_path)
+    assert {p.dtype for p in TASK.load_model(str(tmp_path), LABELS).parameters()} == {torch.float32}
+
+
+def test_macro_f1_is_over_the_classes_that_occur(tiny_model: Path):
+    model, tokenizer = TASK.load_model(str(tiny_model), LABELS).eval(), load_tokenizer(str(tiny_model))
+    truth = ["zeta", "alpha", "zeta", "alpha", "zeta"]
+    predicted = predict_logits(model, tokenizer, TEXTS, 32).argmax(axis=1)
+    score = TASK.score(model, tokenizer, pa.table({"text": TEXTS, "label": truth}), 32)
+    truth_index = [LABELS.index(label) for label in truth]
+    expected = f1_score(truth_index, predicted, labels=[0, 1], average="macro", zero_division=0)
+    assert score["macro_f1"] == pytest.approx(expected)
+    assert set(score) == set(TASK.metrics)
+
+
+def test_label_columns_of_every_kind():
+    one_hot = [[0.0, 1.0, 0.0], [1.0, 0.0, 0.0]]
+    for column in (
+        pa.chunked_array([["alpha", "zeta"]]),
+        pa.chunked_array([["alpha"], ["zeta"]]).dictionary_encode(),
+        pa.chunked_array([one_hot], type=pa.list_(pa.float64())),
+    ):
+        assert distributions(column, LABELS).tolist() == one_hot
+
+
+def sentence_encoder(tmp_path: Path, tiny_model: Path, **pooling: bool) -> Path:
+    folder = tmp_path / "sentences"
+    shutil.copytree(tiny_model, folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text(json.dumps(pooling))
+    return folder
+
+
+def test_a_sentence_encoder_is_read_by_its_mean(tmp_path: Path, tiny_model: Path):
+    folder = sentence_encoder(tmp_path, tiny_model, pooling_mode_mean_tokens=True)
+    tokenizer = load_tokenizer(str(folder))
+    inputs = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    with torch.no_grad():
+        states = load_encoder(str(folder))(**inputs).last_hidden_state
+        mask = inputs["attention_mask"].unsqueeze(-1)
+        mean = (states * mask).sum(1) / mask.sum(1)
+        model = TASK.load_model(str(folder), LABELS).eval()
+        pooled = model.bert(**inputs).pooler_output
+        wanted = torch.nn.functional.layer_norm(mean, mean.shape[1:])
+        assert torch.nn.functional.cosine_similarity(pooled, wanted).min() > 0.98
+        model.save_pretrained(tmp_path / "saved")
+        plain = AutoModelForSequenceClassification.from_pretrained(tmp_path / "saved").eval()
+        assert torch.equal(plain(**inputs).logits, model(**inputs).logits)
+
+
+@pytest.mark.parametrize(
+    "pooling", [None, {"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}]
+)
+def test_other_models_keep_their_layers(tmp_path: Path, tiny_model: Path, pooling):
+    folder = sentence_encoder(tmp_path, tiny_model, **pooling) if pooling else tiny_model
+    assert TASK.load_model(str(folder), LABELS).config.num_hidden_layers == 2
