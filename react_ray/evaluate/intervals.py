@@ -1,7 +1,9 @@
-"""95 % intervals by resampling rows, without touching the rows again.
+"""95% intervals by resampling rows, without touching the rows again.
 
 A score depends only on how many rows fall into each cell (truth, prediction), so a
-bootstrap sample is one multinomial draw over the occupied cells (Efron 1979).
+bootstrap sample is one multinomial draw over the occupied cells (Efron 1979). Rows that
+are all right, or all wrong, cannot be resampled into others: they get the exact binomial
+bound (Clopper & Pearson 1934), so that ten right answers do not pass for certainty.
 """
 
 from __future__ import annotations
@@ -18,12 +20,16 @@ Indices = NDArray[np.int64]
 
 def macro_f1_interval(truth: Indices, predicted: Indices, classes: int) -> list[float]:
     """Of macro-F1 over the classes that occur in each sample."""
+    if exact := _without_spread(truth == predicted):
+        return exact
     cells, counts = _cells(truth, predicted)
     return _middle(_macro_f1(counts, cells[:, 0], cells[:, 1], classes))
 
 
 def accuracy_interval(truth: Indices, predicted: Indices) -> list[float]:
     """Of the share of rows that are right."""
+    if exact := _without_spread(truth == predicted):
+        return exact
     cells, counts = _cells(truth, predicted)
     return _middle(counts @ (cells[:, 0] == cells[:, 1]) / len(truth))
 
@@ -33,6 +39,13 @@ def lead_interval(truth: Indices, predicted: Indices, other: Indices, classes: i
     cells, counts = _cells(truth, predicted, other)
     ours = _macro_f1(counts, cells[:, 0], cells[:, 1], classes)
     return _middle(ours - _macro_f1(counts, cells[:, 0], cells[:, 2], classes))
+
+
+def _without_spread(right: NDArray[np.bool_]) -> list[float] | None:
+    bound = 0.025 ** (1 / len(right))
+    if right.all():
+        return [bound, 1.0]
+    return None if right.any() else [0.0, 1 - bound]
 
 
 def _cells(*columns: Indices) -> tuple[Indices, Indices]:

@@ -16,7 +16,7 @@ from react_ray.evaluate.schema import Bin
 __all__ = ["Calibration", "LineChart", "calibration_chart", "line_chart", "ticks"]
 
 WIDTH, HEIGHT = 480.0, 250.0
-LEFT, RIGHT, TOP, BOTTOM = 48.0, 12.0, 12.0, 40.0
+LEFT, RIGHT, TOP, BOTTOM = 48.0, 22.0, 12.0, 40.0
 MOST_POINTS = 160
 Point = tuple[float, float]
 

@@ -9,11 +9,13 @@ from pathlib import Path
 from typing import Any, Required, TypedDict
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 from react_ray.evaluate import view
 from react_ray.evaluate.pictures import calibration_chart
 from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import Mistake, Refused
+from react_ray.evaluate.view import Part
 
 __all__ = ["ReportContent", "write_report"]
 
@@ -74,7 +76,8 @@ def _environment() -> Environment:
         "score": view.as_score,
         "seconds": view.as_time,
         "share": view.as_share,
-        "signed": "{:+.3f}".format,
+        "wrap": _breakable,
+        "signed": view.as_difference,
     }
     return made
 
@@ -84,10 +87,15 @@ def _printable(value: Any) -> Any:
     return CONTROL.sub("\ufffd", value) if type(value) is str else value
 
 
+def _breakable(name: str) -> Markup:
+    """A class name that may be cut into lines after its marks: card_|arrival."""
+    return Markup(re.sub(r"([_/.:-])(?=\w)", r"\1<wbr>", str(escape(_printable(name)))))
+
+
 def _context(content: ReportContent) -> dict[str, Any]:
     """Everything the templates read."""
     metrics, folder = content["metrics"], content.get("folder") or "out"
-    part = "test" if metrics["test"] else "validation"
+    part: Part = "test" if metrics["test"] else "validation"
     shown, quality = metrics["test"] or metrics["validation"], metrics["label_quality"]
     return {
         "m": metrics,
@@ -100,12 +108,13 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "about": view.ABOUT_ARMS,
         "rival": view.rival(metrics),
         "arms": view.arms(metrics, part),
-        "parts": [name for name in view.PARTS if metrics["rows"].get(name)],
-        "class_counts": content.get("class_counts") or {},
+        "parts": [name for name in view.PART_NAMES if metrics["rows"].get(name)],
+        "part_names": view.PART_NAMES,
+        "class_counts": view.ordered(content.get("class_counts") or {}),
         "refused": content.get("refused") or [],
         "mistakes": content.get("mistakes") or [],
         "confusion": view.confusion(shown, metrics["classes"]) if shown else None,
-        "worst_classes": sorted(shown["per_class"].items(), key=lambda c: c[1]["f1"]) if shown else [],
+        "worst_classes": sorted(shown["per_class"].items(), key=lambda item: item[1]["f1"]) if shown else [],
         "most": MOST_CLASSES,
         "calibration": calibration_chart(shown["reliability"]) if shown else None,
         "label_rows": view.label_rows(quality) if quality else [],

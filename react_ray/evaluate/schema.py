@@ -1,6 +1,6 @@
 """What metrics.json holds, as types: the pipeline fills it, report and model card read it.
 
-Shares, scores and probabilities are 0 to 1. An interval is [low, high] and covers 95 %.
+Shares, scores and probabilities are 0 to 1. An interval is [low, high] and covers 95%.
 """
 
 from __future__ import annotations

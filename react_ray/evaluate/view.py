@@ -18,11 +18,12 @@ ARMS = {
     "lgan": ("With made labels", "the pretrained model, fine-tuned on labels made by the label GAN"),
 }
 ABOUT_ARMS = {name: about for name, (_, about) in ARMS.items()}
-PARTS = ("labeled", "unlabeled", "validation", "test")
+PART_NAMES = {"labeled": "labelled", "unlabeled": "unlabelled", "validation": "validation", "test": "test"}
 PLAYERS = {"discriminator": "D", "sample_generator": "G_x", "label_generator": "G_y"}
 MATRIX_CLASSES = 20
 """Up to here the confusion matrix is shown whole, above it the pairs mixed up most."""
 MOST_PAIRS = 20
+Part = Literal["test", "validation"]
 History = Sequence[Mapping[str, float]]
 
 
@@ -43,21 +44,24 @@ def rival(metrics: Metrics) -> dict[str, Any] | None:
     return {"arm": name, "verdict": verdict, **leads[name]}
 
 
-def arms(metrics: Metrics, part: Literal["test", "validation"] | str) -> dict[str, Any]:
+def arms(metrics: Metrics, part: Part) -> dict[str, Any]:
     """The arms, best first, with places in percent on an axis of macro-F1 of ``part``."""
-    measured = {name: arm.get(part) for name, arm in metrics["arms"].items()}
-    figures = [found for found in measured.values() if found]
+    found = [arm[part] for arm in metrics["arms"].values()]
+    figures = [one for one in found if one]
     if not figures:
-        return {"rows": [], "axis": []}
-    ends = [end for found in figures for end in (found["macro_f1"], *found["macro_f1_interval"])]
+        return {"rows": [], "axis": [], "measured": []}
+    ends = [end for one in figures for end in (one["macro_f1"], *one["macro_f1_interval"])]
     marks = [mark for mark in ticks(min(ends), max(ends), about=4) if -1e-9 <= mark <= 1 + 1e-9]
     low, high = min(*ends, marks[0]), max(*ends, marks[-1])
-    rows = [
-        {"name": name, "lead": None, **metrics["arms"][name], "dot": _dot(found, low, high)}
-        for name, found in measured.items()
+    rows: list[dict[str, Any]] = [
+        {"name": name, "lead": None, **arm, "dot": _dot(arm[part], low, high)}
+        for name, arm in metrics["arms"].items()
     ]
-    rows.sort(key=lambda row: -row["dot"]["at"] if row["dot"] else 0)
-    return {"rows": rows, "axis": [Tick(_percent(mark, low, high), f"{mark:.3g}") for mark in marks]}
+    return {
+        "rows": sorted(rows, key=lambda row: -row["dot"]["at"] if row["dot"] else 0),
+        "axis": [Tick(_percent(mark, low, high), f"{mark:.3g}") for mark in marks],
+        "measured": [name for name in ("test", "validation") if any(row[name] for row in rows)],
+    }
 
 
 def _dot(found: Figures | None, low: float, high: float) -> dict[str, float] | None:
@@ -74,7 +78,7 @@ def _percent(value: float, low: float, high: float) -> float:
 def confusion(shown: Score, classes: Sequence[str]) -> dict[str, Any]:
     """Rows of (n, share of the row) unless there are too many, and the pairs mixed up most."""
     matrix = shown["confusion"]
-    pairs = [
+    pairs: list[dict[str, Any]] = [
         {"truth": classes[i], "predicted": classes[j], "n": n, "share": n / sum(row)}
         for i, row in enumerate(matrix)
         for j, n in enumerate(row)
@@ -95,8 +99,7 @@ def label_rows(quality: LabelQuality) -> list[dict[str, Any]]:
         {
             "name": name,
             **found,
-            "share": found["generated"] / total,
-            "balance": balance.get(name),
+            "expected": round(balance.get(name, 0) * total),
             "made_width": 100 * found["generated"] / total / longest,
             "kept_width": 100 * found["kept"] / total / longest,
             "mark": 100 * balance[name] / longest if name in balance else None,
@@ -104,6 +107,11 @@ def label_rows(quality: LabelQuality) -> list[dict[str, Any]]:
         for name, found in quality["per_class"].items()
     ]
     return sorted(rows, key=lambda row: -row["generated"])
+
+
+def ordered(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
+    """Parts in the order the run uses them."""
+    return {part: counts[part] for part in PART_NAMES if part in counts}
 
 
 def finetune_charts(history: Mapping[str, History]) -> list[LineChart]:
@@ -142,6 +150,11 @@ def _points(rows: History, key: str) -> list[tuple[float, float]]:
 def as_score(value: float | None) -> str:
     """Three digits; a dash for what was not measured."""
     return "–" if value is None else f"{value:.3f}"
+
+
+def as_difference(value: float) -> str:
+    """Three digits and always a sign."""
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def as_share(value: float | None) -> str:
