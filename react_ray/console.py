@@ -104,12 +104,20 @@ def quiet_libraries(verbose: bool = False) -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
-def log_to(path: Path) -> logging.Handler:
-    """Append this package's log records, and warnings of others, to ``path``."""
+@contextmanager
+def log_to(path: Path) -> Iterator[None]:
+    """Append log records to ``path`` while the block runs, and the traceback it ends with."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handler = logging.FileHandler(path, encoding="utf-8")
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
-    logging.getLogger("react_ray").setLevel(logging.INFO)
-    return handler
+    package = logging.getLogger("react_ray")
+    package.setLevel(logging.INFO)
+    logging.getLogger().addHandler(handler)
+    try:
+        yield
+    except Exception:
+        package.exception("the run failed")
+        raise
+    finally:
+        logging.getLogger().removeHandler(handler)
+        handler.close()

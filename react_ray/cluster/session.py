@@ -90,3 +90,20 @@ class Session:
         if gpus > 1 or self.address is not None:
             return max(gpus, 1)
         return 0
+
+    def check_resources(self) -> None:
+        """Raise ClusterError when the cluster lacks what training asks for."""
+        if self.address is None:
+            return
+        self.start()
+        import ray
+
+        there = ray.cluster_resources()
+        workers = self.workers()
+        asked = {"CPU": workers * self.cluster.cpus_per_worker, "GPU": workers if self.use_gpu() else 0}
+        for resource, amount in asked.items():
+            if amount > there.get(resource, 0):
+                raise ClusterError(
+                    f"the run asks for {amount} {resource} ({workers} workers), the cluster has "
+                    f"{there.get(resource, 0):.0f}; lower cluster.workers or cluster.cpus_per_worker"
+                )

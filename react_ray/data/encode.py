@@ -23,7 +23,7 @@ from react_ray.config import EncodeConfig
 from react_ray.pretrained import load_encoder, load_tokenizer
 from react_ray.worker import pick_device
 
-__all__ = ["EncodeTask", "Encoder", "encode_items", "load_features"]
+__all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_features"]
 
 
 class Encoder:
@@ -44,6 +44,11 @@ class Encoder:
         for batch in token_batches([len(row) for row in ids], self.batch_tokens):
             features[batch] = self._forward([ids[i] for i in batch])
         return features
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Tokens the encoder reads of ``texts``, after truncation."""
+        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        return sum(len(row) for row in ids)
 
     def _forward(self, ids: list[list[int]]) -> NDArray[np.float32]:
         inputs = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self.model.device)
@@ -94,6 +99,13 @@ def load_features(folder: Path) -> NDArray[np.float32]:
         return np.zeros((0, 0), dtype=np.float32)
     column = pa.concat_tables(parts)["features"].combine_chunks()
     return column.flatten().to_numpy().reshape(len(column), -1)
+
+
+def save_features(features: NDArray[np.float32], folder: Path) -> None:
+    """Keep features that belong to no row, such as those of class names."""
+    folder.mkdir(parents=True, exist_ok=True)
+    ids = pa.chunked_array([[str(number) for number in range(len(features))]], pa.string())
+    write_whole(_as_table(ids, features), folder / "000000.parquet")
 
 
 def write_whole(table: pa.Table, target: Path) -> None:

@@ -1,0 +1,95 @@
+"""The methods of a run side by side, and which of them the user gets.
+
+probe            a linear model on the frozen features of the labelled rows
+self_training    the same, fed with its own confident labels
+label_generator  G_y of the label GAN, on the frozen features
+labels_only      the pretrained model fine-tuned on the labelled rows
+lgan             the pretrained model fine-tuned on D_aug
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score
+
+from react_ray.classifier import load
+from react_ray.lgan import Labeler, LganInputs, fit_probe, self_train
+from react_ray.lgan.gate import MIN_ROWS, WORSE, probability_worse
+
+__all__ = ["Choice", "Probabilities", "choose", "predict_features", "predict_texts"]
+
+Probabilities = NDArray[np.float32]
+"""n x K, a row a text, a column a class."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The arm whose model the user gets, and why in a sentence."""
+
+    chosen: str
+    why: str
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return asdict(self)
+
+
+def predict_features(
+    rows: NDArray[np.float32], inputs: LganInputs, players: Path, seed: int
+) -> dict[str, Probabilities]:
+    """What the arms that work on frozen features say of ``rows`` (n x d)."""
+    found = {"label_generator": Labeler(inputs.names, players, seed).predict_proba(rows)}
+    if len(inputs.labeled):
+        probe = fit_probe(inputs.labeled, inputs.labels, inputs.classes)
+        trained = self_train(inputs.labeled, inputs.labels, inputs.pool, inputs.classes)
+        found |= {"probe": probe.predict_proba(rows), "self_training": trained.predict_proba(rows)}
+    return found
+
+
+def predict_texts(texts: list[str], models: Mapping[str, Path]) -> dict[str, Probabilities]:
+    """What saved models (arm -> folder) say of ``texts``."""
+    return {arm: load(folder).predict_proba(texts) for arm, folder in models.items() if folder.is_dir()}
+
+
+def choose(
+    decision: Mapping[str, Any], validation: Mapping[str, Probabilities], truth: NDArray[np.int64], seed: int
+) -> Choice:
+    """The gate: ``lgan``, unless it is worse than the better plain arm.
+
+    ``decision`` is what the label GAN's own gate found on stored features; from
+    MIN_ROWS validation rows on, the fine-tuned models are compared on those instead.
+    """
+    plain = _better_plain(validation, truth)
+    if plain is None:
+        return Choice("lgan", "There is no labelled row, so no plain method to fall back to.")
+    if decision["alarms"] or len(truth) < MIN_ROWS:
+        return Choice("lgan" if decision["use_lgan"] else plain, decision["why"])
+    right = {arm: validation[arm].argmax(1) == truth for arm in ("lgan", plain)}
+    worse = probability_worse(right[plain], right["lgan"], seed)
+    why = (
+        f"On {len(truth)} validation rows the model trained on made labels is right for "
+        f"{right['lgan'].mean():.1%}, "
+        f"{plain} for {right[plain].mean():.1%}; probability of being worse {worse:.2f} (limit {WORSE:g})."
+    )
+    return Choice("lgan" if worse <= WORSE else plain, why)
+
+
+def _better_plain(validation: Mapping[str, Probabilities], truth: NDArray[np.int64]) -> str | None:
+    """The plain arm with the higher validation macro-F1; without rows to tell, the probe.
+
+    Fine-tuning on a handful of labels alone is most often the worst arm of all.
+    """
+    arms = [arm for arm in ("probe", "labels_only") if arm in validation]
+    if not arms or len(truth) < MIN_ROWS:
+        return arms[0] if arms else None
+
+    def macro_f1(arm: str) -> float:
+        return float(f1_score(truth, validation[arm].argmax(1), average="macro", zero_division=0))
+
+    return max(arms, key=macro_f1)

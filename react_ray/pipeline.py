@@ -1,0 +1,146 @@
+"""The run: its stages in order, what each depends on, and what comes out.
+
+Each stage fills a folder of the run's cache and is skipped when that folder is
+there already, see ``store``. What happens inside a stage is in ``stages``.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from react_ray import stages
+from react_ray.classifier import Classifier, load
+from react_ray.cluster.session import Session
+from react_ray.config import Config
+from react_ray.console import Reporter, log_to, quiet_libraries
+from react_ray.data.sources import fingerprint as fingerprint_files
+from react_ray.errors import ConfigError
+from react_ray.pretrained import fingerprint as fingerprint_model
+from react_ray.publish import publish, summarise
+from react_ray.stages import Context
+from react_ray.store import Store
+
+__all__ = ["STAGES", "Run", "Stage", "cache_of", "run"]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A step of the run: what it does, and all that its output depends on."""
+
+    work: Callable[[Context], None]
+    settings: Callable[[Config], dict[str, Any]]
+    needs: tuple[str, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """Name of the stage, of its folder in the cache and of ``--until``."""
+        return self.work.__name__
+
+
+def _data_settings(config: Config) -> dict[str, Any]:
+    keys = ("labeled", "unlabeled", "validation", "test", "labels")
+    sources = {key: getattr(config.data, key) for key in keys}
+    files = {key: fingerprint_files(source) for key, source in sources.items() if source}
+    return {"data": config.data.model_dump(), "files": files, **_encoder(config)}
+
+
+def _encoder(config: Config) -> dict[str, Any]:
+    return {"encoder": fingerprint_model(config.encoder or config.model)}
+
+
+def _lgan_settings(config: Config) -> dict[str, Any]:
+    return {"lgan": config.lgan.model_dump(), "seed": config.seed}
+
+
+def _finetune_settings(config: Config) -> dict[str, Any]:
+    model = fingerprint_model(config.model)
+    return {"model": model, "finetune": config.finetune.model_dump(), "seed": config.seed}
+
+
+STAGES = (
+    Stage(stages.prepare, _data_settings),
+    Stage(stages.augment, lambda c: {"augment": c.augment.model_dump(), "seed": c.seed}, ("prepare",)),
+    Stage(stages.encode, lambda c: {"encode": c.encode.model_dump(), **_encoder(c)}, ("prepare", "augment")),
+    Stage(stages.pretrain, _lgan_settings, ("encode",)),
+    Stage(stages.lgan, _lgan_settings, ("encode", "pretrain")),
+    Stage(stages.generate, _lgan_settings, ("encode", "lgan")),
+    Stage(stages.labels_only, _finetune_settings, ("prepare",)),
+    Stage(stages.finetune, _finetune_settings, ("generate",)),
+    Stage(stages.choose, _finetune_settings, ("generate", "labels_only", "finetune")),
+    Stage(stages.evaluate, lambda c: {}, ("generate", "choose")),
+)
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its folder, its figures (the content of metrics.json), its stages' folders."""
+
+    folder: Path
+    metrics: dict[str, Any]
+    stages: dict[str, Path]
+
+    def classifier(self) -> Classifier:
+        """The trained classifier."""
+        return load(self.folder)
+
+    def summary(self) -> str:
+        """The result in a few lines, and where to find everything."""
+        return summarise(self.folder, self.metrics)
+
+
+def run(config: Config, *, until: str | None = None, verbose: bool = False, quiet: bool = False) -> Run:
+    """Go the whole road, S1 to S6, into ``config.output``.
+
+    Stages that are done already with the same inputs and settings are not done
+    again, so a killed run goes on when called again. ``until`` stops after a stage.
+
+    Raises InputError (data or settings), TrainingError (a worker failed) or
+    ClusterError (no cluster, or not the resources asked for).
+    """
+    names = [stage.name for stage in STAGES]
+    if until is not None and until not in names:
+        raise ConfigError(f"--until {until}: expected one of {', '.join(names)}")
+    quiet_libraries(verbose)
+    folder = Path(config.output)
+    store = cache_of(folder)
+    with store.locked(), log_to(store.root / "run.log"), Session(config.cluster, verbose) as session:
+        return _go(config, session, Reporter(quiet), store, until)
+
+
+def cache_of(folder: Path) -> Store:
+    """The cached stages of the run in ``folder``."""
+    return Store(folder / "cache")
+
+
+def _go(config: Config, session: Session, reporter: Reporter, store: Store, until: str | None) -> Run:
+    folder = Path(config.output)
+    reporter.say(f"run in {folder} (stages are kept in {store.root})")
+    done: dict[str, Path] = {}
+    for stage in STAGES:
+        done[stage.name] = _do(stage, config, session, reporter, store, done)
+        if stage.name == until:
+            metrics = {"stopped_after": until, "seconds": store.seconds, "reused": store.reused}
+            return Run(folder, metrics, done)
+    with reporter.step("report"):
+        metrics = publish(config, done, store)
+    return Run(folder, metrics, done)
+
+
+def _do(
+    stage: Stage, config: Config, session: Session, reporter: Reporter, store: Store, done: dict[str, Path]
+) -> Path:
+    def work(folder: Path) -> None:
+        with reporter.step(stage.name) as progress:
+            stage.work(Context(config, session, done, folder, progress))
+
+    inputs = {**stage.settings(config), "inputs": {name: done[name].name for name in stage.needs}}
+    folder = store.stage(stage.name, inputs, work)
+    if stage.name in store.reused:
+        reporter.say(f"  {stage.name}: done before, reused")
+    return folder

@@ -1,0 +1,141 @@
+"""From finished stages to the folder a user opens: model, figures, report, data.
+
+Everything is written beside its place first and renamed, so what is there is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from react_ray.config import Config
+from react_ray.evaluate.model_card import write_model_card
+from react_ray.evaluate.report import ReportContent, write_report
+from react_ray.evaluate.schema import Metrics
+from react_ray.evaluate.tables import class_counts, refused_by_reason
+from react_ray.labels import LabelMap
+from react_ray.stages import choice_of, model_of
+from react_ray.store import Store, folder_size
+from react_ray.version import __version__
+
+__all__ = ["publish", "summarise"]
+
+
+def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
+    """Fill ``config.output`` from the stages; metrics.json comes last, when all is there."""
+    output = Path(config.output)
+    metrics = _metrics(config, done, store)
+    _replace_folder(model_of(done), output / "model")
+    write_model_card(output / "model", metrics)
+    _replace_folder(done["generate"] / "augmented", output / "augmented")
+    _replace_text(output / "refused.jsonl", (done["prepare"] / "refused.jsonl").read_text(encoding="utf-8"))
+    config.save(output / "config.yaml")
+    write_report(output / "report.html", _report(config, done, metrics))
+    _replace_text(output / "metrics.json", json.dumps(metrics, ensure_ascii=False, indent=2))
+    return metrics
+
+
+def summarise(output: Path, metrics: Metrics) -> str:
+    """The result in a few lines for the terminal."""
+    lines = []
+    part = "test" if metrics["test"] else "validation"
+    for name, arm in sorted(metrics["arms"].items(), key=lambda item: _f1(item[1], part)):
+        chosen = "  <- chosen" if name == metrics["chosen"] else ""
+        if arm[part]:  # type: ignore[literal-required]
+            lines.append(f"  {name:16} macro-F1 {_f1(arm, part):.3f} on {part} rows{chosen}")
+    saved = metrics[part]  # type: ignore[literal-required]
+    if saved:
+        low, high = saved["macro_f1_interval"]
+        lines.append(
+            f"  saved model      macro-F1 {saved['macro_f1']:.3f} (95 % interval {low:.3f} to {high:.3f})"
+        )
+    else:
+        lines.append("  no test and too few labels to hold any out: nothing was measured")
+    cache = output / "cache"
+    lines += [
+        f"chosen: {metrics['chosen']}. {metrics['why']}",
+        f"report: {output / 'report.html'}",
+        f"model:  {output / 'model'}   (react-ray serve {output})",
+        f"cache:  {cache}, {folder_size(cache) / 1e6:.0f} MB   (react-ray clean {output})",
+    ]
+    return "\n".join(lines)
+
+
+def _f1(arm: Any, part: str) -> float:
+    return arm[part]["macro_f1"] if arm[part] else 0.0
+
+
+def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
+    figures = _read_json(done["evaluate"] / "figures.json")
+    rows = _read_json(done["prepare"] / "summary.json")
+    choice = choice_of(done)
+    parts = rows["parts"]
+    return {
+        "version": __version__,
+        "task": config.task,
+        "seed": config.seed,
+        "model": config.model,
+        "classes": list(LabelMap.load(done["prepare"] / "labels.json").names),
+        "labels_used": parts.get("labeled", 0) + parts.get("validation", 0),
+        "rows": parts,
+        "refused": rows["refused"],
+        "test": figures["test"],
+        "validation": figures["validation"],
+        "arms": figures["arms"],
+        "chosen": choice["chosen"],
+        "why": choice["why"],
+        "label_quality": figures["label_quality"],
+        "seconds": store.seconds,
+        "reused": store.reused,
+    }
+
+
+def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportContent:
+    rows = pq.read_table(done["prepare"] / "rows.parquet", columns=["part", "label"])
+    with (done["prepare"] / "refused.jsonl").open(encoding="utf-8") as refused:
+        reasons = refused_by_reason(json.loads(line) for line in refused)
+    arms = {"labels_only": done["labels_only"], "lgan": done["finetune"]}
+    phases = {phase: done[phase] / "players" / "losses.json" for phase in ("pretrain", "lgan")}
+    return {
+        "metrics": metrics,
+        "folder": config.output,
+        "class_counts": class_counts(rows["part"].to_pylist(), rows["label"].to_pylist(), metrics["classes"]),
+        "refused": reasons,
+        "mistakes": _read_json(done["evaluate"] / "figures.json")["mistakes"],
+        "finetune_history": {arm: _read_lines(folder / "history.jsonl") for arm, folder in arms.items()},
+        "lgan_history": {phase: _read_json(path) for phase, path in phases.items()},
+        "config": (Path(config.output) / "config.yaml").read_text(encoding="utf-8"),
+        "machine": {"cores": os.cpu_count(), "platform": platform.platform(terse=True)},
+    }
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _read_lines(path: Path) -> list[dict[str, float]]:
+    """Lines of a jsonl file; none where the arm was not trained."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _replace_text(path: Path, text: str) -> None:
+    half = path.with_name(path.name + ".half")
+    half.write_text(text, encoding="utf-8")
+    half.replace(path)
+
+
+def _replace_folder(source: Path, target: Path) -> None:
+    """Copy a folder over another; a reader sees the old one, nothing, or the new one."""
+    half = target.with_name(target.name + ".half")
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(source, half)
+    shutil.rmtree(target, ignore_errors=True)
+    half.rename(target)

@@ -1,0 +1,299 @@
+"""What each stage does: read the earlier folders, call the package, fill its own.
+
+The name of a function is the name of its stage; the order is in ``pipeline``.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+import torch
+from safetensors.numpy import load_file, save_file
+
+from react_ray import arms
+from react_ray import lgan as label_gan
+from react_ray.cluster.datasets import map_items
+from react_ray.cluster.session import Session
+from react_ray.cluster.trainer import fit
+from react_ray.config import Config
+from react_ray.data.augment import augment_table
+from react_ray.data.encode import Encoder, EncodeTask, encode_items, save_features
+from react_ray.data.features import Features
+from react_ray.data.prepare import prepare as prepare_data
+from react_ray.data.shards import read_items
+from react_ray.evaluate.arms import Judged, measure_arms, measure_model
+from react_ray.evaluate.metrics import label_quality
+from react_ray.evaluate.schema import LabelQuality
+from react_ray.evaluate.tables import Mistake, worst_mistakes
+from react_ray.finetune.run import finetune as finetune_arm
+from react_ray.labels import LabelMap
+from react_ray.lgan import pretrain as phase1
+from react_ray.lgan import train as phase2
+from react_ray.worker import Progress
+
+GROUP_ROWS = 2048
+"""Rows of a parquet row group: what one encoder task reads, and a killed run loses at most."""
+
+
+ROW_BYTES = 200
+"""Of a short text with its label: tells from the size of files whether Ray is worth its start."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage works with; ``done`` holds the folders of earlier stages."""
+
+    config: Config
+    session: Session
+    done: dict[str, Path]
+    folder: Path
+    progress: Progress
+
+    def labels(self) -> LabelMap:
+        """The classes of the run."""
+        return LabelMap.load(self.done["prepare"] / "labels.json")
+
+    def rows(self, part: str, columns: tuple[str, ...] = ("text", "label")) -> pa.Table:
+        """Rows of one part: labeled, unlabeled, validation or test."""
+        path = self.done["prepare"] / "rows.parquet"
+        return pq.read_table(path, columns=list(columns), filters=[("part", "=", part)])
+
+    def features(self) -> Features:
+        """All rows as features."""
+        return Features.load(self.done["prepare"], self.done["augment"], self.done["encode"])
+
+
+def prepare(context: Context) -> None:
+    """S1: read, check, split."""
+    config = context.config
+    models = {"--model": config.model, "--encoder": config.encoder or config.model}
+    size = sum(item["bytes"] for item in read_items(config.data, context.folder))
+    run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
+    prepare_data(config.data, context.folder, models=models, run=run)
+
+
+def augment(context: Context) -> None:
+    """S3: copies of the labelled texts with small changes."""
+    labeled = context.rows("labeled", ("id", "text", "label"))
+    copies = augment_table(labeled, context.config.augment, context.config.seed)
+    pq.write_table(copies, context.folder / "rows.parquet", row_group_size=GROUP_ROWS)
+
+
+def encode(context: Context) -> None:
+    """One pass of the frozen encoder over rows, copies and class names."""
+    config, session = context.config, context.session
+    model, gpu = config.encoder or config.model, session.use_gpu()
+    files = {"rows": context.done["prepare"], "augmented": context.done["augment"]}
+    files = {name: folder / "rows.parquet" for name, folder in files.items()}
+    map_items(
+        EncodeTask(model, config.encode, gpu),
+        [item for name, file in files.items() for item in encode_items(file, context.folder / name)],
+        rows=sum(pq.read_metadata(file).num_rows for file in files.values()),
+        session=session,
+        progress=context.progress,
+        actors=config.cluster.encoders,
+        use_gpu=gpu,
+    )
+    names = Encoder(model, config.encode, gpu).encode(context.labels().texts())
+    save_features(names, context.folder / "names")
+
+
+def pretrain(context: Context) -> None:
+    """P1: the teacher, and a plain GAN on the unlabelled features."""
+    inputs = context.features().lgan_inputs()
+    label_gan.prepare(inputs, context.config.lgan.model_dump(), context.folder / "inputs")
+    settings = {"inputs": context.folder / "inputs", "output": context.folder / "players"}
+    _train_players(context, phase1.loop, settings)
+
+
+def lgan(context: Context) -> None:
+    """P2: the three-player game."""
+    earlier = context.done["pretrain"]
+    settings = {"inputs": earlier / "inputs", "phase1": earlier / "players"}
+    settings["output"] = context.folder / "players"
+    _train_players(context, phase2.loop, settings)
+
+
+def generate(context: Context) -> None:
+    """S4: labels for the pool, D_aug, and what the gate says of it."""
+    inputs, config = context.done["pretrain"] / "inputs", context.config
+    players = context.done["lgan"] / "players"
+    settings = config.lgan.model_dump()
+    generation, _ = label_gan.generate(inputs, players, context.folder, settings, config.seed)
+    copies = pq.read_table(context.done["augment"] / "rows.parquet", columns=["text"])["text"]
+    table = label_gan.augmented_table(
+        label_gan.LganInputs.load(inputs),
+        generation,
+        context.rows("labeled")["text"].to_pylist(),
+        context.rows("unlabeled")["text"].to_pylist(),
+        copies.to_pylist(),
+    )
+    (context.folder / "augmented").mkdir(exist_ok=True)
+    pq.write_table(table, context.folder / "augmented" / "part-00000.parquet")
+
+
+def labels_only(context: Context) -> None:
+    """The plain arm: fine-tuning on the labelled rows alone."""
+    train = context.rows("labeled")
+    if train.num_rows:  # with names of classes alone there is nothing to train on
+        _finetune(context, train)
+
+
+def finetune(context: Context) -> None:
+    """S5: fine-tuning on D_aug."""
+    _finetune(context, pq.read_table(context.done["generate"] / "augmented"))
+
+
+def choose(context: Context) -> None:
+    """The gate: the model trained on D_aug, or that of the better plain arm."""
+    validation = context.rows("validation")
+    truth = context.labels().indices(validation["label"].to_pylist())
+    found = _predict(context, "validation", validation)
+    save_file(found, context.folder / "validation.safetensors")
+    diagnostics = json.loads((context.done["generate"] / "diagnostics.json").read_text())
+    choice = arms.choose(diagnostics["decision"], found, truth, context.config.seed)
+    if choice.chosen == "probe":
+        _finetune(context, _labelled_by_probe(context))
+    (context.folder / "choice.json").write_text(
+        json.dumps(choice.as_dict(), ensure_ascii=False), encoding="utf-8"
+    )
+
+
+def evaluate(context: Context) -> None:
+    """S6: every arm and the chosen model, judged on the validation and test rows."""
+    names = context.labels().names
+    parts = {part: _judge(context, part) for part in ("validation", "test")}
+    figures = {
+        **{part: measure_model(judged, names) for part, judged in parts.items()},
+        "arms": measure_arms(parts, names),
+        "label_quality": _label_quality(context),
+        "mistakes": _mistakes(context, parts),
+    }
+    (context.folder / "figures.json").write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
+
+
+def choice_of(done: dict[str, Path]) -> dict[str, str]:
+    """The arm that was chosen, and why."""
+    choice: dict[str, str] = json.loads((done["choose"] / "choice.json").read_text(encoding="utf-8"))
+    return choice
+
+
+def model_of(done: dict[str, Path]) -> Path:
+    """The folder of the model that was chosen; the probe's is the one it was distilled into."""
+    stage = {"lgan": "finetune", "labels_only": "labels_only", "probe": "choose"}
+    return done[stage[choice_of(done)["chosen"]]] / "model"
+
+
+def _judge(context: Context, part: str) -> Judged | None:
+    rows = context.rows(part)
+    if not rows.num_rows:
+        return None
+    known = context.done["choose"] / "validation.safetensors"
+    found = load_file(known) if part == "validation" else _predict(context, part, rows)
+    truth = context.labels().indices(rows["label"].to_pylist())
+    chosen = model_of(context.done)
+    if chosen.parent != context.done["choose"]:
+        return Judged(truth, found, found[choice_of(context.done)["chosen"]])
+    return Judged(truth, found, arms.predict_texts(rows["text"].to_pylist(), {"model": chosen})["model"])
+
+
+def _mistakes(context: Context, parts: dict[str, Judged | None]) -> list[Mistake]:
+    """The worst mistakes on the test rows, or on the validation rows where there is no test."""
+    part = "test" if parts["test"] else "validation"
+    judged, rows = parts[part], context.rows(part)
+    if judged is None:
+        return []
+    texts, truth = rows["text"].to_pylist(), rows["label"].to_pylist()
+    return worst_mistakes(texts, truth, judged.model, context.labels().names)
+
+
+def _label_quality(context: Context) -> LabelQuality | None:
+    generation = label_gan.Generation.load(context.done["generate"])
+    teacher = json.loads((context.done["pretrain"] / "inputs" / "teacher.json").read_text())
+    truth = context.rows("unlabeled", ("truth",))["truth"].to_pylist()
+    return label_quality(
+        generation.labels,
+        generation.weight,
+        generation.score,
+        context.labels().names,
+        truth,
+        teacher["prior"],
+    )
+
+
+def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, Any]:
+    """Probabilities of every arm for the rows of a part."""
+    if not rows.num_rows:
+        return {}
+    inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
+    arms_with_model = {"labels_only": "labels_only", "lgan": "finetune"}
+    models = {arm: context.done[stage] / "model" for arm, stage in arms_with_model.items()}
+    players, seed = context.done["lgan"] / "players", context.config.seed
+    features = context.features().of(part)
+    return {
+        **arms.predict_features(features, inputs, players, seed),
+        **arms.predict_texts(rows["text"].to_pylist(), models),
+    }
+
+
+def _labelled_by_probe(context: Context) -> pa.Table:
+    """D_aug with the probe's labels: the frozen probe, to be distilled into a model."""
+    inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
+    table = pq.read_table(context.done["generate"] / "augmented")
+    texts = context.rows("unlabeled")["text"]
+    probe = label_gan.fit_probe(inputs.labeled, inputs.labels, inputs.classes)
+    believed = list(probe.predict_proba(inputs.unlabeled).astype("float64"))
+    generated = pa.table(
+        {
+            "text": texts,
+            "label": pa.array(believed, pa.list_(pa.float64())),
+            "weight": pa.array([1.0] * len(texts)),
+            "origin": pa.array(["generated"] * len(texts)),
+            "score": pa.nulls(len(texts), pa.float64()),
+        }
+    )
+    kept = table.filter(pc.not_equal(table["origin"], "generated"))
+    return pa.concat_tables([kept, generated.cast(kept.schema)])
+
+
+def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> None:
+    """Run a phase of the label GAN on the workers of the run."""
+    training = context.folder / "training"
+    plain = {key: str(path) for key, path in settings.items()}
+    plain |= {"settings": context.config.lgan.model_dump(), "seed": context.config.seed}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(
+        1
+    )  # steps of a millisecond: more threads wait for each other, on a busy machine for long
+    try:
+        fit(
+            loop,
+            plain,
+            name="phase",
+            folder=training,
+            cluster=context.config.cluster,
+            progress=context.progress,
+        )
+    finally:
+        torch.set_num_threads(threads)
+    shutil.rmtree(training)
+
+
+def _finetune(context: Context, train: pa.Table) -> None:
+    validation = context.rows("validation")
+    finetune_arm(
+        context.folder,
+        train=train,
+        validation=validation if validation.num_rows else None,
+        labels=context.labels(),
+        config=context.config,
+        progress=context.progress,
+    )

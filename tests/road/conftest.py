@@ -1,0 +1,43 @@
+"""A small run on made-up text: two topics that share no words, and a tiny model."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+WORDS = {
+    "Sport": "match goal team coach league player score season cup win",
+    "money": "bank stock profit market trade share price fund loan tax",
+    "Wetter": "rain cloud storm sunny wind snow cold heat fog frost",
+}
+FILLER = "the a of to in on with for today was very new"
+
+
+def make_texts(label: str, count: int, seed: int) -> list[str]:
+    """Distinct sentences of words that only this class uses, and some that all use."""
+    random_ = random.Random(f"{label}-{seed}")
+    own, filler = WORDS[label].split(), FILLER.split()
+    return [
+        " ".join(random_.choices(own, k=5) + random_.choices(filler, k=4)) + f" {number}" for number in range(count)
+    ]
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """labeled (4 a class), unlabeled (with truth), test; a few bad rows among them."""
+    folder = tmp_path_factory.mktemp("files")
+    labeled, unlabeled, test = [], [], []
+    for label in WORDS:
+        texts = make_texts(label, 64, seed=0)
+        labeled += [(text, label) for text in texts[:4]]
+        unlabeled += [(text, label) for text in texts[4:44]]
+        test += [(text, label) for text in texts[44:]]
+    labeled += [("", "Sport"), ("goal in the rain", "Sport"), ("goal in the rain", "Wetter")]
+    paths = {name: folder / f"{name}.csv" for name in ("labeled", "unlabeled", "test")}
+    pd.DataFrame(labeled, columns=["text", "label"]).to_csv(paths["labeled"], index=False)
+    pd.DataFrame(unlabeled, columns=["text", "truth"]).to_csv(paths["unlabeled"], index=False)
+    pd.DataFrame(test, columns=["text", "label"]).to_csv(paths["test"], index=False)
+    return paths

@@ -1,0 +1,171 @@
+"""The whole road, through the command line, on a tiny model."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from sklearn.metrics import f1_score
+
+import react_ray
+from react_ray.cli import main
+
+ARMS = {"probe", "self_training", "label_generator", "labels_only", "lgan"}
+VOLATILE = {"seconds", "reused", "created"}
+
+
+def command(files: dict[str, Path], output: Path, model: Path, *more: str) -> list[str]:
+    arguments = ["run", "--quiet", "--output", str(output), "--model", str(model), "--truth-column", "truth"]
+    for name, path in files.items():
+        arguments += [f"--{name}", str(path)]
+    return [*arguments, "finetune.token_budget=20000", "finetune.lr=0.002", *more]
+
+
+def read_metrics(output: Path) -> dict[str, Any]:
+    return json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def done(files: dict[str, Path], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    output = tmp_path_factory.mktemp("road") / "out"
+    assert main(command(files, output, tiny_model)) == 0
+    return output
+
+
+def test_the_folder_holds_what_is_promised(done: Path) -> None:
+    there = {path.name for path in done.iterdir()}
+    assert {"metrics.json", "report.html", "model", "augmented", "refused.jsonl", "config.yaml"} <= there
+    assert not [path for path in done.rglob("*") if path.name.endswith((".part", ".half"))]
+
+
+def test_every_arm_is_measured_and_the_model_learned(done: Path) -> None:
+    metrics = read_metrics(done)
+    assert set(metrics["arms"]) == ARMS
+    assert all(0 <= arm["test"]["macro_f1"] <= 1 for arm in metrics["arms"].values())
+    assert metrics["chosen"] in ARMS
+    assert metrics["why"]
+    assert metrics["test"]["macro_f1"] > 0.8, "three topics that share no words are easy"
+    assert metrics["validation"] is None, "12 labels are too few to hold any out"
+
+
+def test_figures_are_those_of_the_saved_model_in_plain_transformers(done: Path, files: dict[str, Path]) -> None:
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    model = AutoModelForSequenceClassification.from_pretrained(done / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(done / "model")
+    test = pd.read_csv(files["test"])
+    inputs = tokenizer(test["text"].tolist(), padding=True, truncation=True, return_tensors="pt")
+    with torch.inference_mode():
+        best = model(**inputs).logits.argmax(1).tolist()
+    predicted = [model.config.id2label[i] for i in best]
+    metrics = read_metrics(done)["test"]
+    assert metrics["macro_f1"] == pytest.approx(f1_score(test["label"], predicted, average="macro"), abs=1e-6)
+    assert metrics["accuracy"] == pytest.approx(np.mean(test["label"] == predicted), abs=1e-6)
+    assert set(metrics["per_class"]) == {"Sport", "money", "Wetter"}
+
+
+def test_bad_rows_are_written_aside_with_the_reason(done: Path, files: dict[str, Path]) -> None:
+    refused = [json.loads(line) for line in (done / "refused.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert {row["row"] for row in refused} == {13, 14, 15}
+    assert all(Path(row["file"]).name == "labeled.csv" and row["reason"] for row in refused)
+
+
+def test_the_augmented_data_says_where_each_row_is_from(done: Path) -> None:
+    table = pq.read_table(done / "augmented").to_pandas()
+    assert list(table.columns) == ["text", "label", "weight", "origin", "score"]
+    assert set(table["origin"]) == {"labeled", "augmented", "generated"}
+    assert table["weight"].between(0, 1).all()
+    assert np.allclose([sum(row) for row in table["label"]], 1)
+    assert (table.loc[table["origin"] == "labeled", "weight"] == 1).all()
+    quality = read_metrics(done)["label_quality"]
+    assert quality["generated"] == 120
+    assert quality["kept"] == (table["origin"] == "generated").sum()
+
+
+def test_the_same_command_again_does_nothing_twice(
+    done: Path, files: dict[str, Path], tiny_model: Path
+) -> None:
+    before = read_metrics(done)
+    assert main(command(files, done, tiny_model)) == 0
+    after = read_metrics(done)
+    assert {key: before[key] for key in before if key not in VOLATILE} == {
+        key: after[key] for key in after if key not in VOLATILE
+    }
+    assert set(after["reused"]) == set(after["seconds"])
+
+
+def test_a_changed_setting_redoes_only_what_depends_on_it(
+    done: Path, files: dict[str, Path], tiny_model: Path
+) -> None:
+    before = read_metrics(done)
+    assert main(command(files, done, tiny_model, "finetune.weight_decay=0.02")) == 0
+    assert set(read_metrics(done)["reused"]) == {"prepare", "augment", "encode", "pretrain", "lgan", "generate"}
+    assert main(command(files, done, tiny_model)) == 0
+    assert read_metrics(done)["test"] == before["test"]
+
+
+@pytest.mark.parametrize("stage", ["encode", "finetune"])
+def test_a_killed_run_goes_on_and_ends_the_same(
+    done: Path, files: dict[str, Path], tiny_model: Path, tmp_path: Path, stage: str
+) -> None:
+    output = tmp_path / "out"
+    run = [sys.executable, "-m", "react_ray.cli", *command(files, output, tiny_model)]
+    process = subprocess.Popen(run, stderr=subprocess.DEVNULL)
+    while process.poll() is None and not list((output / "cache").glob(f"{stage}-*.part")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert not (output / "metrics.json").exists()
+    assert main(command(files, output, tiny_model)) == 0
+    metrics, undisturbed = read_metrics(output), read_metrics(done)
+    assert "prepare" in metrics["reused"]
+    assert stage not in metrics["reused"]
+    assert metrics["test"] == undisturbed["test"]
+    assert metrics["arms"] == undisturbed["arms"]
+
+
+def test_the_saved_configuration_repeats_the_run(done: Path) -> None:
+    before = read_metrics(done)
+    assert yaml.safe_load((done / "config.yaml").read_text(encoding="utf-8"))["seed"] == 0
+    assert main(["run", "--quiet", str(done / "config.yaml")]) == 0
+    assert read_metrics(done)["test"] == before["test"]
+
+
+def test_the_python_api(done: Path) -> None:
+    config = react_ray.load_config(done / "config.yaml")
+    run = react_ray.run(config, quiet=True)
+    predictions = run.classifier().predict(["goal for the team and a win in the cup", "bank stock and tax"])
+    assert [p.label for p in predictions] == ["Sport", "money"]
+    assert react_ray.load(done / "model").predict(["rain and snow, storm with cold wind"])[0].label == "Wetter"
+
+
+def test_clean_frees_the_cache_and_keeps_the_results(
+    files: dict[str, Path], done: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    assert main(command(files, output, tiny_model, "--until", "prepare")) == 0
+    assert list((output / "cache").glob("prepare-*"))
+    assert main(["clean", str(output)]) == 0
+    assert not (output / "cache").exists()
+    assert "freed" in capsys.readouterr().out
+
+
+def test_without_a_test_file_nothing_is_held_out(
+    files: dict[str, Path], tiny_model: Path, tmp_path: Path
+) -> None:
+    few = {"labeled": files["labeled"], "unlabeled": files["unlabeled"]}
+    assert main(command(few, tmp_path / "out", tiny_model)) == 0
+    metrics = read_metrics(tmp_path / "out")
+    assert metrics["test"] is None
+    assert (tmp_path / "out" / "report.html").exists()
