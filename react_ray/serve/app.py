@@ -13,11 +13,25 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from prometheus_client.metrics_core import Metric
 
-__all__ = ["APPLICATION", "DEPLOYMENT", "build_application"]
+__all__ = ["APPLICATION", "DEPLOYMENT", "build", "build_application"]
 
 APPLICATION = "react-ray"
 DEPLOYMENT = "classifier"
 SCRAPE_WITHIN_S = 2.0
+
+
+class _Arguments(ServeConfig):
+    model: str
+
+
+def build(arguments: dict[str, Any]) -> serve.Application:
+    """The application for Serve's own configuration files: ``react_ray.serve.app:build``.
+
+    ``arguments`` are ``model``, a folder that every node sees, and the settings of
+    ServeConfig; where to listen is told to Serve itself.
+    """
+    config = _Arguments.model_validate(arguments)
+    return build_application(config.model, config, cpus=config.cpus_per_replica or 1)
 
 
 def build_application(model: str, config: ServeConfig, cpus: float) -> serve.Application:
@@ -65,6 +79,7 @@ class Replica:
         """The metrics of all replicas that answer in time."""
         from react_ray.serve.metrics import render
 
-        everyone = serve.get_deployment_handle(DEPLOYMENT, APPLICATION).broadcast("families")
+        application = serve.get_replica_context().app_name
+        everyone = serve.get_deployment_handle(DEPLOYMENT, application).broadcast("families")
         answers: list[Any] = await everyone.results_async(timeout_s=SCRAPE_WITHIN_S, return_exceptions=True)
         return render(dict(answer for answer in answers if not isinstance(answer, Exception)))

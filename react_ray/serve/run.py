@@ -11,6 +11,8 @@ import sys
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from react_ray.cluster.session import Session
@@ -41,20 +43,31 @@ def serve(
     session = Session(ClusterConfig(address=address), verbose)
     if session.address is None:
         _check_port(config.host, config.port)
-    with session:
+    with _until_signal(), session:
+        _say(f"Starting Ray and {config.replicas} replica(s) of {folder} ...")
+        session.start()
+        _heed_signals()  # again: Ray took SIGTERM for itself
         try:
-            _say(f"Starting Ray and {config.replicas} replica(s) of {folder} ...")
-            _heed_signals()
-            session.start()
-            _heed_signals()  # again: Ray took SIGTERM for itself
             _deploy(folder, config, session)
             _wait_until_ready(config, local=session.address is None)
             print(_welcome(config, local=session.address is None), flush=True)
             threading.Event().wait()
-        except KeyboardInterrupt:
-            _say("Stopping: running requests are finished first ...")
         finally:
+            _say("Stopping ...")
             _shut_down(session)
+
+
+@contextmanager
+def _until_signal() -> Iterator[None]:
+    """Ctrl-C and SIGTERM are how a service ends: no error, at any moment."""
+    _heed_signals()
+    try:
+        yield
+    except KeyboardInterrupt:
+        pass
+    except SystemExit as end:
+        if end.code != signal.SIGTERM:  # what Ray makes of the signal while it starts
+            raise
 
 
 def _heed_signals() -> None:

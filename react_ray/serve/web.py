@@ -12,9 +12,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from react_ray.config import ServeConfig
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
 from react_ray.serve.service import Service
@@ -59,23 +61,35 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
     @app.post(
         "/predict",
         summary="Classify one text or several",
-        responses={
-            200: {
-                "model": list[Score] | list[list[Score]],
-                "description": "Scores, or a list of them per text",
-            },
-            400: {"model": ErrorAnswer, "description": "Not JSON in UTF-8"},
-            413: {"model": ErrorAnswer, "description": "Body, texts or characters over the limit"},
-            415: {"model": ErrorAnswer, "description": "Not application/json"},
-            422: {"model": ErrorAnswer, "description": "Not a text or a list of texts"},
-            500: {"model": ErrorAnswer, "description": "The model failed"},
-        },
+        responses=_described_answers(service.config, service.labels),
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
     async def predict(request: Request) -> Response:
-        _check_content_type(request.headers.get("content-type", ""))
+        _check_content_type(request.headers)
         wanted = parse_request(await _read_body(request, service.config.max_body_bytes), service.config)
         return JSONResponse(answer(wanted, await service.predict(wanted.texts, wanted.top_k)))
+
+
+def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str, dict[str, Any]]:
+    example = [{"label": label, "score": score} for label, score in zip(labels, (0.9, 0.1), strict=False)]
+    limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
+    refusals = {
+        400: "Not JSON in UTF-8",
+        408: f"No answer within {config.request_timeout_s:g} s (plain text)",
+        413: f"Over the limits: {limits}",
+        415: "Not application/json",
+        422: "Not a text or a list of texts",
+        429: "Too many requests wait; Retry-After says when to come again (plain text)",
+        500: "The model failed; the number leads to the server's log",
+    }
+    return {
+        200: {
+            "model": list[Score] | list[list[Score]],
+            "description": "Best first: one list for a string, one per text for a list",
+            "content": {"application/json": {"example": example}},
+        },
+        **{status: {"model": ErrorAnswer, "description": text} for status, text in refusals.items()},
+    }
 
 
 def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[bytes]]) -> None:
@@ -102,12 +116,15 @@ def _add_page(app: FastAPI, path: str, name: str) -> None:
         return HTMLResponse(html, headers=PAGE_HEADERS)
 
 
-def _check_content_type(given: str) -> None:
+def _check_content_type(headers: Headers) -> None:
     # Also what keeps other sites' forms out: a browser asks first before it sends JSON across origins.
+    given = headers.get("content-type", "")
     kind, _, parameters = given.lower().partition(";")
     charset = parameters.replace(" ", "").replace('"', "")
     if kind.strip() != "application/json" or charset not in ("", "charset=utf-8"):
         raise RefusalError(415, f"content type {given!r} is not taken; expected application/json in UTF-8")
+    if headers.get("content-encoding", "identity") != "identity":
+        raise RefusalError(415, "compressed bodies are not taken")
 
 
 async def _read_body(request: Request, limit: int) -> bytes:

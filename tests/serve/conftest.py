@@ -6,8 +6,6 @@ from pathlib import Path
 import pytest
 from service_client import LABELS, LIMITS, POISON, Client, free_port
 
-from react_ray.config import ServeConfig
-
 CHINESE = "股市上涨球队夺得冠军足科技今日的"
 
 
@@ -48,11 +46,10 @@ def client(ray_cluster: None, classifier_folder: Path) -> Iterator[Client]:
     """Two replicas behind the real proxy; shared by the folder."""
     from ray import serve
 
-    from react_ray.serve.app import APPLICATION, build_application
+    from react_ray.serve.app import build
 
     port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})
-    application = build_application(str(classifier_folder), ServeConfig(port=port, **LIMITS), cpus=1)
-    serve.run(application, name=APPLICATION)
+    serve.run(build({"model": str(classifier_folder), **LIMITS}), name="served")
     yield Client(port)
     serve.shutdown()
