@@ -25,10 +25,10 @@ def score(truth: Labels, probabilities: ArrayLike, names: Sequence[str]) -> Scor
     ``names`` are the classes in the order of the columns. Raises ValueError without rows
     or when the shapes do not fit, KeyError for a name that is no class.
     """
-    given = np.asarray(probabilities, dtype=np.float64)
-    true, predicted = _indices(truth, names), given.argmax(axis=1) if given.size else np.zeros(0, int)
+    given, true = np.asarray(probabilities, dtype=np.float64), _indices(truth, names)
     if not len(true) or given.shape != (len(true), len(names)):
         raise ValueError(f"{len(true)} labels and {len(names)} classes, but probabilities of {given.shape}")
+    predicted = given.argmax(axis=1)
     bins = reliability(given.max(axis=1), predicted == true)
     return {
         "n": len(true),

@@ -1,0 +1,142 @@
+"""Figures of predictions, against scikit-learn and cases worked out by hand."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, classification_report, f1_score
+
+from react_ray.evaluate import brief, lead, score
+from react_ray.evaluate.metrics import reliability
+
+NAMES = ("b", "a", "中文")
+
+
+def random_case(n: int = 300, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    truth = random.integers(0, classes, n)
+    given = random.dirichlet(np.ones(classes), n)
+    given[np.arange(n), truth] += 0.4
+    return truth, given / given.sum(axis=1, keepdims=True)
+
+
+def certain(predicted: list[int], classes: int) -> np.ndarray:
+    return np.eye(classes)[predicted]
+
+
+def test_the_figures_are_those_of_scikit_learn() -> None:
+    truth, given = random_case()
+    found, predicted = score(truth, given, NAMES), given.argmax(axis=1)
+    assert found["n"] == 300
+    assert found["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro"))
+    assert found["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
+    report = classification_report(truth, predicted, target_names=NAMES, output_dict=True)
+    for name in NAMES:
+        row = found["per_class"][name]
+        assert row["f1"] == pytest.approx(report[name]["f1-score"])
+        assert row["precision"] == pytest.approx(report[name]["precision"])
+        assert row["recall"] == pytest.approx(report[name]["recall"])
+        assert row["support"] == report[name]["support"]
+
+
+def test_names_and_indices_as_truth_give_the_same_and_json_keeps_all() -> None:
+    truth, given = random_case(50)
+    by_name = score([NAMES[i] for i in truth], given, NAMES)
+    assert json.loads(json.dumps(by_name)) == score(truth, given, NAMES)
+
+
+def test_a_class_that_does_not_occur_does_not_count() -> None:
+    found = score(["a", "a", "b"], certain([1, 1, 0], 3), NAMES)
+    assert found["macro_f1"] == 1
+    assert set(found["per_class"]) == {"a", "b"}
+    mean = np.mean([row["f1"] for row in found["per_class"].values()])
+    assert found["macro_f1"] == pytest.approx(mean)
+
+
+def test_a_class_that_is_only_predicted_counts_as_wrong() -> None:
+    found = score(["a", "a"], certain([1, 2], 3), NAMES)
+    assert found["per_class"]["中文"] == {"precision": 0, "recall": 0, "f1": 0, "support": 0}
+    assert found["macro_f1"] == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_rows_of_the_confusion_matrix_are_the_truth() -> None:
+    found = score(["b", "b", "a"], certain([0, 1, 1], 3), NAMES)
+    assert found["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+
+
+def test_calibration_error_of_a_hand_made_case() -> None:
+    given = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
+    found = score(np.array([0, 0, 0, 1]), given, ("x", "y"))
+    assert found["ece"] == pytest.approx(0.5 * abs(0.9 - 1) + 0.5 * abs(0.6 - 0.5))
+    assert [(b["n"], b["accuracy"]) for b in found["reliability"]] == [(2, 0.5), (2, 1.0)]
+
+
+def test_bins_hold_every_row_once_at_the_edges_too() -> None:
+    confidence = np.array([0.0, 1 / 15, 0.2, 1.0])
+    bins = reliability(confidence, np.array([True, True, False, True]))
+    assert sum(b["n"] for b in bins) == 4
+    for b in bins:
+        assert b["low"] - 1e-9 <= b["confidence"] <= b["high"] + 1e-9
+
+
+def test_intervals_are_those_of_resampled_rows() -> None:
+    truth, given = random_case(200)
+    found, predicted = score(truth, given, NAMES), given.argmax(axis=1)
+    random = np.random.default_rng(3)
+    samples = [random.integers(0, 200, 200) for _ in range(400)]
+    macro = [f1_score(truth[s], predicted[s], average="macro") for s in samples]
+    accuracy = [(truth[s] == predicted[s]).mean() for s in samples]
+    assert found["macro_f1_interval"] == pytest.approx(np.quantile(macro, [0.025, 0.975]), abs=0.02)
+    assert found["accuracy_interval"] == pytest.approx(np.quantile(accuracy, [0.025, 0.975]), abs=0.02)
+    assert score(truth, given, NAMES) == found, "the same rows give the same interval"
+
+
+def test_few_rows_that_are_all_right_are_no_certainty() -> None:
+    found = score(np.array([0, 1] * 5), certain([0, 1] * 5, 2), ("x", "y"))
+    assert found["accuracy_interval"] == pytest.approx([0.692, 1], abs=0.001), "Clopper and Pearson, 10 of 10"
+    assert found["macro_f1_interval"][0] < 0.7
+    wrong = score(np.array([0, 1] * 5), certain([1, 0] * 5, 2), ("x", "y"))
+    assert wrong["accuracy_interval"] == pytest.approx([0, 0.308], abs=0.001)
+
+
+def test_many_classes_and_rows_take_no_time() -> None:
+    truth, given = random_case(5000, classes=150)
+    started = time.monotonic()
+    score(truth, given, [f"c{i}" for i in range(150)])
+    assert time.monotonic() - started < 5
+
+
+def test_the_lead_is_paired() -> None:
+    truth, given = random_case(400)
+    worse = given.copy()
+    worse[:20] = np.roll(worse[:20], 1, axis=1)
+    found = lead(truth, given, worse, NAMES)
+    ours, theirs = (score(truth, p, NAMES)["macro_f1"] for p in (given, worse))
+    assert found["macro_f1"] == pytest.approx(ours - theirs)
+    low, high = found["interval"]
+    assert 0 < low < found["macro_f1"] < high
+    alone = score(truth, given, NAMES)["macro_f1_interval"]
+    assert high - low < alone[1] - alone[0], "rows both get right do not blur the difference"
+    assert lead(truth, given, given, NAMES) == {"macro_f1": 0, "interval": [0, 0]}
+
+
+def test_brief_leaves_out_the_details() -> None:
+    full = score(*random_case(30), NAMES)
+    assert set(full) - set(brief(full)) == {"per_class", "confusion", "reliability"}
+
+
+@pytest.mark.parametrize(
+    ("truth", "given"),
+    [([], np.zeros((0, 3))), (["a"], np.zeros((2, 3))), (["a", "b"], np.zeros((2, 2))), (["a"], np.zeros(3))],
+)
+def test_shapes_that_do_not_fit_are_told(truth: list[str], given: np.ndarray) -> None:
+    with pytest.raises(ValueError, match="probabilities of"):
+        score(truth, given, NAMES)
+
+
+def test_a_label_that_is_no_class_is_named() -> None:
+    with pytest.raises(KeyError, match="nonsense"):
+        score(["nonsense"], certain([0], 3), NAMES)
