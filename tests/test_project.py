@@ -154,7 +154,8 @@ COMMANDS = set(typer.main.get_command(app).commands)  # type: ignore[attr-define
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
 def test_documents_name_commands_that_exist(path: Path) -> None:
-    code = re.findall(r"`[^`]+`|^ {4}.*$|```.*?```", path.read_text(encoding="utf-8"), re.S | re.M)
+    pattern = r"```.*?```|`[^`\n]+`|^ {4}[^\n]*$"
+    code = re.findall(pattern, path.read_text(encoding="utf-8"), re.S | re.M)
     named = {name for text in code for name in re.findall(r"(?:^|[\s`/])react-ray ([a-z]\w*)", text)}
     assert named <= COMMANDS
     targets = {name for text in code for name in re.findall(r"(?:^|[\s`])make ([a-z]\w*)", text)}
