@@ -9,7 +9,7 @@ lgan             the pretrained model fine-tuned on D_aug
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -58,16 +58,20 @@ def predict_texts(texts: list[str], models: Mapping[str, Path]) -> dict[str, Pro
 
 
 def choose(
-    decision: Mapping[str, Any], validation: Mapping[str, Probabilities], truth: NDArray[np.int64], seed: int
+    decision: Mapping[str, Any],
+    plain_arms: Sequence[str],
+    validation: Mapping[str, Probabilities],
+    truth: NDArray[np.int64],
+    seed: int,
 ) -> Choice:
-    """The gate: ``lgan``, unless it is worse than the better plain arm.
+    """The gate: ``lgan``, unless it is worse than the better of the ``plain_arms``.
 
     ``decision`` is what the label GAN's own gate found on stored features; from
     MIN_ROWS validation rows on, the fine-tuned models are compared on those instead.
     """
-    plain = _better_plain(validation, truth)
-    if plain is None:
+    if not plain_arms:
         return Choice("lgan", "There is no labelled row, so no plain method to fall back to.")
+    plain = _better_plain(plain_arms, validation, truth)
     if decision["alarms"] or len(truth) < MIN_ROWS:
         return Choice("lgan" if decision["use_lgan"] else plain, decision["why"])
     right = {arm: validation[arm].argmax(1) == truth for arm in ("lgan", plain)}
@@ -80,16 +84,15 @@ def choose(
     return Choice("lgan" if worse <= WORSE else plain, why)
 
 
-def _better_plain(validation: Mapping[str, Probabilities], truth: NDArray[np.int64]) -> str | None:
-    """The plain arm with the higher validation macro-F1; without rows to tell, the probe.
+def _better_plain(
+    arms: Sequence[str], validation: Mapping[str, Probabilities], truth: NDArray[np.int64]
+) -> str:
+    """The plain arm with the higher validation macro-F1; without rows to tell, the first.
 
-    Fine-tuning on a handful of labels alone is most often the worst arm of all.
+    That is the probe: fine-tuning on a handful of labels alone is most often the worst.
     """
-    arms = [arm for arm in ("probe", "labels_only") if arm in validation]
-    if not arms or len(truth) < MIN_ROWS:
-        return arms[0] if arms else None
 
     def macro_f1(arm: str) -> float:
         return float(f1_score(truth, validation[arm].argmax(1), average="macro", zero_division=0))
 
-    return max(arms, key=macro_f1)
+    return max(arms, key=macro_f1) if len(truth) >= MIN_ROWS else arms[0]

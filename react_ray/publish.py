@@ -41,15 +41,17 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     return metrics
 
 
-def summarise(output: Path, metrics: Metrics) -> str:
+def summarise(output: Path, metrics: Any) -> str:
     """The result in a few lines for the terminal."""
+    if "stopped_after" in metrics:
+        return f"stopped after {metrics['stopped_after']}; the same command without --until goes on from there"
     lines = []
     part = "test" if metrics["test"] else "validation"
     for name, arm in sorted(metrics["arms"].items(), key=lambda item: _f1(item[1], part)):
         chosen = "  <- chosen" if name == metrics["chosen"] else ""
-        if arm[part]:  # type: ignore[literal-required]
+        if arm[part]:
             lines.append(f"  {name:16} macro-F1 {_f1(arm, part):.3f} on {part} rows{chosen}")
-    saved = metrics[part]  # type: ignore[literal-required]
+    saved = metrics[part]
     if saved:
         low, high = saved["macro_f1_interval"]
         lines.append(

@@ -159,7 +159,8 @@ def choose(context: Context) -> None:
     found = _predict(context, "validation", validation)
     save_file(found, context.folder / "validation.safetensors")
     diagnostics = json.loads((context.done["generate"] / "diagnostics.json").read_text())
-    choice = arms.choose(diagnostics["decision"], found, truth, context.config.seed)
+    plain = ("probe", "labels_only") if context.rows("labeled").num_rows else ()
+    choice = arms.choose(diagnostics["decision"], plain, found, truth, context.config.seed)
     if choice.chosen == "probe":
         _finetune(context, _labelled_by_probe(context))
     (context.folder / "choice.json").write_text(

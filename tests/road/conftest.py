@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -20,9 +21,17 @@ def make_texts(label: str, count: int, seed: int) -> list[str]:
     """Distinct sentences of words that only this class uses, and some that all use."""
     random_ = random.Random(f"{label}-{seed}")
     own, filler = WORDS[label].split(), FILLER.split()
-    return [
-        " ".join(random_.choices(own, k=5) + random_.choices(filler, k=4)) + f" {number}" for number in range(count)
-    ]
+    texts: dict[str, None] = {}
+    while len(texts) < count:
+        texts[" ".join(random_.sample(own, k=8) + random_.sample(filler, k=2))] = None
+    return list(texts)
+
+
+@pytest.fixture(scope="session")
+def word_model(make_tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Knows whole words, so that its random features tell the topics apart."""
+    words = " ".join([*WORDS.values(), FILLER]).split()
+    return make_tiny_model(tmp_path_factory.mktemp("words"), words)
 
 
 @pytest.fixture(scope="session")

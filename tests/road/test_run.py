@@ -28,7 +28,8 @@ def command(files: dict[str, Path], output: Path, model: Path, *more: str) -> li
     arguments = ["run", "--quiet", "--output", str(output), "--model", str(model), "--truth-column", "truth"]
     for name, path in files.items():
         arguments += [f"--{name}", str(path)]
-    return [*arguments, "finetune.token_budget=20000", "finetune.lr=0.002", *more]
+    quick = ["finetune.token_budget=20000", "finetune.lr=0.002", "lgan.pretrain_steps=50", "lgan.steps=100"]
+    return [*arguments, *quick, *more]
 
 
 def read_metrics(output: Path) -> dict[str, Any]:
@@ -36,9 +37,9 @@ def read_metrics(output: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def done(files: dict[str, Path], tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def done(files: dict[str, Path], word_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("road") / "out"
-    assert main(command(files, output, tiny_model)) == 0
+    assert main(command(files, output, word_model)) == 0
     return output
 
 
@@ -94,10 +95,10 @@ def test_the_augmented_data_says_where_each_row_is_from(done: Path) -> None:
 
 
 def test_the_same_command_again_does_nothing_twice(
-    done: Path, files: dict[str, Path], tiny_model: Path
+    done: Path, files: dict[str, Path], word_model: Path
 ) -> None:
     before = read_metrics(done)
-    assert main(command(files, done, tiny_model)) == 0
+    assert main(command(files, done, word_model)) == 0
     after = read_metrics(done)
     assert {key: before[key] for key in before if key not in VOLATILE} == {
         key: after[key] for key in after if key not in VOLATILE
@@ -106,28 +107,28 @@ def test_the_same_command_again_does_nothing_twice(
 
 
 def test_a_changed_setting_redoes_only_what_depends_on_it(
-    done: Path, files: dict[str, Path], tiny_model: Path
+    done: Path, files: dict[str, Path], word_model: Path
 ) -> None:
     before = read_metrics(done)
-    assert main(command(files, done, tiny_model, "finetune.weight_decay=0.02")) == 0
+    assert main(command(files, done, word_model, "finetune.weight_decay=0.02")) == 0
     assert set(read_metrics(done)["reused"]) == {"prepare", "augment", "encode", "pretrain", "lgan", "generate"}
-    assert main(command(files, done, tiny_model)) == 0
+    assert main(command(files, done, word_model)) == 0
     assert read_metrics(done)["test"] == before["test"]
 
 
 @pytest.mark.parametrize("stage", ["encode", "finetune"])
 def test_a_killed_run_goes_on_and_ends_the_same(
-    done: Path, files: dict[str, Path], tiny_model: Path, tmp_path: Path, stage: str
+    done: Path, files: dict[str, Path], word_model: Path, tmp_path: Path, stage: str
 ) -> None:
     output = tmp_path / "out"
-    run = [sys.executable, "-m", "react_ray.cli", *command(files, output, tiny_model)]
+    run = [sys.executable, "-m", "react_ray.cli", *command(files, output, word_model)]
     process = subprocess.Popen(run, stderr=subprocess.DEVNULL)
     while process.poll() is None and not list((output / "cache").glob(f"{stage}-*.part")):
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
     assert not (output / "metrics.json").exists()
-    assert main(command(files, output, tiny_model)) == 0
+    assert main(command(files, output, word_model)) == 0
     metrics, undisturbed = read_metrics(output), read_metrics(done)
     assert "prepare" in metrics["reused"]
     assert stage not in metrics["reused"]
@@ -151,10 +152,10 @@ def test_the_python_api(done: Path) -> None:
 
 
 def test_clean_frees_the_cache_and_keeps_the_results(
-    files: dict[str, Path], done: Path, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    files: dict[str, Path], done: Path, word_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
-    assert main(command(files, output, tiny_model, "--until", "prepare")) == 0
+    assert main(command(files, output, word_model, "--until", "prepare")) == 0
     assert list((output / "cache").glob("prepare-*"))
     assert main(["clean", str(output)]) == 0
     assert not (output / "cache").exists()
@@ -162,10 +163,10 @@ def test_clean_frees_the_cache_and_keeps_the_results(
 
 
 def test_without_a_test_file_nothing_is_held_out(
-    files: dict[str, Path], tiny_model: Path, tmp_path: Path
+    files: dict[str, Path], word_model: Path, tmp_path: Path
 ) -> None:
     few = {"labeled": files["labeled"], "unlabeled": files["unlabeled"]}
-    assert main(command(few, tmp_path / "out", tiny_model)) == 0
+    assert main(command(few, tmp_path / "out", word_model)) == 0
     metrics = read_metrics(tmp_path / "out")
     assert metrics["test"] is None
     assert (tmp_path / "out" / "report.html").exists()
