@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
-from transformers import PreTrainedModel
+from transformers import BertForSequenceClassification
 from transformers.utils import cached_file
 
 from react_ray.pretrained import resolve
@@ -29,35 +29,30 @@ POOLER = 0.1
 
 def pools_by_mean(name: str) -> bool:
     """Whether the model ``name`` comes as a sentence encoder with mean pooling."""
-    options = {
-        "_raise_exceptions_for_missing_entries": False,
-        "_raise_exceptions_for_connection_errors": False,
-    }
-    found = cached_file(resolve(name), "1_Pooling/config.json", **options)
+    try:
+        found = cached_file(resolve(name), "1_Pooling/config.json")
+    except OSError:  # there is no such file, or the hub cannot be reached
+        return False
     return bool(found and json.loads(Path(found).read_text(encoding="utf-8")).get("pooling_mode_mean_tokens"))
 
 
-def set_mean_layer(model: PreTrainedModel) -> None:
+def set_mean_layer(model: BertForSequenceClassification) -> None:
     """Make the last layer of a BERT classifier write the mean of all tokens to each.
 
     Attention: all scores equal (no query), values as they are. Feed-forward: adds 0.
     """
-    layer, pooler = model.bert.encoder.layer[-1], model.bert.pooler.dense
-    attention = layer.attention
+    layer: Any = model.bert.encoder.layer[-1]
+    pooler: Any = model.bert.pooler
+    attention, output = layer.attention.self, layer.attention.output
+    one = torch.eye(model.config.hidden_size)
     with torch.no_grad():
-        attention.self.query.weight.zero_()
-        for bias in (
-            attention.self.query,
-            attention.self.value,
-            attention.output.dense,
-            layer.output.dense,
-            pooler,
-        ):
-            bias.bias.zero_()
-        nn.init.eye_(attention.self.value.weight)
-        attention.output.dense.weight.copy_(torch.eye(model.config.hidden_size) / RESIDUAL)
+        attention.query.weight.zero_()
+        attention.value.weight.copy_(one)
+        output.dense.weight.copy_(one / RESIDUAL)
         layer.output.dense.weight.zero_()
-        pooler.weight.copy_(torch.eye(model.config.hidden_size) * POOLER)
-        for norm in (attention.output.LayerNorm, layer.output.LayerNorm):
+        pooler.dense.weight.copy_(one * POOLER)
+        for linear in (attention.query, attention.value, output.dense, layer.output.dense, pooler.dense):
+            linear.bias.zero_()
+        for norm in (output.LayerNorm, layer.output.LayerNorm):
             norm.weight.fill_(1)
             norm.bias.zero_()

@@ -4,7 +4,6 @@ import json
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from sklearn.metrics import f1_score
-from tiny_training import LABELS, accuracy, make_rows, probabilities, train, write_settings
+from tiny_training import (
+    LABELS,
+    accuracy,
+    make_rows,
+    mislabel,
+    probabilities,
+    relabel,
+    train,
+    write_settings,
+)
 from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
@@ -32,11 +40,6 @@ FRESH = make_rows(60, seed=9)
 
 def weights(checkpoint: Path) -> dict[str, torch.Tensor]:
     return load_file(checkpoint / "model" / "model.safetensors")
-
-
-def relabel(rows: pa.Table, change: Callable[[int, str], str]) -> pa.Table:
-    labels = [change(i, label) for i, label in enumerate(rows["label"].to_pylist())]
-    return rows.set_column(1, "label", pa.array(labels))
 
 
 def history(checkpoint: Path) -> list[dict[str, float]]:
@@ -88,6 +91,18 @@ def test_rows_weigh_as_much_as_they_say(tmp_path, tiny_model):
     assert np.array_equal(probabilities(ignored, FRESH), probabilities(alone, FRESH))
 
 
+def test_only_the_weights_of_a_batch_against_each_other_matter(tmp_path, tiny_model):
+    rows = make_rows(40)
+    light = rows.append_column("weight", pa.array([0.01] * 40))
+    settings = {"head_start": False}  # its penalty weighs against the sum of weights, as in any regression
+    whole, scaled = (
+        train(tmp_path / name, tiny_model, t, **settings) for name, t in (("whole", rows), ("light", light))
+    )
+    assert np.allclose(probabilities(whole, FRESH), probabilities(scaled, FRESH), atol=1e-3)
+    losses = [[entry["loss"] for entry in history(last)] for last in (whole, scaled)]
+    assert losses[0] == pytest.approx(losses[1], abs=1e-3)
+
+
 def test_accumulation_changes_memory_not_the_result(tmp_path, tiny_model):
     rows = make_rows(41)  # the last batch has 9 rows
     whole = train(tmp_path / "whole", tiny_model, rows, accumulation=1)
@@ -115,7 +130,7 @@ def test_more_frozen_layers_than_there_are(tmp_path, tiny_model):
 def test_training_stops_when_the_score_no_longer_rises_and_keeps_the_best(tmp_path, tiny_model):
     good = train(tmp_path / "good", tiny_model, make_rows(90), lr=1e-2, epochs=6)
     # training goes on with wrong labels: the more it learns of them, the worse it scores
-    wrong = relabel(make_rows(90), lambda i, label: LABELS[(LABELS.index(label) + 1) % 3])
+    wrong = mislabel(make_rows(90))
     settings = {"lr": 3e-3, "epochs": 10, "evaluations": 20, "patience": 2, "head_start": False}
     last = train(tmp_path / "run", good / "model", wrong, FRESH, **settings)
     entries = history(last)
@@ -162,30 +177,32 @@ def test_a_head_start_uses_what_the_encoder_knows(tmp_path, tiny_model):
 
 
 def test_a_run_killed_while_training_ends_with_the_same_weights(tmp_path, tiny_model):
-    rows = make_rows(60)
-    settings = {"evaluations": 4, "epochs": 4}
+    good = train(tmp_path / "good", tiny_model, make_rows(90), lr=1e-2, epochs=6) / "model"
+    # wrong labels again: the best weights are those of the first checkpoint, before the kill
+    settings = {"evaluations": 4, "epochs": 4, "patience": 99, "head_start": False}
     script = f"""
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from pathlib import Path
-from tiny_training import make_rows, train
+from tiny_training import make_rows, mislabel, train
 from react_ray.worker import LocalWorker
 def progress(self, done, total, note=""):
     if done == 11:
         os.kill(os.getpid(), 9)
 LocalWorker.progress = progress
-folder, model = Path({str(tmp_path / "killed")!r}), Path({str(tiny_model)!r})
-train(folder, model, make_rows(60), make_rows(60, 9), **{settings!r})
+folder, model = Path({str(tmp_path / "killed")!r}), Path({str(good)!r})
+train(folder, model, mislabel(make_rows(60)), make_rows(60, 9), **{settings!r})
 """
     killed = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert killed.returncode == -signal.SIGKILL, killed.stderr
     kept = LocalWorker(tmp_path / "killed" / "checkpoints").checkpoint()
     assert kept is not None
     assert not (kept / "model").exists()
-    resumed = train(tmp_path / "killed", tiny_model, rows, FRESH, **settings)
-    whole = train(tmp_path / "whole", tiny_model, rows, FRESH, **settings)
-    assert all(torch.equal(w, weights(whole)[name]) for name, w in weights(resumed).items())
+    wrong = mislabel(make_rows(60))
+    resumed = train(tmp_path / "killed", good, wrong, FRESH, **settings)
+    whole = train(tmp_path / "whole", good, wrong, FRESH, **settings)
     assert history(resumed) == history(whole)
+    assert all(torch.equal(w, weights(whole)[name]) for name, w in weights(resumed).items())
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, tiny_model):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from tiny_training import make_rows, probabilities, train, write_settings
 
@@ -36,6 +37,7 @@ def killed_once(worker: Worker, *, marker: str, **settings: Any) -> None:
 def test_two_workers_one_killed_predict_like_one_process(tmp_path, tiny_model):
     # 49 rows: the last batch of an epoch holds one row, so one worker has none
     rows, validation = make_rows(49), make_rows(40, seed=9)
+    rows = rows.append_column("weight", pa.array([1.0 if i % 4 else 0.1 for i in range(49)]))
     chosen = {"epochs": 4, "evaluations": 4, "accumulation": 2, "lr": 1e-3}
     alone = train(tmp_path / "alone", tiny_model, rows, validation, **chosen)
     settings = write_settings(tmp_path, tiny_model, rows, validation, **chosen)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,16 @@ def make_rows(count: int, seed: int = 0) -> pa.Table:
 
     texts = [" ".join(word(label) for _ in range(pick.randint(2, 9))) for label in labels]
     return pa.table({"text": texts, "label": labels})
+
+
+def relabel(rows: pa.Table, change: Callable[[int, str], str]) -> pa.Table:
+    labels = [change(i, label) for i, label in enumerate(rows["label"].to_pylist())]
+    return rows.set_column(1, "label", pa.array(labels))
+
+
+def mislabel(rows: pa.Table) -> pa.Table:
+    """Every label is the next class's."""
+    return relabel(rows, lambda i, label: LABELS[(LABELS.index(label) + 1) % 3])
 
 
 def write_settings(
