@@ -162,6 +162,15 @@ def test_nothing_measured_is_said_plainly(
     assert "every row could be used" in page.sections["data"]
 
 
+def test_a_ranking_is_told_only_where_there_is_one(
+    show: Callable[[Any], Page], make_content: Callable[..., Any]
+) -> None:
+    content = make_content()
+    assert "0.5 is a coin" in show(content).sections["labels"]
+    content["metrics"]["label_quality"] |= {"auroc_weight": None, "auroc_score": None}
+    assert "0.5 is a coin" not in show(content).sections["labels"]
+
+
 def test_labels_without_truth(show: Callable[[Any], Page], make_content: Callable[..., Any]) -> None:
     page = show(make_content(known=False))
     assert "How right they are is not known" in page.sections["labels"]
