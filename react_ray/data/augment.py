@@ -83,13 +83,12 @@ def _seed(text: str, seed: int, number: int) -> int:
 
 
 def _delete(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
-    gone = set(draw.sample(range(len(units)), min(changes, len(units) - 1)))
+    gone = set(draw.sample(range(len(units)), changes))
     return [unit for place, unit in enumerate(units) if place not in gone]
 
 
 def _crop(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
     """Cut words from the two ends."""
-    changes = min(changes, len(units) - 1)
     before = draw.randint(0, changes)
     return units[before : len(units) - changes + before]
 
@@ -105,7 +104,7 @@ def _swap(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
 
 def _typo(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
     """Exchange two letters inside a word; a single character is typed twice."""
-    chosen = set(draw.sample(range(len(units)), min(changes, len(units))))
+    chosen = set(draw.sample(range(len(units)), changes))
     return [
         (_mistype(word, draw) if place in chosen else word, space)
         for place, (word, space) in enumerate(units)

@@ -192,7 +192,9 @@ def _reaching(path: str) -> Iterator[None]:
         yield
     except (OSError, pa.ArrowException, ImportError) as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{path} cannot be read: {reason}; check the address and your access") from None
+        raise InputError(
+            f"{path} cannot be read: {reason}; check the address, your access and the file"
+        ) from None
 
 
 def _refuse_binary(head: bytes, path: str) -> None:

@@ -135,6 +135,7 @@ def test_bad_jsonl_rows_are_refused_alone(tmp_path: Path) -> None:
         {"text": "null \0 byte", "label": "a"},
         {"text": "mixed types", "label": 1},
         {"text": "flag", "label": True},
+        "[" * 100_000,
     )
     rows, refused = read(path)
     assert rows[["text", "label", "row"]].values.tolist() == [
@@ -152,6 +153,7 @@ def test_bad_jsonl_rows_are_refused_alone(tmp_path: Path) -> None:
         7: "empty text",
         9: "bad encoding",
         10: "null bytes",
+        13: "not JSON",
     }
 
 

@@ -65,9 +65,10 @@ def test_many_rows_are_split_as_asked_and_stay_where_they_are() -> None:
     assert all(held[row] == held_of_few[row] for row in few)
 
 
-def test_a_larger_fraction_only_adds_rows() -> None:
-    rows = {f"{number:032x}": "a" for number in range(500)}
-    small, large = split(rows, 0.1), split(rows, 0.4)
+@settings(deadline=None)
+@given(rows_strategy, fractions, fractions)
+def test_a_larger_fraction_only_adds_rows(rows: dict[str, str], one: float, other: float) -> None:
+    small, large = split(rows, min(one, other)), split(rows, max(one, other))
     assert all(large[row] for row in rows if small[row])
 
 
