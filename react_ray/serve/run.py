@@ -52,8 +52,10 @@ def serve(
             _wait_until_ready(config, local=session.address is None)
             print(_welcome(config, local=session.address is None), flush=True)
             threading.Event().wait()
+        except KeyboardInterrupt:
+            _say("Stopping: running requests are finished first ...")
+            raise
         finally:
-            _say("Stopping ...")
             _shut_down(session)
 
 
