@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from react_ray.lgan.inputs import Features, LganInputs, Probabilities, save_arrays
-from react_ray.lgan.neighbours import nearest, smooth
+from react_ray.lgan.neighbours import nearest, neighbour_count, smooth
 from react_ray.lgan.networks import NOISE, Players
 from react_ray.lgan.probe import one_hot
 from react_ray.lgan.state import load_players
@@ -29,7 +29,6 @@ DRAWS = 8
 BLOCK = 4096
 COPY_WEIGHT = 0.5
 """Of a copy whose label G_y fully believes: copies repeat their text."""
-SMOOTHING = 0.5
 FLOOR = 0.2
 """Weight below which a generated label is rejected."""
 
@@ -91,12 +90,12 @@ class Generation:
         return cls(**load_file(folder / "labels.safetensors"))
 
 
-def generate_labels(inputs: LganInputs, labeler: Labeler) -> Generation:
+def generate_labels(inputs: LganInputs, labeler: Labeler, smoothing: float) -> Generation:
     """Ask G_y for labels of the unlabelled rows, and D and the neighbours what they think."""
     rows, copies = inputs.unlabeled, inputs.augmented
     given = labeler.predict_proba(rows)
     if len(rows):
-        given = smooth(given, nearest(rows, rows), SMOOTHING)
+        given = smooth(given, nearest(rows, rows, neighbour_count(len(rows), inputs.classes)), smoothing)
     best = given.argmax(1)
     weight = given.max(1, initial=0)
     score = np.take_along_axis(labeler.verdicts(rows), best[:, None], 1)[:, 0]

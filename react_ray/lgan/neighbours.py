@@ -6,13 +6,18 @@ import numpy as np
 
 from react_ray.lgan.inputs import Features, Indices, Probabilities
 
-__all__ = ["NEIGHBOURS", "nearest", "smooth"]
+__all__ = ["homophily", "nearest", "neighbour_count", "smooth"]
 
-NEIGHBOURS = 15
+FEWEST, MOST = 3, 15
 BLOCK = 1024
 
 
-def nearest(queries: Features, rows: Features, count: int = NEIGHBOURS) -> Indices:
+def neighbour_count(rows: int, classes: int) -> int:
+    """An eighth of an average class, so that most neighbours can be of one class."""
+    return int(np.clip(rows / classes / 8, FEWEST, MOST))
+
+
+def nearest(queries: Features, rows: Features, count: int) -> Indices:
     """Indices of the ``count`` nearest of ``rows`` for each query (unit length); n x count.
 
     A row that is its own query counts as its nearest. Fewer rows give fewer columns.
@@ -27,7 +32,21 @@ def nearest(queries: Features, rows: Features, count: int = NEIGHBOURS) -> Indic
 
 def smooth(probabilities: Probabilities, near: Indices, share: float) -> Probabilities:
     """Mix each distribution with the mean of its neighbours'; ``share`` 0 leaves it."""
+    if not share:
+        return probabilities
     mean = np.zeros((len(near), probabilities.shape[1]), np.float32)
     for column in near.T:
         mean += probabilities[column]
     return (1 - share) * probabilities + share * mean / near.shape[1]
+
+
+def homophily(labels: Indices, near: Indices) -> float:
+    """How much more often than by chance a row's neighbours have its label.
+
+    0 is chance, 1 always. ``near`` is that of the rows themselves, each among its own.
+    """
+    if near.shape[1] < 2:
+        return 0.0
+    same = ((labels[near] == labels[:, None]).sum(1) - 1).mean() / (near.shape[1] - 1)
+    chance = ((np.bincount(labels) / len(labels)) ** 2).sum()
+    return float((same - chance) / max(1 - chance, 1e-6))

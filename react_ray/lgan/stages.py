@@ -44,7 +44,9 @@ def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> di
     }
     save_arrays(arrays, folder / "teacher.safetensors")
     summary = {
-        "names_weight": round(teacher.names_weight, 3),
+        "names_weight": round(teacher.names_weight, 4),
+        "homophily": round(teacher.homophily, 4),
+        "smoothing": round(teacher.smoothing, 4),
         "prior": [round(float(p), 4) for p in teacher.prior],
         "seconds": round(time.monotonic() - started, 2),
     }
@@ -65,7 +67,7 @@ def generate(
     teacher, losses = json.loads((folder / "teacher.json").read_text()), phase2 / "losses.json"
     history = json.loads(losses.read_text())
     labeler = Labeler(inputs.names, phase2, seed)
-    generation = generate_labels(inputs, labeler)
+    generation = generate_labels(inputs, labeler, teacher["smoothing"])
     prior = load_file(folder / "teacher.safetensors")["prior"]
     decision = decide(inputs, labeler, collapse_alarm(generation.labels, prior, history), config.names, seed)
     generation.save(output)

@@ -38,7 +38,9 @@ class TrainingState:
         modules = players.modules().to(worker.device)
         rates = {"label_generator": config.lr_labels}
         optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(module.parameters(), lr=rates.get(name, config.lr), betas=(0.5, 0.99))
+            name: torch.optim.Adam(
+                module.parameters(), lr=rates.get(name, config.lr), betas=(0.5, 0.99), fused=True
+            )
             for name, module in modules.items()
         }
         state = cls(players, optimizers)

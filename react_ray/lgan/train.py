@@ -151,6 +151,7 @@ class _Batch:
     pool: Tensor
     believed: Tensor
     noise: Tensor
+    other: Tensor
     made_labels: Tensor
     chance: Tensor
     nudge: Tensor
@@ -172,6 +173,7 @@ class _Batch:
             pool=data.pool[own(pool, worker)],
             believed=data.believed[own(pool, worker)],
             noise=own(torch.randn(size, NOISE, generator=random), worker),
+            other=own(torch.randn(size, NOISE, generator=random), worker),
             made_labels=own(one_hot(made, classes).float(), worker),
             chance=own(torch.rand(size, 1, generator=random), worker),
             nudge=own(torch.randn(size, data.pool.shape[1], generator=random), worker),
@@ -181,9 +183,8 @@ class _Batch:
 def _answers(generate: LabelGenerator, batch: _Batch, made: Tensor, nudge: float) -> dict[str, Tensor]:
     """G_y's logits for the pool, for the pool nudged, for made and for labelled rows."""
     nudged = normalize(batch.pool + nudge * normalize(batch.nudge, dim=1), dim=1)
-    other = batch.noise.flip(0)
     rows = {"pool": batch.pool, "nudged": nudged, "made": made, "labeled": batch.labeled}
-    noise = [batch.noise, other, other, batch.noise[: len(batch.labeled)]]
+    noise = [batch.noise, batch.other, batch.other, batch.noise[: len(batch.labeled)]]
     logits = generate(torch.cat(list(rows.values())), torch.cat(noise))
     return dict(zip(rows, logits.split([len(part) for part in rows.values()]), strict=True))
 

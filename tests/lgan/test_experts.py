@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from feature_blobs import make_blobs, unit
+
+from react_ray.lgan import fit_probe, self_train
+from react_ray.lgan.experts import fit_teacher
+from react_ray.lgan.names import names_weight, spread
+from react_ray.lgan.neighbours import homophily, nearest, smooth
+from react_ray.lgan.probe import fit_softmax, one_hot
+
+
+def accuracy(believed, truth):
+    return (believed.argmax(1) == truth).mean()
+
+
+def test_soft_targets_fit_like_the_rows_they_stand_for():
+    blobs = make_blobs(per_class=5)
+    rows, labels = blobs.inputs.labeled, blobs.inputs.labels
+    other = (labels + 1) % 4
+    both = fit_probe(np.vstack([rows] * 4), np.concatenate([labels, labels, labels, other]), 4)
+    soft = 0.75 * one_hot(labels, 4) + 0.25 * one_hot(other, 4)
+    weighted = fit_softmax(rows, soft, np.full(len(rows), 4.0))
+    assert np.allclose(both.predict_proba(blobs.test), weighted.predict_proba(blobs.test), atol=5e-3)
+
+
+def test_a_probe_without_rows_knows_nothing():
+    blobs = make_blobs()
+    probe = fit_probe(blobs.inputs.labeled[:0], blobs.inputs.labels[:0], 4)
+    assert np.allclose(probe.predict_proba(blobs.test), 0.25)
+
+
+@pytest.mark.parametrize("arm", ["self_training", "teacher"])
+def test_the_pool_helps(arm):
+    plain, better = [], []
+    for seed in range(3):
+        blobs = make_blobs(seed=seed)
+        given = blobs.inputs
+        plain.append(blobs.macro_f1(fit_probe(given.labeled, given.labels, 4).predict_proba(blobs.test)))
+        if arm == "teacher":
+            found = fit_teacher(given).probe
+        else:
+            found = self_train(given.labeled, given.labels, given.unlabeled, 4)
+        better.append(blobs.macro_f1(found.predict_proba(blobs.test)))
+    assert np.mean(better) > np.mean(plain) + 0.05
+
+
+def test_names_are_heard_where_they_help_and_only_there():
+    good = make_blobs(per_class=5, names_off=0.3).inputs
+    assert names_weight(good) > 0.4
+    swapped = make_blobs(per_class=5, names_off=0.3).with_inputs(names=good.names[[1, 2, 3, 0]]).inputs
+    assert names_weight(swapped) < 0.05
+
+
+def test_names_that_say_nothing_are_mistrusted_before_any_label():
+    good = make_blobs(per_class=1, names_off=0.3).inputs
+    empty = make_blobs(per_class=1).with_inputs(names=unit(np.random.default_rng(5).normal(size=(4, 32))))
+    assert spread(good.unlabeled, good.names) > 1.5
+    assert spread(empty.inputs.unlabeled, empty.inputs.names) < 1.5
+    assert names_weight(empty.inputs) < names_weight(good)
+
+
+def test_a_class_without_a_labelled_row_is_found_by_its_name():
+    blobs = make_blobs(per_class=5, names_off=0.5)
+    known = blobs.inputs.labels != 2
+    teacher = fit_teacher(
+        blobs.with_inputs(labeled=blobs.inputs.labeled[known], labels=blobs.inputs.labels[known]).inputs
+    )
+    of_class = blobs.truth == 2
+    assert (teacher.believed.argmax(1)[of_class] == 2).mean() > 0.6
+
+
+def test_no_labels_at_all_names_alone():
+    blobs = make_blobs(names_off=0.5).with_inputs(labeled=[], labels=[])
+    assert accuracy(fit_teacher(blobs.inputs).believed, blobs.truth) > 0.8
+    assert fit_teacher(blobs.inputs).names_weight == 1
+
+
+def test_the_class_balance_is_estimated_not_assumed():
+    balance = [0.7, 0.2, 0.06, 0.04]
+    teacher = fit_teacher(make_blobs(per_class=5, pool=1000, balance=balance, spread=1.2).inputs)
+    assert np.abs(teacher.prior - balance).max() < 0.08
+    assert teacher.prior.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_neighbours_are_the_nearest_and_the_row_itself():
+    rows = make_blobs(pool=1100).inputs.unlabeled  # more than one block
+    near = nearest(rows, rows, 5)
+    for i in (0, 500, 1099):
+        assert set(near[i]) == set(np.argsort(-(rows @ rows[i]))[:5])
+        assert i in near[i]
+    assert nearest(rows, rows[:3], 5).shape == (1100, 3)
+
+
+def test_homophily_is_one_for_tight_classes_and_none_for_chance_labels():
+    blobs = make_blobs(spread=0.2)
+    near = nearest(blobs.inputs.unlabeled, blobs.inputs.unlabeled, 10)
+    assert homophily(blobs.truth, near) > 0.95
+    assert abs(homophily(np.random.default_rng(0).permutation(blobs.truth), near)) < 0.1
+    assert np.allclose(smooth(one_hot(blobs.truth, 4), near, 0.5).sum(1), 1)
+
+
+@pytest.mark.parametrize("classes", [2, 150])
+def test_few_and_many_classes(classes):
+    blobs = make_blobs(classes=classes, per_class=1, pool=300, spread=0.5)
+    teacher = fit_teacher(blobs.inputs)
+    assert teacher.believed.shape == (300, classes)
+    assert accuracy(teacher.believed, blobs.truth) > 0.6
+
+
+def test_a_pool_of_one_row():
+    teacher = fit_teacher(make_blobs(pool=1).inputs)
+    assert np.isfinite(teacher.believed).all()
