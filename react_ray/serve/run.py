@@ -101,6 +101,7 @@ def _check_port(host: str, port: int) -> None:
 def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
     import ray
     from ray import serve as ray_serve
+    from ray.serve.exceptions import RayServeException
 
     from react_ray.serve.app import APPLICATION, build_application
 
@@ -124,9 +125,12 @@ def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
     )
     application = build_application(str(folder), config, cpus)
     target = ray_serve.RunTarget(application, name=APPLICATION, logging_config={"enable_access_log": False})
-    ray_serve.run_many(
-        [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
-    )
+    try:
+        ray_serve.run_many(
+            [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
+        )
+    except RayServeException as error:  # another application has the route, for one
+        raise ClusterError(f"Ray Serve does not take the model: {_reason(str(error))}") from None
 
 
 def _share(cores: float, replicas: int) -> float:
@@ -174,7 +178,7 @@ def _missing(config: ServeConfig, local: bool) -> str | None:
 
 def _reason(message: str) -> str:
     """The error at the end of a traceback, or the message where there is none."""
-    errors = [line for line in message.splitlines() if "Error: " in line]
+    errors = [line for line in message.splitlines() if "Error: " in line or "Exception: " in line]
     return errors[-1].rpartition("InputError: ")[2].strip() if errors else message
 
 

@@ -27,6 +27,12 @@ serve(sys.argv[1], ServeConfig(**json.loads(sys.argv[2])))
 """
 
 
+@pytest.fixture(autouse=True)
+def _no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of these starts its own Ray, whatever the developer's shell says."""
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+
+
 def test_missing_model(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="nowhere: no model found there"):
         serve(tmp_path / "nowhere")
