@@ -11,10 +11,20 @@ from react_ray.demo import TEST_ROWS, read_bbc_news
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 LABEL_COLUMN = {"trec": "coarse"}
-NAMES = ("bbc", "agnews", "trec", "trec_fine", "sst2", "financial_phrasebank", "gold_news", "banking77", "clinc150")
+NAMES = (
+    "bbc",
+    "agnews",
+    "trec",
+    "trec_fine",
+    "sst2",
+    "financial_phrasebank",
+    "gold_news",
+    "banking77",
+    "clinc150",
+)
 
 
-class DatasetMissing(Exception):
+class DatasetMissingError(Exception):
     """The data folder does not hold the set; the message says where it was looked for."""
 
 
@@ -50,7 +60,7 @@ def _read(name: str, data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
         return articles.iloc[TEST_ROWS:], articles.iloc[:TEST_ROWS]
     folder = data / name.removesuffix("_fine")
     if not (folder / "train.parquet").is_file():
-        raise DatasetMissing(f"{name}: no {folder}/train.parquet (give the folder with --data)")
+        raise DatasetMissingError(f"{name}: no {folder}/train.parquet (give the folder with --data)")
     column = LABEL_COLUMN.get(name, "label")
     parts = [pd.read_parquet(folder / f"{part}.parquet") for part in ("train", "test")]
     train, test = (pd.DataFrame({"text": p["text"], "label": p[column]}) for p in parts)

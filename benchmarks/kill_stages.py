@@ -30,7 +30,9 @@ VOLATILE = ("seconds", "reused", "created")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--pool", type=int, default=300)
     parser.add_argument("--delay", type=float, default=1.0, help="seconds into the stage")
     options = parser.parse_args()
@@ -39,12 +41,23 @@ def main() -> None:
         folder = Path(temporary)
         draw = write_draw("bbc", folder / "data", labels_per_class=5, pool=options.pool, test=200, seed=0)
         command = [sys.executable, "-m", "react_ray.cli", "run", "--quiet"]
-        command += ["--labeled", str(draw.labeled), "--unlabeled", str(draw.unlabeled), "--test", str(draw.test)]
+        command += [
+            "--labeled",
+            str(draw.labeled),
+            "--unlabeled",
+            str(draw.unlabeled),
+            "--test",
+            str(draw.test),
+        ]
         command += ["--truth-column", "truth", "finetune.token_budget=20000"]
         undisturbed = finish([*command, "--output", str(folder / "undisturbed")], folder / "undisturbed")
         for stage in STAGES:
             output = folder / stage.name
-            rows.append(kill_and_resume(stage.name, [*command, "--output", str(output)], output, undisturbed, options.delay))
+            rows.append(
+                kill_and_resume(
+                    stage.name, [*command, "--output", str(output)], output, undisturbed, options.delay
+                )
+            )
             print(f"{rows[-1]['stage']:12} {rows[-1]['result']:9} {rows[-1]['note']}", flush=True)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     survived = sum(row["result"] == "survived" for row in rows)
@@ -55,10 +68,14 @@ def kill_and_resume(
     stage: str, command: list[str], output: Path, undisturbed: dict[str, Any], delay: float
 ) -> dict[str, str]:
     """One row of the table."""
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+    )
     while process.poll() is None and not list((output / "cache").glob(f"{stage}-*.part")):
         time.sleep(0.005)
-    finished = {folder.name.rsplit("-", 1)[0] for folder in (output / "cache").glob("*-*") if folder.suffix != ".part"}
+    finished = {
+        folder.name.rsplit("-", 1)[0] for folder in (output / "cache").glob("*-*") if folder.suffix != ".part"
+    }
     deadline = time.monotonic() + delay
     while time.monotonic() < deadline and list((output / "cache").glob(f"{stage}-*.part")):
         time.sleep(0.005)
@@ -69,7 +86,9 @@ def kill_and_resume(
     repeated = finished - set(metrics["reused"])
     differing = [key for key in undisturbed if key not in VOLATILE and metrics[key] != undisturbed[key]]
     result = "lost" if repeated or differing else "survived"
-    note = f"killed {'inside' if half_done else 'just after'} the stage; reused {len(metrics['reused'])} stages"
+    note = (
+        f"killed {'inside' if half_done else 'just after'} the stage; reused {len(metrics['reused'])} stages"
+    )
     if result == "lost":
         note += f"; repeated {sorted(repeated)}, differing {differing}"
     return {"stage": stage, "result": result, "note": note}

@@ -20,13 +20,15 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from datasets import DATA, NAMES, DatasetMissing, write_draw
+from datasets import DATA, NAMES, DatasetMissingError, write_draw
 
 RESULTS = Path(__file__).parent / "results" / "road"
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--datasets", nargs="+", choices=NAMES, default=["bbc"])
     parser.add_argument("--labels-per-class", type=int, default=5)
     parser.add_argument("--pool", type=int, default=4000)
@@ -41,7 +43,7 @@ def main() -> None:
             if not target.exists():
                 try:
                     measure(dataset, seed, options, target)
-                except DatasetMissing as missing:
+                except DatasetMissingError as missing:
                     print(f"skipped: {missing}")
     print_table()
 
@@ -60,7 +62,14 @@ def measure(dataset: str, seed: int, options: argparse.Namespace, target: Path) 
             data=options.data,
         )
         command = [sys.executable, "-m", "react_ray.cli", "run", "--quiet", "--seed", str(seed)]
-        command += ["--labeled", str(draw.labeled), "--unlabeled", str(draw.unlabeled), "--test", str(draw.test)]
+        command += [
+            "--labeled",
+            str(draw.labeled),
+            "--unlabeled",
+            str(draw.unlabeled),
+            "--test",
+            str(draw.test),
+        ]
         command += ["--truth-column", "truth", "--output", str(folder / "out")]
         started = time.monotonic()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
@@ -87,7 +96,12 @@ def print_table() -> None:
     """Mean and standard deviation over draws, from the files alone."""
     records = [json.loads(path.read_text()) for path in sorted(RESULTS.glob("*.json"))]
     rows = [
-        {"dataset": r["dataset"], "labels": r["labels_per_class"], "seconds": r["seconds"]["wall"], **r["macro_f1"]}
+        {
+            "dataset": r["dataset"],
+            "labels": r["labels_per_class"],
+            "seconds": r["seconds"]["wall"],
+            **r["macro_f1"],
+        }
         for r in records
     ]
     if not rows:
@@ -97,7 +111,9 @@ def print_table() -> None:
     table = mean.copy().astype(object)
     for column in mean.columns:
         digits = 0 if column == "seconds" else 3
-        table[column] = [f"{m:.{digits}f} ± {s:.{digits}f}" for m, s in zip(mean[column], deviation[column], strict=True)]
+        table[column] = [
+            f"{m:.{digits}f} ± {s:.{digits}f}" for m, s in zip(mean[column], deviation[column], strict=True)
+        ]
     table.insert(0, "draws", groups.size())
     print(table.to_string())
 

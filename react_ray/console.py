@@ -43,7 +43,7 @@ class Reporter:
         """Announce a step, give its progress callback, and say how long it took."""
         started = time.monotonic()
         if self.quiet:
-            yield lambda done, total, note="": None
+            yield _silent
             return
         with self._bar(title) if self.console.is_terminal else self._lines(title) as progress:
             yield progress
@@ -83,6 +83,10 @@ class Reporter:
                 last = now
 
         yield progress
+
+
+def _silent(done: int, total: int, note: str = "") -> None:
+    """The progress of a quiet run."""
 
 
 def quiet_libraries(verbose: bool = False) -> None:

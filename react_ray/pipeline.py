@@ -47,7 +47,8 @@ def _data_settings(config: Config) -> dict[str, Any]:
     keys = ("labeled", "unlabeled", "validation", "test", "labels")
     sources = {key: getattr(config.data, key) for key in keys}
     files = {key: fingerprint_files(source) for key, source in sources.items() if source}
-    return {"data": config.data.model_dump(), "files": files, **_encoder(config)}
+    models = {"model": fingerprint_model(config.model), **_encoder(config)}
+    return {"data": config.data.model_dump(), "files": files, **models}
 
 
 def _encoder(config: Config) -> dict[str, Any]:
@@ -125,11 +126,11 @@ def _go(config: Config, session: Session, reporter: Reporter, store: Store, unti
     for stage in STAGES:
         done[stage.name] = _do(stage, config, session, reporter, store, done)
         if stage.name == until:
-            metrics = {"stopped_after": until, "seconds": store.seconds, "reused": store.reused}
-            return Run(folder, metrics, done)
+            unfinished = {"stopped_after": until, "seconds": store.seconds, "reused": store.reused}
+            return Run(folder, unfinished, done)
     with reporter.step("report"):
         metrics = publish(config, done, store)
-    return Run(folder, metrics, done)
+    return Run(folder, dict(metrics), done)
 
 
 def _do(

@@ -40,8 +40,8 @@ class Check:
         lines += [f"  {reason}: {count:,}" for reason, count in refused.items()]
         cost = self.cost
         lines.append(
-            f"estimate: {cost['encode_tokens']:,.0f} tokens to encode at {cost['tokens_per_second']:,.0f} a second "
-            f"(measured here), {cost['training_steps']:,.0f} training steps, "
+            f"estimate: {cost['encode_tokens']:,.0f} tokens to encode at {cost['tokens_per_second']:,.0f} "
+            f"a second (measured here), {cost['training_steps']:,.0f} training steps, "
             f"{cost['minutes']:.1f} minutes, {cost['memory_gb']:.1f} GB of memory"
         )
         return "\n".join(lines)

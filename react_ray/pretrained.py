@@ -6,7 +6,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from react_ray.config import EMBEDDED
 from react_ray.errors import InputError
@@ -52,7 +52,7 @@ def load_tokenizer(name: str) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def load_encoder(name: str) -> PreTrainedModel:
+def load_encoder(name: str) -> Any:
     """The model without a head, frozen and in evaluation mode."""
     model = load_pretrained(AutoModel, name, use_safetensors=True)
     return model.eval().requires_grad_(False)

@@ -44,7 +44,9 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
 def summarise(output: Path, metrics: Any) -> str:
     """The result in a few lines for the terminal."""
     if "stopped_after" in metrics:
-        return f"stopped after {metrics['stopped_after']}; the same command without --until goes on from there"
+        return (
+            f"stopped after {metrics['stopped_after']}; the same command without --until goes on from there"
+        )
     lines = []
     part = "test" if metrics["test"] else "validation"
     for name, arm in sorted(metrics["arms"].items(), key=lambda item: _f1(item[1], part)):

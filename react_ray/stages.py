@@ -268,7 +268,7 @@ def _labelled_by_probe(context: Context) -> pa.Table:
 def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> None:
     """Run a phase of the label GAN on the workers of the run."""
     training = context.folder / "training"
-    plain = {key: str(path) for key, path in settings.items()}
+    plain: dict[str, Any] = {key: str(path) for key, path in settings.items()}
     plain |= {"settings": context.config.lgan.model_dump(), "seed": context.config.seed}
     threads = torch.get_num_threads()
     torch.set_num_threads(

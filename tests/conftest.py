@@ -14,7 +14,10 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: a second thread only waits for the first
 
-CHINESE = "科技体育财经娱乐股市上涨下跌比赛球队冠军手机电脑软件电影明星歌手导演银行基金投资联赛进球新发布公司今日的了在是不大"
+CHINESE = (
+    "科技体育财经娱乐股市上涨下跌比赛球队冠军手机电脑软件电影"
+    "明星歌手导演银行基金投资联赛进球新发布公司今日的了在是不大"
+)
 
 
 def save_tiny_model(folder: Path, vocabulary: list[str], seed: int = 0) -> Path:

@@ -17,7 +17,8 @@ def test_flags_beat_overrides_beat_file_beat_preset(tmp_path: Path) -> None:
     file = tmp_path / "run.yaml"
     file.write_text("finetune: {epochs: 3, batch_size: 8}\nseed: 1\n")
     config = load_config(file, ["finetune.batch_size=4", "seed=2"], {**LABELED, "seed": 5}, preset="article")
-    assert (config.finetune.lr, config.finetune.epochs, config.finetune.batch_size, config.seed) == (2e-5, 3, 4, 5)
+    settings = config.finetune
+    assert (settings.lr, settings.epochs, settings.batch_size, config.seed) == (2e-5, 3, 4, 5)
 
 
 def test_the_article_preset_has_the_article_s_settings() -> None:
@@ -80,7 +81,13 @@ def test_a_saved_configuration_reads_back_the_same(lr: float, seed: int, text: s
     import tempfile
 
     config = load_config(
-        flags={**LABELED, "finetune.lr": lr, "seed": seed, "data.columns.text": text, "augment.strength": strength}
+        flags={
+            **LABELED,
+            "finetune.lr": lr,
+            "seed": seed,
+            "data.columns.text": text,
+            "augment.strength": strength,
+        }
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "config.yaml"

@@ -65,7 +65,11 @@ def test_killed_while_at_work_is_not_done(tmp_path: Path) -> None:
 
 
 def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
-    with Store(tmp_path).locked(), pytest.raises(ReactRayError, match=str(os.getpid())), Store(tmp_path).locked():
+    with (
+        Store(tmp_path).locked(),
+        pytest.raises(ReactRayError, match=str(os.getpid())),
+        Store(tmp_path).locked(),
+    ):
         pass
     with Store(tmp_path).locked():
         pass

@@ -68,7 +68,7 @@ def _on_ray(make: Make, items: Sequence[Item], session: Session, actors: int | N
     context.enable_progress_bars = session.verbose
     pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(actors or len(items), len(items)))
     results = ray.data.from_items(list(items), override_num_blocks=len(items)).map(
-        _Actor,
+        _Actor,  # type: ignore[arg-type]  # a class is what an actor pool takes
         fn_constructor_args=(make,),
         compute=pool,
         num_cpus=session.cluster.cpus_per_worker,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +28,8 @@ def read_whole(source: Source, rows: int) -> Iterator[pa.Table]:
     """
     if source.kind == "parquet":
         with source.open() as file:
-            for batch in pq.ParquetFile(file).iter_batches(rows):
-                yield pa.Table.from_batches([batch])
+            for part in pq.ParquetFile(file).iter_batches(rows):
+                yield pa.Table.from_batches([part])
         return
     records = _csv_records(source) if source.kind == "csv" else _json_records(source)
     batch: list[dict[str, Any]] = []
@@ -74,6 +75,7 @@ def _widen(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _csv_records(source: Source) -> Iterator[dict[str, Any]]:
     with source.open_text() as file:
+        csv.field_size_limit(sys.maxsize)
         reader = csv.reader(file, delimiter=source.delimiter)
         header = next(reader, None)
         if header is None:
@@ -84,8 +86,17 @@ def _csv_records(source: Source) -> Iterator[dict[str, Any]]:
                     f"{source.path}, row {number}: {len(cells)} fields under {len(header)} columns; "
                     'put text with commas in double quotes ("...")'
                 )
+            if not "".join(cells).isprintable() and _broken(cells):
+                raise InputError(
+                    f"{source.path}, row {number} is not UTF-8; convert the file (iconv -t utf-8)"
+                )
             if cells:
                 yield dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))
+
+
+def _broken(cells: list[str]) -> bool:
+    """Whether bytes that are not UTF-8 were read, see ``Source.open_text``."""
+    return any("\udc80" <= char <= "\udcff" for cell in cells for char in cell)
 
 
 def _json_records(source: Source) -> Iterator[dict[str, Any]]:

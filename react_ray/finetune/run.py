@@ -33,6 +33,10 @@ def finetune(
     label names. The name of ``folder`` names the run: give each setting its own, and a
     killed run goes on when this is called again. Raises TrainingError.
     """
+    work, over = folder / "training", folder / "training.over"
+    shutil.rmtree(over, ignore_errors=True)
+    if (folder / "history.jsonl").exists() and not work.exists():
+        return folder / "model"
     pq.write_table(train, folder / "train.parquet")
     if validation is not None:
         pq.write_table(validation, folder / "validation.parquet")
@@ -45,9 +49,9 @@ def finetune(
         "seed": config.seed,
         "task": config.task,
     }
-    work = folder / "training"
     last = fit(loop, settings, name=folder.name, folder=work, cluster=config.cluster, progress=progress)
     shutil.copytree(last / "model", folder / "model", dirs_exist_ok=True)
     shutil.copy(last / "history.jsonl", folder / "history.jsonl")
-    shutil.rmtree(work)
+    work.rename(over)  # in one step: a folder half deleted would look like one to go on from
+    shutil.rmtree(over)
     return folder / "model"

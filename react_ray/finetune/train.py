@@ -108,6 +108,7 @@ class _Run:
         self.model = task.load_model(model, labels, config.dropout)
         self.model.to(worker.device)  # type: ignore[arg-type]
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.tokenizer.padding_side = "right"  # on the left, positions of GPT-2 and others would shift
         self.tokenizer.model_max_length = _longest(self.model, self.tokenizer, config.max_length)
         self.examples, self.steps = self._plan(read_rows(train), labels)
         freeze(self.model, config.freeze)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,7 +86,7 @@ def one_hot(labels: Indices, classes: int) -> Probabilities:
     return np.eye(classes, dtype=np.float32)[labels]
 
 
-def softmax(logits: NDArray[np.float32]) -> Probabilities:
+def softmax(logits: NDArray[Any]) -> Probabilities:
     """Probabilities of each row of ``logits``."""
     powers = np.exp(logits - logits.max(1, keepdims=True))
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)

@@ -63,17 +63,20 @@ class TrainingState:
 
     def gradients(self, player: str, loss: Tensor) -> list[Tensor | None]:
         """Slopes of ``loss`` for the parameters of ``player`` alone; keeps the graph."""
-        parameters = list(self.players.modules()[player].parameters())
+        parameters = self._parameters(player)
         return list(torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True))
 
     def update(self, player: str, gradients: list[Tensor | None], worker: Worker) -> None:
         """One optimiser step of ``player``, on gradients averaged over the ranks."""
-        parameters = list(self.players.modules()[player].parameters())
+        parameters = self._parameters(player)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         average_gradients(parameters, worker)
         torch.nn.utils.clip_grad_norm_(parameters, MAX_NORM)
         self.optimizers[player].step()
+
+    def _parameters(self, player: str) -> list[torch.nn.Parameter]:
+        return self.optimizers[player].param_groups[0]["params"]
 
     def record(self, losses: dict[str, Tensor]) -> None:
         """Add one step's losses to the period's."""

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import nn
+from transformers import GPT2Config, GPT2Model
 
 from react_ray.pretrained import load_tokenizer
 from react_ray.tasks import get_task
@@ -47,18 +48,22 @@ def test_a_head_without_bias_and_rows_without_weight():
     assert (head(features[: len(x)]).argmax(1).numpy() == truth).mean() > 0.8
 
 
-def test_features_come_in_the_order_of_the_rows(tiny_model):
-    model, tokenizer = (
-        get_task("text-classification").load_model(str(tiny_model), ["a", "b"]),
-        load_tokenizer(str(tiny_model)),
-    )
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+def test_features_are_what_the_head_reads_in_the_order_of_the_rows(tmp_path, tiny_model, kind):
+    name, tokenizer = str(tiny_model), load_tokenizer(str(tiny_model))
+    if kind != "encoder":
+        name = str(tmp_path)
+        size = {"n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
+        GPT2Model(GPT2Config(vocab_size=len(tokenizer), **size)).save_pretrained(name)
+    model = get_task("text-classification").load_model(name, ["a", "b"]).eval()
+    model.config.pad_token_id = tokenizer.pad_token_id
     rows = tokenizer(["a b c d e f g", "x", "hello you"])["input_ids"]
     head = final_linear(model)
-    assert head is model.classifier
+    assert head is not None
     with torch.no_grad():
         logits = head(head_features(model, head, tokenizer, rows))
         for i, row in enumerate(rows):
-            assert torch.allclose(model.eval()(torch.tensor([row])).logits[0], logits[i], atol=1e-5)
+            assert torch.allclose(model(torch.tensor([row])).logits[0], logits[i], atol=1e-5)
 
 
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 3.0])

@@ -95,6 +95,9 @@ def sentence_encoder(tmp_path: Path, tiny_model: Path, **pooling: bool) -> Path:
 
 def test_a_sentence_encoder_is_read_by_its_mean(tmp_path: Path, tiny_model: Path):
     folder = sentence_encoder(tmp_path, tiny_model, pooling_mode_mean_tokens=True)
+    config = json.loads((folder / "config.json").read_text())
+    config["initializer_range"] = 3.0  # new weights left as they are would show
+    (folder / "config.json").write_text(json.dumps(config))
     tokenizer = load_tokenizer(str(folder))
     inputs = tokenizer(TEXTS, padding=True, return_tensors="pt")
     with torch.no_grad():

@@ -59,7 +59,9 @@ def test_every_arm_is_measured_and_the_model_learned(done: Path) -> None:
     assert metrics["validation"] is None, "12 labels are too few to hold any out"
 
 
-def test_figures_are_those_of_the_saved_model_in_plain_transformers(done: Path, files: dict[str, Path]) -> None:
+def test_figures_are_those_of_the_saved_model_in_plain_transformers(
+    done: Path, files: dict[str, Path]
+) -> None:
     import torch
     from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
@@ -111,7 +113,14 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(
 ) -> None:
     before = read_metrics(done)
     assert main(command(files, done, word_model, "finetune.weight_decay=0.02")) == 0
-    assert set(read_metrics(done)["reused"]) == {"prepare", "augment", "encode", "pretrain", "lgan", "generate"}
+    assert set(read_metrics(done)["reused"]) == {
+        "prepare",
+        "augment",
+        "encode",
+        "pretrain",
+        "lgan",
+        "generate",
+    }
     assert main(command(files, done, word_model)) == 0
     assert read_metrics(done)["test"] == before["test"]
 
@@ -148,7 +157,9 @@ def test_the_python_api(done: Path) -> None:
     run = react_ray.run(config, quiet=True)
     predictions = run.classifier().predict(["goal for the team and a win in the cup", "bank stock and tax"])
     assert [p.label for p in predictions] == ["Sport", "money"]
-    assert react_ray.load(done / "model").predict(["rain and snow, storm with cold wind"])[0].label == "Wetter"
+    assert (
+        react_ray.load(done / "model").predict(["rain and snow, storm with cold wind"])[0].label == "Wetter"
+    )
 
 
 def test_clean_frees_the_cache_and_keeps_the_results(

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import torch
+from feature_blobs import make_blobs, run_phases
+
+from react_ray.lgan import Labeler
+from react_ray.lgan.gate import collapse_alarm, decide, probability_worse
+from react_ray.lgan.networks import Players
+from react_ray.lgan.probe import one_hot
+from react_ray.lgan.state import save_players
+
+PRIOR = np.array([0.4, 0.3, 0.2, 0.1], np.float32)
+FINE = [{"step": 100, "discriminator": 1.0, "discriminator_accuracy": 0.7}]
+
+
+def labels_of(balance: list[float], count: int = 200):
+    return one_hot(np.random.default_rng(0).choice(4, size=count, p=balance), 4)
+
+
+def test_no_alarm_for_labels_in_the_estimated_balance():
+    assert collapse_alarm(labels_of([0.4, 0.3, 0.2, 0.1]), PRIOR, FINE) == ()
+
+
+@pytest.mark.parametrize(
+    ("balance", "said"),
+    [([1, 0, 0, 0], "0.00 nats"), ([0.5, 0.3, 0.2, 0.0], "1 of 4 classes vanished .* number 3")],
+    ids=["one label only", "a class is gone"],
+)
+def test_a_collapsed_label_generator_raises_an_alarm(balance, said):
+    alarms = collapse_alarm(labels_of(balance), PRIOR, FINE)
+    assert re.search(said, "; ".join(alarms))
+
+
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        ({"discriminator": float("nan")}, "not a number"),
+        ({"label_generator": 1e15}, "ceiling"),
+        ({"discriminator_accuracy": 1.0}, "no game left"),
+    ],
+)
+def test_losses_that_went_astray_raise_an_alarm(last, said):
+    alarms = collapse_alarm(labels_of([0.4, 0.3, 0.2, 0.1]), PRIOR, [*FINE, {"step": 200, **last}])
+    assert len(alarms) == 1
+    assert said in alarms[0]
+
+
+def test_a_rare_class_may_be_missing_by_chance():
+    prior = np.array([0.5, 0.3, 0.19, 0.01], np.float32)
+    assert collapse_alarm(labels_of([0.5, 0.3, 0.2, 0.0]), prior, FINE) == ()
+
+
+def test_the_probability_of_being_worse():
+    rows = np.arange(40)
+    assert probability_worse(rows < 20, rows < 20, 0) == pytest.approx(0.5, abs=0.03)
+    assert probability_worse(rows < 30, rows < 10, 0) > 0.99
+    assert probability_worse(rows < 10, rows < 30, 0) < 0.01
+    assert 0.5 < probability_worse(rows < 21, rows < 20, 0) < 0.9, "one row decides nothing"
+
+
+def test_an_alarm_falls_back_and_says_why():
+    blobs = make_blobs()
+    decision = decide(blobs.inputs, None, ("a loss is not a number",), use_names=True)  # type: ignore[arg-type]
+    assert not decision.use_lgan
+    assert "a loss is not a number" in decision.why
+
+
+def with_validation(blobs, count=60):
+    return blobs.with_inputs(
+        validation=blobs.test[:count], validation_labels=blobs.test_labels[:count]
+    ).inputs
+
+
+def test_random_labels_fall_back(tmp_path):
+    inputs = with_validation(make_blobs(per_class=8))
+    astray = torch.from_numpy(inputs.names[[2, 3, 1, 0]])
+    save_players(Players.make(astray, 3), [], tmp_path)
+    untrained = Labeler(inputs.names, tmp_path, 0)
+    decision = decide(inputs, untrained, (), use_names=True)
+    assert not decision.use_lgan
+    assert decision.probability_worse > 0.9
+    assert "60 validation rows" in decision.why
+
+
+def test_good_labels_are_used(tmp_path):
+    blobs = make_blobs(per_class=3, spread=2.0)
+    trained = run_phases(tmp_path, blobs.inputs)
+    labeler = Labeler(blobs.inputs.names, trained, 0)
+    for inputs in (blobs.inputs, with_validation(blobs)):
+        decision = decide(inputs, labeler, (), use_names=True)
+        assert decision.use_lgan
+        assert f"{decision.lgan:.1%}" in decision.why
+        assert decision.lgan > decision.plain
+
+
+def test_too_few_labels_leave_the_default():
+    blobs = make_blobs(per_class=1)
+    decision = decide(blobs.inputs, None, (), use_names=True)  # type: ignore[arg-type]
+    assert decision.use_lgan
+    assert "by default" in decision.why
+
+
+def test_a_class_with_one_row_is_no_obstacle():
+    blobs = make_blobs(per_class=5)
+    keep = np.r_[0, 5:20]
+    inputs = blobs.with_inputs(labeled=blobs.inputs.labeled[keep], labels=blobs.inputs.labels[keep]).inputs
+    decision = decide(inputs, None, (), use_names=True)  # type: ignore[arg-type]
+    assert decision.rows == 15

@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from feature_blobs import make_blobs, prepared, run_phases
+from sklearn.metrics import roc_auc_score
+
+from react_ray.lgan import Generation, augmented_table, generate
+
+
+def made(folder, blobs, **settings):
+    trained = run_phases(folder, blobs.inputs, **settings)
+    config = prepared(folder / "again", blobs.inputs, **settings)["settings"]
+    return generate(folder / "inputs", trained, folder / "out", config, seed=0)
+
+
+@pytest.fixture(scope="module")
+def road(tmp_path_factory):
+    """Both phases and label generation on blobs with copies of the labelled rows."""
+    plain = make_blobs(per_class=3, pool=300)
+    blobs = plain.with_inputs(augmented=plain.inputs.labeled[:5], augmented_labels=plain.inputs.labels[:5])
+    folder = tmp_path_factory.mktemp("road")
+    return blobs, folder, *made(folder, blobs)
+
+
+def test_every_pool_row_has_a_distribution_a_score_and_a_weight(road):
+    _, folder, generation, _ = road
+    assert generation.labels.shape == (300, 4)
+    assert np.allclose(generation.labels.sum(1), 1, atol=1e-4)
+    assert np.isfinite(generation.score).all()
+    assert ((generation.weight >= 0) & (generation.weight <= 1)).all()
+    again = Generation.load(folder / "out")
+    assert np.array_equal(again.labels, generation.labels)
+
+
+def test_weights_are_ordered_and_sized_like_correctness(road):
+    blobs, _, generation, _ = road
+    right = generation.labels.argmax(1) == blobs.truth
+    assert roc_auc_score(right, generation.weight) > 0.65
+    assert abs(generation.weight.mean() - right.mean()) < 0.15
+
+
+def test_diagnostics_say_what_happened(road):
+    _, folder, generation, decision = road
+    said = json.loads((folder / "out" / "diagnostics.json").read_text())
+    assert said["decision"]["why"] == decision.why
+    assert said["kept"] == generation.kept.sum() <= said["generated"] == 300
+    assert len(said["teacher"]["prior"]) == 4
+    assert said["losses"][-1]["step"] == 120
+
+
+def test_the_table_holds_what_each_row_is_worth(road):
+    blobs, _, generation, _ = road
+    texts = [f"行 {i}" for i in range(300)]
+    table = augmented_table(blobs.inputs, generation, ["标题"] * 12, texts, ["copy"] * 5)
+    rows = table.to_pandas()
+    assert list(rows) == ["text", "label", "weight", "origin", "score"]
+    labeled, copies = rows[rows.origin == "labeled"], rows[rows.origin == "augmented"]
+    assert (labeled.weight == 1).all()
+    assert labeled.score.isna().all()
+    assert np.array_equal(np.vstack(labeled.label).argmax(1), blobs.inputs.labels)
+    assert len(copies) == 5
+    assert ((copies.weight > 0) & (copies.weight < 1)).all()
+    made_rows = rows[rows.origin == "generated"]
+    assert len(made_rows) == generation.kept.sum()
+    first = np.flatnonzero(generation.kept)[0]
+    assert made_rows.iloc[0].text == texts[first]
+    assert np.allclose(made_rows.iloc[0].label, generation.labels[first])
+    assert made_rows.score.notna().all()
+
+
+def test_a_rejected_row_is_left_out(road):
+    blobs, _, generation, _ = road
+    weight = generation.weight.copy()
+    weight[:7] = 0
+    less = Generation(**{**vars(generation), "weight": weight})
+    table = augmented_table(blobs.inputs, less, [""] * 12, [str(i) for i in range(300)], [""] * 5)
+    assert set("0123456").isdisjoint(table["text"].to_pylist())
+
+
+def test_without_a_pool_there_are_labelled_rows_and_copies_only(tmp_path):
+    plain = make_blobs()
+    blobs = plain.with_inputs(
+        unlabeled=[], augmented=plain.inputs.labeled, augmented_labels=plain.inputs.labels
+    )
+    generation, _ = made(tmp_path, blobs, steps=5, pretrain_steps=5)
+    table = augmented_table(blobs.inputs, generation, ["a"] * 8, [], ["b"] * 8)
+    assert table["origin"].to_pylist() == ["labeled"] * 8 + ["augmented"] * 8
+
+
+def test_no_label_at_all(tmp_path):
+    blobs = make_blobs(names_off=0.5).with_inputs(labeled=[], labels=[])
+    generation, decision = made(tmp_path, blobs)
+    assert (generation.labels.argmax(1) == blobs.truth).mean() > 0.8
+    assert decision.use_lgan
