@@ -79,7 +79,6 @@ class AugmentConfig(_Settings):
 class LganConfig(_Settings):
     """The label GAN: three players on frozen features (P1, P2, S2, S4, L1)."""
 
-    enabled: bool = True
     loss: Literal["standard", "as_written"] = "standard"  # L1: the article's printed form cannot judge
     names: bool = True  # let class names speak; their weight still falls to 0 where they do not help
     pretrain_steps: int = Field(200, ge=0)  # of phase 1's plain GAN
