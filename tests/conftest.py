@@ -68,6 +68,6 @@ def ray_cluster() -> Iterator[None]:
     import ray
 
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # workers import loops that tests define
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

@@ -51,7 +51,7 @@ class Session:
         level = logging.INFO if self.verbose else logging.ERROR
         try:
             ray.init(
-                address=self.address,
+                address=self.address or "local",  # not whatever cluster happens to run on this machine
                 include_dashboard=None if self.address else False,
                 log_to_driver=self.verbose,
                 logging_level=level,

@@ -1,0 +1,78 @@
+"""Exit codes and words of the command line; what is found out before any training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from react_ray.cli import main
+from react_ray.version import __version__
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (["--version"], 0, [__version__]),
+        (["--help"], 0, ["run", "demo", "check", "predict", "serve", "clean"]),
+        (["run"], 2, ["--labeled"]),
+        (["run", "--labeled", "nowhere.csv"], 2, ["nowhere.csv"]),
+        (["run", "--labeled", "x.csv", "finetune.lrr=1"], 2, ["finetune.lr"]),
+        (["run", "--labeled", "x.csv", "--until", "nothing"], 2, ["nothing", "encode"]),
+        (["run", "--nope"], 2, ["--nope"]),
+        (["run", "one.yaml", "two.yaml"], 2, ["one.yaml", "two.yaml"]),
+        (["demo", "--labels-per-class", "0"], 2, ["labels-per-class"]),
+        (["serve", "nowhere"], 2, ["nowhere"]),
+    ],
+)
+def test_exit_codes_and_messages(
+    arguments: list[str],
+    code: int,
+    words: list[str],
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == code
+    printed = capsys.readouterr()
+    assert all(word in printed.out + printed.err for word in words)
+    assert "Traceback" not in printed.err
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("text,label\na,x\nb,x\n", ["class"]),
+        ("text,label\n", ["labeled.csv"]),
+        ("body,label\na,x\n", ["'text'", "body", "--text-column"]),
+        ("text,text,label\na,b,x\n", ["text"]),
+        ("text,label\n,x\n ,y\n", ["no"]),
+    ],
+)
+def test_unusable_data_is_an_error_before_training(
+    content: str, words: list[str], tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "labeled.csv"
+    file.write_text(content)
+    output = tmp_path / "out"
+    assert main(["run", "--labeled", str(file), "--model", str(tiny_model), "--output", str(output)]) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words)
+    assert not list((output / "cache").glob("encode-*"))
+
+
+def test_check_counts_and_estimates_without_training(
+    files: dict[str, Path], word_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    output = tmp_path / "out"
+    arguments = ["check", "--quiet", "--model", str(word_model), "--output", str(output)]
+    for name, path in files.items():
+        arguments += [f"--{name}", str(path)]
+    assert main(arguments) == 0
+    printed = capsys.readouterr().out
+    assert "12 labeled" in printed
+    assert "120 unlabeled" in printed
+    assert "refused: 3" in printed
+    assert "minutes" in printed
+    assert not list((output / "cache").glob("encode-*"))

@@ -1,0 +1,122 @@
+"""Labelling files: every row, column and their order are kept."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from react_ray.cli import main
+
+TEXTS = ["goal for the team", "", 'bank, stock and "tax"', "  ", "雨 rain\nand snow 🌧"]
+
+
+@pytest.fixture(scope="module")
+def model(word_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained classifier: which label it gives is not the matter here."""
+    folder = tmp_path_factory.mktemp("classifier")
+    names = ["Wetter", "Sport", "money"]
+    torch.manual_seed(0)
+    classifier = AutoModelForSequenceClassification.from_pretrained(
+        word_model,
+        num_labels=3,
+        id2label=dict(enumerate(names)),
+        label2id={n: i for i, n in enumerate(names)},
+    )
+    classifier.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(word_model).save_pretrained(folder)
+    return folder
+
+
+def table() -> pd.DataFrame:
+    return pd.DataFrame(
+        {"key": range(5), "text": TEXTS, "label": list("abcde"), "note": ["x", "", "y", "z", "w"]}
+    )
+
+
+def write(frame: pd.DataFrame, path: Path) -> Path:
+    if path.suffix == ".csv":
+        frame.to_csv(path, index=False)
+    elif path.suffix == ".jsonl":
+        frame.to_json(path, orient="records", lines=True, force_ascii=False)
+    else:
+        frame.to_parquet(path, index=False)
+    return path
+
+
+def read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".csv":
+        return pd.read_csv(path, keep_default_na=False)
+    return pd.read_json(path, lines=True) if path.suffix == ".jsonl" else pd.read_parquet(path)
+
+
+@pytest.mark.parametrize("source", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("target", [".csv", ".jsonl", ".parquet"])
+def test_rows_columns_and_order_are_kept(model: Path, tmp_path: Path, source: str, target: str) -> None:
+    given = write(table(), tmp_path / f"in{source}")
+    output = tmp_path / f"out{target}"
+    assert main(["predict", str(model), "--input", str(given), "--output", str(output), "--quiet"]) == 0
+    made = read(output)
+    assert list(made.columns) == ["key", "text", "label_given", "note", "label", "score"]
+    assert made["key"].astype(int).tolist() == list(range(5))
+    assert made["text"].tolist() == TEXTS
+    assert made["label_given"].tolist() == list("abcde")
+    labelled = made["label"].isin(["Wetter", "Sport", "money"])
+    assert labelled.tolist() == [True, False, True, False, True], "rows without text have no label"
+    assert made.loc[labelled, "score"].astype(float).between(1 / 3, 1).all()
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([given.name, output.name])
+
+
+def test_a_long_file_is_cut_and_joined_in_order(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("react_ray.predict.PART_ROWS", 10)
+    given = write(pd.DataFrame({"text": [f"goal and rain {i}" for i in range(95)]}), tmp_path / "in.csv")
+    output = tmp_path / "out.jsonl"
+    assert main(["predict", str(model), "--input", str(given), "--output", str(output), "--quiet"]) == 0
+    made = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [row["text"] for row in made] == [f"goal and rain {i}" for i in range(95)]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--input", "IN", "--output", "OUT.txt"], ["OUT.txt", ".csv"]),
+        (["--input", "nowhere.csv", "--output", "OUT.csv"], ["nowhere.csv"]),
+        (
+            ["--input", "IN", "--output", "OUT.csv", "--text-column", "body"],
+            ["body", "text", "--text-column"],
+        ),
+    ],
+)
+def test_errors_say_what_to_do(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
+) -> None:
+    given = write(table(), tmp_path / "in.csv")
+    places = {"IN": str(given), "OUT.csv": str(tmp_path / "OUT.csv"), "OUT.txt": str(tmp_path / "OUT.txt")}
+    command = ["predict", str(model), *(places.get(word, word) for word in arguments), "--quiet"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words)
+
+
+def test_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    given = write(table(), tmp_path / "in.csv")
+    assert main(["predict", str(tmp_path), "--input", str(given), "--output", str(tmp_path / "o.csv")]) == 2
+    assert "no model found" in capsys.readouterr().err
+
+
+def test_bytes_that_are_not_utf8_are_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = tmp_path / "in.csv"
+    given.write_bytes(b"text\ngood\nbad \xff\n")
+    assert (
+        main(["predict", str(model), "--input", str(given), "--output", str(tmp_path / "o.csv"), "--quiet"])
+        == 2
+    )
+    assert "row 2" in capsys.readouterr().err
