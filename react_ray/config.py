@@ -274,7 +274,7 @@ def _suggest(location: tuple[int | str, ...]) -> str:
         return f"; did you mean {'.'.join([*parents, close[0]])!r}?"
     elsewhere = [key for key in _dotted(Config) if key.split(".")[-1] == last]
     if elsewhere:
-        return f"; did you mean {elsewhere[0]!r}?"
+        return f"; did you mean {' or '.join(map(repr, elsewhere))}?"
     return f"; {'.'.join(parents) or 'the configuration'} has: {', '.join(known)}"
 
 

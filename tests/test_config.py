@@ -36,7 +36,7 @@ def test_a_flag_that_was_not_given_changes_nothing() -> None:
     ("override", "words"),
     [
         ("finetune.lrr=1", ["finetune.lrr", "did you mean 'finetune.lr'"]),
-        ("lr=1", ["unknown setting 'lr'", "did you mean 'finetune.lr'"]),
+        ("lr=1", ["unknown setting 'lr'", "did you mean", "'finetune.lr'"]),
         ("nonsense=1", ["nonsense", "finetune", "lgan"]),
         ("finetune.lr=fast", ["finetune.lr", "fast", "number"]),
         ("finetune.lr=-1", ["finetune.lr", "-1", "greater than 0"]),
