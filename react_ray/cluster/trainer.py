@@ -189,7 +189,9 @@ def _monitor(progress: Progress | None) -> Iterator[Any]:
 
     def hand_on() -> None:
         told = None
-        while not over.wait(POLL_S):
+        ended = False
+        while not ended:
+            ended = over.wait(POLL_S)
             latest = ray.get(monitor.latest.remote())
             if latest and latest != told and progress:
                 progress(*latest)
