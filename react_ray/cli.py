@@ -24,7 +24,10 @@ app = typer.Typer(
 
 Arguments = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[CONFIG.yaml] [key=value ...]", help="Settings, see docs/settings.md"),
+    typer.Argument(
+        metavar="[CONFIG.yaml] [key=value ...]",
+        help="A saved configuration, and settings by their keys in it (seed=1, finetune.lr=1e-4)",
+    ),
 ]
 Labeled = Annotated[str | None, typer.Option(help="File with labels; rows with a blank label are unlabelled")]
 Unlabeled = Annotated[
@@ -150,8 +153,10 @@ def predict(
 def serve(
     model: ModelFolder,
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1)")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on (default: 8000)")] = None,
-    replicas: Annotated[int | None, typer.Option(help="Copies of the model (default: 1)")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port to listen on (default: 8000)")
+    ] = None,
+    replicas: Annotated[int | None, typer.Option(min=1, help="Copies of the model (default: 1)")] = None,
     address: Address = None,
     verbose: Verbose = False,
 ) -> None:

@@ -23,6 +23,8 @@ from react_ray.version import __version__
         (["run", "one.yaml", "two.yaml"], 2, ["one.yaml", "two.yaml"]),
         (["demo", "--labels-per-class", "0"], 2, ["labels-per-class"]),
         (["serve", "nowhere"], 2, ["nowhere"]),
+        (["serve", "nowhere", "--port", "70000"], 2, ["--port", "65535"]),
+        (["serve", "nowhere", "--replicas", "0"], 2, ["--replicas"]),
     ],
 )
 def test_exit_codes_and_messages(
