@@ -152,6 +152,10 @@ def predict(
 @app.command()
 def serve(
     model: ModelFolder,
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[key=value ...]", help="Settings of the service (max_texts=64)"),
+    ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1)")] = None,
     port: Annotated[
         int | None, typer.Option(min=1, max=65535, help="Port to listen on (default: 8000)")
@@ -161,11 +165,11 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Put a model online: POST /predict, a page to try it, health and metrics."""
-    from react_ray.config import ServeConfig
+    from react_ray.config import load_serve_config
     from react_ray.serve.run import serve as serve_model
 
-    given = {"host": host, "port": port, "replicas": replicas}
-    settings = ServeConfig(**{key: value for key, value in given.items() if value is not None})
+    flags = {"host": host, "port": port, "replicas": replicas}
+    settings = load_serve_config(arguments or (), flags)
     serve_model(model, settings, address=address, verbose=verbose)
 
 

@@ -10,7 +10,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -28,10 +28,13 @@ __all__ = [
     "LganConfig",
     "ServeConfig",
     "load_config",
+    "load_serve_config",
 ]
 
 EMBEDDED = "embedded"
 """The English MiniLM that comes with the package; needs no model hub."""
+
+_Root = TypeVar("_Root", bound=BaseModel)
 
 
 class _Settings(BaseModel):
@@ -105,9 +108,7 @@ class FinetuneConfig(_Settings):
     warmup: float = Field(0.1, ge=0, le=1)  # share of steps with a rising learning rate
     weight_decay: float = Field(0.01, ge=0)
     max_grad_norm: float = Field(1.0, gt=0)
-    dropout: float | None = Field(
-        0.0, ge=0, lt=1
-    )  # None: the model's own. 0: same result on any number of workers
+    dropout: float | None = Field(0.0, ge=0, lt=1)  # None: the model's; 0: same on any number of workers
     head_start: bool = True  # start the head from a linear fit, so early steps do not wreck the encoder
     freeze: Literal["none", "embeddings", "encoder"] | int = "none"  # or: the lowest N layers
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 or fp16 on a GPU, fp32 on a CPU
@@ -130,7 +131,10 @@ class ClusterConfig(_Settings):
 
 
 class ServeConfig(_Settings):
-    """The HTTP service: where it listens, and how much one caller may ask of it."""
+    """The HTTP service: where it listens, and how much one caller may ask of it.
+
+    No part of a run: ``react-ray serve`` takes these by name, see :func:`load_serve_config`.
+    """
 
     host: str = "127.0.0.1"  # other machines reach it only when asked for
     port: int = Field(8000, ge=1, le=65535)
@@ -162,7 +166,6 @@ class Config(_Settings):
     lgan: LganConfig = LganConfig()
     finetune: FinetuneConfig = FinetuneConfig()
     cluster: ClusterConfig = ClusterConfig()
-    serve: ServeConfig = ServeConfig()
 
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> Config:
@@ -195,18 +198,31 @@ def load_config(
         _merge(tree, _read_preset(preset))
     if path is not None:
         _merge(tree, _read_yaml(Path(path)))
+    return _validate(Config, _override(tree, overrides, flags or {}))
+
+
+def load_serve_config(overrides: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> ServeConfig:
+    """The settings of the service: ``key=value``, then flags; errors as in :func:`load_config`."""
+    return _validate(ServeConfig, _override({}, overrides, flags or {}))
+
+
+def _override(tree: dict[str, Any], overrides: Iterable[str], flags: Mapping[str, Any]) -> dict[str, Any]:
     for override in overrides:
-        key, equals, value = override.partition("=")
+        key, equals, value = (part.strip() for part in override.partition("="))
         if not equals:
-            raise ConfigError(f"{override!r} is not of the form key=value, for example seed=1")
-        _set(tree, key.strip(), yaml.safe_load(value))
-    for key, value in (flags or {}).items():
+            raise ConfigError(f"{override!r} is not of the form key=value")
+        _set(tree, key, yaml.safe_load(value))
+    for key, value in flags.items():
         if value is not None:
             _set(tree, key, value)
+    return tree
+
+
+def _validate(root: type[_Root], tree: Mapping[str, Any]) -> _Root:
     try:
-        return Config.model_validate(tree)
+        return root.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_explain(error)) from None
+        raise ConfigError(_explain(error, root)) from None
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:
@@ -248,34 +264,45 @@ def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
     tree[last] = value
 
 
-def _explain(error: ValidationError) -> str:
-    """One line for each problem: the dotted key, what was given, what is expected."""
+def _explain(error: ValidationError, root: type[BaseModel]) -> str:
+    """One line for each setting that is wrong: its dotted key, what was given, what is expected."""
     lines = []
+    expected: dict[str, list[str]] = {}  # of a setting of several kinds, one problem for each kind
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
         if problem["type"] == "extra_forbidden":
-            lines.append(f"unknown setting {key!r}{_suggest(problem['loc'])}")
+            lines.append(f"unknown setting {_key(problem['loc'])!r}{_suggest(problem['loc'], root)}")
         elif problem["type"] == "value_error":
             lines.append(str(problem["ctx"]["error"]))
         else:
-            lines.append(f"{key} = {problem['input']!r}: {problem['msg'].lower()}")
-    return "\n".join(lines)
+            given = f"{_key(_of_setting(problem['loc'], root))} = {problem['input']!r}"
+            expected.setdefault(given, []).append(problem["msg"].lower())
+    return "\n".join(lines + [f"{given}: {', or '.join(each)}" for given, each in expected.items()])
 
 
-def _suggest(location: tuple[int | str, ...]) -> str:
+def _key(location: Iterable[int | str]) -> str:
+    return ".".join(map(str, location))
+
+
+def _of_setting(location: tuple[int | str, ...], root: type[BaseModel]) -> tuple[int | str, ...]:
+    """``location`` without the kinds of a value that pydantic puts behind the setting."""
+    known = _dotted(root)
+    return next((location[:n] for n in range(len(location)) if _key(location[:n]) in known), location)
+
+
+def _suggest(location: tuple[int | str, ...], root: type[BaseModel]) -> str:
     """The setting that was probably meant, in the same group or under any other."""
     *parents, last = (str(part) for part in location)
-    group: Any = Config
+    group: Any = root
     for parent in parents:
         group = group.model_fields[parent].annotation
     known = list(group.model_fields)
-    close = difflib.get_close_matches(last, known, n=1)
+    close = difflib.get_close_matches(last, known, n=1, cutoff=0.7)
     if close:
-        return f"; did you mean {'.'.join([*parents, close[0]])!r}?"
-    elsewhere = [key for key in _dotted(Config) if key.split(".")[-1] == last]
+        return f"; did you mean {_key([*parents, close[0]])!r}?"
+    elsewhere = [key for key in _dotted(root) if key.split(".")[-1] == last]
     if elsewhere:
         return f"; did you mean {' or '.join(map(repr, elsewhere))}?"
-    return f"; {'.'.join(parents) or 'the configuration'} has: {', '.join(known)}"
+    return f"; there are: {', '.join(_key([*parents, name]) for name in known)}"
 
 
 def _dotted(group: Any, prefix: str = "") -> list[str]:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from react_ray.config import Config, load_config
+from react_ray.config import Config, load_config, load_serve_config
 from react_ray.errors import ConfigError
 
 LABELED = {"data.labeled": "labels.csv"}
@@ -44,11 +44,33 @@ def test_a_flag_that_was_not_given_changes_nothing() -> None:
         ("task=translate", ["task", "translate", "text-classification"]),
         ("seed", ["seed", "key=value"]),
         ("seed.more=1", ["seed"]),
+        ("serve.port=1", ["unknown setting 'serve'", "there are: task, output"]),
     ],
 )
 def test_errors_name_the_key_and_what_is_allowed(override: str, words: list[str]) -> None:
     with pytest.raises(ConfigError) as error:
         load_config(overrides=["seed=1", override], flags=LABELED)
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_the_service_takes_its_settings_by_name_and_flags_beat_them() -> None:
+    settings = load_serve_config(["max_texts=64", "port=9000"], {"port": 9001, "host": None})
+    assert (settings.max_texts, settings.port, settings.host) == (64, 9001, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("max_text=64", ["unknown setting 'max_text'", "did you mean 'max_texts'"]),
+        ("port=0", ["port = 0", "greater than or equal to 1"]),
+        ("out.yaml", ["out.yaml", "key=value"]),
+        ("serve.port=1", ["unknown setting 'serve'", "there are: host, port"]),
+    ],
+)
+def test_errors_in_the_settings_of_the_service(override: str, words: list[str]) -> None:
+    with pytest.raises(ConfigError) as error:
+        load_serve_config([override])
     for word in words:
         assert word in str(error.value)
 

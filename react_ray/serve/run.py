@@ -148,7 +148,8 @@ def _wait_until_ready(config: ServeConfig, local: bool) -> None:
         if now - started > config.start_timeout_s:
             raise ClusterError(
                 f"not ready after {config.start_timeout_s:g} s: still waiting for {waiting_for}\n"
-                "On a loaded machine give it longer (serve.start_timeout_s); --verbose shows Ray's logs."
+                f"On a loaded machine give it longer (start_timeout_s={2 * config.start_timeout_s:g}); "
+                "--verbose shows Ray's logs."
             )
         if now - said > SAY_EVERY_S:
             said = now

@@ -25,6 +25,8 @@ from react_ray.version import __version__
         (["serve", "nowhere"], 2, ["nowhere"]),
         (["serve", "nowhere", "--port", "70000"], 2, ["--port", "65535"]),
         (["serve", "nowhere", "--replicas", "0"], 2, ["--replicas"]),
+        (["serve", "nowhere", "max_text=64"], 2, ["unknown setting 'max_text'", "'max_texts'"]),
+        (["serve", "nowhere", "port=0", "--port", "8001"], 2, ["nowhere"]),
     ],
 )
 def test_exit_codes_and_messages(

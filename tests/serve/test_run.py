@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from service_client import LABELS, Client, free_port
 
-from react_ray.config import ServeConfig
-from react_ray.errors import InputError
-from react_ray.serve.run import serve
+from react_ray.config import ServeConfig, load_serve_config
+from react_ray.errors import ClusterError, InputError
+from react_ray.serve.run import _wait_until_ready, serve
 
 START = """
 import json, sys
@@ -52,6 +52,15 @@ def test_port_in_use(classifier_folder: Path) -> None:
 def test_host_that_is_not_here(classifier_folder: Path) -> None:
     with pytest.raises(InputError, match=r"cannot listen on 203.0.113.9 port 8000"):
         serve(classifier_folder, ServeConfig(host="203.0.113.9"))
+
+
+def test_a_service_that_does_not_get_ready_says_how_to_give_it_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("react_ray.serve.run._missing", lambda config, local: "a replica")
+    with pytest.raises(ClusterError, match=r"still waiting for a replica(?s:.*)\(start_timeout_s=0.2\)"):
+        _wait_until_ready(ServeConfig(start_timeout_s=0.1), local=True)
+    assert load_serve_config(["start_timeout_s=0.2"]).start_timeout_s == 0.2
 
 
 def listeners(port: int) -> set[str]:
