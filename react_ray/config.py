@@ -7,13 +7,14 @@ order; unknown keys and values out of range are errors that name the key.
 from __future__ import annotations
 
 import difflib
+import json
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from react_ray.errors import ConfigError
 
@@ -35,6 +36,8 @@ EMBEDDED = "embedded"
 """The English MiniLM that comes with the package; needs no model hub."""
 
 _Root = TypeVar("_Root", bound=BaseModel)
+Count = Annotated[int, Field(ge=0, strict=True)]
+"""A whole number beside words that may stand in its place; true and false are none."""
 
 
 class _Settings(BaseModel):
@@ -47,6 +50,17 @@ class Columns(_Settings):
     text: str = "text"
     label: str = "label"
     truth: str | None = None  # true label of unlabelled rows: scores the labels made, never trains
+
+    @model_validator(mode="after")
+    def _text_is_no_label(self) -> Columns:
+        # truth may be the label column: that of a pool with labels is read for nothing else
+        for name in ("label", "truth"):
+            if getattr(self, name) == self.text:
+                raise ValueError(
+                    f"data.columns.text and data.columns.{name} both name the column {self.text!r}: "
+                    f"give each a column of its own (--text-column, --{name}-column)"
+                )
+        return self
 
 
 class DataConfig(_Settings):
@@ -68,7 +82,6 @@ class EncodeConfig(_Settings):
 
     max_length: int = Field(128, ge=8)  # tokens; a headline or a review fits, an article's lead too
     batch_tokens: int = Field(4096, ge=64)  # rows x longest row: keeps CPU caches and GPUs busy
-    shard_rows: int = Field(2048, ge=1)  # rows per file: what a killed run loses at most
 
 
 class AugmentConfig(_Settings):
@@ -110,7 +123,7 @@ class FinetuneConfig(_Settings):
     max_grad_norm: float = Field(1.0, gt=0)
     dropout: float | None = Field(0.0, ge=0, lt=1)  # None: the model's; 0: same on any number of workers
     head_start: bool = True  # start the head from a linear fit, so early steps do not wreck the encoder
-    freeze: Literal["none", "embeddings", "encoder"] | int = "none"  # or: the lowest N layers
+    freeze: Literal["none", "embeddings", "encoder"] | Count = "none"  # or: the lowest N layers
     precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 or fp16 on a GPU, fp32 on a CPU
     evaluations: int = Field(5, ge=1)  # validation rounds over the whole of training
     patience: int = Field(2, ge=1)  # rounds without a better score before it stops
@@ -121,7 +134,7 @@ class ClusterConfig(_Settings):
     """Where the work runs."""
 
     address: str | None = None  # of a Ray cluster; None: this machine
-    workers: int | Literal["auto"] = "auto"  # training workers; 0: in this process
+    workers: Count | Literal["auto"] = "auto"  # training workers; 0: in this process
     use_gpu: bool | Literal["auto"] = "auto"
     cpus_per_worker: int = Field(1, ge=1)
     encoders: int = Field(2, ge=1)  # encoder actors
@@ -167,6 +180,16 @@ class Config(_Settings):
     finetune: FinetuneConfig = FinetuneConfig()
     cluster: ClusterConfig = ClusterConfig()
 
+    @field_validator("output")
+    @classmethod
+    def _on_a_file_system(cls, output: str) -> str:
+        if "://" in output:
+            raise ValueError(
+                f"output = {output!r}: the run needs a folder on a file system; give one on this machine, "
+                "or one that is mounted on every machine (only inputs may be remote)"
+            )
+        return output
+
     @model_validator(mode="after")
     def _something_to_learn_from(self) -> Config:
         if not (self.data.labeled or self.data.labels):
@@ -211,11 +234,22 @@ def _override(tree: dict[str, Any], overrides: Iterable[str], flags: Mapping[str
         key, equals, value = (part.strip() for part in override.partition("="))
         if not equals:
             raise ConfigError(f"{override!r} is not of the form key=value")
-        _set(tree, key, yaml.safe_load(value))
+        _set(tree, key, _read_value(key, value))
     for key, value in flags.items():
         if value is not None:
             _set(tree, key, value)
     return tree
+
+
+def _read_value(key: str, value: str) -> Any:
+    try:
+        return yaml.safe_load(value)
+    except yaml.YAMLError:
+        quoted = json.dumps(value, ensure_ascii=False)
+        raise ConfigError(
+            f"{key} = {value}: this is not YAML; put text with special characters in double quotes, and all "
+            f"in single ones for the shell: '{key}={quoted}'"
+        ) from None
 
 
 def _validate(root: type[_Root], tree: Mapping[str, Any]) -> _Root:

@@ -45,6 +45,15 @@ def test_a_flag_that_was_not_given_changes_nothing() -> None:
         ("seed", ["seed", "key=value"]),
         ("seed.more=1", ["seed"]),
         ("serve.port=1", ["unknown setting 'serve'", "there are: task, output"]),
+        ("encode.shard_rows=1", ["unknown setting 'encode.shard_rows'", "encode.max_length"]),
+        ("cluster.workers=-1", ["cluster.workers = -1: ", "greater than or equal to 0", "'auto'"]),
+        ("cluster.workers=true", ["cluster.workers = True: ", "valid integer, or input should be 'auto'"]),
+        ("finetune.freeze=true", ["finetune.freeze = True: ", "'none', 'embeddings' or 'encoder', or"]),
+        ("finetune.freeze=-1", ["finetune.freeze = -1: ", "greater than or equal to 0"]),
+        ("data.labeled=[x", ["data.labeled = [x: ", "not YAML", """'data.labeled="[x"'"""]),
+        ("data.columns.text=label", ["data.columns.label", "'label'", "--text-column, --label-column"]),
+        ("data.columns.truth=text", ["data.columns.truth", "'text'", "--text-column, --truth-column"]),
+        ("output=s3://bucket/out", ["output = 's3://bucket/out'", "file system", "mounted"]),
     ],
 )
 def test_errors_name_the_key_and_what_is_allowed(override: str, words: list[str]) -> None:
@@ -52,6 +61,26 @@ def test_errors_name_the_key_and_what_is_allowed(override: str, words: list[str]
         load_config(overrides=["seed=1", override], flags=LABELED)
     for word in words:
         assert word in str(error.value)
+
+
+def test_a_setting_of_several_kinds_takes_each_and_errors_once() -> None:
+    def load(*overrides: str) -> Config:
+        return load_config(overrides=overrides, flags=LABELED)
+
+    config = load("finetune.freeze=2", "cluster.workers=0")
+    assert (config.finetune.freeze, config.cluster.workers) == (2, 0)
+    config = load("finetune.freeze=encoder", "cluster.workers=auto")
+    assert (config.finetune.freeze, config.cluster.workers) == ("encoder", "auto")
+    with pytest.raises(ConfigError) as error:
+        load("cluster.workers=many", "finetune.freeze=all")
+    assert [line.partition(" = ")[0] for line in str(error.value).splitlines()] == [
+        "finetune.freeze",
+        "cluster.workers",
+    ]
+
+
+def test_the_truth_may_stand_in_the_label_column() -> None:
+    assert load_config(flags=LABELED | {"data.columns.truth": "label"}).data.columns.truth == "label"
 
 
 def test_the_service_takes_its_settings_by_name_and_flags_beat_them() -> None:
