@@ -18,7 +18,7 @@ from react_ray.config import ClusterConfig
 from react_ray.console import Reporter, quiet_libraries
 from react_ray.data.encode import write_whole
 from react_ray.data.sources import find_files, fingerprint
-from react_ray.data.tables import ENDINGS, read_whole, write_tables
+from react_ray.data.tables import ENDINGS, common_schema, read_whole, widen, write_tables
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
 from react_ray.pretrained import fingerprint as fingerprint_model
@@ -55,7 +55,7 @@ def predict_file(
     store = Store(target.parent / f".{target.name}-{digest(settings)}")
     with store.locked(), Session(ClusterConfig(address=address), verbose) as session:
         with reporter.step("read"):
-            read = store.stage("read", settings, lambda place: _split(source, place, text_column))
+            read = _read(store, settings, source, text_column)
         items = _items(read, store.root)
         rows = sum(pq.read_metadata(item["source"]).num_rows for item in items)
         todo = [item for item in items if not Path(item["target"]).exists()]
@@ -100,21 +100,58 @@ class LabelTask:
         return label
 
 
+def _read(store: Store, settings: dict[str, Any], source: str, text_column: str) -> Path:
+    """The parts of the input; those of a broken file are deleted, a mended one makes others."""
+    try:
+        return store.stage("read", settings, lambda place: _split(source, place, text_column))
+    except InputError:
+        shutil.rmtree(store.root)
+        raise
+
+
 def _split(source: str, folder: Path, text_column: str) -> None:
-    """Cut the input into parquet parts, so that any number of processes can share it."""
-    number = 0
+    """Cut the input into parquet parts of one schema, which any number of processes can share.
+
+    What the parts cannot have in common is found out here, before the work is done.
+    """
+    parts: list[tuple[Path, str]] = []
     for file in find_files(source):
         for table in read_whole(file, PART_ROWS):
-            if text_column not in table.column_names:
-                there = ", ".join(table.column_names)
-                raise InputError(
-                    f"{file.path} has no column {text_column!r} (there are: {there}); see --text-column"
-                )
-            kept = table.rename_columns([_kept_name(name) for name in table.column_names])
-            write_whole(kept, folder / f"{number:06d}.parquet")
-            number += 1
-    if not number:
+            part = folder / f"{len(parts):06d}.parquet"
+            write_whole(_renamed(table, text_column, file.path), part)
+            parts.append((part, file.path))
+    if not parts:
         raise InputError(f"{source}: no rows to label")
+    schema = common_schema(parts)
+    _check_text(schema.field(_kept_name(text_column)).type, source, text_column)
+    for part, path in parts:
+        if not pq.read_schema(part).equals(schema):
+            write_whole(widen(pq.read_table(part), schema, path), part)
+
+
+def _check_text(kind: pa.DataType, source: str, text_column: str) -> None:
+    try:
+        pa.nulls(0, kind).cast(pa.string())
+    except pa.ArrowException:
+        raise InputError(
+            f"{source}: the column {text_column!r} holds {kind} where text is expected; see --text-column"
+        ) from None
+
+
+def _renamed(table: pa.Table, text_column: str, file: str) -> pa.Table:
+    """The table under the names that it keeps in the output."""
+    there = table.column_names
+    if text_column not in there:
+        raise InputError(
+            f"{file} has no column {text_column!r} (there are: {', '.join(there)}); see --text-column"
+        )
+    for name in there:
+        if _kept_name(name) != name and _kept_name(name) in there:
+            raise InputError(
+                f"{file} has both {name!r} and {_kept_name(name)!r}, the name under which the first is kept; "
+                "rename one of them"
+            )
+    return table.rename_columns([_kept_name(name) for name in there])
 
 
 def _kept_name(column: str) -> str:

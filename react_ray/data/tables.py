@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import csv
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from react_ray.data.records import RECORD_CHARS
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
-__all__ = ["ENDINGS", "read_whole", "write_tables"]
+__all__ = ["ENDINGS", "common_schema", "read_whole", "widen", "write_tables"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
@@ -26,9 +27,24 @@ def read_whole(source: Source, rows: int) -> Iterator[pa.Table]:
     csv cells are strings; jsonl values keep their types. Raises InputError that names
     the row where a file is broken: a row that cannot be read cannot be kept either.
     """
+    done = 0
+    try:
+        for table in _tables(source, rows):
+            yield table
+            done += table.num_rows
+    except (OSError, pa.ArrowException) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(
+            f"{source.path} is damaged after {done:,} rows: {reason}; make the file again"
+        ) from None
+
+
+def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
     if source.kind == "parquet":
         with source.open() as file:
-            for part in pq.ParquetFile(file).iter_batches(rows):
+            parquet = pq.ParquetFile(file)
+            _check_names(parquet.schema_arrow.names, source)
+            for part in parquet.iter_batches(rows):
                 yield pa.Table.from_batches([part])
         return
     records = _csv_records(source) if source.kind == "csv" else _json_records(source)
@@ -42,11 +58,56 @@ def read_whole(source: Source, rows: int) -> Iterator[pa.Table]:
         yield _as_table(batch, source)
 
 
+def common_schema(parts: Iterable[tuple[Path, str]]) -> pa.Schema:
+    """The columns of all parquet ``parts``, each with a type that holds what every part has.
+
+    A part comes with the file it is from. Raises InputError that names column and file
+    where there is no such type (numbers beside text).
+    """
+    types: dict[str, pa.DataType] = {}
+    for part, file in parts:
+        for field in pq.read_schema(part):
+            types[field.name] = _wider(types.get(field.name, field.type), field, file)
+    return pa.schema(list(types.items()))
+
+
+def _wider(known: pa.DataType, field: pa.Field, file: str) -> pa.DataType:
+    schemas = [pa.schema([(field.name, known)]), pa.schema([field])]
+    try:
+        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
+    except pa.ArrowException:
+        raise _unlike(field.name, file, f"{known} in earlier rows, {field.type} in later ones") from None
+
+
+def widen(table: pa.Table, schema: pa.Schema, file: str) -> pa.Table:
+    """The table in ``schema``, with columns that only other parts have, empty here.
+
+    Raises InputError that names column and file where a value would change: a whole
+    number too large to stand beside fractions.
+    """
+    columns = []
+    for field in schema:
+        there = field.name in table.column_names
+        column = table[field.name] if there else pa.nulls(table.num_rows, field.type)
+        try:
+            columns.append(column.cast(field.type))
+        except pa.ArrowException as error:
+            raise _unlike(field.name, file, str(error)) from None
+    return pa.table(columns, schema=schema)
+
+
+def _unlike(column: str, file: str, reason: str) -> InputError:
+    return InputError(
+        f"{file}: the values of {column!r} do not fit into one column ({reason}); "
+        'write all of them as the same kind, for example as text in quotes ("7")'
+    )
+
+
 def write_tables(parts: Sequence[Path], target: Path) -> None:
-    """Join parquet ``parts`` into ``target`` in the format of its ending, in one step."""
+    """Join parquet ``parts`` of one schema into ``target`` in the format of its ending, in one step."""
     half = target.with_name(target.name + ".half")
-    schema = pa.unify_schemas([pq.read_schema(part) for part in parts], promote_options="permissive")
-    tables = (_widen(pq.read_table(part), schema) for part in parts)
+    schema = pq.read_schema(parts[0])
+    tables = (pq.read_table(part) for part in parts)
     if target.suffix == ".parquet":
         with pq.ParquetWriter(half, schema) as writer:
             for table in tables:
@@ -65,33 +126,50 @@ def write_tables(parts: Sequence[Path], target: Path) -> None:
     half.replace(target)
 
 
-def _widen(table: pa.Table, schema: pa.Schema) -> pa.Table:
-    """The table with columns that only other parts have, empty here."""
-    for field in schema:
-        if field.name not in table.column_names:
-            table = table.append_column(field.name, pa.nulls(table.num_rows, field.type))
-    return table.select(schema.names).cast(schema)
-
-
 def _csv_records(source: Source) -> Iterator[dict[str, Any]]:
+    rows = _csv_rows(source)
+    header = [name.strip() for name in next(rows, [])]
+    if not header:
+        raise InputError(f"{source.path} is empty; expected a header line and rows")
+    _check_names(header, source)
+    for number, cells in enumerate(rows, start=1):
+        if len(cells) != len(header):
+            raise InputError(
+                f"{source.path}, row {number}: {len(cells)} fields under {len(header)} columns; "
+                'put text with commas in double quotes ("..."), and leave no field out'
+            )
+        yield dict(zip(header, cells, strict=True))
+
+
+def _csv_rows(source: Source) -> Iterator[list[str]]:
+    """The header, then the rows; blank lines are passed over, as ``run`` does."""
+    csv.field_size_limit(RECORD_CHARS)
+    number = 0
     with source.open_text() as file:
-        csv.field_size_limit(sys.maxsize)
-        reader = csv.reader(file, delimiter=source.delimiter)
-        header = next(reader, None)
-        if header is None:
-            raise InputError(f"{source.path} is empty; expected a header line and rows")
-        for number, cells in enumerate(reader, start=1):
-            if len(cells) > len(header):
-                raise InputError(
-                    f"{source.path}, row {number}: {len(cells)} fields under {len(header)} columns; "
-                    'put text with commas in double quotes ("...")'
-                )
-            if not "".join(cells).isprintable() and _broken(cells):
-                raise InputError(
-                    f"{source.path}, row {number} is not UTF-8; convert the file (iconv -t utf-8)"
-                )
-            if cells:
-                yield dict(zip(header, cells + [""] * (len(header) - len(cells)), strict=True))
+        try:
+            for cells in csv.reader(file, delimiter=source.delimiter, strict=True):
+                if not "".join(cells).isprintable() and _broken(cells):
+                    raise InputError(
+                        f"{_place(source, number)} is not UTF-8; convert the file (iconv -t utf-8)"
+                    )
+                if cells:
+                    yield cells
+                    number += 1
+        except csv.Error as error:
+            raise InputError(
+                f"{_place(source, number)} has broken quotes ({error}); close each quote before the next "
+                'delimiter, and write a quote inside of quoted text twice ("")'
+            ) from None
+
+
+def _place(source: Source, number: int) -> str:
+    return f"{source.path}, row {number}" if number else f"{source.path}: the header"
+
+
+def _check_names(names: Sequence[str], source: Source) -> None:
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(f"{source.path} has {count} columns {name!r}; rename all but one")
 
 
 def _broken(cells: list[str]) -> bool:
@@ -114,8 +192,14 @@ def _json_records(source: Source) -> Iterator[dict[str, Any]]:
 
 
 def _as_table(records: list[dict[str, Any]], source: Source) -> pa.Table:
-    columns = list(dict.fromkeys(key for record in records for key in record))
+    columns = dict.fromkeys(key for record in records for key in record)
+    return pa.table({name: _as_array(name, records, source) for name in columns})
+
+
+def _as_array(name: str, records: list[dict[str, Any]], source: Source) -> pa.Array:
     try:
-        return pa.table({name: pa.array([record.get(name) for record in records]) for name in columns})
-    except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
-        raise InputError(f"{source.path}: a column mixes kinds of values ({error}); use one kind") from None
+        return pa.array([record.get(name) for record in records])
+    except UnicodeEncodeError:
+        raise InputError(f"{source.path}: the column {name!r} holds text that is not UTF-8") from None
+    except (pa.ArrowException, OverflowError) as error:
+        raise _unlike(name, source.path, str(error)) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -94,12 +95,62 @@ def test_a_long_file_is_cut_and_joined_in_order(
     ],
 )
 def test_errors_say_what_to_do(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: list[str]
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    words: list[str],
 ) -> None:
     given = write(table(), tmp_path / "in.csv")
     places = {"IN": str(given), "OUT.csv": str(tmp_path / "OUT.csv"), "OUT.txt": str(tmp_path / "OUT.txt")}
     command = ["predict", str(model), *(places.get(word, word) for word in arguments), "--quiet"]
+    monkeypatch.chdir(tmp_path)
     assert main(command) == 2
+    error = capsys.readouterr().err
+    assert all(word in error for word in words)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.csv"], "nothing is left behind"
+
+
+def test_numbers_widen_from_part_to_part(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("react_ray.predict.PART_ROWS", 2)
+    given = tmp_path / "in.jsonl"
+    rows = [{"text": "goal", "n": 1}, {"text": "rain", "n": 2}, {"text": "tax", "n": 0.5}, {"text": "win"}]
+    given.write_text("\n".join(map(json.dumps, rows)))
+    output = tmp_path / "out.jsonl"
+    assert main(["predict", str(model), "--input", str(given), "--output", str(output), "--quiet"]) == 0
+    made = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [row["n"] for row in made] == [1, 2, 0.5, None]
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([{"n": 1}, {"n": 2}, {"n": "x"}], ["in.jsonl", "'n'", "int64", "string", "same kind"]),
+        ([{"n": 2**60 + 1}, {"n": 2}, {"n": 0.5}], ["in.jsonl", "'n'", str(2**60 + 1), "same kind"]),
+        ([{"text": ["a", "list"]}], ["in.jsonl", "'text'", "list", "--text-column"]),
+        ([{"label": "a", "label_given": "b"}], ["in.jsonl", "'label'", "'label_given'", "rename"]),
+    ],
+)
+def test_columns_that_cannot_be_kept_are_named_before_the_work(
+    model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    rows: list[dict[str, Any]],
+    words: list[str],
+) -> None:
+    def work(*_: object, **__: object) -> None:
+        pytest.fail("labelled before the columns were checked")
+
+    monkeypatch.setattr("react_ray.predict.PART_ROWS", 2)
+    monkeypatch.setattr("react_ray.predict.map_items", work)
+    given = tmp_path / "in.jsonl"
+    given.write_text("\n".join(json.dumps({"text": "goal", **row}) for row in rows))
+    output = str(tmp_path / "out.csv")
+    assert main(["predict", str(model), "--input", str(given), "--output", output, "--quiet"]) == 2
     error = capsys.readouterr().err
     assert all(word in error for word in words)
 
