@@ -136,7 +136,7 @@ def predict(
     model: ModelFolder,
     input: Annotated[str, typer.Option(help="File, folder or glob to label")],
     output: Annotated[
-        Path, typer.Option(help="csv, jsonl or parquet: all rows and columns, with label and score")
+        str, typer.Option(help="csv, jsonl or parquet: all rows and columns, with label and score")
     ],
     text_column: Annotated[str, typer.Option(help="Name of the column with the text")] = "text",
     address: Address = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +33,7 @@ PART_ROWS = 4096
 def predict_file(
     model: str,
     source: str,
-    target: Path,
+    target: str | Path,
     text_column: str = "text",
     *,
     address: str | None = None,
@@ -45,9 +46,8 @@ def predict_file(
     called label or score stay as label_given and score_given. A killed call goes on
     where it stopped when it is given again. Raises InputError.
     """
-    if target.suffix not in ENDINGS:
-        raise InputError(f"--output {target}: unknown ending; expected one of {', '.join(ENDINGS)}")
-    folder = model_folder(model)
+    target = _checked(target)
+    folder = model_folder(model).absolute()  # workers have working directories of their own
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,6 +98,19 @@ class LabelTask:
             return len(texts)
 
         return label
+
+
+def _checked(target: str | Path) -> Path:
+    """Where the output goes, as a whole path; InputError when nothing can be written there."""
+    if re.match(r"[\w.+-]{2,}:/", str(target)):  # a Path has lost one of the two slashes
+        raise InputError(
+            f"--output {target}: the output is a file on a file system; "
+            "give a path on this machine, or one that is mounted on it (only the input may be remote)"
+        )
+    path = Path(target).expanduser().absolute()
+    if path.suffix not in ENDINGS:
+        raise InputError(f"--output {target}: unknown ending; expected one of {', '.join(ENDINGS)}")
+    return path
 
 
 def _read(store: Store, settings: dict[str, Any], source: str, text_column: str) -> Path:

@@ -87,6 +87,7 @@ def test_a_long_file_is_cut_and_joined_in_order(
     ("arguments", "words"),
     [
         (["--input", "IN", "--output", "OUT.txt"], ["OUT.txt", ".csv"]),
+        (["--input", "IN", "--output", "s3://bucket/out.csv"], ["s3://bucket/out.csv", "file system"]),
         (["--input", "nowhere.csv", "--output", "OUT.csv"], ["nowhere.csv"]),
         (
             ["--input", "IN", "--output", "OUT.csv", "--text-column", "body"],
@@ -153,6 +154,25 @@ def test_columns_that_cannot_be_kept_are_named_before_the_work(
     assert main(["predict", str(model), "--input", str(given), "--output", output, "--quiet"]) == 2
     error = capsys.readouterr().err
     assert all(word in error for word in words)
+
+
+def test_paths_count_from_where_the_command_is_given_and_not_from_the_workers_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def map_elsewhere(make: Any, items: list[dict[str, Any]], **_: object) -> None:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        work = make()
+        for item in items:
+            work(item)
+        monkeypatch.chdir(tmp_path)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("react_ray.predict.map_items", map_elsewhere)
+    write(table(), tmp_path / "in.csv")
+    Path("model").symlink_to(model)
+    assert main(["predict", "model", "--input", "in.csv", "--output", "out.csv", "--quiet"]) == 0
+    assert len(read(tmp_path / "out.csv")) == 5
 
 
 def test_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
