@@ -21,11 +21,14 @@ from sklearn.metrics import f1_score
 from react_ray.classifier import load
 from react_ray.lgan import Labeler, LganInputs, fit_probe, self_train
 from react_ray.lgan.gate import MIN_ROWS, WORSE, probability_worse
+from react_ray.worker import Progress
 
 __all__ = ["Choice", "Probabilities", "choose", "predict_features", "predict_texts"]
 
 Probabilities = NDArray[np.float32]
 """n x K, a row a text, a column a class."""
+CHUNK = 512
+"""Texts between two signs of progress; texts of like length, so that little is padded."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +55,23 @@ def predict_features(
     return found
 
 
-def predict_texts(texts: list[str], models: Mapping[str, Path]) -> dict[str, Probabilities]:
-    """What saved models (arm -> folder) say of ``texts``."""
-    return {arm: load(folder).predict_proba(texts) for arm, folder in models.items() if folder.is_dir()}
+def predict_texts(
+    texts: Sequence[str], models: Mapping[str, Path], use_gpu: bool, progress: Progress | None = None
+) -> dict[str, Probabilities]:
+    """What saved models (arm -> folder) say of ``texts``; an arm without a folder was not trained."""
+    there = {arm: folder for arm, folder in models.items() if folder.is_dir()}
+    order = np.array(sorted(range(len(texts)), key=lambda row: len(texts[row])), np.int64)
+    found: dict[str, Probabilities] = {}
+    for number, (arm, folder) in enumerate(there.items()):
+        classifier = load(folder, use_gpu)
+        found[arm] = np.zeros((len(texts), len(classifier.labels)), np.float32)
+        for start in range(0, len(order), CHUNK):
+            rows = order[start : start + CHUNK]
+            found[arm][rows] = classifier.predict_proba([texts[row] for row in rows])
+            if progress:
+                done = number * len(texts) + start + len(rows)
+                progress(done, len(there) * len(texts), f"texts, {arm}")
+    return found
 
 
 def choose(
@@ -70,7 +87,8 @@ def choose(
     MIN_ROWS validation rows on, the fine-tuned models are compared on those instead.
     """
     if not plain_arms:
-        return Choice("lgan", "There is no labelled row, so no plain method to fall back to.")
+        warning = f" Beware: {decision['why']}" if decision["alarms"] else ""
+        return Choice("lgan", f"There is no labelled row, so no plain method to fall back to.{warning}")
     plain = _better_plain(plain_arms, validation, truth)
     if decision["alarms"] or len(truth) < MIN_ROWS:
         return Choice("lgan" if decision["use_lgan"] else plain, decision["why"])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from react_ray.errors import InputError
 
-__all__ = ["model_folder"]
+__all__ = ["model_folder", "remove_folder"]
 
 
 def model_folder(path: str | Path) -> Path:
@@ -20,3 +21,12 @@ def model_folder(path: str | Path) -> Path:
             return folder
     hint = "the run is not finished: give the same run command again" if given.is_dir() else "no such folder"
     raise InputError(f"{path}: no model found there ({hint})")
+
+
+def remove_folder(folder: Path) -> None:
+    """Delete ``folder`` so that a kill on the way leaves it whole or gone, never half there."""
+    over = folder.with_name(folder.name + ".over")
+    shutil.rmtree(over, ignore_errors=True)
+    if folder.exists():
+        folder.rename(over)
+        shutil.rmtree(over)

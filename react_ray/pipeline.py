@@ -22,7 +22,7 @@ from react_ray.errors import ConfigError
 from react_ray.pretrained import fingerprint as fingerprint_model
 from react_ray.publish import publish, summarise
 from react_ray.stages import Context
-from react_ray.store import Store
+from react_ray.store import Store, content_of
 
 __all__ = ["STAGES", "Run", "Stage", "cache_of", "run"]
 
@@ -31,7 +31,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the run: what it does, and all that its output depends on."""
+    """A step of the run: what it does, and all that its output depends on.
+
+    It sees the folders of the stages in ``needs`` and no others.
+    """
 
     work: Callable[[Context], None]
     settings: Callable[[Config], dict[str, Any]]
@@ -43,9 +46,11 @@ class Stage:
         return self.work.__name__
 
 
+_FILES = ("labeled", "unlabeled", "validation", "test", "labels")
+
+
 def _data_settings(config: Config) -> dict[str, Any]:
-    keys = ("labeled", "unlabeled", "validation", "test", "labels")
-    sources = {key: getattr(config.data, key) for key in keys}
+    sources = {key: getattr(config.data, key) for key in _FILES}
     files = {key: fingerprint_files(source) for key, source in sources.items() if source}
     models = {"model": fingerprint_model(config.model), **_encoder(config)}
     return {"data": config.data.model_dump(), "files": files, **models}
@@ -55,8 +60,9 @@ def _encoder(config: Config) -> dict[str, Any]:
     return {"encoder": fingerprint_model(config.encoder or config.model)}
 
 
-def _lgan_settings(config: Config) -> dict[str, Any]:
-    return {"lgan": config.lgan.model_dump(), "seed": config.seed}
+def _lgan_settings(*keys: str) -> Callable[[Config], dict[str, Any]]:
+    """These settings of the label GAN (all where none is named) and the seed."""
+    return lambda c: {"lgan": c.lgan.model_dump(include=set(keys) or None), "seed": c.seed}
 
 
 def _finetune_settings(config: Config) -> dict[str, Any]:
@@ -64,17 +70,21 @@ def _finetune_settings(config: Config) -> dict[str, Any]:
     return {"model": model, "finetune": config.finetune.model_dump(), "seed": config.seed}
 
 
+FEATURES = ("prepare", "augment", "encode")
+PLAYERS = (*FEATURES, "pretrain", "lgan", "generate")
+MODELS = ("labels_only", "finetune")
+
 STAGES = (
     Stage(stages.prepare, _data_settings),
     Stage(stages.augment, lambda c: {"augment": c.augment.model_dump(), "seed": c.seed}, ("prepare",)),
     Stage(stages.encode, lambda c: {"encode": c.encode.model_dump(), **_encoder(c)}, ("prepare", "augment")),
-    Stage(stages.pretrain, _lgan_settings, ("encode",)),
-    Stage(stages.lgan, _lgan_settings, ("encode", "pretrain")),
-    Stage(stages.generate, _lgan_settings, ("encode", "lgan")),
+    Stage(stages.pretrain, _lgan_settings("names", "pretrain_steps", "batch_size", "lr"), FEATURES),
+    Stage(stages.lgan, _lgan_settings(), ("pretrain",)),
+    Stage(stages.generate, _lgan_settings("names"), ("prepare", "augment", "pretrain", "lgan")),
     Stage(stages.labels_only, _finetune_settings, ("prepare",)),
-    Stage(stages.finetune, _finetune_settings, ("generate",)),
-    Stage(stages.choose, _finetune_settings, ("generate", "labels_only", "finetune")),
-    Stage(stages.evaluate, lambda c: {}, ("generate", "choose")),
+    Stage(stages.finetune, _finetune_settings, ("prepare", "generate")),
+    Stage(stages.choose, _finetune_settings, (*PLAYERS, *MODELS)),
+    Stage(stages.evaluate, lambda c: {"seed": c.seed}, (*PLAYERS, *MODELS, "choose")),
 )
 
 
@@ -108,10 +118,25 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
     if until is not None and until not in names:
         raise ConfigError(f"--until {until}: expected one of {', '.join(names)}")
     quiet_libraries(verbose)
+    config = _located(config)
     folder = Path(config.output)
     store = cache_of(folder)
     with store.locked(), log_to(store.root / "run.log"), Session(config.cluster, verbose) as session:
         return _go(config, session, Reporter(quiet), store, until)
+
+
+def _located(config: Config) -> Config:
+    """The configuration with whole paths: workers have working directories of their own."""
+
+    def whole(path: str | None) -> str | None:
+        return path if path is None or "://" in path else str(Path(path).expanduser().absolute())
+
+    def model(name: str | None) -> str | None:
+        return whole(name) if name and Path(name).expanduser().is_dir() else name
+
+    data = config.data.model_copy(update={key: whole(getattr(config.data, key)) for key in _FILES})
+    own = {"output": whole(config.output), "model": model(config.model), "encoder": model(config.encoder)}
+    return config.model_copy(update={"data": data, **own})
 
 
 def cache_of(folder: Path) -> Store:
@@ -136,11 +161,13 @@ def _go(config: Config, session: Session, reporter: Reporter, store: Store, unti
 def _do(
     stage: Stage, config: Config, session: Session, reporter: Reporter, store: Store, done: dict[str, Path]
 ) -> Path:
+    needed = {name: done[name] for name in stage.needs}
+
     def work(folder: Path) -> None:
         with reporter.step(stage.name) as progress:
-            stage.work(Context(config, session, done, folder, progress))
+            stage.work(Context(config, session, needed, folder, progress))
 
-    inputs = {**stage.settings(config), "inputs": {name: done[name].name for name in stage.needs}}
+    inputs = {**stage.settings(config), "inputs": {name: content_of(path) for name, path in needed.items()}}
     folder = store.stage(stage.name, inputs, work)
     if stage.name in store.reused:
         reporter.say(f"  {stage.name}: done before, reused")

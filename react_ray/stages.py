@@ -6,7 +6,6 @@ The name of a function is the name of its stage; the order is in ``pipeline``.
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,9 +23,10 @@ from react_ray.cluster.datasets import map_items
 from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
 from react_ray.config import Config
-from react_ray.data.augment import augment_table
+from react_ray.data.augment import AugmentTask, augment_items, join_parts
 from react_ray.data.encode import Encoder, EncodeTask, encode_items, save_features
 from react_ray.data.features import Features
+from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
 from react_ray.data.shards import read_items
 from react_ray.evaluate.arms import Judged, measure_arms, measure_model
@@ -34,17 +34,14 @@ from react_ray.evaluate.metrics import label_quality
 from react_ray.evaluate.schema import LabelQuality
 from react_ray.evaluate.tables import Mistake, worst_mistakes
 from react_ray.finetune.run import finetune as finetune_arm
+from react_ray.folders import remove_folder
 from react_ray.labels import LabelMap
 from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
 from react_ray.worker import Progress
 
-GROUP_ROWS = 2048
-"""Rows of a parquet row group: what one encoder task reads, and a killed run loses at most."""
-
-
-ROW_BYTES = 200
-"""Of a short text with its label: tells from the size of files whether Ray is worth its start."""
+ROW_BYTES = 5_000
+"""Files are read at some 100 MB a second: Ray is worth its start from so many bytes a row."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +72,24 @@ def prepare(context: Context) -> None:
     """S1: read, check, split."""
     config = context.config
     models = {"--model": config.model, "--encoder": config.encoder or config.model}
-    size = sum(item["bytes"] for item in read_items(config.data, context.folder))
+    items = read_items(config.data, context.folder)  # a file is read by one process
+    size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
     run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
     prepare_data(config.data, context.folder, models=models, run=run)
 
 
 def augment(context: Context) -> None:
     """S3: copies of the labelled texts with small changes."""
-    labeled = context.rows("labeled", ("id", "text", "label"))
-    copies = augment_table(labeled, context.config.augment, context.config.seed)
-    pq.write_table(copies, context.folder / "rows.parquet", row_group_size=GROUP_ROWS)
+    labeled, parts = context.rows("labeled", ("id", "text", "label")), context.folder / "parts"
+    map_items(
+        AugmentTask(context.config.augment, context.config.seed),
+        augment_items(labeled, parts, GROUP_ROWS),
+        rows=labeled.num_rows,
+        session=context.session,
+        progress=context.progress,
+    )
+    join_parts(parts, context.folder / "rows.parquet", GROUP_ROWS)
+    remove_folder(parts)
 
 
 def encode(context: Context) -> None:
@@ -203,7 +208,8 @@ def _judge(context: Context, part: str) -> Judged | None:
     chosen = model_of(context.done)
     if chosen.parent != context.done["choose"]:
         return Judged(truth, found, found[choice_of(context.done)["chosen"]])
-    return Judged(truth, found, arms.predict_texts(rows["text"].to_pylist(), {"model": chosen})["model"])
+    texts, gpu = rows["text"].to_pylist(), context.session.use_gpu()
+    return Judged(truth, found, arms.predict_texts(texts, {"model": chosen}, gpu, context.progress)["model"])
 
 
 def _mistakes(context: Context, parts: dict[str, Judged | None]) -> list[Mistake]:
@@ -241,7 +247,7 @@ def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, Any]:
     features = context.features().of(part)
     return {
         **arms.predict_features(features, inputs, players, seed),
-        **arms.predict_texts(rows["text"].to_pylist(), models),
+        **arms.predict_texts(rows["text"].to_pylist(), models, context.session.use_gpu(), context.progress),
     }
 
 
@@ -271,21 +277,19 @@ def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> No
     plain: dict[str, Any] = {key: str(path) for key, path in settings.items()}
     plain |= {"settings": context.config.lgan.model_dump(), "seed": context.config.seed}
     threads = torch.get_num_threads()
-    torch.set_num_threads(
-        1
-    )  # steps of a millisecond: more threads wait for each other, on a busy machine for long
+    torch.set_num_threads(1)  # steps of a millisecond: more threads would wait for each other
     try:
         fit(
             loop,
             plain,
             name="phase",
             folder=training,
-            cluster=context.config.cluster,
+            session=context.session,
             progress=context.progress,
         )
     finally:
         torch.set_num_threads(threads)
-    shutil.rmtree(training)
+    remove_folder(training)
 
 
 def _finetune(context: Context, train: pa.Table) -> None:
@@ -296,5 +300,6 @@ def _finetune(context: Context, train: pa.Table) -> None:
         validation=validation if validation.num_rows else None,
         labels=context.labels(),
         config=context.config,
+        session=context.session,
         progress=context.progress,
     )

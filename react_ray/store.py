@@ -1,6 +1,6 @@
 """Outputs of stages on disk, addressed by what they were made from.
 
-A stage's key is a hash of its name, its settings and the keys of its inputs. Work is
+A stage's key is a hash of its name, its settings and the content of its inputs. Work is
 done in ``<stage>-<key>.part`` and renamed when whole, so a folder without ``.part``
 is complete, and a killed stage finds its own half-done work again.
 """
@@ -11,6 +11,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -22,7 +23,10 @@ from typing import Any
 from react_ray.errors import ReactRayError
 from react_ray.version import __version__
 
-__all__ = ["Store", "digest", "folder_size"]
+__all__ = ["Store", "content_of", "digest", "folder_size"]
+
+RECORD = "stage.json"
+STAGE_FOLDER = re.compile(r"\w+-[0-9a-f]{16}(\.part)?")
 
 
 @dataclass
@@ -36,7 +40,7 @@ class Store:
     def stage(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
         """The folder with the output of ``work``, run only if it is not there yet.
 
-        ``inputs`` is everything the output depends on: settings and folders of
+        ``inputs`` is everything the output depends on: settings, and the content of
         earlier stages (JSON-like). ``work(folder)`` may find files it left in
         ``folder`` when it was killed, and may go on from them.
         """
@@ -45,14 +49,15 @@ class Store:
         started = time.monotonic()
         if done.is_dir():
             self.reused.append(name)
-            self.seconds[name] = json.loads((done / "stage.json").read_text())["seconds"]
+            self.seconds[name] = json.loads((done / RECORD).read_text())["seconds"]
             return done
         part = self.root / f"{name}-{key}.part"
         part.mkdir(parents=True, exist_ok=True)
         work(part)
         self.seconds[name] = round(time.monotonic() - started, 2)
         record = {"stage": name, "inputs": inputs, "seconds": self.seconds[name]}
-        (part / "stage.json").write_text(json.dumps(record, indent=2, default=str))
+        record["content"] = _content(part)
+        (part / RECORD).write_text(json.dumps(record, indent=2, default=str))
         part.rename(done)
         return done
 
@@ -78,20 +83,43 @@ class Store:
             yield
 
     def clear(self) -> int:
-        """Delete every stage; the bytes that were freed."""
-        freed = folder_size(self.root)
-        shutil.rmtree(self.root, ignore_errors=True)
+        """Delete every stage and the log, and nothing that is not ours; the bytes that were freed.
+
+        Raises ReactRayError while a run is at work here.
+        """
+        if not self.root.is_dir():
+            return 0
+        with self.locked():
+            before = folder_size(self.root)
+            for folder in self.root.iterdir():
+                if STAGE_FOLDER.fullmatch(folder.name):
+                    shutil.rmtree(folder)
+            for file in ("run.log", "lock"):
+                (self.root / file).unlink(missing_ok=True)
+        freed = before - folder_size(self.root)
+        if not any(self.root.iterdir()):
+            self.root.rmdir()
         return freed
 
 
+def content_of(stage: Path) -> str:
+    """A hash of what a finished stage left, as its record has it."""
+    content: str = json.loads((stage / RECORD).read_text())["content"]
+    return content
+
+
 def digest(content: Any) -> str:
-    """A short stable name for JSON-like ``content``; a stage's folder counts as its name."""
-
-    def plain(value: Any) -> Any:
-        return value.name if isinstance(value, Path) else str(value)
-
-    text = json.dumps(content, sort_keys=True, default=plain)
+    """A short stable name for JSON-like ``content``."""
+    text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+def _content(folder: Path) -> str:
+    files = {}
+    for path in sorted(file for file in folder.rglob("*") if file.is_file() and file.name != RECORD):
+        with path.open("rb") as file:
+            files[path.relative_to(folder).as_posix()] = hashlib.file_digest(file, "blake2b").hexdigest()
+    return digest(files)
 
 
 def folder_size(folder: Path) -> int:

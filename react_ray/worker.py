@@ -68,7 +68,7 @@ class LocalWorker:
         half.mkdir(parents=True)
         save(half)
         new = half.rename(self.folder / f"checkpoint-{number:06d}")
-        for other in self.folder.iterdir():
+        for other in self.folder.glob("checkpoint-*"):
             if other.name != new.name:
                 shutil.rmtree(other)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from react_ray.errors import ReactRayError
-from react_ray.store import Store, digest
+from react_ray.store import Store, content_of, digest
 
 
 def write(text: str):
@@ -81,6 +81,24 @@ def test_clear_frees_what_the_stages_took(tmp_path: Path) -> None:
     assert store.clear() >= 1000
     assert not (tmp_path / "cache").exists()
     assert store.clear() == 0
+
+
+def test_clear_leaves_what_is_not_ours_and_a_run_at_work(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.stage("read", {}, write("x"))
+    (tmp_path / "pip-1").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    with store.locked(), pytest.raises(ReactRayError, match="another run"):
+        Store(tmp_path).clear()
+    store.clear()
+    assert {path.name for path in tmp_path.iterdir()} == {"pip-1", "notes.txt"}
+
+
+def test_content_is_that_of_the_files_and_not_how_they_came_to_be(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    one, same = (store.stage("read", {"lr": lr}, write("one")) for lr in (1, 2))
+    other = store.stage("read", {"lr": 3}, write("other"))
+    assert content_of(one) == content_of(same) != content_of(other)
 
 
 def test_digest_does_not_depend_on_the_order_of_keys() -> None:

@@ -8,10 +8,11 @@ the items that have no output yet, wherever it ran before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from react_ray.cluster.session import Session
+from react_ray.errors import ReactRayError, TrainingError
 from react_ray.worker import Progress
 
 __all__ = ["map_items"]
@@ -33,7 +34,8 @@ def map_items(
     """Call ``make()(item)`` for each item, in any order; the sum of what it returns.
 
     ``make`` is called once in each process (it loads a model, say). ``rows`` is the
-    size of the whole work: small work stays in this process, see ``Session``.
+    size of the whole work: small work stays in this process, see ``Session``. Raises
+    what ``make()(item)`` raises if it is a ReactRayError, else TrainingError.
     """
     if not items:
         return 0
@@ -74,7 +76,22 @@ def _on_ray(make: Make, items: Sequence[Item], session: Session, actors: int | N
         num_cpus=session.cluster.cpus_per_worker,
         num_gpus=1 if use_gpu else 0,
     )
-    return (row["rows"] for row in results.iter_rows())
+    return _translated(row["rows"] for row in results.iter_rows())
+
+
+def _translated(results: Iterator[int]) -> Iterator[int]:
+    """The results; an error of the user's, or a worker's traceback, instead of Ray's own."""
+    import ray.exceptions
+
+    try:
+        yield from results
+    except ray.exceptions.RayError as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, ReactRayError):
+            cause = getattr(cause, "cause", None) or cause.__cause__
+        if cause is not None:
+            raise cause from None
+        raise TrainingError(f"work on Ray Data failed:\n{error}") from None
 
 
 class _Actor:

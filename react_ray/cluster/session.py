@@ -61,7 +61,7 @@ class Session:
             raise ClusterError(
                 f"no Ray cluster at {self.address!r}: {error}\n"
                 "Check that it runs (ray status), the address (host:6379 or ray://host:10001), "
-                "and RAY_AUTH_TOKEN where the cluster asks for a token."
+                "and, where the cluster asks for a token, RAY_AUTH_MODE=token with RAY_AUTH_TOKEN."
             ) from error
         self._started = True
 
@@ -92,8 +92,8 @@ class Session:
         return 0
 
     def check_resources(self) -> None:
-        """Raise ClusterError when the cluster lacks what training asks for."""
-        if self.address is None:
+        """Start Ray if training needs it; ClusterError when it lacks what training asks for."""
+        if self.workers() == 0:
             return
         self.start()
         import ray
@@ -104,6 +104,7 @@ class Session:
         for resource, amount in asked.items():
             if amount > there.get(resource, 0):
                 raise ClusterError(
-                    f"the run asks for {amount} {resource} ({workers} workers), the cluster has "
+                    f"the run asks for {amount} {resource} ({workers} workers), Ray has "
                     f"{there.get(resource, 0):.0f}; lower cluster.workers or cluster.cpus_per_worker"
+                    + (", or set cluster.use_gpu=false" if resource == "GPU" else "")
                 )

@@ -32,21 +32,21 @@ def fit(
     *,
     name: str,
     folder: Path,
-    cluster: ClusterConfig,
+    session: Session,
     progress: Progress | None = None,
 ) -> Path:
     """Run ``loop(worker, **settings)`` on every worker; the folder of its last checkpoint.
 
     ``folder`` must be seen by all workers. A run with the same ``name`` and ``folder``
-    goes on where a killed one stopped, so a name stands for one set of settings.
-    Raises TrainingError with the first traceback of a worker.
+    goes on where a killed one stopped, so a name stands for one set of settings; in this
+    process and on Ray it is not the same run. Raises TrainingError with the first
+    traceback of a worker, ClusterError where the resources asked for are not there.
     """
-    session = Session(cluster)
-    folder = folder.absolute()
+    folder, cluster = folder.absolute(), session.cluster
     workers, use_gpu = session.workers(), session.use_gpu()
     if workers == 0:
-        return _fit_here(loop, settings, LocalWorker(folder / name, progress, use_gpu))
-    session.start()
+        return _fit_here(loop, settings, LocalWorker(folder / f"{name}-here", progress, use_gpu))
+    session.check_resources()
     with _timeouts(cluster.timeout_s), _monitor(progress) as monitor:
         return _fit_on_ray(loop, settings, name, folder, cluster, workers, use_gpu, monitor)
 
@@ -86,7 +86,10 @@ def _fit_on_ray(
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=str(folder),
-            failure_config=ray.train.FailureConfig(max_failures=cluster.max_failures),
+            # a group that never starts is a failure of the controller: by default retried for ever
+            failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # the older class is typed
+                max_failures=cluster.max_failures, controller_failure_limit=cluster.max_failures
+            ),
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
         ),
     )

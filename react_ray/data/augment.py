@@ -11,13 +11,18 @@ import hashlib
 import random
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from react_ray.config import AugmentConfig
+from react_ray.data.encode import write_whole
 from react_ray.data.shards import text_id
 
-__all__ = ["augment", "augment_table"]
+__all__ = ["AugmentTask", "augment", "augment_items", "augment_table", "join_parts"]
 
 SCHEMA = pa.schema({"id": pa.string(), "copy": pa.int64(), "text": pa.string(), "label": pa.string()})
 TRIES = 8
@@ -75,6 +80,42 @@ def augment_table(table: pa.Table, config: AugmentConfig, seed: int) -> pa.Table
         for number, copy in enumerate(augment(row["text"], config, seed))
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
+
+
+@dataclass(frozen=True)
+class AugmentTask:
+    """Makes the copies of one item of :func:`augment_items`."""
+
+    config: AugmentConfig
+    seed: int
+
+    def __call__(self) -> Callable[[dict[str, Any]], int]:
+        """The function that augments an item; the number of copies."""
+
+        def make(item: dict[str, Any]) -> int:
+            copies = augment_table(pq.read_table(item["source"]), self.config, self.seed)
+            write_whole(copies, Path(item["target"]))
+            return copies.num_rows
+
+        return make
+
+
+def augment_items(labeled: pa.Table, folder: Path, size: int) -> list[dict[str, Any]]:
+    """Cut ``labeled`` into files of ``size`` rows in ``folder``: those not yet augmented."""
+    folder.mkdir(parents=True, exist_ok=True)
+    items = []
+    for number, start in enumerate(range(0, labeled.num_rows, size)):
+        source, target = folder / f"{number:06d}.rows", folder / f"{number:06d}.parquet"
+        if not target.exists():
+            write_whole(labeled.slice(start, size), source)
+            items.append({"source": str(source), "target": str(target)})
+    return items
+
+
+def join_parts(folder: Path, target: Path, group_rows: int) -> None:
+    """Write all copies in ``folder`` into the file ``target``, in the order of their rows."""
+    parts = [pq.read_table(part) for part in sorted(folder.glob("*.parquet"))]
+    pq.write_table(pa.concat_tables([SCHEMA.empty_table(), *parts]), target, row_group_size=group_rows)
 
 
 def _seed(text: str, seed: int, number: int) -> int:

@@ -8,9 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
 from react_ray.config import Config
 from react_ray.finetune.train import loop
+from react_ray.folders import remove_folder
 from react_ray.labels import LabelMap
 from react_ray.worker import Progress
 
@@ -24,6 +26,7 @@ def finetune(
     validation: pa.Table | None,
     labels: LabelMap,
     config: Config,
+    session: Session,
     progress: Progress | None = None,
 ) -> Path:
     """Fine-tune ``config.model`` and return ``folder/model``; beside it, history.jsonl.
@@ -33,9 +36,9 @@ def finetune(
     label names. The name of ``folder`` names the run: give each setting its own, and a
     killed run goes on when this is called again. Raises TrainingError.
     """
-    work, over = folder / "training", folder / "training.over"
-    shutil.rmtree(over, ignore_errors=True)
+    work = folder / "training"
     if (folder / "history.jsonl").exists() and not work.exists():
+        remove_folder(work)  # what a kill left of its removal
         return folder / "model"
     pq.write_table(train, folder / "train.parquet")
     if validation is not None:
@@ -49,9 +52,8 @@ def finetune(
         "seed": config.seed,
         "task": config.task,
     }
-    last = fit(loop, settings, name=folder.name, folder=work, cluster=config.cluster, progress=progress)
+    last = fit(loop, settings, name=folder.name, folder=work, session=session, progress=progress)
     shutil.copytree(last / "model", folder / "model", dirs_exist_ok=True)
     shutil.copy(last / "history.jsonl", folder / "history.jsonl")
-    work.rename(over)  # in one step: a folder half deleted would look like one to go on from
-    shutil.rmtree(over)
+    remove_folder(work)
     return folder / "model"

@@ -8,7 +8,6 @@ and judges them.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,12 +27,11 @@ __all__ = ["generate", "prepare"]
 def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     """Write the inputs of both phases and the teacher into ``folder``.
 
-    Returns ``names_weight`` (0 to 1), ``prior`` (K) and seconds. Raises InputError
-    when there is no row to learn from.
+    Returns what was found: ``names_weight`` (0 to 1), ``prior`` (K) and more. Raises
+    InputError when there is no row to learn from.
     """
     if not len(inputs.labeled) and not len(inputs.pool):
         raise InputError("there is no labelled and no unlabelled row: nothing to learn from")
-    started = time.monotonic()
     teacher = fit_teacher(inputs, LganConfig.model_validate(settings).names)
     inputs.save(folder)
     arrays = {
@@ -48,7 +46,6 @@ def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> di
         "homophily": round(teacher.homophily, 4),
         "smoothing": round(teacher.smoothing, 4),
         "prior": [round(float(p), 4) for p in teacher.prior],
-        "seconds": round(time.monotonic() - started, 2),
     }
     (folder / "teacher.json").write_text(json.dumps(summary))
     return summary
@@ -60,9 +57,8 @@ def generate(
     """Labels for the pool, and whether to use them; also written into ``output``.
 
     ``labels.safetensors`` holds the generation, ``diagnostics.json`` the decision, the
-    losses of each period, the class balance, the names' weight and seconds.
+    losses of each period, the class balance and the names' weight.
     """
-    started = time.monotonic()
     config, inputs = LganConfig.model_validate(settings), LganInputs.load(folder)
     teacher, losses = json.loads((folder / "teacher.json").read_text()), phase2 / "losses.json"
     history = json.loads(losses.read_text())
@@ -77,7 +73,6 @@ def generate(
         "generated": len(generation.weight),
         "teacher": teacher,
         "losses": history,
-        "seconds": round(time.monotonic() - started, 2),
     }
     (output / "diagnostics.json").write_text(json.dumps(diagnostics, indent=1))
     return generation, decision

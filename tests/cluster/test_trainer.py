@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 import torch
 
+from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
 from react_ray.config import ClusterConfig
-from react_ray.errors import InputError, TrainingError
+from react_ray.errors import ClusterError, InputError, TrainingError
 from react_ray.worker import Worker
 
 TWO = ClusterConfig(workers=2, use_gpu=False, max_failures=0)
@@ -50,7 +51,12 @@ def test_in_this_process_without_ray(tmp_path: Path):
     seen: list[Any] = []
     started = ray.is_initialized()
     last = fit(
-        sum_up, {"start": 0.5}, name="a", folder=tmp_path, cluster=HERE, progress=lambda *p: seen.append(p)
+        sum_up,
+        {"start": 0.5},
+        name="a",
+        folder=tmp_path,
+        session=Session(HERE),
+        progress=lambda *p: seen.append(p),
     )
     assert result(last) == (STEPS, 0.5 + STEPS)
     assert seen[-1] == (STEPS, STEPS, "total 6.5")
@@ -58,18 +64,18 @@ def test_in_this_process_without_ray(tmp_path: Path):
 
 
 def test_names_are_runs_of_their_own(tmp_path: Path):
-    fit(sum_up, {"start": 0.0}, name="a", folder=tmp_path, cluster=HERE)
-    again = fit(sum_up, {"start": 100.0}, name="a", folder=tmp_path, cluster=HERE)
-    other = fit(sum_up, {"start": 100.0}, name="b", folder=tmp_path, cluster=HERE)
+    fit(sum_up, {"start": 0.0}, name="a", folder=tmp_path, session=Session(HERE))
+    again = fit(sum_up, {"start": 100.0}, name="a", folder=tmp_path, session=Session(HERE))
+    other = fit(sum_up, {"start": 100.0}, name="b", folder=tmp_path, session=Session(HERE))
     assert (result(again)[1], result(other)[1]) == (6.0, 106.0)
 
 
 def test_a_failure_in_this_process_shows_its_traceback(tmp_path: Path):
     with pytest.raises(TrainingError, match=r"(?s)in fails.*ValueError: too warm") as caught:
-        fit(fails, {"message": "too warm"}, name="a", folder=tmp_path, cluster=HERE)
+        fit(fails, {"message": "too warm"}, name="a", folder=tmp_path, session=Session(HERE))
     assert caught.value.exit_code == 3
     with pytest.raises(InputError, match="the column 'text' is missing"):
-        fit(refuses, {}, name="b", folder=tmp_path, cluster=HERE)
+        fit(refuses, {}, name="b", folder=tmp_path, session=Session(HERE))
 
 
 @pytest.mark.ray
@@ -77,9 +83,16 @@ def test_a_failure_in_this_process_shows_its_traceback(tmp_path: Path):
 def test_two_workers_and_their_progress(tmp_path: Path):
     seen: list[Any] = []
     last = fit(
-        sum_up, {"start": 0.5}, name="a", folder=tmp_path, cluster=TWO, progress=lambda *p: seen.append(p)
+        sum_up,
+        {"start": 0.5},
+        name="a",
+        folder=tmp_path,
+        session=Session(TWO),
+        progress=lambda *p: seen.append(p),
     )
     assert result(last) == (STEPS, 0.5 + 3 * STEPS)
+    here = fit(sum_up, {"start": 0.5}, name="a", folder=tmp_path, session=Session(HERE))
+    assert result(here) == (STEPS, 0.5 + STEPS), "a run of its own, not the one on Ray gone on with"
     assert seen[-1] == (STEPS, STEPS, f"total {0.5 + 3 * STEPS}")
 
 
@@ -87,7 +100,7 @@ def test_two_workers_and_their_progress(tmp_path: Path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_failing_worker_is_quoted(tmp_path: Path):
     with pytest.raises(TrainingError) as caught:
-        fit(fails, {"message": "数据 too warm"}, name="a", folder=tmp_path, cluster=TWO)
+        fit(fails, {"message": "数据 too warm"}, name="a", folder=tmp_path, session=Session(TWO))
     text = str(caught.value)
     assert "worker 1 failed:\nTraceback" in text
     assert "in fails" in text
@@ -95,3 +108,14 @@ def test_a_failing_worker_is_quoted(tmp_path: Path):
     assert "ray.exceptions" not in text
     logs = Path(text.rsplit("logs, on each node: ")[1])
     assert logs.is_dir()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize(("asked", "words"), [({"workers": 64}, "64 CPU"), ({"use_gpu": True}, "GPU")])
+def test_resources_that_are_not_there_are_an_error_and_not_a_wait(
+    tmp_path: Path, asked: dict[str, Any], words: str
+):
+    cluster = ClusterConfig(**{"workers": 2, "use_gpu": False, **asked})
+    with pytest.raises(ClusterError, match=words):
+        fit(sum_up, {"start": 0.0}, name="a", folder=tmp_path, session=Session(cluster))

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tiny_training import LABELS, accuracy, make_rows
 
+from react_ray.cluster.session import Session
 from react_ray.config import Config
 from react_ray.finetune import finetune
 from react_ray.labels import LabelMap
@@ -24,7 +25,8 @@ def arguments(tiny_model: Path) -> dict[str, Any]:
         "train": make_rows(90),
         "validation": make_rows(30, seed=3),
         "labels": LabelMap.of(LABELS),
-        "config": Config.model_validate(settings),
+        "config": (config := Config.model_validate(settings)),
+        "session": Session(config.cluster),
     }
 
 

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from tiny_training import make_rows, probabilities, train, write_settings
 
+from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
 from react_ray.config import ClusterConfig
 from react_ray.finetune import loop
@@ -44,7 +45,11 @@ def test_two_workers_one_killed_predict_like_one_process(tmp_path, tiny_model):
     marker = tmp_path / "killed"
     cluster = ClusterConfig(workers=2, use_gpu=False, max_failures=1)
     last = fit(
-        killed_once, {**settings, "marker": str(marker)}, name="two", folder=tmp_path / "ray", cluster=cluster
+        killed_once,
+        {**settings, "marker": str(marker)},
+        name="two",
+        folder=tmp_path / "ray",
+        session=Session(cluster),
     )
     assert marker.exists()
     # float32 sums in another order; AdamW divides by small numbers
