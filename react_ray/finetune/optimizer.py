@@ -67,7 +67,7 @@ def pick_precision(setting: str, device: torch.device) -> str:
     if setting == "auto":
         if device.type != "cuda":
             return "fp32"
-        return "bf16" if torch.cuda.is_bf16_supported() else "fp16"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     if setting == "fp16" and device.type != "cuda":
         raise ConfigError("finetune.precision = fp16 needs a CUDA GPU; use auto, fp32 or bf16")
     return setting

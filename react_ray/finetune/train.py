@@ -139,6 +139,8 @@ class _Run:
 
     def train(self, validation: pa.Table | None) -> None:
         """Take the steps that are left; stop early where ``validation`` no longer gains."""
+        if self._stopped():  # killed between the last round and the end
+            return
         parallel = self._parallel()
         lengths = [len(e.ids) for e in self.examples]
         rounds = self.config.evaluations
@@ -216,6 +218,9 @@ class _Run:
             self._compare(score)
         if self.at.step < self.steps:
             self.worker.report({"step": self.at.step, "score": score}, self._save)
+        return self._stopped()
+
+    def _stopped(self) -> bool:
         return self.at.rounds_without_gain >= self.config.patience
 
     def _score(self, validation: pa.Table) -> float:

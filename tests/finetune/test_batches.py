@@ -53,8 +53,8 @@ def test_the_token_budget_sets_the_epochs():
 
 def test_few_labels_are_neither_starved_nor_learnt_by_heart():
     config = FinetuneConfig(token_budget=10**9, batch_size=16)
-    assert plan_epochs(25, 50.0, config) * 2 == 80  # steps
-    assert plan_epochs(1000, 50.0, config) == 20
+    assert plan_epochs(25, 50.0, config) * 2 == 40  # steps
+    assert plan_epochs(1000, 50.0, config) == 10
 
 
 def test_a_draw_keeps_every_labelled_row():

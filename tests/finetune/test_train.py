@@ -142,6 +142,22 @@ def test_training_stops_when_the_score_no_longer_rises_and_keeps_the_best(tmp_pa
     assert kept == pytest.approx(max(scores))
 
 
+def test_killed_after_it_stopped_early_it_does_not_train_on(tmp_path, tiny_model, monkeypatch):
+    good = train(tmp_path / "good", tiny_model, make_rows(90), lr=1e-2, epochs=6) / "model"
+    settings = {"lr": 3e-3, "epochs": 10, "evaluations": 20, "patience": 2, "head_start": False}
+    whole = train(tmp_path / "whole", good, mislabel(make_rows(90)), FRESH, **settings)
+
+    def killed(self, validation):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("react_ray.finetune.train._Run.finish", killed)
+        with pytest.raises(KeyboardInterrupt):
+            train(tmp_path / "killed", good, mislabel(make_rows(90)), FRESH, **settings)
+    resumed = train(tmp_path / "killed", good, mislabel(make_rows(90)), FRESH, **settings)
+    assert history(resumed) == history(whole)
+
+
 def test_a_handful_of_validation_rows_neither_stops_nor_chooses(tmp_path, tiny_model):
     rows, few = make_rows(60), make_rows(12, seed=4)
     settings = {"epochs": 4, "patience": 1, "evaluations": 8}
