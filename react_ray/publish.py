@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from react_ray.evaluate.model_card import write_model_card
 from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import class_counts, refused_by_reason
+from react_ray.folders import remove_folder
 from react_ray.labels import LabelMap
 from react_ray.stages import choice_of, model_of
 from react_ray.store import Store, folder_size
@@ -31,13 +33,14 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     """Fill ``config.output`` from the stages; metrics.json comes last, when all is there."""
     output = Path(config.output)
     metrics = _metrics(config, done, store)
-    _replace_folder(model_of(done), output / "model")
-    write_model_card(output / "model", metrics)
+    (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
+    _replace_folder(model_of(done), output / "model", lambda folder: write_model_card(folder, metrics))
     _replace_folder(done["generate"] / "augmented", output / "augmented")
-    _replace_text(output / "refused.jsonl", (done["prepare"] / "refused.jsonl").read_text(encoding="utf-8"))
-    config.save(output / "config.yaml")
+    _replace_file(output / "refused.jsonl", lambda path: shutil.copy(done["prepare"] / "refused.jsonl", path))
+    _replace_file(output / "config.yaml", config.save)
     write_report(output / "report.html", _report(config, done, metrics))
-    _replace_text(output / "metrics.json", json.dumps(metrics, ensure_ascii=False, indent=2))
+    text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)
+    _replace_file(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
     return metrics
 
 
@@ -61,6 +64,10 @@ def summarise(output: Path, metrics: Any) -> str:
         )
     else:
         lines.append("  no test and too few labels to hold any out: nothing was measured")
+    refused = metrics["refused"]
+    if refused:
+        kinds = ", ".join(f"{reason}: {count:,}" for reason, count in refused.items())
+        lines.append(f"refused: {sum(refused.values()):,} rows ({kinds}), see {output / 'refused.jsonl'}")
     cache = output / "cache"
     lines += [
         f"chosen: {metrics['chosen']}. {metrics['why']}",
@@ -130,16 +137,17 @@ def _read_lines(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _replace_text(path: Path, text: str) -> None:
+def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
     half = path.with_name(path.name + ".half")
-    half.write_text(text, encoding="utf-8")
+    write(half)
     half.replace(path)
 
 
-def _replace_folder(source: Path, target: Path) -> None:
+def _replace_folder(source: Path, target: Path, change: Callable[[Path], object] = lambda _: None) -> None:
     """Copy a folder over another; a reader sees the old one, nothing, or the new one."""
     half = target.with_name(target.name + ".half")
     shutil.rmtree(half, ignore_errors=True)
     shutil.copytree(source, half)
-    shutil.rmtree(target, ignore_errors=True)
+    change(half)
+    remove_folder(target)
     half.rename(target)

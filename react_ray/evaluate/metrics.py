@@ -25,7 +25,8 @@ def score(truth: Labels, probabilities: ArrayLike, names: Sequence[str]) -> Scor
     ``names`` are the classes in the order of the columns. Raises ValueError without rows
     or when the shapes do not fit, KeyError for a name that is no class.
     """
-    given, true = np.asarray(probabilities, dtype=np.float64), _indices(truth, names)
+    # a collapsed arm gives numbers that are none: no probability at all, so that the rest is still told
+    given, true = np.nan_to_num(np.asarray(probabilities, dtype=np.float64), posinf=0), _indices(truth, names)
     if not len(true) or given.shape != (len(true), len(names)):
         raise ValueError(f"{len(true)} labels and {len(names)} classes, but probabilities of {given.shape}")
     predicted = given.argmax(axis=1)
