@@ -98,20 +98,34 @@ def test_texts_that_differ_in_white_space_or_unicode_form_are_the_same(files: Pa
     assert [row["row"] for row in refused] == [2]
 
 
-def test_some_labelled_rows_are_held_back_only_when_there_are_enough(files: Path) -> None:
-    for count, held in ((28, False), (40, True)):
-        LABELLED.head(count).to_csv("a.csv", index=False)
-        rows, _, summary = run(files, labeled="a.csv")
-        assert (summary["parts"]["validation"] > 0) == held
-        assert sum(summary["parts"].values()) == count
-        assert rows["label"].notna().all()
-        assert summary["classes"] == rows[rows["part"] == "labeled"]["label"].value_counts().to_dict()
-    first = set(rows[rows["part"] == "validation"]["text"])
-    more = pd.DataFrame({"text": [f"extra {n}" for n in range(30)], "label": "sport"})
-    pd.concat([more, LABELLED]).to_csv("a.csv", index=False)
+def many(count: int, classes: int) -> pd.DataFrame:
+    return pd.DataFrame(
+        [(f"a text about {n}", f"class {n % classes}") for n in range(count)], columns=list(LABELLED)
+    )
+
+
+@pytest.mark.parametrize(
+    ("count", "classes", "held"), [(140, 2, False), (160, 2, True), (160, 8, True), (160, 9, False)]
+)
+def test_labelled_rows_are_held_back_only_when_there_are_enough(
+    files: Path, count: int, classes: int, held: bool
+) -> None:
+    many(count, classes).to_csv("a.csv", index=False)
+    rows, _, summary = run(files, labeled="a.csv")
+    assert (summary["parts"]["validation"] > 0) == held
+    assert sum(summary["parts"].values()) == count
+    assert rows["label"].notna().all()
+    assert summary["classes"] == rows[rows["part"] == "labeled"]["label"].value_counts().to_dict()
+
+
+def test_held_back_rows_stay_where_they_were_when_data_is_added(files: Path) -> None:
+    many(160, 2).to_csv("a.csv", index=False)
     rows, _, _ = run(files, labeled="a.csv")
-    assert first == set(rows[rows["part"] == "validation"]["text"]) & set(ARTICLES)
-    LABELLED.iloc[:5].assign(text=lambda t: "new " + t["text"]).to_csv("val.csv", index=False)
+    first = set(rows[rows["part"] == "validation"]["text"])
+    many(300, 2).to_csv("a.csv", index=False)
+    rows, _, _ = run(files, labeled="a.csv")
+    assert first == set(rows[rows["part"] == "validation"]["text"]) & set(many(160, 2)["text"])
+    many(5, 2).assign(text=lambda t: "new " + t["text"]).to_csv("val.csv", index=False)
     assert run(files, labeled="a.csv", validation="val.csv")[2]["parts"]["validation"] == 5
 
 
