@@ -1,0 +1,14 @@
+"""The run up to the choice of the arm that is the result.
+
+    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+        python jobs/run_choose.py --labeled /mnt/data/labels.csv --output /mnt/data/run
+"""
+
+from __future__ import annotations
+
+import sys
+
+from react_ray.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["run", "--until", "choose", *sys.argv[1:]]))

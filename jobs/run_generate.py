@@ -1,0 +1,14 @@
+"""The run up to labels for the pool, D_aug.
+
+    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+        python jobs/run_generate.py --labeled /mnt/data/labels.csv --output /mnt/data/run
+"""
+
+from __future__ import annotations
+
+import sys
+
+from react_ray.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["run", "--until", "generate", *sys.argv[1:]]))

@@ -1,0 +1,14 @@
+"""The run up to phase 1, the plain GAN on unlabelled features.
+
+    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+        python jobs/run_pretrain.py --labeled /mnt/data/labels.csv --output /mnt/data/run
+"""
+
+from __future__ import annotations
+
+import sys
+
+from react_ray.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main(["run", "--until", "pretrain", *sys.argv[1:]]))
