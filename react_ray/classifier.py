@@ -14,7 +14,7 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from react_ray.batching import token_batches
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
-from react_ray.pretrained import load_pretrained, load_tokenizer
+from react_ray.pretrained import load_pretrained, load_tokenizer, longest_text
 from react_ray.worker import pick_device
 
 __all__ = ["Classifier", "Prediction", "label_names", "load", "model_folder", "predict_logits", "rank"]
@@ -86,10 +86,7 @@ def load(path: str | Path, use_gpu: bool = True) -> Classifier:
     tokenizer = load_tokenizer(str(folder))
     if model.config.pad_token_id is None:  # decoders find the last real token by it
         model.config.pad_token_id = tokenizer.pad_token_id
-    longest = getattr(model.config, "max_position_embeddings", None) or 512
-    return Classifier(
-        model.to(pick_device(use_gpu)), tokenizer, max_length=min(tokenizer.model_max_length, longest)
-    )
+    return Classifier(model.to(pick_device(use_gpu)), tokenizer, max_length=longest_text(model, tokenizer))
 
 
 def label_names(model: PreTrainedModel) -> list[str]:

@@ -11,7 +11,10 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokeniz
 from react_ray.config import EMBEDDED
 from react_ray.errors import InputError
 
-__all__ = ["fingerprint", "load_encoder", "load_pretrained", "load_tokenizer", "resolve"]
+__all__ = ["fingerprint", "load_encoder", "load_pretrained", "load_tokenizer", "longest_text", "resolve"]
+
+UNSAID = 512
+"""Tokens a text may have where neither the user nor the model sets a limit."""
 
 
 def resolve(name: str) -> str:
@@ -56,6 +59,29 @@ def load_encoder(name: str) -> Any:
     """The model without a head, frozen and in evaluation mode."""
     model = load_pretrained(AutoModel, name, use_safetensors=True)
     return model.eval().requires_grad_(False)
+
+
+def longest_text(model: Any, tokenizer: PreTrainedTokenizerBase, wanted: int | None = None) -> int:
+    """Tokens of the longest text to give to ``model``: ``wanted``, or fewer where it takes no more.
+
+    A tokenizer may know no limit while the model has positions for so many tokens only
+    and fails on the next.
+    """
+    positions = _positions(model)
+    limits = [wanted or positions or UNSAID, tokenizer.model_max_length]
+    return min([*limits, positions] if positions else limits)
+
+
+def _positions(model: Any) -> int | None:
+    """Tokens the model has positions for; None where any number will do."""
+    positions = getattr(model.config, "max_position_embeddings", None)
+    if not positions or positions < 0:  # XLNet says -1
+        return None
+    for name, module in model.named_modules():
+        padding = getattr(module, "padding_idx", None)
+        if name.endswith("position_embeddings") and padding is not None:
+            return int(positions - padding - 1)  # RoBERTa and its kin count from behind the padding
+    return int(positions)
 
 
 def fingerprint(name: str) -> str:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from react_ray.batching import token_batches
 from react_ray.config import EncodeConfig
-from react_ray.pretrained import load_encoder, load_tokenizer
+from react_ray.pretrained import load_encoder, load_tokenizer, longest_text
 from react_ray.worker import pick_device
 
 __all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_features"]
@@ -32,7 +32,7 @@ class Encoder:
     def __init__(self, model: str, settings: EncodeConfig, use_gpu: bool = False):
         self.tokenizer = load_tokenizer(model)
         self.model = load_encoder(model).to(pick_device(use_gpu))
-        self.max_length = min(settings.max_length, self.tokenizer.model_max_length)
+        self.max_length = longest_text(self.model, self.tokenizer, settings.max_length)
         self.batch_tokens = settings.batch_tokens
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
