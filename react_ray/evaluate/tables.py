@@ -25,7 +25,7 @@ class Mistake(TypedDict):
 
 
 class Refused(TypedDict):
-    """Rows not used for one reason; ``examples`` have file, row and text."""
+    """Rows not used for one kind of reason; ``examples`` have file, row, text and the whole reason."""
 
     reason: str
     n: int
@@ -54,10 +54,15 @@ def worst_mistakes(
 
 
 def refused_by_reason(rows: Iterable[Mapping[str, Any]]) -> list[Refused]:
-    """Lines of refused.jsonl by reason, the most frequent first, with a few examples each."""
+    """Lines of refused.jsonl by the kind of reason, most frequent first, with a few examples each.
+
+    A reason is "kind: details"; the details, such as which row is a copy of which, differ
+    from row to row.
+    """
     found: dict[str, Refused] = {}
     for row in rows:
-        entry = found.setdefault(row["reason"], {"reason": row["reason"], "n": 0, "examples": []})
+        kind = row["reason"].partition(":")[0]
+        entry = found.setdefault(kind, {"reason": kind, "n": 0, "examples": []})
         entry["n"] += 1
         if len(entry["examples"]) < EXAMPLES:
             entry["examples"].append({**row, "text": shorten(row.get("text") or "", 120)})

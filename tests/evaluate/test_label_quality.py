@@ -86,6 +86,22 @@ def test_refused_rows_by_reason() -> None:
     assert [example["row"] for example in found[0]["examples"]] == [1, 2, 3]
 
 
+def test_reasons_of_one_kind_are_one_line_whatever_their_details() -> None:
+    reasons = [
+        "empty text",
+        *(f"duplicate: the same text is a.csv, row {i}" for i in range(5)),
+        "not JSON: x: y",
+    ]
+    rows = [{"file": "a.csv", "row": i, "reason": reason, "text": "x"} for i, reason in enumerate(reasons)]
+    found = refused_by_reason(rows)
+    assert [(entry["reason"], entry["n"]) for entry in found] == [
+        ("duplicate", 5),
+        ("empty text", 1),
+        ("not JSON", 1),
+    ]
+    assert found[0]["examples"][0]["reason"] == reasons[1]
+
+
 def test_rows_of_each_class() -> None:
     counts = class_counts(["labeled", "unlabeled", "labeled", "test"], ["体育", None, "体育", "财经"], NAMES)
     assert counts == {"labeled": {"体育": 2, "财经": 0}, "test": {"体育": 0, "财经": 1}}
