@@ -18,6 +18,7 @@ from react_ray.version import __version__
         (["run"], 2, ["--labeled"]),
         (["run", "--labeled", "nowhere.csv"], 2, ["nowhere.csv"]),
         (["run", "--labeled", "x.csv", "finetune.lrr=1"], 2, ["finetune.lr"]),
+        (["run", "--labeled", "x.csv", "--output", "s3://bucket/out"], 2, ["s3://bucket/out", "file system"]),
         (["run", "--labeled", "x.csv", "--until", "nothing"], 2, ["nothing", "encode"]),
         (["run", "--nope"], 2, ["--nope"]),
         (["run", "one.yaml", "two.yaml"], 2, ["one.yaml", "two.yaml"]),
@@ -47,11 +48,17 @@ def test_exit_codes_and_messages(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("text,label\na,x\nb,x\n", ["class"]),
-        ("text,label\n", ["labeled.csv"]),
-        ("body,label\na,x\n", ["'text'", "body", "--text-column"]),
-        ("text,text,label\na,b,x\n", ["text"]),
-        ("text,label\n,x\n ,y\n", ["no"]),
+        ("text,label\na,x\nb,x\n", ["there is only one class, 'x': at least two are needed"]),
+        ("text,label\n", ["--labeled: none of its rows is usable", "1 × empty file", "labeled.csv)"]),
+        (
+            "body,label\na,x\n",
+            ["labeled.csv has no column 'text' (it has: 'body', 'label'); name it with --text-column"],
+        ),
+        ("text,text,label\na,b,x\n", ["labeled.csv has 2 columns 'text'; rename all but one"]),
+        (
+            "text,label\n,x\n ,y\n",
+            ["--labeled: none of its rows is usable", "2 × empty text", "labeled.csv, row 1)"],
+        ),
     ],
 )
 def test_unusable_data_is_an_error_before_training(
