@@ -74,7 +74,7 @@ class DataConfig(_Settings):
     columns: Columns = Columns()
     max_chars: int = Field(100_000, ge=1)  # longer rows are refused: no text of a person is longer
     max_unknown: float = Field(0.05, ge=0, le=1)  # share of [UNK] tokens the model may see
-    validation_fraction: float = Field(0.2, ge=0, lt=1)  # of the labelled rows, from 30 labels on
+    validation_fraction: float = Field(0.2, ge=0, lt=1)  # of the labelled rows, where these are many
 
 
 class EncodeConfig(_Settings):
@@ -116,7 +116,7 @@ class FinetuneConfig(_Settings):
     batch_size: int = Field(16, ge=1)  # rows of one optimiser step, over all workers
     accumulation: int = Field(1, ge=1)  # micro-batches a step is cut into on each worker
     max_length: int = Field(128, ge=8)
-    token_budget: int = Field(120_000, ge=1)  # tokens trained on when epochs is not set
+    token_budget: int = Field(80_000, ge=1)  # tokens trained on when epochs is not set
     epochs: float | None = Field(None, gt=0)  # overrides token_budget
     warmup: float = Field(0.1, ge=0, le=1)  # share of steps with a rising learning rate
     weight_decay: float = Field(0.01, ge=0)

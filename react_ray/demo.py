@@ -39,17 +39,18 @@ def demo_config(
         )
     chosen = pool.groupby("label").sample(labels_per_class, random_state=seed).index
     folder = Path(output) / "data"
-    folder.mkdir(parents=True, exist_ok=True)
     files = {
         "labeled": pool.loc[chosen],
         "unlabeled": pool.drop(index=chosen).rename(columns={"label": "truth"}),
         "test": test,
     }
-    for name, rows in files.items():
-        rows.to_csv(folder / f"{name}.csv", index=False)
     flags: dict[str, object] = {f"data.{name}": str(folder / f"{name}.csv") for name in files}
     flags |= {"data.columns.truth": "truth", "output": str(output), "seed": seed}
-    return load_config(overrides=overrides, flags=flags)
+    config = load_config(overrides=overrides, flags=flags)
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, rows in files.items():
+        rows.to_csv(folder / f"{name}.csv", index=False)
+    return config
 
 
 def read_bbc_news() -> pd.DataFrame:

@@ -21,7 +21,6 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch.nn.parallel import DistributedDataParallel
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from react_ray.config import FinetuneConfig
 from react_ray.errors import TrainingError
@@ -33,7 +32,7 @@ from react_ray.finetune.optimizer import (
     pick_precision,
     precision_context,
 )
-from react_ray.pretrained import load_tokenizer
+from react_ray.pretrained import load_tokenizer, longest_text
 from react_ray.tasks import Example, Task, get_task
 from react_ray.worker import Worker
 
@@ -109,7 +108,7 @@ class _Run:
         self.model.to(worker.device)  # type: ignore[arg-type]
         self.model.config.pad_token_id = self.tokenizer.pad_token_id
         self.tokenizer.padding_side = "right"  # on the left, positions of GPT-2 and others would shift
-        self.tokenizer.model_max_length = _longest(self.model, self.tokenizer, config.max_length)
+        self.tokenizer.model_max_length = longest_text(self.model, self.tokenizer, config.max_length)
         self.examples, self.steps = self._plan(read_rows(train), labels)
         freeze(self.model, config.freeze)
         self.precision = pick_precision(config.precision, worker.device)
@@ -282,9 +281,3 @@ def _read_validation(path: str, seed: int) -> pa.Table | None:
     if len(rows) < MIN_VALIDATION:
         return None
     return rows.take(np.random.default_rng(seed).permutation(len(rows))[:MAX_VALIDATION])
-
-
-def _longest(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, wanted: int) -> int:
-    """Tokens of the longest text the model may see."""
-    positions = getattr(model.config, "max_position_embeddings", None) or wanted
-    return min(wanted, tokenizer.model_max_length, positions)
