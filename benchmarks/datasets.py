@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pandas as pd
+import yaml
 
 from react_ray.demo import TEST_ROWS, read_bbc_news
+from react_ray.labels import LabelMap
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
+FOLDER = {"trec_fine": "trec"}
+"""Sets that are another reading of a folder of another name."""
 LABEL_COLUMN = {"trec": "coarse"}
 NAMES = (
     "bbc",
@@ -23,45 +28,111 @@ NAMES = (
     "clinc150",
 )
 
+LabelsPerClass = int | Literal["all"]
+
 
 class DatasetMissingError(Exception):
     """The data folder does not hold the set; the message says where it was looked for."""
 
 
 @dataclass(frozen=True)
-class Draw:
-    """One draw: files for a run, the same for every method that is compared on it."""
+class Rows:
+    """One draw as tables of text and label; ``labeled`` and ``pool`` keep the index of the training rows."""
 
-    labeled: Path
-    unlabeled: Path
+    labeled: pd.DataFrame
+    pool: pd.DataFrame
+    test: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class Files:
+    """One draw as the files of a run; ``labels`` has the names of the classes where no row has a label."""
+
+    labeled: Path | None
+    labels: Path | None
+    unlabeled: Path | None
     test: Path
+
+    def flags(self) -> list[str]:
+        """The options of ``react-ray run`` for these files."""
+        return [word for name, path in vars(self).items() if path for word in (f"--{name}", str(path))]
+
+
+def read_dataset(name: str, data: Path = DATA) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training and test rows: text, label; rows are numbered from 0.
+
+    Any folder of ``data`` with train.parquet and test.parquet will do. Raises DatasetMissingError.
+    """
+    if name == "bbc":
+        articles = read_bbc_news()
+        return articles.iloc[TEST_ROWS:].reset_index(drop=True), articles.iloc[:TEST_ROWS]
+    column = LABEL_COLUMN.get(name, "label")
+    train, test = (
+        _read(name, data / FOLDER.get(name, name) / f"{p}.parquet", column) for p in ("train", "test")
+    )
+    return train, test
+
+
+def draw_rows(
+    train: pd.DataFrame,
+    test: pd.DataFrame,
+    *,
+    labels_per_class: LabelsPerClass,
+    pool: int,
+    test_rows: int | None,
+    seed: int,
+) -> Rows:
+    """The same rows for the same sizes and seed, whoever asks.
+
+    Fewer labels, a smaller pool and fewer test rows are the first of more. The test rows do
+    not depend on the seed; those of a class without a training row are left out.
+    """
+    shuffled = train.groupby("label").sample(frac=1, random_state=seed).groupby("label")
+    chosen = shuffled.head(len(train) if labels_per_class == "all" else labels_per_class)
+    rest = train.drop(index=chosen.index)
+    rest = rest.sample(min(pool, len(rest)), random_state=seed)
+    known = test[test["label"].isin(set(train["label"]))]
+    kept = known.sample(len(known) if test_rows is None else min(test_rows, len(known)), random_state=0)
+    return Rows(chosen, rest, kept)
 
 
 def write_draw(
-    name: str, folder: Path, *, labels_per_class: int, pool: int, test: int, seed: int, data: Path = DATA
-) -> Draw:
-    """Write labeled, unlabeled (with the hidden ``truth``) and test files into ``folder``."""
-    train, held_out = _read(name, data)
-    chosen = train.groupby("label").sample(frac=1, random_state=seed).groupby("label").head(labels_per_class)
-    rest = train.drop(index=chosen.index)
-    rest = rest.sample(min(pool, len(rest)), random_state=seed).rename(columns={"label": "truth"})
-    held_out = held_out[held_out["label"].isin(set(train["label"]))]
-    held_out = held_out.sample(min(test, len(held_out)), random_state=0)
+    name: str,
+    folder: Path,
+    *,
+    labels_per_class: LabelsPerClass,
+    pool: int,
+    test: int,
+    seed: int,
+    data: Path = DATA,
+) -> Files:
+    """Write one draw as files, the pool with its hidden labels as ``truth``."""
+    train, held_out = read_dataset(name, data)
+    rows = draw_rows(train, held_out, labels_per_class=labels_per_class, pool=pool, test_rows=test, seed=seed)
+    pool_rows = rows.pool.rename(columns={"label": "truth"})
+    return write_files(folder, rows.labeled, pool_rows, rows.test, LabelMap.of(train["label"]))
+
+
+def write_files(
+    folder: Path, labeled: pd.DataFrame, unlabeled: pd.DataFrame, test: pd.DataFrame, classes: LabelMap
+) -> Files:
+    """Write what a run is given; without labelled rows, the names of the classes."""
     folder.mkdir(parents=True, exist_ok=True)
-    draw = Draw(*(folder / f"{part}.parquet" for part in ("labeled", "unlabeled", "test")))
-    for path, rows in ((draw.labeled, chosen), (draw.unlabeled, rest), (draw.test, held_out)):
-        rows.to_parquet(path, index=False)
-    return draw
+    tables = {"labeled": labeled, "unlabeled": unlabeled, "test": test}
+    paths = {name: folder / f"{name}.parquet" for name, rows in tables.items() if len(rows)}
+    for name, path in paths.items():
+        tables[name].to_parquet(path, index=False)
+    names = None if len(labeled) else folder / "labels.yaml"
+    if names:
+        names.write_text(yaml.safe_dump(list(classes.names), allow_unicode=True), encoding="utf-8")
+    return Files(paths.get("labeled"), names, paths.get("unlabeled"), paths["test"])
 
 
-def _read(name: str, data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    if name == "bbc":
-        articles = read_bbc_news()
-        return articles.iloc[TEST_ROWS:], articles.iloc[:TEST_ROWS]
-    folder = data / name.removesuffix("_fine")
-    if not (folder / "train.parquet").is_file():
-        raise DatasetMissingError(f"{name}: no {folder}/train.parquet (give the folder with --data)")
-    column = LABEL_COLUMN.get(name, "label")
-    parts = [pd.read_parquet(folder / f"{part}.parquet") for part in ("train", "test")]
-    train, test = (pd.DataFrame({"text": p["text"], "label": p[column]}) for p in parts)
-    return train, test
+def _read(name: str, path: Path, column: str) -> pd.DataFrame:
+    if not path.is_file():
+        raise DatasetMissingError(f"{name}: no {path} (give the folder with --data)")
+    rows = pd.read_parquet(path)
+    if not {"text", column} <= set(rows.columns):
+        raise DatasetMissingError(f"{name}: {path} has no columns 'text' and {column!r}")
+    rows = rows[["text", column]].rename(columns={column: "label"}).dropna()
+    return rows.astype(str).reset_index(drop=True)

@@ -1,6 +1,6 @@
 """Kill a run at each of its stages, run it again, and compare the figures.
 
-    python benchmarks/kill_stages.py
+    python -m benchmarks.kill_stages
 
 For every stage: start the run in a fresh folder, ``kill -9`` it (and the processes it
 started) while the stage is at work, give the same command again. Survived means that
@@ -21,8 +21,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from datasets import write_draw
-
+from benchmarks.datasets import write_draw
 from react_ray.pipeline import STAGES
 
 RESULTS = Path(__file__).parent / "results" / "kill_stages.json"
@@ -40,15 +39,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         draw = write_draw("bbc", folder / "data", labels_per_class=5, pool=options.pool, test=200, seed=0)
-        command = [sys.executable, "-m", "react_ray.cli", "run", "--quiet"]
-        command += [
-            "--labeled",
-            str(draw.labeled),
-            "--unlabeled",
-            str(draw.unlabeled),
-            "--test",
-            str(draw.test),
-        ]
+        command = [sys.executable, "-m", "react_ray.cli", "run", "--quiet", *draw.flags()]
         command += ["--truth-column", "truth", "finetune.token_budget=20000"]
         undisturbed = finish([*command, "--output", str(folder / "undisturbed")], folder / "undisturbed")
         for stage in STAGES:
@@ -59,6 +50,7 @@ def main() -> None:
                 )
             )
             print(f"{rows[-1]['stage']:12} {rows[-1]['result']:9} {rows[-1]['note']}", flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
     RESULTS.write_text(json.dumps(rows, indent=1) + "\n")
     survived = sum(row["result"] == "survived" for row in rows)
     print(f"{survived} survived, {len(rows) - survived} lost")

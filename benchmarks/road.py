@@ -1,7 +1,7 @@
 """The whole road on real data: every arm's macro-F1, and how long it took.
 
-    python benchmarks/road.py --datasets bbc --draws 3
-    python benchmarks/road.py --datasets agnews trec --pool 4000 --draws 3
+    python -m benchmarks.road --datasets bbc --draws 3
+    python -m benchmarks.road --datasets agnews trec --pool 4000 --draws 3
 
 One JSON file a draw is kept in benchmarks/results/road; a draw that is there is not
 run again (delete the file to repeat it). The table is made from those files.
@@ -20,7 +20,8 @@ import time
 from pathlib import Path
 
 import pandas as pd
-from datasets import DATA, NAMES, DatasetMissingError, write_draw
+
+from benchmarks.datasets import DATA, DatasetMissingError, write_draw
 
 RESULTS = Path(__file__).parent / "results" / "road"
 
@@ -29,7 +30,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--datasets", nargs="+", choices=NAMES, default=["bbc"])
+    parser.add_argument("--datasets", nargs="+", default=["bbc"])
     parser.add_argument("--labels-per-class", type=int, default=5)
     parser.add_argument("--pool", type=int, default=4000)
     parser.add_argument("--test", type=int, default=2000)
@@ -62,15 +63,7 @@ def measure(dataset: str, seed: int, options: argparse.Namespace, target: Path) 
             data=options.data,
         )
         command = [sys.executable, "-m", "react_ray.cli", "run", "--quiet", "--seed", str(seed)]
-        command += [
-            "--labeled",
-            str(draw.labeled),
-            "--unlabeled",
-            str(draw.unlabeled),
-            "--test",
-            str(draw.test),
-        ]
-        command += ["--truth-column", "truth", "--output", str(folder / "out")]
+        command += [*draw.flags(), "--truth-column", "truth", "--output", str(folder / "out")]
         started = time.monotonic()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.monotonic() - started
