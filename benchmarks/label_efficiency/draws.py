@@ -1,0 +1,95 @@
+"""One draw as methods see it: a few labels, a pool and a test set without any."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.datasets import LabelsPerClass, draw_rows
+from benchmarks.label_efficiency.features import Stored
+from react_ray.labels import LabelMap
+from react_ray.lgan.inputs import Features, Indices
+
+__all__ = ["Draw", "Part", "Truth", "cut", "labeled_rows"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """Texts and their features (n x d)."""
+
+    texts: list[str]
+    features: Features
+
+    def __len__(self) -> int:
+        return len(self.texts)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """All that a method may know. The labels of pool and test rows are not here.
+
+    ``labels`` are the class indices of the labelled rows, ``names`` the features of the
+    K classes' names. ``copies`` are features of changed copies of labelled rows,
+    ``copies_of`` the place among the labelled rows of the row that each was made from.
+    """
+
+    dataset: str
+    seed: int
+    encoder: str
+    classes: LabelMap
+    names: Features
+    labeled: Part
+    labels: Indices
+    copies: Features
+    copies_of: Indices
+    pool: Part
+    test: Part
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Class indices of the pool and of the test rows: for judging what methods say."""
+
+    pool: Indices
+    test: Indices
+
+
+def cut(
+    stored: Stored, labels_per_class: LabelsPerClass, seed: int, pool: int, test: int | None
+) -> tuple[Draw, Truth]:
+    """The draw of this size and seed, and what is held back of it."""
+    train, classes = stored.train, stored.classes
+    rows = draw_rows(
+        train, stored.test, labels_per_class=labels_per_class, pool=pool, test_rows=test, seed=seed
+    )
+    labeled, unlabeled, held_out = (part.index.to_numpy(np.int64) for part in vars(rows).values())
+    place = np.full(len(train), -1)
+    place[labeled] = np.arange(len(labeled))
+    of = place[stored.copies.of]
+    order = np.flatnonzero(of >= 0)
+    order = order[np.argsort(of[order], kind="stable")]
+    draw = Draw(
+        dataset=stored.name,
+        seed=seed,
+        encoder=stored.encoder,
+        classes=classes,
+        names=stored.names,
+        labeled=Part(rows.labeled["text"].tolist(), stored.train_features[labeled]),
+        labels=classes.indices(rows.labeled["label"].tolist()),
+        copies=stored.copies.features[order],
+        copies_of=of[order].astype(np.int64),
+        pool=Part(rows.pool["text"].tolist(), stored.train_features[unlabeled]),
+        test=Part(rows.test["text"].tolist(), stored.test_features[held_out]),
+    )
+    return draw, Truth(
+        classes.indices(rows.pool["label"].tolist()), classes.indices(rows.test["label"].tolist())
+    )
+
+
+def labeled_rows(stored: Stored, labels_per_class: LabelsPerClass, seed: int) -> list[int]:
+    """The training rows that have a label in a draw, whatever its pool."""
+    rows = draw_rows(
+        stored.train, stored.test, labels_per_class=labels_per_class, pool=0, test_rows=0, seed=seed
+    )
+    return rows.labeled.index.tolist()

@@ -1,0 +1,120 @@
+"""The product's label GAN on stored features, whole and with parts left out.
+
+The stages pretrain, lgan and generate of a run, in this process. The test rows get what the
+run's arm ``label_generator`` says, or the probe where the gate gives the label GAN up. As in
+a run, some labelled rows are held back for validation where there are many.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.label_efficiency.draws import Draw
+from benchmarks.label_efficiency.methods.answer import Answer
+from react_ray import lgan
+from react_ray.config import DataConfig, LganConfig
+from react_ray.data.prepare import MIN_CLASS, MIN_VALIDATION
+from react_ray.data.shards import text_id
+from react_ray.data.split import validation_mask
+from react_ray.lgan import pretrain, train
+from react_ray.worker import LocalWorker
+
+__all__ = ["VARIANTS", "Variant", "held_back", "ours"]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """The product with ``changes`` of its settings under ``lgan.``; ``least`` labels a class it needs."""
+
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    gate: bool = True
+    copies: bool = True
+    least: int = 0
+
+
+VARIANTS: dict[str, Variant] = {
+    "no_pretraining": Variant({"pretrain_steps": 0}),
+    "no_sample_generator": Variant({"sampled": 0}),
+    "no_discriminator": Variant({"adversarial": 0}),
+    "no_names": Variant({"names": False}, least=1),
+    "no_consistency": Variant({"consistency": 0}),
+    "no_teacher_loss": Variant({"teacher": 0}),
+    "no_copies": Variant(copies=False, least=1),
+    "no_gate": Variant(gate=False, least=1),
+    "as_written": Variant({"loss": "as_written"}),
+}
+"""Ablations, named ours-NAME: each lacks one part, or has the article's losses as printed."""
+
+
+def ours(draw: Draw, variant: Variant | None = None) -> Answer:
+    """Test probabilities, the gate's decision, the seconds of the stages and the labels made."""
+    variant = variant or Variant()
+    config = LganConfig(**variant.changes)
+    inputs, seconds = _inputs(draw, variant), dict[str, float]()
+    settings: dict[str, Any] = {"settings": config.model_dump(), "seed": draw.seed}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        given, first, second = (str(folder / name) for name in ("inputs", "phase1", "phase2"))
+        with _timed(seconds, "teacher"):
+            found = lgan.prepare(inputs, settings["settings"], folder / "inputs")
+        with _timed(seconds, "pretrain"):
+            pretrain.loop(LocalWorker(folder / "worker1"), inputs=given, output=first, **settings)
+        with _timed(seconds, "lgan"):
+            train.loop(LocalWorker(folder / "worker2"), inputs=given, phase1=first, output=second, **settings)
+        with _timed(seconds, "generate"):
+            made, decision = lgan.generate(folder / "inputs", folder / "phase2", folder / "made", **settings)
+        labeler = lgan.Labeler(inputs.names, folder / "phase2", draw.seed)
+        use = decision.use_lgan or not variant.gate or not len(draw.labels)
+        method = labeler if use else lgan.fit_probe(inputs.labeled, inputs.labels, inputs.classes)
+        probabilities = method.predict_proba(draw.test.features)
+    details = {
+        "used": "label_generator" if use else "probe",
+        "decision": decision.as_dict(),
+        "names_weight": found["names_weight"],
+        "homophily": found["homophily"],
+        "smoothing": found["smoothing"],
+        "kept": int(made.kept.sum()),
+        "seconds": seconds,
+    }
+    return Answer(probabilities, details, made)
+
+
+def _inputs(draw: Draw, variant: Variant) -> lgan.LganInputs:
+    back = held_back(draw)
+    copied = ~back[draw.copies_of] if variant.copies else np.zeros(len(draw.copies_of), bool)
+    return lgan.LganInputs(
+        labeled=draw.labeled.features[~back],
+        labels=draw.labels[~back],
+        unlabeled=draw.pool.features,
+        names=draw.names,
+        augmented=draw.copies[copied],
+        augmented_labels=draw.labels[draw.copies_of[copied]],
+        validation=draw.labeled.features[back],
+        validation_labels=draw.labels[back],
+    )
+
+
+def held_back(draw: Draw) -> NDArray[np.bool_]:
+    """The labelled rows that a run takes for validation, by the rule of its stage prepare."""
+    fraction, rows = DataConfig().validation_fraction, len(draw.labels)
+    enough = fraction * rows >= MIN_VALIDATION and rows >= MIN_CLASS * len(np.unique(draw.labels))
+    if not enough:
+        return np.zeros(rows, bool)
+    labels = [draw.classes.names[label] for label in draw.labels]
+    return validation_mask([text_id(text) for text in draw.labeled.texts], labels, fraction)
+
+
+@contextmanager
+def _timed(seconds: dict[str, float], name: str) -> Iterator[None]:
+    started = time.perf_counter()
+    yield
+    seconds[name] = round(time.perf_counter() - started, 2)

@@ -1,0 +1,221 @@
+"""TABLE.md from the kept records alone: scores, comparisons, ablation, labels made, seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.label_efficiency.comparisons import Comparison, compare
+from benchmarks.label_efficiency.curves import draw_curves
+from benchmarks.label_efficiency.methods import METHODS, ablation_of
+
+__all__ = ["write_tables"]
+
+OURS, CEILING = "ours", "ceiling"
+ALL = float("inf")
+"""All labels, among numbers of labels per class."""
+INTRODUCTION = """# Label efficiency
+
+Made from the records in this folder by `python -m benchmarks.label_efficiency --table-only`.
+
+Scores are macro-F1 on the test rows in points (0 to 100): mean ± standard deviation over draws. All methods
+get the same draws, the same encoder, and no test label. `mean` is that over the data sets, given where a
+method has all of them. Pairs are of one data set and draw; intervals cover 95 % (bootstrap of the pairs), p
+is that of Wilcoxon's signed-rank test.
+"""
+
+
+def write_tables(records: Sequence[dict[str, Any]], folder: Path) -> Path | None:
+    """Write TABLE.md and a picture for each setup into ``folder``; None without records."""
+    if not records:
+        return None
+    rows = _frame(records)
+    parts = [INTRODUCTION]
+    setups = sorted(rows.groupby("setup"), key=lambda item: -len(item[1]))
+    for setup, own in setups:
+        picture = folder / _picture_name(own.iloc[0])
+        picture.write_text(draw_curves(_curves(own)), encoding="utf-8")
+        parts += [f"## {setup}", f"![macro-F1 over labels a class]({picture.name})", *_sections(own)]
+    target = folder / "TABLE.md"
+    target.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
+    return target
+
+
+def _frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    rows = pd.DataFrame(records)
+    rows["labels"] = [ALL if count == "all" else float(count) for count in rows["labels_per_class"]]
+    rows["setup"] = [_setup(record) for record in records]
+    rows["score"] = 100 * rows["macro_f1"]
+    rank = {name: place for place, name in enumerate(METHODS)}
+    rows["rank"] = rows["method"].map(rank).fillna(len(rank))
+    return rows.sort_values(["dataset", "labels", "rank", "method", "seed"], kind="stable")
+
+
+def _setup(record: dict[str, Any]) -> str:
+    test = "all test rows" if record["test"] is None else f"at most {record['test']:,} test rows"
+    return f"Encoder {record['encoder']}, at most {record['pool']:,} unlabelled rows, {test}"
+
+
+def _picture_name(record: pd.Series) -> str:
+    encoder = "".join(c if c.isalnum() else "-" for c in record["encoder"])
+    test = "all" if pd.isna(record["test"]) else f"{record['test']:.0f}"
+    return f"curves-{encoder}-{record['pool']}-{test}.svg"
+
+
+def _sections(rows: pd.DataFrame) -> list[str]:
+    """The tables of one setup."""
+    ablation = rows["method"].map(ablation_of).notna()
+    methods, parts = rows[~ablation], rows[ablation | (rows["method"] == OURS)]
+    sections = []
+    for labels in sorted(methods.loc[methods["method"] != CEILING, "labels"].unique()):
+        sections += [f"### {_size(labels)}", _score_table(methods, labels)]
+    compared = _comparison_table(methods)
+    if compared:
+        sections += ["### Ours against each method", compared]
+    if ablation.any():
+        told = "What ours has over itself without a part; below 0 the part costs."
+        sections += ["### What each part gives", told, _ablation_table(parts)]
+    made = _made_table(methods)
+    if made:
+        sections += ["### The labels made for the pool", made]
+    return [*sections, "### Seconds a cell", _seconds_table(rows)]
+
+
+def _size(labels: float) -> str:
+    return {ALL: "All labels", 0: "0 labels a class: names only", 1: "1 label a class"}.get(
+        labels, f"{labels:.0f} labels a class"
+    )
+
+
+def _short(labels: float) -> str:
+    return "all" if labels == ALL else f"{labels:.0f}"
+
+
+def _score_table(rows: pd.DataFrame, labels: float) -> str:
+    """Methods x data sets at one number of labels, and the ceiling below."""
+    sets = list(rows["dataset"].unique())
+    own = rows[(rows["labels"] == labels) & (rows["method"] != CEILING)]
+    shown = [*_in_order(own), CEILING] if (rows["method"] == CEILING).any() else _in_order(own)
+    body = []
+    for method in shown:
+        source = rows if method == CEILING else own
+        groups = source[source["method"] == method].groupby("dataset")["score"]
+        mean, deviation, size = groups.mean(), groups.std(ddof=0), groups.size()
+        cells = [_spread(mean[name], deviation[name], size[name]) if name in mean else "" for name in sets]
+        body.append([method, _counts(size), *cells, f"{mean.mean():.1f}" if len(mean) == len(sets) else ""])
+    return _markdown(["method", "draws", *sets, "mean"], body)
+
+
+def _in_order(rows: pd.DataFrame) -> list[str]:
+    return list(rows.sort_values(["rank", "method"])["method"].unique())
+
+
+def _spread(mean: float, deviation: float, draws: int) -> str:
+    return f"{mean:.1f}" if draws == 1 else f"{mean:.1f} ± {deviation:.1f}"
+
+
+def _counts(sizes: pd.Series) -> str:
+    low, high = sizes.min(), sizes.max()
+    return str(low) if low == high else f"{low}-{high}"
+
+
+def _comparison_table(rows: pd.DataFrame) -> str:
+    """Ours less each other method, over data sets and draws, by labels per class."""
+    body = []
+    for labels, own in rows.groupby("labels"):
+        scores = own.set_index(["dataset", "seed"])
+        ours = scores.loc[scores["method"] == OURS, "score"]
+        for method in _in_order(own):
+            found = compare(ours, scores.loc[scores["method"] == method, "score"])
+            if found and method not in (OURS, CEILING):
+                body.append([_short(float(labels)), method, *_compared(found)])
+    head = ["labels a class", "ours less", "pairs", "difference", "95 % interval", "p", "shown"]
+    return _markdown(head, body) if body else ""
+
+
+def _ablation_table(rows: pd.DataFrame) -> str:
+    """Ours less ours without each part, over data sets and draws, and in each data set."""
+    sets, body = list(rows["dataset"].unique()), []
+    for labels, own in rows.groupby("labels"):
+        scores = own.set_index(["dataset", "seed"])
+        ours = scores.loc[scores["method"] == OURS, "score"]
+        for method in _in_order(own[own["method"] != OURS]):
+            other = scores.loc[scores["method"] == method, "score"]
+            found = compare(ours, other)
+            if found:
+                each = (ours - other).groupby("dataset").mean()
+                cells = [f"{each[name]:+.1f}" if name in each.dropna() else "" for name in sets]
+                body.append([_short(float(labels)), ablation_of(method), *_compared(found), *cells])
+    head = ["labels a class", "variant", "pairs", "difference", "95 % interval", "p", "shown"]
+    return _markdown([*head, *sets], body)
+
+
+def _compared(found: Comparison) -> list[str]:
+    interval = f"{found.low:+.1f} to {found.high:+.1f}"
+    return [str(found.cells), f"{found.difference:+.1f}", interval, f"{found.p:.2g}", found.verdict]
+
+
+def _made_table(rows: pd.DataFrame) -> str:
+    """Right labels, what tells them from wrong ones, and what the label GAN took."""
+    ours = [r for r in rows[rows["method"] == OURS].to_dict("records") if "made" in r["details"]]
+    if not ours:
+        return ""
+    flat = pd.DataFrame(
+        [{"labels": r["labels"], "dataset": r["dataset"], **_made(r["details"])} for r in ours]
+    )
+    figures = [column for column in flat if column not in ("labels", "dataset")]
+    flat[figures] = flat[figures].astype(float)
+    means = flat.groupby(["labels", "dataset"], sort=False).mean().reset_index()
+    total = means.drop(columns="dataset").groupby("labels").mean().reset_index()
+    both = pd.concat([means, total.assign(dataset="mean")]).sort_values("labels", kind="stable")
+    body = [
+        [_short(row["labels"]), row["dataset"], *(_figure(row[name]) for name in figures)]
+        for row in both.to_dict("records")
+    ]
+    return _markdown(["labels a class", "data set", *figures], body)
+
+
+def _made(details: dict[str, Any]) -> dict[str, float]:
+    made, seconds = details["made"], details["seconds"]
+    return {
+        "right": made["accuracy"],
+        "AUROC of weight": made["auroc_weight"],
+        "AUROC of D": made["auroc_score"],
+        "ECE of weight": made["ece_weight"],
+        "weight of names": details["names_weight"],
+        "used": float(details["used"] == "label_generator"),
+        "seconds of the GAN": seconds["pretrain"] + seconds["lgan"],
+    }
+
+
+def _figure(value: float) -> str:
+    return "" if pd.isna(value) else f"{value:.3f}" if abs(value) < 2 else f"{value:.1f}"
+
+
+def _seconds_table(rows: pd.DataFrame) -> str:
+    """Mean over all cells of a method and a data set."""
+    sets = list(rows["dataset"].unique())
+    mean = rows.groupby(["method", "dataset"])["seconds"].mean()
+    body = [
+        [method, *(f"{mean[method, name]:.1f}" if (method, name) in mean else "" for name in sets)]
+        for method in _in_order(rows)
+    ]
+    return _markdown(["method", *sets], body)
+
+
+def _curves(rows: pd.DataFrame) -> dict[str, dict[str, list[tuple[str, float]]]]:
+    """Data set -> method -> mean score at each number of labels; ablations are left out."""
+    own = rows[rows["method"].map(ablation_of).isna()]
+    found: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    for (dataset, method, labels), group in own.groupby(["dataset", "method", "labels"]):
+        points = found.setdefault(str(dataset), {}).setdefault(str(method), [])
+        points.append((_short(float(labels)), float(group["score"].mean())))
+    return found
+
+
+def _markdown(head: Sequence[Any], body: Sequence[Sequence[Any]]) -> str:
+    lines = [head, ["---"] * len(head), *body]
+    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
