@@ -30,6 +30,7 @@ from benchmarks.label_efficiency.progress import Progress
 from benchmarks.label_efficiency.tables import write_tables
 from react_ray.config import EMBEDDED
 from react_ray.console import quiet_libraries
+from react_ray.errors import ReactRayError
 
 RESULTS = Path(__file__).parents[1] / "results" / "label_efficiency"
 SIZES: tuple[LabelsPerClass, ...] = (0, 1, 2, 5, 10, 20, 50, "all")
@@ -39,9 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run what is missing, then write the tables; the exit code, 1 when a cell failed."""
     options = _parse(arguments)
     quiet_libraries(verbose=False)
-    results, failed = Results(options.results), list[Outcome]()
-    if not options.table_only:
-        failed = _run(options, results)
+    results = Results(options.results)
+    try:
+        failed = [] if options.table_only else _run(options, results)
+    except ReactRayError as error:
+        print(error, file=sys.stderr)
+        return error.exit_code
     written = write_tables(results.records(), options.results)
     print(f"tables: {written}" if written else "there are no results yet")
     return 1 if failed else 0

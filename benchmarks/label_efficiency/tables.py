@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.datasets import FOLDER
 from benchmarks.label_efficiency.comparisons import Comparison, compare
 from benchmarks.label_efficiency.curves import draw_curves
 from benchmarks.label_efficiency.methods import METHODS, ablation_of
@@ -24,7 +25,8 @@ Made from the records in this folder by `python -m benchmarks.label_efficiency -
 Scores are macro-F1 on the test rows in points (0 to 100): mean ± standard deviation over draws. All methods
 get the same draws, the same encoder, and no test label. `mean` is that over the data sets, given where a
 method has all of them. Pairs are of one data set and draw; intervals cover 95 % (bootstrap of the pairs), p
-is that of Wilcoxon's signed-rank test.
+is that of Wilcoxon's signed-rank test. A set with the texts of another (trec_fine) is shown, but counts in
+neither mean nor pairs.
 """
 
 
@@ -97,6 +99,7 @@ def _short(labels: float) -> str:
 def _score_table(rows: pd.DataFrame, labels: float) -> str:
     """Methods x data sets at one number of labels, and the ceiling below."""
     sets = list(rows["dataset"].unique())
+    counted = _counted(rows)
     own = rows[(rows["labels"] == labels) & (rows["method"] != CEILING)]
     shown = [*_in_order(own), CEILING] if (rows["method"] == CEILING).any() else _in_order(own)
     body = []
@@ -105,8 +108,18 @@ def _score_table(rows: pd.DataFrame, labels: float) -> str:
         groups = source[source["method"] == method].groupby("dataset")["score"]
         mean, deviation, size = groups.mean(), groups.std(ddof=0), groups.size()
         cells = [_spread(mean[name], deviation[name], size[name]) if name in mean else "" for name in sets]
-        body.append([method, _counts(size), *cells, f"{mean.mean():.1f}" if len(mean) == len(sets) else ""])
+        body.append([method, _counts(size), *cells, _mean(mean, counted)])
     return _markdown(["method", "draws", *sets, "mean"], body)
+
+
+def _counted(rows: pd.DataFrame) -> list[str]:
+    """The data sets that count in means: each text once."""
+    sets = list(rows["dataset"].unique())
+    return [name for name in sets if name not in FOLDER] or sets
+
+
+def _mean(means: pd.Series, sets: Sequence[str]) -> str:
+    return f"{means[list(sets)].mean():.1f}" if set(sets) <= set(means.index) else ""
 
 
 def _in_order(rows: pd.DataFrame) -> list[str]:
@@ -125,7 +138,7 @@ def _counts(sizes: pd.Series) -> str:
 def _comparison_table(rows: pd.DataFrame) -> str:
     """Ours less each other method, over data sets and draws, by labels per class."""
     body = []
-    for labels, own in rows.groupby("labels"):
+    for labels, own in rows[rows["dataset"].isin(_counted(rows))].groupby("labels"):
         scores = own.set_index(["dataset", "seed"])
         ours = scores.loc[scores["method"] == OURS, "score"]
         for method in _in_order(own):
@@ -138,19 +151,24 @@ def _comparison_table(rows: pd.DataFrame) -> str:
 
 def _ablation_table(rows: pd.DataFrame) -> str:
     """Ours less ours without each part, over data sets and draws, and in each data set."""
-    sets, body = list(rows["dataset"].unique()), []
+    sets, counted, body = list(rows["dataset"].unique()), _counted(rows), []
     for labels, own in rows.groupby("labels"):
         scores = own.set_index(["dataset", "seed"])
         ours = scores.loc[scores["method"] == OURS, "score"]
         for method in _in_order(own[own["method"] != OURS]):
             other = scores.loc[scores["method"] == method, "score"]
-            found = compare(ours, other)
+            found = compare(ours[_of(ours, counted)], other[_of(other, counted)])
             if found:
                 each = (ours - other).groupby("dataset").mean()
                 cells = [f"{each[name]:+.1f}" if name in each.dropna() else "" for name in sets]
                 body.append([_short(float(labels)), ablation_of(method), *_compared(found), *cells])
     head = ["labels a class", "variant", "pairs", "difference", "95 % interval", "p", "shown"]
     return _markdown([*head, *sets], body)
+
+
+def _of(scores: pd.Series, sets: Sequence[str]) -> Any:
+    """Which scores are of one of the data sets."""
+    return scores.index.get_level_values("dataset").isin(sets)
 
 
 def _compared(found: Comparison) -> list[str]:
@@ -169,7 +187,13 @@ def _made_table(rows: pd.DataFrame) -> str:
     figures = [column for column in flat if column not in ("labels", "dataset")]
     flat[figures] = flat[figures].astype(float)
     means = flat.groupby(["labels", "dataset"], sort=False).mean().reset_index()
-    total = means.drop(columns="dataset").groupby("labels").mean().reset_index()
+    total = (
+        means[means["dataset"].isin(_counted(rows))]
+        .drop(columns="dataset")
+        .groupby("labels")
+        .mean()
+        .reset_index()
+    )
     both = pd.concat([means, total.assign(dataset="mean")]).sort_values("labels", kind="stable")
     body = [
         [_short(row["labels"]), row["dataset"], *(_figure(row[name]) for name in figures)]
