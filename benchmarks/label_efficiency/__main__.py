@@ -68,6 +68,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--encoder", default=EMBEDDED, help="of the features, and what is fine-tuned")
     add("--jobs", type=int, default=1, help="processes on this machine, one thread each")
     add("--address", help="of a Ray cluster: a task a cell")
+    add("--gpus-per-cell", type=float, default=0, help="on Ray, where an encoder is fine-tuned")
     add("--setfit-python", type=Path, help="the interpreter of an environment with setfit")
     add("--data", type=Path, default=DATA, help="one folder a set: train.parquet, test.parquet")
     add("--features", type=Path, default=CACHE, help="where features are kept (default: %(default)s)")
@@ -119,7 +120,7 @@ def _outcomes(options: argparse.Namespace, cells: list[Cell], store: FeatureStor
     if not cells:
         return iter(())
     if options.address:
-        return on_ray(cells, store, options.address, options.setfit_python)
+        return on_ray(cells, store, options.address, options.gpus_per_cell, options.setfit_python)
     return in_processes(cells, store, options.jobs, options.setfit_python)
 
 

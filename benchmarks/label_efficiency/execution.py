@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 import benchmarks
 from benchmarks.label_efficiency.cells import Cell, run_cell
 from benchmarks.label_efficiency.features import FeatureStore, Stored
+from benchmarks.label_efficiency.methods import METHODS
 
 __all__ = ["Outcome", "in_processes", "on_ray"]
 
@@ -58,11 +59,12 @@ def in_processes(
 
 
 def on_ray(
-    cells: Sequence[Cell], store: FeatureStore, address: str, setfit_python: Path | None
+    cells: Sequence[Cell], store: FeatureStore, address: str, gpus: float, setfit_python: Path | None
 ) -> Iterator[Outcome]:
     """Compute ``cells`` on the Ray cluster at ``address``, a task each, in any order.
 
-    The workers need react_ray, not this folder: it travels with the tasks.
+    Cells that fine-tune an encoder ask for ``gpus``, a number or a share of one. The workers
+    need react_ray, not this folder: it travels with the tasks.
     """
     import ray
 
@@ -72,7 +74,12 @@ def on_ray(
     try:
         compute = ray.remote(num_cpus=1)(_with_features)
         shared = {name: ray.put(store.load(name)) for name in dict.fromkeys(c.dataset for c in cells)}
-        waiting = {compute.remote(cell, shared[cell.dataset], setfit_python): cell for cell in cells}
+        waiting = {
+            compute.options(num_gpus=gpus if METHODS[cell.method].finetunes else 0).remote(
+                cell, shared[cell.dataset], setfit_python
+            ): cell
+            for cell in cells
+        }
         while waiting:
             [done], _ = ray.wait(list(waiting), num_returns=1)
             cell = waiting.pop(done)
