@@ -154,7 +154,10 @@ def labels_only(context: Context) -> None:
 
 def finetune(context: Context) -> None:
     """S5: fine-tuning on D_aug."""
-    _finetune(context, pq.read_table(context.done["generate"] / "augmented"))
+    config = context.config
+    teacher = context.done["pretrain"] / "inputs" / "teacher.safetensors"
+    same = config.encoder in (None, config.model)  # else the teacher knows other features
+    _finetune(context, pq.read_table(context.done["generate"] / "augmented"), teacher if same else None)
 
 
 def choose(context: Context) -> None:
@@ -292,7 +295,7 @@ def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> No
     remove_folder(training)
 
 
-def _finetune(context: Context, train: pa.Table) -> None:
+def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
     validation = context.rows("validation")
     finetune_arm(
         context.folder,
@@ -302,4 +305,5 @@ def _finetune(context: Context, train: pa.Table) -> None:
         config=context.config,
         session=context.session,
         progress=context.progress,
+        probe=probe,
     )
