@@ -92,7 +92,7 @@ def _size(labels: float) -> str:
     )
 
 
-def _short(labels: float) -> str:
+def _short(labels: Any) -> str:
     return "all" if labels == ALL else f"{labels:.0f}"
 
 
@@ -144,7 +144,7 @@ def _comparison_table(rows: pd.DataFrame) -> str:
         for method in _in_order(own):
             found = compare(ours, scores.loc[scores["method"] == method, "score"])
             if found and method not in (OURS, CEILING):
-                body.append([_short(float(labels)), method, *_compared(found)])
+                body.append([_short(labels), method, *_compared(found)])
     head = ["labels a class", "ours less", "pairs", "difference", "95 % interval", "p", "shown"]
     return _markdown(head, body) if body else ""
 
@@ -161,7 +161,7 @@ def _ablation_table(rows: pd.DataFrame) -> str:
             if found:
                 each = (ours - other).groupby("dataset").mean()
                 cells = [f"{each[name]:+.1f}" if name in each.dropna() else "" for name in sets]
-                body.append([_short(float(labels)), ablation_of(method), *_compared(found), *cells])
+                body.append([_short(labels), ablation_of(method), *_compared(found), *cells])
     head = ["labels a class", "variant", "pairs", "difference", "95 % interval", "p", "shown"]
     return _markdown([*head, *sets], body)
 
@@ -184,7 +184,7 @@ def _made_table(rows: pd.DataFrame) -> str:
     flat = pd.DataFrame(
         [{"labels": r["labels"], "dataset": r["dataset"], **_made(r["details"])} for r in ours]
     )
-    figures = [column for column in flat if column not in ("labels", "dataset")]
+    figures = [str(column) for column in flat if column not in ("labels", "dataset")]
     flat[figures] = flat[figures].astype(float)
     means = flat.groupby(["labels", "dataset"], sort=False).mean().reset_index()
     total = (
@@ -236,7 +236,7 @@ def _curves(rows: pd.DataFrame) -> dict[str, dict[str, list[tuple[str, float]]]]
     found: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for (dataset, method, labels), group in own.groupby(["dataset", "method", "labels"]):
         points = found.setdefault(str(dataset), {}).setdefault(str(method), [])
-        points.append((_short(float(labels)), float(group["score"].mean())))
+        points.append((_short(labels), float(group["score"].mean())))
     return found
 
 

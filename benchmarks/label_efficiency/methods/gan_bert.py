@@ -15,6 +15,7 @@ GAN-BERT fine-tunes BERT below D, x is a stored feature here, as for the methods
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -34,10 +35,10 @@ NOISE = 100
 class GanBert:
     """What was tuned, see ``tune``: steps, learning rates, width, dropout of D."""
 
-    steps: int = 500
+    steps: int = 250
     lr: float = 1e-3
     lr_generator: float = 1e-3
-    hidden: int = 256
+    hidden: int = 128
     dropout: float = 0.2
 
 
@@ -94,7 +95,7 @@ def gan_bert(draw: Draw, settings: GanBert | None = None) -> Probabilities:
 
 def _step(
     judge: Discriminator,
-    optimizers: list[torch.optim.Optimizer],
+    optimizers: Sequence[torch.optim.Optimizer],
     known: Tensor,
     labels: Tensor,
     real: Tensor,
