@@ -41,7 +41,7 @@ METHODS: dict[str, tuple[Callable[..., Probabilities], Any, dict[str, tuple[floa
         {
             "hidden": (0, 256),
             "lr": (3e-4, 1e-3, 3e-3),
-            "strong": (0.25, 0.5, 1.0),
+            "strong": (0.1, 0.25, 0.5, 1.0),
             "drop": (0.0, 0.3, 0.5),
             "steps": (250, 500, 1000),
         },

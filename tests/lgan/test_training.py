@@ -95,6 +95,7 @@ def run_rank(rank: int, world_size: int, folder: Path, given: dict[str, Any]) ->
     pretrain.loop(worker, output=str(folder / "phase1"), **given)
     distributed.barrier()
     train.loop(worker, phase1=str(folder / "phase1"), output=str(folder / "phase2"), **given)
+    distributed.barrier()  # a rank that leaves early would abort the other one's last messages
     distributed.destroy_process_group()
 
 
