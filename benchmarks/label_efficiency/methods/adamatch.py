@@ -47,7 +47,7 @@ class AdaMatch:
     lr: float = 1e-3
     hidden: int = 256
     weak: float = 0.1
-    strong: float = 0.5
+    strong: float = 0.1
     drop: float = 0.3
 
 
