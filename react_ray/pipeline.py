@@ -67,7 +67,7 @@ def _lgan_settings(*keys: str) -> Callable[[Config], dict[str, Any]]:
 
 def _finetune_settings(config: Config) -> dict[str, Any]:
     model = fingerprint_model(config.model)
-    return {"model": model, **_encoder(config), "finetune": config.finetune.model_dump(), "seed": config.seed}
+    return {"model": model, "finetune": config.finetune.model_dump(), "seed": config.seed}
 
 
 FEATURES = ("prepare", "augment", "encode")
@@ -82,7 +82,7 @@ STAGES = (
     Stage(stages.lgan, _lgan_settings(), ("pretrain",)),
     Stage(stages.generate, _lgan_settings("names"), ("prepare", "augment", "pretrain", "lgan")),
     Stage(stages.labels_only, _finetune_settings, ("prepare",)),
-    Stage(stages.finetune, _finetune_settings, ("prepare", "pretrain", "generate")),
+    Stage(stages.finetune, _finetune_settings, ("prepare", "generate")),
     Stage(stages.choose, _finetune_settings, (*PLAYERS, *MODELS)),
     Stage(stages.evaluate, lambda c: {"seed": c.seed}, (*PLAYERS, *MODELS, "choose")),
 )

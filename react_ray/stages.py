@@ -154,10 +154,7 @@ def labels_only(context: Context) -> None:
 
 def finetune(context: Context) -> None:
     """S5: fine-tuning on D_aug."""
-    config = context.config
-    teacher = context.done["pretrain"] / "inputs" / "teacher.safetensors"
-    same = config.encoder in (None, config.model)  # else the teacher knows other features
-    _finetune(context, pq.read_table(context.done["generate"] / "augmented"), teacher if same else None)
+    _finetune(context, pq.read_table(context.done["generate"] / "augmented"))
 
 
 def choose(context: Context) -> None:
@@ -295,7 +292,7 @@ def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> No
     remove_folder(training)
 
 
-def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
+def _finetune(context: Context, train: pa.Table) -> None:
     validation = context.rows("validation")
     finetune_arm(
         context.folder,
@@ -305,5 +302,4 @@ def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> N
         config=context.config,
         session=context.session,
         progress=context.progress,
-        probe=probe,
     )
