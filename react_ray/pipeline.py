@@ -17,6 +17,7 @@ from react_ray.classifier import Classifier, load
 from react_ray.cluster.session import Session
 from react_ray.config import Config
 from react_ray.console import Reporter, log_to, quiet_libraries
+from react_ray.data.shards import INPUTS
 from react_ray.data.sources import fingerprint as fingerprint_files
 from react_ray.errors import ConfigError
 from react_ray.pretrained import fingerprint as fingerprint_model
@@ -46,7 +47,7 @@ class Stage:
         return self.work.__name__
 
 
-_FILES = ("labeled", "unlabeled", "validation", "test", "labels")
+_FILES = (*INPUTS, "labels")
 
 
 def _data_settings(config: Config) -> dict[str, Any]:

@@ -28,7 +28,7 @@ HEAD_BYTES = 64 * 1024
 
 @dataclass(frozen=True)
 class Source:
-    """One file; small and picklable, so that any process can open it.
+    """One file; three strings, so that any process can open it.
 
     ``path`` is how the user knows it, ``root`` the URI of its filesystem ("" on this
     machine) and ``key`` its path there.
