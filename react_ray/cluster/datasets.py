@@ -8,9 +8,10 @@ the items that have no output yet, wherever it ran before.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
+from react_ray import errors
 from react_ray.cluster.session import Session
 from react_ray.errors import ReactRayError, TrainingError
 from react_ray.worker import Progress
@@ -76,21 +77,19 @@ def _on_ray(make: Make, items: Sequence[Item], session: Session, actors: int | N
         num_cpus=session.cluster.cpus_per_worker,
         num_gpus=1 if use_gpu else 0,
     )
-    return _translated(row["rows"] for row in results.iter_rows())
+    return _results(results.iter_rows())
 
 
-def _translated(results: Iterator[int]) -> Iterator[int]:
-    """The results; an error of the user's, or a worker's traceback, instead of Ray's own."""
+def _results(rows: Iterable[Item]) -> Iterator[int]:
+    """What each item gave; an error of the work is raised here as it was raised there."""
     import ray.exceptions
 
     try:
-        yield from results
+        for row in rows:
+            if row["error"]:
+                raise getattr(errors, row["error"])(row["message"])
+            yield row["rows"]
     except ray.exceptions.RayError as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, ReactRayError):
-            cause = getattr(cause, "cause", None) or cause.__cause__
-        if cause is not None:
-            raise cause from None
         raise TrainingError(f"work on Ray Data failed:\n{error}") from None
 
 
@@ -98,7 +97,12 @@ class _Actor:
     """One process of the pool."""
 
     def __init__(self, make: Make):
-        self.work = make()
+        self._make = make
+        self._work: Callable[[Item], int] | None = None
 
     def __call__(self, item: Item) -> Item:
-        return {"rows": self.work(item)}
+        try:  # Ray would wrap the error so that it is not known again
+            self._work = self._work or self._make()
+            return {"rows": self._work(item), "error": "", "message": ""}
+        except ReactRayError as error:
+            return {"rows": 0, "error": type(error).__name__, "message": str(error)}

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from react_ray.cluster.datasets import map_items
+from react_ray.cluster.session import Session
+from react_ray.config import ClusterConfig
+from react_ray.errors import InputError, TrainingError
+
+ITEMS = [{"number": number} for number in range(4)]
+ON_RAY = ClusterConfig(local_rows=0)
+
+
+def doubles() -> Callable[[dict[str, Any]], int]:
+    return lambda item: 2 * item["number"]
+
+
+def refuses() -> Callable[[dict[str, Any]], int]:
+    def work(item: dict[str, Any]) -> int:
+        raise InputError(f"item {item['number']} cannot be used")
+
+    return work
+
+
+def breaks() -> Callable[[dict[str, Any]], int]:
+    def work(item: dict[str, Any]) -> int:
+        raise ValueError("数据 too warm")
+
+    return work
+
+
+@pytest.mark.parametrize("rows", [0, 10**9], ids=["in this process", "on Ray"])
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_all_items_are_done_wherever_it_is(rows: int):
+    seen: list[tuple[int, int]] = []
+    done = map_items(
+        doubles,
+        ITEMS,
+        rows=rows,
+        session=Session(ON_RAY),
+        progress=lambda n, total, note: seen.append((n, total)),
+    )
+    assert done == 12
+    assert seen[-1] == (4, 4)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_errors_on_ray_are_those_of_the_work():
+    with pytest.raises(InputError, match=r"^item \d cannot be used$"):
+        map_items(refuses, ITEMS, rows=1, session=Session(ON_RAY))
+    with pytest.raises(TrainingError, match=r"(?s)in work.*ValueError: 数据 too warm"):
+        map_items(breaks, ITEMS, rows=1, session=Session(ON_RAY))
