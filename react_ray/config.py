@@ -101,7 +101,7 @@ class LganConfig(_Settings):
     steps: int = Field(500, ge=1)  # of phase 2
     batch_size: int = Field(120, ge=8)  # pairs of each kind a step, over all workers; 120 divides evenly
     lr: float = Field(1e-3, gt=0)  # of D and of the sample generator
-    lr_labels: float = Field(2e-4, gt=0)  # of the label generator: it starts from a fitted teacher
+    lr_labels: float = Field(5e-5, gt=0)  # of the label generator: it starts from a fitted teacher
     teacher: float = Field(1.0, ge=0)  # weight of agreeing with the teacher on the pool
     consistency: float = Field(0.5, ge=0)  # weight of one label for a row and its nudged self
     nudge: float = Field(0.3, ge=0)  # length of the nudge; features have length 1

@@ -39,8 +39,8 @@ class ClassText(nn.Module):
 class LabelGenerator(nn.Module):
     """G_y(x, z) -> y': logits over the classes for features n x d and noise n x NOISE.
 
-    A bilinear match of x and class vectors (which a linear probe can be copied
-    into) of x moved by a small network that starts at zero.
+    A bilinear match of class vectors (which a linear probe can be copied into) and x,
+    moved by z. A network of x in its place learns the pool's labels by heart.
     """
 
     def __init__(self, names: Tensor):
@@ -48,15 +48,12 @@ class LabelGenerator(nn.Module):
         width = names.shape[1]
         self.classes = ClassText(names)
         self.bias = nn.Parameter(torch.zeros(len(names)))
-        last = nn.Linear(HIDDEN, width)
-        nn.init.zeros_(last.weight)
-        nn.init.zeros_(last.bias)
-        self.body = nn.Sequential(nn.Linear(width + NOISE, HIDDEN), nn.GELU(), last)
+        self.shift = nn.Linear(NOISE, width, bias=False)
+        nn.init.zeros_(self.shift.weight)
 
     def forward(self, features: Tensor, noise: Tensor) -> Tensor:
         """Logits, n x K."""
-        moved = features + self.body(torch.cat([features, noise], 1))
-        return moved @ self.classes().T + self.bias
+        return (features + self.shift(noise)) @ self.classes().T + self.bias
 
     @torch.no_grad()
     def start_from(self, weights: Tensor, bias: Tensor) -> None:
