@@ -83,7 +83,7 @@ STAGES = (
     Stage(stages.lgan, _lgan_settings(), ("pretrain",)),
     Stage(stages.generate, _lgan_settings("names"), ("prepare", "augment", "pretrain", "lgan")),
     Stage(stages.labels_only, _finetune_settings, ("prepare",)),
-    Stage(stages.finetune, _finetune_settings, ("prepare", "generate")),
+    Stage(stages.finetune, _finetune_settings, ("prepare", "pretrain", "generate")),
     Stage(stages.choose, _finetune_settings, (*PLAYERS, *MODELS)),
     Stage(stages.evaluate, lambda c: {"seed": c.seed}, (*PLAYERS, *MODELS, "choose")),
 )

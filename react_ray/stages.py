@@ -154,7 +154,8 @@ def labels_only(context: Context) -> None:
 
 def finetune(context: Context) -> None:
     """S5: fine-tuning on D_aug."""
-    _finetune(context, pq.read_table(context.done["generate"] / "augmented"))
+    teacher = context.done["pretrain"] / "inputs" / "teacher.safetensors"
+    _finetune(context, pq.read_table(context.done["generate"] / "augmented"), teacher)
 
 
 def choose(context: Context) -> None:
@@ -167,7 +168,7 @@ def choose(context: Context) -> None:
     plain = ("probe", "labels_only") if context.rows("labeled").num_rows else ()
     choice = arms.choose(diagnostics["decision"], plain, found, truth, context.config.seed)
     if choice.chosen == "probe":
-        _finetune(context, _labelled_by_probe(context))
+        _distil_probe(context)
     (context.folder / "choice.json").write_text(
         json.dumps(choice.as_dict(), ensure_ascii=False), encoding="utf-8"
     )
@@ -251,8 +252,8 @@ def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, Any]:
     }
 
 
-def _labelled_by_probe(context: Context) -> pa.Table:
-    """D_aug with the probe's labels: the frozen probe, to be distilled into a model."""
+def _distil_probe(context: Context) -> None:
+    """Fine-tune on D_aug with the frozen probe's labels: no plain model folder can hold the probe."""
     inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
     table = pq.read_table(context.done["generate"] / "augmented")
     texts = context.rows("unlabeled")["text"]
@@ -268,7 +269,9 @@ def _labelled_by_probe(context: Context) -> pa.Table:
         }
     )
     kept = table.filter(pc.not_equal(table["origin"], "generated"))
-    return pa.concat_tables([kept, generated.cast(kept.schema)])
+    known = context.folder / "probe.safetensors"
+    save_file({"weights": probe.weights, "bias": probe.bias}, known)
+    _finetune(context, pa.concat_tables([kept, generated.cast(kept.schema)]), known)
 
 
 def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> None:
@@ -292,14 +295,17 @@ def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> No
     remove_folder(training)
 
 
-def _finetune(context: Context, train: pa.Table) -> None:
-    validation = context.rows("validation")
+def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
+    """``probe``: a classifier of the frozen features, of use where the model gives the same features."""
+    validation, config = context.rows("validation"), context.config
+    same = config.encoder in (None, config.model)
     finetune_arm(
         context.folder,
         train=train,
         validation=validation if validation.num_rows else None,
         labels=context.labels(),
-        config=context.config,
+        config=config,
         session=context.session,
         progress=context.progress,
+        probe=probe if same else None,
     )

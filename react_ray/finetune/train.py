@@ -20,6 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
 from torch.nn.parallel import DistributedDataParallel
 
 from react_ray.config import FinetuneConfig
@@ -58,12 +59,15 @@ def loop(
     config: dict[str, Any],
     seed: int = 0,
     task: str = "text-classification",
+    probe: str | None = None,
 ) -> None:
     """Train, then leave ``model/`` and ``history.jsonl`` in the last checkpoint.
 
     ``train`` is a parquet file or folder with text, label (a name, or a distribution
     over ``labels``), weight and origin (both optional); ``validation`` has text and
-    label names. ``config`` is a FinetuneConfig as a dictionary.
+    label names. ``config`` is a FinetuneConfig as a dictionary. ``probe`` is a safetensors
+    file with ``weights`` (K x d) and ``bias`` (K): a classifier of the model's own frozen
+    features for the head to start from.
     """
     checkpoint = worker.checkpoint()
     if checkpoint and (checkpoint / "model").is_dir():
@@ -73,7 +77,7 @@ def loop(
     if checkpoint:
         run.load(checkpoint)
     elif run.config.head_start and worker.rank == 0:
-        run.start_head()
+        run.start_head(model, probe)
     run.train(held_out)
     run.finish(held_out)
 
@@ -129,8 +133,11 @@ class _Run:
         per_epoch = math.ceil(len(examples) / self.config.batch_size)
         return examples, max(1, round(max(epochs, 1.0) * per_epoch))
 
-    def start_head(self) -> None:
-        """Fit the head to as many rows as fit in WARM_START_TOKENS."""
+    def start_head(self, model: str, probe: str | None) -> None:
+        """Take over ``probe``, or fit the head to as many rows as fit in WARM_START_TOKENS."""
+        known = load_file(probe) if probe else None
+        if known and self.task.start_from(self.model, model, known["weights"], known["bias"]):
+            return
         order = np.random.default_rng(self.seed).permutation(len(self.examples))
         used = np.cumsum([len(self.examples[i].ids) for i in order])
         rows = order[: max(1, int((used <= WARM_START_TOKENS).sum()))]

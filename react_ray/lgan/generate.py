@@ -31,6 +31,9 @@ COPY_WEIGHT = 0.5
 """Of a copy whose label G_y fully believes: copies repeat their text."""
 FLOOR = 0.2
 """Weight below which a generated label is rejected."""
+SHARPENING = 2.0
+"""Power of the probabilities in D_aug, as in MixMatch (Berthelot et al. 2019, arXiv:1905.02249): the
+neighbours' mean makes labels softer than they are right, and a model trained on those forgets."""
 
 
 class Labeler:
@@ -104,12 +107,17 @@ def generate_labels(inputs: LganInputs, labeler: Labeler, smoothing: float) -> G
     copy_score = np.take_along_axis(labeler.verdicts(copies), meant, 1)[:, 0]
     floor = max(FLOOR, 1.2 / inputs.classes)
     return Generation(
-        labels=given,
+        labels=_sharpen(given),
         score=score,
         weight=np.where(weight < floor, 0, weight).astype(np.float32),
         copy_score=copy_score,
         copy_weight=(COPY_WEIGHT * believed).astype(np.float32),
     )
+
+
+def _sharpen(probabilities: Probabilities) -> Probabilities:
+    powers = probabilities**SHARPENING
+    return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
 
 
 def augmented_table(

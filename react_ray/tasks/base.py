@@ -54,6 +54,14 @@ class Task(Protocol):
     ) -> bool:
         """Fit the untrained head to ``examples`` in closed form; False where that is not possible."""
 
+    def start_from(
+        self, model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor
+    ) -> bool:
+        """Give the untrained head of ``name`` a classifier of its frozen features.
+
+        ``weights`` K x d, ``bias`` K; False where the head does not read those features.
+        """
+
     def score(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
     ) -> dict[str, float]:

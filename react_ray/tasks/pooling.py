@@ -19,7 +19,7 @@ from transformers.utils import cached_file
 
 from react_ray.pretrained import resolve
 
-__all__ = ["pools_by_mean", "set_mean_layer"]
+__all__ = ["pools_by_mean", "set_head", "set_mean_layer"]
 
 RESIDUAL = 0.02
 """What is left of [CLS] itself beside the mean."""
@@ -56,3 +56,14 @@ def set_mean_layer(model: BertForSequenceClassification) -> None:
         for norm in (output.LayerNorm, layer.output.LayerNorm):
             norm.weight.fill_(1)
             norm.bias.zero_()
+
+
+def set_head(model: BertForSequenceClassification, weights: torch.Tensor, bias: torch.Tensor) -> None:
+    """Put a linear classifier of sentence features (weights K x d, bias K) where the head is.
+
+    For a model as :func:`set_mean_layer` leaves it. The head reads tanh(POOLER * z) with z
+    the mean of the tokens, normalised: sqrt(d) times the feature, which has length 1.
+    """
+    with torch.no_grad():
+        model.classifier.weight.copy_(weights / (POOLER * model.config.hidden_size**0.5))
+        model.classifier.bias.copy_(bias)

@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, f1_score
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
+    BertForSequenceClassification,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -23,7 +24,7 @@ from react_ray.labels import LabelMap
 from react_ray.pretrained import load_pretrained
 from react_ray.tasks.base import Example
 from react_ray.tasks.head import best_temperature, final_linear, fit_head, head_features, scale_logits
-from react_ray.tasks.pooling import pools_by_mean, set_mean_layer
+from react_ray.tasks.pooling import pools_by_mean, set_head, set_mean_layer
 
 __all__ = ["TextClassification", "distributions"]
 
@@ -94,6 +95,15 @@ class TextClassification:
         features = head_features(model, head, tokenizer, [e.ids for e in examples])
         targets = torch.from_numpy(np.stack([e.target for e in examples]))
         fit_head(head, features, targets, torch.tensor([e.weight for e in examples]))
+        return True
+
+    def start_from(
+        self, model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor
+    ) -> bool:
+        """Make the model say at once what the linear classifier says (sentence encoders only)."""
+        if not (isinstance(model, BertForSequenceClassification) and pools_by_mean(name)):
+            return False
+        set_head(model, weights, bias)
         return True
 
     def score(

@@ -192,10 +192,11 @@ def test_a_head_start_uses_what_the_encoder_knows(tmp_path, tiny_model):
     assert score[True] > 0.9 > score[False]
 
 
-def test_a_run_killed_while_training_ends_with_the_same_weights(tmp_path, tiny_model):
+@pytest.mark.parametrize("head_start", [True, False])
+def test_a_run_killed_while_training_ends_with_the_same_weights(tmp_path, tiny_model, head_start):
     good = train(tmp_path / "good", tiny_model, make_rows(90), lr=1e-2, epochs=6) / "model"
     # wrong labels again: the best weights are those of the first checkpoint, before the kill
-    settings = {"evaluations": 4, "epochs": 4, "patience": 99, "head_start": False}
+    settings = {"evaluations": 4, "epochs": 4, "patience": 99, "head_start": head_start}
     script = f"""
 import os, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})

@@ -35,6 +35,14 @@ def test_every_pool_row_has_a_distribution_a_score_and_a_weight(road):
     assert np.array_equal(again.labels, generation.labels)
 
 
+def test_labels_are_surer_than_the_weights_say(road):
+    generation = road[2]
+    kept = generation.kept
+    assert (generation.labels.max(1)[kept] >= generation.weight[kept]).all()
+    doubtful = kept & (generation.weight < 0.9)
+    assert (generation.labels.max(1)[doubtful] > generation.weight[doubtful]).all()
+
+
 def test_weights_are_ordered_and_sized_like_correctness(road):
     blobs, _, generation, _ = road
     right = generation.labels.argmax(1) == blobs.truth

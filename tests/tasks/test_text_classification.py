@@ -11,6 +11,8 @@ from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2Model
 
 from react_ray.classifier import load, predict_logits
+from react_ray.config import EncodeConfig
+from react_ray.data.encode import Encoder
 from react_ray.errors import ConfigError
 from react_ray.pretrained import load_encoder, load_tokenizer
 from react_ray.tasks import get_task
@@ -119,3 +121,23 @@ def test_a_sentence_encoder_is_read_by_its_mean(tmp_path: Path, tiny_model: Path
 def test_other_models_keep_their_layers(tmp_path: Path, tiny_model: Path, pooling):
     folder = sentence_encoder(tmp_path, tiny_model, **pooling) if pooling else tiny_model
     assert TASK.load_model(str(folder), LABELS).config.num_hidden_layers == 2
+
+
+def test_a_sentence_encoder_says_what_a_classifier_of_its_features_says(tiny_model: Path, tmp_path: Path):
+    folder = tmp_path / "sentences"
+    shutil.copytree(tiny_model, folder)
+    (folder / "1_Pooling").mkdir()
+    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    texts = [
+        f"{word} {number}" for number in range(20) for word in ("goal", "bank", "rain and wind", "x y z")
+    ]
+    features = torch.from_numpy(Encoder(str(folder), EncodeConfig()).encode(texts))
+    torch.manual_seed(0)
+    weights, bias = torch.randn(3, features.shape[1]), torch.zeros(3)
+    model = TASK.load_model(str(folder), ["a", "b", "c"], 0.0).eval()
+    assert TASK.start_from(model, str(folder), weights, bias)
+    said = predict_logits(model, load_tokenizer(str(folder)), texts, 64).argmax(1)
+    meant = (features @ weights.T + bias).argmax(1).numpy()
+    assert (said == meant).mean() > 0.9
+    plain = TASK.load_model(str(tiny_model), ["a", "b", "c"], 0.0)
+    assert not TASK.start_from(plain, str(tiny_model), weights, bias), "its head reads another feature"
