@@ -155,7 +155,8 @@ def labels_only(context: Context) -> None:
 def finetune(context: Context) -> None:
     """S5: fine-tuning on D_aug."""
     teacher = context.done["pretrain"] / "inputs" / "teacher.safetensors"
-    _finetune(context, pq.read_table(context.done["generate"] / "augmented"), teacher)
+    augmented = pq.read_table(context.done["generate"] / "augmented")
+    _finetune(context, label_gan.weigh_for_training(augmented), teacher)
 
 
 def choose(context: Context) -> None:

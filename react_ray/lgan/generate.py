@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
@@ -23,7 +24,7 @@ from react_ray.lgan.networks import NOISE, Players
 from react_ray.lgan.probe import one_hot
 from react_ray.lgan.state import load_players
 
-__all__ = ["Generation", "Labeler", "augmented_table", "generate_labels"]
+__all__ = ["Generation", "Labeler", "augmented_table", "generate_labels", "weigh_for_training"]
 
 DRAWS = 8
 BLOCK = 4096
@@ -34,6 +35,9 @@ FLOOR = 0.2
 SHARPENING = 2.0
 """Power of the probabilities in D_aug, as in MixMatch (Berthelot et al. 2019, arXiv:1905.02249): the
 neighbours' mean makes labels softer than they are right, and a model trained on those forgets."""
+
+CAUTION = 4
+"""Power of the weights that are trained on: wrong labels are learnt by heart, and the surest hold fewest."""
 
 
 class Labeler:
@@ -154,3 +158,12 @@ def augmented_table(
             "score": pa.array([None] * len(inputs.labels) + scores, pa.float64()),
         }
     )
+
+
+def weigh_for_training(table: pa.Table) -> pa.Table:
+    """D_aug with the weights of its generated rows drawn apart; their sum stays."""
+    weights = table["weight"].to_numpy().copy()
+    generated = pc.equal(table["origin"], "generated").to_numpy()
+    apart = weights[generated] ** CAUTION
+    weights[generated] = apart * (weights[generated].sum() / max(apart.sum(), 1e-12))
+    return table.set_column(table.schema.get_field_index("weight"), "weight", pa.array(weights))

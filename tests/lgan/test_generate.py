@@ -7,7 +7,7 @@ import pytest
 from feature_blobs import make_blobs, prepared, run_phases
 from sklearn.metrics import roc_auc_score
 
-from react_ray.lgan import Generation, augmented_table, generate
+from react_ray.lgan import Generation, augmented_table, generate, weigh_for_training
 
 
 def made(folder, blobs, **settings):
@@ -77,6 +77,18 @@ def test_the_table_holds_what_each_row_is_worth(road):
     assert made_rows.iloc[0].text == texts[first]
     assert np.allclose(made_rows.iloc[0].label, generation.labels[first])
     assert made_rows.score.notna().all()
+
+
+def test_training_listens_most_to_the_surest(road):
+    blobs, _, generation, _ = road
+    table = augmented_table(blobs.inputs, generation, [""] * 12, [""] * 300, [""] * 5)
+    before, after = table.to_pandas(), weigh_for_training(table).to_pandas()
+    made_rows = before.origin == "generated"
+    assert after.weight[~made_rows].equals(before.weight[~made_rows])
+    assert after.weight[made_rows].sum() == pytest.approx(before.weight[made_rows].sum())
+    share = (after.weight / before.weight)[made_rows]
+    assert share[before.weight[made_rows].idxmax()] > 1 > share[before.weight[made_rows].idxmin()]
+    assert after.drop(columns="weight").equals(before.drop(columns="weight"))
 
 
 def test_a_rejected_row_is_left_out(road):
