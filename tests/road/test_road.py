@@ -213,3 +213,14 @@ def test_without_a_test_file_nothing_is_held_out(
     metrics = read_metrics(tmp_path / "out")
     assert metrics["test"] is None
     assert (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_collapsed_label_gan_leaves_the_probe_as_a_plain_model(
+    files: dict[str, Path], word_model: Path, tmp_path: Path
+) -> None:
+    assert main(command(files, tmp_path / "out", word_model, "lgan.lr_labels=1000")) == 0
+    metrics = read_metrics(tmp_path / "out")
+    assert metrics["chosen"] == "probe"
+    assert "collapsed" in metrics["why"]
+    saved, probe = metrics["test"]["macro_f1"], metrics["arms"]["probe"]["test"]["macro_f1"]
+    assert saved > probe - 0.1, "distilled, it is no longer the probe itself"
