@@ -35,7 +35,6 @@ FLOOR = 0.2
 SHARPENING = 2.0
 """Power of the probabilities in D_aug, as in MixMatch (Berthelot et al. 2019, arXiv:1905.02249): the
 neighbours' mean makes labels softer than they are right, and a model trained on those forgets."""
-
 CAUTION = 4
 """Power of the weights that are trained on: wrong labels are learnt by heart, and the surest hold fewest."""
 
