@@ -6,13 +6,13 @@ The name of a function is the name of its stage; the order is in ``pipeline``.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import torch
 from safetensors.numpy import load_file, save_file
@@ -133,14 +133,7 @@ def generate(context: Context) -> None:
     players = context.done["lgan"] / "players"
     settings = config.lgan.model_dump()
     generation, _ = label_gan.generate(inputs, players, context.folder, settings, config.seed)
-    copies = pq.read_table(context.done["augment"] / "rows.parquet", columns=["text"])["text"]
-    table = label_gan.augmented_table(
-        label_gan.LganInputs.load(inputs),
-        generation,
-        context.rows("labeled")["text"].to_pylist(),
-        context.rows("unlabeled")["text"].to_pylist(),
-        copies.to_pylist(),
-    )
+    table = _augmented(context, label_gan.LganInputs.load(inputs), generation)
     (context.folder / "augmented").mkdir(exist_ok=True)
     pq.write_table(table, context.folder / "augmented" / "part-00000.parquet")
 
@@ -253,26 +246,26 @@ def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, Any]:
     }
 
 
+def _augmented(context: Context, inputs: label_gan.LganInputs, generation: label_gan.Generation) -> pa.Table:
+    """D_aug of the run with the labels in ``generation``."""
+    copies = pq.read_table(context.done["augment"] / "rows.parquet", columns=["text"])["text"]
+    labeled, unlabeled = (context.rows(part)["text"].to_pylist() for part in ("labeled", "unlabeled"))
+    return label_gan.augmented_table(inputs, generation, labeled, unlabeled, copies.to_pylist())
+
+
 def _distil_probe(context: Context) -> None:
     """Fine-tune on D_aug with the frozen probe's labels: no plain model folder can hold the probe."""
     inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
-    table = pq.read_table(context.done["generate"] / "augmented")
-    texts = context.rows("unlabeled")["text"]
     probe = label_gan.fit_probe(inputs.labeled, inputs.labels, inputs.classes)
-    believed = list(probe.predict_proba(inputs.unlabeled).astype("float64"))
-    generated = pa.table(
-        {
-            "text": texts,
-            "label": pa.array(believed, pa.list_(pa.float64())),
-            "weight": pa.array([1.0] * len(texts)),
-            "origin": pa.array(["generated"] * len(texts)),
-            "score": pa.nulls(len(texts), pa.float64()),
-        }
+    generation = label_gan.Generation.load(context.done["generate"])
+    believed = replace(
+        generation,
+        labels=probe.predict_proba(inputs.unlabeled),
+        weight=np.ones_like(generation.weight),
     )
-    kept = table.filter(pc.not_equal(table["origin"], "generated"))
     known = context.folder / "probe.safetensors"
     save_file({"weights": probe.weights, "bias": probe.bias}, known)
-    _finetune(context, pa.concat_tables([kept, generated.cast(kept.schema)]), known)
+    _finetune(context, _augmented(context, inputs, believed), known)
 
 
 def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> None:
