@@ -124,10 +124,7 @@ def test_other_models_keep_their_layers(tmp_path: Path, tiny_model: Path, poolin
 
 
 def test_a_sentence_encoder_says_what_a_classifier_of_its_features_says(tiny_model: Path, tmp_path: Path):
-    folder = tmp_path / "sentences"
-    shutil.copytree(tiny_model, folder)
-    (folder / "1_Pooling").mkdir()
-    (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_mean_tokens": true}')
+    folder = sentence_encoder(tmp_path, tiny_model, pooling_mode_mean_tokens=True)
     texts = [
         f"{word} {number}" for number in range(20) for word in ("goal", "bank", "rain and wind", "x y z")
     ]
