@@ -1,8 +1,8 @@
 """The methods of a run side by side, and which of them the user gets.
 
-probe            a linear model on the frozen features of the labelled rows
+probe            a linear model on the sentence embeddings of the labelled rows
 self_training    the same, fed with its own confident labels
-label_generator  G_y of the label GAN, on the frozen features
+label_generator  G_y of the label GAN, on all that the frozen encoder says of a row
 labels_only      the pretrained model fine-tuned on the labelled rows
 lgan             the pretrained model fine-tuned on D_aug
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from react_ray.classifier import load
-from react_ray.lgan import Labeler, LganInputs, fit_probe, self_train
+from react_ray.lgan import SENTENCE, Labeler, LganInputs, fit_probe, self_train
 from react_ray.lgan.gate import MIN_ROWS, WORSE, probability_worse
 from react_ray.worker import Progress
 
@@ -49,9 +49,10 @@ def predict_features(
     """What the arms that work on frozen features say of ``rows`` (n x d)."""
     found = {"label_generator": Labeler(inputs.names, players, seed).predict_proba(rows)}
     if len(inputs.labeled):
-        probe = fit_probe(inputs.labeled, inputs.labels, inputs.classes)
-        trained = self_train(inputs.labeled, inputs.labels, inputs.pool, inputs.classes)
-        found |= {"probe": probe.predict_proba(rows), "self_training": trained.predict_proba(rows)}
+        plain, sentences = inputs.seen_as(SENTENCE), SENTENCE.of(rows, inputs.blocks)
+        probe = fit_probe(plain.labeled, inputs.labels, inputs.classes)
+        trained = self_train(plain.labeled, inputs.labels, plain.pool, inputs.classes)
+        found |= {"probe": probe.predict_proba(sentences), "self_training": trained.predict_proba(sentences)}
     return found
 
 

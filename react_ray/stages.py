@@ -147,7 +147,7 @@ def labels_only(context: Context) -> None:
 
 def finetune(context: Context) -> None:
     """S5: fine-tuning on D_aug."""
-    teacher = context.done["pretrain"] / "inputs" / "teacher.safetensors"
+    teacher = context.done["pretrain"] / "inputs" / "sentence.safetensors"
     augmented = pq.read_table(context.done["generate"] / "augmented")
     _finetune(context, label_gan.weigh_for_training(augmented), teacher)
 
@@ -256,11 +256,12 @@ def _augmented(context: Context, inputs: label_gan.LganInputs, generation: label
 def _distil_probe(context: Context) -> None:
     """Fine-tune on D_aug with the frozen probe's labels: no plain model folder can hold the probe."""
     inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
-    probe = label_gan.fit_probe(inputs.labeled, inputs.labels, inputs.classes)
+    sentences = inputs.seen_as(label_gan.SENTENCE)
+    probe = label_gan.fit_probe(sentences.labeled, inputs.labels, inputs.classes)
     generation = label_gan.Generation.load(context.done["generate"])
     believed = replace(
         generation,
-        labels=probe.predict_proba(inputs.unlabeled),
+        labels=probe.predict_proba(sentences.unlabeled),
         weight=np.ones_like(generation.weight),
     )
     known = context.folder / "probe.safetensors"

@@ -142,7 +142,7 @@ def test_ours_is_compared_with_itself_without_a_part(
     details = found["ours", 2]["details"]
     assert details["used"] == "label_generator"
     assert set(details["made"]) >= {"accuracy", "auroc_weight", "auroc_score", "ece_weight"}
-    assert found["ours-no_names", 2]["details"]["names_weight"] == 0
+    assert found["ours-no_names", 2]["details"]["views"]["sentence"]["names_weight"] == 0
     table = (tmp_path / "results" / "TABLE.md").read_text()
     lead = 100 * (found["ours", 2]["macro_f1"] - found["ours-no_copies", 2]["macro_f1"])
     assert f"| 2 | no_copies | 1 | {lead:+.1f} |" in table
@@ -224,7 +224,8 @@ def test_methods_with_a_pool_learn_from_it(method: Any) -> None:
     def part(classes: Any, spread: float) -> Part:
         rows = centres[classes] + spread * draw.normal(size=(len(classes), 16))
         rows /= np.linalg.norm(rows, axis=1, keepdims=True)
-        return Part([""] * len(classes), rows.astype(np.float32))
+        views = np.hstack([rows, 0 * rows, 0 * rows])  # methods with a pool look at sentences alone
+        return Part([""] * len(classes), views.astype(np.float32))
 
     nothing = np.zeros(0, np.int64)
     given = {"dataset": "blobs", "seed": 0, "encoder": "none", "classes": LabelMap(("a", "b", "c"))}

@@ -10,16 +10,22 @@ from benchmarks.datasets import LabelsPerClass, draw_rows
 from benchmarks.label_efficiency.features import Stored
 from react_ray.labels import LabelMap
 from react_ray.lgan.inputs import Features, Indices
+from react_ray.lgan.views import BLOCKS, SENTENCE
 
 __all__ = ["Draw", "Part", "Truth", "cut", "labeled_rows"]
 
 
 @dataclass(frozen=True)
 class Part:
-    """Texts and their features (n x d)."""
+    """Texts and what the encoder says of them: rows (n x 3d), and sentence embeddings (n x d)."""
 
     texts: list[str]
-    features: Features
+    rows: Features
+
+    @property
+    def features(self) -> Features:
+        """What all methods get but the label GAN, which gets ``rows``."""
+        return SENTENCE.of(self.rows, BLOCKS)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -29,8 +35,8 @@ class Part:
 class Draw:
     """All that a method may know. The labels of pool and test rows are not here.
 
-    ``labels`` are the class indices of the labelled rows, ``names`` the features of the
-    K classes' names. ``copies`` are features of changed copies of labelled rows,
+    ``labels`` are the class indices of the labelled rows, ``names`` the rows of the
+    K classes' names. ``copies`` are rows of changed copies of labelled rows,
     ``copies_of`` the place among the labelled rows of the row that each was made from.
     """
 
@@ -45,6 +51,11 @@ class Draw:
     copies_of: Indices
     pool: Part
     test: Part
+
+    @property
+    def name_features(self) -> Features:
+        """The names as sentence embeddings, K x d."""
+        return SENTENCE.of(self.names, BLOCKS)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from react_ray.data.augment import augment
 from react_ray.data.encode import Encoder
 from react_ray.labels import LabelMap
 from react_ray.lgan.inputs import Features, Indices, save_arrays
+from react_ray.lgan.views import BLOCKS
 from react_ray.pretrained import fingerprint
 
 CACHE = Path("out") / "benchmarks" / "features"
@@ -109,7 +110,7 @@ class FeatureStore:
 
     def _file(self, dataset: str, train: pd.DataFrame, test: pd.DataFrame) -> Path:
         parts = [*train["text"], *train["label"], *test["text"]]
-        settings = self.encoding.model_dump(include={"max_length"})
+        settings = {"max_length": self.encoding.max_length, "blocks": BLOCKS}
         key = _digest([fingerprint(self.encoder), json.dumps(settings), *parts])
         return self.cache / f"{dataset}-{key}.safetensors"
 

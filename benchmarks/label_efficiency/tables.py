@@ -209,7 +209,8 @@ def _made(details: dict[str, Any]) -> dict[str, float]:
         "AUROC of weight": made["auroc_weight"],
         "AUROC of D": made["auroc_score"],
         "ECE of weight": made["ece_weight"],
-        "weight of names": details["names_weight"],
+        "weight of names": details["views"]["sentence"]["names_weight"],
+        "say of the opening": details["views"].get("opening", {}).get("say", 0.0),
         "used": float(details["used"] == "label_generator"),
         "seconds of the GAN": seconds["pretrain"] + seconds["lgan"],
     }

@@ -1,8 +1,10 @@
-"""One pass of a frozen encoder over texts: unit-length sentence features.
+"""One pass of a frozen encoder over texts: what several of its parts say of each.
 
-Sentence features are the mean of the last layer's token states, scaled to length 1
-(Reimers & Gurevych 2019, arXiv:1908.10084). Rows are encoded a row group at a time
-into files of their own, so that a killed pass goes on with the next group.
+A row is three blocks of width d: the mean of the last layer's token states, which is the
+sentence embedding (Reimers & Gurevych 2019, arXiv:1908.10084); the same of the last layer
+but one; and the mean of the last layer over the opening words. What is made of them is in
+``lgan.views``. Rows are encoded a row group at a time into files of their own, so that a
+killed pass goes on with the next group.
 """
 
 from __future__ import annotations
@@ -17,13 +19,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import normalize
 
 from react_ray.batching import token_batches
 from react_ray.config import EncodeConfig
+from react_ray.lgan.views import BLOCKS
 from react_ray.pretrained import load_encoder, load_tokenizer, longest_text
 from react_ray.worker import pick_device
 
 __all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_features"]
+
+
+OPENING = slice(1, 5)
+"""Tokens of the opening words; the token before them stands for the start of the text."""
 
 
 class Encoder:
@@ -36,8 +44,9 @@ class Encoder:
         self.batch_tokens = settings.batch_tokens
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Features of ``texts``: n x d, each row of length 1, in the order given."""
-        features = np.zeros((len(texts), self.model.config.hidden_size), dtype=np.float32)
+        """Features of ``texts``: n x 3d, blocks of one length, rows of length 1, in the order given."""
+        width = BLOCKS * self.model.config.hidden_size
+        features = np.zeros((len(texts), width), dtype=np.float32)
         if not len(texts):
             return features
         ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
@@ -52,11 +61,18 @@ class Encoder:
 
     def _forward(self, ids: list[list[int]]) -> NDArray[np.float32]:
         inputs = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self.model.device)
-        with torch.inference_mode():
-            states = self.model(**inputs).last_hidden_state.float()
         mask = inputs["attention_mask"].unsqueeze(-1)
-        mean = (states * mask).sum(1) / mask.sum(1).clamp(min=1)
-        return torch.nn.functional.normalize(mean, dim=1).cpu().numpy()
+        with torch.inference_mode():
+            states = self.model(**inputs, output_hidden_states=True).hidden_states
+            last, below = states[-1].float(), states[-2].float()
+            opening = _mean(last[:, OPENING], mask[:, OPENING]) if mask.shape[1] > 1 else last[:, 0]
+            blocks = [_mean(last, mask), _mean(below, mask), opening]
+            return torch.cat([normalize(block, dim=1) for block in blocks], 1).div(BLOCKS**0.5).cpu().numpy()
+
+
+def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+    """Mean of the token states of each row (n x tokens x d) where ``mask`` is 1."""
+    return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from react_ray.data.encode import load_features
 from react_ray.labels import LabelMap
 from react_ray.lgan import LganInputs
+from react_ray.lgan.views import BLOCKS
 
 __all__ = ["Features"]
 
@@ -68,4 +69,5 @@ class Features:
             augmented_labels=self.augmented_labels,
             validation=self.of("validation"),
             validation_labels=self.targets("validation"),
+            blocks=BLOCKS,
         )

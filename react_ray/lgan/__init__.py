@@ -6,8 +6,10 @@ from react_ray.lgan.inputs import LganInputs
 from react_ray.lgan.probe import Probe, fit_probe
 from react_ray.lgan.self_training import self_train
 from react_ray.lgan.stages import generate, prepare
+from react_ray.lgan.views import SENTENCE
 
 __all__ = [
+    "SENTENCE",
     "Decision",
     "Generation",
     "Labeler",

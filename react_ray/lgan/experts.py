@@ -1,15 +1,21 @@
 """The teacher G_y starts from and is held to: labels and names joined, then self-training.
 
-1. Product of experts, probe^(1-w) * names^w, with w from :mod:`react_ray.lgan.names`.
+An expert for each view of the rows, see :mod:`react_ray.lgan.views`:
+
+1. Product of labels and names, probe^(1-w) * names^w, with w from :mod:`react_ray.lgan.names`.
 2. Where the pool is homophilous (close rows get one label), every distribution is
    mixed with its neighbours' mean. Topics are so, sentiment is not.
 3. Self-training: fitted again on the most confident rows of each class, more each round.
    Where the pool is not homophilous this may lead astray, so a committee votes there:
    with names and without, and with more and fewer rounds.
+
+The teacher is the product of the experts, each to the power of its say: the more homophilous
+its view, the more. No label is needed to see that.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,10 +24,11 @@ from numpy.typing import NDArray
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.names import TOPICAL_WEIGHT, names_weight, product, similarity
 from react_ray.lgan.neighbours import homophily, nearest, neighbour_count, smooth
-from react_ray.lgan.probe import Probe, fit_probe, fit_softmax, one_hot
+from react_ray.lgan.probe import Probe, fit_probe, fit_softmax, log, one_hot, softmax
 from react_ray.lgan.self_training import confident_rows
+from react_ray.lgan.views import SENTENCE, views_of
 
-__all__ = ["Teacher", "class_prior", "fit_teacher"]
+__all__ = ["Expert", "Teacher", "class_prior", "fit_teacher"]
 
 LABEL_WEIGHT = 5.0
 """Of a labelled row against a row labelled by the teacher itself."""
@@ -31,34 +38,88 @@ HOMOPHILOUS = 0.5
 NO_SMOOTHING, MOST_SMOOTHING, SLOPE = 0.4, 0.5, 2.5
 """The neighbours' share rises from 0 at a homophily of 0.4 to 0.5 at 0.6."""
 ITERATIONS = 25
+EAGERNESS = 15.0
+"""Log-odds of a view's say, per unit of homophily."""
+LEAD = 0.03
+"""Homophily that the sentence has ahead of the other views."""
 PRIOR_STRENGTH = 0.1
 """Pseudo-rows for the labelled rows' balance in the prior, as a share of the pool."""
 
 
 @dataclass(frozen=True)
-class Teacher:
-    """Labels for the pool (n x K), a linear classifier, and what was found on the way.
+class Expert:
+    """Labels for the pool (n x K) from one view, a linear classifier of it, and what was found.
 
-    ``prior`` is the pool's class balance, ``names_weight`` w, ``homophily`` how much
-    more often than by chance close rows get one label, ``smoothing`` the neighbours'
-    share that follows from it.
+    ``names_weight`` is w, ``homophily`` how much more often than by chance close rows get
+    one label, ``smoothing`` the neighbours' share that follows from it.
     """
 
     believed: Probabilities
     probe: Probe
-    prior: NDArray[np.float32]
     names_weight: float
     homophily: float
     smoothing: float
 
 
+@dataclass(frozen=True)
+class Teacher:
+    """Labels for the pool (n x K), a linear classifier of whole rows and one of sentences.
+
+    ``prior`` is the pool's class balance, ``say`` that of each view (they sum to 1).
+    """
+
+    believed: Probabilities
+    probe: Probe
+    sentence_probe: Probe
+    prior: NDArray[np.float32]
+    experts: Mapping[str, Expert]
+    say: Mapping[str, float]
+
+    @property
+    def smoothing(self) -> float:
+        """The neighbours' share, over the experts."""
+        return sum(self.say[view] * expert.smoothing for view, expert in self.experts.items())
+
+
 def fit_teacher(inputs: LganInputs, use_names: bool = True) -> Teacher:
     """Join labels, names and pool; there is no chance in it."""
+    views = {view.name: view for view in views_of(inputs.blocks)}
+    experts = {name: _fit_expert(inputs.seen_as(view), use_names) for name, view in views.items()}
+    say = _say({name: expert.homophily for name, expert in experts.items()})
+    parts = [say[name] * log(expert.believed) for name, expert in experts.items()]
+    believed = softmax(np.sum(parts, axis=0))
+    weights = [
+        say[name] * view.unfold(experts[name].probe.weights, inputs.blocks) for name, view in views.items()
+    ]
+    biases = [say[name] * expert.probe.bias for name, expert in experts.items()]
+    return Teacher(
+        believed=believed,
+        probe=Probe(np.sum(weights, axis=0, dtype=np.float32), np.sum(biases, axis=0, dtype=np.float32)),
+        sentence_probe=_fit_sentences(inputs, believed, experts[SENTENCE.name].probe),
+        prior=class_prior(believed, inputs.labels),
+        experts=experts,
+        say=say,
+    )
+
+
+def _say(homophily: Mapping[str, float]) -> dict[str, float]:
+    """Each view's part in the product; they sum to 1."""
+    standing = [alike + LEAD * (name == SENTENCE.name) for name, alike in homophily.items()]
+    return dict(zip(homophily, softmax(EAGERNESS * np.array([standing]))[0].tolist(), strict=True))
+
+
+def _fit_sentences(inputs: LganInputs, believed: Probabilities, start: Probe) -> Probe:
+    """What the teacher says, as a classifier of sentence embeddings alone."""
+    if inputs.blocks == 1:
+        return start
+    return _fit(inputs.seen_as(SENTENCE), believed, np.arange(len(believed)), start)
+
+
+def _fit_expert(inputs: LganInputs, use_names: bool) -> Expert:
     pool, classes = inputs.pool, inputs.classes
     probe = fit_probe(inputs.labeled, inputs.labels, classes)
     if not len(pool):
-        prior = class_prior(probe.predict_proba(pool), inputs.labels)
-        return Teacher(probe.predict_proba(pool), probe, prior, 0.0, 0.0, 0.0)
+        return Expert(probe.predict_proba(pool), probe, 0.0, 0.0, 0.0)
     weight = names_weight(inputs) if use_names else 0.0
     named = similarity(pool, inputs.names, pool.mean(0))
     start = probe.predict_proba(pool)
@@ -72,7 +133,7 @@ def fit_teacher(inputs: LganInputs, use_names: bool = True) -> Teacher:
     everyone = np.arange(len(pool))
     probe = _fit(inputs, votes / votes.sum(1, keepdims=True), everyone, probe)
     believed = smooth(probe.predict_proba(pool), near, share)
-    return Teacher(believed, probe, class_prior(believed, inputs.labels), weight, alike, share)
+    return Expert(believed, probe, weight, alike, share)
 
 
 def _committee(weight: float, alike: float) -> list[tuple[float, int, float]]:

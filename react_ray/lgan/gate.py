@@ -17,7 +17,8 @@ from sklearn.model_selection import StratifiedKFold
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.generate import Labeler
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
-from react_ray.lgan.probe import fit_probe
+from react_ray.lgan.probe import Probe, fit_probe
+from react_ray.lgan.views import SENTENCE
 
 __all__ = ["Decision", "collapse_alarm", "decide"]
 
@@ -88,7 +89,7 @@ def probability_worse(plain: NDArray[np.bool_], lgan: NDArray[np.bool_], seed: i
 
 def _on_validation(inputs: LganInputs, labeler: Labeler) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
     rows, labels = inputs.validation, inputs.validation_labels
-    plain = fit_probe(inputs.labeled, inputs.labels, inputs.classes).predict_proba(rows).argmax(1)
+    plain = _plain(inputs).predict_proba(SENTENCE.of(rows, inputs.blocks)).argmax(1)
     return plain == labels, labeler.predict_proba(rows).argmax(1) == labels, "validation"
 
 
@@ -123,9 +124,13 @@ def _judge_fold(
     rows, labels = inputs.labeled[out], inputs.labels[out]
     pool: Features = np.vstack([inputs.unlabeled, rows])
     without = replace(inputs, labeled=inputs.labeled[rest], labels=inputs.labels[rest], unlabeled=pool)
-    plain = fit_probe(without.labeled, without.labels, inputs.classes).predict_proba(rows)
+    plain = _plain(without).predict_proba(SENTENCE.of(rows, inputs.blocks))
     lgan = fit_teacher(without, use_names).believed[len(inputs.unlabeled) :]
     return plain.argmax(1) == labels, lgan.argmax(1) == labels
+
+
+def _plain(inputs: LganInputs) -> Probe:
+    return fit_probe(inputs.seen_as(SENTENCE).labeled, inputs.labels, inputs.classes)
 
 
 def collapse_alarm(

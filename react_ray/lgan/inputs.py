@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
 from react_ray.errors import InputError
+from react_ray.lgan.views import View
 
 __all__ = ["Features", "Indices", "LganInputs", "Probabilities", "save_arrays"]
 
 Features = NDArray[np.float32]
-"""n x d, rows of length 1."""
+"""n x d, rows of length 1: blocks of one width and length, see :mod:`react_ray.lgan.views`."""
 Indices = NDArray[np.int64]
 """n class indices."""
 Probabilities = NDArray[np.float32]
@@ -47,10 +48,11 @@ class LganInputs:
     augmented_labels: Indices = field(default_factory=_no_labels)
     validation: Features = field(default_factory=_no_rows)
     validation_labels: Indices = field(default_factory=_no_labels)
+    blocks: int = 1
 
     def __post_init__(self) -> None:
         width = self.names.shape[1]
-        for name, value in vars(self).items():
+        for name, value in self._arrays().items():
             kind = np.int64 if name.endswith("labels") else np.float32
             shape = (0,) if kind is np.int64 else (0, width)
             array = np.ascontiguousarray(value, kind) if len(value) else np.zeros(shape, kind)
@@ -63,6 +65,8 @@ class LganInputs:
             self._check(name, getattr(self, name), labels)
         self._check("unlabeled", self.unlabeled, None)
         self._check("names", self.names, None)
+        if width % self.blocks:
+            raise InputError(f"features of width {width} are not {self.blocks} blocks of one width")
         if self.classes < 2:
             raise InputError(f"{self.classes} class given; a classifier needs at least 2")
 
@@ -91,14 +95,25 @@ class LganInputs:
         """Rows to give labels to: the unlabelled ones; where there are none, the copies."""
         return self.unlabeled if len(self.unlabeled) else self.augmented
 
+    def seen_as(self, view: View) -> LganInputs:
+        """The same rows with the features of one view."""
+        rows = ("labeled", "unlabeled", "names", "augmented", "validation")
+        seen: dict[str, Any] = {name: view.of(getattr(self, name), self.blocks) for name in rows}
+        return replace(self, **seen, blocks=1)
+
     def save(self, folder: Path) -> None:
         """Write ``inputs.safetensors`` in one step."""
-        save_arrays(dict(vars(self)), folder / "inputs.safetensors")
+        arrays = self._arrays() | {"blocks": np.array(self.blocks)}
+        save_arrays(arrays, folder / "inputs.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> LganInputs:
         """Read what :meth:`save` wrote."""
-        return cls(**load_file(folder / "inputs.safetensors"))
+        arrays: dict[str, Any] = load_file(folder / "inputs.safetensors")
+        return cls(**{**arrays, "blocks": arrays["blocks"].item()})
+
+    def _arrays(self) -> dict[str, NDArray[Any]]:
+        return {name: value for name, value in vars(self).items() if name != "blocks"}
 
 
 def save_arrays(arrays: dict[str, NDArray[Any]], target: Path) -> None:

@@ -25,9 +25,9 @@ __all__ = ["generate", "prepare"]
 
 
 def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
-    """Write the inputs of both phases and the teacher into ``folder``.
+    """Write the inputs of both phases and the teacher into ``folder``; fine-tuning starts from its sentences.
 
-    Returns what was found: ``names_weight`` (0 to 1), ``prior`` (K) and more. Raises
+    Returns what was found: ``prior`` (K), ``views`` (the say of each and more). Raises
     InputError when there is no row to learn from.
     """
     if not len(inputs.labeled) and not len(inputs.pool):
@@ -41,11 +41,19 @@ def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> di
         "bias": teacher.probe.bias,
     }
     save_arrays(arrays, folder / "teacher.safetensors")
+    sentence = teacher.sentence_probe
+    save_arrays({"weights": sentence.weights, "bias": sentence.bias}, folder / "sentence.safetensors")
     summary = {
-        "names_weight": round(teacher.names_weight, 4),
-        "homophily": round(teacher.homophily, 4),
         "smoothing": round(teacher.smoothing, 4),
         "prior": [round(float(p), 4) for p in teacher.prior],
+        "views": {
+            name: {
+                "say": round(teacher.say[name], 4),
+                "names_weight": round(expert.names_weight, 4),
+                "homophily": round(expert.homophily, 4),
+            }
+            for name, expert in teacher.experts.items()
+        },
     }
     (folder / "teacher.json").write_text(json.dumps(summary))
     return summary
@@ -57,7 +65,7 @@ def generate(
     """Labels for the pool, and whether to use them; also written into ``output``.
 
     ``labels.safetensors`` holds the generation, ``diagnostics.json`` the decision, the
-    losses of each period, the class balance and the names' weight.
+    losses of each period, the class balance and the say of each view.
     """
     config, inputs = LganConfig.model_validate(settings), LganInputs.load(folder)
     teacher, losses = json.loads((folder / "teacher.json").read_text()), phase2 / "losses.json"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from transformers import (
     AutoTokenizer,
     BertConfig,
@@ -61,3 +62,16 @@ def test_a_classifier_cuts_there_too(tiny_model: Path, tmp_path: Path, family: s
     classifier = load(tmp_path, use_gpu=False)
     assert [len(ids) for ids in classifier.encode([LONG])] == [positions or 512]
     assert classifier.predict_proba([LONG]).sum() == pytest.approx(1)
+
+
+def test_a_row_is_the_sentence_the_layer_below_and_the_opening(tiny_model: Path) -> None:
+    encoder = Encoder(str(tiny_model), EncodeConfig())
+    rows = encoder.encode(["a text", "a text that is longer by far and ends with other words", ""])
+    assert np.linalg.norm(rows, axis=1) == pytest.approx(1)
+    blocks = rows.reshape(3, 3, -1) * np.sqrt(3)
+    assert np.linalg.norm(blocks, axis=2) == pytest.approx(1)
+    ids = encoder.tokenizer(["a text that is longer by far and ends with other words"], return_tensors="pt")
+    with torch.no_grad():
+        states = encoder.model(**ids, output_hidden_states=True).hidden_states
+    for block, expected in enumerate((states[-1].mean(1), states[-2].mean(1), states[-1][:, 1:5].mean(1))):
+        assert np.allclose(blocks[1, block], torch.nn.functional.normalize(expected, dim=1), atol=1e-5)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from feature_blobs import make_blobs, unit
@@ -9,6 +11,7 @@ from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.names import names_weight, spread
 from react_ray.lgan.neighbours import homophily, nearest, smooth
 from react_ray.lgan.probe import fit_softmax, one_hot
+from react_ray.lgan.views import SENTENCE, VIEWS
 
 
 def accuracy(believed, truth):
@@ -74,7 +77,7 @@ def test_a_class_without_a_labelled_row_is_found_by_its_name():
 def test_no_labels_at_all_names_alone():
     blobs = make_blobs(names_off=0.5).with_inputs(labeled=[], labels=[])
     assert accuracy(fit_teacher(blobs.inputs).believed, blobs.truth) > 0.8
-    assert fit_teacher(blobs.inputs).names_weight == 1
+    assert fit_teacher(blobs.inputs).experts["sentence"].names_weight == 1
 
 
 def test_the_class_balance_is_estimated_not_assumed():
@@ -112,3 +115,47 @@ def test_few_and_many_classes(classes):
 def test_a_pool_of_one_row():
     teacher = fit_teacher(make_blobs(pool=1).inputs)
     assert np.isfinite(teacher.believed).all()
+
+
+def with_views(seed: int, told_by: str):
+    """Blobs whose rows say what they are in one block only; the others are noise."""
+    blobs, draw = make_blobs(per_class=5, seed=seed, names_off=0.3), np.random.default_rng(seed)
+    place = {"sentence": 0, "opening": 2}[told_by]
+
+    def spread_out(rows):
+        blocks = [unit(draw.normal(size=rows.shape)) for _ in range(3)]
+        blocks[place] = rows
+        return np.hstack(blocks).astype(np.float32) / np.sqrt(np.float32(3))
+
+    given = blobs.inputs
+    rows = {name: spread_out(getattr(given, name)) for name in ("labeled", "unlabeled", "names")}
+    return replace(blobs, inputs=replace(given, **rows, blocks=3), test=spread_out(blobs.test))
+
+
+@pytest.mark.parametrize("told_by", ["sentence", "opening"])
+def test_the_view_in_which_like_rows_are_alike_is_heard(told_by):
+    blobs = with_views(0, told_by)
+    teacher = fit_teacher(blobs.inputs)
+    assert max(teacher.say, key=teacher.say.get) == told_by
+    assert sum(teacher.say.values()) == pytest.approx(1)
+    other = {"sentence": "opening", "opening": "sentence"}[told_by]
+    assert teacher.say[told_by] > 4 * teacher.say[other]
+    assert accuracy(teacher.believed, blobs.truth) > 0.8
+
+
+def test_the_product_of_the_views_is_one_linear_classifier():
+    blobs = with_views(1, "sentence")
+    teacher = fit_teacher(blobs.inputs)
+    seen = {view.name: view.of(blobs.test, 3) for view in VIEWS}
+    assert all(np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5) for rows in seen.values())
+    joined = np.sum(
+        [teacher.say[name] * teacher.experts[name].probe.logits(rows) for name, rows in seen.items()], axis=0
+    )
+    assert np.allclose(teacher.probe.logits(blobs.test), joined, atol=1e-4)
+
+
+def test_what_all_views_say_is_taught_to_the_sentences():
+    blobs = with_views(2, "sentence")
+    teacher = fit_teacher(blobs.inputs)
+    sentences = SENTENCE.of(blobs.test, 3)
+    assert blobs.macro_f1(teacher.sentence_probe.predict_proba(sentences)) > 0.8

@@ -26,6 +26,7 @@ from react_ray.data.prepare import MIN_CLASS, MIN_VALIDATION
 from react_ray.data.shards import text_id
 from react_ray.data.split import validation_mask
 from react_ray.lgan import pretrain, train
+from react_ray.lgan.views import BLOCKS
 from react_ray.worker import LocalWorker
 
 __all__ = ["VARIANTS", "Variant", "held_back", "ours"]
@@ -38,6 +39,7 @@ class Variant:
     changes: Mapping[str, Any] = field(default_factory=dict)
     gate: bool = True
     copies: bool = True
+    views: bool = True
     least: int = 0
 
 
@@ -48,6 +50,7 @@ VARIANTS: dict[str, Variant] = {
     "no_names": Variant({"names": False}, least=1),
     "no_consistency": Variant({"consistency": 0}),
     "no_teacher_loss": Variant({"teacher": 0}),
+    "no_views": Variant(views=False),
     "no_copies": Variant(copies=False, least=1),
     "no_gate": Variant(gate=False, least=1),
     "as_written": Variant({"loss": "as_written"}),
@@ -74,13 +77,16 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
             made, decision = lgan.generate(folder / "inputs", folder / "phase2", folder / "made", **settings)
         labeler = lgan.Labeler(inputs.names, folder / "phase2", draw.seed)
         use = decision.use_lgan or not variant.gate or not len(draw.labels)
-        method = labeler if use else lgan.fit_probe(inputs.labeled, inputs.labels, inputs.classes)
-        probabilities = method.predict_proba(draw.test.features)
+        test, plain = draw.test.rows, inputs.seen_as(lgan.SENTENCE)
+        if use:
+            probabilities = labeler.predict_proba(test if variant.views else draw.test.features)
+        else:
+            probe = lgan.fit_probe(plain.labeled, plain.labels, plain.classes)
+            probabilities = probe.predict_proba(draw.test.features)
     details = {
         "used": "label_generator" if use else "probe",
         "decision": decision.as_dict(),
-        "names_weight": found["names_weight"],
-        "homophily": found["homophily"],
+        "views": found["views"],
         "smoothing": found["smoothing"],
         "kept": int(made.kept.sum()),
         "seconds": seconds,
@@ -91,16 +97,18 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
 def _inputs(draw: Draw, variant: Variant) -> lgan.LganInputs:
     back = held_back(draw)
     copied = ~back[draw.copies_of] if variant.copies else np.zeros(len(draw.copies_of), bool)
-    return lgan.LganInputs(
-        labeled=draw.labeled.features[~back],
+    inputs = lgan.LganInputs(
+        labeled=draw.labeled.rows[~back],
         labels=draw.labels[~back],
-        unlabeled=draw.pool.features,
+        unlabeled=draw.pool.rows,
         names=draw.names,
         augmented=draw.copies[copied],
         augmented_labels=draw.labels[draw.copies_of[copied]],
-        validation=draw.labeled.features[back],
+        validation=draw.labeled.rows[back],
         validation_labels=draw.labels[back],
+        blocks=BLOCKS,
     )
+    return inputs if variant.views else inputs.seen_as(lgan.SENTENCE)
 
 
 def held_back(draw: Draw) -> NDArray[np.bool_]:

@@ -51,7 +51,7 @@ def self_training(draw: Draw) -> Probabilities:
 def seeded_self_training(draw: Draw) -> Probabilities:
     """Self-training with the name of each class as one more labelled row."""
     classes = len(draw.classes)
-    rows = np.vstack([draw.labeled.features, draw.names])
+    rows = np.vstack([draw.labeled.features, draw.name_features])
     labels = np.concatenate([draw.labels, np.arange(classes)])
     return self_train(rows, labels, draw.pool.features, classes).predict_proba(draw.test.features)
 
@@ -59,7 +59,7 @@ def seeded_self_training(draw: Draw) -> Probabilities:
 def names(draw: Draw) -> Probabilities:
     """The class whose name is most like the text; labels are not looked at."""
     rows = draw.pool.features if len(draw.pool) else draw.labeled.features
-    return similarity(draw.test.features, draw.names, rows.mean(0))
+    return similarity(draw.test.features, draw.name_features, rows.mean(0))
 
 
 def ceiling(draw: Draw) -> Probabilities:
