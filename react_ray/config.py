@@ -106,6 +106,7 @@ class LganConfig(_Settings):
     consistency: float = Field(0.5, ge=0)  # weight of one label for a row and its nudged self
     nudge: float = Field(0.3, ge=0)  # length of the nudge; features have length 1
     adversarial: float = Field(0.05, ge=0)  # weight of D's verdict on the labels given
+    verifier: bool = True  # D has a say in labels and weights; without it G_y decides alone
     sampled: float = Field(0.1, ge=0)  # weight of labelling generated samples as they were meant
 
 

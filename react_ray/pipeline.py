@@ -81,7 +81,7 @@ STAGES = (
     Stage(stages.encode, lambda c: {"encode": c.encode.model_dump(), **_encoder(c)}, ("prepare", "augment")),
     Stage(stages.pretrain, _lgan_settings("names", "pretrain_steps", "batch_size", "lr"), FEATURES),
     Stage(stages.lgan, _lgan_settings(), ("pretrain",)),
-    Stage(stages.generate, _lgan_settings("names"), ("prepare", "augment", "pretrain", "lgan")),
+    Stage(stages.generate, _lgan_settings("names", "verifier"), ("prepare", "augment", "pretrain", "lgan")),
     Stage(stages.labels_only, _finetune_settings, ("prepare",)),
     Stage(stages.finetune, _finetune_settings, ("prepare", "pretrain", "generate")),
     Stage(stages.choose, _finetune_settings, (*PLAYERS, *MODELS)),

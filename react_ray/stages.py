@@ -132,7 +132,8 @@ def generate(context: Context) -> None:
     inputs, config = context.done["pretrain"] / "inputs", context.config
     players = context.done["lgan"] / "players"
     settings = config.lgan.model_dump()
-    generation, _ = label_gan.generate(inputs, players, context.folder, settings, config.seed)
+    texts = [text for part in ("labeled", "unlabeled") for text in context.rows(part)["text"].to_pylist()]
+    generation, _ = label_gan.generate(inputs, players, context.folder, settings, config.seed, texts)
     table = _augmented(context, label_gan.LganInputs.load(inputs), generation)
     (context.folder / "augmented").mkdir(exist_ok=True)
     pq.write_table(table, context.folder / "augmented" / "part-00000.parquet")

@@ -18,11 +18,13 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from react_ray.lgan.inputs import Features, LganInputs, Probabilities, save_arrays
+from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities, save_arrays
+from react_ray.lgan.names import product
 from react_ray.lgan.neighbours import nearest, neighbour_count, smooth
 from react_ray.lgan.networks import NOISE, Players
 from react_ray.lgan.probe import one_hot
 from react_ray.lgan.state import load_players
+from react_ray.lgan.verify import judge
 
 __all__ = ["Generation", "Labeler", "augmented_table", "generate_labels", "weigh_for_training"]
 
@@ -40,7 +42,7 @@ CAUTION = 4
 
 
 class Labeler:
-    """The trained players, as they are asked for labels and verdicts."""
+    """The trained label generator, as it is asked for labels."""
 
     def __init__(self, names: Features, folder: Path, seed: int):
         self.players = Players.make(torch.from_numpy(names), 0)
@@ -61,24 +63,14 @@ class Labeler:
             found.append(torch.stack(draws).mean(0).numpy())
         return np.concatenate(found)
 
-    @torch.no_grad()
-    def verdicts(self, features: Features) -> NDArray[np.float32]:
-        """D(x, y) for every class y, n x K."""
-        found = [np.zeros((0, len(self.players.label_generator.bias)), np.float32)]
-        for start in range(0, len(features), BLOCK):
-            rows = torch.from_numpy(features[start : start + BLOCK])
-            found.append(self.players.discriminator(rows).numpy())
-        return np.concatenate(found)
-
 
 @dataclass(frozen=True)
 class Generation:
-    """Labels for m pool rows and c copies; verdicts are D's on the label given."""
+    """Labels for m pool rows and c copies; ``score`` is the log-odds of D for the label given."""
 
     labels: Probabilities
     score: NDArray[np.float32]
     weight: NDArray[np.float32]
-    copy_score: NDArray[np.float32]
     copy_weight: NDArray[np.float32]
 
     @property
@@ -96,31 +88,41 @@ class Generation:
         return cls(**load_file(folder / "labels.safetensors"))
 
 
-def generate_labels(inputs: LganInputs, labeler: Labeler, smoothing: float) -> Generation:
-    """Ask G_y for labels of the unlabelled rows, and D and the neighbours what they think."""
+def generate_labels(
+    inputs: LganInputs, labeler: Labeler, smoothing: float, verifier: bool, words: Features | None
+) -> Generation:
+    """Ask G_y for labels of the unlabelled rows, and the neighbours and D what they think.
+
+    What G_y and D believe are joined as equals; without a ``verifier`` G_y decides alone.
+    """
     rows, copies = inputs.unlabeled, inputs.augmented
     given = labeler.predict_proba(rows)
     if len(rows):
         given = smooth(given, nearest(rows, rows, neighbour_count(len(rows), inputs.classes)), smoothing)
-    best = given.argmax(1)
-    weight = given.max(1, initial=0)
-    score = np.take_along_axis(labeler.verdicts(rows), best[:, None], 1)[:, 0]
+    judged = judge(inputs, given, words) if verifier else given
+    believed = product(given, judged, 0.5)
+    best = believed.argmax(1)
+    weight = believed.max(1, initial=0)
     meant = inputs.augmented_labels[:, None]
-    believed = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
-    copy_score = np.take_along_axis(labeler.verdicts(copies), meant, 1)[:, 0]
+    copies_believed = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
     floor = max(FLOOR, 1.2 / inputs.classes)
     return Generation(
-        labels=_sharpen(given),
-        score=score,
+        labels=_sharpen(believed),
+        score=_log_odds(judged, best),
         weight=np.where(weight < floor, 0, weight).astype(np.float32),
-        copy_score=copy_score,
-        copy_weight=(COPY_WEIGHT * believed).astype(np.float32),
+        copy_weight=(COPY_WEIGHT * copies_believed).astype(np.float32),
     )
 
 
 def _sharpen(probabilities: Probabilities) -> Probabilities:
     powers = probabilities**SHARPENING
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+
+
+def _log_odds(judged: Probabilities, labels: Indices) -> NDArray[np.float32]:
+    """Of one label a row: log p - log(1 - p), above 0 where D takes the pair for real."""
+    believed = judged.astype(np.float64)[np.arange(len(labels)), labels].clip(1e-6, 1 - 1e-6)
+    return (np.log(believed) - np.log1p(-believed)).astype(np.float32)
 
 
 def augmented_table(
@@ -146,7 +148,7 @@ def augmented_table(
         generation.copy_weight,
         generation.weight[kept],
     ]
-    scores = [*generation.copy_score.tolist(), *generation.score[kept].tolist()]
+    given = [None] * (len(inputs.labels) + len(augmented_texts))
     origins = ("labeled", "augmented", "generated")
     return pa.table(
         {
@@ -154,7 +156,7 @@ def augmented_table(
             "label": pa.array(list(np.vstack(labels).astype(np.float64)), pa.list_(pa.float64())),
             "weight": pa.array(np.concatenate(weights).astype(np.float64)),
             "origin": pa.array(np.repeat(origins, [len(part) for part in labels]).tolist(), pa.string()),
-            "score": pa.array([None] * len(inputs.labels) + scores, pa.float64()),
+            "score": pa.array(given + generation.score[kept].tolist(), pa.float64()),
         }
     )
 

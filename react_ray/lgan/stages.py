@@ -8,7 +8,7 @@ and judges them.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.gate import Decision, collapse_alarm, decide
 from react_ray.lgan.generate import Generation, Labeler, generate_labels
 from react_ray.lgan.inputs import LganInputs, save_arrays
+from react_ray.lgan.words import describe
 
 __all__ = ["generate", "prepare"]
 
@@ -60,10 +61,16 @@ def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> di
 
 
 def generate(
-    folder: Path, phase2: Path, output: Path, settings: Mapping[str, Any], seed: int
+    folder: Path,
+    phase2: Path,
+    output: Path,
+    settings: Mapping[str, Any],
+    seed: int,
+    texts: Sequence[str] = (),
 ) -> tuple[Generation, Decision]:
     """Labels for the pool, and whether to use them; also written into ``output``.
 
+    ``texts`` are the labelled, then the unlabelled ones; without them D knows no words.
     ``labels.safetensors`` holds the generation, ``diagnostics.json`` the decision, the
     losses of each period, the class balance and the say of each view.
     """
@@ -71,7 +78,8 @@ def generate(
     teacher, losses = json.loads((folder / "teacher.json").read_text()), phase2 / "losses.json"
     history = json.loads(losses.read_text())
     labeler = Labeler(inputs.names, phase2, seed)
-    generation = generate_labels(inputs, labeler, teacher["smoothing"])
+    words = describe(texts) if len(texts) and config.verifier else None
+    generation = generate_labels(inputs, labeler, teacher["smoothing"], config.verifier, words)
     prior = load_file(folder / "teacher.safetensors")["prior"]
     decision = decide(inputs, labeler, collapse_alarm(generation.labels, prior, history), config.names, seed)
     generation.save(output)

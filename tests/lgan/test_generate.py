@@ -8,6 +8,8 @@ from feature_blobs import make_blobs, prepared, run_phases
 from sklearn.metrics import roc_auc_score
 
 from react_ray.lgan import Generation, augmented_table, generate, weigh_for_training
+from react_ray.lgan.verify import judge
+from react_ray.lgan.words import describe
 
 
 def made(folder, blobs, **settings):
@@ -71,6 +73,7 @@ def test_the_table_holds_what_each_row_is_worth(road):
     assert np.array_equal(np.vstack(labeled.label).argmax(1), blobs.inputs.labels)
     assert len(copies) == 5
     assert ((copies.weight > 0) & (copies.weight < 1)).all()
+    assert copies.score.isna().all()
     made_rows = rows[rows.origin == "generated"]
     assert len(made_rows) == generation.kept.sum()
     first = np.flatnonzero(generation.kept)[0]
@@ -115,3 +118,40 @@ def test_no_label_at_all(tmp_path):
     generation, decision = made(tmp_path, blobs)
     assert (generation.labels.argmax(1) == blobs.truth).mean() > 0.8
     assert decision.use_lgan
+
+
+def test_a_verifier_that_sees_the_words_finds_wrong_labels():
+    """Some rows lie among another class's; their words say what they are."""
+    blobs, draw = make_blobs(per_class=5, pool=400, spread=0.8), np.random.default_rng(1)
+    stray = draw.random(400) < 0.15
+    told = np.where(stray, (blobs.truth + 1) % 4, blobs.truth)
+    pool = make_blobs(per_class=5, spread=0.8, pool=400).inputs.unlabeled.copy()
+    for i in np.flatnonzero(stray):  # features of a row of the class it is taken for
+        pool[i] = pool[draw.choice(np.flatnonzero((blobs.truth == told[i]) & ~stray))]
+    inputs = blobs.with_inputs(unlabeled=pool).inputs
+    vocabulary = [[f"{c}w{n}" for n in range(6)] for c in "abcd"]
+    labels = np.concatenate([inputs.labels, blobs.truth])
+    texts = [" ".join(draw.choice(vocabulary[label], 4)) for label in labels]
+    given = 0.9 * np.eye(4, dtype=np.float32)[told] + 0.025
+    blind, seeing = judge(inputs, given), judge(inputs, given, describe(texts))
+    rows = np.arange(400)
+    assert roc_auc_score(~stray, seeing[rows, told]) > 0.9 > roc_auc_score(~stray, blind[rows, told])
+
+
+def test_a_verdict_is_that_of_a_judge_who_was_not_told():
+    inputs = make_blobs(per_class=5).inputs
+    given = np.eye(4, dtype=np.float32)[np.random.default_rng(0).integers(4, size=400)]
+    believed = judge(inputs, given)[np.arange(400), given.argmax(1)]
+    assert believed.mean() == pytest.approx(0.25, abs=0.06)  # labels by chance convince nobody
+
+
+@pytest.mark.parametrize(
+    "texts", [[], ["x"], ["a b", "c d"], ["", "", ""], ["股市大涨", "股市大跌", "天气"] * 3]
+)
+def test_words_of_few_and_empty_texts(texts):
+    found = describe(texts)
+    assert len(found) == len(texts)
+    assert np.isfinite(found).all()
+    if len(texts) == 9:  # Chinese is not set apart by spaces
+        assert found[0] @ found[3] == pytest.approx(1, abs=1e-4)
+        assert found[0] @ found[1] > found[0] @ found[2] + 0.2

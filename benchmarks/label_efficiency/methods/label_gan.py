@@ -46,7 +46,8 @@ class Variant:
 VARIANTS: dict[str, Variant] = {
     "no_pretraining": Variant({"pretrain_steps": 0}),
     "no_sample_generator": Variant({"sampled": 0}),
-    "no_discriminator": Variant({"adversarial": 0}),
+    "no_verifier": Variant({"verifier": False}),
+    "no_discriminator": Variant({"adversarial": 0, "verifier": False}),
     "no_names": Variant({"names": False}, least=1),
     "no_consistency": Variant({"consistency": 0}),
     "no_teacher_loss": Variant({"teacher": 0}),
@@ -74,7 +75,10 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
         with _timed(seconds, "lgan"):
             train.loop(LocalWorker(folder / "worker2"), inputs=given, phase1=first, output=second, **settings)
         with _timed(seconds, "generate"):
-            made, decision = lgan.generate(folder / "inputs", folder / "phase2", folder / "made", **settings)
+            texts = _texts(draw)
+            made, decision = lgan.generate(
+                folder / "inputs", folder / "phase2", folder / "made", texts=texts, **settings
+            )
         labeler = lgan.Labeler(inputs.names, folder / "phase2", draw.seed)
         use = decision.use_lgan or not variant.gate or not len(draw.labels)
         test, plain = draw.test.rows, inputs.seen_as(lgan.SENTENCE)
@@ -109,6 +113,12 @@ def _inputs(draw: Draw, variant: Variant) -> lgan.LganInputs:
         blocks=BLOCKS,
     )
     return inputs if variant.views else inputs.seen_as(lgan.SENTENCE)
+
+
+def _texts(draw: Draw) -> list[str]:
+    """The texts of the rows that the label GAN is given: labelled, then unlabelled."""
+    labeled = [text for text, back in zip(draw.labeled.texts, held_back(draw), strict=True) if not back]
+    return labeled + draw.pool.texts
 
 
 def held_back(draw: Draw) -> NDArray[np.bool_]:

@@ -11,10 +11,8 @@ from benchmarks.label_efficiency.draws import Draw
 from react_ray.lgan import fit_probe, self_train
 from react_ray.lgan.inputs import Features, Indices, Probabilities
 from react_ray.lgan.names import similarity
+from react_ray.lgan.words import TOKEN
 
-HAN = "\u3040-\u30ff\u3400-\u9fff"
-TOKEN = f"[{HAN}]|[^\\W{HAN}]+"
-"""A word, or a character where words are not set apart."""
 COSTS = (1.0, 10.0, 100.0)
 """Of the ceiling; the best on a fifth of the training rows is taken."""
 

@@ -1,0 +1,56 @@
+"""D as verifier: whether a label belongs to a text (S4).
+
+A D that has seen a pair cannot judge it: it believes what it was told. So the pool is cut
+into folds, and each is judged by a D fitted on the labelled rows and the other folds, with
+the labels that G_y gave those. A pair (x, y) is told from the wrong pairs (x, not y):
+
+    L_D = -E[log(exp D(x, y) / sum_y' exp D(x, y'))],    D(x, y) = <x, V_y> + b_y
+
+There are two of them, for what the encoder says of a text and for its words; they are right
+on different rows, and their verdicts are added.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from react_ray.lgan.inputs import Features, LganInputs, Probabilities
+from react_ray.lgan.probe import fit_softmax, log, one_hot, softmax
+
+__all__ = ["judge"]
+
+FOLDS = 3
+LABEL_WEIGHT = 5.0
+"""Of a labelled row against one that G_y labelled."""
+ITERATIONS = 25
+
+
+def judge(inputs: LganInputs, given: Probabilities, words: Features | None = None) -> Probabilities:
+    """How much D believes in each label of the unlabelled rows, n x K.
+
+    ``given`` is what G_y says of them, ``words`` describes labelled, then unlabelled texts.
+    """
+    known, told = len(inputs.labels), one_hot(given.argmax(1), inputs.classes)
+    sights = [(inputs.labeled, inputs.unlabeled)]
+    if words is not None and words.shape[1]:
+        sights.append((words[:known], words[known:]))
+    verdicts = [log(_out_of_fold(labeled, inputs, pool, told)) for labeled, pool in sights]
+    return softmax(np.mean(verdicts, axis=0))
+
+
+def _out_of_fold(labeled: Features, inputs: LganInputs, pool: Features, told: Probabilities) -> Probabilities:
+    """Each row of the pool judged by a D that was not told its label."""
+    fold = np.random.default_rng(0).permutation(len(pool)) % FOLDS
+    sure = one_hot(inputs.labels, inputs.classes)
+    found = np.zeros_like(told)
+    for number in range(FOLDS):
+        others = fold != number
+        weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(others.sum())])
+        judge_of_pairs = fit_softmax(
+            np.vstack([labeled, pool[others]]),
+            np.vstack([sure, told[others]]),
+            weights.astype(np.float32),
+            iterations=ITERATIONS,
+        )
+        found[~others] = judge_of_pairs.predict_proba(pool[~others])
+    return found
