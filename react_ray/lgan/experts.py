@@ -80,6 +80,11 @@ class Teacher:
         """The neighbours' share, over the experts."""
         return sum(self.say[view] * expert.smoothing for view, expert in self.experts.items())
 
+    @property
+    def homophily(self) -> float:
+        """That of the views, over the experts."""
+        return sum(self.say[view] * expert.homophily for view, expert in self.experts.items())
+
 
 def fit_teacher(inputs: LganInputs, use_names: bool = True) -> Teacher:
     """Join labels, names and pool; there is no chance in it."""

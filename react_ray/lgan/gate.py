@@ -20,7 +20,7 @@ from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.probe import Probe, fit_probe
 from react_ray.lgan.views import SENTENCE
 
-__all__ = ["Decision", "collapse_alarm", "decide"]
+__all__ = ["Decision", "Evidence", "collapse_alarm", "decide", "gather"]
 
 WORSE = 0.9
 """Probability of being worse at which D_aug is given up."""
@@ -54,21 +54,32 @@ class Decision:
         return asdict(self)
 
 
-def decide(
-    inputs: LganInputs, labeler: Labeler, alarms: Sequence[str], use_names: bool, seed: int = 0
-) -> Decision:
-    """Judge on validation rows if there are any, else out of fold on the labelled ones."""
+@dataclass(frozen=True)
+class Evidence:
+    """Which labels of rows were right that both methods judged without knowing them."""
+
+    plain: NDArray[np.bool_]
+    lgan: NDArray[np.bool_]
+    where: str
+
+
+def gather(inputs: LganInputs, labeler: Labeler, use_names: bool) -> Evidence | None:
+    """Judge validation rows if there are enough, else the labelled ones out of fold; None if few."""
+    validated = len(inputs.validation) >= MIN_ROWS
+    return _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, use_names)
+
+
+def decide(evidence: Evidence | None, alarms: Sequence[str], seed: int = 0) -> Decision:
+    """Whether the evidence and the alarms leave room for generated labels."""
     if alarms:
         return Decision(False, f"The label GAN collapsed: {'; '.join(alarms)}.", tuple(alarms))
-    validated = len(inputs.validation) >= MIN_ROWS
-    judged = _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, use_names)
-    if judged is None:
+    if evidence is None:
         return Decision(True, "Too few labels to judge the generated ones; they are used, as by default.", ())
-    plain, lgan, where = judged
+    plain, lgan = evidence.plain, evidence.lgan
     worse = probability_worse(plain, lgan, seed)
     figures = (
-        f"{lgan.mean():.1%} right against {plain.mean():.1%} of the plain probe on {len(lgan)} {where} "
-        f"rows; probability of being worse {worse:.2f}"
+        f"{lgan.mean():.1%} right against {plain.mean():.1%} of the plain probe on {len(lgan)} "
+        f"{evidence.where} rows; probability of being worse {worse:.2f}"
     )
     use = worse <= WORSE
     why = f"Generated labels are {'used' if use else 'not used'}: {figures} (limit {WORSE:g})."
@@ -87,15 +98,13 @@ def probability_worse(plain: NDArray[np.bool_], lgan: NDArray[np.bool_], seed: i
     return float((weights @ difference < 0).mean())
 
 
-def _on_validation(inputs: LganInputs, labeler: Labeler) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str]:
+def _on_validation(inputs: LganInputs, labeler: Labeler) -> Evidence:
     rows, labels = inputs.validation, inputs.validation_labels
     plain = _plain(inputs).predict_proba(SENTENCE.of(rows, inputs.blocks)).argmax(1)
-    return plain == labels, labeler.predict_proba(rows).argmax(1) == labels, "validation"
+    return Evidence(plain == labels, labeler.predict_proba(rows).argmax(1) == labels, "validation")
 
 
-def _out_of_fold(
-    inputs: LganInputs, use_names: bool
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_], str] | None:
+def _out_of_fold(inputs: LganInputs, use_names: bool) -> Evidence | None:
     """Probe and teacher fitted without each fold; the fold's rows are judged."""
     counts = np.bincount(inputs.labels, minlength=inputs.classes)
     held = np.flatnonzero(counts[inputs.labels] > 1)
@@ -114,7 +123,7 @@ def _out_of_fold(
     for _, test in splitter.split(held, inputs.labels[held]):
         out = held[test]
         plain[test], lgan[test] = _judge_fold(small, out, use_names)
-    return plain, lgan, "labelled (out of fold)"
+    return Evidence(plain, lgan, "labelled (out of fold)")
 
 
 def _judge_fold(

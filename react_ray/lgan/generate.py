@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from react_ray.lgan.calibrate import calibrate, expected_accuracy
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities, save_arrays
 from react_ray.lgan.names import product
 from react_ray.lgan.neighbours import nearest, neighbour_count, smooth
@@ -26,7 +27,15 @@ from react_ray.lgan.probe import one_hot
 from react_ray.lgan.state import load_players
 from react_ray.lgan.verify import judge
 
-__all__ = ["Generation", "Labeler", "augmented_table", "generate_labels", "weigh_for_training"]
+__all__ = [
+    "Believed",
+    "Generation",
+    "Labeler",
+    "augmented_table",
+    "believe",
+    "generate_labels",
+    "weigh_for_training",
+]
 
 DRAWS = 8
 BLOCK = 4096
@@ -88,27 +97,47 @@ class Generation:
         return cls(**load_file(folder / "labels.safetensors"))
 
 
-def generate_labels(
-    inputs: LganInputs, labeler: Labeler, smoothing: float, verifier: bool, words: Features | None
-) -> Generation:
-    """Ask G_y for labels of the unlabelled rows, and the neighbours and D what they think.
+@dataclass(frozen=True)
+class Believed:
+    """What G_y with its neighbours, D, and both as equals believe of the unlabelled rows, m x K."""
 
-    What G_y and D believe are joined as equals; without a ``verifier`` G_y decides alone.
-    """
-    rows, copies = inputs.unlabeled, inputs.augmented
+    given: Probabilities
+    judged: Probabilities
+    joined: Probabilities
+
+
+def believe(
+    inputs: LganInputs, labeler: Labeler, smoothing: float, words: Features | None, verifier: bool
+) -> Believed:
+    """Ask G_y and the neighbours for labels, and D what it thinks; without a ``verifier`` D has no say."""
+    rows = inputs.unlabeled
     given = labeler.predict_proba(rows)
     if len(rows):
         given = smooth(given, nearest(rows, rows, neighbour_count(len(rows), inputs.classes)), smoothing)
-    judged = judge(inputs, given, words) if verifier else given
-    believed = product(given, judged, 0.5)
-    best = believed.argmax(1)
-    weight = believed.max(1, initial=0)
+    judged = judge(inputs, given, words) if verifier and len(rows) else given
+    return Believed(given, judged, product(given, judged, 0.5))
+
+
+def generate_labels(
+    inputs: LganInputs,
+    labeler: Labeler,
+    believed: Believed,
+    homophily: float,
+    right: NDArray[np.bool_] | None = None,
+) -> Generation:
+    """Labels with weights and D's verdicts; ``right`` is as in :func:`expected_accuracy`."""
+    joined, copies = believed.joined, inputs.augmented
+    best = joined.argmax(1)
+    calibrated = joined
+    if len(joined):
+        calibrated = calibrate(joined, expected_accuracy(joined, homophily, right))
+    weight = calibrated.max(1, initial=0)
     meant = inputs.augmented_labels[:, None]
     copies_believed = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
     floor = max(FLOOR, 1.2 / inputs.classes)
     return Generation(
-        labels=_sharpen(believed),
-        score=_log_odds(judged, best),
+        labels=_sharpen(joined),
+        score=_log_odds(believed.judged, best),
         weight=np.where(weight < floor, 0, weight).astype(np.float32),
         copy_weight=(COPY_WEIGHT * copies_believed).astype(np.float32),
     )

@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 from react_ray.config import LganConfig
 from react_ray.errors import InputError
 from react_ray.lgan.experts import fit_teacher
-from react_ray.lgan.gate import Decision, collapse_alarm, decide
-from react_ray.lgan.generate import Generation, Labeler, generate_labels
+from react_ray.lgan.gate import Decision, collapse_alarm, decide, gather
+from react_ray.lgan.generate import Generation, Labeler, believe, generate_labels
 from react_ray.lgan.inputs import LganInputs, save_arrays
 from react_ray.lgan.words import describe
 
@@ -46,6 +46,7 @@ def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> di
     save_arrays({"weights": sentence.weights, "bias": sentence.bias}, folder / "sentence.safetensors")
     summary = {
         "smoothing": round(teacher.smoothing, 4),
+        "homophily": round(teacher.homophily, 4),
         "prior": [round(float(p), 4) for p in teacher.prior],
         "views": {
             name: {
@@ -79,9 +80,12 @@ def generate(
     history = json.loads(losses.read_text())
     labeler = Labeler(inputs.names, phase2, seed)
     words = describe(texts) if len(texts) and config.verifier else None
-    generation = generate_labels(inputs, labeler, teacher["smoothing"], config.verifier, words)
+    evidence = gather(inputs, labeler, config.names)
+    believed = believe(inputs, labeler, teacher["smoothing"], words, config.verifier)
+    right = None if evidence is None else evidence.lgan
+    generation = generate_labels(inputs, labeler, believed, teacher["homophily"], right)
     prior = load_file(folder / "teacher.safetensors")["prior"]
-    decision = decide(inputs, labeler, collapse_alarm(generation.labels, prior, history), config.names, seed)
+    decision = decide(evidence, collapse_alarm(generation.labels, prior, history), seed)
     generation.save(output)
     diagnostics = {
         "decision": decision.as_dict(),

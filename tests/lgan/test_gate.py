@@ -8,7 +8,7 @@ import torch
 from feature_blobs import make_blobs, run_phases
 
 from react_ray.lgan import Labeler
-from react_ray.lgan.gate import collapse_alarm, decide, probability_worse
+from react_ray.lgan.gate import collapse_alarm, decide, gather, probability_worse
 from react_ray.lgan.networks import Players
 from react_ray.lgan.probe import one_hot
 from react_ray.lgan.state import save_players
@@ -63,8 +63,7 @@ def test_the_probability_of_being_worse():
 
 
 def test_an_alarm_falls_back_and_says_why():
-    blobs = make_blobs()
-    decision = decide(blobs.inputs, None, ("a loss is not a number",), use_names=True)  # type: ignore[arg-type]
+    decision = decide(None, ("a loss is not a number",))
     assert not decision.use_lgan
     assert "a loss is not a number" in decision.why
 
@@ -80,7 +79,7 @@ def test_random_labels_fall_back(tmp_path):
     astray = torch.from_numpy(inputs.names[[2, 3, 1, 0]])
     save_players(Players.make(astray, 3), [], tmp_path)
     untrained = Labeler(inputs.names, tmp_path, 0)
-    decision = decide(inputs, untrained, (), use_names=True)
+    decision = decide(gather(inputs, untrained, use_names=True), ())
     assert not decision.use_lgan
     assert decision.probability_worse > 0.9
     assert "60 validation rows" in decision.why
@@ -91,7 +90,7 @@ def test_good_labels_are_used(tmp_path):
     trained = run_phases(tmp_path, blobs.inputs)
     labeler = Labeler(blobs.inputs.names, trained, 0)
     for inputs in (blobs.inputs, with_validation(blobs)):
-        decision = decide(inputs, labeler, (), use_names=True)
+        decision = decide(gather(inputs, labeler, use_names=True), ())
         assert decision.use_lgan
         assert f"{decision.lgan:.1%}" in decision.why
         assert decision.lgan > decision.plain
@@ -99,7 +98,7 @@ def test_good_labels_are_used(tmp_path):
 
 def test_too_few_labels_leave_the_default():
     blobs = make_blobs(per_class=1)
-    decision = decide(blobs.inputs, None, (), use_names=True)  # type: ignore[arg-type]
+    decision = decide(gather(blobs.inputs, None, use_names=True), ())  # type: ignore[arg-type]
     assert decision.use_lgan
     assert "by default" in decision.why
 
@@ -108,5 +107,5 @@ def test_a_class_with_one_row_is_no_obstacle():
     blobs = make_blobs(per_class=5)
     keep = np.r_[0, 5:20]
     inputs = blobs.with_inputs(labeled=blobs.inputs.labeled[keep], labels=blobs.inputs.labels[keep]).inputs
-    decision = decide(inputs, None, (), use_names=True)  # type: ignore[arg-type]
+    decision = decide(gather(inputs, None, use_names=True), ())  # type: ignore[arg-type]
     assert decision.rows == 15

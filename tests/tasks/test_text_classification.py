@@ -14,6 +14,7 @@ from react_ray.classifier import load, predict_logits
 from react_ray.config import EncodeConfig
 from react_ray.data.encode import Encoder
 from react_ray.errors import ConfigError
+from react_ray.lgan.views import BLOCKS, SENTENCE
 from react_ray.pretrained import load_encoder, load_tokenizer
 from react_ray.tasks import get_task
 from react_ray.tasks.text_classification import distributions
@@ -128,7 +129,7 @@ def test_a_sentence_encoder_says_what_a_classifier_of_its_features_says(tiny_mod
     texts = [
         f"{word} {number}" for number in range(20) for word in ("goal", "bank", "rain and wind", "x y z")
     ]
-    features = torch.from_numpy(Encoder(str(folder), EncodeConfig()).encode(texts))
+    features = torch.from_numpy(SENTENCE.of(Encoder(str(folder), EncodeConfig()).encode(texts), BLOCKS))
     torch.manual_seed(0)
     weights, bias = torch.randn(3, features.shape[1]), torch.zeros(3)
     model = TASK.load_model(str(folder), ["a", "b", "c"], 0.0).eval()

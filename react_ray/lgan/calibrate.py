@@ -1,0 +1,51 @@
+"""Beliefs that mean what they say: of rows believed at 0.9, nine in ten are right.
+
+How often the teacher is right is not known, but two things tell of it that need no truth:
+how sure it is, and how homophilous the pool is under its labels. The formula was fitted to
+eight English sets at 1 and 5 labels a class, training rows only; with a set left out, the
+calibration error on it fell from 0.14 to 0.07. Rows with a known label that were judged
+without it correct the guess, as far as they go.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import brentq
+
+from react_ray.lgan.inputs import Probabilities
+from react_ray.lgan.probe import log, softmax
+
+__all__ = ["calibrate", "expected_accuracy"]
+
+BASE, CONFIDENCE, HOMOPHILY = -0.90, 1.64, 0.47
+GUESS_ROWS = 20.0
+"""Judged rows that the guess is worth: it was off by 0.1 on average."""
+CEILING = 0.99
+SHARPEST, FLATTEST = 0.2, 50.0
+
+
+def expected_accuracy(believed: Probabilities, homophily: float, right: NDArray[np.bool_] | None) -> float:
+    """How many of the likeliest labels in ``believed`` (n x K) are right, 1 / K to CEILING.
+
+    ``right`` has a verdict for each row of known label that was judged without it.
+    """
+    guess = BASE + CONFIDENCE * float(believed.max(1).mean()) + HOMOPHILY * homophily
+    if right is not None:
+        guess = (GUESS_ROWS * guess + right.sum()) / (GUESS_ROWS + len(right))
+    return float(np.clip(guess, 1 / believed.shape[1], CEILING))
+
+
+def calibrate(believed: Probabilities, accuracy: float) -> Probabilities:
+    """``believed`` at the temperature at which its mean confidence is ``accuracy``."""
+
+    def excess(temperature: float) -> float:
+        return float(softmax(log(believed) / temperature).max(1).mean()) - accuracy
+
+    if excess(SHARPEST) <= 0:
+        temperature = SHARPEST
+    elif excess(FLATTEST) >= 0:
+        temperature = FLATTEST
+    else:
+        temperature = brentq(excess, SHARPEST, FLATTEST, xtol=1e-3)
+    return softmax(log(believed) / temperature)
