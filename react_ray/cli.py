@@ -174,6 +174,19 @@ def serve(
 
 
 @app.command()
+def suggest(
+    folder: RunFolder,
+    count: Annotated[int, typer.Option(min=1, help="Rows to label")] = 20,
+    output: Annotated[str, typer.Option(help="csv, jsonl or parquet to fill in")] = "suggested.csv",
+    quiet: Quiet = False,
+) -> None:
+    """Write the rows whose labels would help a run most."""
+    from react_ray.suggest import suggest as suggest_rows
+
+    print(suggest_rows(folder, count, output, quiet=quiet))
+
+
+@app.command()
 def clean(folder: RunFolder) -> None:
     """Delete the cached stages of a run; its results stay."""
     from react_ray.pipeline import cache_of

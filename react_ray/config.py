@@ -93,11 +93,15 @@ class AugmentConfig(_Settings):
 
 
 class LganConfig(_Settings):
-    """The label GAN: three players on frozen features (P1, P2, S2, S4, L1)."""
+    """The label GAN: three players on frozen features (P1, P2, S2, S4, L1).
 
-    loss: Literal["standard", "as_written"] = "standard"  # L1: the article's printed form cannot judge
+    Where ``adversarial`` or ``sampled`` is above 0 all three play against each other; else the
+    label generator learns alone, and D judges afterwards what it made.
+    """
+
+    loss: Literal["standard", "as_written"] = "standard"  # of the game; the printed form cannot judge (L1)
     names: bool = True  # let class names speak; their weight still falls to 0 where they do not help
-    pretrain_steps: int = Field(200, ge=0)  # of phase 1's plain GAN
+    pretrain_steps: int = Field(0, ge=0)  # of phase 1's plain GAN: it serves the game below
     steps: int = Field(500, ge=1)  # of phase 2
     batch_size: int = Field(120, ge=8)  # pairs of each kind a step, over all workers; 120 divides evenly
     lr: float = Field(1e-3, gt=0)  # of D and of the sample generator
@@ -105,9 +109,11 @@ class LganConfig(_Settings):
     teacher: float = Field(1.0, ge=0)  # weight of agreeing with the teacher on the pool
     consistency: float = Field(0.5, ge=0)  # weight of one label for a row and its nudged self
     nudge: float = Field(0.3, ge=0)  # length of the nudge; features have length 1
-    adversarial: float = Field(0.05, ge=0)  # weight of D's verdict on the labels given
+    alignment: bool = True  # hold the labels given to the estimated class balance
+    adversarial: float = Field(0.0, ge=0)  # weight of D's verdict in the game; it gained nothing measured
     verifier: bool = True  # D has a say in labels and weights; without it G_y decides alone
-    sampled: float = Field(0.1, ge=0)  # weight of labelling generated samples as they were meant
+    sampled: float = Field(0.0, ge=0)  # weight of labelling generated samples as they were meant; nor did it
+    wrong_pairs: bool = True  # (x, not y) among the fakes of the game (S3)
 
 
 class FinetuneConfig(_Settings):

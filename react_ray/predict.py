@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from react_ray.config import ClusterConfig
 from react_ray.console import Reporter, quiet_libraries
 from react_ray.data.encode import write_whole
 from react_ray.data.sources import find_files, fingerprint
-from react_ray.data.tables import ENDINGS, common_schema, read_whole, widen, write_tables
+from react_ray.data.tables import checked_target, common_schema, read_whole, widen, write_tables
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
 from react_ray.pretrained import fingerprint as fingerprint_model
@@ -46,7 +45,7 @@ def predict_file(
     called label or score stay as label_given and score_given. A killed call goes on
     where it stopped when it is given again. Raises InputError.
     """
-    target = _checked(target)
+    target = checked_target(target)
     folder = model_folder(model).absolute()  # workers have working directories of their own
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
@@ -98,19 +97,6 @@ class LabelTask:
             return len(texts)
 
         return label
-
-
-def _checked(target: str | Path) -> Path:
-    """Where the output goes, as a whole path; InputError when nothing can be written there."""
-    if re.match(r"[\w.+-]{2,}:/", str(target)):  # a Path has lost one of the two slashes
-        raise InputError(
-            f"--output {target}: the output is a file on a file system; "
-            "give a path on this machine, or one that is mounted on it (only the input may be remote)"
-        )
-    path = Path(target).expanduser().absolute()
-    if path.suffix not in ENDINGS:
-        raise InputError(f"--output {target}: unknown ending; expected one of {', '.join(ENDINGS)}")
-    return path
 
 
 def _read(store: Store, settings: dict[str, Any], source: str, text_column: str) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from react_ray.data.records import RECORD_CHARS
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
-__all__ = ["ENDINGS", "common_schema", "read_whole", "widen", "write_tables"]
+__all__ = ["ENDINGS", "checked_target", "common_schema", "read_whole", "widen", "write_tables"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 
@@ -101,6 +102,19 @@ def _unlike(column: str, file: str, reason: str) -> InputError:
         f"{file}: the values of {column!r} do not fit into one column ({reason}); "
         'write all of them as the same kind, for example as text in quotes ("7")'
     )
+
+
+def checked_target(target: str | Path) -> Path:
+    """Where the output goes, as a whole path; InputError when nothing can be written there."""
+    if re.match(r"[\w.+-]{2,}:/", str(target)):  # a Path has lost one of the two slashes
+        raise InputError(
+            f"--output {target}: the output is a file on a file system; "
+            "give a path on this machine, or one that is mounted on it (only the input may be remote)"
+        )
+    path = Path(target).expanduser().absolute()
+    if path.suffix not in ENDINGS:
+        raise InputError(f"--output {target}: unknown ending; expected one of {', '.join(ENDINGS)}")
+    return path
 
 
 def write_tables(parts: Sequence[Path], target: Path) -> None:

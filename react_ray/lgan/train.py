@@ -1,14 +1,15 @@
-"""Phase 2: the three-player game on labelled and unlabelled features (P2, S2, S4).
+"""Phase 2: the label generator, and the three-player game (P2, S2, S4).
 
-Each step, D learns to tell real pairs from generated and wrong ones, G_x to make
-pairs D takes for real, and G_y to label: as the labelled rows say, as its teacher
-says, alike for alike rows, in the estimated class balance, and so that D believes it.
+Each step, G_y learns to label: as the labelled rows say, as its teacher says, alike for
+alike rows, and in the estimated class balance. In the game, D learns to tell real pairs
+from generated and wrong ones, G_x to make pairs that D takes for real, and G_y besides to
+label so that D believes it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -123,20 +124,41 @@ def _train_step(
 ) -> dict[str, Tensor]:
     """All players move at once, each on its own loss over one shared forward pass."""
     batch = _Batch.draw(data, config, worker, random)
-    players, game = state.players, LOSSES[config.loss]
+    if config.adversarial or config.sampled:
+        losses = _play(state.players, config, batch, alignment)
+    else:
+        answers = _answers(state.players.label_generator, batch, batch.pool[:0], config.nudge)
+        losses = _label_losses(config, batch, answers, alignment)
+    moving = [player for player in state.optimizers if player in losses]
+    gradients = {player: state.gradients(player, losses[player]) for player in moving}
+    for player, gradient in gradients.items():
+        state.update(player, gradient, worker)
+    return losses
+
+
+def _play(players: Players, config: LganConfig, batch: _Batch, alignment: Tensor) -> dict[str, Tensor]:
+    """The losses of all three players."""
+    game = LOSSES[config.loss]
     made = players.sample_generator(batch.noise, batch.made_labels)
     answers = _answers(players.label_generator, batch, made.detach(), config.nudge)
     verdicts, pool_verdicts = _verdicts(players.discriminator, batch, made, answers["pool"])
-    label_losses = _label_losses(config, batch, answers, pool_verdicts, alignment, game.generator)
-    losses = {
+    if not config.wrong_pairs:
+        verdicts = replace(verdicts, wrong=verdicts.wrong[:0])
+    given = softmax(answers["pool"], 1)
+    adversarial = game.generator((given * pool_verdicts).sum(1))
+    sampled = cross_entropy(answers["made"], batch.made_labels)
+    losses = _label_losses(config, batch, answers, alignment)
+    losses["label_generator"] = (
+        losses["label_generator"] + config.adversarial * adversarial + config.sampled * sampled
+    )
+    return {
         "discriminator": game.discriminator(verdicts),
         "sample_generator": game.generator(verdicts.sampled),
-        **label_losses,
+        **losses,
+        "label_adversarial": adversarial,
+        "label_sampled": sampled,
+        "discriminator_accuracy": verdicts.accuracy(),
     }
-    gradients = {player: state.gradients(player, losses[player]) for player in state.optimizers}
-    for player, gradient in gradients.items():
-        state.update(player, gradient, worker)
-    return losses | {"discriminator_accuracy": verdicts.accuracy()}
 
 
 @dataclass(frozen=True)
@@ -184,7 +206,7 @@ def _answers(generate: LabelGenerator, batch: _Batch, made: Tensor, nudge: float
     """G_y's logits for the pool, for the pool nudged, for made and for labelled rows."""
     nudged = normalize(batch.pool + nudge * normalize(batch.nudge, dim=1), dim=1)
     rows = {"pool": batch.pool, "nudged": nudged, "made": made, "labeled": batch.labeled}
-    noise = [batch.noise, batch.other, batch.other, batch.noise[: len(batch.labeled)]]
+    noise = [batch.noise, batch.other, batch.other[: len(made)], batch.noise[: len(batch.labeled)]]
     logits = generate(torch.cat(list(rows.values())), torch.cat(noise))
     return dict(zip(rows, logits.split([len(part) for part in rows.values()]), strict=True))
 
@@ -206,24 +228,17 @@ def _verdicts(judge: Discriminator, batch: _Batch, made: Tensor, logits: Tensor)
 
 
 def _label_losses(
-    config: LganConfig,
-    batch: _Batch,
-    answers: dict[str, Tensor],
-    pool_verdicts: Tensor,
-    alignment: Tensor,
-    game: Callable[[Tensor], Tensor],
+    config: LganConfig, batch: _Batch, answers: dict[str, Tensor], alignment: Tensor
 ) -> dict[str, Tensor]:
-    """G_y's loss and its parts."""
+    """G_y's loss without the game, and its parts."""
     given = softmax(answers["pool"], 1)
-    aligned = (given * alignment).detach()
+    aligned = (given * alignment if config.alignment else given).detach()
     parts = {
         "teacher": cross_entropy(answers["pool"], batch.believed),
         "consistency": cross_entropy(answers["nudged"], aligned / aligned.sum(1, keepdim=True)),
-        "adversarial": game((given * pool_verdicts).sum(1)),
-        "sampled": cross_entropy(answers["made"], batch.made_labels),
     }
     if len(batch.labeled):
         parts["labeled"] = cross_entropy(answers["labeled"], batch.labels)
-    weights = {"labeled": 1.0} | {name: getattr(config, name) for name in parts if name != "labeled"}
+    weights = {"labeled": 1.0, "teacher": config.teacher, "consistency": config.consistency}
     total = torch.stack([weights[name] * part for name, part in parts.items()]).sum()
     return {"label_generator": total, **{f"label_{name}": part for name, part in parts.items()}}

@@ -15,7 +15,14 @@ from react_ray.lgan import LganInputs, prepare, pretrain, train
 from react_ray.worker import LocalWorker
 
 WIDTH = 32
-QUICK: dict[str, Any] = {"pretrain_steps": 40, "steps": 120, "batch_size": 64}
+QUICK: dict[str, Any] = {
+    "pretrain_steps": 40,
+    "steps": 120,
+    "batch_size": 64,
+    "adversarial": 0.05,
+    "sampled": 0.1,
+}
+"""With the game, which is off by default."""
 
 
 def unit(rows: NDArray[Any]) -> NDArray[np.float32]:

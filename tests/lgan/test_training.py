@@ -13,6 +13,7 @@ from torch import distributed
 from torch.multiprocessing import spawn
 
 from react_ray.lgan import Labeler, fit_probe, pretrain, train
+from react_ray.lgan.networks import Players
 from react_ray.worker import LocalWorker
 
 
@@ -138,3 +139,27 @@ def test_players_are_trained_and_the_losses_kept(tmp_path):
     history = json.loads((trained / "losses.json").read_text())
     assert [period["step"] for period in history] == [100, 110]
     assert {"discriminator", "sample_generator", "label_generator"} <= history[0].keys()
+
+
+def test_without_the_game_the_label_generator_learns_alone(tmp_path):
+    inputs = make_blobs(pool=100).inputs
+    off = {"adversarial": 0, "sampled": 0, "pretrain_steps": 0, "steps": 20}
+    before = Players.make(torch.from_numpy(inputs.names), 0).modules().state_dict()
+    after = players(run_phases(tmp_path, inputs, **off))
+    moved = {name.split(".")[0] for name in after if not np.allclose(after[name], before[name].numpy())}
+    assert moved == {"label_generator"}
+
+
+def test_wrong_pairs_can_be_left_out_of_the_game(tmp_path):
+    blobs = make_blobs(pool=100)
+    with_them = players(run_phases(tmp_path / "a", blobs.inputs, steps=20))
+    without = players(run_phases(tmp_path / "b", blobs.inputs, steps=20, wrong_pairs=False))
+    name = "discriminator.classes.offset"
+    assert not np.allclose(with_them[name], without[name])
+
+
+def test_labels_are_held_to_the_class_balance(tmp_path):
+    blobs = make_blobs(pool=400, balance=[0.7, 0.1, 0.1, 0.1])
+    aligned = players(run_phases(tmp_path / "a", blobs.inputs, steps=20))
+    free = players(run_phases(tmp_path / "b", blobs.inputs, steps=20, alignment=False))
+    assert not np.allclose(aligned["label_generator.bias"], free["label_generator.bias"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -192,6 +193,27 @@ def test_the_python_api(done: Path) -> None:
     assert (
         react_ray.load(done / "model").predict(["rain and snow, storm with cold wind"])[0].label == "Wetter"
     )
+
+
+def test_suggested_rows_can_be_filled_in_and_given_back(
+    done: Path, files: dict[str, Path], word_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labeled = tmp_path / "labeled"
+    labeled.mkdir()
+    target = labeled / "more.csv"
+    assert main(["suggest", str(done), "--count", "6", "--output", str(target), "--quiet"]) == 0
+    assert str(target) in capsys.readouterr().out
+    rows, pool = pd.read_csv(target), pd.read_csv(files["unlabeled"]).set_index("text")["truth"]
+    assert list(rows) == ["text", "label", "likely", "weight"]
+    assert rows["text"].nunique() == 6
+    assert set(rows["text"]) <= set(pool.index)
+    assert rows["label"].isna().all()
+    assert rows["weight"].between(0, 1).all()
+    rows.assign(label=rows["text"].map(pool)).to_csv(target, index=False)
+    shutil.copy(files["labeled"], labeled)
+    again = ["check", "--labeled", str(labeled), "--unlabeled", str(files["unlabeled"]), "--quiet"]
+    assert main([*again, "--model", str(word_model), "--output", str(tmp_path / "out")]) == 0
+    assert "rows: 18 labeled" in capsys.readouterr().out  # 12 and these
 
 
 def test_clean_frees_the_cache_and_keeps_the_results(

@@ -43,20 +43,24 @@ class Variant:
     least: int = 0
 
 
+GAME = {"pretrain_steps": 200, "adversarial": 0.05, "sampled": 0.1}
+"""All three players against each other, on top of what G_y learns without them."""
 VARIANTS: dict[str, Variant] = {
-    "no_pretraining": Variant({"pretrain_steps": 0}),
-    "no_sample_generator": Variant({"sampled": 0}),
-    "no_verifier": Variant({"verifier": False}),
-    "no_discriminator": Variant({"adversarial": 0, "verifier": False}),
-    "no_names": Variant({"names": False}, least=1),
-    "no_consistency": Variant({"consistency": 0}),
-    "no_teacher_loss": Variant({"teacher": 0}),
     "no_views": Variant(views=False),
+    "no_names": Variant({"names": False}, least=1),
     "no_copies": Variant(copies=False, least=1),
+    "no_teacher_loss": Variant({"teacher": 0}),
+    "no_consistency": Variant({"consistency": 0}),
+    "no_alignment": Variant({"alignment": False}),
+    "no_verifier": Variant({"verifier": False}),
     "no_gate": Variant(gate=False, least=1),
-    "as_written": Variant({"loss": "as_written"}),
+    "game": Variant(GAME),
+    "game_no_phase1": Variant(GAME | {"pretrain_steps": 0}),
+    "game_no_sample_generator": Variant(GAME | {"sampled": 0}),
+    "game_no_wrong_pairs": Variant(GAME | {"wrong_pairs": False}),
+    "game_as_written": Variant(GAME | {"loss": "as_written"}),
 }
-"""Ablations, named ours-NAME: each lacks one part, or has the article's losses as printed."""
+"""Ablations, named ours-NAME: each lacks one part, or has the game, whole and without a part."""
 
 
 def ours(draw: Draw, variant: Variant | None = None) -> Answer:

@@ -1,0 +1,42 @@
+"""Which rows a person should label next.
+
+Rows that stand for many others of which little is sure: k-means over the pool, each row
+counting as much as its label is doubted, and of each cluster the row nearest its centre
+(Zhdanov 2019, arXiv:1901.05954). With few labels the rows in doubt alone are outliers of a
+kind, and worse than rows drawn at random.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.cluster import MiniBatchKMeans
+
+from react_ray.lgan.inputs import Features, Indices
+
+__all__ = ["most_useful"]
+
+CANDIDATES = 20_000
+"""Rows that are clustered, drawn at random from a larger pool."""
+
+
+def most_useful(rows: Features, doubt: NDArray[np.float32], count: int, seed: int = 0) -> Indices:
+    """Indices of ``count`` of the ``rows`` (m x d), the largest clusters of doubt first.
+
+    ``doubt`` (m, 0 to 1) is the probability that the label made for a row is wrong. All
+    rows where there are no more than ``count``.
+    """
+    some = np.sort(np.random.default_rng(seed).permutation(len(rows))[:CANDIDATES])
+    if len(some) <= count:
+        return some[np.argsort(-doubt[some], kind="stable")]
+    weights = np.maximum(doubt[some], 1e-6)
+    found = MiniBatchKMeans(count, n_init=3, random_state=seed, batch_size=4096).fit(
+        rows[some], sample_weight=weights
+    )
+    away = np.square(rows[some] - found.cluster_centers_[found.labels_]).sum(1)
+    order = np.lexsort((away, found.labels_))
+    _, first = np.unique(found.labels_[order], return_index=True)
+    chosen = order[first]
+    largest = np.argsort(-np.bincount(found.labels_, weights)[found.labels_[chosen]], kind="stable")
+    others = np.setdiff1d(np.argsort(-weights, kind="stable"), chosen, assume_unique=True)
+    return some[np.concatenate([chosen[largest], others])[:count]]  # a cluster may be empty

@@ -1,0 +1,63 @@
+"""What to label next: the rows of a run whose labels would help most, as a file to fill in."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from react_ray.config import load_config
+from react_ray.data.features import Features
+from react_ray.data.tables import checked_target, write_tables
+from react_ray.errors import InputError
+from react_ray.labels import LabelMap
+from react_ray.lgan import SENTENCE, Generation
+from react_ray.lgan.suggest import most_useful
+from react_ray.lgan.views import BLOCKS
+from react_ray.pipeline import run
+
+__all__ = ["suggest"]
+
+
+def suggest(folder: str | Path, count: int, target: str | Path, *, quiet: bool = False) -> str:
+    """Write ``count`` unlabelled rows of the run in ``folder`` to ``target``; a summary in words.
+
+    The file has the columns of the run's own labelled file, with an empty label, and
+    ``likely`` and ``weight``: the label made for the row and how far it is believed. Fill
+    in labels and give the file to a run: a row left empty counts as unlabelled. Stages of
+    the run that are gone are done again. Raises InputError.
+    """
+    target = checked_target(target)
+    saved = Path(folder).expanduser() / "config.yaml"
+    if not saved.is_file():
+        raise InputError(f"{folder}: no run found there (it has no config.yaml)")
+    config = load_config(saved)
+    done = run(config, until="generate", quiet=quiet).stages
+    labels = LabelMap.load(done["prepare"] / "labels.json")
+    made = Generation.load(done["generate"])
+    if not len(made.weight):
+        raise InputError(f"{folder}: the run had no unlabelled rows to choose from")
+    rows = Features.load(done["prepare"], done["augment"], done["encode"]).of("unlabeled")
+    chosen = most_useful(SENTENCE.of(rows, BLOCKS), 1 - made.weight, count, config.seed)
+    texts = pq.read_table(
+        done["prepare"] / "rows.parquet", columns=["text"], filters=[("part", "=", "unlabeled")]
+    )
+    table = pa.table(
+        {
+            config.data.columns.text: texts["text"].take(pa.array(chosen)),
+            config.data.columns.label: pa.array([""] * len(chosen)),
+            "likely": [labels.names[i] for i in made.labels[chosen].argmax(1)],
+            "weight": np.round(made.weight[chosen].astype(float), 4),
+        }
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        part = Path(temporary) / "rows.parquet"
+        pq.write_table(table, part)
+        write_tables([part], target)
+    return (
+        f"{target}: {len(chosen)} rows. Fill in the column {config.data.columns.label!r}, put the file into "
+        "one folder with your labelled file, and run again with --labeled on that folder."
+    )
