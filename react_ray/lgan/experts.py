@@ -2,7 +2,8 @@
 
 An expert for each view of the rows, see :mod:`react_ray.lgan.views`:
 
-1. Product of labels and names, probe^(1-w) * names^w, with w from :mod:`react_ray.lgan.names`.
+1. Product of labels and names, probe^(1-w) * names^w, with w from :mod:`react_ray.lgan.names`. All
+   classes weigh the same in the probe: how many rows of each happen to be labelled says little.
 2. Where the pool is homophilous (close rows get one label), every distribution is
    mixed with its neighbours' mean. Topics are so, sentiment is not.
 3. Self-training: fitted again on the most confident rows of each class, more each round.
@@ -122,7 +123,7 @@ def _fit_sentences(inputs: LganInputs, believed: Probabilities, start: Probe) ->
 
 def _fit_expert(inputs: LganInputs, use_names: bool) -> Expert:
     pool, classes = inputs.pool, inputs.classes
-    probe = fit_probe(inputs.labeled, inputs.labels, classes)
+    probe = fit_probe(inputs.labeled, inputs.labels, classes, balanced=True)
     if not len(pool):
         return Expert(probe.predict_proba(pool), probe, 0.0, 0.0, 0.0)
     weight = names_weight(inputs) if use_names else 0.0

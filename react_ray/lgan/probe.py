@@ -39,12 +39,18 @@ class Probe:
         return softmax(self.logits(features))
 
 
-def fit_probe(features: Features, labels: Indices, classes: int, cost: float = COST) -> Probe:
-    """Logistic regression on labelled rows (n x d; n labels).
+def fit_probe(
+    features: Features, labels: Indices, classes: int, cost: float = COST, balanced: bool = False
+) -> Probe:
+    """Logistic regression on labelled rows (n x d; n labels); ``balanced``: each class of equal weight.
 
     A class without rows gets a low probability; without any row all are equal.
     """
-    return fit_softmax(features, one_hot(labels, classes), cost=cost)
+    weights = None
+    if balanced and len(labels):
+        counts = np.bincount(labels, minlength=classes)
+        weights = (len(labels) / (counts > 0).sum() / counts[labels]).astype(np.float32)
+    return fit_softmax(features, one_hot(labels, classes), weights, cost=cost)
 
 
 def fit_softmax(
