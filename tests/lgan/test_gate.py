@@ -18,7 +18,8 @@ FINE = [{"step": 100, "discriminator": 1.0, "discriminator_accuracy": 0.7}]
 
 
 def labels_of(balance: list[float], count: int = 200):
-    return one_hot(np.random.default_rng(0).choice(4, size=count, p=balance), 4)
+    classes = len(balance)
+    return one_hot(np.random.default_rng(0).choice(classes, size=count, p=balance), classes)
 
 
 def test_no_alarm_for_labels_in_the_estimated_balance():
@@ -47,6 +48,12 @@ def test_losses_that_went_astray_raise_an_alarm(last, said):
     alarms = collapse_alarm(labels_of([0.4, 0.3, 0.2, 0.1]), PRIOR, [*FINE, {"step": 200, **last}])
     assert len(alarms) == 1
     assert said in alarms[0]
+
+
+def test_one_class_of_many_is_no_collapse():
+    prior = np.full(77, 1 / 77, np.float32)
+    assert collapse_alarm(labels_of([0.0, *[1 / 76] * 76], 3000), prior, FINE) == ()
+    assert "10 of 77" in collapse_alarm(labels_of([0.0] * 10 + [1 / 67] * 67, 3000), prior, FINE)[0]
 
 
 def test_a_rare_class_may_be_missing_by_chance():
