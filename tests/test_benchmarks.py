@@ -26,6 +26,7 @@ from benchmarks.label_efficiency.features import FeatureStore
 from benchmarks.label_efficiency.methods import Method, label_gan
 from benchmarks.label_efficiency.methods.adamatch import AdaMatch, adamatch
 from benchmarks.label_efficiency.methods.gan_bert import GanBert, gan_bert
+from benchmarks.label_efficiency.signals import judge
 from react_ray.config import LganConfig
 from react_ray.labels import LabelMap
 
@@ -142,6 +143,7 @@ def test_ours_is_compared_with_itself_without_a_part(
     details = found["ours", 2]["details"]
     assert details["used"] == "label_generator"
     assert set(details["made"]) >= {"accuracy", "auroc_weight", "auroc_score", "ece_weight"}
+    assert set(details["signals"]["auroc"]) == {"confidence", "margin", "neighbours", "D", "weight"}
     assert found["ours-no_names", 2]["details"]["views"]["sentence"]["names_weight"] == 0
     table = (tmp_path / "results" / "TABLE.md").read_text()
     lead = 100 * (found["ours", 2]["macro_f1"] - found["ours-no_copies", 2]["macro_f1"])
@@ -240,6 +242,16 @@ def test_methods_with_a_pool_learn_from_it(method: Any) -> None:
     assert np.array_equal(method(blobs, settings), found)
     alone = method(replace(blobs, pool=part(truth[:0], 0.8)), settings)
     assert not np.array_equal(alone, found)
+
+
+def test_a_signal_is_judged_by_the_errors_among_the_surest() -> None:
+    right = np.arange(100) >= 20
+    perfect = np.arange(100, dtype=np.float32)
+    found = judge({"good": perfect, "bad": -perfect}, right)
+    assert found["auroc"] == {"good": 1.0, "bad": 0.0}
+    assert found["risk"]["good"][7:] == pytest.approx([0, 0.1111, 0.2], abs=1e-3)
+    assert found["risk"]["bad"][:3] == pytest.approx([1, 1, 2 / 3], abs=1e-3)
+    assert judge({"good": perfect}, np.ones(100, bool)) == {}
 
 
 def test_comparisons_pair_data_set_and_draw() -> None:

@@ -16,6 +16,7 @@ from benchmarks.datasets import LabelsPerClass
 from benchmarks.label_efficiency.draws import Draw, Truth, cut
 from benchmarks.label_efficiency.features import Stored
 from benchmarks.label_efficiency.methods import METHODS, Answer, find_method
+from benchmarks.label_efficiency.signals import judge
 from react_ray import __version__
 from react_ray.evaluate.metrics import label_quality
 
@@ -133,7 +134,8 @@ def _judge(answer: Answer, draw: Draw, truth: Truth) -> dict[str, Any]:
     if quality is None:
         return {}
     figures = {key: quality[key] for key in QUALITY}  # type: ignore[literal-required]
-    return {"made": {key: None if v is None else round(v, DIGITS) for key, v in figures.items()}}
+    rounded = {key: None if v is None else round(v, DIGITS) for key, v in figures.items()}
+    return {"made": rounded, "signals": judge(answer.signals, made.labels.argmax(1) == truth.pool)}
 
 
 class Results:

@@ -206,8 +206,7 @@ def _made(details: dict[str, Any]) -> dict[str, float]:
     made, seconds = details["made"], details["seconds"]
     return {
         "right": made["accuracy"],
-        "AUROC of weight": made["auroc_weight"],
-        "AUROC of D": made["auroc_score"],
+        **{f"AUROC of {name}": auroc for name, auroc in details["signals"].get("auroc", {}).items()},
         "ECE of weight": made["ece_weight"],
         "weight of names": details["views"]["sentence"]["names_weight"],
         "say of the opening": details["views"].get("opening", {}).get("say", 0.0),

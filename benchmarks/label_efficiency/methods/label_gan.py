@@ -20,13 +20,16 @@ from numpy.typing import NDArray
 
 from benchmarks.label_efficiency.draws import Draw
 from benchmarks.label_efficiency.methods.answer import Answer
+from benchmarks.label_efficiency.signals import signals
 from react_ray import lgan
 from react_ray.config import DataConfig, LganConfig
 from react_ray.data.prepare import MIN_CLASS, MIN_VALIDATION
 from react_ray.data.shards import text_id
 from react_ray.data.split import validation_mask
 from react_ray.lgan import pretrain, train
+from react_ray.lgan.generate import believe
 from react_ray.lgan.views import BLOCKS
+from react_ray.lgan.words import describe
 from react_ray.worker import LocalWorker
 
 __all__ = ["VARIANTS", "Variant", "held_back", "ours"]
@@ -84,6 +87,7 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
                 folder / "inputs", folder / "phase2", folder / "made", texts=texts, **settings
             )
         labeler = lgan.Labeler(inputs.names, folder / "phase2", draw.seed)
+        believed = believe(inputs, labeler, found["smoothing"], describe(texts), config.verifier)
         use = decision.use_lgan or not variant.gate or not len(draw.labels)
         test, plain = draw.test.rows, inputs.seen_as(lgan.SENTENCE)
         if use:
@@ -99,7 +103,7 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
         "kept": int(made.kept.sum()),
         "seconds": seconds,
     }
-    return Answer(probabilities, details, made)
+    return Answer(probabilities, details, made, signals(inputs, believed, made))
 
 
 def _inputs(draw: Draw, variant: Variant) -> lgan.LganInputs:

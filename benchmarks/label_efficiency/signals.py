@@ -1,0 +1,65 @@
+"""What tells right labels from wrong ones: D, and the plain signals that it must beat."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import roc_auc_score
+
+from react_ray.lgan import Generation, LganInputs
+from react_ray.lgan.generate import Believed
+from react_ray.lgan.inputs import Probabilities
+from react_ray.lgan.neighbours import nearest, neighbour_count
+
+__all__ = ["judge", "signals"]
+
+COVERAGE = np.arange(0.1, 1.01, 0.1)
+DIGITS = 6
+
+Signals = dict[str, NDArray[np.float32]]
+
+
+def signals(inputs: LganInputs, believed: Believed, made: Generation) -> Signals:
+    """For each made label, by name of the signal: higher where the label is more to be believed.
+
+    ``confidence`` and ``margin`` are G_y's own, ``neighbours`` is what it says of the
+    nearest rows, ``D`` the verifier's verdict, ``weight`` what a run trains with.
+    """
+    rows, labels, given = inputs.unlabeled, made.labels.argmax(1), believed.given
+    near = nearest(rows, rows, neighbour_count(len(rows), inputs.classes) + 1)
+    around = np.mean([given[column] for column in near.T], axis=0) if len(rows) else given
+    return {
+        "confidence": _of(given, labels),
+        "margin": _of(given, labels) - _runner_up(given, labels),
+        "neighbours": _of(around, labels),
+        "D": made.score,
+        "weight": made.weight,
+    }
+
+
+def _of(probabilities: Probabilities, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    return probabilities[np.arange(len(labels)), labels]
+
+
+def _runner_up(probabilities: Probabilities, labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    others = probabilities.copy()
+    others[np.arange(len(labels)), labels] = 0
+    return others.max(1)
+
+
+def judge(found: Signals, right: NDArray[np.bool_]) -> dict[str, Any]:
+    """AUROC of each signal for ``right``, and its errors among the surest 10, 20, ... 100 %."""
+    if len(np.unique(right)) < 2:
+        return {}
+    auroc = {name: round(float(roc_auc_score(right, signal)), DIGITS) for name, signal in found.items()}
+    risk = {name: _risk(signal, right) for name, signal in found.items()}
+    return {"auroc": auroc, "risk": risk}
+
+
+def _risk(signal: NDArray[np.float32], right: NDArray[np.bool_]) -> list[float]:
+    """Share of wrong labels at each coverage (El-Yaniv & Wiener 2010)."""
+    wrong = ~right[np.argsort(-signal, kind="stable")]
+    counts = np.ceil(COVERAGE * len(wrong)).astype(int)
+    return [round(float(wrong[:count].mean()), DIGITS) for count in counts]
