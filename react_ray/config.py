@@ -87,6 +87,7 @@ class EncodeConfig(_Settings):
 class AugmentConfig(_Settings):
     """Copies of labelled texts with small changes (S3)."""
 
+    search: bool = False  # find operations and strength from the labelled texts (O3)
     copies: int = Field(4, ge=0, le=100)  # per labelled text
     strength: float = Field(0.1, ge=0, le=0.5)  # share of a text's words that change
     operations: tuple[Literal["delete", "swap", "crop", "typo"], ...] = ("delete", "swap", "crop")

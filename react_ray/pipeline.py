@@ -61,6 +61,12 @@ def _encoder(config: Config) -> dict[str, Any]:
     return {"encoder": fingerprint_model(config.encoder or config.model)}
 
 
+def _augment_settings(config: Config) -> dict[str, Any]:
+    """The search needs the encoder; changes that are given do not."""
+    encoding = {"encode": config.encode.model_dump(), **_encoder(config)} if config.augment.search else {}
+    return {"augment": config.augment.model_dump(), "seed": config.seed, **encoding}
+
+
 def _lgan_settings(*keys: str) -> Callable[[Config], dict[str, Any]]:
     """These settings of the label GAN (all where none is named) and the seed."""
     return lambda c: {"lgan": c.lgan.model_dump(include=set(keys) or None), "seed": c.seed}
@@ -77,7 +83,7 @@ MODELS = ("labels_only", "finetune")
 
 STAGES = (
     Stage(stages.prepare, _data_settings),
-    Stage(stages.augment, lambda c: {"augment": c.augment.model_dump(), "seed": c.seed}, ("prepare",)),
+    Stage(stages.augment, _augment_settings, ("prepare",)),
     Stage(stages.encode, lambda c: {"encode": c.encode.model_dump(), **_encoder(c)}, ("prepare", "augment")),
     Stage(stages.pretrain, _lgan_settings("names", "pretrain_steps", "batch_size", "lr"), FEATURES),
     Stage(stages.lgan, _lgan_settings(), ("pretrain",)),

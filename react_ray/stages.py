@@ -22,8 +22,9 @@ from react_ray import lgan as label_gan
 from react_ray.cluster.datasets import map_items
 from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
-from react_ray.config import Config
+from react_ray.config import AugmentConfig, Config
 from react_ray.data.augment import AugmentTask, augment_items, join_parts
+from react_ray.data.augment_search import search
 from react_ray.data.encode import Encoder, EncodeTask, encode_items, save_features
 from react_ray.data.features import Features
 from react_ray.data.prepare import GROUP_ROWS
@@ -38,6 +39,7 @@ from react_ray.folders import remove_folder
 from react_ray.labels import LabelMap
 from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
+from react_ray.lgan.views import BLOCKS
 from react_ray.worker import Progress
 
 ROW_BYTES = 5_000
@@ -82,7 +84,7 @@ def augment(context: Context) -> None:
     """S3: copies of the labelled texts with small changes."""
     labeled, parts = context.rows("labeled", ("id", "text", "label")), context.folder / "parts"
     map_items(
-        AugmentTask(context.config.augment, context.config.seed),
+        AugmentTask(_changes(context, labeled), context.config.seed),
         augment_items(labeled, parts, GROUP_ROWS),
         rows=labeled.num_rows,
         session=context.session,
@@ -90,6 +92,24 @@ def augment(context: Context) -> None:
     )
     join_parts(parts, context.folder / "rows.parquet", GROUP_ROWS)
     remove_folder(parts)
+
+
+def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
+    """How texts are changed: as the settings say, or as is found to help (O3)."""
+    config, found = context.config, context.folder / "search.json"
+    if not config.augment.search:
+        return config.augment
+    if not found.exists():
+        encoder = Encoder(config.encoder or config.model, config.encode, context.session.use_gpu())
+        result = search(
+            labeled["text"].to_pylist(),
+            context.labels().indices(labeled["label"].to_pylist()),
+            config.augment,
+            lambda texts: label_gan.SENTENCE.of(encoder.encode(texts), BLOCKS),
+            config.seed,
+        )
+        found.write_text(json.dumps(result.as_dict(), indent=1))
+    return AugmentConfig(**json.loads(found.read_text())["settings"])
 
 
 def encode(context: Context) -> None:

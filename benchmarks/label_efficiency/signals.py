@@ -61,5 +61,5 @@ def judge(found: Signals, right: NDArray[np.bool_]) -> dict[str, Any]:
 def _risk(signal: NDArray[np.float32], right: NDArray[np.bool_]) -> list[float]:
     """Share of wrong labels at each coverage (El-Yaniv & Wiener 2010)."""
     wrong = ~right[np.argsort(-signal, kind="stable")]
-    counts = np.ceil(COVERAGE * len(wrong)).astype(int)
+    counts = np.maximum(np.round(COVERAGE * len(wrong)), 1).astype(int)
     return [round(float(wrong[:count].mean()), DIGITS) for count in counts]

@@ -216,6 +216,18 @@ def test_suggested_rows_can_be_filled_in_and_given_back(
     assert "rows: 18 labeled" in capsys.readouterr().out  # 12 and these
 
 
+def test_changes_of_texts_can_be_searched_for(
+    files: dict[str, Path], word_model: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "out"
+    assert main(command(files, output, word_model, "augment.search=true", "--until", "augment")) == 0
+    [stage] = (output / "cache").glob("augment-*")
+    found = json.loads((stage / "search.json").read_text())
+    assert len(found["gains"]) == 8
+    copies = pq.read_table(stage / "rows.parquet").num_rows
+    assert (copies > 0) == (found["settings"]["copies"] > 0)
+
+
 def test_clean_frees_the_cache_and_keeps_the_results(
     files: dict[str, Path], done: Path, word_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
