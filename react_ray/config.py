@@ -94,11 +94,7 @@ class AugmentConfig(_Settings):
 
 
 class LganConfig(_Settings):
-    """The label GAN: three players on frozen features (P1, P2, S2, S4, L1).
-
-    Where ``adversarial`` or ``sampled`` is above 0 all three play against each other; else the
-    label generator learns alone, and D judges afterwards what it made.
-    """
+    """The label GAN (P1, P2, S2, S4, L1); the game is on where adversarial or sampled is above 0."""
 
     loss: Literal["standard", "as_written"] = "standard"  # of the game; the printed form cannot judge (L1)
     names: bool = True  # let class names speak; their weight still falls to 0 where they do not help
@@ -152,10 +148,7 @@ class ClusterConfig(_Settings):
 
 
 class ServeConfig(_Settings):
-    """The HTTP service: where it listens, and how much one caller may ask of it.
-
-    No part of a run: ``react-ray serve`` takes these by name, see :func:`load_serve_config`.
-    """
+    """The HTTP service: where it listens, what a caller may ask of it; see :func:`load_serve_config`."""
 
     host: str = "127.0.0.1"  # other machines reach it only when asked for
     port: int = Field(8000, ge=1, le=65535)
