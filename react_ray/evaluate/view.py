@@ -132,7 +132,7 @@ def lgan_charts(history: Mapping[str, History]) -> list[LineChart]:
     }
     charts = [
         _chart("Phase 1: losses of the plain GAN", plain, PLAYERS),
-        _chart("Phase 2: losses of the three players", game, PLAYERS),
+        _chart("Phase 2: losses of the players", game, PLAYERS),
         _chart("Phase 2: share of pairs D tells right", game, {"discriminator_accuracy": "D"}),
         _chart("Phase 2: parts of G_y's loss", game, parts),
     ]
