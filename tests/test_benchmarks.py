@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.datasets import draw_rows, read_dataset, write_draw
-from benchmarks.label_efficiency import execution, tables
+from benchmarks.label_efficiency import calibration, execution, tables
 from benchmarks.label_efficiency.__main__ import main
 from benchmarks.label_efficiency.cells import Cell, Results
 from benchmarks.label_efficiency.comparisons import compare
@@ -252,6 +252,33 @@ def test_a_signal_is_judged_by_the_errors_among_the_surest() -> None:
     assert found["risk"]["good"][7:] == pytest.approx([0, 0.1111, 0.2], abs=1e-3)
     assert found["risk"]["bad"][:3] == pytest.approx([1, 1, 2 / 3], abs=1e-3)
     assert judge({"good": perfect}, np.ones(100, bool)) == {}
+
+
+def test_the_guess_of_accuracy_is_fitted_to_other_sets_than_it_is_judged_on() -> None:
+    draw = np.random.default_rng(0)
+    seen = draw.random((60, 2))
+    records = [
+        {
+            "dataset": f"set {number % 6}",
+            "method": "ours",
+            "labels_per_class": 5,
+            "details": {
+                "confidence": confidence,
+                "homophily": alike,
+                "made": {"accuracy": 0.1 + 0.5 * confidence + 0.3 * alike},
+            },
+        }
+        for number, (confidence, alike) in enumerate(seen)
+    ]
+    rows = calibration.collect(
+        [*records, {**records[0], "method": "ours-game"}, {**records[0], "dataset": "trec_fine"}]
+    )
+    assert len(rows) == 60
+    assert calibration.fit(rows) == pytest.approx([0.1, 0.5, 0.3])
+    rows.loc[rows["dataset"] == "set 0", "accuracy"] += 0.5
+    errors = calibration.leave_one_out(rows)["guess"]
+    assert errors["set 0"] == pytest.approx(0.5, abs=0.01)
+    assert errors["set 1"] > 0.01
 
 
 def test_comparisons_pair_data_set_and_draw() -> None:

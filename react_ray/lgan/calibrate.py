@@ -2,8 +2,9 @@
 
 How often the teacher is right is not known, but two things tell of it that need no truth:
 how sure it is, and how homophilous the pool is under its labels. The formula was fitted to
-training rows of eight English sets, at 1 and 5 labels a class. Rows with a known label that
-were judged without it correct the guess, as far as they go.
+training rows of eight English sets, at 1 and 5 labels a class
+(``benchmarks.label_efficiency.calibration`` fits it again). Rows with a known label that were
+judged without it correct the guess, as far as they go.
 """
 
 from __future__ import annotations

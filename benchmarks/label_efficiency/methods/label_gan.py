@@ -100,6 +100,8 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
         "decision": decision.as_dict(),
         "views": found["views"],
         "smoothing": found["smoothing"],
+        "homophily": found["homophily"],
+        "confidence": round(float(believed.joined.max(1).mean()), 6) if len(made.weight) else None,
         "kept": int(made.kept.sum()),
         "seconds": seconds,
     }
