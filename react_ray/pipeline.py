@@ -20,6 +20,7 @@ from react_ray.console import Reporter, log_to, quiet_libraries
 from react_ray.data.shards import INPUTS
 from react_ray.data.sources import fingerprint as fingerprint_files
 from react_ray.errors import ConfigError
+from react_ray.lgan.views import BLOCKS
 from react_ray.pretrained import fingerprint as fingerprint_model
 from react_ray.publish import publish, summarise
 from react_ray.stages import Context
@@ -61,9 +62,13 @@ def _encoder(config: Config) -> dict[str, Any]:
     return {"encoder": fingerprint_model(config.encoder or config.model)}
 
 
+def _encode_settings(config: Config) -> dict[str, Any]:
+    return {"encode": config.encode.model_dump(), "blocks": BLOCKS, **_encoder(config)}
+
+
 def _augment_settings(config: Config) -> dict[str, Any]:
     """The search needs the encoder; changes that are given do not."""
-    encoding = {"encode": config.encode.model_dump(), **_encoder(config)} if config.augment.search else {}
+    encoding = _encode_settings(config) if config.augment.search else {}
     return {"augment": config.augment.model_dump(), "seed": config.seed, **encoding}
 
 
@@ -84,7 +89,7 @@ MODELS = ("labels_only", "finetune")
 STAGES = (
     Stage(stages.prepare, _data_settings),
     Stage(stages.augment, _augment_settings, ("prepare",)),
-    Stage(stages.encode, lambda c: {"encode": c.encode.model_dump(), **_encoder(c)}, ("prepare", "augment")),
+    Stage(stages.encode, _encode_settings, ("prepare", "augment")),
     Stage(stages.pretrain, _lgan_settings("names", "pretrain_steps", "batch_size", "lr"), FEATURES),
     Stage(stages.lgan, _lgan_settings(), ("pretrain",)),
     Stage(stages.generate, _lgan_settings("names", "verifier"), ("prepare", "augment", "pretrain", "lgan")),

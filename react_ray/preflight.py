@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 from react_ray.cluster.session import Session
 from react_ray.config import Config
 from react_ray.data.encode import Encoder
+from react_ray.lgan.views import BLOCKS, VIEWS
 from react_ray.pipeline import run
 
 __all__ = ["Check", "check"]
@@ -75,11 +76,11 @@ def _estimate(config: Config, prepared: Path) -> dict[str, float]:
     if config.finetune.epochs:
         trained = int(config.finetune.epochs * encode_tokens)
     parameters = sum(p.numel() for p in encoder.model.parameters())
-    width = encoder.model.config.hidden_size
+    row = 4 * encoder.model.config.hidden_size * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
     return {
         "encode_tokens": encode_tokens,
         "tokens_per_second": speed,
         "training_steps": trained / per_text / config.finetune.batch_size,
         "minutes": (encode_tokens + TRAINING_COST * trained) / speed / 60,
-        "memory_gb": (16 * parameters + 8 * width * len(texts) + texts.nbytes) / 1e9 + 1,
+        "memory_gb": (16 * parameters + row * len(texts) + texts.nbytes) / 1e9 + 1,
     }

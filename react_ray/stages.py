@@ -97,7 +97,7 @@ def augment(context: Context) -> None:
 def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
     """How texts are changed: as the settings say, or as is found to help (O3)."""
     config, found = context.config, context.folder / "search.json"
-    if not config.augment.search:
+    if not (config.augment.search and config.augment.copies):
         return config.augment
     if not found.exists():
         encoder = Encoder(config.encoder or config.model, config.encode, context.session.use_gpu())
@@ -108,7 +108,9 @@ def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
             lambda texts: label_gan.SENTENCE.of(encoder.encode(texts), BLOCKS),
             config.seed,
         )
-        found.write_text(json.dumps(result.as_dict(), indent=1))
+        half = found.with_suffix(".half")
+        half.write_text(json.dumps(result.as_dict(), indent=1))
+        half.replace(found)
     return AugmentConfig(**json.loads(found.read_text())["settings"])
 
 
@@ -140,7 +142,7 @@ def pretrain(context: Context) -> None:
 
 
 def lgan(context: Context) -> None:
-    """P2: the three-player game."""
+    """P2: the label generator, alone or in the game."""
     earlier = context.done["pretrain"]
     settings = {"inputs": earlier / "inputs", "phase1": earlier / "players"}
     settings["output"] = context.folder / "players"

@@ -30,18 +30,22 @@ def suggest(folder: str | Path, count: int, target: str | Path, *, quiet: bool =
     in labels and give the file to a run: a row left empty counts as unlabelled. Stages of
     the run that are gone are done again. Raises InputError.
     """
-    target = checked_target(target)
-    saved = Path(folder).expanduser() / "config.yaml"
+    target, folder = checked_target(target), Path(folder).expanduser().absolute()
+    if target.exists():  # it may hold labels that a person has filled in
+        raise InputError(f"--output {target}: the file is there already; give another name")
+    saved = folder / "config.yaml"
     if not saved.is_file():
-        raise InputError(f"{folder}: no run found there (it has no config.yaml)")
-    config = load_config(saved)
+        raise InputError(f"{folder}: no finished run found there (it has no config.yaml)")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    config = load_config(saved, flags={"output": str(folder)})  # a run may have been moved
     done = run(config, until="generate", quiet=quiet).stages
     labels = LabelMap.load(done["prepare"] / "labels.json")
     made = Generation.load(done["generate"])
     if not len(made.weight):
         raise InputError(f"{folder}: the run had no unlabelled rows to choose from")
     rows = Features.load(done["prepare"], done["augment"], done["encode"]).of("unlabeled")
-    chosen = most_useful(SENTENCE.of(rows, BLOCKS), 1 - made.weight, count, config.seed)
+    doubt = 1 - np.maximum(made.weight, 1 / len(labels))  # a rejected label has weight 0
+    chosen = most_useful(SENTENCE.of(rows, BLOCKS), doubt.astype(np.float32), count, config.seed)
     texts = pq.read_table(
         done["prepare"] / "rows.parquet", columns=["text"], filters=[("part", "=", "unlabeled")]
     )

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from react_ray.lgan import Generation, LganInputs
-from react_ray.lgan.generate import Believed
 from react_ray.lgan.inputs import Probabilities
 from react_ray.lgan.neighbours import nearest, neighbour_count
 
@@ -21,15 +20,17 @@ DIGITS = 6
 Signals = dict[str, NDArray[np.float32]]
 
 
-def signals(inputs: LganInputs, believed: Believed, made: Generation) -> Signals:
+def signals(inputs: LganInputs, given: Probabilities, made: Generation) -> Signals:
     """For each made label, by name of the signal: higher where the label is more to be believed.
 
-    ``confidence`` and ``margin`` are G_y's own, ``neighbours`` is what it says of the
-    nearest rows, ``D`` the verifier's verdict, ``weight`` what a run trains with.
+    ``confidence`` and ``margin`` are those of ``given``, what G_y alone says; ``neighbours`` is
+    what it says of the nearest other rows, ``D`` the verifier's verdict, ``weight`` what a run
+    trains with.
     """
-    rows, labels, given = inputs.unlabeled, made.labels.argmax(1), believed.given
+    rows, labels = inputs.unlabeled, made.labels.argmax(1)
     near = nearest(rows, rows, neighbour_count(len(rows), inputs.classes) + 1)
-    around = np.mean([given[column] for column in near.T], axis=0) if len(rows) else given
+    all_of_them = np.sum([given[column] for column in near.T], axis=0) if len(rows) else given
+    around = (all_of_them - given) / max(near.shape[1] - 1, 1)
     return {
         "confidence": _of(given, labels),
         "margin": _of(given, labels) - _runner_up(given, labels),

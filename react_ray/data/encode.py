@@ -39,6 +39,7 @@ class Encoder:
 
     def __init__(self, model: str, settings: EncodeConfig, use_gpu: bool = False):
         self.tokenizer = load_tokenizer(model)
+        self.tokenizer.padding_side = "right"  # decoders pad left: the opening would be padding
         self.model = load_encoder(model).to(pick_device(use_gpu))
         self.max_length = longest_text(self.model, self.tokenizer, settings.max_length)
         self.batch_tokens = settings.batch_tokens
@@ -65,8 +66,10 @@ class Encoder:
         with torch.inference_mode():
             states = self.model(**inputs, output_hidden_states=True).hidden_states
             last, below = states[-1].float(), states[-2].float()
-            opening = _mean(last[:, OPENING], mask[:, OPENING]) if mask.shape[1] > 1 else last[:, 0]
-            blocks = [_mean(last, mask), _mean(below, mask), opening]
+            first = mask.clone()
+            first[:, : OPENING.start], first[:, OPENING.stop :] = 0, 0
+            first = torch.where(first.sum(1, keepdim=True) > 0, first, mask)  # a text of one token
+            blocks = [_mean(last, mask), _mean(below, mask), _mean(last, first)]
             return torch.cat([normalize(block, dim=1) for block in blocks], 1).div(BLOCKS**0.5).cpu().numpy()
 
 

@@ -19,8 +19,9 @@ from react_ray.lgan.probe import log, softmax
 __all__ = ["calibrate", "expected_accuracy"]
 
 BASE, CONFIDENCE, HOMOPHILY = -0.90, 1.64, 0.47
-GUESS_ROWS = 20.0
-"""Judged rows that the guess is worth."""
+GUESS_ROWS = 20
+"""Judged rows that the guess is worth. More of them than that count no more: they were judged
+by a teacher with fewer labels, which is right less often."""
 CEILING = 0.99
 SHARPEST, FLATTEST = 0.2, 50.0
 
@@ -31,13 +32,20 @@ def expected_accuracy(believed: Probabilities, homophily: float, right: NDArray[
     ``right`` has a verdict for each row of known label that was judged without it.
     """
     guess = BASE + CONFIDENCE * float(believed.max(1).mean()) + HOMOPHILY * homophily
-    if right is not None:
-        guess = (GUESS_ROWS * guess + right.sum()) / (GUESS_ROWS + len(right))
-    return float(np.clip(guess, 1 / believed.shape[1], CEILING))
+    guess = float(np.clip(guess, 1 / believed.shape[1], CEILING))
+    if right is None:
+        return guess
+    judged = min(len(right), GUESS_ROWS)
+    return (GUESS_ROWS * guess + judged * float(right.mean())) / (GUESS_ROWS + judged)
 
 
 def calibrate(believed: Probabilities, accuracy: float) -> Probabilities:
-    """``believed`` at the temperature at which its mean confidence is ``accuracy``."""
+    """``believed`` at the temperature at which its mean confidence is ``accuracy``.
+
+    What is not a number is left for the alarm to find.
+    """
+    if not np.isfinite(believed).all():
+        return believed
 
     def excess(temperature: float) -> float:
         return float(softmax(log(believed) / temperature).max(1).mean()) - accuracy

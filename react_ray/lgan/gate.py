@@ -141,7 +141,7 @@ def _judge_fold(
 
 
 def _plain(inputs: LganInputs) -> Probe:
-    return fit_probe(inputs.seen_as(SENTENCE).labeled, inputs.labels, inputs.classes)
+    return fit_probe(SENTENCE.of(inputs.labeled, inputs.blocks), inputs.labels, inputs.classes)
 
 
 def collapse_alarm(

@@ -42,7 +42,7 @@ BLOCK = 4096
 COPY_WEIGHT = 0.5
 """Of a copy whose label G_y fully believes: copies repeat their text."""
 FLOOR = 0.2
-"""Weight below which a generated label is rejected."""
+"""Belief below which a generated label is rejected."""
 SHARPENING = 2.0
 """Power of the probabilities in D_aug, as in MixMatch (Berthelot et al. 2019, arXiv:1905.02249): the
 neighbours' mean makes labels softer than they are right, and a model trained on those forgets."""
@@ -131,14 +131,14 @@ def generate_labels(
     calibrated = joined
     if len(joined):
         calibrated = calibrate(joined, expected_accuracy(joined, homophily, right))
-    weight = calibrated.max(1, initial=0)
+    floor = max(FLOOR, 1.2 / inputs.classes)
+    rejected = joined.max(1, initial=0) < floor
     meant = inputs.augmented_labels[:, None]
     copies_believed = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
-    floor = max(FLOOR, 1.2 / inputs.classes)
     return Generation(
         labels=_sharpen(joined),
         score=_log_odds(believed.judged, best),
-        weight=np.where(weight < floor, 0, weight).astype(np.float32),
+        weight=np.where(rejected, 0, calibrated.max(1, initial=0)).astype(np.float32),
         copy_weight=(COPY_WEIGHT * copies_believed).astype(np.float32),
     )
 

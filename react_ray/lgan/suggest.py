@@ -26,7 +26,7 @@ def most_useful(rows: Features, doubt: NDArray[np.float32], count: int, seed: in
     ``doubt`` (m, 0 to 1) is the probability that the label made for a row is wrong. All
     rows where there are no more than ``count``.
     """
-    some = np.sort(np.random.default_rng(seed).permutation(len(rows))[:CANDIDATES])
+    some = np.sort(np.random.default_rng(seed).permutation(len(rows))[: max(CANDIDATES, count)])
     if len(some) <= count:
         return some[np.argsort(-doubt[some], kind="stable")]
     weights = np.maximum(doubt[some], 1e-6)

@@ -72,3 +72,9 @@ def test_the_search_looks_at_some_rows_only() -> None:
     texts, labels = told_by_order(500)
     search([f"{text} {number}" for number, text in enumerate(texts)], labels, AugmentConfig(), encode)
     assert len(seen) <= 40 * (1 + 8 * 2)
+
+
+def test_rows_of_many_classes_are_looked_at_two_of_a_class() -> None:
+    texts = [f"w{number} x{number % 7} y{number % 5}" for number in range(150)]
+    found = search(texts, np.arange(150) // 3, AugmentConfig(), encoder(pairs=False))
+    assert len(found.gains) == 8

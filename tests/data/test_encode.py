@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    AutoModel,
     AutoTokenizer,
     BertConfig,
     BertForSequenceClassification,
@@ -75,3 +76,14 @@ def test_a_row_is_the_sentence_the_layer_below_and_the_opening(tiny_model: Path)
         states = encoder.model(**ids, output_hidden_states=True).hidden_states
     for block, expected in enumerate((states[-1].mean(1), states[-2].mean(1), states[-1][:, 1:5].mean(1))):
         assert np.allclose(blocks[1, block], torch.nn.functional.normalize(expected, dim=1), atol=1e-5)
+
+
+def test_what_a_text_is_does_not_depend_on_its_companions(tiny_model: Path, tmp_path: Path) -> None:
+    model = AutoTokenizer.from_pretrained(tiny_model)
+    model.padding_side = "left"  # as decoders have it
+    model.save_pretrained(tmp_path)
+    AutoModel.from_pretrained(tiny_model).save_pretrained(tmp_path)
+    encoder = Encoder(str(tmp_path), EncodeConfig())
+    together = encoder.encode(["goal", "a text that is longer by far and ends with other words"])
+    assert np.allclose(together[0], encoder.encode(["goal"])[0], atol=1e-5)
+    assert np.linalg.norm(together.reshape(2, 3, -1), axis=2) == pytest.approx(3**-0.5)

@@ -28,9 +28,23 @@ def test_a_pool_whose_neighbours_agree_is_believed_more():
     assert expected_accuracy(CERTAIN, 0.8, None) > expected_accuracy(CERTAIN, 0.3, None) + 0.1
 
 
-def test_judged_rows_outweigh_the_guess():
+def test_judged_rows_correct_the_guess_as_far_as_they_go():
     guess = expected_accuracy(CERTAIN, 0.8, None)
-    few, many = np.zeros(5, bool), np.zeros(500, bool)
-    assert guess > expected_accuracy(CERTAIN, 0.8, few) > expected_accuracy(CERTAIN, 0.8, many)
-    assert expected_accuracy(CERTAIN, 0.8, many) == 0.25  # no label is worse than chance
-    assert expected_accuracy(CERTAIN, 0.8, np.ones(500, bool)) > 0.95
+    few, many = (
+        expected_accuracy(CERTAIN, 0.8, np.zeros(5, bool)),
+        expected_accuracy(CERTAIN, 0.8, np.zeros(500, bool)),
+    )
+    assert guess > few > many == pytest.approx(guess / 2)
+
+
+def test_the_guess_is_a_share():
+    sure = softmax(CERTAIN * 100)
+    assert expected_accuracy(sure, 0.9, None) == 0.99
+    assert expected_accuracy(np.full((5, 4), 0.25, np.float32), 0.1, None) == 0.25
+    assert expected_accuracy(sure, 0.9, np.ones(20, bool)) <= 1
+
+
+def test_what_is_no_number_is_left_for_the_alarm():
+    broken = CERTAIN.copy()
+    broken[3] = np.nan
+    assert np.array_equal(calibrate(broken, 0.7), broken, equal_nan=True)

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 from feature_blobs import make_blobs, prepared, run_phases
+from safetensors.numpy import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
 from react_ray.lgan import Generation, augmented_table, generate, weigh_for_training
@@ -115,9 +116,28 @@ def test_without_a_pool_there_are_labelled_rows_and_copies_only(tmp_path):
 
 def test_no_label_at_all(tmp_path):
     blobs = make_blobs(names_off=0.5).with_inputs(labeled=[], labels=[])
-    generation, decision = made(tmp_path, blobs)
+    generation, _ = made(tmp_path, blobs)
     assert (generation.labels.argmax(1) == blobs.truth).mean() > 0.8
-    assert decision.use_lgan
+    assert generation.kept.mean() > 0.8
+
+
+def test_labels_that_are_doubted_weigh_little_but_are_not_all_rejected(tmp_path):
+    blobs = make_blobs(classes=2, per_class=1, spread=4.0, names_off=9.0)
+    generation, _ = made(tmp_path, blobs, steps=20)
+    assert generation.kept.mean() > 0.5
+    assert generation.weight[generation.kept].mean() < 0.8
+
+
+def test_labels_that_are_no_numbers_raise_the_alarm(tmp_path):
+    blobs = make_blobs(pool=50)
+    trained = run_phases(tmp_path, blobs.inputs, steps=5, pretrain_steps=0)
+    players = load_file(trained / "players.safetensors")
+    players["label_generator.bias"][:] = np.nan
+    save_file(players, trained / "players.safetensors")
+    settings = prepared(tmp_path / "again", blobs.inputs)["settings"]
+    _, decision = generate(tmp_path / "inputs", trained, tmp_path / "out", settings, seed=0)
+    assert not decision.use_lgan
+    assert "not a number" in decision.why
 
 
 def test_a_verifier_that_sees_the_words_finds_wrong_labels():

@@ -22,7 +22,7 @@ from react_ray.version import __version__
         (["run", "--labeled", "x.csv", "--until", "nothing"], 2, ["nothing", "encode"]),
         (["run", "--nope"], 2, ["--nope"]),
         (["run", "one.yaml", "two.yaml"], 2, ["one.yaml", "two.yaml"]),
-        (["suggest", "nowhere"], 2, ["nowhere", "no run found"]),
+        (["suggest", "nowhere"], 2, ["nowhere", "no finished run found"]),
         (["suggest", "nowhere", "--output", "s3://bucket/a.csv"], 2, ["s3://bucket/a.csv", "file system"]),
         (["suggest", "nowhere", "--count", "0"], 2, ["--count"]),
         (["demo", "--labels-per-class", "0"], 2, ["labels-per-class"]),

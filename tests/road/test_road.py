@@ -209,6 +209,7 @@ def test_suggested_rows_can_be_filled_in_and_given_back(
     assert set(rows["text"]) <= set(pool.index)
     assert rows["label"].isna().all()
     assert rows["weight"].between(0, 1).all()
+    assert main(["suggest", str(done), "--output", str(target), "--quiet"]) == 2  # it may be filled in
     rows.assign(label=rows["text"].map(pool)).to_csv(target, index=False)
     shutil.copy(files["labeled"], labeled)
     again = ["check", "--labeled", str(labeled), "--unlabeled", str(files["unlabeled"]), "--quiet"]

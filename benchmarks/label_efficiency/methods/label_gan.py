@@ -87,6 +87,7 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
                 folder / "inputs", folder / "phase2", folder / "made", texts=texts, **settings
             )
         labeler = lgan.Labeler(inputs.names, folder / "phase2", draw.seed)
+        given_alone = labeler.predict_proba(inputs.unlabeled)
         believed = believe(inputs, labeler, found["smoothing"], describe(texts), config.verifier)
         use = decision.use_lgan or not variant.gate or not len(draw.labels)
         test, plain = draw.test.rows, inputs.seen_as(lgan.SENTENCE)
@@ -105,7 +106,7 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
         "kept": int(made.kept.sum()),
         "seconds": seconds,
     }
-    return Answer(probabilities, details, made, signals(inputs, believed, made))
+    return Answer(probabilities, details, made, signals(inputs, given_alone, made))
 
 
 def _inputs(draw: Draw, variant: Variant) -> lgan.LganInputs:
