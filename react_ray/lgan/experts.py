@@ -32,7 +32,7 @@ from react_ray.lgan.views import SENTENCE, views_of
 __all__ = ["Expert", "Teacher", "class_prior", "fit_teacher"]
 
 LABEL_WEIGHT = 5.0
-"""Of a labelled row against a row labelled by the teacher itself."""
+"""Of a labelled row against one whose label was made."""
 ROUNDS = 5
 COMMITTEE_ROUNDS = (0, 3, 5)
 HOMOPHILOUS = 0.5
@@ -89,18 +89,13 @@ class Teacher:
 
 def fit_teacher(inputs: LganInputs, use_names: bool = True) -> Teacher:
     """Join labels, names and pool; there is no chance in it."""
-    views = {view.name: view for view in views_of(inputs.blocks)}
-    experts = {name: _fit_expert(inputs.seen_as(view), use_names) for name, view in views.items()}
+    experts = {view.name: _fit_expert(inputs.seen_as(view), use_names) for view in views_of(inputs.blocks)}
     say = _say({name: expert.homophily for name, expert in experts.items()})
     parts = [say[name] * log(expert.believed) for name, expert in experts.items()]
     believed = softmax(np.sum(parts, axis=0))
-    weights = [
-        say[name] * view.unfold(experts[name].probe.weights, inputs.blocks) for name, view in views.items()
-    ]
-    biases = [say[name] * expert.probe.bias for name, expert in experts.items()]
     return Teacher(
         believed=believed,
-        probe=Probe(np.sum(weights, axis=0, dtype=np.float32), np.sum(biases, axis=0, dtype=np.float32)),
+        probe=_as_one(experts, say, inputs.blocks),
         sentence_probe=_fit_sentences(inputs, believed, experts[SENTENCE.name].probe),
         prior=class_prior(believed, inputs.labels),
         experts=experts,
@@ -112,6 +107,14 @@ def _say(homophily: Mapping[str, float]) -> dict[str, float]:
     """Each view's part in the product; they sum to 1."""
     standing = [alike + LEAD * (name == SENTENCE.name) for name, alike in homophily.items()]
     return dict(zip(homophily, softmax(EAGERNESS * np.array([standing]))[0].tolist(), strict=True))
+
+
+def _as_one(experts: Mapping[str, Expert], say: Mapping[str, float], blocks: int) -> Probe:
+    """The product of the experts' linear classifiers, which is one of whole rows."""
+    views = views_of(blocks)
+    weights = [say[view.name] * view.unfold(experts[view.name].probe.weights, blocks) for view in views]
+    biases = [say[view.name] * experts[view.name].probe.bias for view in views]
+    return Probe(np.sum(weights, axis=0, dtype=np.float32), np.sum(biases, axis=0, dtype=np.float32))
 
 
 def _fit_sentences(inputs: LganInputs, believed: Probabilities, start: Probe) -> Probe:

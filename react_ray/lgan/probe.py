@@ -20,7 +20,7 @@ but many classes want it at 10 or more."""
 BIAS_PENALTY = 1e-3
 """Keeps the bias finite for a class without rows."""
 _BLAS = ThreadpoolController()
-"""To fit on one thread: the steps are so small that more threads wait for each other, ten times as long."""
+"""To fit on one thread: the steps are so small that more threads wait for each other."""
 
 
 @dataclass(frozen=True)

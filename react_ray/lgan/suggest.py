@@ -2,8 +2,7 @@
 
 Rows that stand for many others of which little is sure: k-means over the pool, each row
 counting as much as its label is doubted, and of each cluster the row nearest its centre
-(Zhdanov 2019, arXiv:1901.05954). With few labels the rows in doubt alone are outliers of a
-kind, and worse than rows drawn at random.
+(Zhdanov 2019, arXiv:1901.05954).
 """
 
 from __future__ import annotations

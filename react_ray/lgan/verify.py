@@ -14,15 +14,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from react_ray.lgan.experts import ITERATIONS, LABEL_WEIGHT
 from react_ray.lgan.inputs import Features, LganInputs, Probabilities
 from react_ray.lgan.probe import fit_softmax, log, one_hot, softmax
 
 __all__ = ["judge"]
 
 FOLDS = 3
-LABEL_WEIGHT = 5.0
-"""Of a labelled row against one that G_y labelled."""
-ITERATIONS = 25
 
 
 def judge(inputs: LganInputs, given: Probabilities, words: Features | None = None) -> Probabilities:
