@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from react_ray.config import Config, load_config
+from react_ray.config import Config
+from react_ray.config_file import load_config
 from react_ray.errors import ClusterError, ConfigError, InputError, ReactRayError, TrainingError
 from react_ray.version import __version__
 

@@ -165,7 +165,7 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Put a model online: POST /predict, a page to try it, health and metrics."""
-    from react_ray.config import load_serve_config
+    from react_ray.config_file import load_serve_config
     from react_ray.serve.run import serve as serve_model
 
     flags = {"host": host, "port": port, "replicas": replicas}
@@ -223,7 +223,7 @@ FLAGS = {
 
 
 def _config(given: dict):  # type: ignore[no-untyped-def]
-    from react_ray.config import load_config
+    from react_ray.config_file import load_config
     from react_ray.errors import ConfigError
 
     arguments = given["arguments"] or []

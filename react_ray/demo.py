@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from react_ray.config import Config, load_config
+from react_ray.config import Config
+from react_ray.config_file import load_config
 from react_ray.errors import InputError
 
 __all__ = ["demo_config", "read_bbc_news"]

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from react_ray.config import load_config
+from react_ray.config_file import load_config
 from react_ray.data.features import Features
 from react_ray.data.tables import checked_target, write_tables
 from react_ray.errors import InputError

@@ -7,7 +7,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from react_ray.config import Config, load_config, load_serve_config
+from react_ray.config import Config
+from react_ray.config_file import load_config, load_serve_config
 from react_ray.errors import ConfigError
 
 LABELED = {"data.labeled": "labels.csv"}

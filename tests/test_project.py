@@ -17,7 +17,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from react_ray.cli import app
-from react_ray.config import load_config
+from react_ray.config_file import load_config
 from react_ray.errors import ConfigError
 
 ROOT = Path(__file__).parents[1]

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from service_client import LABELS, Client, free_port
 
-from react_ray.config import ServeConfig, load_serve_config
+from react_ray.config import ServeConfig
+from react_ray.config_file import load_serve_config
 from react_ray.errors import ClusterError, InputError
 from react_ray.serve.run import _wait_until_ready, serve
 
