@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 import yaml
 
@@ -27,6 +28,9 @@ NAMES = (
     "banking77",
     "clinc150",
 )
+
+NONE = "(none of the classes)"
+"""Label of training rows from elsewhere; no labelled and no test row has it."""
 
 LabelsPerClass = int | Literal["all"]
 
@@ -62,7 +66,46 @@ def read_dataset(name: str, data: Path = DATA) -> tuple[pd.DataFrame, pd.DataFra
     """Training and test rows: text, label; rows are numbered from 0.
 
     Any folder of ``data`` with train.parquet and test.parquet will do. Raises DatasetMissingError.
+
+    NAME@R thins out the classes, so that the rarest has an Rth of the rows of the commonest.
+    NAME+OTHER has texts of the set OTHER, or of NAME/OTHER.parquet, among the training rows
+    under the label NONE: a quarter of all, or as many as there are.
     """
+    name, _, other = name.partition("+")
+    name, _, ratio = name.partition("@")
+    train, test = _read_plain(name, data)
+    if ratio:
+        train, test = (_thin_out(rows, float(ratio), sorted(set(train["label"]))) for rows in (train, test))
+    if other:
+        train = pd.concat([train, _elsewhere(name, other, data, len(train) // 3)], ignore_index=True)
+    return train, test
+
+
+def classes_of(train: pd.DataFrame) -> LabelMap:
+    """The classes of a set."""
+    return LabelMap.of(train.loc[train["label"] != NONE, "label"])
+
+
+def is_variant(name: str) -> bool:
+    """Whether a set has the texts of another, so that it should not count beside it."""
+    return name in FOLDER or "+" in name or "@" in name
+
+
+def _thin_out(rows: pd.DataFrame, ratio: float, classes: list[str]) -> pd.DataFrame:
+    """The first rows of each class: geometrically fewer from the first class to the last."""
+    shares = ratio ** -np.linspace(0, 1, len(classes))
+    most = rows["label"].value_counts()
+    kept = [rows[rows["label"] == c].head(round(s * most[c])) for c, s in zip(classes, shares, strict=True)]
+    return pd.concat(kept).sort_index().reset_index(drop=True)
+
+
+def _elsewhere(name: str, other: str, data: Path, count: int) -> pd.DataFrame:
+    beside = data / name / f"{other}.parquet"
+    rows = _read(name, beside, "label") if beside.is_file() else _read_plain(other, data)[0]
+    return rows.head(count).assign(label=NONE)
+
+
+def _read_plain(name: str, data: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     if name == "bbc":
         articles = read_bbc_news()
         return articles.iloc[TEST_ROWS:].reset_index(drop=True), articles.iloc[:TEST_ROWS]
@@ -87,7 +130,8 @@ def draw_rows(
     Fewer labels, a smaller pool and fewer test rows are the first of more. The test rows do
     not depend on the seed; those of a class without a training row are left out.
     """
-    shuffled = train.groupby("label").sample(frac=1, random_state=seed).groupby("label")
+    own = train[train["label"] != NONE]
+    shuffled = own.groupby("label").sample(frac=1, random_state=seed).groupby("label")
     chosen = shuffled.head(len(train) if labels_per_class == "all" else labels_per_class)
     rest = train.drop(index=chosen.index)
     rest = rest.sample(min(pool, len(rest)), random_state=seed)
@@ -110,7 +154,7 @@ def write_draw(
     train, held_out = read_dataset(name, data)
     rows = draw_rows(train, held_out, labels_per_class=labels_per_class, pool=pool, test_rows=test, seed=seed)
     pool_rows = rows.pool.rename(columns={"label": "truth"})
-    return write_files(folder, rows.labeled, pool_rows, rows.test, LabelMap.of(train["label"]))
+    return write_files(folder, rows.labeled, pool_rows, rows.test, classes_of(train))
 
 
 def write_files(

@@ -26,6 +26,9 @@ EMBEDDED = "embedded"
 Count = Annotated[int, Field(ge=0, strict=True)]
 """A whole number beside words that may stand in its place; true and false are none."""
 
+Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
+"""A sentence with {} where the name of a class goes."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -69,6 +72,7 @@ class EncodeConfig(_Settings):
 
     max_length: int = Field(128, ge=8)  # tokens; a headline or a review fits, an article's lead too
     batch_tokens: int = Field(4096, ge=64)  # rows x longest row: keeps CPU caches and GPUs busy
+    prompts: tuple[Prompt, ...] | None = None  # for names of classes; None: English ones for Latin names
 
 
 class AugmentConfig(_Settings):

@@ -129,7 +129,8 @@ def encode(context: Context) -> None:
         actors=config.cluster.encoders,
         use_gpu=gpu,
     )
-    names = Encoder(model, config.encode, gpu).encode(context.labels().texts())
+    encoder = Encoder(model, config.encode, gpu)
+    names = encoder.encode_names(context.labels().texts(), config.encode.prompts)
     save_features(names, context.folder / "names")
 
 

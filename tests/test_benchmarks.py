@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from benchmarks.datasets import draw_rows, read_dataset, write_draw
+from benchmarks.datasets import NONE, classes_of, draw_rows, read_dataset, write_draw
 from benchmarks.label_efficiency import calibration, execution, tables
 from benchmarks.label_efficiency.__main__ import main
 from benchmarks.label_efficiency.cells import Cell, Results
@@ -181,6 +181,39 @@ def test_features_are_kept_and_belong_to_their_rows(data: Path, encoder: Path, t
     assert set(more.copies.of) == {3, 5}
 
 
+def test_rows_from_elsewhere_are_in_the_pool_alone(
+    command: Callable[..., int], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train, test = read_dataset("topics+themes", data)
+    assert (train["label"] == NONE).sum() == 40
+    assert len(classes_of(train)) == 3
+    for labels in (2, "all"):
+        sizes = {"labels_per_class": labels, "pool": 500, "test_rows": None, "seed": 1}
+        with_them = draw_rows(train, test, **sizes)
+        without = draw_rows(*read_dataset("topics", data), **sizes)
+        assert with_them.labeled["text"].tolist() == without.labeled["text"].tolist()
+        assert with_them.test.equals(without.test)
+        assert (with_them.pool["label"] == NONE).sum() == 40
+    monkeypatch.setattr(label_gan, "LganConfig", lambda **changes: LganConfig(steps=10, batch_size=16))
+    grid = ["--datasets", "topics+themes", "--labels-per-class", 2, "--draws", 1]
+    assert command(*grid, "--methods", "ours", "ceiling") == 0
+    by_method = {record["method"]: record for record in records(tmp_path)}
+    found = by_method["ours"]["details"]
+    assert found["foreign"]["share"] == pytest.approx(40 / 154, abs=0.1)
+    assert set(found["foreign"]["kept"]) == {"own", "foreign"}
+    assert (
+        found["made"]["accuracy"] <= 1 - found["foreign"]["share"]
+    )  # whatever label such a row gets is wrong
+    assert found["balance"]["uniform"] < 0.2
+
+
+def test_classes_are_thinned_out(data: Path) -> None:
+    plain, thin = (read_dataset(name, data) for name in ("topics", "topics@10"))
+    assert plain[0]["label"].value_counts().to_dict() == {"money": 40, "sport": 40, "weather": 40}
+    assert thin[0]["label"].value_counts().to_dict() == {"money": 40, "sport": 13, "weather": 4}
+    assert thin[1]["label"].value_counts().to_dict() == {"money": 20, "sport": 6, "weather": 2}
+
+
 def test_less_is_a_part_of_more(data: Path) -> None:
     train, test = read_dataset("topics", data)
 
@@ -231,7 +264,8 @@ def test_methods_with_a_pool_learn_from_it(method: Any) -> None:
 
     nothing = np.zeros(0, np.int64)
     given = {"dataset": "blobs", "seed": 0, "encoder": "none", "classes": LabelMap(("a", "b", "c"))}
-    given |= {"names": centres.astype(np.float32), "labels": labels, "copies": centres[:0]}
+    given |= {"names": centres.astype(np.float32), "prompted": centres.astype(np.float32)}
+    given |= {"labels": labels, "copies": centres[:0]}
     given |= {"labeled": part(labels, 0.5), "pool": part(truth, 0.8), "test": part(truth, 0.8)}
     blobs = Draw(copies_of=nothing, **given)
     settings = replace(AdaMatch() if method is adamatch else GanBert(), steps=150)

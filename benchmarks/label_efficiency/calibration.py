@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from benchmarks.datasets import FOLDER
+from benchmarks.datasets import is_variant
 from benchmarks.label_efficiency.__main__ import RESULTS
 from benchmarks.label_efficiency.cells import Results
 
@@ -52,7 +52,7 @@ def collect(records: Iterable[dict[str, Any]]) -> pd.DataFrame:
         for record in records
         if record["method"] == "ours"
         and record["labels_per_class"] in SIZES
-        and record["dataset"] not in FOLDER
+        and not is_variant(record["dataset"])
     ]
     return pd.DataFrame(kept)
 

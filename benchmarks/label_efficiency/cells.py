@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from sklearn.metrics import f1_score
 
-from benchmarks.datasets import LabelsPerClass
+from benchmarks.datasets import NONE, LabelsPerClass
 from benchmarks.label_efficiency.draws import Draw, Truth, cut
 from benchmarks.label_efficiency.features import Stored
 from benchmarks.label_efficiency.methods import METHODS, Answer, find_method
-from benchmarks.label_efficiency.signals import judge
+from benchmarks.label_efficiency.signals import judge, judge_balance, judge_foreign
 from react_ray import __version__
 from react_ray.evaluate.metrics import label_quality
 
@@ -129,13 +129,18 @@ def _judge(answer: Answer, draw: Draw, truth: Truth) -> dict[str, Any]:
     if answer.made is None:
         return {}
     names, made = draw.classes.names, answer.made
-    true = [names[label] for label in truth.pool]
+    true = [(*names, NONE)[label] for label in truth.pool]  # -1 is the last
     quality = label_quality(made.labels, made.weight, made.score, names, true)
     if quality is None:
         return {}
     figures = {key: quality[key] for key in QUALITY}  # type: ignore[literal-required]
     rounded = {key: None if v is None else round(v, DIGITS) for key, v in figures.items()}
-    return {"made": rounded, "signals": judge(answer.signals, made.labels.argmax(1) == truth.pool)}
+    return {
+        "made": rounded,
+        "signals": judge(answer.signals, made.labels.argmax(1) == truth.pool),
+        "foreign": judge_foreign(answer.signals, made.kept, truth.pool < 0),
+        "balance": judge_balance(answer.balance, truth.pool, draw.labels),
+    }
 
 
 class Results:

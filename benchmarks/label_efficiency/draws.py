@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.datasets import LabelsPerClass, draw_rows
+from benchmarks.datasets import NONE, LabelsPerClass, draw_rows
 from benchmarks.label_efficiency.features import Stored
 from react_ray.labels import LabelMap
 from react_ray.lgan.inputs import Features, Indices
@@ -36,8 +36,9 @@ class Draw:
     """All that a method may know. The labels of pool and test rows are not here.
 
     ``labels`` are the class indices of the labelled rows, ``names`` the rows of the
-    K classes' names. ``copies`` are rows of changed copies of labelled rows,
-    ``copies_of`` the place among the labelled rows of the row that each was made from.
+    K classes' names as texts, ``prompted`` what a run takes for them. ``copies`` are rows
+    of changed copies of labelled rows, ``copies_of`` the place among the labelled rows of
+    the row that each was made from.
     """
 
     dataset: str
@@ -45,6 +46,7 @@ class Draw:
     encoder: str
     classes: LabelMap
     names: Features
+    prompted: Features
     labeled: Part
     labels: Indices
     copies: Features
@@ -60,7 +62,7 @@ class Draw:
 
 @dataclass(frozen=True)
 class Truth:
-    """Class indices of the pool and of the test rows: for judging what methods say."""
+    """Class indices of the pool (-1: none of the classes) and of the test rows: for judging."""
 
     pool: Indices
     test: Indices
@@ -86,6 +88,7 @@ def cut(
         encoder=stored.encoder,
         classes=classes,
         names=stored.names,
+        prompted=stored.prompted,
         labeled=Part(rows.labeled["text"].tolist(), stored.train_features[labeled]),
         labels=classes.indices(rows.labeled["label"].tolist()),
         copies=stored.copies.features[order],
@@ -93,9 +96,9 @@ def cut(
         pool=Part(rows.pool["text"].tolist(), stored.train_features[unlabeled]),
         test=Part(rows.test["text"].tolist(), stored.test_features[held_out]),
     )
-    return draw, Truth(
-        classes.indices(rows.pool["label"].tolist()), classes.indices(rows.test["label"].tolist())
-    )
+    position = {name: index for index, name in enumerate(classes.names)} | {NONE: -1}
+    truth = (part["label"].map(position).to_numpy(np.int64) for part in (rows.pool, rows.test))
+    return draw, Truth(*truth)
 
 
 def labeled_rows(stored: Stored, labels_per_class: LabelsPerClass, seed: int) -> list[int]:

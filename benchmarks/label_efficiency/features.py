@@ -16,10 +16,10 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from benchmarks.datasets import DATA, read_dataset
+from benchmarks.datasets import DATA, classes_of, read_dataset
 from react_ray.config import EMBEDDED, AugmentConfig, EncodeConfig
 from react_ray.data.augment import augment
-from react_ray.data.encode import Encoder
+from react_ray.data.encode import PROMPTS, Encoder
 from react_ray.labels import LabelMap
 from react_ray.lgan.inputs import Features, Indices, save_arrays
 from react_ray.lgan.views import BLOCKS
@@ -43,7 +43,10 @@ class Copies:
 
 @dataclass(frozen=True)
 class Stored:
-    """A data set, text and label, with the features of its rows and of its classes' names."""
+    """A data set, text and label, with the features of its rows and of its classes' names.
+
+    ``prompted`` is what a run takes for the names, ``names`` the names as any other text.
+    """
 
     name: str
     encoder: str
@@ -53,6 +56,7 @@ class Stored:
     train_features: Features
     test_features: Features
     names: Features
+    prompted: Features
     copies: Copies
 
 
@@ -69,7 +73,7 @@ class FeatureStore:
     def load(self, dataset: str) -> Stored:
         """The set; what is not kept yet is encoded, but for copies. Raises DatasetMissingError."""
         train, test = read_dataset(dataset, self.data)
-        classes = LabelMap.of(train["label"])
+        classes = classes_of(train)
         kept = self._file(dataset, train, test)
         if not kept.exists():
             made = self._encode(train["text"], test["text"], classes.texts())
@@ -84,6 +88,7 @@ class FeatureStore:
             arrays["train"],
             arrays["test"],
             arrays["names"],
+            self._prompted(kept, classes),
             self._load_copies(self._copies_file(kept), arrays["names"].shape[1]),
         )
 
@@ -113,6 +118,13 @@ class FeatureStore:
         settings = {"max_length": self.encoding.max_length, "blocks": BLOCKS}
         key = _digest([fingerprint(self.encoder), json.dumps(settings), *parts])
         return self.cache / f"{dataset}-{key}.safetensors"
+
+    def _prompted(self, kept: Path, classes: LabelMap) -> Features:
+        file = kept.with_name(f"{kept.stem}-prompted-{_digest(PROMPTS)}.safetensors")
+        if not file.exists():
+            encoder = Encoder(self.encoder, self.encoding)
+            save_arrays({"names": encoder.encode_names(classes.texts())}, file)
+        return load_file(file)["names"]
 
     def _copies_file(self, kept: Path) -> Path:
         return kept.with_name(f"{kept.stem}-copies-{_digest([self.changes.model_dump_json()])}.safetensors")

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
 from react_ray.lgan import Generation, LganInputs
-from react_ray.lgan.inputs import Probabilities
+from react_ray.lgan.inputs import Indices, Probabilities
 from react_ray.lgan.neighbours import nearest, neighbour_count
 
-__all__ = ["judge", "signals"]
+__all__ = ["judge", "judge_balance", "judge_foreign", "signals"]
 
 COVERAGE = np.arange(0.1, 1.01, 0.1)
 DIGITS = 6
@@ -57,6 +57,36 @@ def judge(found: Signals, right: NDArray[np.bool_]) -> dict[str, Any]:
     auroc = {name: round(float(roc_auc_score(right, signal)), DIGITS) for name, signal in found.items()}
     risk = {name: _risk(signal, right) for name, signal in found.items()}
     return {"auroc": auroc, "risk": risk}
+
+
+def judge_foreign(found: Signals, kept: NDArray[np.bool_], foreign: NDArray[np.bool_]) -> dict[str, Any]:
+    """How well rows of none of the classes are told from the others, and what becomes of both.
+
+    AUROC of each signal, the share of each kind that is ``kept``, and the mean weight it gets.
+    """
+    if not foreign.any():
+        return {}
+    kinds = {"foreign": foreign, "own": ~foreign}
+    return {
+        "share": round(float(foreign.mean()), DIGITS),
+        "auroc": {name: round(float(roc_auc_score(~foreign, s)), DIGITS) for name, s in found.items()},
+        "kept": {kind: round(float(kept[rows].mean()), DIGITS) for kind, rows in kinds.items()},
+        "weight": {kind: round(float(found["weight"][rows].mean()), DIGITS) for kind, rows in kinds.items()},
+    }
+
+
+def judge_balance(estimated: NDArray[np.floating], truth: Indices, labels: Indices) -> dict[str, float]:
+    """Distance of the pool's class balance, half the sum of differences, from three guesses of it."""
+    classes = len(estimated)
+    own = np.bincount(truth[truth >= 0], minlength=classes)
+    if not own.sum():
+        return {}
+    guesses = {"estimated": estimated, "labels": np.bincount(labels, minlength=classes) + 1e-9}
+    guesses["uniform"] = np.ones(classes)
+    return {
+        name: round(float(np.abs(guess / guess.sum() - own / own.sum()).sum() / 2), DIGITS)
+        for name, guess in guesses.items()
+    }
 
 
 def _risk(signal: NDArray[np.float32], right: NDArray[np.bool_]) -> list[float]:

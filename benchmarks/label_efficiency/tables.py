@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from benchmarks.datasets import FOLDER
+from benchmarks.datasets import is_variant
 from benchmarks.label_efficiency.comparisons import Comparison, compare
 from benchmarks.label_efficiency.curves import draw_curves
 from benchmarks.label_efficiency.methods import METHODS, ablation_of
@@ -115,7 +115,7 @@ def _score_table(rows: pd.DataFrame, labels: float) -> str:
 def _counted(rows: pd.DataFrame) -> list[str]:
     """The data sets that count in means: each text once."""
     sets = list(rows["dataset"].unique())
-    return [name for name in sets if name not in FOLDER] or sets
+    return [name for name in sets if not is_variant(name)] or sets
 
 
 def _mean(means: pd.Series, sets: Sequence[str]) -> str:

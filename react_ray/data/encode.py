@@ -9,6 +9,7 @@ killed pass goes on with the next group.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,16 @@ __all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_featu
 OPENING = slice(1, 5)
 """Tokens of the opening words; the token before them stands for the start of the text."""
 
+PROMPTS = (
+    "{}",
+    "This is about {}.",
+    "a text about {}",
+    "The topic is {}.",
+    "The sentiment is {}.",
+    "This text is {}.",
+)
+"""English; measured with English names."""
+
 
 class Encoder:
     """A frozen pretrained model that turns texts into features."""
@@ -54,6 +65,20 @@ class Encoder:
         for batch in token_batches([len(row) for row in ids], self.batch_tokens):
             features[batch] = self._forward([ids[i] for i in batch])
         return features
+
+    def encode_names(self, names: Sequence[str], prompts: Sequence[str] | None = None) -> NDArray[np.float32]:
+        """Features of the names of K classes, K x 3d: the mean over ``prompts`` of what they say.
+
+        An ensemble of prompts as in CLIP (Radford et al. 2021, arXiv:2103.00020, 3.1.4): how a text
+        is put matters less. A name opens no text with a prompt, so its opening is its own.
+        """
+        prompts = default_prompts(names) if prompts is None else prompts
+        alone = self.encode(names).reshape(len(names), BLOCKS, -1)
+        said = np.mean([self.encode([p.replace("{}", name) for name in names]) for p in prompts], axis=0)
+        blocks = said.reshape(alone.shape)
+        blocks /= np.linalg.norm(blocks, axis=2, keepdims=True) * BLOCKS**0.5
+        blocks[:, -1] = alone[:, -1]
+        return blocks.reshape(len(names), -1).astype(np.float32)
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Tokens the encoder reads of ``texts``, after truncation."""
@@ -97,6 +122,15 @@ class EncodeTask:
             return rows.num_rows
 
         return encode
+
+
+def default_prompts(names: Sequence[str]) -> Sequence[str]:
+    """PROMPTS, or the name alone where one is written in other letters than Latin ones."""
+    return PROMPTS if all(map(_is_latin, names)) else ("{}",)
+
+
+def _is_latin(name: str) -> bool:
+    return all(unicodedata.name(letter, "").startswith("LATIN") for letter in name if letter.isalpha())
 
 
 def encode_items(source: Path, folder: Path) -> list[dict[str, Any]]:

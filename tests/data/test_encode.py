@@ -1,4 +1,4 @@
-"""Texts longer than a model has positions for."""
+"""What the encoder says of texts and of names, and texts longer than a model has positions for."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from transformers import (
 
 from react_ray.classifier import load
 from react_ray.config import EncodeConfig
-from react_ray.data.encode import Encoder
+from react_ray.data.encode import PROMPTS, Encoder, default_prompts
 
 LONG = "a text that does not end " * 100
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -87,3 +87,24 @@ def test_what_a_text_is_does_not_depend_on_its_companions(tiny_model: Path, tmp_
     together = encoder.encode(["goal", "a text that is longer by far and ends with other words"])
     assert np.allclose(together[0], encoder.encode(["goal"])[0], atol=1e-5)
     assert np.linalg.norm(together.reshape(2, 3, -1), axis=2) == pytest.approx(3**-0.5)
+
+
+def test_a_name_is_the_mean_of_its_prompts_and_opens_as_itself(tiny_model: Path) -> None:
+    encoder = Encoder(str(tiny_model), EncodeConfig())
+    names, prompts = ["card arrival", "lost card"], ("{}", "a text about {}")
+    found = encoder.encode_names(names, prompts).reshape(2, 3, -1)
+    alone = encoder.encode(names).reshape(2, 3, -1)
+    told = encoder.encode(["a text about card arrival", "a text about lost card"]).reshape(2, 3, -1)
+    assert np.linalg.norm(found, axis=2) == pytest.approx(3**-0.5, abs=1e-5)
+    mean = (alone + told)[:, :2]
+    assert found[:, :2] == pytest.approx(
+        mean / np.linalg.norm(mean, axis=2, keepdims=True) / 3**0.5, abs=1e-5
+    )
+    assert found[:, 2] == pytest.approx(alone[:, 2])
+    assert encoder.encode_names(names, ("{}",)) == pytest.approx(alone.reshape(2, -1), abs=1e-6)
+
+
+def test_english_prompts_are_for_names_in_latin_letters() -> None:
+    assert default_prompts(["card arrival", "política", "20"]) == PROMPTS
+    assert default_prompts(["体育", "finance"]) == ("{}",)
+    assert default_prompts(["Спорт"]) == ("{}",)

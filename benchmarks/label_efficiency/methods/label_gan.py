@@ -43,6 +43,7 @@ class Variant:
     gate: bool = True
     copies: bool = True
     views: bool = True
+    prompts: bool = True
     least: int = 0
 
 
@@ -51,6 +52,7 @@ GAME = {"pretrain_steps": 200, "adversarial": 0.05, "sampled": 0.1}
 VARIANTS: dict[str, Variant] = {
     "no_views": Variant(views=False),
     "no_names": Variant({"names": False}, least=1),
+    "no_prompts": Variant(prompts=False),
     "no_copies": Variant(copies=False, least=1),
     "no_teacher_loss": Variant({"teacher": 0}),
     "no_consistency": Variant({"consistency": 0}),
@@ -106,7 +108,7 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
         "kept": int(made.kept.sum()),
         "seconds": seconds,
     }
-    return Answer(probabilities, details, made, signals(inputs, given_alone, made))
+    return Answer(probabilities, details, made, signals(inputs, given_alone, made), np.array(found["prior"]))
 
 
 def _inputs(draw: Draw, variant: Variant) -> lgan.LganInputs:
@@ -116,7 +118,7 @@ def _inputs(draw: Draw, variant: Variant) -> lgan.LganInputs:
         labeled=draw.labeled.rows[~back],
         labels=draw.labels[~back],
         unlabeled=draw.pool.rows,
-        names=draw.names,
+        names=draw.prompted if variant.prompts else draw.names,
         augmented=draw.copies[copied],
         augmented_labels=draw.labels[draw.copies_of[copied]],
         validation=draw.labeled.rows[back],
