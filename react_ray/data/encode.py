@@ -69,16 +69,14 @@ class Encoder:
     def encode_names(self, names: Sequence[str], prompts: Sequence[str] | None = None) -> NDArray[np.float32]:
         """Features of the names of K classes, K x 3d: the mean over ``prompts`` of what they say.
 
-        An ensemble of prompts as in CLIP (Radford et al. 2021, arXiv:2103.00020, 3.1.4): how a text
-        is put matters less. A name opens no text with a prompt, so its opening is its own.
+        An ensemble of prompts as in CLIP (Radford et al. 2021, arXiv:2103.00020, 3.1.4): how a
+        text is put matters less. A prompt has {} where the name goes.
         """
         prompts = default_prompts(names) if prompts is None else prompts
-        alone = self.encode(names).reshape(len(names), BLOCKS, -1)
-        said = np.mean([self.encode([p.replace("{}", name) for name in names]) for p in prompts], axis=0)
-        blocks = said.reshape(alone.shape)
+        said = [self.encode([prompt.replace("{}", name) for name in names]) for prompt in prompts]
+        blocks = np.mean(said, axis=0).reshape(len(names), BLOCKS, -1)
         blocks /= np.linalg.norm(blocks, axis=2, keepdims=True) * BLOCKS**0.5
-        blocks[:, -1] = alone[:, -1]
-        return blocks.reshape(len(names), -1).astype(np.float32)
+        return blocks.reshape(len(names), -1)
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Tokens the encoder reads of ``texts``, after truncation."""

@@ -89,18 +89,15 @@ def test_what_a_text_is_does_not_depend_on_its_companions(tiny_model: Path, tmp_
     assert np.linalg.norm(together.reshape(2, 3, -1), axis=2) == pytest.approx(3**-0.5)
 
 
-def test_a_name_is_the_mean_of_its_prompts_and_opens_as_itself(tiny_model: Path) -> None:
+def test_a_name_is_the_mean_of_its_prompts(tiny_model: Path) -> None:
     encoder = Encoder(str(tiny_model), EncodeConfig())
     names, prompts = ["card arrival", "lost card"], ("{}", "a text about {}")
     found = encoder.encode_names(names, prompts).reshape(2, 3, -1)
     alone = encoder.encode(names).reshape(2, 3, -1)
     told = encoder.encode(["a text about card arrival", "a text about lost card"]).reshape(2, 3, -1)
     assert np.linalg.norm(found, axis=2) == pytest.approx(3**-0.5, abs=1e-5)
-    mean = (alone + told)[:, :2]
-    assert found[:, :2] == pytest.approx(
-        mean / np.linalg.norm(mean, axis=2, keepdims=True) / 3**0.5, abs=1e-5
-    )
-    assert found[:, 2] == pytest.approx(alone[:, 2])
+    mean = alone + told
+    assert found == pytest.approx(mean / np.linalg.norm(mean, axis=2, keepdims=True) / 3**0.5, abs=1e-5)
     assert encoder.encode_names(names, ("{}",)) == pytest.approx(alone.reshape(2, -1), abs=1e-6)
 
 
