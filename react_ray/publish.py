@@ -37,6 +37,8 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     _replace_folder(model_of(done), output / "model", lambda folder: write_model_card(folder, metrics))
     _replace_folder(done["generate"] / "augmented", output / "augmented")
     _replace_file(output / "refused.jsonl", lambda path: shutil.copy(done["prepare"] / "refused.jsonl", path))
+    left_out = done["generate"] / "left_out.parquet"
+    _replace_file(output / "left_out.parquet", lambda path: shutil.copy(left_out, path))
     _replace_file(output / "config.yaml", config.save)
     write_report(output / "report.html", _report(config, done, metrics))
     text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)

@@ -155,8 +155,12 @@ def generate(context: Context) -> None:
     inputs, config = context.done["pretrain"] / "inputs", context.config
     players = context.done["lgan"] / "players"
     settings = config.lgan.model_dump()
-    texts = [text for part in ("labeled", "unlabeled") for text in context.rows(part)["text"].to_pylist()]
+    labeled, unlabeled = (context.rows(part, ("id", "text")) for part in ("labeled", "unlabeled"))
+    texts = labeled["text"].to_pylist() + unlabeled["text"].to_pylist()
     generation, _ = label_gan.generate(inputs, players, context.folder, settings, config.seed, texts)
+    names, columns = context.labels().names, unlabeled.to_pydict()
+    left_out = label_gan.left_out_table(generation, names, columns["id"], columns["text"])
+    pq.write_table(left_out, context.folder / "left_out.parquet")
     table = _augmented(context, label_gan.LganInputs.load(inputs), generation)
     (context.folder / "augmented").mkdir(exist_ok=True)
     pq.write_table(table, context.folder / "augmented" / "part-00000.parquet")
@@ -252,6 +256,7 @@ def _label_quality(context: Context) -> LabelQuality | None:
         context.labels().names,
         truth,
         teacher["prior"],
+        generation.foreign,
     )
 
 

@@ -80,11 +80,13 @@ def label_quality(
     names: Sequence[str],
     truth: Sequence[str | None] | None = None,
     balance: ArrayLike | None = None,
+    foreign: NDArray[np.bool_] | None = None,
 ) -> LabelQuality | None:
     """Generated labels (m x K) with their ``weight`` and D's ``verdict`` (m each), judged.
 
     ``truth`` has None where it is not known; a truth that is no class makes the label
-    wrong. ``balance`` (K) is the estimated share of each class. None without rows.
+    wrong. ``balance`` (K) is the estimated share of each class, ``foreign`` (m) the rows
+    taken to be of none. None without rows.
     """
     given = np.asarray(probabilities, dtype=np.float64)
     if not len(given):
@@ -97,6 +99,7 @@ def label_quality(
     return {
         "generated": len(given),
         "kept": int(kept.sum()),
+        "foreign": 0 if foreign is None else int(foreign.sum()),
         "known": int(known.sum()),
         "accuracy": _share(right[known]),
         "kept_accuracy": _share(right[known & kept]),

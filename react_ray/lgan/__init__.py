@@ -1,7 +1,7 @@
 """The label GAN on frozen features: networks, losses, training, label generation."""
 
 from react_ray.lgan.gate import Decision
-from react_ray.lgan.generate import Generation, Labeler, augmented_table, weigh_for_training
+from react_ray.lgan.generate import Generation, Labeler, augmented_table, left_out_table, weigh_for_training
 from react_ray.lgan.inputs import LganInputs
 from react_ray.lgan.probe import Probe, fit_probe
 from react_ray.lgan.self_training import self_train
@@ -18,6 +18,7 @@ __all__ = [
     "augmented_table",
     "fit_probe",
     "generate",
+    "left_out_table",
     "prepare",
     "self_train",
     "weigh_for_training",

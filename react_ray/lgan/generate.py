@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from react_ray.lgan.calibrate import calibrate, expected_accuracy
+from react_ray.lgan.foreign import find_foreign
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities, save_arrays
 from react_ray.lgan.names import product
 from react_ray.lgan.neighbours import nearest, neighbour_count, smooth
@@ -34,6 +35,7 @@ __all__ = [
     "augmented_table",
     "believe",
     "generate_labels",
+    "left_out_table",
     "weigh_for_training",
 ]
 
@@ -75,11 +77,15 @@ class Labeler:
 
 @dataclass(frozen=True)
 class Generation:
-    """Labels for m pool rows and c copies; ``score`` is the log-odds of D for the label given."""
+    """Labels for m pool rows and c copies; ``score`` is the log-odds of D for the label given.
+
+    ``foreign`` rows are of none of the classes, see :mod:`react_ray.lgan.foreign`: their weight is 0.
+    """
 
     labels: Probabilities
     score: NDArray[np.float32]
     weight: NDArray[np.float32]
+    foreign: NDArray[np.bool_]
     copy_weight: NDArray[np.float32]
 
     @property
@@ -132,13 +138,15 @@ def generate_labels(
     if len(joined):
         calibrated = calibrate(joined, expected_accuracy(joined, homophily, right))
     floor = max(FLOOR, 1.2 / inputs.classes)
-    rejected = joined.max(1, initial=0) < floor
+    foreign = find_foreign(inputs)
+    rejected = foreign | (joined.max(1, initial=0) < floor)
     meant = inputs.augmented_labels[:, None]
     copies_believed = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
     return Generation(
         labels=_sharpen(joined),
         score=_log_odds(believed.judged, best),
         weight=np.where(rejected, 0, calibrated.max(1, initial=0)).astype(np.float32),
+        foreign=foreign,
         copy_weight=(COPY_WEIGHT * copies_believed).astype(np.float32),
     )
 
@@ -186,6 +194,24 @@ def augmented_table(
             "weight": pa.array(np.concatenate(weights).astype(np.float64)),
             "origin": pa.array(np.repeat(origins, [len(part) for part in labels]).tolist(), pa.string()),
             "score": pa.array(given + generation.score[kept].tolist(), pa.float64()),
+        }
+    )
+
+
+def left_out_table(
+    generation: Generation, names: Sequence[str], ids: Sequence[str], texts: Sequence[str]
+) -> pa.Table:
+    """Unlabelled rows that are not in D_aug: id, text, likeliest label, its probability, reason."""
+    rows = np.flatnonzero(~generation.kept).tolist()
+    labels = generation.labels[rows]
+    reasons = ("the label is not believed enough", "like none of the labelled rows")
+    return pa.table(
+        {
+            "id": pa.array([ids[i] for i in rows], pa.string()),
+            "text": pa.array([texts[i] for i in rows], pa.string()),
+            "label": pa.array([names[i] for i in labels.argmax(1).tolist()], pa.string()),
+            "probability": pa.array(labels.max(1, initial=0).astype(np.float64)),
+            "reason": pa.array([reasons[int(generation.foreign[i])] for i in rows], pa.string()),
         }
     )
 
