@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 260.0, 190.0
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 8.0, 24.0, 26.0
 LINE = 15.0
 COLOURS = (
-    "#8a8a8a", "#b5651d", "#c79a00", "#4c78a8", "#54a24b", "#2a8f8f",
+    "#8a8a8a", "#b5651d", "#c79a00", "#4c78a8", "#54a24b", "#2a8f8f", "#a0c878",
     "#9467bd", "#e377c2", "#d62728", "#222222", "#1f4e9e", "#ff7f0e", "#7f0000",
 )  # fmt: skip
 THICK, DASHED = "ours", "ceiling"

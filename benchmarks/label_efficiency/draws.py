@@ -54,11 +54,6 @@ class Draw:
     pool: Part
     test: Part
 
-    @property
-    def name_features(self) -> Features:
-        """The names as sentence embeddings, K x d."""
-        return SENTENCE.of(self.names, BLOCKS)
-
 
 @dataclass(frozen=True)
 class Truth:

@@ -40,6 +40,7 @@ FEATURE_METHODS = {
     "probe": Method(plain.probe),
     "self_training": Method(plain.self_training),
     "seeded_self_training": Method(plain.seeded_self_training, least=0),
+    "prompted_self_training": Method(plain.prompted_self_training, least=0),
     "adamatch": Method(adamatch),
     "gan_bert": Method(gan_bert),
     "ours": Method(ours, least=0, copies=True),

@@ -11,6 +11,7 @@ from benchmarks.label_efficiency.draws import Draw
 from react_ray.lgan import fit_probe, self_train
 from react_ray.lgan.inputs import Features, Indices, Probabilities
 from react_ray.lgan.names import similarity
+from react_ray.lgan.views import BLOCKS, SENTENCE
 from react_ray.lgan.words import TOKEN
 
 COSTS = (1.0, 10.0, 100.0)
@@ -48,8 +49,17 @@ def self_training(draw: Draw) -> Probabilities:
 
 def seeded_self_training(draw: Draw) -> Probabilities:
     """Self-training with the name of each class as one more labelled row."""
+    return _seeded(draw, draw.names)
+
+
+def prompted_self_training(draw: Draw) -> Probabilities:
+    """The same with each name read in several sentences, as the label GAN has it."""
+    return _seeded(draw, draw.prompted)
+
+
+def _seeded(draw: Draw, names: Features) -> Probabilities:
     classes = len(draw.classes)
-    rows = np.vstack([draw.labeled.features, draw.name_features])
+    rows = np.vstack([draw.labeled.features, SENTENCE.of(names, BLOCKS)])
     labels = np.concatenate([draw.labels, np.arange(classes)])
     return self_train(rows, labels, draw.pool.features, classes).predict_proba(draw.test.features)
 
@@ -57,7 +67,7 @@ def seeded_self_training(draw: Draw) -> Probabilities:
 def names(draw: Draw) -> Probabilities:
     """The class whose name is most like the text; labels are not looked at."""
     rows = draw.pool.features if len(draw.pool) else draw.labeled.features
-    return similarity(draw.test.features, draw.name_features, rows.mean(0))
+    return similarity(draw.test.features, SENTENCE.of(draw.names, BLOCKS), rows.mean(0))
 
 
 def ceiling(draw: Draw) -> Probabilities:
