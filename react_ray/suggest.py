@@ -10,16 +10,27 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from react_ray.config_file import load_config
-from react_ray.data.features import Features
+from react_ray.data.features import Features as RunFeatures
 from react_ray.data.tables import checked_target, write_tables
 from react_ray.errors import InputError
 from react_ray.labels import LabelMap
 from react_ray.lgan import SENTENCE, Generation
+from react_ray.lgan.inputs import Features, Indices
 from react_ray.lgan.suggest import most_useful
 from react_ray.lgan.views import BLOCKS
 from react_ray.pipeline import run
 
-__all__ = ["suggest"]
+__all__ = ["choose", "suggest"]
+
+
+def choose(rows: Features, made: Generation, count: int, seed: int) -> Indices:
+    """Indices of the ``count`` unlabelled ``rows`` (m x 3d) whose label would help most.
+
+    Rows of none of the classes come last: a label for them cannot be given.
+    """
+    doubt = 1 - np.maximum(made.weight, 1 / made.labels.shape[1])  # a rejected label has weight 0
+    doubt[made.foreign] = 0
+    return most_useful(SENTENCE.of(rows, BLOCKS), doubt.astype(np.float32), count, seed)
 
 
 def suggest(folder: str | Path, count: int, target: str | Path, *, quiet: bool = False) -> str:
@@ -43,9 +54,8 @@ def suggest(folder: str | Path, count: int, target: str | Path, *, quiet: bool =
     made = Generation.load(done["generate"])
     if not len(made.weight):
         raise InputError(f"{folder}: the run had no unlabelled rows to choose from")
-    rows = Features.load(done["prepare"], done["augment"], done["encode"]).of("unlabeled")
-    doubt = 1 - np.maximum(made.weight, 1 / len(labels))  # a rejected label has weight 0
-    chosen = most_useful(SENTENCE.of(rows, BLOCKS), doubt.astype(np.float32), count, config.seed)
+    rows = RunFeatures.load(done["prepare"], done["augment"], done["encode"]).of("unlabeled")
+    chosen = choose(rows, made, count, config.seed)
     texts = pq.read_table(
         done["prepare"] / "rows.parquet", columns=["text"], filters=[("part", "=", "unlabeled")]
     )

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from benchmarks.datasets import NONE, classes_of, draw_rows, read_dataset, write_draw
-from benchmarks.label_efficiency import calibration, execution, tables
+from benchmarks.label_efficiency import calibration, execution, next_labels, tables
 from benchmarks.label_efficiency.__main__ import main
 from benchmarks.label_efficiency.cells import Cell, Results
 from benchmarks.label_efficiency.comparisons import compare
@@ -205,6 +205,27 @@ def test_rows_from_elsewhere_are_in_the_pool_alone(
         found["made"]["accuracy"] <= 1 - found["foreign"]["share"]
     )  # whatever label such a row gets is wrong
     assert found["balance"]["uniform"] < 0.2
+
+
+def test_the_next_labels_are_chosen_and_used(
+    data: Path, encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(label_gan, "LganConfig", lambda **changes: LganConfig(steps=10, batch_size=16))
+    stored = FeatureStore(data, str(encoder), tmp_path).load("topics")
+    draw, truth = cut(stored, 1, seed=0, pool=60, test=None)
+    first = label_gan.ours(draw, next_labels.NO_COPIES)
+    for way in next_labels.WAYS:
+        rows = next_labels.chosen(way, draw, first, 12)
+        assert len(set(rows.tolist())) == 12
+        more, rest = next_labels.with_labels(draw, truth, rows)
+        assert (len(more.labeled), len(more.pool), len(rest.pool)) == (15, 48, 48)
+        assert not set(more.labeled.texts) & set(more.pool.texts)
+        known = dict(
+            zip(stored.train["text"], stored.classes.indices(stored.train["label"].tolist()), strict=True)
+        )
+        assert [known[text] for text in more.labeled.texts] == more.labels.tolist()
+    scores = next_labels.measure(draw, truth)
+    assert set(scores) == {"before", "suggested", "random"}
 
 
 def test_classes_are_thinned_out(data: Path) -> None:
