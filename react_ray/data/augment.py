@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from react_ray.config import AugmentConfig
 from react_ray.data.encode import write_whole
 from react_ray.data.shards import text_id
+from react_ray.scripts import NO_SPACES
 
 __all__ = ["AugmentTask", "augment", "augment_items", "augment_table", "join_parts"]
 
@@ -28,18 +29,14 @@ SCHEMA = pa.schema({"id": pa.string(), "copy": pa.int64(), "text": pa.string(), 
 TRIES = 8
 """Draws for one copy; a short text has few variants, and most are soon taken."""
 
-_NO_SPACES = (
-    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
-    "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han
-)
 _EMOJI = "\u2190-\u21ff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
 _ATTACHED = (
     "\u0300-\u036f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece"
     "\u102b-\u103e\u17b4-\u17d3\u20d0-\u20ff\u3099\u309a\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
 )
 _FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
-_CHARACTER = f"(?:{_FLAG}|[{_NO_SPACES}{_EMOJI}])(?:[{_ATTACHED}]|\u200d.)*"
-_UNIT = re.compile(f"({_CHARACTER}|[^\\s{_NO_SPACES}{_EMOJI}]+)(\\s*)")
+_CHARACTER = f"(?:{_FLAG}|[{NO_SPACES}{_EMOJI}])(?:[{_ATTACHED}]|\u200d.)*"
+_UNIT = re.compile(f"({_CHARACTER}|[^\\s{NO_SPACES}{_EMOJI}]+)(\\s*)")
 
 Unit = tuple[str, str]
 """A word or character, and the white space behind it."""
@@ -157,7 +154,7 @@ def _mistype(word: str, draw: random.Random) -> str:
     if places:
         left = draw.choice(places)
         return word[:left] + word[left + 1] + word[left] + word[left + 2 :]
-    return word * 2 if re.fullmatch(f"[{_NO_SPACES}]", word) else word
+    return word * 2 if re.fullmatch(f"[{NO_SPACES}]", word) else word
 
 
 OPERATIONS: dict[str, Callable[[list[Unit], int, random.Random], list[Unit]]] = {

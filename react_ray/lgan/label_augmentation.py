@@ -12,11 +12,8 @@ from torch import Tensor
 __all__ = ["wrong_labels"]
 
 
-def wrong_labels(labels: Tensor, likeness: Tensor, generator: torch.Generator) -> Tensor:
-    """For each of n class indices, another class drawn by ``likeness`` (K x K, >= 0).
-
-    Likelier confusions are drawn more often; the right class never is.
-    """
-    chances = likeness[labels].clone()
+def wrong_labels(labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
+    """For each of n class indices another one, all others being as likely."""
+    chances = torch.ones(len(labels), classes)
     chances[torch.arange(len(labels)), labels] = 0
     return torch.multinomial(chances, 1, generator=generator).squeeze(1)

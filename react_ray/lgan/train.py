@@ -184,12 +184,11 @@ class _Batch:
         real, pool = draw_rows(len(data.known), size, random), draw_rows(len(data.pool), size, random)
         labeled = draw_rows(max(len(data.labeled), 1), size, random)[: size if len(data.labeled) else 0]
         real_labels = data.known_labels.cpu()[real]
-        even = torch.ones(classes, classes)
         made = torch.multinomial(data.prior.cpu(), size, replacement=True, generator=random)
         return cls(
             real=data.known[own(real, worker)],
             real_labels=own(real_labels, worker),
-            wrong_labels=own(wrong_labels(real_labels, even, random), worker),
+            wrong_labels=own(wrong_labels(real_labels, classes, random), worker),
             labeled=data.labeled[own(labeled, worker)],
             labels=data.labels[own(labeled, worker)],
             pool=data.pool[own(pool, worker)],

@@ -13,11 +13,11 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from react_ray.lgan.inputs import Features
+from react_ray.scripts import NO_SPACES
 
 __all__ = ["TOKEN", "describe"]
 
-HAN = "\u3040-\u30ff\u3400-\u9fff"
-TOKEN = f"[{HAN}]|[^\\W{HAN}]+"
+TOKEN = f"[{NO_SPACES}]|[^\\W{NO_SPACES}]+"
 """A word, or a character where words are not set apart."""
 WIDTH = 200
 VOCABULARY = 50_000

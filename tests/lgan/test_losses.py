@@ -23,7 +23,7 @@ def train_judge(form: str, steps: int = 60) -> Verdicts:
     """Train D alone against fixed fakes: wrong labels and shuffled features."""
     rows, labels, names = pairs()
     draw = torch.Generator().manual_seed(1)
-    wrong = wrong_labels(labels, torch.ones(3, 3), draw)
+    wrong = wrong_labels(labels, 3, draw)
     fake_rows = rows[torch.randperm(90, generator=draw)]
     judge = Players.make(names, 0).discriminator
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
@@ -75,13 +75,11 @@ def test_a_generator_gains_when_its_pairs_are_believed():
         assert form.generator(torch.ones(3)) < form.generator(-torch.ones(3))
 
 
-def test_wrong_labels_are_wrong_and_likelier_ones_come_more_often():
-    labels = torch.arange(3).repeat(200)
-    likeness = torch.tensor([[1.0, 9.0, 1.0], [1.0, 1.0, 1.0], [1.0, 0.0, 5.0]])
-    drawn = wrong_labels(labels, likeness, torch.Generator().manual_seed(0))
+def test_wrong_labels_are_wrong_and_all_others_are_as_likely():
+    labels = torch.arange(3).repeat(400)
+    drawn = wrong_labels(labels, 3, torch.Generator().manual_seed(0))
     assert (drawn != labels).all()
-    assert (drawn[labels == 0] == 1).float().mean() > 0.8
-    assert (drawn[labels == 2] == 0).all()
+    assert (drawn[labels == 0] == 1).float().mean() == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize("classes", [2, 150])

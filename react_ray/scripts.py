@@ -1,0 +1,8 @@
+"""Scripts that set no spaces between words, as ranges for a regular expression."""
+
+__all__ = ["NO_SPACES"]
+
+NO_SPACES = (
+    "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai and Lao, Burmese, Khmer
+    "\u3005-\u3007\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # kana, Han
+)
