@@ -177,7 +177,8 @@ def _do(
 
     def work(folder: Path) -> None:
         with reporter.step(stage.name) as progress:
-            stage.work(Context(config, session, needed, folder, progress))
+            earlier = store.finished(stage.name, stage.settings(config))
+            stage.work(Context(config, session, needed, folder, progress, earlier))
 
     inputs = {**stage.settings(config), "inputs": {name: content_of(path) for name, path in needed.items()}}
     folder = store.stage(stage.name, inputs, work)

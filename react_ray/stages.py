@@ -6,6 +6,7 @@ The name of a function is the name of its stage; the order is in ``pipeline``.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -48,13 +49,17 @@ ROW_BYTES = 5_000
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage works with; ``done`` holds the folders of earlier stages."""
+    """What a stage works with; ``done`` holds the folders of the stages before it.
+
+    ``earlier`` are those of the same stage and settings, done for other rows.
+    """
 
     config: Config
     session: Session
     done: dict[str, Path]
     folder: Path
     progress: Progress
+    earlier: Sequence[Path] = ()
 
     def labels(self) -> LabelMap:
         """The classes of the run."""
@@ -121,7 +126,9 @@ def encode(context: Context) -> None:
     files = {"rows": context.done["prepare"], "augmented": context.done["augment"]}
     files = {name: folder / "rows.parquet" for name, folder in files.items()}
     map_items(
-        EncodeTask(model, config.encode, gpu),
+        EncodeTask(
+            model, config.encode, gpu, [folder / name for folder in context.earlier for name in files]
+        ),
         [item for name, file in files.items() for item in encode_items(file, context.folder / name)],
         rows=sum(pq.read_metadata(file).num_rows for file in files.values()),
         session=session,

@@ -61,6 +61,17 @@ class Store:
         part.rename(done)
         return done
 
+    def finished(self, name: str, settings: Mapping[str, Any]) -> list[Path]:
+        """Folders of the stage ``name`` that were done with these settings, whatever came before it."""
+        asked = json.loads(json.dumps(settings, default=str))
+        found = []
+        for folder in sorted(self.root.glob(f"{name}-*")):
+            if (folder / RECORD).is_file():
+                inputs = json.loads((folder / RECORD).read_text())["inputs"]
+                if {key: inputs.get(key) for key in asked} == asked:
+                    found.append(folder)
+        return found
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Keep other runs out of ``root`` while the block runs; a killed run leaves no lock.

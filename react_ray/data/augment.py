@@ -25,7 +25,7 @@ from react_ray.scripts import NO_SPACES
 
 __all__ = ["AugmentTask", "augment", "augment_items", "augment_table", "join_parts"]
 
-SCHEMA = pa.schema({"id": pa.string(), "copy": pa.int64(), "text": pa.string(), "label": pa.string()})
+SCHEMA = pa.schema({"id": pa.string(), "copy_of": pa.string(), "text": pa.string(), "label": pa.string()})
 TRIES = 8
 """Draws for one copy; a short text has few variants, and most are soon taken."""
 
@@ -67,14 +67,14 @@ def augment(text: str, config: AugmentConfig, seed: int = 0) -> list[str]:
 
 
 def augment_table(table: pa.Table, config: AugmentConfig, seed: int) -> pa.Table:
-    """The copies of all texts in ``table`` (id, text, label): id, copy (from 0), text, label.
+    """The copies of all texts in ``table`` (id, text, label): id, copy_of (an id), text, label.
 
     Rows are independent of each other, so any batch of a larger table may be given.
     """
     rows = [
-        {"id": row["id"], "copy": number, "text": copy, "label": row["label"]}
+        {"id": text_id(copy), "copy_of": row["id"], "text": copy, "label": row["label"]}
         for row in table.select(["id", "text", "label"]).to_pylist()
-        for number, copy in enumerate(augment(row["text"], config, seed))
+        for copy in augment(row["text"], config, seed)
     ]
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 

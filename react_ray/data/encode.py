@@ -24,6 +24,7 @@ from torch.nn.functional import normalize
 
 from react_ray.batching import token_batches
 from react_ray.config import EncodeConfig
+from react_ray.data.known import KnownFeatures
 from react_ray.lgan.views import BLOCKS
 from react_ray.pretrained import load_encoder, load_tokenizer, longest_text
 from react_ray.worker import pick_device
@@ -54,11 +55,11 @@ class Encoder:
         self.model = load_encoder(model).to(pick_device(use_gpu))
         self.max_length = longest_text(self.model, self.tokenizer, settings.max_length)
         self.batch_tokens = settings.batch_tokens
+        self.width = BLOCKS * self.model.config.hidden_size
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Features of ``texts``: n x 3d, blocks of one length, rows of length 1, in the order given."""
-        width = BLOCKS * self.model.config.hidden_size
-        features = np.zeros((len(texts), width), dtype=np.float32)
+        features = np.zeros((len(texts), self.width), dtype=np.float32)
         if not len(texts):
             return features
         ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
@@ -103,19 +104,26 @@ def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class EncodeTask:
-    """Encodes one item of :func:`encode_items`; made once in each process."""
+    """Encodes one item of :func:`encode_items`; made once in each process.
+
+    ``earlier`` are folders with features of the same encoder: texts in them are not encoded again.
+    """
 
     model: str
     settings: EncodeConfig
     use_gpu: bool = False
+    earlier: Sequence[Path] = ()
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the encoder and return the function that encodes an item."""
         encoder = Encoder(self.model, self.settings, self.use_gpu)
+        known = KnownFeatures.of(self.earlier)
 
         def encode(item: dict[str, Any]) -> int:
             rows = pq.ParquetFile(item["source"]).read_row_group(item["group"], columns=["id", "text"])
-            features = encoder.encode(rows["text"].to_pylist())
+            features = np.zeros((rows.num_rows, encoder.width), np.float32)
+            new = np.flatnonzero(~known.fill(rows["id"], features))
+            features[new] = encoder.encode(rows["text"].take(new).to_pylist())
             write_whole(_as_table(rows["id"], features), Path(item["target"]))
             return rows.num_rows
 

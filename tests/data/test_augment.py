@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from react_ray.config import AugmentConfig
 from react_ray.data.augment import augment, augment_table
+from react_ray.data.shards import text_id
 
 ENGLISH = "The striker scored twice in the last minutes of a match that nobody will forget soon"
 CHINESE = "今日股市大涨，基金经理普遍看好科技股后市表现，投资者信心恢复"
@@ -102,9 +103,10 @@ def test_a_table_may_be_cut_anywhere() -> None:
         {"id": ["1", "2", "3"], "text": texts, "label": ["a", "b", "a"], "part": ["labeled"] * 3}
     )
     copies = augment_table(table, config(copies=2), seed=3)
-    assert copies.schema.names == ["id", "copy", "text", "label"]
-    assert copies.select(["id", "copy", "label"]).to_pylist() == [
-        {"id": row, "copy": copy, "label": "a"} for row in ("1", "3") for copy in (0, 1)
+    assert copies.schema.names == ["id", "copy_of", "text", "label"]
+    assert copies["id"].to_pylist() == [text_id(text) for text in copies["text"].to_pylist()]
+    assert copies.select(["copy_of", "label"]).to_pylist() == [
+        {"copy_of": row, "label": "a"} for row in ("1", "3") for _ in range(2)
     ]
     assert copies["text"].to_pylist()[:2] == augment(ENGLISH, config(copies=2), 3)
     parts = [augment_table(table.slice(row, 1), config(copies=2), 3) for row in range(3)]

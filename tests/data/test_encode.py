@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import (
@@ -20,7 +23,8 @@ from transformers import (
 
 from react_ray.classifier import load
 from react_ray.config import EncodeConfig
-from react_ray.data.encode import PROMPTS, Encoder, default_prompts
+from react_ray.data.encode import PROMPTS, Encoder, EncodeTask, default_prompts, encode_items, load_features
+from react_ray.data.shards import text_id
 
 LONG = "a text that does not end " * 100
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -105,3 +109,38 @@ def test_english_prompts_are_for_names_in_latin_letters() -> None:
     assert default_prompts(["card arrival", "política", "20"]) == PROMPTS
     assert default_prompts(["体育", "finance"]) == ("{}",)
     assert default_prompts(["Спорт"]) == ("{}",)
+
+
+def test_texts_of_an_earlier_pass_are_not_encoded_again(
+    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    encode = Encoder.encode
+
+    def watched(self: Encoder, texts: Sequence[str]) -> np.ndarray:
+        encoded.extend(texts)
+        return encode(self, texts)
+
+    def run(name: str, texts: list[str], *earlier: str) -> np.ndarray:
+        table = pa.table({"id": [text_id(text) for text in texts], "text": texts})
+        pq.write_table(table, tmp_path / f"{name}.parquet", row_group_size=2)
+        work = EncodeTask(
+            str(tiny_model), EncodeConfig(), earlier=[tmp_path / folder for folder in earlier]
+        )()
+        for item in encode_items(tmp_path / f"{name}.parquet", tmp_path / name):
+            work(item)
+        return load_features(tmp_path / name)
+
+    monkeypatch.setattr(Encoder, "encode", watched)
+    first = run("first", ["goal", "market", "rain", "score", "bank"])
+    run("second", ["snow"])
+    assert encoded == ["goal", "market", "rain", "score", "bank", "snow"]
+    encoded.clear()
+    third = run("third", ["bank", "storm", "goal", "snow", "rain"], "first", "second")
+    assert encoded == ["storm"]
+    assert np.array_equal(third[[0, 2, 4]], first[[4, 0, 2]])
+    assert np.allclose(
+        third,
+        encode(Encoder(str(tiny_model), EncodeConfig()), ["bank", "storm", "goal", "snow", "rain"]),
+        atol=1e-5,
+    )

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from sklearn.metrics import f1_score
 
 import react_ray
 from react_ray.cli import main
+from react_ray.data.encode import Encoder
 
 ARMS = {"probe", "self_training", "label_generator", "labels_only", "lgan"}
 VOLATILE = {"seconds", "reused", "created"}
@@ -46,7 +48,15 @@ def done(files: dict[str, Path], word_model: Path, tmp_path_factory: pytest.Temp
 
 def test_the_folder_holds_what_is_promised(done: Path) -> None:
     there = {path.name for path in done.iterdir()}
-    assert {"metrics.json", "report.html", "model", "augmented", "refused.jsonl", "config.yaml"} <= there
+    assert {
+        "metrics.json",
+        "report.html",
+        "model",
+        "augmented",
+        "left_out.parquet",
+        "refused.jsonl",
+        "config.yaml",
+    } <= there
     assert not [path for path in done.rglob("*") if path.name.endswith((".part", ".half"))]
 
 
@@ -227,6 +237,32 @@ def test_changes_of_texts_can_be_searched_for(
     assert len(found["gains"]) == 8
     copies = pq.read_table(stage / "rows.parquet").num_rows
     assert (copies > 0) == (found["settings"]["copies"] > 0)
+
+
+def test_a_class_added_later_needs_no_text_encoded_again(
+    files: dict[str, Path], word_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[str] = []
+    encode = Encoder.encode
+
+    def watched(self: Encoder, texts: Sequence[str]) -> Any:
+        encoded.extend(texts)
+        return encode(self, texts)
+
+    output, labeled = tmp_path / "out", pd.read_csv(files["labeled"])
+    first = tmp_path / "labeled.csv"
+    labeled[labeled["label"] != "Wetter"].to_csv(first, index=False)
+    given = {**files, "labeled": first}
+    given.pop("test")  # its rows have the class that is not there yet
+    assert main(command(given, output, word_model, "--until", "encode")) == 0
+    monkeypatch.setattr(Encoder, "encode", watched)
+    assert main(command(files, output, word_model)) == 0
+    metrics, pool = read_metrics(output), set(pd.read_csv(files["unlabeled"])["text"])
+    assert metrics["classes"] == ["Sport", "Wetter", "money"]
+    assert metrics["test"]["macro_f1"] > 0.8
+    assert len(pool) == 120
+    assert not pool & set(encoded)
+    assert set(labeled.loc[labeled["label"] == "Wetter", "text"].iloc[:4]) <= set(encoded)
 
 
 def test_clean_frees_the_cache_and_keeps_the_results(

@@ -1,0 +1,62 @@
+"""Features that earlier passes of the same encoder have left, found by the ids of texts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+__all__ = ["KnownFeatures"]
+
+DIGITS = 16
+"""Of an id, as a number of 64 bits: two of a billion texts share one by a chance of 3 %."""
+
+
+@dataclass(frozen=True)
+class KnownFeatures:
+    """Where the features of each known text are: ``keys`` is sorted, ``files`` and ``rows`` go with it."""
+
+    paths: Sequence[Path]
+    keys: NDArray[np.uint64]
+    files: NDArray[np.int64]
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, folders: Sequence[Path]) -> KnownFeatures:
+        """All features in ``folders``, which hold parquet files of ids and features."""
+        paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
+        keys = [_keys(pq.read_table(path, columns=["id"])["id"]) for path in paths]
+        sizes = [len(part) for part in keys]
+        together = np.concatenate(keys) if keys else np.zeros(0, np.uint64)
+        files = np.repeat(np.arange(len(paths)), sizes)
+        rows = np.concatenate([np.arange(size) for size in sizes]) if keys else np.zeros(0, np.int64)
+        order = np.argsort(together, kind="stable")
+        return cls(paths, together[order], files[order], rows[order])
+
+    def fill(self, ids: pa.ChunkedArray, features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Write known rows into ``features`` (n x width); which of the ``ids`` (n) they are."""
+        keys = _keys(ids)
+        place = np.searchsorted(self.keys, keys)
+        known = np.zeros(len(keys), bool)
+        inside = place < len(self.keys)
+        known[inside] = self.keys[place[inside]] == keys[inside]
+        for number in np.unique(self.files[place[known]]):
+            here = np.flatnonzero(known)[self.files[place[known]] == number]
+            features[here] = _features(self.paths[number])[self.rows[place[here]]]
+        return known
+
+
+def _keys(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
+    return np.array([int(text[:DIGITS], 16) for text in ids.to_pylist()], np.uint64)
+
+
+@lru_cache(maxsize=4)
+def _features(path: Path) -> NDArray[np.float32]:
+    column = pq.read_table(path, columns=["features"])["features"].combine_chunks()
+    return column.flatten().to_numpy().reshape(len(column), -1)
