@@ -89,6 +89,7 @@ class LganConfig(_Settings):
 
     loss: Literal["standard", "as_written"] = "standard"  # of the game; the printed form cannot judge (L1)
     names: bool = True  # let class names speak; their weight still falls to 0 where they do not help
+    rounds: int = Field(5, ge=0, le=50)  # of self-training, in the teacher
     pretrain_steps: int = Field(0, ge=0)  # of phase 1's plain GAN: it serves the game below
     steps: int = Field(500, ge=1)  # of phase 2
     batch_size: int = Field(120, ge=8)  # pairs of each kind a step, over all workers; 120 divides evenly

@@ -8,7 +8,7 @@ An expert for each view of the rows, see :mod:`react_ray.lgan.views`:
    mixed with its neighbours' mean. Topics are so, sentiment is not.
 3. Self-training: fitted again on the most confident rows of each class, more each round.
    Where the pool is not homophilous this may lead astray, so a committee votes there:
-   with names and without, and with more and fewer rounds.
+   with names and without, and with no, half and all rounds.
 
 The teacher is the product of the experts, each to the power of its say: the more homophilous
 its view, the more. No label is needed to see that.
@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,6 @@ __all__ = ["Expert", "Teacher", "class_prior", "fit_teacher"]
 
 LABEL_WEIGHT = 5.0
 """Of a labelled row against one whose label was made."""
-ROUNDS = 5
-COMMITTEE_ROUNDS = (0, 3, 5)
 HOMOPHILOUS = 0.5
 NO_SMOOTHING, MOST_SMOOTHING, SLOPE = 0.4, 0.5, 2.5
 """The neighbours' share rises from 0 at a homophily of 0.4 to 0.5 at 0.6."""
@@ -87,9 +86,10 @@ class Teacher:
         return sum(self.say[view] * expert.homophily for view, expert in self.experts.items())
 
 
-def fit_teacher(inputs: LganInputs, use_names: bool = True) -> Teacher:
+def fit_teacher(inputs: LganInputs, use_names: bool = True, rounds: int = 5) -> Teacher:
     """Join labels, names and pool; there is no chance in it."""
-    experts = {view.name: _fit_expert(inputs.seen_as(view), use_names) for view in views_of(inputs.blocks)}
+    views = views_of(inputs.blocks)
+    experts = {view.name: _fit_expert(inputs.seen_as(view), use_names, rounds) for view in views}
     say = _say({name: expert.homophily for name, expert in experts.items()})
     parts = [say[name] * log(expert.believed) for name, expert in experts.items()]
     believed = softmax(np.sum(parts, axis=0))
@@ -124,7 +124,7 @@ def _fit_sentences(inputs: LganInputs, believed: Probabilities, start: Probe) ->
     return _fit(inputs.seen_as(SENTENCE), believed, np.arange(len(believed)), start)
 
 
-def _fit_expert(inputs: LganInputs, use_names: bool) -> Expert:
+def _fit_expert(inputs: LganInputs, use_names: bool, rounds: int) -> Expert:
     pool, classes = inputs.pool, inputs.classes
     probe = fit_probe(inputs.labeled, inputs.labels, classes, balanced=True)
     if not len(pool):
@@ -136,22 +136,22 @@ def _fit_expert(inputs: LganInputs, use_names: bool) -> Expert:
     alike = homophily(product(start, named, weight).argmax(1), near)
     share = float(np.clip(SLOPE * (alike - NO_SMOOTHING), 0, MOST_SMOOTHING))
     votes = np.zeros_like(start)
-    for member_weight, rounds, say in _committee(weight, alike):
+    for member_weight, turns, say in _committee(weight, alike, rounds):
         believed = product(start, named, member_weight)
-        votes += say * one_hot(_self_train(inputs, believed, probe, near, share, rounds), classes)
+        votes += say * one_hot(_self_train(inputs, believed, probe, near, share, turns), classes)
     everyone = np.arange(len(pool))
     probe = _fit(inputs, votes / votes.sum(1, keepdims=True), everyone, probe)
     believed = smooth(probe.predict_proba(pool), near, share)
     return Expert(believed, probe, weight, alike, share)
 
 
-def _committee(weight: float, alike: float) -> list[tuple[float, int, float]]:
+def _committee(weight: float, alike: float, rounds: int) -> list[tuple[float, int, float]]:
     """Members that vote on the pool: weight of the names, rounds, and say."""
     if alike > HOMOPHILOUS:
-        return [(weight, ROUNDS, 1.0)]
+        return [(weight, rounds, 1.0)]
     trust = min(1.0, weight / TOPICAL_WEIGHT)
     sides = [(weight, trust), (0.0, 1 - trust)]
-    return [(side, rounds, say) for side, say in sides if say for rounds in COMMITTEE_ROUNDS]
+    return [(side, turns, say) for side, say in sides if say for turns in (0, ceil(rounds / 2), rounds)]
 
 
 def _self_train(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
+from react_ray.config import LganConfig
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.generate import Labeler
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
@@ -65,10 +66,10 @@ class Evidence:
     where: str
 
 
-def gather(inputs: LganInputs, labeler: Labeler, use_names: bool) -> Evidence | None:
+def gather(inputs: LganInputs, labeler: Labeler, config: LganConfig) -> Evidence | None:
     """Judge validation rows if there are enough, else the labelled ones out of fold; None if few."""
     validated = len(inputs.validation) >= MIN_ROWS
-    return _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, use_names)
+    return _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, config)
 
 
 def decide(evidence: Evidence | None, alarms: Sequence[str], seed: int = 0) -> Decision:
@@ -106,7 +107,7 @@ def _on_validation(inputs: LganInputs, labeler: Labeler) -> Evidence:
     return Evidence(plain == labels, labeler.predict_proba(rows).argmax(1) == labels, "validation")
 
 
-def _out_of_fold(inputs: LganInputs, use_names: bool) -> Evidence | None:
+def _out_of_fold(inputs: LganInputs, config: LganConfig) -> Evidence | None:
     """Probe and teacher fitted without each fold; the fold's rows are judged."""
     counts = np.bincount(inputs.labels, minlength=inputs.classes)
     held = np.flatnonzero(counts[inputs.labels] > 1)
@@ -124,19 +125,19 @@ def _out_of_fold(inputs: LganInputs, use_names: bool) -> Evidence | None:
     splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
     for _, test in splitter.split(held, inputs.labels[held]):
         out = held[test]
-        plain[test], lgan[test] = _judge_fold(small, out, use_names)
+        plain[test], lgan[test] = _judge_fold(small, out, config)
     return Evidence(plain, lgan, "labelled (out of fold)")
 
 
 def _judge_fold(
-    inputs: LganInputs, out: Indices, use_names: bool
+    inputs: LganInputs, out: Indices, config: LganConfig
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     rest = np.setdiff1d(np.arange(len(inputs.labels)), out)
     rows, labels = inputs.labeled[out], inputs.labels[out]
     pool: Features = np.vstack([inputs.unlabeled, rows])
     without = replace(inputs, labeled=inputs.labeled[rest], labels=inputs.labels[rest], unlabeled=pool)
     plain = _plain(without).predict_proba(SENTENCE.of(rows, inputs.blocks))
-    lgan = fit_teacher(without, use_names).believed[len(inputs.unlabeled) :]
+    lgan = fit_teacher(without, config.names, config.rounds).believed[len(inputs.unlabeled) :]
     return plain.argmax(1) == labels, lgan.argmax(1) == labels
 
 

@@ -33,7 +33,8 @@ def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> di
     """
     if not len(inputs.labeled) and not len(inputs.pool):
         raise InputError("there is no labelled and no unlabelled row: nothing to learn from")
-    teacher = fit_teacher(inputs, LganConfig.model_validate(settings).names)
+    config = LganConfig.model_validate(settings)
+    teacher = fit_teacher(inputs, config.names, config.rounds)
     inputs.save(folder)
     arrays = {
         "believed": teacher.believed,
@@ -80,7 +81,7 @@ def generate(
     history = json.loads(losses.read_text())
     labeler = Labeler(inputs.names, phase2, seed)
     words = describe(texts) if len(texts) and config.verifier else None
-    evidence = gather(inputs, labeler, config.names)
+    evidence = gather(inputs, labeler, config)
     believed = believe(inputs, labeler, teacher["smoothing"], words, config.verifier)
     right = None if evidence is None else evidence.lgan
     generation = generate_labels(inputs, labeler, believed, teacher["homophily"], right)

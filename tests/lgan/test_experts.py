@@ -97,6 +97,15 @@ def test_labels_that_are_mostly_of_one_class_do_not_lead_astray():
     assert np.mean(scores) > 0.8  # 0.73 where the labels' balance is taken for the pool's
 
 
+def test_rounds_of_self_training_help_where_classes_are_apart():
+    scores = {}
+    for rounds in (0, 1, 5):
+        blobs = [make_blobs(per_class=1, pool=600, spread=2.2, names_off=4.0, seed=seed) for seed in range(6)]
+        found = [fit_teacher(each.inputs, rounds=rounds).probe.predict_proba(each.test) for each in blobs]
+        scores[rounds] = np.mean([each.macro_f1(given) for each, given in zip(blobs, found, strict=True)])
+    assert scores[5] > scores[1] + 0.05
+
+
 def test_neighbours_are_the_nearest_and_the_row_itself():
     rows = make_blobs(pool=1100).inputs.unlabeled  # more than one block
     near = nearest(rows, rows, 5)

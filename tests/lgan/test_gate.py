@@ -7,6 +7,7 @@ import pytest
 import torch
 from feature_blobs import make_blobs, run_phases
 
+from react_ray.config import LganConfig
 from react_ray.lgan import Labeler
 from react_ray.lgan.gate import collapse_alarm, decide, gather, probability_worse
 from react_ray.lgan.networks import Players
@@ -86,7 +87,7 @@ def test_random_labels_fall_back(tmp_path):
     astray = torch.from_numpy(inputs.names[[2, 3, 1, 0]])
     save_players(Players.make(astray, 3), [], tmp_path)
     untrained = Labeler(inputs.names, tmp_path, 0)
-    decision = decide(gather(inputs, untrained, use_names=True), ())
+    decision = decide(gather(inputs, untrained, LganConfig()), ())
     assert not decision.use_lgan
     assert decision.probability_worse > 0.9
     assert "60 validation rows" in decision.why
@@ -97,7 +98,7 @@ def test_good_labels_are_used(tmp_path):
     trained = run_phases(tmp_path, blobs.inputs)
     labeler = Labeler(blobs.inputs.names, trained, 0)
     for inputs in (blobs.inputs, with_validation(blobs)):
-        decision = decide(gather(inputs, labeler, use_names=True), ())
+        decision = decide(gather(inputs, labeler, LganConfig()), ())
         assert decision.use_lgan
         assert f"{decision.lgan:.1%}" in decision.why
         assert decision.lgan > decision.plain
@@ -105,7 +106,7 @@ def test_good_labels_are_used(tmp_path):
 
 def test_too_few_labels_leave_the_default():
     blobs = make_blobs(per_class=1)
-    decision = decide(gather(blobs.inputs, None, use_names=True), ())  # type: ignore[arg-type]
+    decision = decide(gather(blobs.inputs, None, LganConfig()), ())  # type: ignore[arg-type]
     assert decision.use_lgan
     assert "by default" in decision.why
 
@@ -114,5 +115,5 @@ def test_a_class_with_one_row_is_no_obstacle():
     blobs = make_blobs(per_class=5)
     keep = np.r_[0, 5:20]
     inputs = blobs.with_inputs(labeled=blobs.inputs.labeled[keep], labels=blobs.inputs.labels[keep]).inputs
-    decision = decide(gather(inputs, None, use_names=True), ())  # type: ignore[arg-type]
+    decision = decide(gather(inputs, None, LganConfig()), ())  # type: ignore[arg-type]
     assert decision.rows == 15

@@ -54,6 +54,7 @@ VARIANTS: dict[str, Variant] = {
     "no_names": Variant({"names": False}, least=1),
     "no_prompts": Variant(prompts=False),
     "no_copies": Variant(copies=False, least=1),
+    "one_round": Variant({"rounds": 1}),
     "no_teacher_loss": Variant({"teacher": 0}),
     "no_consistency": Variant({"consistency": 0}),
     "no_alignment": Variant({"alignment": False}),
