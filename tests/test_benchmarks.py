@@ -195,16 +195,21 @@ def test_rows_from_elsewhere_are_in_the_pool_alone(
         assert with_them.test.equals(without.test)
         assert (with_them.pool["label"] == NONE).sum() == 40
     monkeypatch.setattr(label_gan, "LganConfig", lambda **changes: LganConfig(steps=10, batch_size=16))
-    grid = ["--datasets", "topics+themes", "--labels-per-class", 2, "--draws", 1]
+    grid = ["--datasets", "topics", "topics+themes", "--labels-per-class", 2, "--draws", 1]
     assert command(*grid, "--methods", "ours", "ceiling") == 0
-    by_method = {record["method"]: record for record in records(tmp_path)}
-    found = by_method["ours"]["details"]
+    by_set = {record["dataset"]: record for record in records(tmp_path) if record["method"] == "ours"}
+    found = by_set["topics+themes"]["details"]
     assert found["foreign"]["share"] == pytest.approx(40 / 154, abs=0.1)
     assert set(found["foreign"]["kept"]) == {"own", "foreign"}
     assert (
         found["made"]["accuracy"] <= 1 - found["foreign"]["share"]
     )  # whatever label such a row gets is wrong
     assert found["balance"]["uniform"] < 0.2
+    table = (tmp_path / "results" / "TABLE.md").read_text()
+    scores = [f"{100 * by_set[name]['macro_f1']:.1f}" for name in ("topics", "topics+themes")]
+    share = f"{100 * found['foreign']['share']:.0f} %"
+    assert f"| topics+themes | 2 | {share} | {scores[0]} | {scores[1]} |" in table
+    assert "topics+themes" not in table.split("### Rows of none")[0], "only rows of the classes have scores"
 
 
 def test_the_next_labels_are_chosen_and_used(

@@ -11,6 +11,7 @@ import pandas as pd
 from benchmarks.datasets import is_variant
 from benchmarks.label_efficiency.comparisons import Comparison, compare
 from benchmarks.label_efficiency.curves import draw_curves
+from benchmarks.label_efficiency.hard_pools import BALANCE, MIXED, balance_table, markdown, mixed_table
 from benchmarks.label_efficiency.methods import METHODS, ablation_of
 
 __all__ = ["write_tables"]
@@ -69,6 +70,8 @@ def _picture_name(record: pd.Series) -> str:
 
 def _sections(rows: pd.DataFrame) -> list[str]:
     """The tables of one setup."""
+    mixed = rows["dataset"].str.contains("+", regex=False)
+    foreign, rows = mixed_table(rows, mixed), rows[~mixed]
     ablation = rows["method"].map(ablation_of).notna()
     methods, parts = rows[~ablation], rows[ablation | (rows["method"] == OURS)]
     sections = []
@@ -83,6 +86,11 @@ def _sections(rows: pd.DataFrame) -> list[str]:
     made = _made_table(methods)
     if made:
         sections += ["### The labels made for the pool", made]
+    balance = balance_table(methods)
+    if balance:
+        sections += ["### The class balance of the pool", BALANCE, balance]
+    if foreign:
+        sections += ["### Rows of none of the classes", MIXED, foreign]
     return [*sections, "### Seconds a cell", _seconds_table(rows)]
 
 
@@ -109,7 +117,7 @@ def _score_table(rows: pd.DataFrame, labels: float) -> str:
         mean, deviation, size = groups.mean(), groups.std(ddof=0), groups.size()
         cells = [_spread(mean[name], deviation[name], size[name]) if name in mean else "" for name in sets]
         body.append([method, _counts(size), *cells, _mean(mean, counted)])
-    return _markdown(["method", "draws", *sets, "mean"], body)
+    return markdown(["method", "draws", *sets, "mean"], body)
 
 
 def _counted(rows: pd.DataFrame) -> list[str]:
@@ -146,7 +154,7 @@ def _comparison_table(rows: pd.DataFrame) -> str:
             if found and method not in (OURS, CEILING):
                 body.append([_short(labels), method, *_compared(found)])
     head = ["labels a class", "ours less", "pairs", "difference", "95 % interval", "p", "shown"]
-    return _markdown(head, body) if body else ""
+    return markdown(head, body) if body else ""
 
 
 def _ablation_table(rows: pd.DataFrame) -> str:
@@ -163,7 +171,7 @@ def _ablation_table(rows: pd.DataFrame) -> str:
                 cells = [f"{each[name]:+.1f}" if name in each.dropna() else "" for name in sets]
                 body.append([_short(labels), ablation_of(method), *_compared(found), *cells])
     head = ["labels a class", "variant", "pairs", "difference", "95 % interval", "p", "shown"]
-    return _markdown([*head, *sets], body)
+    return markdown([*head, *sets], body)
 
 
 def _of(scores: pd.Series, sets: Sequence[str]) -> Any:
@@ -199,7 +207,7 @@ def _made_table(rows: pd.DataFrame) -> str:
         [_short(row["labels"]), row["dataset"], *(_figure(row[name]) for name in figures)]
         for row in both.to_dict("records")
     ]
-    return _markdown(["labels a class", "data set", *figures], body)
+    return markdown(["labels a class", "data set", *figures], body)
 
 
 def _made(details: dict[str, Any]) -> dict[str, float]:
@@ -227,7 +235,7 @@ def _seconds_table(rows: pd.DataFrame) -> str:
         [method, *(f"{mean[method, name]:.1f}" if (method, name) in mean else "" for name in sets)]
         for method in _in_order(rows)
     ]
-    return _markdown(["method", *sets], body)
+    return markdown(["method", *sets], body)
 
 
 def _curves(rows: pd.DataFrame) -> dict[str, dict[str, list[tuple[str, float]]]]:
@@ -238,8 +246,3 @@ def _curves(rows: pd.DataFrame) -> dict[str, dict[str, list[tuple[str, float]]]]
         points = found.setdefault(str(dataset), {}).setdefault(str(method), [])
         points.append((_short(labels), float(group["score"].mean())))
     return found
-
-
-def _markdown(head: Sequence[Any], body: Sequence[Sequence[Any]]) -> str:
-    lines = [head, ["---"] * len(head), *body]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
