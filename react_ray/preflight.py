@@ -34,6 +34,9 @@ class Check:
     def summary(self) -> str:
         """All findings in words."""
         parts = ", ".join(f"{count:,} {part}" for part, count in self.rows["parts"].items())
+        unused = self.rows["unused"]
+        if unused:
+            parts += f" ({unused:,} more are not used: data.pool)"
         lines = [f"rows: {parts}", f"classes: {len(self.rows['classes'])}"]
         lines += [f"  {name}: {count:,} labelled" for name, count in self.rows["classes"].items()]
         refused = self.rows["refused"]

@@ -66,6 +66,11 @@ def summarise(output: Path, metrics: Any) -> str:
         )
     else:
         lines.append("  no test and too few labels to hold any out: nothing was measured")
+    if metrics["unused"]:
+        lines.append(
+            f"not used: {metrics['unused']:,} unlabelled rows beyond data.pool; for labels of all:\n"
+            f"  react-ray predict {output} --input FILE --output LABELLED"
+        )
     refused = metrics["refused"]
     if refused:
         kinds = ", ".join(f"{reason}: {count:,}" for reason, count in refused.items())
@@ -97,6 +102,7 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
         "classes": list(LabelMap.load(done["prepare"] / "labels.json").names),
         "labels_used": parts.get("labeled", 0) + parts.get("validation", 0),
         "rows": parts,
+        "unused": rows["unused"],
         "refused": rows["refused"],
         "test": figures["test"],
         "validation": figures["validation"],

@@ -61,6 +61,9 @@ def prepare(
 ) -> dict[str, Any]:
     """Read, check and split all inputs into ``folder``; the summary, which is also kept there.
 
+    Of more unlabelled rows than ``config.pool`` those of the smallest ids, which are hashes, are
+    used: a fair draw, and rows stay in it when there are more.
+
     Writes rows.parquet (in the order labeled, unlabeled, validation, test; files by
     name; rows as they stand), refused.jsonl, labels.json and summary.json. ``models``
     maps a flag (--model) to the model that must be able to read the texts.
@@ -79,6 +82,7 @@ def prepare(
     labels = LabelMap.of(kept.loc[kept["part"] == "labeled", "label"], described)
     if not config.validation:
         rows["part"] = _hold_back(rows, config.validation_fraction)
+    rows["unused"] = _beyond(rows, config.pool)
     _write(rows, shards, folder)
     _check_texts(folder / "rows.parquet", config, models or {})
     labels.save(folder / "labels.json")
@@ -133,6 +137,14 @@ def _hold_back(rows: pd.DataFrame, fraction: float) -> pd.Series:
     return part
 
 
+def _beyond(rows: pd.DataFrame, pool: int) -> pd.Series:
+    """Which usable unlabelled rows are more than are used."""
+    ids = rows.loc[rows["reason"].isna() & (rows["part"] == "unlabeled"), "id"]
+    unused = pd.Series(False, index=rows.index)
+    unused[ids.sort_values().index[pool:]] = True
+    return unused
+
+
 def _write(rows: pd.DataFrame, shards: list[Shard], folder: Path) -> None:
     with (
         pq.ParquetWriter(folder / "rows.parquet", SCHEMA) as writer,
@@ -148,11 +160,12 @@ def _sift(rows: pd.DataFrame, shards: list[Shard], refused: TextIO) -> Iterator[
     for shard in shards:
         late: list[dict[str, Any]] = []
         for table in shard.batches():
-            verdict = rows[["part", "reason"]].iloc[start : start + len(table)]
+            verdict = rows[["part", "reason", "unused"]].iloc[start : start + len(table)]
             start += len(table)
             lost = verdict["reason"].notna().to_numpy()
             table = table.append_column("part", pa.array(verdict["part"].astype("str"), pa.string()))
-            yield table.select(SCHEMA.names).filter(pa.array(~lost))
+            used = ~lost & ~verdict["unused"].to_numpy()
+            yield table.select(SCHEMA.names).filter(pa.array(used))
             gone = table.select(["file", "row", "text"]).filter(pa.array(lost)).to_pylist()
             late += [{**row, "reason": why} for row, why in zip(gone, verdict["reason"][lost], strict=True)]
         for row in heapq.merge(shard.refused(), late, key=itemgetter("row")):
@@ -192,8 +205,8 @@ def _check_texts(path: Path, config: DataConfig, models: Mapping[str, str]) -> N
 
 
 def _summary(rows: pd.DataFrame, refused: pd.DataFrame, labels: LabelMap) -> dict[str, Any]:
-    """Counts: rows per part, labelled rows per class, refused rows per reason, rows per file."""
-    kept = rows[rows["reason"].isna()]
+    """Counts: rows per part, not used, labelled rows per class, refused rows per reason, rows per file."""
+    kept = rows[rows["reason"].isna() & ~rows["unused"]]
     parts = kept["part"].value_counts()
     classes = kept.loc[kept["part"] == "labeled", "label"].value_counts()
     per_file = [frame.groupby(["input", "file"], observed=True).size() for frame in (kept, refused)]
@@ -201,6 +214,7 @@ def _summary(rows: pd.DataFrame, refused: pd.DataFrame, labels: LabelMap) -> dic
     files["input"] = pd.Categorical(files["input"], INPUTS)
     return {
         "parts": {part: int(parts.get(part, 0)) for part in INPUTS},
+        "unused": int(rows["unused"].sum()),
         "classes": {name: int(classes.get(name, 0)) for name in labels.names},
         "refused": {kind: int(n) for kind, n in reason_kind(refused["reason"]).value_counts().items()},
         "files": files.sort_values(["input", "file"]).to_dict("records"),

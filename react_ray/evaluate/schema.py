@@ -122,8 +122,9 @@ class Metrics(TypedDict):
     """The whole of metrics.json.
 
     ``test`` and ``validation`` are those of the saved model, None without rows of that
-    part. ``rows`` counts the rows of each part, ``refused`` those of each reason;
-    ``labels_used`` are all labels the run saw, validation included, test not.
+    part. ``rows`` counts the rows of each part, ``unused`` the unlabelled ones beyond
+    ``data.pool``, ``refused`` those of each reason; ``labels_used`` are all labels the run
+    saw, validation included, test not.
     ``chosen`` is a key of ``arms``, ``why`` a sentence. ``label_quality`` is None without
     unlabelled rows. ``seconds`` has one entry a stage, ``reused`` those not run again.
     """
@@ -135,6 +136,7 @@ class Metrics(TypedDict):
     classes: list[str]
     labels_used: int
     rows: dict[str, int]
+    unused: int
     refused: dict[str, int]
     test: Score | None
     validation: Score | None

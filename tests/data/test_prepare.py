@@ -264,3 +264,28 @@ def test_models_that_cannot_read_the_texts_are_named(
         prepare(
             config, files / "out", models={"--model": str(tiny_chinese_model), "--encoder": str(tiny_model)}
         )
+
+
+def test_of_a_large_pile_the_same_rows_are_used_whatever_else_is_there(files: Path) -> None:
+    LABELLED.head(4).to_csv("labels.csv", index=False)
+    pile = pd.DataFrame({"text": [f"text {n}" for n in range(300)]})
+
+    def used(rows: pd.DataFrame, pool: int) -> tuple[list[str], int]:
+        rows.to_csv("pile.csv", index=False)
+        kept, refused, summary = run(files, labeled="labels.csv", unlabeled="pile.csv", pool=pool)
+        assert not refused
+        assert summary["parts"]["labeled"] == 4
+        texts = kept.loc[kept["part"] == "unlabeled", "text"].tolist()
+        assert len(texts) == summary["parts"]["unlabeled"]
+        return texts, summary["unused"]
+
+    some, unused = used(pile, 100)
+    assert (len(some), unused) == (100, 200)
+    assert some == [text for text in pile["text"] if text in set(some)], "in their order"
+    assert 20 <= sum(text in set(pile["text"][:100]) for text in some) <= 50, "drawn from everywhere"
+    fewer, _ = used(pile, 40)
+    assert set(fewer) < set(some)
+    half, _ = used(pile[:150], 100)
+    assert {text for text in some if text in set(pile["text"][:150])} <= set(half)
+    assert used(pile, 300) == (pile["text"].tolist(), 0)
+    assert used(pile, 0) == ([], 300)

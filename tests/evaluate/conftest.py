@@ -75,6 +75,7 @@ def make_content() -> Callable[..., Any]:
             "classes": list(names),
             "labels_used": 5 * len(names) + validation,
             "rows": {part: n for part, n in rows.items() if n},
+            "unused": 0,
             "refused": {"empty text": 4},
             "test": full.get("test"),
             "validation": full.get("validation"),
