@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from benchmarks.datasets import is_variant
@@ -17,6 +18,12 @@ from benchmarks.label_efficiency.methods import METHODS, ablation_of
 __all__ = ["write_tables"]
 
 OURS, CEILING = "ours", "ceiling"
+SIGNALS = ("confidence", "margin", "neighbours", "D", "weight")
+RISK_LABELS = 5
+RISK = f"""
+Of the labels made at {RISK_LABELS} labels a class, the share in points that is wrong among the surest 10, 20,
+... 100 %, by each signal (El-Yaniv & Wiener 2010).
+"""
 ALL = float("inf")
 """All labels, among numbers of labels per class."""
 INTRODUCTION = """# Label efficiency
@@ -39,9 +46,13 @@ def write_tables(records: Sequence[dict[str, Any]], folder: Path) -> Path | None
     parts = [INTRODUCTION]
     setups = sorted(rows.groupby("setup"), key=lambda item: -len(item[1]))
     for setup, own in setups:
-        picture = folder / _picture_name(own.iloc[0])
-        picture.write_text(draw_curves(_curves(own)), encoding="utf-8")
-        parts += [f"## {setup}", f"![macro-F1 over labels a class]({picture.name})", *_sections(own)]
+        name = _picture_name(own.iloc[0])
+        (folder / f"curves-{name}").write_text(draw_curves(_curves(own), list(METHODS)), encoding="utf-8")
+        parts += [f"## {setup}", f"![macro-F1 over labels a class](curves-{name})", *_sections(own)]
+        risks = _risks(own)
+        if risks:
+            (folder / f"risk-{name}").write_text(draw_curves(risks, SIGNALS), encoding="utf-8")
+            parts += ["### Risk and coverage", RISK, f"![wrong labels among the surest](risk-{name})"]
     target = folder / "TABLE.md"
     target.write_text("\n\n".join(part.strip() for part in parts) + "\n", encoding="utf-8")
     return target
@@ -65,7 +76,7 @@ def _setup(record: dict[str, Any]) -> str:
 def _picture_name(record: pd.Series) -> str:
     encoder = "".join(c if c.isalnum() else "-" for c in record["encoder"])
     test = "all" if pd.isna(record["test"]) else f"{record['test']:.0f}"
-    return f"curves-{encoder}-{record['pool']}-{test}.svg"
+    return f"{encoder}-{record['pool']}-{test}.svg"
 
 
 def _sections(rows: pd.DataFrame) -> list[str]:
@@ -236,6 +247,19 @@ def _seconds_table(rows: pd.DataFrame) -> str:
         for method in _in_order(rows)
     ]
     return markdown(["method", *sets], body)
+
+
+def _risks(rows: pd.DataFrame) -> dict[str, dict[str, list[tuple[str, float]]]]:
+    """Data set -> signal -> mean risk at each coverage."""
+    found: dict[str, dict[str, list[tuple[str, float]]]] = {}
+    ours = rows[(rows["method"] == OURS) & (rows["labels"] == RISK_LABELS)]
+    for dataset, own in ours.groupby("dataset"):
+        risks = [d["signals"]["risk"] for d in own["details"] if d.get("signals")]
+        for signal in SIGNALS if risks else ():
+            mean = 100 * np.mean([risk[signal] for risk in risks], axis=0)
+            points = [(f"{10 * place}", float(value)) for place, value in enumerate(mean, start=1)]
+            found.setdefault(str(dataset), {})[signal] = points
+    return found
 
 
 def _curves(rows: pd.DataFrame) -> dict[str, dict[str, list[tuple[str, float]]]]:
