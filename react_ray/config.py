@@ -73,7 +73,7 @@ class EncodeConfig(_Settings):
 
     max_length: int = Field(128, ge=8)  # tokens; a headline or a review fits, an article's lead too
     batch_tokens: int = Field(4096, ge=64)  # rows x longest row: keeps CPU caches and GPUs busy
-    prompts: tuple[Prompt, ...] | None = None  # for names of classes; None: English ones for Latin names
+    prompts: tuple[Prompt, ...] | None = Field(None, min_length=1)  # for names; None: English ones, see docs
 
 
 class AugmentConfig(_Settings):
@@ -101,6 +101,7 @@ class LganConfig(_Settings):
     nudge: float = Field(0.3, ge=0)  # length of the nudge; features have length 1
     alignment: bool = True  # hold the labels given to the estimated class balance
     adversarial: float = Field(0.0, ge=0)  # weight of D's verdict in the game; it gained nothing measured
+    foreign: bool = True  # leave out unlabelled rows that are like none of the labelled ones
     verifier: bool = True  # D has a say in labels and weights; without it G_y decides alone
     sampled: float = Field(0.0, ge=0)  # weight of labelling generated samples as they were meant; nor did it
     wrong_pairs: bool = True  # (x, not y) among the fakes of the game (S3)

@@ -35,12 +35,14 @@ log = logging.getLogger(__name__)
 class Stage:
     """A step of the run: what it does, and all that its output depends on.
 
-    It sees the folders of the stages in ``needs`` and no others.
+    It sees the folders of the stages in ``needs``, and those that it left itself when the settings
+    named in ``alike`` were the same, whatever the rows: parts of these it may take over.
     """
 
     work: Callable[[Context], None]
     settings: Callable[[Config], dict[str, Any]]
     needs: tuple[str, ...] = ()
+    alike: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -62,13 +64,18 @@ def _encoder(config: Config) -> dict[str, Any]:
     return {"encoder": fingerprint_model(config.encoder or config.model)}
 
 
+def _text_settings(config: Config) -> dict[str, Any]:
+    """What the features of a text depend on, beside the text."""
+    return {"encode": config.encode.model_dump(exclude={"prompts"}), "blocks": BLOCKS, **_encoder(config)}
+
+
 def _encode_settings(config: Config) -> dict[str, Any]:
-    return {"encode": config.encode.model_dump(), "blocks": BLOCKS, **_encoder(config)}
+    return {"texts": _text_settings(config), "prompts": config.encode.prompts}
 
 
 def _augment_settings(config: Config) -> dict[str, Any]:
     """The search needs the encoder; changes that are given do not."""
-    encoding = _encode_settings(config) if config.augment.search else {}
+    encoding = _text_settings(config) if config.augment.search else {}
     return {"augment": config.augment.model_dump(), "seed": config.seed, **encoding}
 
 
@@ -89,12 +96,12 @@ MODELS = ("labels_only", "finetune")
 STAGES = (
     Stage(stages.prepare, _data_settings),
     Stage(stages.augment, _augment_settings, ("prepare",)),
-    Stage(stages.encode, _encode_settings, ("prepare", "augment")),
+    Stage(stages.encode, _encode_settings, ("prepare", "augment"), alike=("texts",)),
     Stage(stages.pretrain, _lgan_settings("names", "rounds", "pretrain_steps", "batch_size", "lr"), FEATURES),
     Stage(stages.lgan, _lgan_settings(), ("pretrain",)),
     Stage(
         stages.generate,
-        _lgan_settings("names", "rounds", "verifier"),
+        _lgan_settings("names", "rounds", "verifier", "foreign"),
         ("prepare", "augment", "pretrain", "lgan"),
     ),
     Stage(stages.labels_only, _finetune_settings, ("prepare",)),
@@ -178,13 +185,15 @@ def _do(
     stage: Stage, config: Config, session: Session, reporter: Reporter, store: Store, done: dict[str, Path]
 ) -> Path:
     needed = {name: done[name] for name in stage.needs}
+    settings = stage.settings(config)
+    alike = {key: settings[key] for key in stage.alike}
+    earlier = store.alike(stage.name, alike) if alike else []
 
     def work(folder: Path) -> None:
         with reporter.step(stage.name) as progress:
-            earlier = store.finished(stage.name, stage.settings(config))
             stage.work(Context(config, session, needed, folder, progress, earlier))
 
-    inputs = {**stage.settings(config), "inputs": {name: content_of(path) for name, path in needed.items()}}
+    inputs = {**settings, "inputs": {name: content_of(path) for name, path in needed.items()}}
     folder = store.stage(stage.name, inputs, work)
     if stage.name in store.reused:
         reporter.say(f"  {stage.name}: done before, reused")

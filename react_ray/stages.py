@@ -51,7 +51,7 @@ ROW_BYTES = 5_000
 class Context:
     """What a stage works with; ``done`` holds the folders of the stages before it.
 
-    ``earlier`` are those of the same stage and settings, done for other rows.
+    ``earlier`` are those of the same stage and settings, done for other rows, or in part.
     """
 
     config: Config

@@ -53,23 +53,22 @@ class Store:
             return done
         part = self.root / f"{name}-{key}.part"
         part.mkdir(parents=True, exist_ok=True)
+        record: dict[str, Any] = {"stage": name, "version": __version__, "inputs": inputs}
+        _write_record(part, record)
         work(part)
         self.seconds[name] = round(time.monotonic() - started, 2)
-        record = {"stage": name, "inputs": inputs, "seconds": self.seconds[name]}
-        record["content"] = _content(part)
-        (part / RECORD).write_text(json.dumps(record, indent=2, default=str))
+        _write_record(part, record | {"seconds": self.seconds[name], "content": _content(part)})
         part.rename(done)
         return done
 
-    def finished(self, name: str, settings: Mapping[str, Any]) -> list[Path]:
-        """Folders of the stage ``name`` that were done with these settings, whatever came before it."""
-        asked = json.loads(json.dumps(settings, default=str))
+    def alike(self, name: str, inputs: Mapping[str, Any]) -> list[Path]:
+        """Folders of the stage ``name``, whole or not, made by this version and from these of its inputs."""
+        asked = json.loads(json.dumps(inputs, default=str))
         found = []
-        for folder in sorted(self.root.glob(f"{name}-*")):
-            if (folder / RECORD).is_file():
-                inputs = json.loads((folder / RECORD).read_text())["inputs"]
-                if {key: inputs.get(key) for key in asked} == asked:
-                    found.append(folder)
+        for record in sorted(self.root.glob(f"{name}-*/{RECORD}")):
+            known = json.loads(record.read_text())
+            if known.get("version") == __version__ and asked.items() <= known["inputs"].items():
+                found.append(record.parent)
         return found
 
     @contextmanager
@@ -117,6 +116,12 @@ def content_of(stage: Path) -> str:
     """A hash of what a finished stage left, as its record has it."""
     content: str = json.loads((stage / RECORD).read_text())["content"]
     return content
+
+
+def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
+    half = folder / f"{RECORD}.half"
+    half.write_text(json.dumps(record, indent=2, default=str))
+    half.replace(folder / RECORD)
 
 
 def digest(content: Any) -> str:

@@ -105,3 +105,21 @@ def test_digest_does_not_depend_on_the_order_of_keys() -> None:
     assert digest({"a": 1, "b": 2}) == digest({"b": 2, "a": 1})
     assert digest({"a": 1}) != digest({"a": 2})
     assert json.dumps(digest({"标签": "值"}))
+
+
+def test_what_was_made_alike_is_found_whole_or_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(folder: Path) -> None:
+        raise RuntimeError("boom")
+
+    store = Store(tmp_path)
+    first = store.stage("encode", {"texts": {"max_length": 8}, "inputs": "a"}, write("one"))
+    store.stage("encode", {"texts": {"max_length": 9}, "inputs": "a"}, write("two"))
+    store.stage("read", {"texts": {"max_length": 8}}, write("three"))
+    with pytest.raises(RuntimeError):
+        store.stage("encode", {"texts": {"max_length": 8}, "inputs": "b"}, fail)
+    found = store.alike("encode", {"texts": {"max_length": 8}})
+    assert first in found
+    assert len(found) == 2, "the one that failed may hold something too"
+    assert store.alike("encode", {"texts": {"max_length": 10}}) == []
+    monkeypatch.setattr("react_ray.store.__version__", "another")
+    assert store.alike("encode", {"texts": {"max_length": 8}}) == [], "another version may encode otherwise"

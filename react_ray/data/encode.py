@@ -24,7 +24,7 @@ from torch.nn.functional import normalize
 
 from react_ray.batching import token_batches
 from react_ray.config import EncodeConfig
-from react_ray.data.known import KnownFeatures
+from react_ray.data.known import KnownFeatures, text_keys
 from react_ray.lgan.views import BLOCKS
 from react_ray.pretrained import load_encoder, load_tokenizer, longest_text
 from react_ray.worker import pick_device
@@ -120,12 +120,13 @@ class EncodeTask:
         known = KnownFeatures.of(self.earlier)
 
         def encode(item: dict[str, Any]) -> int:
-            rows = pq.ParquetFile(item["source"]).read_row_group(item["group"], columns=["id", "text"])
-            features = np.zeros((rows.num_rows, encoder.width), np.float32)
-            new = np.flatnonzero(~known.fill(rows["id"], features))
-            features[new] = encoder.encode(rows["text"].take(new).to_pylist())
-            write_whole(_as_table(rows["id"], features), Path(item["target"]))
-            return rows.num_rows
+            rows = pq.ParquetFile(item["source"]).read_row_group(item["group"], columns=["text"])
+            texts = rows["text"].to_pylist()
+            keys, features = text_keys(texts), np.zeros((len(texts), encoder.width), np.float32)
+            new = np.flatnonzero(~known.fill(keys, features))
+            features[new] = encoder.encode([texts[row] for row in new])
+            write_whole(_as_table(keys, features), Path(item["target"]))
+            return len(texts)
 
         return encode
 
@@ -163,8 +164,7 @@ def load_features(folder: Path) -> NDArray[np.float32]:
 def save_features(features: NDArray[np.float32], folder: Path) -> None:
     """Keep features that belong to no row, such as those of class names."""
     folder.mkdir(parents=True, exist_ok=True)
-    ids = pa.chunked_array([[str(number) for number in range(len(features))]], pa.string())
-    write_whole(_as_table(ids, features), folder / "000000.parquet")
+    write_whole(_as_table(np.arange(len(features), dtype=np.uint64), features), folder / "000000.parquet")
 
 
 def write_whole(table: pa.Table, target: Path) -> None:
@@ -174,7 +174,7 @@ def write_whole(table: pa.Table, target: Path) -> None:
     half.replace(target)
 
 
-def _as_table(ids: pa.ChunkedArray, features: NDArray[np.float32]) -> pa.Table:
+def _as_table(keys: NDArray[np.uint64], features: NDArray[np.float32]) -> pa.Table:
     flat = pa.array(features.reshape(-1))
     column = pa.FixedSizeListArray.from_arrays(flat, features.shape[1])
-    return pa.table({"id": ids, "features": column})
+    return pa.table({"key": keys, "features": column})

@@ -1,26 +1,26 @@
-"""Features that earlier passes of the same encoder have left, found by the ids of texts."""
+"""Features that earlier passes of the same encoder have left, found by the hash of a text."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-__all__ = ["KnownFeatures"]
-
-DIGITS = 16
-"""Of an id, as a number of 64 bits: two of a billion texts share one by a chance of 3 %."""
+__all__ = ["KnownFeatures", "text_keys"]
 
 
 @dataclass(frozen=True)
 class KnownFeatures:
-    """Where the features of each known text are: ``keys`` is sorted, ``files`` and ``rows`` go with it."""
+    """Where the features of each known text are: ``keys`` is sorted, ``files`` and ``rows`` go with it.
+
+    Keys have 64 bits: that two of a billion texts share one has a chance of 3 %.
+    """
 
     paths: Sequence[Path]
     keys: NDArray[np.uint64]
@@ -29,9 +29,9 @@ class KnownFeatures:
 
     @classmethod
     def of(cls, folders: Sequence[Path]) -> KnownFeatures:
-        """All features in ``folders``, which hold parquet files of ids and features."""
+        """All features in ``folders``, which hold parquet files of keys and features."""
         paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
-        keys = [_keys(pq.read_table(path, columns=["id"])["id"]) for path in paths]
+        keys = [pq.read_table(path, columns=["key"])["key"].to_numpy() for path in paths]
         sizes = [len(part) for part in keys]
         together = np.concatenate(keys) if keys else np.zeros(0, np.uint64)
         files = np.repeat(np.arange(len(paths)), sizes)
@@ -39,9 +39,8 @@ class KnownFeatures:
         order = np.argsort(together, kind="stable")
         return cls(paths, together[order], files[order], rows[order])
 
-    def fill(self, ids: pa.ChunkedArray, features: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Write known rows into ``features`` (n x width); which of the ``ids`` (n) they are."""
-        keys = _keys(ids)
+    def fill(self, keys: NDArray[np.uint64], features: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Write known rows into ``features`` (n x width); which of the ``keys`` (n) they are."""
         place = np.searchsorted(self.keys, keys)
         known = np.zeros(len(keys), bool)
         inside = place < len(self.keys)
@@ -52,8 +51,10 @@ class KnownFeatures:
         return known
 
 
-def _keys(ids: pa.ChunkedArray) -> NDArray[np.uint64]:
-    return np.array([int(text[:DIGITS], 16) for text in ids.to_pylist()], np.uint64)
+def text_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
+    """A number for each text as it stands: white space and form may matter to an encoder."""
+    hashes = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
+    return np.frombuffer(hashes, np.uint64)
 
 
 @lru_cache(maxsize=4)

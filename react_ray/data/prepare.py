@@ -62,7 +62,7 @@ def prepare(
     """Read, check and split all inputs into ``folder``; the summary, which is also kept there.
 
     Of more unlabelled rows than ``config.pool`` those of the smallest ids, which are hashes, are
-    used: a fair draw, and rows stay in it when there are more.
+    used: a fair draw, whose rows are also in the draw from any part of the pile that holds them.
 
     Writes rows.parquet (in the order labeled, unlabeled, validation, test; files by
     name; rows as they stand), refused.jsonl, labels.json and summary.json. ``models``
@@ -84,7 +84,7 @@ def prepare(
         rows["part"] = _hold_back(rows, config.validation_fraction)
     rows["unused"] = _beyond(rows, config.pool)
     _write(rows, shards, folder)
-    _check_texts(folder / "rows.parquet", config, models or {})
+    _check_texts(folder / "rows.parquet", config, models or {}, all_there=not rows["unused"].any())
     labels.save(folder / "labels.json")
     summary = _summary(rows, refused, labels)
     (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -185,11 +185,15 @@ def _regroup(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
         yield pending
 
 
-def _check_texts(path: Path, config: DataConfig, models: Mapping[str, str]) -> None:
-    """Raise InputError when the models cannot read the texts, or the truth is nowhere."""
+def _check_texts(path: Path, config: DataConfig, models: Mapping[str, str], all_there: bool) -> None:
+    """Raise InputError when the models cannot read the texts, or the truth is nowhere.
+
+    The truth may be in rows that are not used, unless rows are ``all_there``.
+    """
     truth = config.columns.truth
     if (
         truth
+        and all_there
         and pq.read_table(path, columns=["truth"])["truth"].null_count == pq.read_metadata(path).num_rows
     ):
         raise InputError(f"no row has a value in the column {truth!r} that --truth-column names")

@@ -7,8 +7,12 @@ against the others:
     p(x) = (1 + labelled rows that are no nearer than x) / (1 + labelled rows)
 
 (Bates et al. 2023, arXiv:2104.08279). The procedure of Benjamini & Hochberg (1995) takes
-the rows of small p so that at most RATE of those taken are expected to be of a class. Where
-all are, it takes next to none; with a dozen labelled rows it can tell nothing yet.
+the rows of small p so that at most RATE of those taken are expected to be of a class; where
+all are, it takes next to none.
+
+All this holds for labelled rows that were drawn from the classes as the pile was. Where so
+many rows are unlike them that they are hardly a fair sample, and where they are few, no
+row is taken.
 """
 
 from __future__ import annotations
@@ -22,36 +26,39 @@ from react_ray.lgan.inputs import Features, LganInputs
 __all__ = ["find_foreign"]
 
 RATE = 0.3
+FEWEST = 20
+"""Labelled rows below which the smallest p says little."""
+MOST = 1 / 3
+"""Of the pile; if more is unlike the labelled rows, these may be the odd ones (made up, of one source)."""
 BLOCK = 4096
 
 
 def find_foreign(inputs: LganInputs) -> NDArray[np.bool_]:
     """Which unlabelled rows are of none of the classes, m.
 
-    None are where a class has no labelled row: what its rows are like is not known.
+    None where a class has no labelled row: what its rows are like is not known.
     """
     labeled, unlabeled = inputs.labeled, inputs.unlabeled
     seen = np.bincount(inputs.labels, minlength=inputs.classes)
-    if len(labeled) < 2 or not len(unlabeled) or not seen.all():
+    if len(labeled) < FEWEST or not len(unlabeled) or not seen.all():
         return np.zeros(len(unlabeled), bool)
-    total = labeled.sum(0)
-    usual = np.sort(_usual(labeled, total))
-    found = [
-        _nearness(unlabeled[start : start + BLOCK], labeled, total)
-        for start in range(0, len(unlabeled), BLOCK)
-    ]
-    no_nearer = np.searchsorted(usual, np.concatenate(found), side="right")
-    adjusted = false_discovery_control((1 + no_nearer) / (1 + len(usual)))
-    return np.asarray(adjusted <= RATE)
+    usual = np.sort(_by_blocks(labeled, labeled, own=True))
+    no_nearer = np.searchsorted(usual, _by_blocks(unlabeled, labeled), side="right")
+    found = np.asarray(false_discovery_control((1 + no_nearer) / (1 + len(usual))) <= RATE)
+    return found if found.mean() <= MOST else np.zeros(len(unlabeled), bool)
 
 
-def _nearness(rows: Features, labeled: Features, total: Features) -> NDArray[np.floating]:
-    return (rows @ labeled.T).max(1) + rows @ (total / np.linalg.norm(total))
-
-
-def _usual(labeled: Features, total: Features) -> NDArray[np.floating]:
-    """Nearness of each labelled row to the others."""
-    cosines = labeled @ labeled.T
-    np.fill_diagonal(cosines, -1)
-    others = total - labeled
-    return cosines.max(1) + (others * labeled).sum(1) / np.maximum(np.linalg.norm(others, axis=1), 1e-9)
+def _by_blocks(rows: Features, labeled: Features, own: bool = False) -> NDArray[np.floating]:
+    """Nearness of each of the ``rows``; of labelled rows (``own``) that to the others."""
+    total, found = labeled.sum(0), []
+    for start in range(0, len(rows), BLOCK):
+        block = rows[start : start + BLOCK]
+        cosines = block @ labeled.T
+        others = np.broadcast_to(total, block.shape)
+        if own:
+            places = np.arange(len(block))
+            cosines[places, start + places] = -1
+            others = total - block
+        mean = (others * block).sum(1) / np.maximum(np.linalg.norm(others, axis=1), 1e-9)
+        found.append(cosines.max(1) + mean)
+    return np.concatenate(found)

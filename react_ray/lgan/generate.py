@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
 from react_ray.lgan.calibrate import calibrate, expected_accuracy
-from react_ray.lgan.foreign import find_foreign
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities, save_arrays
 from react_ray.lgan.names import product
 from react_ray.lgan.neighbours import nearest, neighbour_count, smooth
@@ -130,15 +129,19 @@ def generate_labels(
     believed: Believed,
     homophily: float,
     right: NDArray[np.bool_] | None = None,
+    foreign: NDArray[np.bool_] | None = None,
 ) -> Generation:
-    """Labels with weights and D's verdicts; ``right`` is as in :func:`expected_accuracy`."""
+    """Labels with weights and D's verdicts; ``right`` is as in :func:`expected_accuracy`.
+
+    ``foreign`` rows (m) get no weight.
+    """
     joined, copies = believed.joined, inputs.augmented
     best = joined.argmax(1)
     calibrated = joined
     if len(joined):
         calibrated = calibrate(joined, expected_accuracy(joined, homophily, right))
     floor = max(FLOOR, 1.2 / inputs.classes)
-    foreign = find_foreign(inputs)
+    foreign = np.zeros(len(joined), bool) if foreign is None else foreign
     rejected = foreign | (joined.max(1, initial=0) < floor)
     meant = inputs.augmented_labels[:, None]
     copies_believed = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
@@ -203,7 +206,8 @@ def left_out_table(
 ) -> pa.Table:
     """Unlabelled rows that are not in D_aug: id, text, likeliest label, its probability, reason."""
     rows = np.flatnonzero(~generation.kept).tolist()
-    labels = generation.labels[rows]
+    labels = generation.labels[rows] ** (1 / SHARPENING)
+    labels /= labels.sum(1, keepdims=True)
     reasons = ("the label is not believed enough", "like none of the labelled rows")
     return pa.table(
         {

@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from react_ray.config import LganConfig
 from react_ray.errors import InputError
 from react_ray.lgan.experts import fit_teacher
+from react_ray.lgan.foreign import find_foreign
 from react_ray.lgan.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.generate import Generation, Labeler, believe, generate_labels
 from react_ray.lgan.inputs import LganInputs, save_arrays
@@ -84,7 +85,8 @@ def generate(
     evidence = gather(inputs, labeler, config)
     believed = believe(inputs, labeler, teacher["smoothing"], words, config.verifier)
     right = None if evidence is None else evidence.lgan
-    generation = generate_labels(inputs, labeler, believed, teacher["homophily"], right)
+    foreign = find_foreign(inputs) if config.foreign else None
+    generation = generate_labels(inputs, labeler, believed, teacher["homophily"], right, foreign)
     prior = load_file(folder / "teacher.safetensors")["prior"]
     decision = decide(evidence, collapse_alarm(generation.labels, prior, history), seed)
     generation.save(output)
@@ -92,6 +94,7 @@ def generate(
         "decision": decision.as_dict(),
         "kept": int(generation.kept.sum()),
         "generated": len(generation.weight),
+        "confidence": round(float(believed.joined.max(1).mean()), 6) if len(believed.joined) else None,
         "teacher": teacher,
         "losses": history,
     }

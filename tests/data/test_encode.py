@@ -24,7 +24,6 @@ from transformers import (
 from react_ray.classifier import load
 from react_ray.config import EncodeConfig
 from react_ray.data.encode import PROMPTS, Encoder, EncodeTask, default_prompts, encode_items, load_features
-from react_ray.data.shards import text_id
 
 LONG = "a text that does not end " * 100
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -122,7 +121,7 @@ def test_texts_of_an_earlier_pass_are_not_encoded_again(
         return encode(self, texts)
 
     def run(name: str, texts: list[str], *earlier: str) -> np.ndarray:
-        table = pa.table({"id": [text_id(text) for text in texts], "text": texts})
+        table = pa.table({"text": texts})
         pq.write_table(table, tmp_path / f"{name}.parquet", row_group_size=2)
         work = EncodeTask(
             str(tiny_model), EncodeConfig(), earlier=[tmp_path / folder for folder in earlier]

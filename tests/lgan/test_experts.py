@@ -99,7 +99,7 @@ def test_labels_that_are_mostly_of_one_class_do_not_lead_astray():
 
 def test_rounds_of_self_training_help_where_classes_are_apart():
     scores = {}
-    for rounds in (0, 1, 5):
+    for rounds in (1, 5):
         blobs = [make_blobs(per_class=1, pool=600, spread=2.2, names_off=4.0, seed=seed) for seed in range(6)]
         found = [fit_teacher(each.inputs, rounds=rounds).probe.predict_proba(each.test) for each in blobs]
         scores[rounds] = np.mean([each.macro_f1(given) for each, given in zip(blobs, found, strict=True)])

@@ -37,17 +37,24 @@ def test_where_all_rows_are_of_the_classes_few_are_taken() -> None:
     assert np.mean(taken) < 0.05
 
 
+def test_labels_that_are_no_fair_sample_cost_no_rows() -> None:
+    for seed in range(5):
+        pool = make_blobs(classes=3, per_class=7, pool=1000, spread=1.0, seed=seed).inputs
+        tidy = make_blobs(classes=3, per_class=7, pool=1, spread=0.4, seed=seed).inputs
+        assert not find_foreign(replace(pool, labeled=tidy.labeled)).any()
+
+
 def test_what_cannot_be_told_is_left_alone() -> None:
-    own = make_blobs(per_class=1, pool=50).inputs
+    own = make_blobs(per_class=2, pool=50).inputs
     few = replace(own, unlabeled=np.vstack([own.unlabeled, elsewhere(own, 10)]))
-    assert not find_foreign(few).any(), "four labelled rows say little of what is usual"
+    assert not find_foreign(few).any(), "eight labelled rows say little of what is usual"
     many = make_blobs(per_class=8, pool=50).inputs
     seen = many.labels != 3
     without = replace(
         many,
         labeled=many.labeled[seen],
         labels=many.labels[seen],
-        unlabeled=np.vstack([many.unlabeled, elsewhere(many, 50)]),
+        unlabeled=np.vstack([many.unlabeled, elsewhere(many, 20)]),
     )
     assert not find_foreign(without).any(), "rows of a class without a label would be taken"
     assert find_foreign(replace(many, unlabeled=many.unlabeled[:0])).shape == (0,)
