@@ -67,7 +67,8 @@ def read_dataset(name: str, data: Path = DATA) -> tuple[pd.DataFrame, pd.DataFra
 
     Any folder of ``data`` with train.parquet and test.parquet will do. Raises DatasetMissingError.
 
-    NAME@R thins out the classes, so that the rarest has an Rth of the rows of the commonest.
+    NAME@R thins out the classes: from the first to the last in the order of their names, at most
+    geometrically fewer rows, down to an Rth of what the commonest had.
     NAME+OTHER has texts of the set OTHER, or of NAME/OTHER.parquet, among the training rows
     under the label NONE: a quarter of all, or as many as there are.
     """
@@ -92,10 +93,12 @@ def is_variant(name: str) -> bool:
 
 
 def _thin_out(rows: pd.DataFrame, ratio: float, classes: list[str]) -> pd.DataFrame:
-    """The first rows of each class: geometrically fewer from the first class to the last."""
+    """The first rows of each class."""
     shares = ratio ** -np.linspace(0, 1, len(classes))
-    most = rows["label"].value_counts()
-    kept = [rows[rows["label"] == c].head(round(s * most[c])) for c, s in zip(classes, shares, strict=True)]
+    most = rows["label"].value_counts().max()
+    kept = [
+        rows[rows["label"] == c].head(max(1, round(s * most))) for c, s in zip(classes, shares, strict=True)
+    ]
     return pd.concat(kept).sort_index().reset_index(drop=True)
 
 
@@ -133,8 +136,10 @@ def draw_rows(
     own = train[train["label"] != NONE]
     shuffled = own.groupby("label").sample(frac=1, random_state=seed).groupby("label")
     chosen = shuffled.head(len(train) if labels_per_class == "all" else labels_per_class)
-    rest = train.drop(index=chosen.index)
+    rest = own.drop(index=chosen.index)
     rest = rest.sample(min(pool, len(rest)), random_state=seed)
+    elsewhere = train[train["label"] == NONE]  # beside the same rows of the classes as without them
+    rest = pd.concat([rest, elsewhere.sample(min(pool // 3, len(elsewhere)), random_state=seed)])
     known = test[test["label"].isin(set(train["label"]))]
     kept = known.sample(len(known) if test_rows is None else min(test_rows, len(known)), random_state=0)
     return Rows(chosen, rest, kept)

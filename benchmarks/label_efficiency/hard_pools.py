@@ -8,18 +8,19 @@ from typing import Any
 
 import pandas as pd
 
-__all__ = ["BALANCE", "MIXED", "balance_table", "markdown", "mixed_table"]
+__all__ = ["BALANCE", "MIXED", "balance_table", "markdown", "mixed_table", "short"]
 
 OURS = "ours"
 BALANCE = """
 Half the sum of differences between the true balance and three guesses: the estimate that the label GAN works
-with, the balance of the labelled rows, and a uniform one. In NAME@R the rarest class is thinned out to an Rth
-of the commonest.
+with, the balance of the labelled rows, and a uniform one. In NAME@R the classes are thinned out to shares
+that fall geometrically to an Rth.
 """
 MIXED = """
 NAME+OTHER has texts of another set, or of none of the classes, among the unlabelled ones. F1 is that on the
 test rows of NAME, beside what the same draws give without such texts. AUROC tells rows of the classes from
-the others; kept are the rows that go into the training set, with their mean weight.
+the others; kept are the rows that go into the training set; weights are means over all rows of a kind, with
+those left out at 0.
 """
 GUESSES = ("estimated", "labels", "uniform")
 
@@ -31,12 +32,14 @@ def mixed_table(rows: pd.DataFrame, mixed: pd.Series) -> str:
     plain = ours.set_index(["dataset", "labels", "seed"])["score"]
     for (dataset, labels), own in ours[mixed[ours.index]].groupby(["dataset", "labels"]):
         found = [details["foreign"] for details in own["details"] if details.get("foreign")]
+        if not found:
+            continue
         keys = [(dataset.partition("+")[0], labels, seed) for seed in own["seed"]]
         without = [plain[key] for key in keys if key in plain.index]
         body.append(
             [
                 dataset,
-                _size(labels),
+                short(labels),
                 f"{100 * _mean(found, 'share'):.0f} %",
                 f"{fmean(without):.1f}" if len(without) == len(own) else "",
                 f"{own['score'].mean():.1f}",
@@ -66,7 +69,7 @@ def balance_table(rows: pd.DataFrame) -> str:
     body = [
         [
             dataset,
-            _size(labels),
+            short(labels),
             *(f"{_mean(list(own['details']), 'balance', guess):.3f}" for guess in GUESSES),
         ]
         for (dataset, labels), own in judged.groupby(["dataset", "labels"])
@@ -74,14 +77,15 @@ def balance_table(rows: pd.DataFrame) -> str:
     return markdown(["set", "labels a class", *GUESSES], body) if body else ""
 
 
+def short(labels: float) -> str:
+    """A number of labels a class in a table."""
+    return "all" if labels == float("inf") else f"{labels:.0f}"
+
+
 def markdown(head: Sequence[Any], body: Sequence[Sequence[Any]]) -> str:
     """A table in Markdown."""
     lines = [head, ["---"] * len(head), *body]
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
-
-
-def _size(labels: float) -> str:
-    return "all" if labels == float("inf") else f"{labels:.0f}"
 
 
 def _mean(found: Sequence[dict[str, Any]], *keys: str) -> float:

@@ -4,16 +4,15 @@
 
 From one label a class and a pool, four times as many rows as there are classes are labelled:
 those that are suggested, or drawn at random. The label GAN is then trained on all of them and
-judged on the test rows. Results are kept, a JSON line each, in
-benchmarks/results/next_labels.jsonl, and what is kept is not run again.
+judged on the test rows. Results are kept, a JSON line each, in benchmarks/results/next_labels,
+and what is kept is not run again.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,16 +21,19 @@ import pandas as pd
 from sklearn.metrics import f1_score
 from threadpoolctl import threadpool_limits
 
-from benchmarks.datasets import DATA, NAMES, is_variant
+from benchmarks.datasets import DATA, NAMES, DatasetMissingError, is_variant
+from benchmarks.label_efficiency.cells import Cell, Results
 from benchmarks.label_efficiency.comparisons import compare
 from benchmarks.label_efficiency.draws import Draw, Part, Truth, cut
-from benchmarks.label_efficiency.features import CACHE, FeatureStore
+from benchmarks.label_efficiency.features import CACHE, FeatureStore, Stored
 from benchmarks.label_efficiency.methods.answer import Answer
 from benchmarks.label_efficiency.methods.label_gan import Variant, ours
+from react_ray import __version__
+from react_ray.config import EMBEDDED
 from react_ray.lgan.inputs import Indices
 from react_ray.suggest import choose
 
-RESULTS = Path(__file__).parents[1] / "results" / "next_labels.jsonl"
+RESULTS = Path(__file__).parents[1] / "results" / "next_labels"
 DATASETS = tuple(name for name in NAMES if not is_variant(name))
 WAYS = ("suggested", "random")
 FIRST, MORE = 1, 4
@@ -53,23 +55,35 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--features", type=Path, default=CACHE)
     parser.add_argument("--results", type=Path, default=RESULTS)
     options = parser.parse_args(arguments)
-    kept = _read(options.results)
-    done = {(record["dataset"], record["seed"]) for record in kept}
+    results, store = Results(options.results), FeatureStore(options.data, cache=options.features)
     for dataset in options.datasets:
+        if is_variant(dataset):
+            parser.error(f"{dataset}: only plain data sets, every row of which can be labelled")
         for seed in range(options.draws):
-            if (dataset, seed) in done:
-                continue
-            stored = FeatureStore(options.data, cache=options.features).load(dataset)
-            draw, truth = cut(stored, FIRST, seed, options.pool, options.test)
-            with threadpool_limits(1):
-                scores = measure(draw, truth)
-            record = {"dataset": dataset, "seed": seed, "pool": options.pool, "test": options.test, **scores}
-            options.results.parent.mkdir(parents=True, exist_ok=True)
-            with options.results.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(record) + "\n")
-            print(record, flush=True)
-    _print_table(_read(options.results))
+            cells = [
+                Cell(dataset, FIRST, seed, way, EMBEDDED, options.pool, options.test)
+                for way in ("before", *WAYS)
+            ]
+            if results.missing(cells):
+                try:
+                    stored = store.load(dataset)
+                except DatasetMissingError as missing:
+                    print(f"skipped: {missing}")
+                    break
+                _run(cells, stored, results)
+    _print_table(results.records())
     return 0
+
+
+def _run(cells: list[Cell], stored: Stored, results: Results) -> None:
+    first = cells[0]
+    draw, truth = cut(stored, FIRST, first.seed, first.pool, first.test)
+    with threadpool_limits(1):
+        scores = measure(draw, truth)
+    missing = results.missing(cells)
+    for cell in missing:
+        results.add(asdict(cell) | {"macro_f1": scores[cell.method], "version": __version__})
+    print(first.dataset, first.seed, scores, flush=True)
 
 
 def measure(draw: Draw, truth: Truth) -> dict[str, float]:
@@ -104,16 +118,16 @@ def _score(answer: Answer, truth: Truth) -> float:
     return round(float(f1_score(truth.test, predicted, average="macro", zero_division=0)), 6)
 
 
-def _read(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
-
-
 def _print_table(records: list[dict[str, Any]]) -> None:
-    rows = pd.DataFrame(records).set_index(["dataset", "seed"])
-    means = 100 * rows[["before", *WAYS]].groupby("dataset").mean()
+    if not records:
+        return
+    rows = pd.DataFrame(records)
+    rows["score"] = 100 * rows["macro_f1"]
+    means = rows.pivot_table(index="dataset", columns="method", values="score")[["before", *WAYS]]
     print(means.round(1).to_string())
     print("mean", means.mean().round(1).to_dict())
-    print(compare(100 * rows["suggested"], 100 * rows["random"]))
+    suggested, random = (rows[rows["method"] == way].set_index(["dataset", "seed"])["score"] for way in WAYS)
+    print(compare(suggested, random))
 
 
 if __name__ == "__main__":

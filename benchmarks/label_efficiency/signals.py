@@ -62,9 +62,9 @@ def judge(found: Signals, right: NDArray[np.bool_]) -> dict[str, Any]:
 def judge_foreign(found: Signals, kept: NDArray[np.bool_], foreign: NDArray[np.bool_]) -> dict[str, Any]:
     """How well rows of none of the classes are told from the others, and what becomes of both.
 
-    AUROC of each signal, the share of each kind that is ``kept``, and the mean weight it gets.
+    AUROC of each signal, the share of each kind that is ``kept``, and the mean weight of all of it.
     """
-    if not foreign.any():
+    if foreign.all() or not foreign.any():
         return {}
     kinds = {"foreign": foreign, "own": ~foreign}
     return {

@@ -12,7 +12,7 @@ import pandas as pd
 from benchmarks.datasets import is_variant
 from benchmarks.label_efficiency.comparisons import Comparison, compare
 from benchmarks.label_efficiency.curves import draw_curves
-from benchmarks.label_efficiency.hard_pools import BALANCE, MIXED, balance_table, markdown, mixed_table
+from benchmarks.label_efficiency.hard_pools import BALANCE, MIXED, balance_table, markdown, mixed_table, short
 from benchmarks.label_efficiency.methods import METHODS, ablation_of
 
 __all__ = ["write_tables"]
@@ -111,10 +111,6 @@ def _size(labels: float) -> str:
     )
 
 
-def _short(labels: Any) -> str:
-    return "all" if labels == ALL else f"{labels:.0f}"
-
-
 def _score_table(rows: pd.DataFrame, labels: float) -> str:
     """Methods x data sets at one number of labels, and the ceiling below."""
     sets = list(rows["dataset"].unique())
@@ -163,7 +159,7 @@ def _comparison_table(rows: pd.DataFrame) -> str:
         for method in _in_order(own):
             found = compare(ours, scores.loc[scores["method"] == method, "score"])
             if found and method not in (OURS, CEILING):
-                body.append([_short(labels), method, *_compared(found)])
+                body.append([short(labels), method, *_compared(found)])
     head = ["labels a class", "ours less", "pairs", "difference", "95 % interval", "p", "shown"]
     return markdown(head, body) if body else ""
 
@@ -180,7 +176,7 @@ def _ablation_table(rows: pd.DataFrame) -> str:
             if found:
                 each = (ours - other).groupby("dataset").mean()
                 cells = [f"{each[name]:+.1f}" if name in each.dropna() else "" for name in sets]
-                body.append([_short(labels), ablation_of(method), *_compared(found), *cells])
+                body.append([short(labels), ablation_of(method), *_compared(found), *cells])
     head = ["labels a class", "variant", "pairs", "difference", "95 % interval", "p", "shown"]
     return markdown([*head, *sets], body)
 
@@ -215,7 +211,7 @@ def _made_table(rows: pd.DataFrame) -> str:
     )
     both = pd.concat([means, total.assign(dataset="mean")]).sort_values("labels", kind="stable")
     body = [
-        [_short(row["labels"]), row["dataset"], *(_figure(row[name]) for name in figures)]
+        [short(row["labels"]), row["dataset"], *(_figure(row[name]) for name in figures)]
         for row in both.to_dict("records")
     ]
     return markdown(["labels a class", "data set", *figures], body)
@@ -268,5 +264,5 @@ def _curves(rows: pd.DataFrame) -> dict[str, dict[str, list[tuple[str, float]]]]
     found: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for (dataset, method, labels), group in own.groupby(["dataset", "method", "labels"]):
         points = found.setdefault(str(dataset), {}).setdefault(str(method), [])
-        points.append((_short(labels), float(group["score"].mean())))
+        points.append((short(labels), float(group["score"].mean())))
     return found

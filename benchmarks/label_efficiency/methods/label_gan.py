@@ -7,6 +7,7 @@ a run, some labelled rows are held back for validation where there are many.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
@@ -27,9 +28,7 @@ from react_ray.data.prepare import MIN_CLASS, MIN_VALIDATION
 from react_ray.data.shards import text_id
 from react_ray.data.split import validation_mask
 from react_ray.lgan import pretrain, train
-from react_ray.lgan.generate import believe
 from react_ray.lgan.views import BLOCKS
-from react_ray.lgan.words import describe
 from react_ray.worker import LocalWorker
 
 __all__ = ["VARIANTS", "Variant", "held_back", "ours"]
@@ -85,13 +84,12 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
         with _timed(seconds, "lgan"):
             train.loop(LocalWorker(folder / "worker2"), inputs=given, phase1=first, output=second, **settings)
         with _timed(seconds, "generate"):
-            texts = _texts(draw)
             made, decision = lgan.generate(
-                folder / "inputs", folder / "phase2", folder / "made", texts=texts, **settings
+                folder / "inputs", folder / "phase2", folder / "made", texts=_texts(draw), **settings
             )
         labeler = lgan.Labeler(inputs.names, folder / "phase2", draw.seed)
         given_alone = labeler.predict_proba(inputs.unlabeled)
-        believed = believe(inputs, labeler, found["smoothing"], describe(texts), config.verifier)
+        diagnostics = json.loads((folder / "made" / "diagnostics.json").read_text())
         use = decision.use_lgan or not variant.gate or not len(draw.labels)
         test, plain = draw.test.rows, inputs.seen_as(lgan.SENTENCE)
         if use:
@@ -105,7 +103,7 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
         "views": found["views"],
         "smoothing": found["smoothing"],
         "homophily": found["homophily"],
-        "confidence": round(float(believed.joined.max(1).mean()), 6) if len(made.weight) else None,
+        "confidence": diagnostics["confidence"],
         "kept": int(made.kept.sum()),
         "seconds": seconds,
     }
