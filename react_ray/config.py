@@ -97,13 +97,14 @@ class LganConfig(_Settings):
     lr: float = Field(1e-3, gt=0)  # of D and of the sample generator
     lr_labels: float = Field(5e-5, gt=0)  # of the label generator: it starts from a fitted teacher
     teacher: float = Field(1.0, ge=0)  # weight of agreeing with the teacher on the pool
-    consistency: float = Field(0.5, ge=0)  # weight of one label for a row and its nudged self
-    nudge: float = Field(0.3, ge=0)  # length of the nudge; features have length 1
-    alignment: bool = True  # hold the labels given to the estimated class balance
-    adversarial: float = Field(0.0, ge=0)  # weight of D's verdict in the game; it gained nothing measured
     foreign: bool = True  # leave out unlabelled rows that are like none of the labelled ones
     verifier: bool = True  # D has a say in labels and weights; without it G_y decides alone
-    sampled: float = Field(0.0, ge=0)  # weight of labelling generated samples as they were meant; nor did it
+    # Off, for they gained nothing measured (docs/method.md):
+    consistency: float = Field(0.0, ge=0)  # weight of one label for a row and its nudged self
+    nudge: float = Field(0.3, ge=0)  # length of the nudge; features have length 1
+    alignment: bool = False  # hold the consistent label to the estimated class balance
+    adversarial: float = Field(0.0, ge=0)  # weight of D's verdict in the game
+    sampled: float = Field(0.0, ge=0)  # weight of labelling generated samples as they were meant
     wrong_pairs: bool = True  # (x, not y) among the fakes of the game (S3)
 
 

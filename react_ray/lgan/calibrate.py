@@ -18,7 +18,7 @@ from react_ray.lgan.probe import log, softmax
 
 __all__ = ["calibrate", "expected_accuracy"]
 
-BASE, CONFIDENCE, HOMOPHILY = -0.90, 1.64, 0.47
+BASE, CONFIDENCE, HOMOPHILY = -0.51, 1.03, 0.74
 GUESS_ROWS = 20
 """Judged rows that the guess is worth. More of them than that count no more: they were judged
 by a teacher with fewer labels, which is right less often."""

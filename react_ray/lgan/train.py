@@ -1,7 +1,7 @@
 """Phase 2: the label generator, and the three-player game (P2, S2, S4).
 
-Each step, G_y learns to label: as the labelled rows say, as its teacher says, alike for
-alike rows, and in the estimated class balance. In the game, D learns to tell real pairs
+Each step, G_y learns to label: as the labelled rows say, as its teacher says and, where asked
+for, alike for alike rows and in the estimated class balance. In the game, D learns to tell real pairs
 from generated and wrong ones, G_x to make pairs that D takes for real, and G_y besides to
 label so that D believes it.
 """
@@ -127,7 +127,7 @@ def _train_step(
     if config.adversarial or config.sampled:
         losses = _play(state.players, config, batch, alignment)
     else:
-        answers = _answers(state.players.label_generator, batch, batch.pool[:0], config.nudge)
+        answers = _answers(state.players.label_generator, batch, batch.pool[:0], config)
         losses = _label_losses(config, batch, answers, alignment)
     moving = [player for player in state.optimizers if player in losses]
     gradients = {player: state.gradients(player, losses[player]) for player in moving}
@@ -140,7 +140,7 @@ def _play(players: Players, config: LganConfig, batch: _Batch, alignment: Tensor
     """The losses of all three players."""
     game = LOSSES[config.loss]
     made = players.sample_generator(batch.noise, batch.made_labels)
-    answers = _answers(players.label_generator, batch, made.detach(), config.nudge)
+    answers = _answers(players.label_generator, batch, made.detach(), config)
     verdicts, pool_verdicts = _verdicts(players.discriminator, batch, made, answers["pool"])
     if not config.wrong_pairs:
         verdicts = replace(verdicts, wrong=verdicts.wrong[:0])
@@ -201,11 +201,13 @@ class _Batch:
         )
 
 
-def _answers(generate: LabelGenerator, batch: _Batch, made: Tensor, nudge: float) -> dict[str, Tensor]:
-    """G_y's logits for the pool, for the pool nudged, for made and for labelled rows."""
-    nudged = normalize(batch.pool + nudge * normalize(batch.nudge, dim=1), dim=1)
+def _answers(generate: LabelGenerator, batch: _Batch, made: Tensor, config: LganConfig) -> dict[str, Tensor]:
+    """G_y's logits for the pool, for the pool nudged (if asked), for made and for labelled rows."""
+    nudged = normalize(batch.pool + config.nudge * normalize(batch.nudge, dim=1), dim=1)
+    nudged = nudged if config.consistency else nudged[:0]
     rows = {"pool": batch.pool, "nudged": nudged, "made": made, "labeled": batch.labeled}
-    noise = [batch.noise, batch.other, batch.other[: len(made)], batch.noise[: len(batch.labeled)]]
+    other = [batch.other[: len(part)] for part in (nudged, made)]
+    noise = [batch.noise, *other, batch.noise[: len(batch.labeled)]]
     logits = generate(torch.cat(list(rows.values())), torch.cat(noise))
     return dict(zip(rows, logits.split([len(part) for part in rows.values()]), strict=True))
 
@@ -230,12 +232,11 @@ def _label_losses(
     config: LganConfig, batch: _Batch, answers: dict[str, Tensor], alignment: Tensor
 ) -> dict[str, Tensor]:
     """G_y's loss without the game, and its parts."""
-    given = softmax(answers["pool"], 1)
-    aligned = (given * alignment if config.alignment else given).detach()
-    parts = {
-        "teacher": cross_entropy(answers["pool"], batch.believed),
-        "consistency": cross_entropy(answers["nudged"], aligned / aligned.sum(1, keepdim=True)),
-    }
+    parts = {"teacher": cross_entropy(answers["pool"], batch.believed)}
+    if config.consistency:
+        given = softmax(answers["pool"], 1)
+        aligned = (given * alignment if config.alignment else given).detach()
+        parts["consistency"] = cross_entropy(answers["nudged"], aligned / aligned.sum(1, keepdim=True))
     if len(batch.labeled):
         parts["labeled"] = cross_entropy(answers["labeled"], batch.labels)
     weights = {"labeled": 1.0, "teacher": config.teacher, "consistency": config.consistency}

@@ -160,6 +160,14 @@ def test_wrong_pairs_can_be_left_out_of_the_game(tmp_path):
 
 def test_labels_are_held_to_the_class_balance(tmp_path):
     blobs = make_blobs(pool=400, balance=[0.7, 0.1, 0.1, 0.1])
-    aligned = players(run_phases(tmp_path / "a", blobs.inputs, steps=20))
-    free = players(run_phases(tmp_path / "b", blobs.inputs, steps=20, alignment=False))
+    aligned = players(run_phases(tmp_path / "a", blobs.inputs, steps=20, consistency=0.5, alignment=True))
+    free = players(run_phases(tmp_path / "b", blobs.inputs, steps=20, consistency=0.5))
     assert not np.allclose(aligned["label_generator.bias"], free["label_generator.bias"])
+
+
+def test_consistency_is_learnt_where_it_is_asked_for(tmp_path):
+    inputs = make_blobs(pool=100).inputs
+    trained = [run_phases(tmp_path / str(w), inputs, steps=20, consistency=w) for w in (0, 0.5)]
+    without, with_it = (json.loads((folder / "losses.json").read_text())[-1] for folder in trained)
+    assert "label_consistency" not in without
+    assert with_it["label_consistency"] > 0

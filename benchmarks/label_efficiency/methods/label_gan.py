@@ -55,17 +55,17 @@ VARIANTS: dict[str, Variant] = {
     "no_copies": Variant(copies=False, least=1),
     "one_round": Variant({"rounds": 1}),
     "no_teacher_loss": Variant({"teacher": 0}),
-    "no_consistency": Variant({"consistency": 0}),
-    "no_alignment": Variant({"alignment": False}),
     "no_verifier": Variant({"verifier": False}),
     "no_gate": Variant(gate=False, least=1),
+    "consistency": Variant({"consistency": 0.5}),
+    "consistency_alignment": Variant({"consistency": 0.5, "alignment": True}),
     "game": Variant(GAME),
     "game_no_phase1": Variant(GAME | {"pretrain_steps": 0}),
     "game_no_sample_generator": Variant(GAME | {"sampled": 0}),
     "game_no_wrong_pairs": Variant(GAME | {"wrong_pairs": False}),
     "game_as_written": Variant(GAME | {"loss": "as_written"}),
 }
-"""Ablations, named ours-NAME: each lacks one part, or has the game, whole and without a part."""
+"""Ablations, named ours-NAME: each lacks one part, or has one that is off by default."""
 
 
 def ours(draw: Draw, variant: Variant | None = None) -> Answer:
