@@ -132,6 +132,41 @@ def check(
 
 
 @app.command()
+def tune(
+    arguments: Arguments = None,
+    labeled: Labeled = None,
+    unlabeled: Unlabeled = None,
+    validation: Validation = None,
+    test: Test = None,
+    labels: Labels = None,
+    task: Task = None,
+    output: Output = None,
+    address: Address = None,
+    model: Model = None,
+    encoder: Encoder = None,
+    text_column: TextColumn = None,
+    label_column: LabelColumn = None,
+    truth_column: TruthColumn = None,
+    seed: Seed = None,
+    preset: Preset = None,
+    trials: Annotated[int | None, typer.Option(help="Settings to try (default: 20)")] = None,
+    minutes: Annotated[float | None, typer.Option(help="End of the search, whatever was tried")] = None,
+    search_only: Annotated[bool, typer.Option("--search-only", help="Only write best.yaml")] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Search for the settings with the best validation score, then run with them."""
+    config = _config(locals())
+    from react_ray.pipeline import run as run_pipeline
+    from react_ray.tune.search import tune as search
+
+    found = search(config, verbose=verbose, quiet=quiet)
+    print(found.summary())
+    if not search_only:
+        print(run_pipeline(found.config, verbose=verbose, quiet=quiet).summary())
+
+
+@app.command()
 def predict(
     model: ModelFolder,
     input: Annotated[str, typer.Option(help="File, folder or glob to label")],
@@ -219,6 +254,8 @@ FLAGS = {
     "model": "model",
     "encoder": "encoder",
     "seed": "seed",
+    "trials": "tune.trials",
+    "minutes": "tune.minutes",
 }
 
 
@@ -230,7 +267,7 @@ def _config(given: dict):  # type: ignore[no-untyped-def]
     files = [argument for argument in arguments if "=" not in argument]
     if len(files) > 1:
         raise ConfigError(f"one configuration file is taken, given were: {', '.join(files)}")
-    flags = {dotted: given[name] for name, dotted in FLAGS.items()}
+    flags = {dotted: given[name] for name, dotted in FLAGS.items() if name in given}
     overrides = [argument for argument in arguments if "=" in argument]
     return load_config(files[0] if files else None, overrides, flags, given["preset"])
 

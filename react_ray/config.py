@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -17,7 +17,9 @@ __all__ = [
     "EncodeConfig",
     "FinetuneConfig",
     "LganConfig",
+    "Range",
     "ServeConfig",
+    "TuneConfig",
 ]
 
 EMBEDDED = "embedded"
@@ -161,6 +163,27 @@ class ServeConfig(_Settings):
     drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
 
 
+class Range(_Settings):
+    """The values from ``low`` to ``high``; whole numbers where both are."""
+
+    low: int | float
+    high: int | float
+    log: bool = False  # draw the exponent evenly, not the value
+
+
+class TuneConfig(_Settings):
+    """The search for hyperparameters: what is tried, how often, and what ends it."""
+
+    stage: Literal["run", "finetune", "lgan"] = "finetune"  # whose validation score is searched for
+    space: dict[str, Range | list[Any]] | None = None  # None: as in docs
+    trials: int = Field(20, ge=1)
+    minutes: float | None = Field(None, gt=0)  # whatever is found by then counts
+    sampler: Literal["tpe", "random"] = "tpe"  # tpe: Optuna's, which learns from the trials before
+    scheduler: Literal["asha", "fifo"] = "asha"  # asha: trials that lag behind are stopped early
+    repeats: int = Field(1, ge=1)  # seeds a trial; its score is their mean
+    concurrent: int = Field(0, ge=0)  # trials at a time; 0: as many as there is room for
+
+
 class Config(_Settings):
     """One run, whole."""
 
@@ -175,6 +198,7 @@ class Config(_Settings):
     lgan: LganConfig = LganConfig()
     finetune: FinetuneConfig = FinetuneConfig()
     cluster: ClusterConfig = ClusterConfig()
+    tune: TuneConfig = TuneConfig()
 
     @field_validator("output")
     @classmethod

@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from react_ray.config import Config, ServeConfig
 from react_ray.errors import ConfigError
 
-__all__ = ["load_config", "load_serve_config"]
+__all__ = ["load_config", "load_serve_config", "with_settings"]
 
 _Root = TypeVar("_Root", bound=BaseModel)
 
@@ -45,6 +45,11 @@ def load_config(
 def load_serve_config(overrides: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> ServeConfig:
     """The settings of the service: ``key=value``, then flags; errors as in :func:`load_config`."""
     return _validate(ServeConfig, _override({}, overrides, flags or {}))
+
+
+def with_settings(config: Config, values: Mapping[str, Any]) -> Config:
+    """``config`` with other values of some settings, by dotted key; errors as in :func:`load_config`."""
+    return _validate(Config, _override(config.model_dump(), (), values))
 
 
 def _override(tree: dict[str, Any], overrides: Iterable[str], flags: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ there already, see ``store``. What happens inside a stage is in ``stages``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from react_ray.publish import publish, summarise
 from react_ray.stages import Context
 from react_ray.store import Store, content_of
 
-__all__ = ["STAGES", "Run", "Stage", "cache_of", "run"]
+__all__ = ["STAGES", "Run", "Stage", "advance", "cache_of", "located", "prerequisites", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -141,14 +141,14 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
     if until is not None and until not in names:
         raise ConfigError(f"--until {until}: expected one of {', '.join(names)}")
     quiet_libraries(verbose)
-    config = _located(config)
+    config = located(config)
     folder = Path(config.output)
     store = cache_of(folder)
     with store.locked(), log_to(store.root / "run.log"), Session(config.cluster, verbose) as session:
         return _go(config, session, Reporter(quiet), store, until)
 
 
-def _located(config: Config) -> Config:
+def located(config: Config) -> Config:
     """The configuration with whole paths: workers have working directories of their own."""
 
     def whole(path: str | None) -> str | None:
@@ -170,15 +170,33 @@ def cache_of(folder: Path) -> Store:
 def _go(config: Config, session: Session, reporter: Reporter, store: Store, until: str | None) -> Run:
     folder = Path(config.output)
     reporter.say(f"run in {folder} (stages are kept in {store.root})")
-    done: dict[str, Path] = {}
-    for stage in STAGES:
-        done[stage.name] = _do(stage, config, session, reporter, store, done)
-        if stage.name == until:
-            unfinished = {"stopped_after": until, "seconds": store.seconds, "reused": store.reused}
-            return Run(folder, unfinished, done)
+    names = [stage.name for stage in STAGES]
+    asked = names[: names.index(until) + 1] if until else names
+    done = advance(config, session, reporter, store, asked)
+    if until:
+        return Run(folder, {"stopped_after": until, "seconds": store.seconds, "reused": store.reused}, done)
     with reporter.step("report"):
         metrics = publish(config, done, store)
     return Run(folder, dict(metrics), done)
+
+
+def advance(
+    config: Config, session: Session, reporter: Reporter, store: Store, names: Collection[str]
+) -> dict[str, Path]:
+    """Do the stages ``names``, which hold all that they need; the folder of each."""
+    done: dict[str, Path] = {}
+    for stage in (stage for stage in STAGES if stage.name in names):
+        done[stage.name] = _do(stage, config, session, reporter, store, done)
+    return done
+
+
+def prerequisites(name: str) -> list[str]:
+    """The stages that stage ``name`` is made from, in order, and itself."""
+    needed = {name}
+    for stage in reversed(STAGES):
+        if stage.name in needed:
+            needed |= {*stage.needs}
+    return [stage.name for stage in STAGES if stage.name in needed]
 
 
 def _do(

@@ -26,6 +26,7 @@ from react_ray.version import __version__
 __all__ = ["Store", "content_of", "digest", "folder_size"]
 
 RECORD = "stage.json"
+LOCKS = "locks"
 STAGE_FOLDER = re.compile(r"\w+-[0-9a-f]{16}(\.part)?")
 
 
@@ -46,12 +47,17 @@ class Store:
         """
         key = digest({"stage": name, "version": __version__, **inputs})
         done = self.root / f"{name}-{key}"
+        with self._turn(done.name):
+            if done.is_dir():
+                self.reused.append(name)
+                self.seconds[name] = json.loads((done / RECORD).read_text())["seconds"]
+            else:
+                self._do(name, done, inputs, work)
+        return done
+
+    def _do(self, name: str, done: Path, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> None:
         started = time.monotonic()
-        if done.is_dir():
-            self.reused.append(name)
-            self.seconds[name] = json.loads((done / RECORD).read_text())["seconds"]
-            return done
-        part = self.root / f"{name}-{key}.part"
+        part = done.with_name(f"{done.name}.part")
         part.mkdir(parents=True, exist_ok=True)
         record: dict[str, Any] = {"stage": name, "version": __version__, "inputs": inputs}
         _write_record(part, record)
@@ -59,7 +65,14 @@ class Store:
         self.seconds[name] = round(time.monotonic() - started, 2)
         _write_record(part, record | {"seconds": self.seconds[name], "content": _content(part)})
         part.rename(done)
-        return done
+
+    @contextmanager
+    def _turn(self, stage: str) -> Iterator[None]:
+        """One process at a time on a stage: trials of a search share a store."""
+        (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+        with (self.root / LOCKS / stage).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the process
+            yield
 
     def alike(self, name: str, inputs: Mapping[str, Any]) -> list[Path]:
         """Folders of the stage ``name``, whole or not, made by this version and from these of its inputs."""
@@ -104,6 +117,7 @@ class Store:
             for folder in self.root.iterdir():
                 if STAGE_FOLDER.fullmatch(folder.name):
                     shutil.rmtree(folder)
+            shutil.rmtree(self.root / LOCKS, ignore_errors=True)
             for file in ("run.log", "lock"):
                 (self.root / file).unlink(missing_ok=True)
         freed = before - folder_size(self.root)

@@ -43,16 +43,24 @@ class LocalWorker:
     """The only worker of a run in this process.
 
     ``folder`` keeps the latest checkpoint only; it is replaced in one step, so a
-    process killed while saving leaves the previous one whole.
+    process killed while saving leaves the previous one whole. ``on_report`` gets what
+    the loop reports, after its checkpoint is kept.
     """
 
     rank = 0
     world_size = 1
 
-    def __init__(self, folder: Path, progress: Progress | None = None, use_gpu: bool = False):
+    def __init__(
+        self,
+        folder: Path,
+        progress: Progress | None = None,
+        use_gpu: bool = False,
+        on_report: Callable[[dict[str, Any]], None] | None = None,
+    ):
         self.folder = folder
         self.device = pick_device(use_gpu)
         self._progress = progress
+        self._on_report = on_report
 
     def checkpoint(self) -> Path | None:
         """The newest whole checkpoint in ``folder``."""
@@ -71,6 +79,8 @@ class LocalWorker:
         for other in self.folder.glob("checkpoint-*"):
             if other.name != new.name:
                 shutil.rmtree(other)
+        if self._on_report:
+            self._on_report(metrics)
 
     def broadcast(self, value: Any) -> Any:
         """The value itself: there is one rank."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 from react_ray.config import ClusterConfig
 from react_ray.errors import ClusterError
@@ -19,11 +21,21 @@ class Session:
     stays in this process and Ray starts on this machine for large work only.
     """
 
+    alone = False
+    on_report: Callable[[dict[str, Any]], None] | None = None  # gets what a loop in this process reports
+
     def __init__(self, cluster: ClusterConfig, verbose: bool = False):
         self.cluster = cluster
         self.verbose = verbose
         self.address = cluster.address or os.environ.get("RAY_ADDRESS")
         self._started = False
+
+    @classmethod
+    def of_trial(cls, cluster: ClusterConfig, on_report: Callable[[dict[str, Any]], None]) -> Session:
+        """All work in this process, which is a Ray worker with resources of its own."""
+        alone = cls(cluster.model_copy(update={"workers": 0}))
+        alone.address, alone.alone, alone.on_report = None, True, on_report
+        return alone
 
     def __enter__(self) -> Session:
         return self
@@ -38,7 +50,7 @@ class Session:
 
     def in_process(self, rows: int) -> bool:
         """Whether work on ``rows`` rows is too small to be worth Ray's start."""
-        return self.address is None and rows <= self.cluster.local_rows
+        return self.alone or (self.address is None and rows <= self.cluster.local_rows)
 
     def start(self) -> None:
         """Connect to the cluster, or start Ray here; ClusterError when it cannot be reached."""

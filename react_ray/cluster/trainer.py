@@ -45,7 +45,8 @@ def fit(
     folder, cluster = folder.absolute(), session.cluster
     workers, use_gpu = session.workers(), session.use_gpu()
     if workers == 0:
-        return _fit_here(loop, settings, LocalWorker(folder / f"{name}-here", progress, use_gpu))
+        worker = LocalWorker(folder / f"{name}-here", progress, use_gpu, session.on_report)
+        return _fit_here(loop, settings, worker)
     session.check_resources()
     with _timeouts(cluster.timeout_s), _monitor(progress) as monitor:
         return _fit_on_ray(loop, settings, name, folder, cluster, workers, use_gpu, monitor)

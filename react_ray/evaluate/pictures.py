@@ -13,7 +13,16 @@ from typing import Any
 
 from react_ray.evaluate.schema import Bin
 
-__all__ = ["Calibration", "LineChart", "calibration_chart", "line_chart", "ticks"]
+__all__ = [
+    "Calibration",
+    "LineChart",
+    "Mark",
+    "Scatter",
+    "calibration_chart",
+    "line_chart",
+    "scatter_chart",
+    "ticks",
+]
 
 WIDTH, HEIGHT = 480.0, 250.0
 LEFT, RIGHT, TOP, BOTTOM = 48.0, 22.0, 12.0, 40.0
@@ -70,6 +79,68 @@ class Calibration:
     end: Point
     x_ticks: tuple[Tick, ...]
     y_ticks: tuple[Tick, ...]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point of a scatter plot; ``kind`` is the class of its style, ``note`` is shown on hovering."""
+
+    x: float
+    y: float
+    kind: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """Points over a quantity or over choices; ``path`` is a line through some of them, or empty."""
+
+    title: str
+    marks: tuple[Mark, ...]
+    path: str
+    x_ticks: tuple[Tick, ...]
+    y_ticks: tuple[Tick, ...]
+
+
+def scatter_chart(
+    title: str,
+    marks: Sequence[Mark],
+    *,
+    line: Sequence[Point] = (),
+    choices: Sequence[str] = (),
+    log: bool = False,
+) -> Scatter | None:
+    """``marks`` in the data's own units, drawn; None without one.
+
+    x is a number, with ``log`` on a scale of powers of ten, with ``choices`` an index into these.
+    """
+    if not marks:
+        return None
+    xs, ys = [mark.x for mark in marks], ticks(min(m.y for m in marks), max(m.y for m in marks))
+    change = math.log10 if log else float
+    if choices:
+        where, named = [float(i) for i in range(len(choices))], list(choices)
+        low, high = -0.5, len(choices) - 0.5
+    else:
+        where = _powers(min(xs), max(xs)) if log else ticks(min(xs), max(xs))
+        named = [_number(x) for x in where]
+        low, high = change(where[0]), change(where[-1])
+    x_at, y_at = _scale(low, high, LEFT + 8, WIDTH - RIGHT), _scale(ys[0], ys[-1], HEIGHT - BOTTOM, TOP)
+    return Scatter(
+        title,
+        tuple(Mark(x_at(change(mark.x)), y_at(mark.y), mark.kind, mark.note) for mark in marks),
+        "M" + "L".join(f"{x_at(change(x)):.1f} {y_at(y):.1f}" for x, y in line) if line else "",
+        tuple(Tick(x_at(change(x)), name) for x, name in zip(where, named, strict=True)),
+        tuple(Tick(y_at(y), _number(y)) for y in ys),
+    )
+
+
+def _powers(low: float, high: float) -> list[float]:
+    """1, 2 and 5 times powers of ten around [low, high]."""
+    known = [m * 10.0**e for e in range(-12, 12) for m in (1, 2, 5)]
+    first = max((i for i, value in enumerate(known) if value <= low * 1.001), default=0)
+    last = min((i for i, value in enumerate(known) if value >= high * 0.999), default=len(known) - 1)
+    return known[first : last + 1]
 
 
 def line_chart(title: str, series: Mapping[str, Sequence[Point]]) -> LineChart | None:

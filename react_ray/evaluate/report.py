@@ -17,7 +17,7 @@ from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import Mistake, Refused
 from react_ray.evaluate.view import Part
 
-__all__ = ["ReportContent", "write_report"]
+__all__ = ["ReportContent", "page_environment", "write_report"]
 
 MOST_CLASSES = 30
 """Longer tables show the first rows, and the others on demand."""
@@ -54,13 +54,14 @@ class ReportContent(TypedDict, total=False):
 
 def write_report(path: Path, content: ReportContent) -> None:
     """Write the page to ``path``; texts and class names in it are untrusted and escaped."""
-    page = _environment().get_template("report.html.j2").render(_context(content))
+    page = page_environment().get_template("report.html.j2").render(_context(content))
     part = path.with_name(path.name + ".part")
     part.write_text(page, encoding="utf-8")
     part.replace(path)
 
 
-def _environment() -> Environment:
+def page_environment() -> Environment:
+    """Templates that escape what they are given, with the filters of the pages."""
     loader = PackageLoader("react_ray.evaluate")
     made = Environment(
         autoescape=True,

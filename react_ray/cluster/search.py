@@ -1,0 +1,210 @@
+"""A search on Ray Tune: Optuna proposes, the scheduler stops what lags, trials fill the cluster."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Protocol
+
+from react_ray.cluster.session import Session
+from react_ray.config import Range, TuneConfig
+from react_ray.errors import ClusterError
+
+__all__ = ["Evaluated", "Listener", "search"]
+
+QUIET = {
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials are kept in our own journal
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the search; the same command goes on with it
+    "RAY_AIR_NEW_OUTPUT": "0",  # it prints at verbosity 0 too
+}
+FASTEST = 3
+"""ASHA keeps the best third of the trials at each rung, as in Li et al. 2020 (arXiv:1810.05934)."""
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A trial of an earlier session: what the sampler is told of it. ``score`` None: it failed."""
+
+    values: Mapping[str, Any]
+    score: float | None
+
+
+class Listener(Protocol):
+    """Hears of trials as they go; numbers are the listener's own."""
+
+    def start(self, values: dict[str, Any]) -> int:
+        """A trial begins; its number."""
+
+    def hear(self, number: int, score: float, rung: int, failure: str) -> None:
+        """A score on the way."""
+
+    def end(self, number: int, failure: str | None) -> None:
+        """A trial ended by itself, was stopped, or (with ``failure``) was lost with its process."""
+
+
+def search(
+    trial: Callable[[dict[str, Any], Callable[..., None]], None],
+    space: Mapping[str, Range | Sequence[Any]],
+    config: TuneConfig,
+    *,
+    rungs: int,
+    folder: Path,
+    session: Session,
+    listener: Listener,
+    first: Sequence[Mapping[str, Any]] = (),
+    known: Sequence[Evaluated] = (),
+    seed: int = 0,
+) -> None:
+    """Run what is left of ``config.trials`` after the ``known`` ones; ``first`` are tried first.
+
+    ``trial(values, report)`` runs in a process of its own and calls ``report(score, rung, failure)``
+    up to ``rungs``; higher scores are better. ``folder`` must be seen by all nodes; what Ray keeps
+    there may be deleted afterwards. Raises ClusterError where a trial asks for more than there is.
+    """
+    left = config.trials - len(known)
+    if left <= 0:
+        return
+    session.start()
+    resources = _resources(session)
+    from ray import tune
+
+    if not session.verbose:
+        logging.getLogger("ray.tune").setLevel(logging.ERROR)
+    with _environment(QUIET):
+        tuner = tune.Tuner(
+            tune.with_resources(partial(_on_worker, trial=trial), resources),
+            tune_config=tune.TuneConfig(
+                metric="score",
+                mode="max",
+                search_alg=_sampler(space, config, first, known, seed),
+                scheduler=_scheduler(config, rungs),
+                num_samples=left,
+                max_concurrent_trials=config.concurrent or None,
+                time_budget_s=config.minutes * 60 if config.minutes else None,
+                reuse_actors=True,  # else each trial waits for the imports of torch
+            ),
+            run_config=tune.RunConfig(
+                name="trials",
+                storage_path=str(folder),
+                verbose=0,
+                failure_config=tune.FailureConfig(max_failures=session.cluster.max_failures),
+                callbacks=[_callback(listener)],
+            ),
+        )
+        tuner.fit()
+
+
+def _on_worker(values: dict[str, Any], trial: Any) -> None:
+    from ray import tune
+
+    def report(score: float, rung: int, failure: str = "") -> None:
+        tune.report({"score": score, "rung": rung, "failure": failure})
+
+    trial(values, report)
+
+
+def _resources(session: Session) -> dict[str, float]:
+    """What a trial takes; ClusterError where no node has it."""
+    import ray
+
+    asked = {"CPU": session.cluster.cpus_per_worker, "GPU": 1 if session.use_gpu() else 0}
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if not any(all(node.get(name, 0) >= amount for name, amount in asked.items()) for node in nodes):
+        there = "; ".join(f"{node.get('CPU', 0):.0f} CPU, {node.get('GPU', 0):.0f} GPU" for node in nodes)
+        raise ClusterError(
+            f"a trial asks for {asked['CPU']} CPU and {asked['GPU']} GPU of one node, there are {there}; "
+            "lower cluster.cpus_per_worker or set cluster.use_gpu=false"
+        )
+    return dict(asked)
+
+
+def _sampler(
+    space: Mapping[str, Range | Sequence[Any]],
+    config: TuneConfig,
+    first: Sequence[Mapping[str, Any]],
+    known: Sequence[Evaluated],
+    seed: int,
+) -> Any:
+    import optuna
+    from ray.tune.search.optuna import OptunaSearch
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
+    # with as many trials known the seed moves on: the same draws would only repeat those
+    sampler = samplers[config.sampler](seed=seed + len(known))
+    found = OptunaSearch(
+        {key: _distribution(values) for key, values in space.items()},
+        metric="score",
+        mode="max",
+        sampler=sampler,
+        points_to_evaluate=[dict(values) for values in first],
+    )
+    for trial in known:
+        found.add_evaluated_point(dict(trial.values), trial.score or 0.0, error=trial.score is None)
+    return found
+
+
+def _distribution(values: Range | Sequence[Any]) -> Any:
+    from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
+
+    if not isinstance(values, Range):
+        return CategoricalDistribution(list(values))
+    if isinstance(values.low, int) and isinstance(values.high, int):
+        return IntDistribution(values.low, values.high, log=values.log)
+    return FloatDistribution(float(values.low), float(values.high), log=values.log)
+
+
+def _scheduler(config: TuneConfig, rungs: int) -> Any:
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+
+    if config.scheduler == "fifo" or rungs < 2:
+        return FIFOScheduler()
+    return ASHAScheduler(time_attr="rung", max_t=rungs, grace_period=1, reduction_factor=FASTEST)
+
+
+def _callback(listener: Listener) -> Any:
+    from ray.tune import Callback
+
+    class Hand(Callback):
+        """Hands Tune's events on."""
+
+        def __init__(self, listener: Listener) -> None:
+            self._listener = listener
+            self._numbers: dict[str, int] = {}
+
+        def __getstate__(self) -> dict[str, Any]:
+            return {}  # Tune keeps its callbacks for restoring; ours goes on from the listener's journal
+
+        def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            if trial.trial_id not in self._numbers:  # not when it starts again after its process died
+                self._numbers[trial.trial_id] = self._listener.start(dict(trial.config))
+
+        def on_trial_result(
+            self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
+        ) -> None:
+            number = self._numbers[trial.trial_id]
+            self._listener.hear(number, result["score"], result["rung"], result["failure"])
+
+        def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            self._listener.end(self._numbers[trial.trial_id], None)
+
+        def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
+            self._listener.end(self._numbers[trial.trial_id], str(trial.get_error() or "its process died"))
+
+    return Hand(listener)
+
+
+@contextmanager
+def _environment(values: Mapping[str, str]) -> Iterator[None]:
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]

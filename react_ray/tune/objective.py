@@ -1,0 +1,67 @@
+"""What a trial is worth: its score on the validation rows. No test row is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.numpy import load_file
+from sklearn.metrics import accuracy_score, f1_score
+
+from react_ray import lgan
+from react_ray.config import Config
+from react_ray.errors import InputError
+from react_ray.pipeline import prerequisites
+from react_ray.stages import Context, choice_of
+
+__all__ = ["MIN_ROWS", "check_validation", "score", "stages_of"]
+
+MIN_ROWS = 30
+"""Validation rows that a search needs: with fewer it would pick what chance likes."""
+LAST = {"lgan": "lgan", "finetune": "finetune", "run": "choose"}
+"""The stage that a trial ends with."""
+
+
+def stages_of(config: Config) -> list[str]:
+    """The stages that a trial goes through, in order."""
+    return prerequisites(LAST[config.tune.stage])
+
+
+def check_validation(prepared: Path) -> None:
+    """Raise InputError where there are too few validation rows to compare settings on."""
+    rows = json.loads((prepared / "summary.json").read_text())["parts"].get("validation", 0)
+    if rows < MIN_ROWS:
+        raise InputError(
+            f"a search compares settings on validation rows: there are {rows}, at least {MIN_ROWS} are "
+            "needed; give labelled rows with --validation FILE (they are never trained on)"
+        )
+
+
+def score(context: Context) -> float:
+    """``finetune.metric`` on the validation rows, 0 to 1, from the stages in ``context.done``.
+
+    lgan: of G_y; finetune: of the checkpoint that is kept; run: of the arm that is chosen.
+    """
+    if context.config.tune.stage == "finetune":
+        return _best_round(context.done["finetune"], context.config.finetune.metric)
+    rows = context.rows("validation")
+    truth = context.labels().indices(rows["label"].to_pylist())
+    if context.config.tune.stage == "run":
+        found = load_file(context.done["choose"] / "validation.safetensors")
+        believed = found[choice_of(context.done)["chosen"]]
+    else:
+        inputs = lgan.LganInputs.load(context.done["pretrain"] / "inputs")
+        players = context.done["lgan"] / "players"
+        generator = lgan.Labeler(inputs.names, players, context.config.seed)
+        believed = generator.predict_proba(context.features().of("validation"))
+    predicted = believed.argmax(1)
+    if context.config.finetune.metric == "accuracy":
+        return float(accuracy_score(truth, predicted))
+    return float(f1_score(truth, predicted, average="macro", zero_division=0))
+
+
+def _best_round(folder: Path, metric: str) -> float:
+    lines = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+    rounds: list[Mapping[str, float]] = [json.loads(line) for line in lines]
+    return max(entry[metric] for entry in rounds if metric in entry)
