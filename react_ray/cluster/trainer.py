@@ -24,6 +24,8 @@ __all__ = ["fit"]
 
 Loop = Callable[..., None]
 POLL_S = 0.5
+GROW_S = 900.0
+"""How often a range of workers looks for room to grow; growing starts again from the last checkpoint."""
 
 
 def fit(
@@ -44,7 +46,7 @@ def fit(
     """
     folder, cluster = folder.absolute(), session.cluster
     workers, use_gpu = session.workers(), session.use_gpu()
-    if workers == 0:
+    if workers == (0, 0):
         return _fit_here(loop, settings, LocalWorker(folder / f"{name}-here", progress, use_gpu))
     session.check_resources()
     with _timeouts(cluster.timeout_s), _monitor(progress) as monitor:
@@ -70,7 +72,7 @@ def _fit_on_ray(
     name: str,
     folder: Path,
     cluster: ClusterConfig,
-    workers: int,
+    workers: tuple[int, int],
     use_gpu: bool,
     monitor: Any,
 ) -> Path:
@@ -80,8 +82,11 @@ def _fit_on_ray(
     trainer = TorchTrainer(
         partial(_on_worker, loop, settings, monitor, cluster.cpus_per_worker),
         torch_config=TorchConfig(timeout_s=cluster.timeout_s),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker=_resources(cluster, use_gpu)
+        scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]  # the older class is typed
+            num_workers=workers if workers[0] < workers[1] else workers[0],  # type: ignore[arg-type]
+            use_gpu=use_gpu,
+            resources_per_worker=_resources(cluster, use_gpu),
+            elastic_resize_monitor_interval_s=GROW_S,
         ),
         run_config=ray.train.RunConfig(
             name=name,
@@ -186,8 +191,11 @@ class _Monitor:
 def _monitor(progress: Progress | None) -> Iterator[Any]:
     """A monitor whose progress is handed on until the block ends."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    monitor: Any = ray.remote(num_cpus=0)(_Monitor).remote()
+    # beside the driver: on another node it would be lost with that node
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    monitor: Any = ray.remote(_Monitor).options(num_cpus=0, scheduling_strategy=here).remote()
     over = threading.Event()
 
     def hand_on() -> None:
