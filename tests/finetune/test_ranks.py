@@ -54,9 +54,10 @@ def test_any_number_of_ranks_gives_the_model_of_one(tmp_path, tiny_model, alone,
     last = train_on(ranks, tmp_path, settings(tmp_path, tiny_model, **finetune))
     assert last is not None
     same_answers(last, alone)
-    assert load_file(last / "model" / "model.safetensors").keys() == load_file(
-        alone / "model" / "model.safetensors"
-    ).keys()
+    assert (
+        load_file(last / "model" / "model.safetensors").keys()
+        == load_file(alone / "model" / "model.safetensors").keys()
+    )
 
 
 def test_the_same_number_of_ranks_gives_the_same_weights(tmp_path, tiny_model):
@@ -79,9 +80,7 @@ def test_every_labelled_row_is_trained_on_though_ranks_share_them(tmp_path, tiny
     assert last is not None
     drawn = round(0.2 * 303)
     assert len(losses(last)) == -(-drawn // 4)
-    alone = train(
-        tmp_path / "alone", tiny_model, rows, epochs=0.2, lr=1e-2, batch_size=4, head_start=False
-    )
+    alone = train(tmp_path / "alone", tiny_model, rows, epochs=0.2, lr=1e-2, batch_size=4, head_start=False)
     same_answers(last, alone)
 
 
