@@ -24,6 +24,8 @@ __all__ = ["fit"]
 
 Loop = Callable[..., None]
 POLL_S = 0.5
+RESTART_S = 30
+"""How long a range of workers waits for room that Ray says is there: for 20 s it counts a lost node's too."""
 GROW_S = 900.0
 """How often a range of workers looks for room to grow; growing starts again from the last checkpoint."""
 
@@ -49,7 +51,8 @@ def fit(
     if workers == (0, 0):
         return _fit_here(loop, settings, LocalWorker(folder / f"{name}-here", progress, use_gpu))
     session.check_resources()
-    with _timeouts(cluster.timeout_s), _monitor(progress) as monitor:
+    start = cluster.timeout_s if workers[0] == workers[1] else RESTART_S
+    with _timeouts(cluster.timeout_s, start), _monitor(progress) as monitor:
         return _fit_on_ray(loop, settings, name, folder, cluster, workers, use_gpu, monitor)
 
 
@@ -194,7 +197,7 @@ def _monitor(progress: Progress | None) -> Iterator[Any]:
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     # beside the driver: on another node it would be lost with that node
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     monitor: Any = ray.remote(_Monitor).options(num_cpus=0, scheduling_strategy=here).remote()
     over = threading.Event()
 
@@ -219,11 +222,11 @@ def _monitor(progress: Progress | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _timeouts(seconds: int) -> Iterator[None]:
-    """Ray Train waits for ever on a rank that is late, and 60 s for a worker to start."""
-    names = ("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S")
-    new = [name for name in names if name not in os.environ]
-    os.environ.update({name: str(seconds) for name in new})
+def _timeouts(late: int, start: int) -> Iterator[None]:
+    """By default Ray Train waits for ever on a rank that is ``late``, and 60 s for room to ``start``."""
+    limits = {"RAY_TRAIN_COLLECTIVE_TIMEOUT_S": late, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": start}
+    new = {name: str(seconds) for name, seconds in limits.items() if name not in os.environ}
+    os.environ.update(new)
     try:
         yield
     finally:

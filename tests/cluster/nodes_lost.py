@@ -17,6 +17,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray")  # before Ray: other clusters keep their address file
+
 import ray
 from ray.cluster_utils import Cluster
 
@@ -48,7 +50,7 @@ def watched(worker: Worker, *, home: str, folder: str, **settings: Any) -> None:
 
 
 def main(folder: Path, settings: dict[str, Any]) -> None:
-    here = {"include_dashboard": False, "temp_dir": tempfile.mkdtemp(prefix="ray"), "num_cpus": 1}
+    here = {"include_dashboard": False, "num_cpus": 1}
     cluster = Cluster(initialize_head=True, head_node_args=here)
     ray.init(address=cluster.address, log_to_driver=False)  # to the only node there is so far
     away = cluster.add_node(num_cpus=1)
@@ -71,5 +73,4 @@ def main(folder: Path, settings: dict[str, Any]) -> None:
 
 
 if __name__ == "__main__":
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"
     main(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()))

@@ -9,9 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
-from ranks import train_on
+import torch
+from ranks import GlooWorker, train_on
 from safetensors.torch import load_file
-from tiny_training import make_rows, mislabel, probabilities, train, write_settings
+from tiny_training import LABELS, make_rows, mislabel, probabilities, train, write_settings
+
+from react_ray.config import FinetuneConfig
+from react_ray.finetune.optimizer import make_optimizer
+from react_ray.finetune.parallel import whole
+from react_ray.finetune.recipe import Recipe
+from react_ray.tasks import get_task
 
 FRESH = make_rows(120, seed=9)
 # 49 rows in batches of 16: the last of an epoch holds one, so that other ranks have none
@@ -58,6 +65,40 @@ def test_any_number_of_ranks_gives_the_model_of_one(tmp_path, tiny_model, alone,
         load_file(last / "model" / "model.safetensors").keys()
         == load_file(alone / "model" / "model.safetensors").keys()
     )
+
+
+def count_held(worker: GlooWorker) -> None:
+    """Writes how many weights of the model, and of AdamW's averages, are on this rank."""
+    given = json.loads((worker.folder.parent / "given.json").read_text())
+    config = FinetuneConfig(sharding="full")
+    recipe = Recipe(get_task("text-classification"), given["model"], given["labels"], config, 0, 0)
+    model = recipe.build(worker).model
+    optimizer = make_optimizer(model, config)
+    ids = torch.tensor([[5, 6, 7 + worker.rank]])
+    model(input_ids=ids).logits.sum().backward()
+    norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
+    optimizer.step()
+    clipped = torch.stack([whole(p.grad).norm() for p in model.parameters()]).norm()
+    averages = [state["exp_avg"] for state in optimizer.state.values()]
+    held = {
+        "all": sum(p.numel() for p in model.parameters()),
+        "weights": sum(p.to_local().numel() for p in model.parameters()),
+        "averages": sum(average.to_local().numel() for average in averages),
+        "norm": float(whole(norm)),
+        "clipped": float(clipped),
+    }
+    (worker.folder.parent / f"held-{worker.rank}.json").write_text(json.dumps(held))
+
+
+def test_a_sharded_rank_holds_its_share_and_clips_by_the_norm_of_all(tmp_path, tiny_model):
+    (tmp_path / "given.json").write_text(json.dumps({"model": str(tiny_model), "labels": LABELS}))
+    train_on(2, tmp_path, {}, each=count_held)
+    held = [json.loads((tmp_path / f"held-{rank}.json").read_text()) for rank in range(2)]
+    for kind in ("weights", "averages"):
+        assert sum(one[kind] for one in held) == held[0]["all"]
+        assert max(one[kind] for one in held) < 0.6 * held[0]["all"]
+    assert held[0]["norm"] == held[1]["norm"] > 0.5
+    assert held[0]["clipped"] == pytest.approx(0.5, rel=1e-3)
 
 
 def test_the_same_number_of_ranks_gives_the_same_weights(tmp_path, tiny_model):
