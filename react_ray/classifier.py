@@ -114,7 +114,7 @@ def _logits(
     logits = np.empty((len(encoded), len(label_names(model))), dtype=np.float32)
     for batch in token_batches([len(ids) for ids in encoded], BATCH_TOKENS):
         inputs = tokenizer.pad({"input_ids": [encoded[i] for i in batch]}, return_tensors="pt")
-        with torch.inference_mode():
+        with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
             output = model(**inputs.to(model.device)).logits
         logits[batch] = output.float().cpu().numpy()
     return logits

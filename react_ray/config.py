@@ -28,6 +28,9 @@ EMBEDDED = "embedded"
 Count = Annotated[int, Field(ge=0, strict=True)]
 """A whole number beside words that may stand in its place; true and false are none."""
 
+WorkerRange = tuple[Annotated[int, Field(ge=1, strict=True)], Annotated[int, Field(ge=1, strict=True)]]
+"""The fewest workers a run goes on with after nodes are lost, and the most it takes."""
+
 Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
 """A sentence with {} where the name of a class goes."""
 
@@ -113,7 +116,7 @@ class LganConfig(_Settings):
 class FinetuneConfig(_Settings):
     """Fine-tuning the pretrained model on D_aug (S5)."""
 
-    lr: float = Field(5e-5, gt=0)
+    lr: float = Field(5e-5, gt=0)  # of weights and head; adapters learn ten times as fast (LoRA)
     batch_size: int = Field(16, ge=1)  # rows of one optimiser step, over all workers
     accumulation: int = Field(1, ge=1)  # micro-batches a step is cut into on each worker
     max_length: int = Field(128, ge=8)
@@ -125,7 +128,11 @@ class FinetuneConfig(_Settings):
     dropout: float | None = Field(0.0, ge=0, lt=1)  # None: the model's; 0: same on any number of workers
     head_start: bool = True  # start the head from a linear fit, so early steps do not wreck the encoder
     freeze: Literal["none", "embeddings", "encoder"] | Count = "none"  # or: the lowest N layers
-    precision: Literal["auto", "fp32", "bf16", "fp16"] = "auto"  # auto: bf16 or fp16 on a GPU, fp32 on a CPU
+    lora_rank: int = Field(0, ge=0)  # of adapters, for models too large to train whole; 0: none
+    lora_targets: Literal["all-linear", "default"] = "all-linear"  # default: as peft has it for the model
+    sharding: Literal["none", "full"] = "none"  # full: each worker holds a share of the weights (FSDP)
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"  # auto: bf16 or fp16 on a GPU
+    compile: bool = False  # torch.compile: a minute or more of start, for long runs on a GPU
     evaluations: int = Field(5, ge=1)  # validation rounds over the whole of training
     patience: int = Field(2, ge=1)  # rounds without a better score before it stops
     metric: Literal["macro_f1", "accuracy"] = "macro_f1"  # of the validation set: picks the checkpoint
@@ -135,13 +142,22 @@ class ClusterConfig(_Settings):
     """Where the work runs."""
 
     address: str | None = None  # of a Ray cluster; None: this machine
-    workers: Count | Literal["auto"] = "auto"  # training workers; 0: in this process
+    workers: Count | Literal["auto"] | WorkerRange = "auto"  # for training; 0: this process; [least, most]
     use_gpu: bool | Literal["auto"] = "auto"
     cpus_per_worker: int = Field(1, ge=1)
     encoders: int = Field(2, ge=1)  # encoder actors
     max_failures: int = Field(3, ge=0)  # worker failures survived before the run ends
     timeout_s: int = Field(600, ge=1)  # a collective call that waits longer ends the attempt
     local_rows: int = Field(20_000, ge=0)  # up to here Ray Data costs more time than it saves
+
+    @field_validator("workers")
+    @classmethod
+    def _least_first(cls, workers: object) -> object:
+        if isinstance(workers, tuple) and workers[0] > workers[1]:
+            raise ValueError(
+                f"cluster.workers = {list(workers)}: give the fewest workers first, as in [1, 4]"
+            )
+        return workers
 
 
 class ServeConfig(_Settings):

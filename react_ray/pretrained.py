@@ -11,7 +11,15 @@ from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedTokeniz
 from react_ray.config import EMBEDDED
 from react_ray.errors import InputError
 
-__all__ = ["fingerprint", "load_encoder", "load_pretrained", "load_tokenizer", "longest_text", "resolve"]
+__all__ = [
+    "fingerprint",
+    "load_encoder",
+    "load_pretrained",
+    "load_tokenizer",
+    "longest_text",
+    "padding_side",
+    "resolve",
+]
 
 UNSAID = 512
 """Tokens a text may have where neither the user nor the model sets a limit."""
@@ -59,6 +67,14 @@ def load_encoder(name: str) -> Any:
     """The model without a head, frozen and in evaluation mode."""
     model = load_pretrained(AutoModel, name, use_safetensors=True)
     return model.eval().requires_grad_(False)
+
+
+def padding_side(model: Any) -> str:
+    """Where ``model`` can bear padding: right, or left if it reads the very last position (XLNet).
+
+    On the left, the positions of GPT-2 and others would shift.
+    """
+    return "left" if getattr(model.config, "summary_type", None) == "last" else "right"
 
 
 def longest_text(model: Any, tokenizer: PreTrainedTokenizerBase, wanted: int | None = None) -> int:

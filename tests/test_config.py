@@ -49,6 +49,9 @@ def test_a_flag_that_was_not_given_changes_nothing() -> None:
         ("encode.shard_rows=1", ["unknown setting 'encode.shard_rows'", "encode.max_length"]),
         ("cluster.workers=-1", ["cluster.workers = -1: ", "greater than or equal to 0", "'auto'"]),
         ("cluster.workers=true", ["cluster.workers = True: ", "valid integer, or input should be 'auto'"]),
+        ("cluster.workers=[4,1]", ["cluster.workers = [4, 1]: give the fewest workers first"]),
+        ("cluster.workers=[0,2]", ["cluster.workers", "greater than or equal to 1"]),
+        ("finetune.lora_targets=all", ["finetune.lora_targets", "'all-linear' or 'default'"]),
         ("finetune.freeze=true", ["finetune.freeze = True: ", "'none', 'embeddings' or 'encoder', or"]),
         ("finetune.freeze=-1", ["finetune.freeze = -1: ", "greater than or equal to 0"]),
         ("data.labeled=[x", ["data.labeled = [x: ", "not YAML", """'data.labeled="[x"'"""]),
@@ -72,6 +75,7 @@ def test_a_setting_of_several_kinds_takes_each_and_errors_once() -> None:
     assert (config.finetune.freeze, config.cluster.workers) == (2, 0)
     config = load("finetune.freeze=encoder", "cluster.workers=auto")
     assert (config.finetune.freeze, config.cluster.workers) == ("encoder", "auto")
+    assert load("cluster.workers=[1,4]").cluster.workers == (1, 4)
     with pytest.raises(ConfigError) as error:
         load("cluster.workers=many", "finetune.freeze=all")
     assert [line.partition(" = ")[0] for line in str(error.value).splitlines()] == [

@@ -94,24 +94,26 @@ class Session:
 
         return torch.cuda.device_count()
 
-    def workers(self) -> int:
-        """Training workers: as configured, else one for each GPU, else this process (0)."""
-        if self.cluster.workers != "auto":
-            return self.cluster.workers
+    def workers(self) -> tuple[int, int]:
+        """Least and most training workers: as configured, else one for each GPU, else this process (0)."""
+        asked = self.cluster.workers
+        if isinstance(asked, tuple):
+            return asked
+        if isinstance(asked, int):
+            return asked, asked
         gpus = self.gpus() if self.use_gpu() else 0
-        if gpus > 1 or self.address is not None:
-            return max(gpus, 1)
-        return 0
+        count = max(gpus, 1) if gpus > 1 or self.address is not None else 0
+        return count, count
 
     def check_resources(self) -> None:
         """Start Ray if training needs it; ClusterError when it lacks what training asks for."""
-        if self.workers() == 0:
+        workers, _ = self.workers()  # a range needs its least to start
+        if workers == 0:
             return
         self.start()
         import ray
 
         there = ray.cluster_resources()
-        workers = self.workers()
         asked = {"CPU": workers * self.cluster.cpus_per_worker, "GPU": workers if self.use_gpu() else 0}
         for resource, amount in asked.items():
             if amount > there.get(resource, 0):

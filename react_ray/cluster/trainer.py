@@ -24,6 +24,10 @@ __all__ = ["fit"]
 
 Loop = Callable[..., None]
 POLL_S = 0.5
+RESTART_S = 30
+"""How long a range of workers waits for room that Ray says is there: for 20 s it counts a lost node's too."""
+GROW_S = 900.0
+"""How often a range of workers looks for room to grow; growing starts again from the last checkpoint."""
 
 
 def fit(
@@ -44,11 +48,12 @@ def fit(
     """
     folder, cluster = folder.absolute(), session.cluster
     workers, use_gpu = session.workers(), session.use_gpu()
-    if workers == 0:
+    if workers == (0, 0):
         worker = LocalWorker(folder / f"{name}-here", progress, use_gpu, session.on_report)
         return _fit_here(loop, settings, worker)
     session.check_resources()
-    with _timeouts(cluster.timeout_s), _monitor(progress) as monitor:
+    start = cluster.timeout_s if workers[0] == workers[1] else RESTART_S
+    with _timeouts(cluster.timeout_s, start), _monitor(progress) as monitor:
         return _fit_on_ray(loop, settings, name, folder, cluster, workers, use_gpu, monitor)
 
 
@@ -71,7 +76,7 @@ def _fit_on_ray(
     name: str,
     folder: Path,
     cluster: ClusterConfig,
-    workers: int,
+    workers: tuple[int, int],
     use_gpu: bool,
     monitor: Any,
 ) -> Path:
@@ -81,8 +86,11 @@ def _fit_on_ray(
     trainer = TorchTrainer(
         partial(_on_worker, loop, settings, monitor, cluster.cpus_per_worker),
         torch_config=TorchConfig(timeout_s=cluster.timeout_s),
-        scaling_config=ray.train.ScalingConfig(
-            num_workers=workers, use_gpu=use_gpu, resources_per_worker=_resources(cluster, use_gpu)
+        scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]  # the older class is typed
+            num_workers=workers if workers[0] < workers[1] else workers[0],  # type: ignore[arg-type]
+            use_gpu=use_gpu,
+            resources_per_worker=_resources(cluster, use_gpu),
+            elastic_resize_monitor_interval_s=GROW_S,
         ),
         run_config=ray.train.RunConfig(
             name=name,
@@ -187,8 +195,11 @@ class _Monitor:
 def _monitor(progress: Progress | None) -> Iterator[Any]:
     """A monitor whose progress is handed on until the block ends."""
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    monitor: Any = ray.remote(num_cpus=0)(_Monitor).remote()
+    # beside the driver: on another node it would be lost with that node
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    monitor: Any = ray.remote(_Monitor).options(num_cpus=0, scheduling_strategy=here).remote()
     over = threading.Event()
 
     def hand_on() -> None:
@@ -212,11 +223,11 @@ def _monitor(progress: Progress | None) -> Iterator[Any]:
 
 
 @contextmanager
-def _timeouts(seconds: int) -> Iterator[None]:
-    """Ray Train waits for ever on a rank that is late, and 60 s for a worker to start."""
-    names = ("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S")
-    new = [name for name in names if name not in os.environ]
-    os.environ.update({name: str(seconds) for name in new})
+def _timeouts(late: int, start: int) -> Iterator[None]:
+    """By default Ray Train waits for ever on a rank that is ``late``, and 60 s for room to ``start``."""
+    limits = {"RAY_TRAIN_COLLECTIVE_TIMEOUT_S": late, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": start}
+    new = {name: str(seconds) for name, seconds in limits.items() if name not in os.environ}
+    os.environ.update(new)
     try:
         yield
     finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 from react_ray.config import FinetuneConfig
 from react_ray.errors import InputError
 
-__all__ = ["draw_rows", "epoch_batches", "plan_epochs", "read_rows", "split_batch"]
+__all__ = ["MicroBatch", "draw_rows", "epoch_batches", "plan_epochs", "read_rows", "split_batch"]
 
 MAX_EPOCHS = 10
 """A text seen more often than this is learnt by heart."""
@@ -76,10 +77,20 @@ def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int
     return [batches[i] for i in generator.permutation(len(batches))]
 
 
-def split_batch(batch: NDArray[np.int64], rank: int, world_size: int, parts: int) -> list[NDArray[np.int64]]:
+@dataclass(frozen=True)
+class MicroBatch:
+    """Row indices; rows that do not ``count`` only keep a rank in step with the others."""
+
+    rows: NDArray[np.int64]
+    counts: bool = True
+
+
+def split_batch(batch: NDArray[np.int64], rank: int, world_size: int, parts: int) -> list[MicroBatch]:
     """Rows of a global batch that are this rank's, cut into at most ``parts`` micro-batches.
 
-    Without any row the list is empty; the ranks together have every row once.
+    The ranks together have every row once, and equally many micro-batches each: forward
+    and backward passes may be collective calls, which every rank must join.
     """
-    share = batch[rank::world_size]
-    return [part for part in np.array_split(share, parts) if len(part)]
+    number = min(parts, math.ceil(len(batch) / world_size))
+    cut = np.array_split(batch[rank::world_size], number)
+    return [MicroBatch(rows) if len(rows) else MicroBatch(batch[:1], counts=False) for rows in cut]

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,19 +20,28 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from torch.nn.parallel import DistributedDataParallel
 
 from react_ray.config import FinetuneConfig
 from react_ray.errors import TrainingError
-from react_ray.finetune.batches import draw_rows, epoch_batches, plan_epochs, read_rows, split_batch
+from react_ray.finetune.batches import (
+    MicroBatch,
+    draw_rows,
+    epoch_batches,
+    plan_epochs,
+    read_rows,
+    split_batch,
+)
 from react_ray.finetune.optimizer import (
-    freeze,
     make_optimizer,
     make_schedule,
+    matrix_products,
     pick_precision,
     precision_context,
 )
-from react_ray.pretrained import load_tokenizer, longest_text
+from react_ray.finetune.parallel import copy_to_ranks, is_sharded, unsynced, writable
+from react_ray.finetune.recipe import Built, Recipe
+from react_ray.finetune.state import Progress, Snapshot, restore, set_weights, trained_weights
+from react_ray.pretrained import load_tokenizer, longest_text, padding_side
 from react_ray.tasks import Example, Task, get_task
 from react_ray.worker import Worker
 
@@ -45,6 +53,8 @@ MAX_VALIDATION = 1000
 """Rows: 1.5 points of standard error at most; more would cost more time than training."""
 WARM_START_TOKENS = 30_000
 """Tokens the head is started on: some 7 s of one core, enough for a linear fit."""
+SAVE_S = 600
+"""A killed run, or one whose number of workers changes, loses ten minutes at most."""
 LENGTH_SAMPLE = 500
 """Rows whose mean length stands for all when steps are planned."""
 
@@ -74,22 +84,13 @@ def loop(
         return
     held_out = _read_validation(validation, seed) if validation else None
     run = _Run(worker, get_task(task), model, labels, train, FinetuneConfig.model_validate(config), seed)
-    if checkpoint:
-        run.load(checkpoint)
-    elif run.config.head_start and worker.rank == 0:
-        run.start_head(model, probe)
-    run.train(held_out)
-    run.finish(held_out)
-
-
-@dataclass
-class _Progress:
-    """Where a run stands, beside its weights; JSON-like."""
-
-    step: int = 0
-    best: float | None = None
-    rounds_without_gain: int = 0
-    history: list[dict[str, Any]] = field(default_factory=list)
+    with matrix_products(run.precision):
+        if checkpoint:
+            run.load(checkpoint)
+        elif run.config.head_start and run.looks:
+            run.start_head(model, probe)
+        run.train(held_out)
+        run.finish(held_out)
 
 
 class _Run:
@@ -106,21 +107,21 @@ class _Run:
         seed: int,
     ):
         self.worker, self.task, self.config, self.seed = worker, task, config, seed
-        torch.manual_seed(seed)
+        self.precision = pick_precision(config, worker.device)
         self.tokenizer = load_tokenizer(model)
-        self.model = task.load_model(model, labels, config.dropout)
-        self.model.to(worker.device)  # type: ignore[arg-type]
-        self.model.config.pad_token_id = self.tokenizer.pad_token_id
-        self.tokenizer.padding_side = "right"  # on the left, positions of GPT-2 and others would shift
+        self.recipe = Recipe(task, model, labels, config, seed, self.tokenizer.pad_token_id)
+        built = self.recipe.build(worker)
+        self.model, self.adapted = built.model, built.adapted
+        self.sharded = is_sharded(self.model)
+        self.tokenizer.padding_side = padding_side(self.model)
         self.tokenizer.model_max_length = longest_text(self.model, self.tokenizer, config.max_length)
         self.examples, self.steps = self._plan(read_rows(train), labels)
-        freeze(self.model, config.freeze)
-        self.precision = pick_precision(config.precision, worker.device)
         self.scaler = torch.amp.GradScaler(worker.device.type, enabled=self.precision == "fp16")
         self.optimizer = make_optimizer(self.model, config)
         self.schedule = make_schedule(self.optimizer, self.steps, config.warmup)
-        self.at = _Progress()
+        self.at = Progress()
         self.best_weights: dict[str, torch.Tensor] | None = None  # on rank 0
+        self.saved = time.monotonic()
 
     def _plan(self, rows: pa.Table, labels: Sequence[str]) -> tuple[list[Example], int]:
         sample = np.random.default_rng(self.seed).permutation(len(rows))[:LENGTH_SAMPLE]
@@ -133,21 +134,27 @@ class _Run:
         per_epoch = math.ceil(len(examples) / self.config.batch_size)
         return examples, max(1, round(max(epochs, 1.0) * per_epoch))
 
+    @property
+    def looks(self) -> bool:
+        """Whether this rank calls the model outside of a step: rank 0, and all that hold a share of it."""
+        return self.sharded or self.worker.rank == 0
+
     def start_head(self, model: str, probe: str | None) -> None:
         """Take over ``probe``, or fit the head to as many rows as fit in WARM_START_TOKENS."""
         known = load_file(probe) if probe else None
-        if known and self.task.start_from(self.model, model, known["weights"], known["bias"]):
-            return
-        order = np.random.default_rng(self.seed).permutation(len(self.examples))
-        used = np.cumsum([len(self.examples[i].ids) for i in order])
-        rows = order[: max(1, int((used <= WARM_START_TOKENS).sum()))]
-        self.task.warm_start(self.model, self.tokenizer, [self.examples[i] for i in rows])
+        with writable(self.model):
+            if known and self.task.start_from(self.model, model, known["weights"], known["bias"]):
+                return
+            order = np.random.default_rng(self.seed).permutation(len(self.examples))
+            used = np.cumsum([len(self.examples[i].ids) for i in order])
+            rows = order[: max(1, int((used <= WARM_START_TOKENS).sum()))]
+            self.task.warm_start(self.model, self.tokenizer, [self.examples[i] for i in rows])
 
     def train(self, validation: pa.Table | None) -> None:
         """Take the steps that are left; stop early where ``validation`` no longer gains."""
         if self._stopped():  # killed between the last round and the end
             return
-        parallel = self._parallel()
+        parallel = copy_to_ranks(self.model, self.worker)
         lengths = [len(e.ids) for e in self.examples]
         rounds = self.config.evaluations
         marks = {round(self.steps * (i + 1) / rounds) for i in range(rounds)}
@@ -157,47 +164,46 @@ class _Run:
             epoch, position = divmod(step, per_epoch)
             if not batches or position == 0:
                 batches = epoch_batches(lengths, self.config.batch_size, self.seed, epoch)
-            loss = self._step(parallel, batches[position], step)
+            loss, late = self._step(parallel, batches[position], step)
             self._note(step + 1, loss)
             if step + 1 in marks and self._round_ends(validation):
                 break
+            if late and step + 1 not in marks:
+                self._keep(None)
 
-    def _parallel(self) -> torch.nn.Module:
-        if self.worker.world_size == 1:
-            return self.model
-        device = self.worker.device
-        ids = [device.index] if device.type == "cuda" else None
-        # some architectures have weights that their classifier never uses
-        return DistributedDataParallel(self.model, device_ids=ids, find_unused_parameters=True)
-
-    def _step(self, parallel: torch.nn.Module, batch: NDArray[np.int64], step: int) -> float:
-        """One update; the loss of the global batch."""
+    def _step(self, parallel: torch.nn.Module, batch: NDArray[np.int64], step: int) -> tuple[float, bool]:
+        """One update; the loss of the global batch, and whether a checkpoint is due on rank 0."""
         worker = self.worker
         self.model.train()
         torch.manual_seed((self.seed * 1_000_003 + step) * worker.world_size + worker.rank)  # for dropout
         total = sum(self.examples[i].weight for i in batch)
         parts = split_batch(batch, worker.rank, worker.world_size, self.config.accumulation)
-        share = torch.zeros((), device=worker.device)
-        # a rank without rows joins the collective calls with a row that counts nothing
-        for i, part in enumerate(parts or [batch[:1]]):
-            last = i + 1 >= len(parts)
-            with nullcontext() if last or worker.world_size == 1 else parallel.no_sync():  # type: ignore[operator]
-                loss = self._loss(parallel, part, counts=bool(parts)) / total
+        share = torch.zeros(2, device=worker.device)
+        share[1] = float(worker.rank == 0 and time.monotonic() - self.saved > SAVE_S)
+        for i, part in enumerate(parts):
+            with unsynced(parallel, last=i + 1 == len(parts)):
+                loss = self._loss(parallel, part) / total
                 self.scaler.scale(loss * worker.world_size).backward()
-            share += loss.detach()
+            share[0] += loss.detach()
         if worker.world_size > 1:
             torch.distributed.all_reduce(share)
-        self._update(float(share), step)
-        return float(share)
+        loss_of_batch, late = share.tolist()
+        self._update(loss_of_batch, step)
+        return loss_of_batch, late > 0
 
-    def _loss(self, parallel: torch.nn.Module, part: NDArray[np.int64], counts: bool) -> torch.Tensor:
-        examples = [self.examples[i] for i in part]
+    def _loss(self, parallel: torch.nn.Module, part: MicroBatch) -> torch.Tensor:
+        examples = [self.examples[i] for i in part.rows]
         inputs, targets = self.task.collate(self.tokenizer, examples)
-        device = self.worker.device
-        with precision_context(self.precision, device):
-            output = parallel(**{key: value.to(device) for key, value in inputs.items()})
-        weights = torch.tensor([e.weight if counts else 0.0 for e in examples], device=device)
-        return (self.task.loss(output, targets.to(device)) * weights).sum()
+        weights = torch.tensor([e.weight if part.counts else 0.0 for e in examples])
+        with precision_context(self.precision, self.worker.device):
+            output = parallel(**{key: self._there(value) for key, value in inputs.items()})
+        return (self.task.loss(output, self._there(targets)) * self._there(weights)).sum()
+
+    def _there(self, tensor: torch.Tensor) -> torch.Tensor:
+        """``tensor`` on the worker's device; a GPU goes on with its work during the copy."""
+        if self.worker.device.type == "cuda":
+            tensor = tensor.pin_memory()
+        return tensor.to(self.worker.device, non_blocking=True)
 
     def _update(self, loss: float, step: int) -> None:
         if not math.isfinite(loss):
@@ -217,13 +223,13 @@ class _Run:
 
     def _round_ends(self, validation: pa.Table | None) -> bool:
         """Score, keep a checkpoint, and say whether every rank is to stop."""
-        score = self._score(validation) if validation is not None and self.worker.rank == 0 else None
+        score = self._score(validation) if validation is not None and self.looks else None
         score = self.worker.broadcast(score)
         if score is not None:
             self.at.history[-1][self.config.metric] = score
             self._compare(score)
         if self.at.step < self.steps:
-            self.worker.report({"step": self.at.step, "score": score}, self._save)
+            self._keep(score)
         return self._stopped()
 
     def _stopped(self) -> bool:
@@ -238,48 +244,57 @@ class _Run:
         gained = self.at.best is None or score > self.at.best
         self.at.rounds_without_gain = 0 if gained else self.at.rounds_without_gain + 1
         # among equals the later one is kept: its learning rate is lower
-        if (gained or score == self.at.best) and self.worker.rank == 0:
-            self.best_weights = {k: v.detach().cpu().clone() for k, v in self.model.state_dict().items()}
+        if (gained or score == self.at.best) and self.looks:
+            weights = trained_weights(self.model, keep=self.worker.rank == 0, copy=True)
+            self.best_weights = weights if self.worker.rank == 0 else None
         self.at.best = score if gained else self.at.best
 
-    def _save(self, folder: Path) -> None:
-        state = {
-            "model": self.model.state_dict(),
-            "best": self.best_weights,
-            "optimizer": self.optimizer.state_dict(),
-            "schedule": self.schedule.state_dict(),
-            "scaler": self.scaler.state_dict(),
-            "at": vars(self.at),
-        }
-        torch.save(state, folder / "state.pt")
+    def _keep(self, score: float | None) -> None:
+        """Leave a checkpoint to go on from; every rank takes part."""
+        state = {"schedule": self.schedule.state_dict(), "scaler": self.scaler.state_dict()}
+        first = self.worker.rank == 0
+        snapshot = Snapshot.take(self.model, self.optimizer, state, keep=first) if self.looks else None
+
+        def save(folder: Path) -> None:
+            assert snapshot is not None
+            snapshot.save(folder, self.best_weights, self.at)
+
+        self.worker.report({"step": self.at.step, "score": score}, save)
+        self.saved = time.monotonic()
 
     def load(self, folder: Path) -> None:
         """Go on from a checkpoint."""
-        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
-        self.model.load_state_dict(state["model"])
-        self.best_weights = state["best"] if self.worker.rank == 0 else None
-        self.optimizer.load_state_dict(state["optimizer"])
+        self.at, state, self.best_weights = restore(
+            folder, self.model, self.optimizer, keep=self.worker.rank == 0
+        )
         self.schedule.load_state_dict(state["schedule"])
+        for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
+            group["lr"] = rate
         self.scaler.load_state_dict(state["scaler"])
-        self.at = _Progress(**state["at"])
 
     def finish(self, validation: pa.Table | None) -> None:
         """Leave the best (or last) weights, calibrated, in the final checkpoint."""
+        if self.looks:
+            self._settle(validation)
+        weights = trained_weights(self.model, keep=self.worker.rank == 0) if self.sharded else None
 
         def save(folder: Path) -> None:
-            if self.best_weights is not None:
-                self.model.load_state_dict(self.best_weights)
-            self.model.eval()
-            longest = self.tokenizer.model_max_length
-            if validation is not None:
-                change = self.task.calibrate(self.model, self.tokenizer, validation, longest)
-                self.at.history[-1].update(change)
-            self.model.save_pretrained(folder / "model", safe_serialization=True)
+            plain = self.recipe.plain(Built(self.model, self.adapted), weights)
+            plain.save_pretrained(folder / "model", safe_serialization=True)
             self.tokenizer.save_pretrained(folder / "model")
             lines = [json.dumps(entry) for entry in self.at.history]
             (folder / "history.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
         self.worker.report({"step": self.at.step, "score": self.at.best}, save)
+
+    def _settle(self, validation: pa.Table | None) -> None:
+        """Take the best weights, and make their probabilities fit the validation rows."""
+        if self.at.best is not None:
+            set_weights(self.model, self.best_weights, self.sharded)
+        self.model.eval()
+        if validation is not None:
+            longest = self.tokenizer.model_max_length
+            self.at.history[-1].update(self.task.calibrate(self.model, self.tokenizer, validation, longest))
 
 
 def _read_validation(path: str, seed: int) -> pa.Table | None:

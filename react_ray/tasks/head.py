@@ -43,18 +43,23 @@ def head_features(
     try:
         for batch in token_batches([len(ids) for ids in rows], BATCH_TOKENS):
             inputs = tokenizer.pad({"input_ids": [rows[i] for i in batch]}, return_tensors="pt")
-            with torch.inference_mode():
+            with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
                 model(**inputs.to(model.device))
-            features[batch] = _one_a_row(caught.pop(), inputs["attention_mask"]).float().cpu()
+            features[batch] = _one_a_row(caught.pop(), inputs["input_ids"], model).float().cpu()
     finally:
         hook.remove()
     return features
 
 
-def _one_a_row(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+def _one_a_row(states: torch.Tensor, ids: torch.Tensor, model: PreTrainedModel) -> torch.Tensor:
+    """States of the token whose output a decoder keeps: the last that is not its padding token.
+
+    Where a text ends with the end token and that serves for padding too, it is the one before.
+    """
     if states.dim() == 2:
         return states
-    last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(dim=1)
+    counts = (ids != model.config.pad_token_id).int()
+    last = (counts * torch.arange(ids.shape[1], device=ids.device)).argmax(dim=1)
     return states[torch.arange(len(states), device=states.device), last.to(states.device)]
 
 

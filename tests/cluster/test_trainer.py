@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ def fails(worker: Worker, *, message: str) -> None:
     if worker.rank == worker.world_size - 1:
         raise ValueError(message)
     worker.broadcast(None)
+
+
+def stuck(worker: Worker) -> None:
+    if worker.rank == 1:
+        time.sleep(500)
+    torch.distributed.all_reduce(torch.zeros(1))
 
 
 def refuses(worker: Worker) -> None:
@@ -108,6 +115,14 @@ def test_a_failing_worker_is_quoted(tmp_path: Path):
     assert "ray.exceptions" not in text
     logs = Path(text.rsplit("logs, on each node: ")[1])
     assert logs.is_dir()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_worker_that_never_comes_ends_the_run(tmp_path: Path):
+    cluster = ClusterConfig(workers=2, use_gpu=False, max_failures=0, timeout_s=10)
+    with pytest.raises(TrainingError, match=r"(?s)worker 0 failed:.*all_reduce.*timed out|Timed out"):
+        fit(stuck, {}, name="a", folder=tmp_path, session=Session(cluster))
 
 
 @pytest.mark.ray

@@ -26,9 +26,6 @@ from transformers import (
     AutoModel,
     AutoModelForSequenceClassification,
     AutoTokenizer,
-    LlamaConfig,
-    LlamaModel,
-    PreTrainedTokenizerFast,
 )
 
 from react_ray.errors import ConfigError, TrainingError
@@ -230,26 +227,6 @@ def test_a_finished_run_is_not_trained_again(tmp_path, tiny_model):
     taken = len(steps)
     loop(worker, **settings)
     assert taken == len(steps) == 3
-
-
-@pytest.mark.parametrize("side", ["left", "right"])
-def test_a_decoder_trains(tmp_path, tiny_model, side):
-    tokenizer = PreTrainedTokenizerFast.from_pretrained(tiny_model)
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer.backend_tokenizer, unk_token="[UNK]", eos_token="[SEP]", padding_side=side
-    ).save_pretrained(tmp_path / "decoder")
-    torch.manual_seed(0)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        max_position_embeddings=64,
-    )
-    LlamaModel(config).save_pretrained(tmp_path / "decoder")
-    last = train(tmp_path / "run", tmp_path / "decoder", make_rows(90), lr=1e-2, epochs=6)
-    assert accuracy(last, FRESH) > 0.9
 
 
 def test_a_loss_that_is_not_a_number_names_the_step_and_the_setting(tmp_path, tiny_model):

@@ -1,0 +1,49 @@
+"""Figures of a training run as it goes: lines of JSON, and events for TensorBoard."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+__all__ = ["TrainingLog"]
+
+
+class TrainingLog:
+    """Writes ``metrics.jsonl`` and TensorBoard's event file into ``folder``.
+
+    A run that goes on from a checkpoint takes back what was logged after it; one that starts anew
+    starts both anew.
+    """
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self._writer = None
+
+    def add(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep the figures of ``step``; steps come in order."""
+        if self._writer is None:
+            self._open(step)
+        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+            known = {name: value if math.isfinite(value) else None for name, value in values.items()}
+            file.write(json.dumps({"step": step, **known}) + "\n")
+        for name, value in values.items():
+            self._writer.add_scalar(name, value, step)  # type: ignore[attr-defined]
+        self._writer.flush()  # type: ignore[attr-defined]
+
+    def _open(self, step: int) -> None:
+        from tensorboardX import SummaryWriter
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lines, before = self.folder / "metrics.jsonl", list[str]()
+        if lines.exists():
+            whole, _, _ = lines.read_text(encoding="utf-8").rpartition("\n")
+            before = [line for line in whole.splitlines() if json.loads(line)["step"] < step]
+        half = lines.with_suffix(".half")
+        half.write_text("".join(f"{line}\n" for line in before), encoding="utf-8")
+        half.replace(lines)
+        if not before:
+            for events in self.folder.glob("events.out.tfevents.*"):
+                events.unlink()
+        self._writer = SummaryWriter(str(self.folder), purge_step=step if before else None)

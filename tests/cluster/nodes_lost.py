@@ -1,0 +1,76 @@
+"""A training run on two simulated nodes, one of which is killed; a program of its own.
+
+    python nodes_lost.py FOLDER SETTINGS.json
+
+The Ray processes end with this one, and Ray keeps no state of other runs. Prints JSON: how many workers
+there were at each step that was taken.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray")  # before Ray: other clusters keep their address file
+
+import ray
+from ray.cluster_utils import Cluster
+
+from react_ray.cluster.session import Session
+from react_ray.cluster.trainer import fit
+from react_ray.config import ClusterConfig
+from react_ray.finetune import loop
+from react_ray.worker import Progress, Worker
+
+DIES_AT = 6
+
+
+def watched(worker: Worker, *, home: str, folder: str, **settings: Any) -> None:
+    """The loop; it notes its steps, and the worker that is not at ``home`` waits for its death."""
+    away = ray.get_runtime_context().get_node_id() != home
+    told: Progress = worker.progress
+
+    def progress(done: int, total: int, note: str = "") -> None:
+        told(done, total, note)
+        if worker.rank == 0:
+            with Path(folder, "steps.jsonl").open("a") as steps:
+                steps.write(json.dumps([done, worker.world_size]) + "\n")
+        if away and done == DIES_AT:
+            Path(folder, "waits").touch()
+            time.sleep(600)
+
+    worker.progress = progress  # type: ignore[method-assign]
+    loop(worker, **settings)
+
+
+def main(folder: Path, settings: dict[str, Any]) -> None:
+    here = {"include_dashboard": False, "num_cpus": 1}
+    cluster = Cluster(initialize_head=True, head_node_args=here)
+    ray.init(address=cluster.address, log_to_driver=False)  # to the only node there is so far
+    away = cluster.add_node(num_cpus=1)
+    cluster.wait_for_nodes()
+
+    def kill() -> None:
+        while not (folder / "waits").exists():
+            time.sleep(0.1)
+        cluster.remove_node(away, allow_graceful=False)
+
+    threading.Thread(target=kill, daemon=True).start()
+    given = {**settings, "home": ray.get_runtime_context().get_node_id(), "folder": str(folder)}
+    session = Session(ClusterConfig(workers=(1, 2), use_gpu=False, max_failures=1, timeout_s=120))
+    try:
+        last = fit(watched, given, name="elastic", folder=folder / "ray", session=session)
+        print(json.dumps({"last": str(last)}))
+    finally:
+        ray.shutdown()
+        cluster.shutdown()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), json.loads(Path(sys.argv[2]).read_text()))
