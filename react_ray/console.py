@@ -110,18 +110,30 @@ def quiet_libraries(verbose: bool = False) -> None:
 
 @contextmanager
 def log_to(path: Path) -> Iterator[None]:
-    """Append log records to ``path`` while the block runs, and the traceback it ends with."""
+    """Append log records to ``path`` while the block runs, and the traceback it ends with.
+
+    Ray's go into a file of their own beside it, whose name ends with ``-ray.log``.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    files = {False: path, True: path.with_name(f"{path.stem}-ray.log")}
+    handlers = [_handler(file, of_ray) for of_ray, file in files.items()]
     package = logging.getLogger("react_ray")
     package.setLevel(logging.INFO)
-    logging.getLogger().addHandler(handler)
+    for handler in handlers:
+        logging.getLogger().addHandler(handler)
     try:
         yield
     except Exception:
         package.exception("the run failed")
         raise
     finally:
-        logging.getLogger().removeHandler(handler)
-        handler.close()
+        for handler in handlers:
+            logging.getLogger().removeHandler(handler)
+            handler.close()
+
+
+def _handler(path: Path, of_ray: bool) -> logging.Handler:
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.addFilter(lambda record: (record.name.partition(".")[0] == "ray") == of_ray)
+    return handler

@@ -70,6 +70,11 @@ class Context:
         path = self.done["prepare"] / "rows.parquet"
         return pq.read_table(path, columns=list(columns), filters=[("part", "=", part)])
 
+    def log(self) -> Path | None:
+        """Where figures of training are kept as it goes; trials of a search keep none."""
+        stage = self.folder.name.partition("-")[0]
+        return None if self.session.alone else Path(self.config.output) / "logs" / stage
+
     def features(self) -> Features:
         """All rows as features."""
         return Features.load(self.done["prepare"], self.done["augment"], self.done["encode"])
@@ -320,6 +325,7 @@ def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> No
             folder=training,
             session=context.session,
             progress=context.progress,
+            log=context.log(),
         )
     finally:
         torch.set_num_threads(threads)
@@ -338,5 +344,6 @@ def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> N
         config=config,
         session=context.session,
         progress=context.progress,
+        log=context.log(),
         probe=probe if same else None,
     )

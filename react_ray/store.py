@@ -118,7 +118,7 @@ class Store:
                 if STAGE_FOLDER.fullmatch(folder.name):
                     shutil.rmtree(folder)
             shutil.rmtree(self.root / LOCKS, ignore_errors=True)
-            for file in ("run.log", "lock"):
+            for file in ("run.log", "run-ray.log", "lock"):
                 (self.root / file).unlink(missing_ok=True)
         freed = before - folder_size(self.root)
         if not any(self.root.iterdir()):

@@ -9,6 +9,9 @@ from pathlib import Path
 
 __all__ = ["TrainingLog"]
 
+FLUSH_S = 2
+"""After so many seconds TensorBoard sees what was logged; a thread writes it."""
+
 
 class TrainingLog:
     """Writes ``metrics.jsonl`` and TensorBoard's event file into ``folder``.
@@ -30,7 +33,6 @@ class TrainingLog:
             file.write(json.dumps({"step": step, **known}) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)  # type: ignore[attr-defined]
-        self._writer.flush()  # type: ignore[attr-defined]
 
     def _open(self, step: int) -> None:
         from tensorboardX import SummaryWriter
@@ -46,4 +48,5 @@ class TrainingLog:
         if not before:
             for events in self.folder.glob("events.out.tfevents.*"):
                 events.unlink()
-        self._writer = SummaryWriter(str(self.folder), purge_step=step if before else None)
+        going_on = {"purge_step": step, "filename_suffix": f".{step}"} if before else {}
+        self._writer = SummaryWriter(str(self.folder), flush_secs=FLUSH_S, **going_on)

@@ -7,11 +7,13 @@ The loops in ``lgan`` and ``finetune`` are plain torch and talk to a Worker only
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+
+from react_ray.training_log import TrainingLog
 
 __all__ = ["LocalWorker", "Progress", "Worker", "average_gradients", "pick_device"]
 
@@ -35,6 +37,9 @@ class Worker(Protocol):
     def broadcast(self, value: Any) -> Any:
         """Rank 0's ``value`` (small, JSON-like) on every rank."""
 
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Keep figures of a step for charts; only rank 0's are kept."""
+
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Tell the user how far this is; cheap enough to call every step."""
 
@@ -56,11 +61,13 @@ class LocalWorker:
         progress: Progress | None = None,
         use_gpu: bool = False,
         on_report: Callable[[dict[str, Any]], None] | None = None,
+        log: TrainingLog | None = None,
     ):
         self.folder = folder
         self.device = pick_device(use_gpu)
         self._progress = progress
         self._on_report = on_report
+        self._log = log
 
     def checkpoint(self) -> Path | None:
         """The newest whole checkpoint in ``folder``."""
@@ -85,6 +92,11 @@ class LocalWorker:
     def broadcast(self, value: Any) -> Any:
         """The value itself: there is one rank."""
         return value
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        """Into the log given at construction."""
+        if self._log:
+            self._log.add(step, values)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Hand on to the callback given at construction."""

@@ -7,7 +7,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ import torch
 from react_ray.cluster.session import Session
 from react_ray.config import ClusterConfig
 from react_ray.errors import ReactRayError, TrainingError
+from react_ray.training_log import TrainingLog
 from react_ray.worker import LocalWorker, Progress
 
 __all__ = ["fit"]
@@ -38,23 +39,27 @@ def fit(
     folder: Path,
     session: Session,
     progress: Progress | None = None,
+    log: Path | None = None,
 ) -> Path:
     """Run ``loop(worker, **settings)`` on every worker; the folder of its last checkpoint.
 
     ``folder`` must be seen by all workers. A run with the same ``name`` and ``folder``
     goes on where a killed one stopped, so a name stands for one set of settings; in this
-    process and on Ray it is not the same run. Raises TrainingError with the first
+    process and on Ray it is not the same run. ``log`` is the folder for what the loop
+    logs, see ``training_log``. Raises TrainingError with the first
     traceback of a worker, ClusterError where the resources asked for are not there.
     """
     folder, cluster = folder.absolute(), session.cluster
     workers, use_gpu = session.workers(), session.use_gpu()
+    figures = TrainingLog(log.absolute()) if log else None
     if workers == (0, 0):
-        worker = LocalWorker(folder / f"{name}-here", progress, use_gpu, session.on_report)
+        worker = LocalWorker(folder / f"{name}-here", progress, use_gpu, session.on_report, figures)
         return _fit_here(loop, settings, worker)
     session.check_resources()
     start = cluster.timeout_s if workers[0] == workers[1] else RESTART_S
     with _timeouts(cluster.timeout_s, start), _monitor(progress) as monitor:
-        return _fit_on_ray(loop, settings, name, folder, cluster, workers, use_gpu, monitor)
+        work = partial(_on_worker, loop, settings, monitor, figures, cluster.cpus_per_worker)
+        return _fit_on_ray(work, name, folder, cluster, workers, use_gpu, monitor)
 
 
 def _fit_here(loop: Loop, settings: dict[str, Any], worker: LocalWorker) -> Path:
@@ -71,8 +76,7 @@ def _fit_here(loop: Loop, settings: dict[str, Any], worker: LocalWorker) -> Path
 
 
 def _fit_on_ray(
-    loop: Loop,
-    settings: dict[str, Any],
+    work: Callable[[], None],
     name: str,
     folder: Path,
     cluster: ClusterConfig,
@@ -84,7 +88,7 @@ def _fit_on_ray(
     from ray.train.torch import TorchConfig, TorchTrainer
 
     trainer = TorchTrainer(
-        partial(_on_worker, loop, settings, monitor, cluster.cpus_per_worker),
+        work,
         torch_config=TorchConfig(timeout_s=cluster.timeout_s),
         scaling_config=ray.train.ScalingConfig(  # type: ignore[call-arg]  # the older class is typed
             num_workers=workers if workers[0] < workers[1] else workers[0],  # type: ignore[arg-type]
@@ -115,10 +119,12 @@ def _resources(cluster: ClusterConfig, use_gpu: bool) -> dict[str, float]:
     return {"CPU": cluster.cpus_per_worker, **({"GPU": 1} if use_gpu else {})}
 
 
-def _on_worker(loop: Loop, settings: dict[str, Any], monitor: Any, threads: int) -> None:
+def _on_worker(
+    loop: Loop, settings: dict[str, Any], monitor: Any, figures: TrainingLog | None, threads: int
+) -> None:
     """What each Ray Train worker runs."""
     torch.set_num_threads(threads)
-    worker = _RayWorker(monitor)
+    worker = _RayWorker(monitor, figures)
     try:
         loop(worker, **settings)
     except BaseException:
@@ -132,7 +138,7 @@ def _on_worker(loop: Loop, settings: dict[str, Any], monitor: Any, threads: int)
 class _RayWorker:
     """A Worker on Ray Train."""
 
-    def __init__(self, monitor: Any):
+    def __init__(self, monitor: Any, figures: TrainingLog | None):
         import ray.train
         import ray.train.torch
 
@@ -141,6 +147,7 @@ class _RayWorker:
         self.world_size = context.get_world_size()
         self.device: torch.device = ray.train.torch.get_device()
         self._monitor = monitor
+        self._figures = figures
         self._told = 0.0
 
     def checkpoint(self) -> Path | None:
@@ -163,6 +170,10 @@ class _RayWorker:
         from ray.train.collective import broadcast_from_rank_zero
 
         return broadcast_from_rank_zero(value if self.rank == 0 else None)
+
+    def log(self, step: int, values: Mapping[str, float]) -> None:
+        if self.rank == 0 and self._figures:
+            self._figures.add(step, values)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()

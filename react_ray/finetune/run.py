@@ -28,6 +28,7 @@ def finetune(
     config: Config,
     session: Session,
     progress: Progress | None = None,
+    log: Path | None = None,
     probe: Path | None = None,
 ) -> Path:
     """Fine-tune ``config.model`` and return ``folder/model``; beside it, history.jsonl.
@@ -35,8 +36,9 @@ def finetune(
     ``train``: text, label (name or distribution), weight and origin (optional), so the
     labelled rows as they are serve for the labels-only arm. ``validation``: text and
     label names. The name of ``folder`` names the run: give each setting its own, and a
-    killed run goes on when this is called again. ``probe``: a linear classifier of the
-    model's frozen features to start from. Raises TrainingError.
+    killed run goes on when this is called again. ``log``: folder for figures of training.
+    ``probe``: a linear classifier of the model's frozen features to start from. Raises
+    TrainingError.
     """
     work = folder / "training"
     if (folder / "history.jsonl").exists() and not work.exists():
@@ -55,7 +57,7 @@ def finetune(
         "task": config.task,
         "probe": str(probe) if probe else None,
     }
-    last = fit(loop, settings, name=folder.name, folder=work, session=session, progress=progress)
+    last = fit(loop, settings, name=folder.name, folder=work, session=session, progress=progress, log=log)
     shutil.copytree(last / "model", folder / "model", dirs_exist_ok=True)
     shutil.copy(last / "history.jsonl", folder / "history.jsonl")
     remove_folder(work)

@@ -55,6 +55,8 @@ WARM_START_TOKENS = 30_000
 """Tokens the head is started on: some 7 s of one core, enough for a linear fit."""
 SAVE_S = 600
 """A killed run, or one whose number of workers changes, loses ten minutes at most."""
+LOG_STEPS = 10
+"""Steps between two figures in the log; the loss there is their mean."""
 LENGTH_SAMPLE = 500
 """Rows whose mean length stands for all when steps are planned."""
 
@@ -121,7 +123,8 @@ class _Run:
         self.schedule = make_schedule(self.optimizer, self.steps, config.warmup)
         self.at = Progress()
         self.best_weights: dict[str, torch.Tensor] | None = None  # on rank 0
-        self.saved = time.monotonic()
+        self.saved = self.logged = time.monotonic()
+        self.tokens = 0  # trained on since the last figures
 
     def _plan(self, rows: pa.Table, labels: Sequence[str]) -> tuple[list[Example], int]:
         sample = np.random.default_rng(self.seed).permutation(len(rows))[:LENGTH_SAMPLE]
@@ -165,7 +168,7 @@ class _Run:
             if not batches or position == 0:
                 batches = epoch_batches(lengths, self.config.batch_size, self.seed, epoch)
             loss, late = self._step(parallel, batches[position], step)
-            self._note(step + 1, loss)
+            self._note(step + 1, loss, sum(lengths[i] for i in batches[position]))
             if step + 1 in marks and self._round_ends(validation):
                 break
             if late and step + 1 not in marks:
@@ -214,12 +217,27 @@ class _Run:
         self.scaler.update()
         self.optimizer.zero_grad(set_to_none=True)
 
-    def _note(self, step: int, loss: float) -> None:
+    def _note(self, step: int, loss: float, tokens: int) -> None:
         self.at.step = step
         self.at.history.append({"step": step, "loss": loss, "lr": self.schedule.get_last_lr()[0]})
         self.schedule.step()
+        self.tokens += tokens
+        if step % LOG_STEPS == 0 or step == self.steps:
+            self._log(step)
         best = "" if self.at.best is None else f", best {self.config.metric} {self.at.best:.3f}"
         self.worker.progress(step, self.steps, f"steps, loss {loss:.3f}{best}")
+
+    def _log(self, step: int) -> None:
+        recent, now = self.at.history[-LOG_STEPS:], time.monotonic()
+        self.worker.log(
+            step,
+            {
+                "loss": sum(entry["loss"] for entry in recent) / len(recent),
+                "lr": recent[-1]["lr"],
+                "tokens_per_second": self.tokens / max(now - self.logged, 1e-9),
+            },
+        )
+        self.logged, self.tokens = now, 0
 
     def _round_ends(self, validation: pa.Table | None) -> bool:
         """Score, keep a checkpoint, and say whether every rank is to stop."""
@@ -227,6 +245,7 @@ class _Run:
         score = self.worker.broadcast(score)
         if score is not None:
             self.at.history[-1][self.config.metric] = score
+            self.worker.log(self.at.step, {self.config.metric: score})
             self._compare(score)
         if self.at.step < self.steps:
             self._keep(score)

@@ -58,6 +58,7 @@ class TrainingState:
             self.step += 1
             if self.step % PERIOD == 0 or self.step == total:
                 self._end_period()
+                worker.log(self.step, {name: v for name, v in self.history[-1].items() if name != "step"})
                 worker.report(self.history[-1], self._save)
             worker.progress(self.step, total, note)
 

@@ -27,6 +27,7 @@ class Trial:
     rungs: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
     failure: str = ""
+    time: float = 0.0  # when the line was written, seconds since 1970
 
 
 class Journal:
@@ -90,6 +91,7 @@ class Journal:
         return [self.trials[number] for number in sorted(self.trials)]
 
     def _keep(self, number: int) -> None:
+        self.trials[number].time = round(time.time(), 2)
         line: Mapping[str, Any] = asdict(self.trials[number])
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -17,7 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray")  # before Ray: other clusters keep their address file
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(
+    prefix="ray"
+)  # before Ray: other clusters keep their address file
 
 import ray
 from ray.cluster_utils import Cluster

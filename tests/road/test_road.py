@@ -60,6 +60,15 @@ def test_the_folder_holds_what_is_promised(done: Path) -> None:
     assert not [path for path in done.rglob("*") if path.name.endswith((".part", ".half"))]
 
 
+def test_figures_of_training_are_kept_as_it_goes(done: Path) -> None:
+    for stage, figures in (("finetune", {"loss", "lr", "tokens_per_second"}), ("lgan", {"label_generator"})):
+        lines = (done / "logs" / stage / "metrics.jsonl").read_text().splitlines()
+        steps = [json.loads(line) for line in lines]
+        assert figures <= set().union(*steps)
+        assert steps == sorted(steps, key=lambda line: line["step"])
+        assert list((done / "logs" / stage).glob("events.out.tfevents.*"))
+
+
 def test_every_arm_is_measured_and_the_model_learned(done: Path) -> None:
     metrics = read_metrics(done)
     assert set(metrics["arms"]) == ARMS
