@@ -195,7 +195,7 @@ class TuneConfig(_Settings):
     trials: int = Field(20, ge=1)
     minutes: float | None = Field(None, gt=0)  # whatever is found by then counts
     sampler: Literal["tpe", "random"] = "tpe"  # tpe: Optuna's, which learns from the trials before
-    scheduler: Literal["asha", "fifo"] = "asha"  # asha: trials that lag behind are stopped early
+    scheduler: Literal["asha", "fifo", "pbt"] = "asha"  # asha stops trials that lag behind; pbt: see docs
     repeats: int = Field(1, ge=1)  # seeds a trial; its score is their mean
     concurrent: int = Field(0, ge=0)  # trials at a time; 0: as many as there is room for
 

@@ -7,9 +7,10 @@ there already, see ``store``. What happens inside a stage is in ``stages``.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from react_ray import stages
@@ -181,10 +182,15 @@ def _go(config: Config, session: Session, reporter: Reporter, store: Store, unti
 
 
 def advance(
-    config: Config, session: Session, reporter: Reporter, store: Store, names: Collection[str]
+    config: Config,
+    session: Session,
+    reporter: Reporter,
+    store: Store,
+    names: Collection[str],
+    done: Mapping[str, Path] = MappingProxyType({}),
 ) -> dict[str, Path]:
-    """Do the stages ``names``, which hold all that they need; the folder of each."""
-    done: dict[str, Path] = {}
+    """Do the stages ``names`` after those ``done``, which hold all that they need; the folder of each."""
+    done = dict(done)
     for stage in (stage for stage in STAGES if stage.name in names):
         done[stage.name] = _do(stage, config, session, reporter, store, done)
     return done

@@ -49,7 +49,7 @@ class LocalWorker:
 
     ``folder`` keeps the latest checkpoint only; it is replaced in one step, so a
     process killed while saving leaves the previous one whole. ``on_report`` gets what
-    the loop reports, after its checkpoint is kept.
+    the loop reports, and the checkpoint; ``start`` is one of another run to go on from.
     """
 
     rank = 0
@@ -60,24 +60,25 @@ class LocalWorker:
         folder: Path,
         progress: Progress | None = None,
         use_gpu: bool = False,
-        on_report: Callable[[dict[str, Any]], None] | None = None,
+        on_report: Callable[[dict[str, Any], Path], None] | None = None,
+        start: Path | None = None,
         log: TrainingLog | None = None,
     ):
         self.folder = folder
         self.device = pick_device(use_gpu)
         self._progress = progress
-        self._on_report = on_report
+        self._on_report, self._start = on_report, start
         self._log = log
 
     def checkpoint(self) -> Path | None:
-        """The newest whole checkpoint in ``folder``."""
+        """The newest whole checkpoint in ``folder``, or the one to start from."""
         kept = sorted(self.folder.glob("checkpoint-*"))
-        return kept[-1] if kept else None
+        return kept[-1] if kept else self._start
 
     def report(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
         """Write the next checkpoint, then drop the one before."""
-        previous = self.checkpoint()
-        number = int(previous.name.split("-")[1]) + 1 if previous else 0
+        kept = sorted(self.folder.glob("checkpoint-*"))
+        number = int(kept[-1].name.split("-")[1]) + 1 if kept else 0
         half = self.folder / f"half-{number:06d}"
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
@@ -87,7 +88,7 @@ class LocalWorker:
             if other.name != new.name:
                 shutil.rmtree(other)
         if self._on_report:
-            self._on_report(metrics)
+            self._on_report(metrics, new)
 
     def broadcast(self, value: Any) -> Any:
         """The value itself: there is one rank."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -40,15 +41,15 @@ class Listener(Protocol):
     def start(self, values: dict[str, Any]) -> int:
         """A trial begins; its number."""
 
-    def hear(self, number: int, score: float, rung: int, failure: str) -> None:
-        """A score on the way."""
+    def hear(self, number: int, values: dict[str, Any], score: float, rung: int, failure: str) -> None:
+        """A score on the way, and the values it was reached with, which a scheduler may change."""
 
     def end(self, number: int, failure: str | None) -> None:
         """A trial ended by itself, was stopped, or (with ``failure``) was lost with its process."""
 
 
 def search(
-    trial: Callable[[dict[str, Any], Callable[..., None]], None],
+    trial: Callable[[dict[str, Any], Callable[..., None], Path | None], None],
     space: Mapping[str, Range | Sequence[Any]],
     config: TuneConfig,
     *,
@@ -62,9 +63,11 @@ def search(
 ) -> None:
     """Run what is left of ``config.trials`` after the ``known`` ones; ``first`` are tried first.
 
-    ``trial(values, report)`` runs in a process of its own and calls ``report(score, rung, failure)``
-    up to ``rungs``; higher scores are better. ``folder`` must be seen by all nodes; what Ray keeps
-    there may be deleted afterwards. Raises ClusterError where a trial asks for more than there is.
+    ``trial(values, report, start)`` runs in a process of its own and calls ``report(score, rung,
+    failure, checkpoint)`` up to ``rungs``; higher scores are better. With ``pbt`` it may be started
+    again from the checkpoint folder of a better trial, with other values. ``folder`` must be seen by
+    all nodes; what Ray keeps there may be deleted afterwards. Raises ClusterError where a trial asks
+    for more than there is.
     """
     left = config.trials - len(known)
     if left <= 0:
@@ -78,11 +81,12 @@ def search(
     with _environment(QUIET):
         tuner = tune.Tuner(
             tune.with_resources(partial(_on_worker, trial=trial), resources),
+            param_space=_population(space) if config.scheduler == "pbt" else None,
             tune_config=tune.TuneConfig(
                 metric="score",
                 mode="max",
                 search_alg=_sampler(space, config, first, known, seed),
-                scheduler=_scheduler(config, rungs),
+                scheduler=_scheduler(space, config, rungs, seed),
                 num_samples=left,
                 max_concurrent_trials=config.concurrent or None,
                 time_budget_s=config.minutes * 60 if config.minutes else None,
@@ -102,10 +106,13 @@ def search(
 def _on_worker(values: dict[str, Any], trial: Any) -> None:
     from ray import tune
 
-    def report(score: float, rung: int, failure: str = "") -> None:
-        tune.report({"score": score, "rung": rung, "failure": failure})
+    def report(score: float, rung: int, failure: str = "", checkpoint: Path | None = None) -> None:
+        kept = None if checkpoint is None else tune.Checkpoint.from_directory(checkpoint)
+        tune.report({"score": score, "rung": rung, "failure": failure}, checkpoint=kept)
 
-    trial(values, report)
+    start = tune.get_checkpoint()
+    with nullcontext() if start is None else start.as_directory() as folder:
+        trial(values, report, None if folder is None else Path(folder))
 
 
 def _resources(session: Session) -> dict[str, float]:
@@ -131,8 +138,13 @@ def _sampler(
     seed: int,
 ) -> Any:
     import optuna
+    from ray.tune.search.basic_variant import BasicVariantGenerator
     from ray.tune.search.optuna import OptunaSearch
 
+    if config.scheduler == "pbt":  # which takes no other
+        return BasicVariantGenerator(
+            points_to_evaluate=[dict(values) for values in first], random_state=seed + len(known)
+        )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
     # with as many trials known the seed moves on: the same draws would only repeat those
@@ -159,12 +171,49 @@ def _distribution(values: Range | Sequence[Any]) -> Any:
     return FloatDistribution(float(values.low), float(values.high), log=values.log)
 
 
-def _scheduler(config: TuneConfig, rungs: int) -> Any:
-    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler
+def _scheduler(space: Mapping[str, Range | Sequence[Any]], config: TuneConfig, rungs: int, seed: int) -> Any:
+    from ray.tune.schedulers import ASHAScheduler, FIFOScheduler, PopulationBasedTraining
 
     if config.scheduler == "fifo" or rungs < 2:
         return FIFOScheduler()
-    return ASHAScheduler(time_attr="rung", max_t=rungs, grace_period=1, reduction_factor=FASTEST)
+    if config.scheduler == "asha":
+        return ASHAScheduler(time_attr="rung", max_t=rungs, grace_period=1, reduction_factor=FASTEST)
+    random.seed(seed)  # it draws from the global generator
+    return PopulationBasedTraining(
+        time_attr="rung",
+        perturbation_interval=1,
+        hyperparam_mutations={key: _draws(values) for key, values in space.items()},
+        custom_explore_fn=partial(_within, space),
+        log_config=False,
+    )
+
+
+def _population(space: Mapping[str, Range | Sequence[Any]]) -> dict[str, Any]:
+    """What the first members of a population are drawn from."""
+    from ray import tune
+
+    drawn = {key: _draws(values) for key, values in space.items()}
+    return {key: tune.choice(found) if isinstance(found, list) else found for key, found in drawn.items()}
+
+
+def _draws(values: Range | Sequence[Any]) -> Any:
+    """What population based training draws anew from, or moves a step along."""
+    from ray import tune
+
+    if not isinstance(values, Range):
+        return list(values)
+    return (tune.loguniform if values.log else tune.uniform)(float(values.low), float(values.high))
+
+
+def _within(space: Mapping[str, Range | Sequence[Any]], moved: dict[str, Any]) -> dict[str, Any]:
+    """Values that a step carried out of their range, back at its end; whole numbers are whole."""
+    found = dict(moved)
+    for key, values in space.items():
+        if isinstance(values, Range):
+            whole = isinstance(values.low, int) and isinstance(values.high, int)
+            value = min(max(moved[key], values.low), values.high)
+            found[key] = round(value) if whole else float(value)
+    return found
 
 
 def _callback(listener: Listener) -> Any:
@@ -188,7 +237,8 @@ def _callback(listener: Listener) -> Any:
             self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
             number = self._numbers[trial.trial_id]
-            self._listener.hear(number, result["score"], result["rung"], result["failure"])
+            told = result["score"], result["rung"], result["failure"]
+            self._listener.hear(number, dict(trial.config), *told)
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             self._listener.end(self._numbers[trial.trial_id], None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -22,7 +23,8 @@ class Session:
     """
 
     alone = False
-    on_report: Callable[[dict[str, Any]], None] | None = None  # gets what a loop in this process reports
+    on_report: Callable[[dict[str, Any], Path], None] | None = None  # these two: see LocalWorker
+    start_from: Path | None = None
 
     def __init__(self, cluster: ClusterConfig, verbose: bool = False):
         self.cluster = cluster
@@ -31,10 +33,16 @@ class Session:
         self._started = False
 
     @classmethod
-    def of_trial(cls, cluster: ClusterConfig, on_report: Callable[[dict[str, Any]], None]) -> Session:
+    def of_trial(
+        cls,
+        cluster: ClusterConfig,
+        on_report: Callable[[dict[str, Any], Path], None],
+        start_from: Path | None = None,
+    ) -> Session:
         """All work in this process, which is a Ray worker with resources of its own."""
         alone = cls(cluster.model_copy(update={"workers": 0}))
-        alone.address, alone.alone, alone.on_report = None, True, on_report
+        alone.address, alone.alone = None, True
+        alone.on_report, alone.start_from = on_report, start_from
         return alone
 
     def __enter__(self) -> Session:

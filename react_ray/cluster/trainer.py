@@ -53,8 +53,12 @@ def fit(
     workers, use_gpu = session.workers(), session.use_gpu()
     figures = TrainingLog(log.absolute()) if log else None
     if workers == (0, 0):
-        worker = LocalWorker(folder / f"{name}-here", progress, use_gpu, session.on_report, figures)
-        return _fit_here(loop, settings, worker)
+        here = folder / f"{name}-here"
+        return _fit_here(
+            loop,
+            settings,
+            LocalWorker(here, progress, use_gpu, session.on_report, session.start_from, figures),
+        )
     session.check_resources()
     start = cluster.timeout_s if workers[0] == workers[1] else RESTART_S
     with _timeouts(cluster.timeout_s, start), _monitor(progress) as monitor:

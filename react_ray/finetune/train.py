@@ -278,7 +278,9 @@ class _Run:
             assert snapshot is not None
             snapshot.save(folder, self.best_weights, self.at)
 
-        self.worker.report({"step": self.at.step, "score": score}, save)
+        rounds = sum(self.config.metric in entry for entry in self.at.history)
+        scored = {} if score is None else {"best": self.at.best, "round": rounds}
+        self.worker.report({"step": self.at.step, **scored}, save)
         self.saved = time.monotonic()
 
     def load(self, folder: Path) -> None:
@@ -286,8 +288,12 @@ class _Run:
         self.at, state, self.best_weights = restore(
             folder, self.model, self.optimizer, keep=self.worker.rank == 0
         )
-        self.schedule.load_state_dict(state["schedule"])
-        for group, rate in zip(self.optimizer.param_groups, self.schedule.get_last_lr(), strict=True):
+        rates = self.schedule.base_lrs  # the settings count: a search may change them on the way
+        self.schedule.load_state_dict(state["schedule"] | {"base_lrs": rates})
+        at, factors = self.schedule.last_epoch, self.schedule.lr_lambdas
+        rates = [rate * factor(at) for rate, factor in zip(rates, factors, strict=True)]
+        self.schedule._last_lr = rates
+        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
         self.scaler.load_state_dict(state["scaler"])
 
@@ -304,7 +310,7 @@ class _Run:
             lines = [json.dumps(entry) for entry in self.at.history]
             (folder / "history.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-        self.worker.report({"step": self.at.step, "score": self.at.best}, save)
+        self.worker.report({"step": self.at.step}, save)
 
     def _settle(self, validation: pa.Table | None) -> None:
         """Take the best weights, and make their probabilities fit the validation rows."""

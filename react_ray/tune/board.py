@@ -44,9 +44,9 @@ class Board:
         self._show()
         return number
 
-    def hear(self, number: int, score: float, rung: int, failure: str) -> None:
+    def hear(self, number: int, values: dict[str, object], score: float, rung: int, failure: str) -> None:
         """A trial tells its score so far."""
-        self.journal.hear(number, score, rung, failure)
+        self.journal.hear(number, values, score, rung, failure)
         self._show()
 
     def end(self, number: int, failure: str | None) -> None:

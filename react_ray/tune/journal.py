@@ -54,9 +54,10 @@ class Journal:
         self._keep(number)
         return number
 
-    def hear(self, number: int, score: float, rung: int, failure: str = "") -> None:
-        """A trial tells its score so far."""
+    def hear(self, number: int, values: Values, score: float, rung: int, failure: str = "") -> None:
+        """A trial tells its score so far, and the values it has now."""
         trial = self.trials[number]
+        trial.values = values
         trial.rungs.append((rung, score))
         trial.score, trial.failure = (None, failure) if failure else (score, "")
 
@@ -71,7 +72,7 @@ class Journal:
 
     def fail(self, number: int, failure: str) -> Trial:
         """A trial was lost with its process."""
-        self.hear(number, 0.0, 0, failure)
+        self.hear(number, self.trials[number].values, 0.0, 0, failure)
         return self.end(number, 0)
 
     def finished(self) -> list[Trial]:

@@ -36,6 +36,12 @@ _AUGMENT: dict[str, Range | Sequence[Any]] = {
     "augment.copies": (0, 4, 8),
     "augment.strength": Range(low=0.05, high=0.3),
 }
+_POPULATION: dict[str, Range | Sequence[Any]] = {
+    "finetune.lr": _FINETUNE["finetune.lr"],
+    "finetune.weight_decay": Range(low=1e-3, high=0.3, log=True),
+}
+ON_THE_WAY = ("finetune.lr", "finetune.weight_decay", "finetune.max_grad_norm", "finetune.dropout")
+"""What population based training may change between two rounds of one model's training."""
 DEFAULTS: Mapping[str, Space] = {
     "finetune": _FINETUNE,
     "lgan": _LGAN | _AUGMENT,
@@ -52,12 +58,23 @@ def find_space(config: Config) -> Space:
 
     Raises ConfigError that names the key.
     """
-    space = config.tune.space or DEFAULTS[config.tune.stage]
+    population = config.tune.scheduler == "pbt"
+    if population and (config.tune.stage, config.tune.repeats) != ("finetune", 1):
+        raise ConfigError(
+            "tune.scheduler = pbt: it changes settings while a model is fine-tuned; set "
+            "tune.stage to finetune and tune.repeats to 1"
+        )
+    space = config.tune.space or (_POPULATION if population else DEFAULTS[config.tune.stage])
     for key, values in space.items():
         group = key.split(".")[0]
         if group not in GROUPS and key not in KEYS:
             allowed = ", ".join([*(f"{name}.*" for name in GROUPS), *KEYS])
             raise ConfigError(f"tune.space: {key} cannot be searched; allowed are {allowed}")
+        if population and key not in ON_THE_WAY:
+            allowed = ", ".join(ON_THE_WAY)
+            raise ConfigError(
+                f"tune.space: {key} cannot change on the way (tune.scheduler = pbt): {allowed} can"
+            )
         _check(key, values)
         for value in corners(values):
             try:

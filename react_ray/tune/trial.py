@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ from react_ray.console import Reporter, quiet_libraries
 from react_ray.errors import ReactRayError
 from react_ray.pipeline import advance, cache_of
 from react_ray.stages import Context
+from react_ray.store import Store
 from react_ray.tune.objective import score, stages_of
 from react_ray.tune.space import Values
 
@@ -26,8 +28,11 @@ __all__ = ["Report", "run_trial", "rungs_of"]
 class Report(Protocol):
     """How a trial tells its score."""
 
-    def __call__(self, score: float, rung: int, failure: str = "") -> None:
-        """``score``, 0 to 1, after ``rung`` rungs; ``failure`` says why a trial is given up."""
+    def __call__(self, score: float, rung: int, failure: str = "", checkpoint: Path | None = None) -> None:
+        """``score``, 0 to 1, after ``rung`` rungs; ``failure`` says why a trial is given up.
+
+        ``checkpoint`` is what another trial may go on from.
+        """
 
 
 def rungs_of(config: Config) -> int:
@@ -35,18 +40,19 @@ def rungs_of(config: Config) -> int:
     return config.finetune.evaluations if config.tune.stage == "finetune" else 1
 
 
-def run_trial(settings: Mapping[str, Any], values: Values, report: Report) -> None:
+def run_trial(settings: Mapping[str, Any], values: Values, report: Report, start: Path | None = None) -> None:
     """Do the work that is not in the cache yet; ``settings`` is a Config as a dict.
 
     The score is the mean over the seeds so far; in fine-tuning, a seed's is that of its best
-    round so far. What goes wrong is reported as a failure, with score 0.
+    round so far. What goes wrong is reported as a failure, with score 0. ``start`` is the
+    checkpoint of another trial to go on from, with these values.
     """
     quiet_libraries()
     config = Config.model_validate(settings)
     scores: list[float] = []
     try:
         for seed in range(config.seed, config.seed + config.tune.repeats):
-            scores.append(_score_seed(config, {**values, "seed": seed}, scores, report))
+            scores.append(_score_seed(config, {**values, "seed": seed}, scores, report, start))
             report(float(np.mean(scores)), len(scores) * rungs_of(config))
     except ReactRayError as error:
         report(0.0, config.tune.repeats * rungs_of(config), str(error))
@@ -56,19 +62,30 @@ def run_trial(settings: Mapping[str, Any], values: Values, report: Report) -> No
         report(0.0, config.tune.repeats * rungs_of(config), told)
 
 
-def _score_seed(config: Config, values: Values, scores: list[float], report: Report) -> float:
-    rounds: list[float] = []
+def _score_seed(
+    config: Config, values: Values, scores: list[float], report: Report, start: Path | None
+) -> float:
+    population = config.tune.scheduler == "pbt"
 
-    def hear(metrics: Mapping[str, Any]) -> None:
-        if config.tune.stage == "finetune" and metrics.get("score") is not None:
-            rounds.append(metrics["score"])
-            within = min(len(rounds), rungs_of(config) - 1)
-            report(float(np.mean([*scores, max(rounds)])), len(scores) * rungs_of(config) + within)
+    def hear(metrics: Mapping[str, Any], checkpoint: Path) -> None:
+        if config.tune.stage == "finetune" and "round" in metrics:
+            rung = len(scores) * rungs_of(config) + min(metrics["round"], rungs_of(config) - 1)
+            kept = checkpoint if population else None
+            report(float(np.mean([*scores, metrics["best"]])), rung, checkpoint=kept)
 
     own = with_settings(config, values)
-    session = Session.of_trial(config.cluster, hear)
-    done = advance(own, session, Reporter(quiet=True), cache_of(Path(config.output)), stages_of(own))
-    return score(Context(own, session, done, Path(config.output), _ignore))
+    session, quiet = Session.of_trial(config.cluster, hear, start), Reporter(quiet=True)
+    shared, names = cache_of(Path(config.output)), stages_of(own)
+    if not population:
+        return _score(own, session, advance(own, session, quiet, shared, names))
+    # settings change on the way: what comes of it is not what these settings give, so none of it is kept
+    with tempfile.TemporaryDirectory() as passing:
+        done = advance(own, session, quiet, shared, names[:-1])
+        return _score(own, session, advance(own, session, quiet, Store(Path(passing)), names[-1:], done))
+
+
+def _score(config: Config, session: Session, done: dict[str, Path]) -> float:
+    return score(Context(config, session, done, Path(config.output), _ignore))
 
 
 def _ignore(done: int, total: int, note: str = "") -> None:

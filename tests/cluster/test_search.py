@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -24,22 +26,32 @@ class Heard(Journal):
         return super().end(number, 3) if failure is None else self.fail(number, failure)
 
 
-def climb(values: dict[str, Any], report: Any) -> None:
+def climb(values: dict[str, Any], report: Any, start: Path | None = None) -> None:
     """Tells its worth at three rungs."""
     for rung in (1, 2, 3):
         report((values["x"] if values["kind"] == "good" else 0.1 * values["x"]) * rung / 3, rung)
 
 
-def breaks(values: dict[str, Any], report: Any) -> None:
+def breaks(values: dict[str, Any], report: Any, start: Path | None) -> None:
     report(0.0, 3, "too bad") if values["kind"] == "bad" else climb(values, report)
 
 
-def dies_once(values: dict[str, Any], report: Any) -> None:
+def dies_once(values: dict[str, Any], report: Any, start: Path | None) -> None:
     mark = Path(values["kind"])
     if not mark.exists():
         mark.write_text("")
         os.kill(os.getpid(), signal.SIGKILL)
     climb(values, report)
+
+
+def grow(values: dict[str, Any], report: Any, start: Path | None) -> None:
+    """Its worth is the sum of x over the rungs, its own or those of the trial it goes on from."""
+    rung, total = json.loads((start / "sum").read_text()) if start else (0, 0.0)
+    while rung < 3:
+        rung, total = rung + 1, total + values["x"]
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "sum").write_text(json.dumps([rung, total]))
+            report(total, rung, checkpoint=Path(folder))
 
 
 def run(trial: Any, tmp_path: Path, config: TuneConfig, space: Any = SPACE, **more: Any) -> Heard:
@@ -51,7 +63,7 @@ def run(trial: Any, tmp_path: Path, config: TuneConfig, space: Any = SPACE, **mo
 
 def test_trials_that_lag_behind_are_stopped_and_the_best_is_found(tmp_path: Path) -> None:
     heard = run(climb, tmp_path, TuneConfig(trials=12, concurrent=2), first=[{"x": 0.5, "kind": "good"}])
-    assert heard.trials[0].values == {"x": 0.5, "kind": "good"}
+    assert {"x": 0.5, "kind": "good"} in [heard.trials[number].values for number in (0, 1)]
     ends = [trial.status for trial in heard.finished()]
     assert len(ends) == 12
     assert {"complete", "stopped"} == {*ends}
@@ -60,6 +72,16 @@ def test_trials_that_lag_behind_are_stopped_and_the_best_is_found(tmp_path: Path
     assert best.score == max(
         trial.values["x"] for trial in heard.finished() if trial.values["kind"] == "good"
     )
+
+
+def test_a_population_goes_on_from_its_better_half_with_other_values(tmp_path: Path) -> None:
+    space, first = {"x": SPACE["x"]}, [{"x": 0.01}, {"x": 0.5}, {"x": 0.02}, {"x": 0.6}]
+    config = TuneConfig(trials=4, scheduler="pbt", concurrent=4)
+    heard = run(grow, tmp_path, config, space=space, first=first)
+    assert [trial.status for trial in heard.finished()] == ["complete"] * 4
+    scores = sorted(trial.score or 0.0 for trial in heard.finished())
+    assert scores[0] > 3 * 0.02  # the weak ones took over what the strong ones had
+    assert all(0.0 <= trial.values["x"] <= 1.0 for trial in heard.finished())
 
 
 def test_a_trial_that_fails_does_not_end_the_search(tmp_path: Path) -> None:

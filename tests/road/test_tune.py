@@ -58,7 +58,9 @@ def test_the_best_settings_are_found_and_a_run_takes_them_over(tmp_path, files, 
     space = {"finetune.lr": [1e-6, 3e-3], "finetune.batch_size": [8, 16]}
     asked = {"tune.space": space, "tune.trials": 4, "finetune.lr": 1e-6}
     found = tune(config(tmp_path, files, word_model, validation, **asked), quiet=True)
-    assert found.trials[0].values == {"finetune.lr": 1e-6, "finetune.batch_size": 16}  # as given, first
+    as_given = {"finetune.lr": 1e-6, "finetune.batch_size": 16}
+    assert as_given in [trial.values for trial in found.trials]
+    assert found.given is not None
     assert found.best.values["finetune.lr"] == 3e-3
     kept = yaml.safe_load((tmp_path / "best.yaml").read_text())
     assert kept["finetune"]["lr"] == 3e-3
@@ -85,6 +87,21 @@ def test_every_stage_can_be_searched(tmp_path, files, word_model, validation, st
     assert [trial.status for trial in found.trials] == ["complete", "complete"]
     assert [len(trial.rungs) for trial in found.trials] == [seeds, seeds]  # one score a seed
     assert len(cached(tmp_path, stage if stage == "lgan" else "choose")) == 2 * seeds
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_population_is_trained_and_leaves_no_model_of_mixed_settings(
+    tmp_path, files, word_model, validation
+):
+    asked = {
+        "tune.scheduler": "pbt", "tune.trials": 4, "finetune.evaluations": 3, "finetune.patience": 9,
+        "tune.space": {"finetune.lr": {"low": 1e-6, "high": 1e-2, "log": True}},
+    }  # fmt: skip
+    found = tune(config(tmp_path, files, word_model, validation, **asked), quiet=True)
+    assert [trial.status for trial in found.trials] == ["complete"] * 4
+    assert [rung for rung, _ in found.best.rungs] == sorted(rung for rung, _ in found.best.rungs)
+    assert not cached(tmp_path, "finetune")
+    assert 1e-6 <= found.config.finetune.lr <= 1e-2
 
 
 def test_a_search_without_validation_rows_is_refused_before_it_costs_anything(tmp_path, files, word_model):

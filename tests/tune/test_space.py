@@ -48,6 +48,19 @@ def test_a_space_that_cannot_be_searched_is_told_by_its_key(space, told):
         find_space(config(space))
 
 
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"stage": "lgan"}, "tune.stage"),
+        ({"repeats": 2}, "tune.repeats"),
+        ({"space": {"finetune.batch_size": [8, 16]}}, "finetune.batch_size cannot change on the way"),
+    ],
+)
+def test_what_a_population_cannot_change_on_the_way_is_told(more, told):
+    with pytest.raises(ConfigError, match=told):
+        find_space(config(scheduler="pbt", **more))
+
+
 def test_the_settings_as_given_are_tried_where_the_space_holds_them():
     given = {"finetune.lr": 5e-5, "lgan.rounds": 5, "finetune.epochs": None}
     rounds, lr, epochs = [1, 5], Range(low=1e-5, high=1e-4), [None, 2.0]
