@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from react_ray import stages
 from react_ray.classifier import Classifier, load
-from react_ray.cluster.session import Session
+from react_ray.cluster.readiness import Asked, Readiness, check_cluster
+from react_ray.cluster.session import Session, in_job
 from react_ray.config import Config
 from react_ray.console import Reporter, log_to, quiet_libraries
 from react_ray.data.shards import INPUTS
@@ -113,11 +114,15 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its folder, its figures (the content of metrics.json), its stages' folders."""
+    """A run: its folder, its figures (the content of metrics.json), its stages' folders.
+
+    ``ready`` is what the nodes of a cluster answered before it began.
+    """
 
     folder: Path
     metrics: dict[str, Any]
     stages: dict[str, Path]
+    ready: Readiness | None = None
 
     def classifier(self) -> Classifier:
         """The trained classifier."""
@@ -144,8 +149,24 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
     config = _located(config)
     folder = Path(config.output)
     store = cache_of(folder)
+    reporter = Reporter(quiet)
     with store.locked(), log_to(store.root / "run.log"), Session(config.cluster, verbose) as session:
-        return _go(config, session, Reporter(quiet), store, until)
+        ready = _ready(config, session, reporter)
+        return replace(_go(config, session, reporter, store, until), ready=ready)
+
+
+def _ready(config: Config, session: Session, reporter: Reporter) -> Readiness | None:
+    """What the nodes of a cluster say to what is asked; ClusterError where they cannot do it."""
+    if session.address is None:
+        session.check_cores()
+        return None
+    with reporter.step("ask the nodes"):
+        ready = check_cluster(session, Asked.of(config), session.demand(), reporter.say)
+    log.info(ready.summary())
+    for note in ready.notes:
+        reporter.say(f"  {note}")
+    ready.require()
+    return ready
 
 
 def _located(config: Config) -> Config:
@@ -157,6 +178,11 @@ def _located(config: Config) -> Config:
     def model(name: str | None) -> str | None:
         return whole(name) if name and Path(name).expanduser().is_dir() else name
 
+    if in_job() and not Path(config.output).expanduser().is_absolute():
+        raise ConfigError(
+            f"--output {config.output}: in a job this is a folder that goes with the job; give the whole "
+            "path of a folder that every node of the cluster sees"
+        )
     data = config.data.model_copy(update={key: whole(getattr(config.data, key)) for key in _FILES})
     own = {"output": whole(config.output), "model": model(config.model), "encoder": model(config.encoder)}
     return config.model_copy(update={"data": data, **own})
