@@ -15,7 +15,7 @@ from typing import Any
 from react_ray import stages
 from react_ray.classifier import Classifier, load
 from react_ray.cluster.readiness import Asked, Readiness, check_cluster
-from react_ray.cluster.session import Session, in_job
+from react_ray.cluster.session import Session, check_lasting
 from react_ray.config import Config
 from react_ray.console import Reporter, log_to, quiet_libraries
 from react_ray.data.shards import INPUTS
@@ -146,6 +146,7 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
     if until is not None and until not in names:
         raise ConfigError(f"--until {until}: expected one of {', '.join(names)}")
     quiet_libraries(verbose)
+    check_lasting(config.output)
     config = _located(config)
     folder = Path(config.output)
     store = cache_of(folder)
@@ -160,13 +161,7 @@ def _ready(config: Config, session: Session, reporter: Reporter) -> Readiness | 
     if session.address is None:
         session.check_cores()
         return None
-    with reporter.step("ask the nodes"):
-        ready = check_cluster(session, Asked.of(config), session.demand(), reporter.say)
-    log.info(ready.summary())
-    for note in ready.notes:
-        reporter.say(f"  {note}")
-    ready.require()
-    return ready
+    return check_cluster(session, Asked.of(config), session.demand(), reporter)
 
 
 def _located(config: Config) -> Config:
@@ -178,11 +173,6 @@ def _located(config: Config) -> Config:
     def model(name: str | None) -> str | None:
         return whole(name) if name and Path(name).expanduser().is_dir() else name
 
-    if in_job() and not Path(config.output).expanduser().is_absolute():
-        raise ConfigError(
-            f"--output {config.output}: in a job this is a folder that goes with the job; give the whole "
-            "path of a folder that every node of the cluster sees"
-        )
     data = config.data.model_copy(update={key: whole(getattr(config.data, key)) for key in _FILES})
     own = {"output": whole(config.output), "model": model(config.model), "encoder": model(config.encoder)}
     return config.model_copy(update={"data": data, **own})

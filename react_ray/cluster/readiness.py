@@ -6,6 +6,7 @@ asks for no cores, so that a full cluster answers too.
 
 from __future__ import annotations
 
+import logging
 import secrets
 import shutil
 import time
@@ -18,6 +19,7 @@ from react_ray.cluster import look
 from react_ray.cluster.resources import Demand, Node, in_words, lacking, room
 from react_ray.cluster.session import Session
 from react_ray.config import EMBEDDED, Config
+from react_ray.console import Reporter
 from react_ray.errors import ClusterError, InputError
 
 __all__ = ["Asked", "Readiness", "check_cluster", "compare"]
@@ -28,6 +30,8 @@ SETTLE_S = 5.0
 """Network storage may show a file of another node so late."""
 ALIKE = ("ray", "react-ray")
 """Packages that must be the same everywhere; others may differ, which is said."""
+
+log = logging.getLogger(__name__)
 
 Say = Callable[[str], None]
 
@@ -67,8 +71,18 @@ class Readiness:
             raise ClusterError("the cluster cannot do this:\n" + "\n".join(f"- {p}" for p in self.problems))
 
 
-def check_cluster(session: Session, asked: Asked, demand: Demand, say: Say = print) -> Readiness:
-    """Ask every node; ClusterError only where the cluster cannot be reached."""
+def check_cluster(session: Session, asked: Asked, demand: Demand, reporter: Reporter) -> Readiness:
+    """Ask every node; ClusterError with all that is in the way, which names the nodes."""
+    with reporter.step("ask the nodes"):
+        ready = _ask_all(session, asked, demand, reporter.say)
+    log.info(ready.summary())
+    for note in ready.notes:
+        reporter.say(f"  {note}")
+    ready.require()
+    return ready
+
+
+def _ask_all(session: Session, asked: Asked, demand: Demand, say: Say) -> Readiness:
     nodes = session.nodes()
     where = f", dashboard http://{session.dashboard}" if session.dashboard else ""
     lines = [f"cluster: {len(nodes)} nodes{where}", f"  {in_words(demand)}; room for {room(nodes, demand)}"]

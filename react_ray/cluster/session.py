@@ -5,21 +5,26 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from pathlib import Path
 from types import TracebackType
 
 from react_ray.cluster.resources import Demand, Node, lacking
 from react_ray.config import ClusterConfig
-from react_ray.errors import ClusterError
+from react_ray.errors import ClusterError, InputError
 
-__all__ = ["Session", "in_job", "refuses"]
+__all__ = ["Session", "check_lasting", "refuses"]
 
 ANSWER_S = 5.0
 """Whatever takes longer to accept a connection is not there: Ray itself would try for minutes."""
 
 
-def in_job() -> bool:
-    """Whether this process is the command of a submitted job."""
-    return "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ
+def check_lasting(output: str) -> None:
+    """InputError where this is a submitted job and ``output`` would go away with it."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not Path(output).expanduser().is_absolute():
+        raise InputError(
+            f"--output {output}: in a job this is a place that goes away with the job; give the whole path "
+            "of one that every node of the cluster sees"
+        )
 
 
 def refuses(host: str, port: int) -> str | None:
@@ -80,9 +85,9 @@ class Session:
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(
-                f"no Ray cluster at {self.address!r}: {error}\nSomething answers there. Check the address "
-                "(host:6379 or ray://host:10001) and, where the cluster asks for a token, RAY_AUTH_MODE=token "
-                "and the token in ~/.ray/auth_token or RAY_AUTH_TOKEN."
+                f"no Ray cluster at {self.address!r}: {error}\nSomething answers there: check the "
+                "address (host:6379 or ray://host:10001) and, where the cluster asks for a token, "
+                "RAY_AUTH_MODE=token and the token in ~/.ray/auth_token or RAY_AUTH_TOKEN."
             ) from error
         self.dashboard = getattr(context, "dashboard_url", None)
         self._started = True

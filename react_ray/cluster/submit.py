@@ -118,7 +118,7 @@ def exit_code(status: str, code: int | None, message: str | None) -> int:
         code = int(told.group(1))
     if code is None:
         raise ClusterError(f"the job did not run: {message or 'Ray gives no reason'}")
-    if re.search(r"No module named '?react_ray", message or ""):
+    if re.search(r"No module named '?react_ray\b", message or ""):
         raise ClusterError(
             "react-ray is not installed where the job ran: pip install react-ray on every node, in the "
             "environment that ray start runs in; or submit from the top of this project, which travels then"
@@ -135,7 +135,7 @@ def _connect(server: str) -> Any:
     if reason:
         raise ClusterError(
             f"nothing answers at {_shown(server)}: {reason}\nCheck that the cluster runs, and that its "
-            "dashboard can be reached: ssh -L, ray dashboard and kubectl port-forward bring it to this machine."
+            "dashboard can be reached: ssh -L, ray dashboard or kubectl port-forward bring it to this machine"
         )
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
@@ -222,6 +222,7 @@ def _wants_stop(job: str) -> bool:
         print(f"\nStop job {job} (y), or leave it running (Enter)? ", end="", file=sys.stderr, flush=True)
         return sys.stdin.readline().strip().lower() in ("y", "yes")
     except KeyboardInterrupt:
+        print(file=sys.stderr)
         return False
 
 
