@@ -51,7 +51,6 @@ def predict_file(
     folder = model_folder(model).absolute()  # workers have working directories of their own
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
-    target.parent.mkdir(parents=True, exist_ok=True)
     settings = {"model": fingerprint_model(str(folder)), "source": fingerprint(source), "text": text_column}
     store = Store(target.parent / f".{target.name}-{digest(settings)}")
     with store.locked(), Session(ClusterConfig(address=address), verbose) as session:

@@ -149,8 +149,8 @@ def _probe(nodes: Sequence[Node], asked: Asked, limit_s: float, say: Say) -> dic
         "output": str(asked.output),
         "folder": str(folder),
         "mark": mark,
-        "inputs": [_place(given) for given in asked.inputs if "://" not in given],
-        "models": [(name, flag, _kind(name)) for name, flag in asked.models.items()],
+        "inputs": [place for given in asked.inputs if (place := _place(given))],
+        "models": [(name, flag, kind) for name, flag in asked.models.items() if (kind := _kind(name))],
     }
     try:
         folder.mkdir(parents=True)
@@ -168,20 +168,26 @@ def _probe(nodes: Sequence[Node], asked: Asked, limit_s: float, say: Say) -> dic
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _kind(model: str) -> str:
+def _kind(model: str) -> str | None:
+    """What a model is, for the nodes; None for a folder that is not here either."""
     if model == EMBEDDED:
         return "embedded"
-    return "folder" if Path(model).is_dir() else "hub"
+    if Path(model).is_dir():
+        return "folder"
+    return None if model.startswith((".", "/", "~")) else "hub"
 
 
-def _place(given: str) -> tuple[str, int | None]:
-    """What every node must see of an input: the file and its size, or the folder that it is in."""
+def _place(given: str) -> tuple[str, int | None] | None:
+    """What every node must see of an input: the file and its size, or the folder that it is in.
+
+    None for what is remote, and for what is not here either, which is no fault of the nodes.
+    """
     path = Path(given).expanduser()
     if path.is_file():
         return str(path), path.stat().st_size
     while any(mark in str(path) for mark in "*?["):
         path = path.parent
-    return str(path), None
+    return (str(path), None) if path.is_dir() else None
 
 
 def _arrives(file: Path, mark: str) -> bool:

@@ -25,7 +25,7 @@ __all__ = ["entrypoint", "exit_code", "job_server", "submit"]
 
 DEFAULT_ADDRESS = "http://127.0.0.1:8265"
 RETRY_S = 60.0
-"""A cluster that does not answer for so long, while a job is followed, is given up."""
+"""A cluster that takes no job for so long, or does not answer while one is followed, is given up."""
 STOP_S = 30.0
 """Ray gives a job that is stopped 3 seconds, then kills it."""
 INTERRUPTED, STOPPED = 130, 143
@@ -53,10 +53,7 @@ def submit(
     say(f"sending {working_dir.absolute()}: {size}" if files else "nothing to send along")
     job = f"react-ray-{Path(words[0]).name}-{secrets.token_hex(4)}"
     folder = {"working_dir": str(working_dir.absolute()), "excludes": list(EXCLUDES)} if files else {}
-    try:
-        client.submit_job(entrypoint=command, submission_id=job, runtime_env=folder)
-    except (RuntimeError, ValueError, OSError) as error:
-        raise ClusterError(f"{_shown(server)} does not take the job: {error}") from None
+    _send(client, server, {"entrypoint": command, "submission_id": job, "runtime_env": folder})
     say(f"job {job} on {_shown(server)}")
     try:
         info = _follow(client, job, server)
@@ -149,6 +146,20 @@ def _connect(server: str) -> Any:
         raise ClusterError(_about_token(server, str(error), os.environ)) from None
     except (RuntimeError, ValueError, OSError, KeyError) as error:
         raise ClusterError(f"{_shown(server)} is no Ray dashboard that takes jobs: {error}") from None
+
+
+def _send(client: Any, server: str, job: dict[str, Any]) -> None:
+    """Hand the job over; a cluster that has just started takes none for a while."""
+    started = time.monotonic()
+    while True:
+        try:
+            client.submit_job(**job)
+            return
+        except (RuntimeError, ValueError, OSError) as error:
+            early = "No available agent" in str(error) and time.monotonic() - started < RETRY_S
+            if not early:
+                raise ClusterError(f"{_shown(server)} does not take the job: {error}") from None
+        time.sleep(1)
 
 
 def _about_token(server: str, told: str, environ: Mapping[str, str]) -> str:
