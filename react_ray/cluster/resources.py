@@ -42,9 +42,13 @@ class Demand:
 
 def in_words(demand: Demand) -> str:
     """What is asked for."""
-    kinds = {"workers": demand.workers, "encoders": demand.encoders}
-    processes = ", then up to ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
+    kinds = {"worker": demand.workers, "encoder": demand.encoders}
+    processes = ", then up to ".join(_count(count, kind) for kind, count in kinds.items() if count)
     return f"asked for: {processes or 'no process'} with {_each(demand)} each"
+
+
+def _count(number: int, kind: str) -> str:
+    return f"{number} {kind}" + ("" if number == 1 else "s")
 
 
 def _each(demand: Demand) -> str:
@@ -61,7 +65,7 @@ def lacking(nodes: Sequence[Node], demand: Demand) -> str | None:
     needed = max(demand.workers, min(demand.encoders, 1))
     if room(nodes, demand) >= needed:
         return None
-    who = f"{needed} {'workers' if demand.workers else 'encoders'}"
+    who = _count(needed, "worker" if demand.workers else "encoder")
     asked = {"CPU": needed * demand.cpus, "GPU": needed * demand.gpus}
     there = {"CPU": sum(node.cpus for node in nodes), "GPU": sum(node.gpus for node in nodes)}
     for kind, amount in asked.items():

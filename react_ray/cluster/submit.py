@@ -117,7 +117,7 @@ def exit_code(status: str, code: int | None, message: str | None) -> int:
         raise ClusterError(f"the job did not run: {message or 'Ray gives no reason'}")
     if re.search(r"No module named '?react_ray\b", message or ""):
         raise ClusterError(
-            "react-ray is not installed where the job ran: pip install react-ray on every node, in the "
+            "react-ray is not installed where the job ran: install it on every node, in the "
             "environment that ray start runs in; or submit from the top of this project, which travels then"
         )
     return 128 - code if code < 0 else code

@@ -66,7 +66,11 @@ def check_size(folder: Path, files: Mapping[str, int]) -> str:
     """The upload in words; InputError that names the largest files where it is too large."""
     total = sum(files.values())
     if total <= MAX_BYTES and len(files) <= MAX_FILES:
-        return f"{len(files)} files, {total / 1e6:.1f} MB"
+        return (
+            f"{len(files)} files, {total / 1e6:.1f} MB"
+            if len(files) != 1
+            else f"1 file, {total / 1e6:.1f} MB"
+        )
     largest = sorted(files.items(), key=lambda item: -item[1])[:NAMED]
     count = f"more than {MAX_FILES:,}" if len(files) > MAX_FILES else str(len(files))
     names = "".join(f"\n  {size / 1e6:8.1f} MB  {name}" for name, size in largest)

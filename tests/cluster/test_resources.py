@@ -31,7 +31,7 @@ def test_a_process_has_its_cores_on_one_node(nodes: list[Node], demand: Demand, 
         (SMALL, Demand(3, 2, 2 + 1, 0), ["9 CPU", "Ray has 8"]),
         (SMALL, Demand(1, 2, 6, 0), ["6 CPU on one node", "room for 0", "a 4 CPU, b 4 CPU"]),
         (MIXED, Demand(2, 2, 3, 1), ["3 CPU and 1 GPU", "room for 1", "gpu 4 CPU 2 GPU"]),
-        (SMALL, Demand(0, 2, 8, 0), ["1 encoders with 8 CPU"]),
+        (SMALL, Demand(0, 2, 8, 0), ["1 encoder with 8 CPU"]),
     ],
 )
 def test_what_is_missing_is_named(nodes: list[Node], demand: Demand, words: list[str]) -> None:

@@ -67,7 +67,7 @@ def test_a_job_that_never_ran_is_an_error_of_the_cluster() -> None:
     with pytest.raises(ClusterError, match="runtime_env setup failed"):
         exit_code("FAILED", None, "runtime_env setup failed: no space left on device")
     lost = "failed with exit code 1, last available logs\npython: No module named react_ray"
-    with pytest.raises(ClusterError, match="pip install react-ray on every node"):
+    with pytest.raises(ClusterError, match="install it on every node"):
         exit_code("FAILED", 1, lost)
 
 

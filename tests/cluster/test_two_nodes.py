@@ -127,7 +127,7 @@ def test_a_job_prints_its_output_and_hands_on_its_exit_code(
     code, printed = ended(good)
     assert code == 0, printed
     assert "sending" in printed
-    assert "1 files" in printed
+    assert "1 file, 0.0 MB" in printed
     assert "stopped after prepare" in printed
     assert len(list((output / "cache").glob("prepare-*"))) == 1, "the job wrote where it was told"
     assert not list(output.glob(".react-ray-probe-*"))
