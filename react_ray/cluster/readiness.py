@@ -226,7 +226,7 @@ def _ask(
         done, _ = ray.wait(list(waiting), timeout=0.5)
         for ref in done:
             answers[waiting.pop(ref).id] = _result(ref)
-        if not said and time.monotonic() - started > SAY_AFTER_S:
+        if waiting and not said and time.monotonic() - started > SAY_AFTER_S:
             said = True
             say("  waiting for an answer from " + ", ".join(node.name for node in waiting.values()))
     for ref in waiting:
