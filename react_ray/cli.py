@@ -179,9 +179,7 @@ def submit(
     address: Annotated[
         str | None, typer.Option(help="URL of the dashboard (default: http://127.0.0.1:8265)")
     ] = None,
-    working_dir: Annotated[
-        Path, typer.Option(help="Folder that travels along, without data (default: this one)")
-    ] = Path(),
+    working_dir: Annotated[Path, typer.Option(help="Folder that travels along, without data")] = Path(),
     quiet: Quiet = False,
 ) -> None:
     """Run a command as a job on a Ray cluster, and show its output."""

@@ -204,7 +204,7 @@ def _follow(client: Any, job: str, server: str) -> Any:
             if info.status.is_terminal():
                 return info
             since = time.monotonic()
-        except (RuntimeError, OSError) as error:
+        except Exception as error:  # Ray, requests and aiohttp have their own kinds
             if time.monotonic() - since > RETRY_S:
                 raise ClusterError(
                     f"lost the connection to {_shown(server)} ({error}); the job goes on as long as the "
