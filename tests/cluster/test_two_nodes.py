@@ -54,15 +54,17 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TwoNodes]:
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": "a-token-of-the-test",
         "HF_HUB_OFFLINE": "1",
+        "RAY_GRACEFUL_SHUTDOWN_DRAIN_TIMEOUT_S": "0",  # nothing there is worth waiting for at the end
     }
     gcs, jobs = free_port(), free_port()
     with tempfile.TemporaryDirectory(prefix="rr") as temporary:  # short: sockets have their names in it
-        head = ["--head", f"--port={gcs}", f"--temp-dir={temporary}", "--dashboard-host=127.0.0.1"]
-        head += [f"--dashboard-port={jobs}", f"--ray-client-server-port={free_port()}"]
+        head = ["--head", f"--port={gcs}", "--dashboard-host=127.0.0.1", f"--dashboard-port={jobs}"]
+        head += [f"--ray-client-server-port={free_port()}", f"--temp-dir={temporary}"]
+        other = [f"--address=127.0.0.1:{gcs}", f"--temp-dir={temporary}"]
         nodes = [ray_start(folders[0], environ, *head)]
         try:
             wait_for(jobs, nodes[0])
-            nodes.append(ray_start(folders[1], environ, f"--address=127.0.0.1:{gcs}"))
+            nodes.append(ray_start(folders[1], environ, *other))
             yield TwoNodes(f"127.0.0.1:{gcs}", f"http://127.0.0.1:{jobs}", folders[0], environ)
         finally:
             for node in nodes:
@@ -118,12 +120,10 @@ def test_a_job_prints_its_output_and_hands_on_its_exit_code(
     work, output = tmp_path / "work", tmp_path / "shared"
     work.mkdir()
     (work / "run.yaml").write_text(f"model: {tiny_model}\nseed: 7\n")
-    submit = ["submit", "--address", cluster.jobs, "--working-dir", work, "run"]
+    submit = ["submit", "--address", cluster.jobs, "--working-dir", work]
     words = ["run.yaml", "--labeled", labels, "--output", output, "--until", "prepare"]
-    good = cluster.react_ray(*submit, *words)
-    bad = cluster.react_ray(
-        *submit, "run.yaml", "--labeled", "/nowhere/labels.csv", "--output", tmp_path / "bad"
-    )
+    good = cluster.react_ray(*submit, "run", *words)
+    bad = cluster.react_ray(*submit, "serve", "/nowhere/run")
     code, printed = ended(good)
     assert code == 0, printed
     assert "sending" in printed
@@ -133,7 +133,7 @@ def test_a_job_prints_its_output_and_hands_on_its_exit_code(
     assert not list(output.glob(".react-ray-probe-*"))
     code, printed = ended(bad)
     assert code == 2, printed
-    assert "error: /nowhere/labels.csv: there is no such file" in printed
+    assert "error: /nowhere/run: no model found there" in printed
 
 
 @pytest.mark.ray
@@ -154,10 +154,10 @@ def test_without_the_token_a_job_is_refused_with_what_to_set(cluster: TwoNodes, 
 def test_what_cannot_be_is_refused_before_any_work(
     cluster: TwoNodes, labels: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    given = ["--address", cluster.ray, "--labeled", labels, "--model", tiny_model]
-    many = cluster.react_ray("run", *given, "--output", tmp_path / "many", "cluster.workers=64")
+    given = ["run", "--address", cluster.ray, "--labeled", labels, "--model", tiny_model]
+    many = cluster.react_ray(*given, "--output", tmp_path / "many", "cluster.workers=64")
     # this path is a folder of the head for the driver and the head, and one of the other node there
-    unshared = cluster.react_ray("run", *given, "--output", "/proc/self/cwd/run")
+    unshared = cluster.react_ray(*given, "--output", "/proc/self/cwd/run")
     code, printed = ended(many)
     assert code == 4, printed
     assert "asks for 64 CPU (64 workers), Ray has 4" in printed
