@@ -119,7 +119,7 @@ def test_a_job_prints_its_output_and_hands_on_its_exit_code(
 ) -> None:
     work, output = tmp_path / "work", tmp_path / "shared"
     work.mkdir()
-    (work / "run.yaml").write_text(f"model: {tiny_model}\nseed: 7\n")
+    (work / "run.yaml").write_text(f"model: {tiny_model}\ncluster: {{answer_s: 200}}\n")
     submit = ["submit", "--address", cluster.jobs, "--working-dir", work]
     words = ["run.yaml", "--labeled", labels, "--output", output, "--until", "prepare"]
     good = cluster.react_ray(*submit, "run", *words)
@@ -154,7 +154,16 @@ def test_without_the_token_a_job_is_refused_with_what_to_set(cluster: TwoNodes, 
 def test_what_cannot_be_is_refused_before_any_work(
     cluster: TwoNodes, labels: Path, tiny_model: Path, tmp_path: Path
 ) -> None:
-    given = ["run", "--address", cluster.ray, "--labeled", labels, "--model", tiny_model]
+    given = [
+        "run",
+        "--address",
+        cluster.ray,
+        "--labeled",
+        labels,
+        "--model",
+        tiny_model,
+        "cluster.answer_s=200",
+    ]
     many = cluster.react_ray(*given, "--output", tmp_path / "many", "cluster.workers=64")
     # this path is a folder of the head for the driver and the head, and one of the other node there
     unshared = cluster.react_ray(*given, "--output", "/proc/self/cwd/run")
