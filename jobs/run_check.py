@@ -1,6 +1,6 @@
 """What a run would read, refuse and cost, as a job: what ``react-ray check`` takes.
 
-    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+    react-ray submit --address http://127.0.0.1:8265 \
         python jobs/run_check.py --labeled /mnt/data/labels.csv
 """
 

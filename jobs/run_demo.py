@@ -1,6 +1,6 @@
 """The demonstration on BBC News, as a job: what ``react-ray demo`` takes.
 
-    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+    react-ray submit --address http://127.0.0.1:8265 \
         python jobs/run_demo.py --output /mnt/data/demo
 """
 

@@ -1,6 +1,6 @@
 """The run up to features of every text, kept on disk.
 
-    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+    react-ray submit --address http://127.0.0.1:8265 \
         python jobs/run_encode.py --labeled /mnt/data/labels.csv --output /mnt/data/run
 """
 

@@ -1,6 +1,6 @@
 """The run up to the measured figures.
 
-    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+    react-ray submit --address http://127.0.0.1:8265 \
         python jobs/run_evaluate.py --labeled /mnt/data/labels.csv --output /mnt/data/run
 """
 

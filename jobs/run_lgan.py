@@ -1,6 +1,6 @@
 """The run up to the trained label GAN.
 
-    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+    react-ray submit --address http://127.0.0.1:8265 \
         python jobs/run_lgan.py --labeled /mnt/data/labels.csv --output /mnt/data/run
 """
 

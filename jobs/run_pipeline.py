@@ -1,6 +1,6 @@
 """The whole road, as a job on a cluster: what ``react-ray run`` takes.
 
-    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+    react-ray submit --address http://127.0.0.1:8265 \
         python jobs/run_pipeline.py --labeled /mnt/data/labels.csv --output /mnt/data/run
 """
 

@@ -1,6 +1,6 @@
 """Label a file of any size, as a job: what ``react-ray predict`` takes.
 
-    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+    react-ray submit --address http://127.0.0.1:8265 \
         python jobs/run_predict.py /mnt/data/run --input /mnt/data/new.csv --output /mnt/data/out.csv
 """
 

@@ -1,6 +1,6 @@
 """Put a model online from a job, until the job is stopped: what ``react-ray serve`` takes.
 
-    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+    react-ray submit --address http://127.0.0.1:8265 \
         python jobs/run_serve.py /mnt/data/run --port 8000
 """
 

@@ -208,6 +208,22 @@ def serve(
     serve_model(model, settings, address=address, verbose=verbose)
 
 
+@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+def submit(
+    command: Annotated[list[str], typer.Argument(metavar="COMMAND ...", help="As behind react-ray: run ...")],
+    address: Annotated[
+        str | None, typer.Option(help="URL of the dashboard (default: http://127.0.0.1:8265)")
+    ] = None,
+    working_dir: Annotated[Path, typer.Option(help="Folder that travels along, without data")] = Path(),
+    quiet: Quiet = False,
+) -> None:
+    """Run a command as a job on a Ray cluster, and show its output."""
+    _parse(command)
+    from react_ray.cluster.submit import submit as submit_job
+
+    raise typer.Exit(submit_job(command, address=address, working_dir=working_dir, quiet=quiet))
+
+
 @app.command()
 def suggest(
     folder: RunFolder,
@@ -237,6 +253,24 @@ def version(show: Annotated[bool, typer.Option("--version", help="Print the vers
     if show:
         print(__version__)
         raise typer.Exit
+
+
+def _parse(words: list[str]) -> None:
+    """Find out here what is wrong with a command that is to run elsewhere."""
+    from react_ray.errors import InputError
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    if words[0] == "python":
+        return
+    if words[0] not in commands or words[0] == "submit":
+        known = ", ".join(name for name in commands if name != "submit")
+        raise InputError(f"{words[0]} is no command to submit: expected one of {known}, or python SCRIPT")
+    given = commands[words[0]].make_context(f"react-ray {words[0]}", list(words[1:]))
+    if given.params.get("address"):
+        raise InputError(
+            f"--address {given.params['address']}: a job finds its cluster by itself; the address to submit "
+            "to stands before the command"
+        )
 
 
 FLAGS = {

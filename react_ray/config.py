@@ -148,6 +148,7 @@ class ClusterConfig(_Settings):
     encoders: int = Field(2, ge=1)  # encoder actors
     max_failures: int = Field(3, ge=0)  # worker failures survived before the run ends
     timeout_s: int = Field(600, ge=1)  # a collective call that waits longer ends the attempt
+    answer_s: int = Field(30, ge=1)  # a node that has not answered by then is not fit to run on
     local_rows: int = Field(20_000, ge=0)  # up to here Ray Data costs more time than it saves
 
     @field_validator("workers")

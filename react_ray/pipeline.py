@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from react_ray import stages
 from react_ray.classifier import Classifier, load
-from react_ray.cluster.session import Session
+from react_ray.cluster.readiness import Asked, Readiness, check_cluster
+from react_ray.cluster.session import Session, check_lasting
 from react_ray.config import Config
 from react_ray.console import Reporter, log_to, quiet_libraries
 from react_ray.data.shards import INPUTS
@@ -27,7 +28,17 @@ from react_ray.publish import publish, summarise
 from react_ray.stages import Context
 from react_ray.store import Store, content_of
 
-__all__ = ["STAGES", "Run", "Stage", "advance", "cache_of", "located", "prerequisites", "run"]
+__all__ = [
+    "STAGES",
+    "Run",
+    "Stage",
+    "advance",
+    "cache_of",
+    "check_ready",
+    "located",
+    "prerequisites",
+    "run",
+]
 
 log = logging.getLogger(__name__)
 
@@ -114,11 +125,15 @@ STAGES = (
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its folder, its figures (the content of metrics.json), its stages' folders."""
+    """A run: its folder, its figures (the content of metrics.json), its stages' folders.
+
+    ``ready`` is what the nodes of a cluster answered before it began.
+    """
 
     folder: Path
     metrics: dict[str, Any]
     stages: dict[str, Path]
+    ready: Readiness | None = None
 
     def classifier(self) -> Classifier:
         """The trained classifier."""
@@ -142,11 +157,22 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
     if until is not None and until not in names:
         raise ConfigError(f"--until {until}: expected one of {', '.join(names)}")
     quiet_libraries(verbose)
+    check_lasting(config.output)
     config = located(config)
     folder = Path(config.output)
     store = cache_of(folder)
+    reporter = Reporter(quiet)
     with store.locked(), log_to(store.root / "run.log"), Session(config.cluster, verbose) as session:
-        return _go(config, session, Reporter(quiet), store, until)
+        ready = check_ready(config, session, reporter)
+        return replace(_go(config, session, reporter, store, until), ready=ready)
+
+
+def check_ready(config: Config, session: Session, reporter: Reporter) -> Readiness | None:
+    """What the nodes of a cluster say to what is asked; ClusterError where they cannot do it."""
+    if session.address is None:
+        session.check_cores()
+        return None
+    return check_cluster(session, Asked.of(config), session.demand(), reporter)
 
 
 def located(config: Config) -> Config:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from react_ray.cluster.datasets import map_items
-from react_ray.cluster.session import Session
+from react_ray.cluster.readiness import Asked, check_cluster
+from react_ray.cluster.session import Session, check_lasting
 from react_ray.config import ClusterConfig
 from react_ray.console import Reporter, quiet_libraries
 from react_ray.data.encode import write_whole
@@ -45,14 +46,17 @@ def predict_file(
     called label or score stay as label_given and score_given. A killed call goes on
     where it stopped when it is given again. Raises InputError.
     """
+    check_lasting(str(target))
     target = checked_target(target)
     folder = model_folder(model).absolute()  # workers have working directories of their own
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
-    target.parent.mkdir(parents=True, exist_ok=True)
     settings = {"model": fingerprint_model(str(folder)), "source": fingerprint(source), "text": text_column}
     store = Store(target.parent / f".{target.name}-{digest(settings)}")
     with store.locked(), Session(ClusterConfig(address=address), verbose) as session:
+        if session.address:
+            asked = Asked(target.parent, models={str(folder): "MODEL"})  # the input is read here
+            check_cluster(session, asked, replace(session.demand(), workers=0), reporter)
         with reporter.step("read"):
             read = _read(store, settings, source, text_column)
         items = _items(read, store.root)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from react_ray.cluster.readiness import Readiness
 from react_ray.cluster.session import Session
 from react_ray.config import Config
 from react_ray.data.encode import Encoder
@@ -25,11 +26,12 @@ TRAINING_COST = 3.0
 
 @dataclass(frozen=True)
 class Check:
-    """The findings: ``rows`` as ``data.prepare`` counted them, and the estimated cost."""
+    """The findings: ``rows`` as ``data.prepare`` counted them, the estimated cost, the cluster's nodes."""
 
     rows: dict[str, Any]
     cost: dict[str, float]
     folder: Path
+    ready: Readiness | None = None
 
     def summary(self) -> str:
         """All findings in words."""
@@ -48,6 +50,8 @@ class Check:
             f"a second (measured here), {cost['training_steps']:,.0f} training steps, "
             f"{cost['minutes']:.1f} minutes, {cost['memory_gb']:.1f} GB of memory"
         )
+        if self.ready:
+            lines.append(self.ready.summary())
         return "\n".join(lines)
 
 
@@ -57,11 +61,13 @@ def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Chec
     Raises what ``run`` would raise for the same inputs, and ClusterError when the
     cluster lacks the resources that are asked for.
     """
-    prepared = run(config, until="prepare", verbose=verbose, quiet=quiet).stages["prepare"]
-    with Session(config.cluster, verbose) as session:
-        session.check_resources()
+    done = run(config, until="prepare", verbose=verbose, quiet=quiet)
+    prepared = done.stages["prepare"]
+    if done.ready is None:
+        with Session(config.cluster, verbose) as session:
+            session.check_resources()
     rows = json.loads((prepared / "summary.json").read_text(encoding="utf-8"))
-    return Check(rows, _estimate(config, prepared), prepared / "refused.jsonl")
+    return Check(rows, _estimate(config, prepared), prepared / "refused.jsonl", done.ready)
 
 
 def _estimate(config: Config, prepared: Path) -> dict[str, float]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from react_ray.errors import ReactRayError
+from react_ray.errors import InputError, ReactRayError
 from react_ray.version import __version__
 
 __all__ = ["Store", "content_of", "digest", "folder_size"]
@@ -88,10 +88,15 @@ class Store:
     def locked(self) -> Iterator[None]:
         """Keep other runs out of ``root`` while the block runs; a killed run leaves no lock.
 
-        Raises ReactRayError that names the process at work there.
+        Raises ReactRayError that names the process at work there, InputError where nothing
+        can be written.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / "lock").open("a+") as lock:
+        try:
+            self.root.mkdir(parents=True, exist_ok=True)
+            opened = (self.root / "lock").open("a+")
+        except OSError as error:
+            raise InputError(f"{self.root.parent}: nothing can be written there: {error.strerror}") from None
+        with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:

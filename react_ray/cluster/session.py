@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from react_ray.cluster.resources import Demand, Node, lacking
 from react_ray.config import ClusterConfig
-from react_ray.errors import ClusterError
+from react_ray.errors import ClusterError, InputError
 
-__all__ = ["Session"]
+__all__ = ["Session", "check_lasting", "refuses"]
+
+ANSWER_S = 5.0
+"""Whatever takes longer to accept a connection is not there: Ray itself would try for minutes."""
+
+
+def check_lasting(output: str) -> None:
+    """InputError where this is a submitted job and ``output`` would go away with it."""
+    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not Path(output).expanduser().is_absolute():
+        raise InputError(
+            f"--output {output}: in a job this is a place that goes away with the job; give the whole path "
+            "of one that every node of the cluster sees"
+        )
+
+
+def refuses(host: str, port: int) -> str | None:
+    """Why nothing can be reached at this address; None when something listens there."""
+    try:
+        socket.create_connection((host, port), ANSWER_S).close()
+    except OSError as error:
+        return str(error.strerror or error)
+    return None
 
 
 class Session:
@@ -30,6 +53,7 @@ class Session:
         self.cluster = cluster
         self.verbose = verbose
         self.address = cluster.address or os.environ.get("RAY_ADDRESS")
+        self.dashboard: str | None = None
         self._started = False
 
     @classmethod
@@ -66,11 +90,12 @@ class Session:
 
         if ray.is_initialized():
             return
+        self._knock()
         if not self.verbose:  # the C++ part writes to standard error past Python's logging
             os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         level = logging.INFO if self.verbose else logging.ERROR
         try:
-            ray.init(
+            context = ray.init(
                 address=self.address or "local",  # not whatever cluster happens to run on this machine
                 include_dashboard=None if self.address else False,
                 log_to_driver=self.verbose,
@@ -79,11 +104,28 @@ class Session:
             )
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(
-                f"no Ray cluster at {self.address!r}: {error}\n"
-                "Check that it runs (ray status), the address (host:6379 or ray://host:10001), "
-                "and, where the cluster asks for a token, RAY_AUTH_MODE=token with RAY_AUTH_TOKEN."
+                f"no Ray cluster at {self.address!r}: {error}\nSomething answers there: check the "
+                "address (host:6379 or ray://host:10001) and, where the cluster asks for a token, "
+                "RAY_AUTH_MODE=token and the token in ~/.ray/auth_token or RAY_AUTH_TOKEN."
             ) from error
+        self.dashboard = getattr(context, "dashboard_url", None)
         self._started = True
+
+    def _knock(self) -> None:
+        """ClusterError at once where nothing listens at the address."""
+        kind, _, rest = ("//" + (self.address or "")).rpartition("//")
+        if kind.startswith("//http"):
+            raise ClusterError(
+                f"{self.address} takes jobs: give it to react-ray submit --address. A driver connects to "
+                "host:6379 or ray://host:10001"
+            )
+        host, _, port = rest.partition("?")[0].rpartition(":")
+        reason = refuses(host.strip("[]"), int(port)) if host and port.isdigit() else None
+        if reason:
+            raise ClusterError(
+                f"no Ray cluster at {self.address}: {reason}\nCheck that it runs (ray status, on its head "
+                "node) and the address: host:6379, or ray://host:10001 from a machine outside the cluster."
+            )
 
     def use_gpu(self) -> bool:
         """Whether work should run on GPUs: as configured, else if there is one."""
@@ -113,20 +155,47 @@ class Session:
         count = max(gpus, 1) if gpus > 1 or self.address is not None else 0
         return count, count
 
-    def check_resources(self) -> None:
-        """Start Ray if training needs it; ClusterError when it lacks what training asks for."""
-        workers, _ = self.workers()  # a range needs its least to start
-        if workers == 0:
-            return
+    def demand(self) -> Demand:
+        """The processes that a run starts on Ray."""
+        cluster = self.cluster
+        encoders = 0 if self.address is None else cluster.encoders
+        least, _ = self.workers()  # what a range needs to start
+        return Demand(least, encoders, cluster.cpus_per_worker, 1 if self.use_gpu() else 0)
+
+    def nodes(self) -> list[Node]:
+        """The nodes that Ray has at present, by names that tell them apart."""
         self.start()
         import ray
 
-        there = ray.cluster_resources()
-        asked = {"CPU": workers * self.cluster.cpus_per_worker, "GPU": workers if self.use_gpu() else 0}
-        for resource, amount in asked.items():
-            if amount > there.get(resource, 0):
-                raise ClusterError(
-                    f"the run asks for {amount} {resource} ({workers} workers), Ray has "
-                    f"{there.get(resource, 0):.0f}; lower cluster.workers or cluster.cpus_per_worker"
-                    + (", or set cluster.use_gpu=false" if resource == "GPU" else "")
-                )
+        alive = [node for node in ray.nodes() if node["Alive"]]
+        hosts = [f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})" for node in alive]
+        return [
+            Node(
+                name if hosts.count(name) == 1 else f"{name} {node['NodeID'][:8]}",
+                node["NodeID"],
+                node["Resources"].get("CPU", 0),
+                node["Resources"].get("GPU", 0),
+            )
+            for name, node in zip(hosts, alive, strict=True)
+        ]
+
+    def check_cores(self) -> None:
+        """ClusterError where this machine cannot hold the workers asked for; Ray is not started for it."""
+        import ray
+        import torch
+
+        if ray.is_initialized():  # with as many cores as its user said
+            return
+        missing = lacking(
+            [Node("this machine", "", os.cpu_count() or 1, torch.cuda.device_count())], self.demand()
+        )
+        if missing:
+            raise ClusterError(missing)
+
+    def check_resources(self) -> None:
+        """Start Ray if training needs it; ClusterError when it lacks what training asks for."""
+        if self.workers() == (0, 0):
+            return
+        missing = lacking(self.nodes(), self.demand())
+        if missing:
+            raise ClusterError(missing)

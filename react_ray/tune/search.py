@@ -9,14 +9,14 @@ from typing import Any
 
 from react_ray.cluster.search import Evaluated
 from react_ray.cluster.search import search as search_on_ray
-from react_ray.cluster.session import Session
+from react_ray.cluster.session import Session, check_lasting
 from react_ray.config import Config, Range
 from react_ray.config_file import with_settings
 from react_ray.console import Reporter, log_to, quiet_libraries
 from react_ray.errors import TrainingError
 from react_ray.evaluate.search_page import write_search_page
 from react_ray.folders import remove_folder
-from react_ray.pipeline import STAGES, advance, cache_of, located, prerequisites
+from react_ray.pipeline import STAGES, advance, cache_of, check_ready, located, prerequisites
 from react_ray.store import digest
 from react_ray.tune.board import Board
 from react_ray.tune.journal import Journal, Trial
@@ -71,9 +71,11 @@ def tune(config: Config, *, verbose: bool = False, quiet: bool = False) -> Searc
     """
     space = find_space(config)
     quiet_libraries(verbose)
+    check_lasting(config.output)
     config, reporter = located(config), Reporter(quiet)
     store = cache_of(Path(config.output))
     with store.locked(), log_to(store.root / "run.log"), Session(config.cluster, verbose) as session:
+        check_ready(config, session, reporter)
         reporter.say(f"search in {config.output} (stages are kept in {store.root})")
         check_validation(advance(config, session, reporter, store, ["prepare"])["prepare"])
         advance(config, session, reporter, store, stages_before(config, space))

@@ -14,7 +14,7 @@ from react_ray.version import __version__
     ("arguments", "code", "words"),
     [
         (["--version"], 0, [__version__]),
-        (["--help"], 0, ["run", "demo", "check", "predict", "serve", "clean"]),
+        (["--help"], 0, ["run", "demo", "check", "predict", "serve", "submit", "clean"]),
         (["run"], 2, ["--labeled"]),
         (["run", "--labeled", "nowhere.csv"], 2, ["nowhere.csv"]),
         (["run", "--labeled", "x.csv", "finetune.lrr=1"], 2, ["finetune.lr"]),

