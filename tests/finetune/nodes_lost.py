@@ -58,7 +58,8 @@ def main(folder: Path, settings: dict[str, Any]) -> None:
 
     def kill() -> None:
         known = folder / "ray" / "elastic" / "checkpoint_manager_snapshot.json"
-        while not ((folder / "waits").exists() and known.exists()):  # Ray hears of a checkpoint a moment later
+        # Ray hears of a checkpoint a moment after it was written
+        while not ((folder / "waits").exists() and known.exists()):
             time.sleep(0.1)
         cluster.remove_node(away, allow_graceful=False)
 

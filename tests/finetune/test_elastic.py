@@ -25,7 +25,7 @@ def test_a_run_goes_on_with_the_nodes_that_are_left(tmp_path, tiny_model):
         capture_output=True,
         text=True,
         check=False,
-        timeout=400,
+        timeout=550,
     )
     assert ended.returncode == 0, ended.stderr[-3000:]
     taken = [json.loads(line) for line in (tmp_path / "steps.jsonl").read_text().splitlines()]
