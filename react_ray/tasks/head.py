@@ -81,9 +81,9 @@ def fit_head(head: nn.Linear, features: torch.Tensor, targets: torch.Tensor, wei
 
     optimizer.step(closure)
     with torch.no_grad():
-        head.weight.copy_(weight / scale)
+        head.weight.copy_((weight / scale).to(head.weight.device))
         if head.bias is not None:
-            head.bias.copy_(bias)
+            head.bias.copy_(bias.to(head.bias.device))
 
 
 def best_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:

@@ -65,5 +65,6 @@ def set_head(model: BertForSequenceClassification, weights: torch.Tensor, bias: 
     the mean of the tokens, normalised: sqrt(d) times the feature, which has length 1.
     """
     with torch.no_grad():
-        model.classifier.weight.copy_(weights / (POOLER * model.config.hidden_size**0.5))
-        model.classifier.bias.copy_(bias)
+        scale, device = POOLER * model.config.hidden_size**0.5, model.device
+        model.classifier.weight.copy_((weights / scale).to(device))
+        model.classifier.bias.copy_(bias.to(device))

@@ -121,7 +121,7 @@ def test_a_failing_worker_is_quoted(tmp_path: Path):
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_worker_that_never_comes_ends_the_run(tmp_path: Path):
     cluster = ClusterConfig(workers=2, use_gpu=False, max_failures=0, timeout_s=10)
-    with pytest.raises(TrainingError, match=r"(?s)worker 0 failed:.*all_reduce.*timed out|Timed out"):
+    with pytest.raises(TrainingError, match=r"(?si)worker 0 failed:.*timed out"):
         fit(stuck, {}, name="a", folder=tmp_path, session=Session(cluster))
 
 

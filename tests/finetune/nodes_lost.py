@@ -2,14 +2,15 @@
 
     python nodes_lost.py FOLDER SETTINGS.json
 
-The Ray processes end with this one, and Ray keeps no state of other runs. Prints JSON: how many workers
-there were at each step that was taken.
+The Ray processes end with this one, and Ray keeps no state of other runs. Leaves FOLDER/last, the last
+checkpoint, and FOLDER/steps.jsonl: each step that was taken, and the number of workers.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import threading
@@ -17,15 +18,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(
-    prefix="ray"
-)  # before Ray: other clusters keep their address file
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="ray")  # read when Ray is imported
 
 import ray
 from ray.cluster_utils import Cluster
 
+from react_ray.cluster import trainer
 from react_ray.cluster.session import Session
-from react_ray.cluster.trainer import fit
 from react_ray.config import ClusterConfig
 from react_ray.finetune import loop
 from react_ray.worker import Progress, Worker
@@ -59,19 +58,23 @@ def main(folder: Path, settings: dict[str, Any]) -> None:
     cluster.wait_for_nodes()
 
     def kill() -> None:
-        while not (folder / "waits").exists():
+        known = folder / "ray" / "elastic" / "checkpoint_manager_snapshot.json"
+        # Ray hears of a checkpoint a moment after it was written
+        while not ((folder / "waits").exists() and known.exists()):
             time.sleep(0.1)
         cluster.remove_node(away, allow_graceful=False)
 
     threading.Thread(target=kill, daemon=True).start()
     given = {**settings, "home": ray.get_runtime_context().get_node_id(), "folder": str(folder)}
-    session = Session(ClusterConfig(workers=(1, 2), use_gpu=False, max_failures=1, timeout_s=120))
+    trainer.RESTART_S = 8  # several tries, until Ray has seen that the node's room is gone
+    session = Session(ClusterConfig(workers=(1, 2), use_gpu=False, max_failures=4))
     try:
-        last = fit(watched, given, name="elastic", folder=folder / "ray", session=session)
-        print(json.dumps({"last": str(last)}))
+        last = trainer.fit(watched, given, name="elastic", folder=folder / "ray", session=session)
+        (folder / "last").symlink_to(last)
     finally:
         ray.shutdown()
         cluster.shutdown()
+        shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
 
 
 if __name__ == "__main__":
