@@ -34,7 +34,7 @@ FILLER = [
 """Words that say nothing of a topic."""
 MAX_CHARS = 1000
 """Setting data.max_chars of the runs: rows of more are too long."""
-WORDS = (9, 24)
+WORDS = (12, 24)
 OWN = 8
 """Words of its topic in a text."""
 CHUNK = 50_000

@@ -30,7 +30,7 @@ from react_ray.data.encode import Encoder, EncodeTask, encode_items, save_featur
 from react_ray.data.features import Features
 from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
-from react_ray.data.shards import read_items
+from react_ray.data.shards import ROW_BYTES, read_items
 from react_ray.evaluate.arms import Judged, measure_arms, measure_model
 from react_ray.evaluate.metrics import label_quality
 from react_ray.evaluate.schema import LabelQuality
@@ -42,9 +42,6 @@ from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
 from react_ray.lgan.views import BLOCKS
 from react_ray.worker import Progress
-
-ROW_BYTES = 5_000
-"""Files are read at some 100 MB a second: Ray is worth its start from so many bytes a row."""
 
 
 @dataclass(frozen=True)

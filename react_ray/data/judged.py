@@ -88,7 +88,7 @@ class Judged:
         for number, shard in enumerate(self.shards):
             start, end = self.starts[number : number + 2].tolist()
             for window in range(start, end, WINDOW):
-                for place, row, reason in self._refused(window, min(window + WINDOW, end)):
+                for place, row, reason in self.refused(window, min(window + WINDOW, end)):
                     label = labels.get(place) if shard.input != "unlabeled" else None
                     found.add(shard.input, shard.file, row, reason, label if isinstance(label, str) else None)
         return found
@@ -102,13 +102,13 @@ class Judged:
                 parts = pa.array(np.array([*PARTS, "", ""], object)[fate], pa.string())
                 table = table.append_column("part", parts)
                 yield table.select(columns).filter(pa.array(fate <= POOL))
-                late = self._refused(place, place + len(table))
+                late = self.refused(place, place + len(table))
                 texts = table["text"].filter(pa.array(fate == REFUSED)).to_pylist()
                 lost.write(late, texts, table["row"][-1].as_py() if len(table) else 0)
                 place += len(table)
             lost.write([], [])
 
-    def _refused(self, start: int, end: int) -> list[Refused]:
+    def refused(self, start: int, end: int) -> list[Refused]:
         """Rows of the shards that are refused, of the places from ``start`` to before ``end``."""
         some = self.reasons.iloc[slice(*self.reasons.index.searchsorted([start, end]))]
         places = some.index.to_numpy()

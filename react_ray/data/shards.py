@@ -21,10 +21,12 @@ from react_ray.data.read import SCHEMA, read_file
 from react_ray.data.sources import Source, find_files
 from react_ray.errors import InputError
 
-__all__ = ["INPUTS", "ReadTask", "Shard", "read_items", "read_shard", "text_id"]
+__all__ = ["INPUTS", "ROW_BYTES", "ReadTask", "Shard", "read_items", "read_shard", "text_id"]
 
 INPUTS = ("labeled", "unlabeled", "validation", "test")
 """The inputs of a run, in the order their rows are kept."""
+ROW_BYTES = 5_000
+"""Ray is worth its start from so many bytes of input for each row that would be (``cluster.local_rows``)."""
 SHARD_SCHEMA = pa.schema([pa.field("id", pa.string()), *SCHEMA])
 
 
