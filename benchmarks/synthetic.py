@@ -127,7 +127,7 @@ def _write_shard(path: Path, rows: int, seed: int, shard: int, shared: pa.Array)
             first = shard == chunk == 0
             texts, topics = _texts(random, min(CHUNK, rows - start))
             texts, broken = _spoil(random, texts, shared, len(shared) if first else 0, counts)
-            writer.write(texts, np.array(list(TOPICS))[topics], broken, shard * 10**9 + start)
+            writer.write(texts, np.array(list(TOPICS))[topics], broken, shard * 10**8 + start)
     half.replace(path)
     return counts
 
@@ -167,7 +167,7 @@ class _Writer:
 
     def __init__(self, suffix: str, path: Path):
         self.suffix, self.path = suffix, path
-        self.schema = pa.schema({"key": pa.int64(), "text": pa.binary(), "topic": pa.string()})
+        self.schema = pa.schema({"key": pa.string(), "text": pa.binary(), "topic": pa.string()})
 
     def __enter__(self) -> _Writer:
         if self.suffix == ".parquet":
@@ -182,12 +182,12 @@ class _Writer:
         (self.parquet if self.suffix == ".parquet" else self.file).close()
 
     def write(self, texts: pa.Array, topics: np.ndarray, broken: np.ndarray, start: int) -> None:
-        keys = np.arange(start, start + len(texts))
+        keys = [f"{key:012d}" for key in range(start, start + len(texts))]  # in the order of files and rows
         if self.suffix == ".parquet":  # broken: bytes that are not UTF-8
             texts = pc.if_else(pa.array(broken), pa.scalar(b"caf\xe9"), texts.cast(pa.binary()))
             self.parquet.write_table(pa.table([keys, texts, pa.array(topics)], schema=self.schema))
             return
-        rows = zip(keys.tolist(), texts.to_pylist(), topics.tolist(), broken.tolist(), strict=True)
+        rows = zip(keys, texts.to_pylist(), topics.tolist(), broken.tolist(), strict=True)
         self.file.writelines(_csv(rows) if self.suffix == ".csv" else _jsonl(rows))
 
 

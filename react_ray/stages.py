@@ -130,7 +130,7 @@ def encode(context: Context) -> None:
         rows=sum(pq.read_metadata(file).num_rows for file in files.values()),
         session=session,
         progress=context.progress,
-        actors=config.cluster.encoders,
+        actors=None if config.cluster.encoders == "auto" else config.cluster.encoders,
         use_gpu=gpu,
     )
     encoder = Encoder(model, config.encode, gpu)
