@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import tempfile
 import threading
@@ -48,9 +49,13 @@ def watch(command: Sequence[str], env: dict[str, str]) -> Measured:
         over = threading.Event()
         sampler = threading.Thread(target=_sample, args=(process.pid, measured, over))
         sampler.start()
-        code = process.wait()
-        over.set()
-        sampler.join()
+        try:
+            code = process.wait()
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGTERM)
+            over.set()
+            sampler.join()
         measured.seconds = round(time.monotonic() - started, 1)
         if code:
             said.seek(max(0, said.tell() - 4000))

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["MAX_CHARS", "TOPICS", "Pile", "make_pile", "save_tiny_model"]
+__all__ = ["MAX_CHARS", "TOPICS", "Pile", "make_pile", "make_texts", "save_tiny_model"]
 
 TOPICS = {
     "sport": "match goal team coach league player score season cup win",
@@ -87,6 +87,11 @@ def make_pile(folder: Path, rows: int, shards: int = 12, seed: int = 0) -> Pile:
         content = {"rows": rows, "seed": seed, "files": files}
         (folder / "made.json").write_text(json.dumps(content, indent=1))
     return Pile(folder, rows)
+
+
+def make_texts(rows: int, seed: int) -> pa.Array:
+    """Distinct texts."""
+    return _texts(_random(seed, 0, 0), rows)[0]
 
 
 def _random(seed: int, shard: int, chunk: int) -> np.random.Generator:
@@ -205,7 +210,7 @@ def _jsonl(rows: Any) -> Iterator[str]:
 def save_tiny_model(folder: Path, seed: int = 0) -> Path:
     """A two-layer BERT with random weights that knows the words of the pile."""
     import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
+    from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
 
     folder.mkdir(parents=True, exist_ok=True)
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]

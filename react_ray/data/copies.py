@@ -55,7 +55,7 @@ class Keys:
     def add(
         self, ids: Sequence[str], places: NDArray[np.int64], rows: NDArray[np.int64], parts: NDArray[np.int8]
     ) -> None:
-        """Rows with ``ids`` of 32 hex digits, their places among all rows, numbers and indices into PARTS."""
+        """Rows in the order of their places: ids of 32 hex digits, places, numbers, indices into PARTS."""
         keys = np.empty(len(ids), KEY)
         keys["high"], keys["low"] = np.frombuffer(bytes.fromhex("".join(ids)), ">u8").reshape(-1, 2).T
         keys["place"], keys["row"], keys["part"] = places, rows, parts
@@ -73,7 +73,7 @@ class Keys:
         copies = []
         for path in self.paths:
             keys = np.fromfile(path, KEY)
-            keys = keys[np.lexsort((keys["place"], keys["part"], keys["low"], keys["high"]))]
+            keys = keys[np.lexsort((keys["part"], keys["low"], keys["high"]))]  # stable: then by place
             first = np.ones(len(keys), bool)
             first[1:] = (keys["high"][1:] != keys["high"][:-1]) | (keys["low"][1:] != keys["low"][:-1])
             copies.append(_copies(keys, first))
