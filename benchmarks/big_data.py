@@ -58,7 +58,7 @@ def main() -> None:
     for step, rows, work in steps(options, model):
         if any((r["step"], r["rows"]) == (step, rows) for r in records):
             continue
-        records.append({"step": step, "rows": rows, **work()})
+        records.append({"step": step, "rows": rows, **work(), "load": round(os.getloadavg()[1], 1)})
         print(json.dumps(records[-1]), flush=True)
         content = {"machine": {"cpus": os.cpu_count()}, "object_store_limit": OBJECT_STORE, "steps": records}
         options.results.parent.mkdir(parents=True, exist_ok=True)

@@ -32,7 +32,7 @@ SHARD_SCHEMA = pa.schema([pa.field("id", pa.string()), *SCHEMA])
 
 def text_id(text: str) -> str:
     """32 hex digits, the same for texts that differ in white space or Unicode form only."""
-    normal = " ".join(unicodedata.normalize("NFC", text).split())
+    normal = " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
     return hashlib.blake2b(normal.encode(), digest_size=16).hexdigest()
 
 
