@@ -1,11 +1,11 @@
 """Data larger than memory: what a run and ``predict`` take for piles of several sizes.
 
-    python -m benchmarks.big_data --rows 1000000 10000000       # some 20 minutes and 7 GB of disk
+    python -m benchmarks.big_data --rows 1000000 10000000       # asks for 7 GB of free disk
     python -m benchmarks.big_data --clean                       # delete the made-up data
 
-For every size of the pile, each in a process of its own, one after the other: reading, checking, splitting
-and augmenting (``run --until augment``), the rest of the run with a tiny encoder and the default pool; then
-encoding of --model-rows (``run --until encode`` with a pool of as many) and ``predict`` on as many. Ray's
+Each in a process of its own, one after the other: for every size of the pile, reading, checking, splitting
+and augmenting (``run --until augment``); for the largest, the rest of the run with a tiny encoder and the
+default pool; ``predict`` on --model-rows; encoding of as many (``--until encode`` with such a pool). Ray's
 object store is held to 2 GiB. What is counted must be what was made, file by file: rows = used + unused +
 refused. A step whose figures are in results/big_data.json is not done again; delete the file to repeat it.
 """

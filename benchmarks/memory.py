@@ -69,7 +69,8 @@ def _sample(pid: int, measured: Measured, over: threading.Event) -> None:
     while not over.wait(EVERY_S):
         tree = _descendants(pid)
         measured.driver = max(measured.driver, _megabytes(pid, "status", "VmHWM"))
-        measured.tree = max(measured.tree, sum(_megabytes(one, "smaps_rollup", "Pss") for one in tree))
+        held = sum(_megabytes(one, "smaps_rollup", "Pss") for one in tree)
+        measured.tree = max(measured.tree, round(held, 1))
         stores = [one for one in tree if _name(one) == "raylet"]
         shared = sum(_megabytes(one, "status", "RssShmem") for one in stores)
         measured.object_store = max(measured.object_store, shared)

@@ -79,7 +79,7 @@ def prepare(context: Context) -> None:
     items = read_items(config.data, context.folder)  # a file is read by one process
     size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
     run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
-    prepare_data(config.data, context.folder, models=models, run=run)
+    prepare_data(config.data, context.folder, models=models, run=run, progress=context.progress)
 
 
 def augment(context: Context) -> None:

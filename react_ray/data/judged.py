@@ -25,6 +25,7 @@ from react_ray.data.copies import PARTS, POOL, REFUSED, Keys, Verdict
 from react_ray.data.read import SHOWN_CHARS
 from react_ray.data.refusals import Refusals
 from react_ray.data.shards import Shard
+from react_ray.worker import Progress
 
 __all__ = ["Judged"]
 
@@ -50,7 +51,14 @@ class Judged:
     verdict: Verdict
 
     @classmethod
-    def of(cls, shards: Sequence[Shard], described: Collection[str], pool: int, folder: Path) -> Judged:
+    def of(
+        cls,
+        shards: Sequence[Shard],
+        described: Collection[str],
+        pool: int,
+        folder: Path,
+        progress: Progress | None = None,
+    ) -> Judged:
         """Judge all rows; ``folder`` is for files that are needed on the way."""
         starts = np.cumsum([0, *(shard.rows() for shard in shards)])
         labelled = _labelled(shards, starts)
@@ -62,6 +70,8 @@ class Judged:
             stays = ~np.isin(places, here)
             kept = table.filter(pa.array(stays))
             keys.add(kept["id"].to_pylist(), places[stays], kept["row"].to_numpy(), part[stays])
+            if progress:
+                progress(place + len(table), int(starts[-1]), "rows compared,")
         return cls(shards, starts, labelled, reasons, keys.judge(pool))
 
     @property
@@ -93,7 +103,9 @@ class Judged:
                     found.add(shard.input, shard.file, row, reason, label if isinstance(label, str) else None)
         return found
 
-    def sift(self, columns: Sequence[str], refused: TextIO) -> Iterator[pa.Table]:
+    def sift(
+        self, columns: Sequence[str], refused: TextIO, progress: Progress | None = None
+    ) -> Iterator[pa.Table]:
         """``columns`` of the rows that are used, with their part; lines on the others go to ``refused``."""
         for number, shard in enumerate(self.shards):
             place, lost = int(self.starts[number]), _RefusedLines(shard, refused)
@@ -106,6 +118,8 @@ class Judged:
                 texts = table["text"].filter(pa.array(fate == REFUSED)).to_pylist()
                 lost.write(late, texts, table["row"][-1].as_py() if len(table) else 0)
                 place += len(table)
+                if progress:
+                    progress(place, len(self.fate), "rows sorted out,")
             lost.write([], [])
 
     def refused(self, start: int, end: int) -> list[Refused]:

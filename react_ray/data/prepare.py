@@ -25,6 +25,7 @@ from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder
 from react_ray.labels import LabelMap
+from react_ray.worker import Progress
 
 __all__ = ["prepare"]
 
@@ -58,6 +59,7 @@ def prepare(
     *,
     models: Mapping[str, str] | None = None,
     run: Run = _one_by_one,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Read, check and split all inputs into ``folder``; the summary, which is also kept there.
 
@@ -74,13 +76,13 @@ def prepare(
     """
     described = read_label_file(config.labels) if config.labels else {}
     shards = _read(config, folder / "shards", run)
-    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys")
+    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", progress)
     refusals = rows.refusals()
     _check_usable(rows, refusals, described)
     labels = LabelMap.of(rows.of_part("labeled")["label"], described)
     if not config.validation:
         _hold_back(rows, config.validation_fraction)
-    _write(rows, folder)
+    _write(rows, folder, progress)
     _check_texts(folder / "rows.parquet", config, models or {}, all_there=not (rows.fate == UNUSED).any())
     labels.save(folder / "labels.json")
     summary = _summary(rows, refusals, labels)
@@ -121,12 +123,12 @@ def _hold_back(rows: Judged, fraction: float) -> None:
         rows.fate[labelled.index[mask]] = PARTS.index("validation")
 
 
-def _write(rows: Judged, folder: Path) -> None:
+def _write(rows: Judged, folder: Path, progress: Progress | None) -> None:
     with (
         pq.ParquetWriter(folder / "rows.parquet", SCHEMA) as writer,
         (folder / "refused.jsonl").open("w", encoding="utf-8") as refused,
     ):
-        for group in _regroup(rows.sift(SCHEMA.names, refused), GROUP_ROWS):
+        for group in _regroup(rows.sift(SCHEMA.names, refused, progress), GROUP_ROWS):
             writer.write_table(group, row_group_size=GROUP_ROWS)
 
 
