@@ -145,7 +145,9 @@ class ClusterConfig(_Settings):
     workers: Count | Literal["auto"] | WorkerRange = "auto"  # for training; 0: this process; [least, most]
     use_gpu: bool | Literal["auto"] = "auto"
     cpus_per_worker: int = Field(1, ge=1)
-    encoders: int = Field(2, ge=1)  # encoder actors
+    encoders: Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] = (
+        "auto"  # at a time; auto: all that fit
+    )
     max_failures: int = Field(3, ge=0)  # worker failures survived before the run ends
     timeout_s: int = Field(600, ge=1)  # a collective call that waits longer ends the attempt
     answer_s: int = Field(30, ge=1)  # a node that has not answered by then is not fit to run on

@@ -61,8 +61,11 @@ class Reporter:
         )
         with Bar(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(title, total=None, note="", visible=False)
+            phase = _Phase()
 
             def progress(done: int, total: int, note: str = "") -> None:
+                if phase.begins(done, total):
+                    bar.reset(task)  # or the time left would be reckoned from the speed before
                 bar.update(task, completed=done, total=total, note=note, visible=True)
 
             yield progress
@@ -71,10 +74,13 @@ class Reporter:
     def _lines(self, title: str) -> Iterator[Progress]:
         self.say(f"  {title} ...")
         started = last = time.monotonic()
+        phase = _Phase()
 
         def progress(done: int, total: int, note: str = "") -> None:
-            nonlocal last
+            nonlocal last, started
             now = time.monotonic()
+            if phase.begins(done, total):
+                started = now
             if now - last >= LINE_EVERY_S and done:
                 left = (now - started) / done * (total - done)
                 self.say(
@@ -83,6 +89,19 @@ class Reporter:
                 last = now
 
         yield progress
+
+
+class _Phase:
+    """Part of a step that counts something of its own, such as files first and then rows."""
+
+    def __init__(self) -> None:
+        self.done, self.total = 0, 0
+
+    def begins(self, done: int, total: int) -> bool:
+        """Whether another phase begins with this."""
+        begins = self.total > 0 and (total != self.total or done < self.done)
+        self.done, self.total = done, total
+        return begins
 
 
 def _silent(done: int, total: int, note: str = "") -> None:

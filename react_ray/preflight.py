@@ -20,6 +20,7 @@ from react_ray.pipeline import run
 __all__ = ["Check", "check"]
 
 SAMPLE_TEXTS = 400
+SHOWN_FILES = 20
 TRAINING_COST = 3.0
 """A training step against an inference step on the same tokens (forward, backward twice as much)."""
 
@@ -44,15 +45,32 @@ class Check:
         refused = self.rows["refused"]
         lines.append(f"refused: {sum(refused.values()):,}" + (f", see {self.folder}" if refused else ""))
         lines += [f"  {reason}: {count:,}" for reason, count in refused.items()]
-        cost = self.cost
-        lines.append(
+        nodes = [self.ready.summary()] if self.ready else []
+        return "\n".join([*lines, *self._files(), *self._costs(), *nodes])
+
+    def _files(self) -> list[str]:
+        """What became of the rows of each file."""
+        files = self.rows["files"]
+        lines = [
+            f"  {f['file']}: {f['read']:,} read = {f['rows']:,} used + {f['unused']:,} not used "
+            f"+ {f['refused']:,} refused"
+            for f in files[:SHOWN_FILES]
+        ]
+        more = [f"  and {len(files) - SHOWN_FILES} more files"] if len(files) > SHOWN_FILES else []
+        return ["files:", *lines, *more]
+
+    def _costs(self) -> list[str]:
+        cost, unused = self.cost, self.rows["unused"]
+        lines = [
             f"estimate: {cost['encode_tokens']:,.0f} tokens to encode at {cost['tokens_per_second']:,.0f} "
-            f"a second (measured here), {cost['training_steps']:,.0f} training steps, "
-            f"{cost['minutes']:.1f} minutes, {cost['memory_gb']:.1f} GB of memory"
-        )
-        if self.ready:
-            lines.append(self.ready.summary())
-        return "\n".join(lines)
+            f"a second (measured here, one process): {cost['encode_minutes']:.1f} minutes; "
+            f"{cost['training_steps']:,.0f} training steps; "
+            f"{cost['minutes']:.1f} minutes in all, {cost['memory_gb']:.1f} GB of memory"
+        ]
+        if unused:
+            minutes = cost["tokens_per_row"] * unused / cost["tokens_per_second"] / 60
+            lines.append(f"labels for the rows not used, with react-ray predict: {minutes:,.1f} minutes")
+        return lines
 
 
 def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Check:
@@ -71,16 +89,17 @@ def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Chec
 
 
 def _estimate(config: Config, prepared: Path) -> dict[str, float]:
-    texts = pq.read_table(prepared / "rows.parquet", columns=["text"])["text"]
+    with pq.ParquetFile(prepared / "rows.parquet") as file:
+        rows, size = file.metadata.num_rows, _bytes(file.metadata)
+        sample = next(file.iter_batches(SAMPLE_TEXTS, columns=["text"]))["text"].to_pylist()
     encoder = Encoder(config.encoder or config.model, config.encode)
-    sample = texts.slice(0, SAMPLE_TEXTS).to_pylist()
     tokens = encoder.count_tokens(sample)
     encoder.encode(sample[:8])
     started = time.monotonic()
     encoder.encode(sample)
     speed = tokens / (time.monotonic() - started)
     per_text = tokens / max(len(sample), 1)
-    encode_tokens = per_text * len(texts)
+    encode_tokens = per_text * rows
     trained = config.finetune.token_budget
     if config.finetune.epochs:
         trained = int(config.finetune.epochs * encode_tokens)
@@ -89,7 +108,14 @@ def _estimate(config: Config, prepared: Path) -> dict[str, float]:
     return {
         "encode_tokens": encode_tokens,
         "tokens_per_second": speed,
+        "tokens_per_row": per_text,
+        "encode_minutes": encode_tokens / speed / 60,
         "training_steps": trained / per_text / config.finetune.batch_size,
         "minutes": (encode_tokens + TRAINING_COST * trained) / speed / 60,
-        "memory_gb": (16 * parameters + row * len(texts) + texts.nbytes) / 1e9 + 1,
+        "memory_gb": (16 * parameters + row * rows + size) / 1e9 + 1,
     }
+
+
+def _bytes(metadata: pq.FileMetaData) -> int:
+    """Of all rows in memory, nearly all of which are texts."""
+    return sum(metadata.row_group(number).total_byte_size for number in range(metadata.num_row_groups))

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
+import shlex
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +17,8 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from react_ray.config import Config
+from react_ray.config import Columns, Config
+from react_ray.config_file import load_config
 from react_ray.evaluate.model_card import write_model_card
 from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Metrics
@@ -69,7 +72,7 @@ def summarise(output: Path, metrics: Any) -> str:
     if metrics["unused"]:
         lines.append(
             f"not used: {metrics['unused']:,} unlabelled rows beyond data.pool; for labels of all:\n"
-            f"  react-ray predict {output} --input FILE --output LABELLED"
+            f"  {_predict_command(output)}"
         )
     refused = metrics["refused"]
     if refused:
@@ -83,6 +86,17 @@ def summarise(output: Path, metrics: Any) -> str:
         f"cache:  {cache}, {folder_size(cache) / 1e6:.0f} MB   (react-ray clean {output})",
     ]
     return "\n".join(lines)
+
+
+def _predict_command(output: Path) -> str:
+    """What labels the whole pile of a run, in the format it has."""
+    data = load_config(output / "config.yaml").data
+    source = str(data.unlabeled or data.labeled)
+    ending = re.search(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", source)
+    column = [] if data.columns.text == Columns().text else ["--text-column", data.columns.text]
+    target = output / f"labelled.{ending[1] if ending else 'parquet'}"
+    words = ["react-ray", "predict", str(output), "--input", source, "--output", str(target), *column]
+    return shlex.join(words)
 
 
 def _f1(arm: Any, part: str) -> float:

@@ -30,7 +30,7 @@ from react_ray.data.encode import Encoder, EncodeTask, encode_items, save_featur
 from react_ray.data.features import Features
 from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
-from react_ray.data.shards import read_items
+from react_ray.data.shards import ROW_BYTES, read_items
 from react_ray.evaluate.arms import Judged, measure_arms, measure_model
 from react_ray.evaluate.metrics import label_quality
 from react_ray.evaluate.schema import LabelQuality
@@ -42,9 +42,6 @@ from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
 from react_ray.lgan.views import BLOCKS
 from react_ray.worker import Progress
-
-ROW_BYTES = 5_000
-"""Files are read at some 100 MB a second: Ray is worth its start from so many bytes a row."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +84,7 @@ def prepare(context: Context) -> None:
     items = read_items(config.data, context.folder)  # a file is read by one process
     size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
     run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
-    prepare_data(config.data, context.folder, models=models, run=run)
+    prepare_data(config.data, context.folder, models=models, run=run, progress=context.progress)
 
 
 def augment(context: Context) -> None:
@@ -138,7 +135,7 @@ def encode(context: Context) -> None:
         rows=sum(pq.read_metadata(file).num_rows for file in files.values()),
         session=session,
         progress=context.progress,
-        actors=config.cluster.encoders,
+        actors=None if config.cluster.encoders == "auto" else config.cluster.encoders,
         use_gpu=gpu,
     )
     encoder = Encoder(model, config.encode, gpu)

@@ -8,6 +8,7 @@ the items that have no output yet, wherever it ran before.
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
@@ -35,7 +36,8 @@ def map_items(
     """Call ``make()(item)`` for each item, in any order; the sum of what it returns.
 
     ``make`` is called once in each process (it loads a model, say). ``rows`` is the
-    size of the whole work: small work stays in this process, see ``Session``. Raises
+    size of the whole work: small work stays in this process, see ``Session``. On Ray there are
+    as many processes as fit, or ``actors``; each has a GPU with ``use_gpu``. Raises
     what ``make()(item)`` raises if it is a ReactRayError, else TrainingError.
     """
     if not items:
@@ -46,12 +48,13 @@ def map_items(
         if session.in_process(rows)
         else _on_ray(make, items, session, actors, use_gpu)
     )
-    handled = 0
+    handled, started = 0, time.monotonic()
     for number, result in enumerate(results, start=1):
         handled += result
         done = number
         if progress:
-            progress(done, total, f"parts, {handled:,} rows")
+            speed = handled / max(time.monotonic() - started, 1e-3)
+            progress(done, total, f"parts, {handled:,} rows, {speed:,.0f} a second,")
     return handled
 
 
@@ -69,7 +72,10 @@ def _on_ray(make: Make, items: Sequence[Item], session: Session, actors: int | N
         logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = session.verbose
-    pool = ray.data.ActorPoolStrategy(min_size=1, max_size=min(actors or len(items), len(items)))
+    most = min(actors or len(items), len(items))
+    pool = ray.data.ActorPoolStrategy(
+        min_size=1, max_size=most, initial_size=min(most, session.slots(use_gpu))
+    )
     results = ray.data.from_items(list(items), override_num_blocks=len(items)).map(
         _Actor,  # type: ignore[arg-type]  # a class is what an actor pool takes
         fn_constructor_args=(make,),

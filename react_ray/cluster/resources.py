@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 __all__ = ["Demand", "Node", "in_words", "lacking", "room"]
 
@@ -31,19 +32,24 @@ class Node:
 class Demand:
     """Processes of a run: ``cpus`` and ``gpus`` are those of each; encoders and workers take turns.
 
-    Any number of encoders will do, but workers wait for each other.
+    Any number of encoders will do (auto: as many as fit), but workers wait for each other.
     """
 
     workers: int
-    encoders: int
+    encoders: int | Literal["auto"]
     cpus: int
     gpus: int
 
 
 def in_words(demand: Demand) -> str:
     """What is asked for."""
-    kinds = {"worker": demand.workers, "encoder": demand.encoders}
-    processes = ", then up to ".join(_count(count, kind) for kind, count in kinds.items() if count)
+    workers = _count(demand.workers, "worker") if demand.workers else ""
+    encoders = ""
+    if demand.encoders == "auto":
+        encoders = "as many encoders as fit"
+    elif demand.encoders:
+        encoders = f"up to {_count(demand.encoders, 'encoder')}"
+    processes = ", then ".join(filter(None, [workers, encoders]))
     return f"asked for: {processes or 'no process'} with {_each(demand)} each"
 
 
@@ -62,7 +68,7 @@ def room(nodes: Sequence[Node], demand: Demand) -> int:
 
 def lacking(nodes: Sequence[Node], demand: Demand) -> str | None:
     """What is missing and how to ask for less, in words; None when there is room."""
-    needed = max(demand.workers, min(demand.encoders, 1))
+    needed = max(demand.workers, 1 if demand.encoders else 0)
     if room(nodes, demand) >= needed:
         return None
     who = _count(needed, "worker" if demand.workers else "encoder")

@@ -144,6 +144,18 @@ class Session:
 
         return torch.cuda.device_count()
 
+    def slots(self, use_gpu: bool) -> int:
+        """Processes that fit into the cluster as it is, each with its CPUs and, if asked, a GPU."""
+        self.start()
+        import ray
+
+        there = ray.cluster_resources()
+        room = [
+            there.get("CPU", 0) / self.cluster.cpus_per_worker,
+            *([there.get("GPU", 0)] if use_gpu else []),
+        ]
+        return max(int(min(room)), 1)
+
     def workers(self) -> tuple[int, int]:
         """Least and most training workers: as configured, else one for each GPU, else this process (0)."""
         asked = self.cluster.workers

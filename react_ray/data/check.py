@@ -1,44 +1,43 @@
 """Checks over all rows of a run at once: who may stay, in which part, and why not.
 
-Works on ids and labels only; the texts stay on disk.
+Rows with a label are judged together, in memory; of the others, which may be many more, only copies
+are looked for, see ``copies``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
-import numpy as np
 import pandas as pd
 
+from react_ray.data.copies import PARTS
+from react_ray.data.refusals import Refusals, count_kinds, describe
 from react_ray.errors import InputError
 from react_ray.labels import LabelMap
 
-__all__ = ["check_rows", "check_usable", "describe_refused", "reason_kind"]
+__all__ = ["check_labelled", "check_usable", "copy_reason"]
 
-PRECEDENCE = ("labeled", "test", "validation", "unlabeled")
-"""The part that keeps a text found in several: labels are dear, the pool is plenty."""
 COPY = {"labeled": "also labelled", "test": "also in test", "validation": "also in validation"}
 
 
-def check_rows(rows: pd.DataFrame, described: Collection[str] = ()) -> pd.DataFrame:
-    """Judge all rows together; ``rows`` has input, id, label, file and row.
+def check_labelled(rows: pd.DataFrame, described: Collection[str] = ()) -> pd.Series:
+    """Why rows of labeled, validation and test are refused; ``rows`` has part, id and label.
 
-    ``described`` are the classes of the label file, if there is one. Returns part
-    (labeled, unlabeled, validation, test) and reason ("kind: details", missing for rows
-    that stay), aligned with ``rows``. The first of several copies stays.
+    ``described`` are the classes of the label file, if there is one. The reasons ("kind: details") have
+    the index of their rows, in its order; rows without one may stay.
     """
-    blank = (rows["input"] == "labeled") & rows["label"].isna()
-    part = rows["input"].astype("str").mask(blank, "unlabeled").astype(pd.CategoricalDtype([*PRECEDENCE]))
-    reason = pd.Series(pd.NA, index=rows.index, dtype="str")
-    judged = rows.assign(part=part)
-    labelled = judged[part != "unlabeled"]
+    reasons = []
     for rule in (_without_label, _outside_label_file, _two_labels, _outside_classes):
-        found = rule(labelled, described)
-        reason[found.index] = found
-        labelled = labelled.drop(index=found.index)
-    copies = _copies(judged[reason.isna()])
-    reason[copies.index] = copies
-    return pd.DataFrame({"part": part, "reason": reason})
+        found = rule(rows, described)
+        reasons.append(found)
+        rows = rows.drop(index=found.index)
+    return pd.concat(reasons).sort_index()
+
+
+def copy_reason(part: int, kept_part: int, file: str, row: int) -> str:
+    """Why a row is refused whose text stays elsewhere; parts are indices into PARTS."""
+    kind = "duplicate" if part == kept_part else COPY[PARTS[kept_part]]
+    return f"{kind}: the same text is {file}, row {row}"
 
 
 def _without_label(rows: pd.DataFrame, described: Collection[str]) -> pd.Series:
@@ -68,50 +67,38 @@ def _two_labels(rows: pd.DataFrame, described: Collection[str]) -> pd.Series:
     return "two labels: the same text is labelled " + found
 
 
-def _copies(rows: pd.DataFrame) -> pd.Series:
-    codes, _ = pd.factorize(rows["id"])
-    several = np.bincount(codes, minlength=1)[codes] > 1
-    rows, codes = rows[several], codes[several]
-    order = np.lexsort((rows["part"].cat.codes, codes))
-    rows, codes = rows.iloc[order], codes[order]
-    first = np.diff(codes, prepend=-1) != 0
-    keeper = rows.iloc[np.maximum.accumulate(np.where(first, np.arange(len(rows)), 0))][~first]
-    lost = rows[~first]
-    kind = keeper["part"].astype("str").map(COPY).to_numpy(dtype=object)
-    kind = np.where(keeper["part"].to_numpy() == lost["part"].to_numpy(), "duplicate", kind)
-    place = keeper["file"].astype("str") + ", row " + keeper["row"].astype("str")
-    return pd.Series(kind, index=lost.index, dtype="str") + ": the same text is " + place.to_numpy()
-
-
-def check_usable(kept: pd.DataFrame, refused: pd.DataFrame, described: dict[str, str]) -> None:
+def check_usable(
+    kept: Mapping[str, int],
+    labels: Collection[str],
+    learnable: bool,
+    refusals: Refusals,
+    described: dict[str, str],
+) -> None:
     """Raise InputError when training cannot start with what is left.
 
-    ``kept`` has input, part and label; ``refused`` has input, file, row, reason and
-    label. Each input that was given has rows in one of them.
+    ``kept`` counts the rows of each input that stay, ``labels`` are the labels of those to learn from;
+    ``learnable`` says whether there are such rows, labelled or not.
     """
-    for name in dict.fromkeys([*refused["input"]]):
-        if not (kept["input"] == name).any():
-            reasons = describe_refused(refused[refused["input"] == name])
-            raise InputError(f"--{name}: none of its rows is usable. Refused:\n{reasons}")
-    labels = kept.loc[kept["part"] == "labeled", "label"]
-    if labels.empty and not described:
+    for name, kinds in refusals.inputs.items():
+        if not kept.get(name):
+            raise InputError(f"--{name}: none of its rows is usable. Refused:\n{describe(kinds.values())}")
+    if not labels and not described:
         raise InputError(
             "no row has a label: fill in at least one for each class in the label column of --labeled "
             "(--label-column names it), or give the names of the classes with --labels"
         )
-    if not kept["part"].isin(["labeled", "unlabeled"]).any():
+    if not learnable:
         raise InputError("there is no row to learn from: give --labeled or --unlabeled")
-    _check_classes(set(labels), refused, described)
+    _check_classes(set(labels), refusals, described)
 
 
-def _check_classes(labels: set[str], refused: pd.DataFrame, described: dict[str, str]) -> None:
-    lost = refused[
-        (refused["input"] == "labeled") & refused["label"].notna() & ~refused["label"].isin(list(labels))
-    ]
-    if not described and len(lost):
+def _check_classes(labels: set[str], refusals: Refusals, described: dict[str, str]) -> None:
+    lost = [row for row in refusals.lost if row[0] not in labels]
+    if not described and lost:
         raise InputError(
-            f"the class {lost['label'].iloc[0]!r} has neither a usable row nor a name. Refused:\n"
-            f"{describe_refused(lost)}\nMend these rows, delete them, or name all classes with --labels."
+            f"the class {lost[0][0]!r} has neither a usable row nor a name. Refused:\n"
+            f"{describe(count_kinds(row[1:] for row in lost))}\n"
+            "Mend these rows, delete them, or name all classes with --labels."
         )
     classes = LabelMap.of(labels, described)
     if len(classes) < 2:
@@ -125,22 +112,3 @@ def _check_classes(labels: set[str], refused: pd.DataFrame, described: dict[str,
                 f"the class {name!r} has no labelled row, and its name has no words; "
                 f'label a row, or describe it in --labels ("{name}": what it is about)'
             )
-
-
-def reason_kind(reasons: pd.Series) -> pd.Series:
-    """The part of each reason before its details."""
-    return reasons.str.replace(r"(?s):.*", "", regex=True)
-
-
-def describe_refused(refused: pd.DataFrame, kinds: int = 5) -> str:
-    """The commonest reasons, each with its count and the first row it befell."""
-    groups = refused.groupby(reason_kind(refused["reason"]), sort=False)
-    largest = sorted(groups, key=lambda group: -len(group[1]))[:kinds]
-    return "\n".join(
-        f"  {len(rows):,} × {rows['reason'].iloc[0]} (first: {_place(rows)})" for _, rows in largest
-    )
-
-
-def _place(rows: pd.DataFrame) -> str:
-    file, row = rows["file"].iloc[0], rows["row"].iloc[0]
-    return f"{file}, row {row}" if row else str(file)

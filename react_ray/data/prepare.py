@@ -2,29 +2,30 @@
 
 from __future__ import annotations
 
-import heapq
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from operator import itemgetter
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from react_ray.config import DataConfig
-from react_ray.data.check import check_rows, check_usable, reason_kind
+from react_ray.data.check import check_usable
+from react_ray.data.copies import PARTS, POOL, REFUSED, UNUSED
+from react_ray.data.judged import Judged
 from react_ray.data.label_names import read_label_file
-from react_ray.data.read import SHOWN_CHARS
+from react_ray.data.refusals import Refusals
 from react_ray.data.shards import INPUTS, ReadTask, Shard, read_items
 from react_ray.data.split import validation_mask
 from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder
 from react_ray.labels import LabelMap
+from react_ray.worker import Progress
 
 __all__ = ["prepare"]
 
@@ -58,6 +59,7 @@ def prepare(
     *,
     models: Mapping[str, str] | None = None,
     run: Run = _one_by_one,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Read, check and split all inputs into ``folder``; the summary, which is also kept there.
 
@@ -74,19 +76,16 @@ def prepare(
     """
     described = read_label_file(config.labels) if config.labels else {}
     shards = _read(config, folder / "shards", run)
-    rows = _keys(shards)
-    rows = rows.join(check_rows(rows, described))
-    refused = _refused(rows, shards)
-    kept = rows[rows["reason"].isna()]
-    check_usable(kept, refused, described)
-    labels = LabelMap.of(kept.loc[kept["part"] == "labeled", "label"], described)
+    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", progress)
+    refusals = rows.refusals()
+    _check_usable(rows, refusals, described)
+    labels = LabelMap.of(rows.of_part("labeled")["label"], described)
     if not config.validation:
-        rows["part"] = _hold_back(rows, config.validation_fraction)
-    rows["unused"] = _beyond(rows, config.pool)
-    _write(rows, shards, folder)
-    _check_texts(folder / "rows.parquet", config, models or {}, all_there=not rows["unused"].any())
+        _hold_back(rows, config.validation_fraction)
+    _write(rows, folder, progress)
+    _check_texts(folder / "rows.parquet", config, models or {}, all_there=not (rows.fate == UNUSED).any())
     labels.save(folder / "labels.json")
-    summary = _summary(rows, refused, labels)
+    summary = _summary(rows, refusals, labels)
     (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
     remove_folder(folder / "shards")
     return summary
@@ -107,70 +106,30 @@ def _read(config: DataConfig, folder: Path, run: Run) -> list[Shard]:
     return shards
 
 
-def _keys(shards: list[Shard]) -> pd.DataFrame:
-    """All rows of all shards in order: id, label, row, input, file."""
-    tables = [shard.keys() for shard in shards]
-    sizes = [len(table) for table in tables]
-    rows = pa.concat_tables(tables).to_pandas()
-    for column in ("input", "file"):
-        names = pd.Categorical([getattr(shard, column) for shard in shards])
-        rows[column] = pd.Categorical.from_codes(np.repeat(names.codes, sizes), dtype=names.dtype)
-    return rows
+def _check_usable(rows: Judged, refusals: Refusals, described: dict[str, str]) -> None:
+    kept: Counter[str] = Counter()
+    for shard, fates in zip(rows.shards, rows.fates(), strict=True):
+        kept[shard.input] += int(fates[:REFUSED].sum())
+    learnable = np.isin(rows.fate, [PARTS.index("labeled"), POOL, UNUSED]).any()
+    check_usable(kept, set(rows.of_part("labeled")["label"]), bool(learnable), refusals, described)
 
 
-def _refused(rows: pd.DataFrame, shards: list[Shard]) -> pd.DataFrame:
-    """Every refused row, by the reader or by the checks, without its text."""
-    types = {"input": "str", "file": "str", "row": "int64", "reason": "str", "label": "str"}
-    early = [{**row, "input": shard.input} for shard in shards for row in shard.refused()]
-    late = rows.loc[rows["reason"].notna(), list(types)]
-    return pd.concat([pd.DataFrame(early, columns=list(types)).astype(types), late.astype(types)])
-
-
-def _hold_back(rows: pd.DataFrame, fraction: float) -> pd.Series:
-    """The parts, with some labelled rows moved to validation."""
-    labelled = rows[rows["reason"].isna() & (rows["part"] == "labeled")]
-    part = rows["part"].copy()
+def _hold_back(rows: Judged, fraction: float) -> None:
+    """Move some labelled rows to validation."""
+    labelled = rows.of_part("labeled")
     enough = fraction * len(labelled) >= MIN_VALIDATION
     if enough and len(labelled) >= MIN_CLASS * labelled["label"].nunique():
         mask = validation_mask(labelled["id"].tolist(), labelled["label"].tolist(), fraction)
-        part[labelled.index[mask]] = "validation"
-    return part
+        rows.fate[labelled.index[mask]] = PARTS.index("validation")
 
 
-def _beyond(rows: pd.DataFrame, pool: int) -> pd.Series:
-    """Which usable unlabelled rows are more than are used."""
-    ids = rows.loc[rows["reason"].isna() & (rows["part"] == "unlabeled"), "id"]
-    unused = pd.Series(False, index=rows.index)
-    unused[ids.sort_values().index[pool:]] = True
-    return unused
-
-
-def _write(rows: pd.DataFrame, shards: list[Shard], folder: Path) -> None:
+def _write(rows: Judged, folder: Path, progress: Progress | None) -> None:
     with (
         pq.ParquetWriter(folder / "rows.parquet", SCHEMA) as writer,
         (folder / "refused.jsonl").open("w", encoding="utf-8") as refused,
     ):
-        for group in _regroup(_sift(rows, shards, refused), GROUP_ROWS):
+        for group in _regroup(rows.sift(SCHEMA.names, refused, progress), GROUP_ROWS):
             writer.write_table(group, row_group_size=GROUP_ROWS)
-
-
-def _sift(rows: pd.DataFrame, shards: list[Shard], refused: TextIO) -> Iterator[pa.Table]:
-    """The rows that stay, with their texts; the others are written to ``refused``."""
-    start = 0
-    for shard in shards:
-        late: list[dict[str, Any]] = []
-        for table in shard.batches():
-            verdict = rows[["part", "reason", "unused"]].iloc[start : start + len(table)]
-            start += len(table)
-            lost = verdict["reason"].notna().to_numpy()
-            table = table.append_column("part", pa.array(verdict["part"].astype("str"), pa.string()))
-            used = ~lost & ~verdict["unused"].to_numpy()
-            yield table.select(SCHEMA.names).filter(pa.array(used))
-            gone = table.select(["file", "row", "text"]).filter(pa.array(lost)).to_pylist()
-            late += [{**row, "reason": why} for row, why in zip(gone, verdict["reason"][lost], strict=True)]
-        for row in heapq.merge(shard.refused(), late, key=itemgetter("row")):
-            shown = {key: row[key] for key in ("file", "row", "reason")} | {"text": row["text"][:SHOWN_CHARS]}
-            refused.write(json.dumps(shown, ensure_ascii=False) + "\n")
 
 
 def _regroup(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
@@ -191,35 +150,52 @@ def _check_texts(path: Path, config: DataConfig, models: Mapping[str, str], all_
     The truth may be in rows that are not used, unless rows are ``all_there``.
     """
     truth = config.columns.truth
-    if (
-        truth
-        and all_there
-        and pq.read_table(path, columns=["truth"])["truth"].null_count == pq.read_metadata(path).num_rows
-    ):
+    if truth and all_there and not _any_truth(path):
         raise InputError(f"no row has a value in the column {truth!r} that --truth-column names")
     if models:
-        ids = pq.read_table(path, columns=["id"])
-        smallest = pc.select_k_unstable(
-            ids, SAMPLE_TEXTS, [("id", "ascending")]
-        )  # ids are hashes: a fair draw
-        chosen = ids["id"].take(smallest)
-        texts = pq.read_table(path, columns=["text"], filters=pc.field("id").isin(chosen))["text"].to_pylist()
+        texts = _sample(path)
         for flag, model in models.items():
             check_vocabulary(texts, model, config.max_unknown, flag)
 
 
-def _summary(rows: pd.DataFrame, refused: pd.DataFrame, labels: LabelMap) -> dict[str, Any]:
-    """Counts: rows per part, not used, labelled rows per class, refused rows per reason, rows per file."""
-    kept = rows[rows["reason"].isna() & ~rows["unused"]]
-    parts = kept["part"].value_counts()
-    classes = kept.loc[kept["part"] == "labeled", "label"].value_counts()
-    per_file = [frame.groupby(["input", "file"], observed=True).size() for frame in (kept, refused)]
-    files = pd.concat(per_file, axis=1, keys=["rows", "refused"]).fillna(0).astype(int).reset_index()
-    files["input"] = pd.Categorical(files["input"], INPUTS)
+def _any_truth(path: Path) -> bool:
+    with pq.ParquetFile(path) as file:
+        return any(batch["truth"].null_count < len(batch) for batch in file.iter_batches(columns=["truth"]))
+
+
+def _sample(path: Path) -> list[str]:
+    """The texts of the smallest ids, which are hashes: a fair draw, in the order of the rows."""
+    chosen, place = None, 0
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["id", "text"]):
+            table = pa.Table.from_batches([batch]).append_column(
+                "place", pa.array(range(place, place + len(batch)))
+            )
+            place += len(batch)
+            table = table if chosen is None else pa.concat_tables([chosen, table])
+            chosen = table.take(pc.select_k_unstable(table, SAMPLE_TEXTS, [("id", "ascending")]))
+    return [] if chosen is None else chosen.sort_by("place")["text"].to_pylist()
+
+
+def _summary(rows: Judged, refusals: Refusals, labels: LabelMap) -> dict[str, Any]:
+    """Counts: rows per part, not used, labelled rows per class, refused rows per reason, rows per file.
+
+    Of each file, what was read is what is used (rows), not used and refused.
+    """
+    fates = rows.fates()
+    total = fates.sum(0)
+    classes = Counter(rows.of_part("labeled")["label"])
+    files = []
+    for shard, count in zip(rows.shards, fates, strict=True):
+        used, unused = int(count[: POOL + 1].sum()), int(count[UNUSED])
+        read = int(count.sum()) + sum(row["row"] > 0 for row in shard.refused())
+        refused = refusals.files[shard.input, shard.file]
+        told = {"input": shard.input, "file": shard.file, "read": read}
+        files.append({**told, "rows": used, "unused": unused, "refused": refused})
     return {
-        "parts": {part: int(parts.get(part, 0)) for part in INPUTS},
-        "unused": int(rows["unused"].sum()),
-        "classes": {name: int(classes.get(name, 0)) for name in labels.names},
-        "refused": {kind: int(n) for kind, n in reason_kind(refused["reason"]).value_counts().items()},
-        "files": files.sort_values(["input", "file"]).to_dict("records"),
+        "parts": {part: int(total[PARTS.index(part)]) for part in INPUTS},
+        "unused": int(total[UNUSED]),
+        "classes": {name: classes[name] for name in labels.names},
+        "refused": dict(refusals.kinds.most_common()),
+        "files": files,
     }

@@ -13,7 +13,7 @@ from react_ray.data.label_names import label_name
 from react_ray.data.records import Broken, read_records
 from react_ray.data.sources import Source
 
-__all__ = ["SCHEMA", "SHOWN_CHARS", "Batch", "read_file"]
+__all__ = ["SCHEMA", "SHOWN_CHARS", "Batch", "printable", "read_file"]
 
 SCHEMA = pa.schema(
     {"text": pa.string(), "label": pa.string(), "truth": pa.string(), "file": pa.string(), "row": pa.int64()}
@@ -86,8 +86,8 @@ class _Pending:
         self.chars += len(text)
 
     def refuse(self, number: int, reason: str, text: Any, label: str | None = None) -> None:
-        shown = _printable("" if text is None else str(text)[:SHOWN_CHARS])
-        row = {"file": self.file, "row": number, "reason": _printable(reason), "text": shown, "label": label}
+        shown = printable("" if text is None else str(text)[:SHOWN_CHARS])
+        row = {"file": self.file, "row": number, "reason": printable(reason), "text": shown, "label": label}
         self.refused.append(row)
         self.chars += SHOWN_CHARS
 
@@ -115,5 +115,6 @@ def _check_text(text: Any, max_chars: int) -> None:
         raise ValueError("bad encoding: bytes that are not UTF-8") from None
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """The text with escapes where bytes were not UTF-8, so that it can be written."""
     return text.encode("utf-8", "backslashreplace").decode()

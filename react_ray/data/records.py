@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, NamedTuple, TextIO
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
-__all__ = ["Broken", "Record", "read_records"]
+__all__ = ["Broken", "Record", "read_records", "refuse_doubled", "require"]
 
 RECORD_CHARS = 1 << 26
 """A quote still open after so many characters was never meant to be closed."""
@@ -33,17 +33,20 @@ Record = tuple[int, dict[str, Any] | Broken]
 """Number of the row (from 1; 0 stands for the whole file) and its cells."""
 
 
-def read_records(source: Source, required: Sequence[str], optional: Collection[str] = ()) -> Iterator[Record]:
+def read_records(
+    source: Source, required: Sequence[str], optional: Collection[str] | None = ()
+) -> Iterator[Record]:
     """Every row of ``source``, in order, with at least the ``required`` columns.
 
-    csv cells are strings, others keep their types. A broken row is given as Broken and
+    ``optional`` are columns that are taken where they are there (None: all). csv cells are strings,
+    others keep their types. A broken row is given as Broken and
     the next ones follow; so is an empty file, as row 0. Raises InputError when a
     required column is missing or doubled, or the file as a whole cannot be read.
     """
     read = {"csv": _csv_records, "jsonl": _json_records, "parquet": _parquet_records}[source.kind]
     rows = 0
     try:
-        for record in read(source, required, {*required, *optional}):
+        for record in read(source, required, None if optional is None else {*required, *optional}):
             rows += 1
             yield record
     except (OSError, pa.ArrowException) as error:
@@ -55,7 +58,7 @@ def read_records(source: Source, required: Sequence[str], optional: Collection[s
         yield 0, Broken("empty file: it holds no rows", "")
 
 
-def _csv_records(source: Source, required: Sequence[str], wanted: Collection[str]) -> Iterator[Record]:
+def _csv_records(source: Source, required: Sequence[str], wanted: Collection[str] | None) -> Iterator[Record]:
     csv.field_size_limit(sys.maxsize)
     with source.open_text() as file:
         lines = _Lines(file)
@@ -63,8 +66,10 @@ def _csv_records(source: Source, required: Sequence[str], wanted: Collection[str
         header = _header(rows, source)
         if not header:
             return
-        _require(required, header, source)
-        places = {name: header.index(name) for name in wanted if name in header}
+        require(required, header, source)
+        if wanted is None:
+            refuse_doubled(header, source)
+        places = {name: header.index(name) for name in wanted or header if name in header}
         number = 0
         while True:
             lines.forget()
@@ -132,7 +137,9 @@ class _Lines:
         return first.rstrip("\r\n")
 
 
-def _json_records(source: Source, required: Sequence[str], wanted: Collection[str]) -> Iterator[Record]:
+def _json_records(
+    source: Source, required: Sequence[str], wanted: Collection[str] | None
+) -> Iterator[Record]:
     """Numbers are those of the lines. A column counts as there when one line has it."""
     seen: dict[str, None] = {}
     rows = 0
@@ -144,10 +151,10 @@ def _json_records(source: Source, required: Sequence[str], wanted: Collection[st
             if isinstance(record, dict):
                 rows += 1
                 seen.update(dict.fromkeys(record))
-                record = {name: record.get(name) for name in wanted}
+                record = {name: record.get(name) for name in wanted} if wanted else record
             yield number, record
     if rows:
-        _require(required, list(seen), source)
+        require(required, list(seen), source)
 
 
 def _parse(line: str) -> dict[str, Any] | Broken:
@@ -160,13 +167,15 @@ def _parse(line: str) -> dict[str, Any] | Broken:
     return record
 
 
-def _parquet_records(source: Source, required: Sequence[str], wanted: Collection[str]) -> Iterator[Record]:
+def _parquet_records(
+    source: Source, required: Sequence[str], wanted: Collection[str] | None
+) -> Iterator[Record]:
     number = 0
     with source.open() as stream:
         file = pq.ParquetFile(stream)
         names = file.schema_arrow.names
-        _require(required, names, source)
-        for batch in file.iter_batches(BATCH_ROWS, columns=[name for name in names if name in wanted]):
+        require(required, names, source)
+        for batch in file.iter_batches(BATCH_ROWS, columns=[n for n in names if not wanted or n in wanted]):
             columns = [_values(column) for column in batch.columns]
             for cells in zip(*columns, strict=True):
                 number += 1
@@ -184,11 +193,18 @@ def _values(column: pa.Array) -> list[Any]:
     return [None if cell is None else cell.decode("utf-8", "surrogateescape") for cell in cells]
 
 
-def _require(required: Sequence[str], there: Sequence[str], source: Source) -> None:
+def refuse_doubled(names: Sequence[str], source: Source) -> None:
+    """Raise InputError where two columns have one name."""
+    for name, count in Counter(names).items():
+        if count > 1:
+            raise InputError(f"{source.path} has {count} columns {name!r}; rename all but one")
+
+
+def require(required: Sequence[str], there: Sequence[str], source: Source) -> None:
+    """Raise InputError where a column that is needed is missing or doubled."""
     flags = ("--text-column", "--label-column")
     for name, flag in zip(required, flags, strict=False):
-        if there.count(name) > 1:
-            raise InputError(f"{source.path} has {there.count(name)} columns {name!r}; rename all but one")
+        refuse_doubled([column for column in there if column == name], source)
         if name not in there:
             shown = ", ".join(repr(column) for column in there[:20])
             raise InputError(f"{source.path} has no column {name!r} (it has: {shown}); name it with {flag}")

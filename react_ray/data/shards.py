@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,16 +21,18 @@ from react_ray.data.read import SCHEMA, read_file
 from react_ray.data.sources import Source, find_files
 from react_ray.errors import InputError
 
-__all__ = ["INPUTS", "ReadTask", "Shard", "read_items", "read_shard", "text_id"]
+__all__ = ["INPUTS", "ROW_BYTES", "ReadTask", "Shard", "read_items", "read_shard", "text_id"]
 
 INPUTS = ("labeled", "unlabeled", "validation", "test")
 """The inputs of a run, in the order their rows are kept."""
+ROW_BYTES = 5_000
+"""Ray is worth its start from so many bytes of input for each row that would be (``cluster.local_rows``)."""
 SHARD_SCHEMA = pa.schema([pa.field("id", pa.string()), *SCHEMA])
 
 
 def text_id(text: str) -> str:
     """32 hex digits, the same for texts that differ in white space or Unicode form only."""
-    normal = " ".join(unicodedata.normalize("NFC", text).split())
+    normal = " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
     return hashlib.blake2b(normal.encode(), digest_size=16).hexdigest()
 
 
@@ -47,15 +49,19 @@ class Shard:
         """The shard that an item of :func:`read_items` is read into."""
         return cls(item["input"], item["source"]["path"], Path(item["target"]))
 
-    def keys(self) -> pa.Table:
-        """What the checks need of the rows: id, label, row."""
-        return pq.read_table(self.target, columns=["id", "label", "row"])
+    def rows(self) -> int:
+        """How many rows there are, without the refused ones."""
+        return int(pq.read_metadata(self.target).num_rows)
 
-    def batches(self) -> Iterator[pa.Table]:
+    def ids(self) -> Iterator[pa.Table]:
+        """What the checks need of the rows (id, label, row), some thousands at a time."""
+        return self.batches(["id", "label", "row"])
+
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows, with texts, some thousands at a time."""
         with pq.ParquetFile(self.target) as file:
             for group in range(file.num_row_groups):
-                yield file.read_row_group(group)
+                yield file.read_row_group(group, columns=columns)
 
     def refused(self) -> Iterator[dict[str, Any]]:
         """The rows the reader refused, in order, see ``read.Batch``."""

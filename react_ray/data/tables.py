@@ -5,58 +5,106 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from react_ray.data.records import RECORD_CHARS
+from react_ray.data.records import Broken, read_records, refuse_doubled, require
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
 __all__ = ["ENDINGS", "checked_target", "common_schema", "read_whole", "widen", "write_tables"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+GROUP_BYTES = 1 << 26
+"""Of a row group of the output, before compression: readers take one at a time."""
+BAD_ENCODING = "bad encoding: bytes that are not UTF-8"
+
+Refuse = Callable[[int, str, str], None]
+"""Called with the number of a row (0: the file as a whole), why it is refused, and what stands there."""
 
 
-def read_whole(source: Source, rows: int) -> Iterator[pa.Table]:
+def read_whole(source: Source, text: str, rows: int, refuse: Refuse) -> Iterator[pa.Table]:
     """Tables of at most ``rows`` rows with all columns of the file, in order.
 
-    csv cells are strings; jsonl values keep their types. Raises InputError that names
-    the row where a file is broken: a row that cannot be read cannot be kept either.
+    ``text`` is a column it must have. csv cells are strings; jsonl values keep their types. A row
+    that cannot be read is given to ``refuse`` and the next ones follow. Raises InputError where the
+    file as a whole cannot be used.
     """
+    if source.kind == "parquet":
+        yield from _parquet_tables(source, text, rows, refuse)
+        return
+    batch: list[tuple[int, dict[str, Any]]] = []
+    for number, cells in read_records(source, [text], None):
+        if isinstance(cells, Broken):
+            refuse(number, cells.reason, cells.text)
+        else:
+            batch.append((number, cells))
+        if len(batch) == rows:
+            yield from _as_table(batch, source, refuse)
+            batch = []
+    yield from _as_table(batch, source, refuse)
+
+
+def _parquet_tables(source: Source, text: str, rows: int, refuse: Refuse) -> Iterator[pa.Table]:
     done = 0
     try:
-        for table in _tables(source, rows):
-            yield table
-            done += table.num_rows
+        with source.open() as file:
+            parquet = pq.ParquetFile(file)
+            refuse_doubled(parquet.schema_arrow.names, source)
+            require([text], parquet.schema_arrow.names, source)
+            for part in parquet.iter_batches(rows):
+                yield _legible(pa.Table.from_batches([part]), text, done, refuse)
+                done += len(part)
     except (OSError, pa.ArrowException) as error:
         reason = str(error).splitlines()[0]
         raise InputError(
             f"{source.path} is damaged after {done:,} rows: {reason}; make the file again"
         ) from None
+    if not done:
+        refuse(0, "empty file: it holds no rows", "")
 
 
-def _tables(source: Source, rows: int) -> Iterator[pa.Table]:
-    if source.kind == "parquet":
-        with source.open() as file:
-            parquet = pq.ParquetFile(file)
-            _check_names(parquet.schema_arrow.names, source)
-            for part in parquet.iter_batches(rows):
-                yield pa.Table.from_batches([part])
-        return
-    records = _csv_records(source) if source.kind == "csv" else _json_records(source)
-    batch: list[dict[str, Any]] = []
-    for record in records:
-        batch.append(record)
-        if len(batch) == rows:
-            yield _as_table(batch, source)
-            batch = []
-    if batch:
-        yield _as_table(batch, source)
+def _legible(table: pa.Table, text: str, done: int, refuse: Refuse) -> pa.Table:
+    """The rows whose strings are UTF-8: a parquet file need not see to it. Bytes become a string."""
+    place = table.column_names.index(text)
+    if pa.types.is_binary(table[text].type) or pa.types.is_large_binary(table[text].type):
+        table = table.set_column(place, text, _as_strings(table[text]))
+    try:
+        table.validate(full=True)
+        return table
+    except pa.ArrowInvalid:
+        bad = np.zeros(len(table), bool)
+    for column in table.columns:
+        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
+            cells = _as_bytes(column).to_pylist()
+            bad |= [cell is not None and _broken(cell) for cell in cells]
+    texts = _as_bytes(table[text]).to_pylist() if bad.any() else []
+    for row in np.flatnonzero(bad).tolist():
+        refuse(done + row + 1, BAD_ENCODING, (texts[row] or b"").decode("utf-8", "backslashreplace"))
+    return table.filter(pa.array(~bad))
+
+
+def _as_strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """The same bytes as strings, unchecked."""
+    arrays = [chunk.cast(pa.large_binary()).view(pa.large_string()) for chunk in column.chunks]
+    return pa.chunked_array(arrays, pa.large_string())
+
+
+def _as_bytes(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    return column.cast(pa.large_binary())
+
+
+def _broken(cell: bytes) -> bool:
+    try:
+        cell.decode()
+    except UnicodeDecodeError:
+        return True
+    return False
 
 
 def common_schema(parts: Iterable[tuple[Path, str]]) -> pa.Schema:
@@ -124,7 +172,7 @@ def write_tables(parts: Sequence[Path], target: Path) -> None:
     tables = (pq.read_table(part) for part in parts)
     if target.suffix == ".parquet":
         with pq.ParquetWriter(half, schema) as writer:
-            for table in tables:
+            for table in _together(tables):
                 writer.write_table(table)
     elif target.suffix in (".jsonl", ".ndjson"):
         with half.open("w", encoding="utf-8") as file:
@@ -140,80 +188,42 @@ def write_tables(parts: Sequence[Path], target: Path) -> None:
     half.replace(target)
 
 
-def _csv_records(source: Source) -> Iterator[dict[str, Any]]:
-    rows = _csv_rows(source)
-    header = [name.strip() for name in next(rows, [])]
-    if not header:
-        raise InputError(f"{source.path} is empty; expected a header line and rows")
-    _check_names(header, source)
-    for number, cells in enumerate(rows, start=1):
-        if len(cells) != len(header):
-            raise InputError(
-                f"{source.path}, row {number}: {len(cells)} fields under {len(header)} columns; "
-                'put text with commas in double quotes ("..."), and leave no field out'
-            )
-        yield dict(zip(header, cells, strict=True))
+def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """The same rows in tables of a size that suits a row group."""
+    some: list[pa.Table] = []
+    for table in tables:
+        some.append(table)
+        if sum(one.nbytes for one in some) >= GROUP_BYTES:
+            yield pa.concat_tables(some)
+            some = []
+    if some:
+        yield pa.concat_tables(some)
 
 
-def _csv_rows(source: Source) -> Iterator[list[str]]:
-    """The header, then the rows; blank lines are passed over, as ``run`` does."""
-    csv.field_size_limit(RECORD_CHARS)
-    number = 0
-    with source.open_text() as file:
-        try:
-            for cells in csv.reader(file, delimiter=source.delimiter, strict=True):
-                if not "".join(cells).isprintable() and _broken(cells):
-                    raise InputError(
-                        f"{_place(source, number)} is not UTF-8; convert the file (iconv -t utf-8)"
-                    )
-                if cells:
-                    yield cells
-                    number += 1
-        except csv.Error as error:
-            raise InputError(
-                f"{_place(source, number)} has broken quotes ({error}); close each quote before the next "
-                'delimiter, and write a quote inside of quoted text twice ("")'
-            ) from None
-
-
-def _place(source: Source, number: int) -> str:
-    return f"{source.path}, row {number}" if number else f"{source.path}: the header"
-
-
-def _check_names(names: Sequence[str], source: Source) -> None:
-    for name, count in Counter(names).items():
-        if count > 1:
-            raise InputError(f"{source.path} has {count} columns {name!r}; rename all but one")
-
-
-def _broken(cells: list[str]) -> bool:
-    """Whether bytes that are not UTF-8 were read, see ``Source.open_text``."""
-    return any("\udc80" <= char <= "\udcff" for cell in cells for char in cell)
-
-
-def _json_records(source: Source) -> Iterator[dict[str, Any]]:
-    with source.open_text() as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
+def _as_table(batch: list[tuple[int, dict[str, Any]]], source: Source, refuse: Refuse) -> Iterator[pa.Table]:
+    """The rows as a table, if there are any; those with text that is not UTF-8 are refused."""
+    try:
+        yield from _table([cells for _, cells in batch], source)
+    except UnicodeEncodeError:
+        good = []
+        for number, cells in batch:
             try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{source.path}, line {number} is not JSON: {error}") from None
-            if not isinstance(record, dict):
-                raise InputError(f"{source.path}, line {number}: expected an object with columns as keys")
-            yield record
+                json.dumps(cells, ensure_ascii=False, default=str).encode()
+                good.append(cells)
+            except UnicodeEncodeError:
+                shown = json.dumps(cells, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
+                refuse(number, BAD_ENCODING, shown.decode())
+        yield from _table(good, source)
 
 
-def _as_table(records: list[dict[str, Any]], source: Source) -> pa.Table:
+def _table(records: list[dict[str, Any]], source: Source) -> list[pa.Table]:
     columns = dict.fromkeys(key for record in records for key in record)
-    return pa.table({name: _as_array(name, records, source) for name in columns})
+    found = {name: _as_array(name, records, source) for name in columns}
+    return [pa.table(found)] if records else []
 
 
 def _as_array(name: str, records: list[dict[str, Any]], source: Source) -> pa.Array:
     try:
         return pa.array([record.get(name) for record in records])
-    except UnicodeEncodeError:
-        raise InputError(f"{source.path}: the column {name!r} holds text that is not UTF-8") from None
     except (pa.ArrowException, OverflowError) as error:
         raise _unlike(name, source.path, str(error)) from None

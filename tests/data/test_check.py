@@ -1,29 +1,54 @@
 from __future__ import annotations
 
+import tempfile
+from collections import Counter
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from react_ray.data.check import check_rows, check_usable, describe_refused
+from react_ray.data.check import check_usable
+from react_ray.data.copies import PARTS
+from react_ray.data.judged import Judged
+from react_ray.data.refusals import Refusals, count_kinds, describe, kind_of
+from react_ray.data.shards import SHARD_SCHEMA, Shard, text_id
 from react_ray.errors import InputError
 
 Row = tuple[str, str, str | None]
-"""Input, text (here its own id), label."""
+"""Input, text, label."""
 
 
-def frame(*rows: Row) -> pd.DataFrame:
-    table = pd.DataFrame([*rows], columns=["input", "id", "label"]).astype("str")
-    return table.assign(file=table["input"] + ".csv", row=table.groupby("input").cumcount() + 1)
+def shards(rows: tuple[Row, ...], folder: Path) -> Iterator[Shard]:
+    """The rows as they would have been read; those of one input that follow each other in one shard."""
+    numbers: Counter[str] = Counter()
+    for number, (given, group) in enumerate(groupby(rows, key=lambda row: row[0])):
+        shard = Shard(given, f"{given}.csv", folder / f"{number}.parquet")
+        told = []
+        for _, text, label in group:
+            numbers[given] += 1
+            told.append({"id": text_id(text), "text": text, "label": label, "row": numbers[given]})
+        pq.write_table(pa.Table.from_pylist(told, SHARD_SCHEMA), shard.target)
+        shard.target.with_suffix(".refused.jsonl").touch()
+        yield shard
+
+
+def judged(*rows: Row, described: tuple[str, ...] = ()) -> tuple[list[str | None], list[str]]:
+    """The part of each row (None: refused), and the reasons of the others in their order."""
+    with tempfile.TemporaryDirectory() as folder:
+        found = Judged.of([*shards(rows, Path(folder))], described, 100, Path(folder))
+        fates = [PARTS[fate] if fate < len(PARTS) else None for fate in found.fate]
+        return fates, [reason for _, _, reason in found.refused(0, len(rows))]
 
 
 def judge(*rows: Row, described: tuple[str, ...] = ()) -> list[str]:
     """The part of each row that stays, and the kind of reason of the others."""
-    table = frame(*rows)
-    verdict = check_rows(table, described)
-    assert verdict.index.equals(table.index)
-    kinds = verdict["reason"].str.partition(":")[0]
-    return kinds.fillna(verdict["part"].astype("str")).tolist()
+    parts, reasons = judged(*rows, described=described)
+    kinds = map(kind_of, reasons)
+    return [part or next(kinds) for part in parts]
 
 
 def test_rows_go_to_the_part_of_their_input() -> None:
@@ -49,8 +74,7 @@ def test_the_first_of_several_copies_stays() -> None:
 
 
 def test_the_reason_says_where_the_other_copy_is() -> None:
-    table = frame(("labeled", "z", "x"), ("labeled", "a", "x"), ("test", "a", "x"))
-    [reason] = check_rows(table)["reason"].dropna()
+    _, [reason] = judged(("labeled", "z", "x"), ("labeled", "a", "x"), ("test", "a", "x"))
     assert reason == "also labelled: the same text is labeled.csv, row 2"
 
 
@@ -75,13 +99,13 @@ def test_a_text_in_two_parts_stays_in_one(first: str, second: str, expected: lis
 
 
 def test_a_text_with_two_labels_is_refused_wherever_it_stands() -> None:
-    table = frame(
+    parts, reasons = judged(
         ("labeled", "a", "x"), ("labeled", "a", "y"), ("labeled", "b", "x"), ("labeled", "a", "x"),
         ("labeled", "c", "y"), ("unlabeled", "a", None), ("test", "b", "y"),
     )  # fmt: skip
-    reasons = check_rows(table)["reason"].fillna("").tolist()
+    assert parts == [None, None, "labeled", None, "labeled", "unlabeled", None]
     clash = "two labels: the same text is labelled x and y"
-    assert reasons == [clash, clash, "", clash, "", "", "also labelled: the same text is labeled.csv, row 3"]
+    assert reasons == [clash, clash, clash, "also labelled: the same text is labeled.csv, row 3"]
 
 
 def test_measured_rows_need_a_known_label() -> None:
@@ -98,8 +122,8 @@ def test_measured_rows_need_a_known_label() -> None:
 def test_the_label_file_rules_over_labelled_rows() -> None:
     rows: list[Row] = [("labeled", "a", "x"), ("labeled", "b", "typo"), ("unlabeled", "b", None)]
     assert judge(*rows, described=("x", "y")) == ["labeled", "unknown label", "unlabeled"]
-    reasons = check_rows(frame(*rows), ["x"])["reason"]
-    assert reasons[1] == "unknown label: typo is not in the --labels file"
+    _, reasons = judged(*rows, described=("x",))
+    assert reasons[0] == "unknown label: typo is not in the --labels file"
 
 
 def test_a_class_whose_rows_were_all_refused_is_not_known_to_the_test_set() -> None:
@@ -111,17 +135,17 @@ def test_a_class_whose_rows_were_all_refused_is_not_known_to_the_test_set() -> N
 
 def usable(*rows: Row, described: dict[str, str] | None = None, early: tuple[Any, ...] = ()) -> None:
     """Check rows, after ``early`` ones (input, label, reason) that the reader refused."""
-    table = frame(*rows)
-    table = table.join(check_rows(table, described or {}))
-    columns = ["input", "file", "row", "reason", "label"]
-    read = [(name, f"{name}.csv", 7, reason, label) for name, label, reason in early]
-    refused = pd.concat(
-        [
-            pd.DataFrame(read, columns=columns).astype({"label": "str"}),
-            table[table["reason"].notna()][columns],
-        ]
-    )
-    check_usable(table[table["reason"].isna()], refused, described or {})
+    parts, reasons = judged(*rows, described=tuple(described or {}))
+    refusals, late = Refusals(), iter(reasons)
+    for given, label, reason in early:
+        refusals.add(given, f"{given}.csv", 7, reason, label)
+    for (given, _, label), part in zip(rows, parts, strict=True):
+        if part is None:
+            refusals.add(given, f"{given}.csv", 1, next(late), label)
+    kept = Counter(given for (given, _, _), part in zip(rows, parts, strict=True) if part)
+    labels = {str(label) for (_, _, label), part in zip(rows, parts, strict=True) if part == "labeled"}
+    learnable = bool({"labeled", "unlabeled"} & {*parts})
+    check_usable(kept, labels, learnable, refusals, described or {})
 
 
 X, Y, POOL = ("labeled", "a", "x"), ("labeled", "b", "y"), ("unlabeled", "c", None)
@@ -186,7 +210,7 @@ def test_reasons_are_counted_by_kind_commonest_first() -> None:
         ("empty text", "b.csv", 3),
         ("empty file: x", "c", 0),
     ]
-    text = describe_refused(pd.DataFrame(rows, columns=["reason", "file", "row"]))
+    text = describe(count_kinds(rows))
     assert text.splitlines() == [
         "  2 × empty text (first: a.csv, row 2)",
         "  1 × too long: 5 (first: a.csv, row 1)",

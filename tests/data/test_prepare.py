@@ -60,7 +60,9 @@ def test_four_inputs_become_one_table(files: Path) -> None:
     assert summary["parts"] == {"labeled": 10, "unlabeled": 2, "validation": 2, "test": 8}
     assert summary["classes"] == {"business": 5, "sport": 5}
     assert summary["refused"] == {"also in test": 2, "also labelled": 1}
-    assert summary["files"][1] == {"input": "unlabeled", "file": "pool.parquet", "rows": 2, "refused": 1}
+    assert summary["files"][1] == {
+        "input": "unlabeled", "file": "pool.parquet", "read": 3, "rows": 2, "unused": 0, "refused": 1,
+    }  # fmt: skip
     assert LabelMap.load(files / "out" / "labels.json").names == ("business", "sport")
     assert not (files / "out" / "shards").exists()
 

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
@@ -143,11 +145,11 @@ def test_columns_that_cannot_be_kept_are_named_before_the_work(
     rows: list[dict[str, Any]],
     words: list[str],
 ) -> None:
-    def work(*_: object, **__: object) -> None:
+    def work(*_: object) -> None:
         pytest.fail("labelled before the columns were checked")
 
     monkeypatch.setattr("react_ray.predict.PART_ROWS", 2)
-    monkeypatch.setattr("react_ray.predict.map_items", work)
+    monkeypatch.setattr("react_ray.predict.LabelTask.__call__", work)
     given = tmp_path / "in.jsonl"
     given.write_text("\n".join(json.dumps({"text": "goal", **row}) for row in rows))
     output = str(tmp_path / "out.csv")
@@ -160,7 +162,7 @@ def test_paths_count_from_where_the_command_is_given_and_not_from_the_workers_fo
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def map_elsewhere(make: Any, items: list[dict[str, Any]], **_: object) -> None:
-        (tmp_path / "elsewhere").mkdir()
+        (tmp_path / "elsewhere").mkdir(exist_ok=True)
         monkeypatch.chdir(tmp_path / "elsewhere")
         work = make()
         for item in items:
@@ -181,13 +183,39 @@ def test_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
     assert "no model found" in capsys.readouterr().err
 
 
-def test_bytes_that_are_not_utf8_are_named(
-    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_rows_that_cannot_be_read_are_listed_beside_and_the_others_are_labelled(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    given = tmp_path / "in.csv"
-    given.write_bytes(b"text\ngood\nbad \xff\n")
-    assert (
-        main(["predict", str(model), "--input", str(given), "--output", str(tmp_path / "o.csv"), "--quiet"])
-        == 2
+    monkeypatch.setattr("react_ray.predict.PART_ROWS", 2)
+    (tmp_path / "pile").mkdir()
+    given = tmp_path / "pile"
+    (given / "a.csv").write_bytes(
+        b'text,n\ngoal,1\nbad \xff,2\ntax,3\n"open,4\nrain,5\nshort\n\xfe,6\nwin,7\n'
     )
-    assert "row 2" in capsys.readouterr().err
+    (given / "b.jsonl").write_text(
+        '{"text": "snow", "n": "1"}\n{"text"\n{"text": "\\ud83d", "n": "3"}\n["x"]\n'
+    )
+    binary = pa.table({"text": pa.array([b"team", b"caf\xe9", None]), "n": ["1", "2", "3"]})
+    pq.write_table(binary, given / "c.parquet")
+    (given / "d.csv").write_text("")
+    command = ["predict", str(model), "--input", str(given), "--output", str(tmp_path / "out.csv"), "--quiet"]
+    assert main(command) == 0
+    made = read(tmp_path / "out.csv")
+    assert made["text"].tolist() == ["goal", "tax", "rain", "win", "snow", "team", ""]
+    assert made["n"].astype(str).tolist() == ["1", "3", "5", "7", "1", "1", "3"]
+    listed = [json.loads(line) for line in (tmp_path / "out.csv.refused.jsonl").open(encoding="utf-8")]
+    assert [(Path(row["file"]).name, row["row"], row["reason"].split(":")[0]) for row in listed] == [
+        ("a.csv", 2, "bad encoding"), ("a.csv", 4, "broken quotes"), ("a.csv", 6, "wrong number of fields"),
+        ("a.csv", 7, "bad encoding"), ("b.jsonl", 2, "not JSON"), ("b.jsonl", 3, "bad encoding"),
+        ("b.jsonl", 4, "not a JSON object"), ("c.parquet", 2, "bad encoding"), ("d.csv", 0, "empty file"),
+    ]  # fmt: skip
+    assert {row["text"] for row in listed} >= {'"open,4', "caf\\xe9"}
+    told = capsys.readouterr().out
+    assert "7 rows, 1 of them without text" in told
+    assert "refused: 9 (bad encoding: 4" in told
+    assert "out.csv.refused.jsonl" in told
+    write(table(), given / "a.csv")
+    for name in ("b.jsonl", "c.parquet", "d.csv"):
+        (given / name).unlink()
+    assert main(command) == 0
+    assert not (tmp_path / "out.csv.refused.jsonl").exists(), "a list of another time"

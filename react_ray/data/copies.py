@@ -1,0 +1,97 @@
+"""Copies of a text among any number of rows, and the draw of the pool: on disk, a part at a time.
+
+Rows are dealt out to files by the start of their id, which is a hash. So copies meet in one file, the
+files are of like size, and one after the other they hold the ids in order: each is sorted alone, and the
+pool, the rows of the smallest ids, is in the first of them. What stays in memory is a byte for each row,
+and some 50 for each copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["PARTS", "REFUSED", "UNUSED", "Keys", "Verdict"]
+
+PARTS = ("labeled", "test", "validation", "unlabeled")
+"""In the order in which they keep a text found in several: labels are dear, the pool is plenty."""
+POOL = PARTS.index("unlabeled")
+UNUSED, REFUSED = len(PARTS), len(PARTS) + 1
+"""Fates beside being used in one of PARTS: beyond the pool; a copy, or refused before."""
+
+FILE_ROWS = 500_000
+MOST_FILES = 256
+"""Open at a time."""
+KEY = np.dtype([("high", "u8"), ("low", "u8"), ("place", "i8"), ("row", "i8"), ("part", "i1")])
+COPY = np.dtype([(f"{one}{name}", "i8") for one in ("", "kept_") for name in ("place", "row", "part")])
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """``fate`` of each row by its place: an index into PARTS, UNUSED or REFUSED; and the copies in order.
+
+    ``copies`` has place, row and part of each copy, and kept_place, kept_row and kept_part of the row
+    with the same text that stays. ``row`` is the number in the file.
+    """
+
+    fate: NDArray[np.uint8]
+    copies: NDArray[np.void]
+
+
+class Keys:
+    """The ids of all rows, in files in ``folder``; places that are not added count as refused."""
+
+    def __init__(self, folder: Path, rows: int):
+        folder.mkdir(parents=True, exist_ok=True)
+        self.rows = rows
+        self.paths = [folder / f"{n:03d}.keys" for n in range(min(rows // FILE_ROWS + 1, MOST_FILES))]
+        self._files: list[BinaryIO] = [path.open("wb") for path in self.paths]
+
+    def add(
+        self, ids: Sequence[str], places: NDArray[np.int64], rows: NDArray[np.int64], parts: NDArray[np.int8]
+    ) -> None:
+        """Rows in the order of their places: ids of 32 hex digits, places, numbers, indices into PARTS."""
+        keys = np.empty(len(ids), KEY)
+        keys["high"], keys["low"] = np.frombuffer(bytes.fromhex("".join(ids)), ">u8").reshape(-1, 2).T
+        keys["place"], keys["row"], keys["part"] = places, rows, parts
+        file = ((keys["high"] >> np.uint64(32)) * np.uint64(len(self.paths)) >> np.uint64(32)).astype(int)
+        keys = keys[np.argsort(file, kind="stable")]
+        ends = np.cumsum(np.bincount(file, minlength=len(self.paths)))
+        for target, some in zip(self._files, np.split(keys, ends[:-1]), strict=True):
+            target.write(some.tobytes())
+
+    def judge(self, pool: int) -> Verdict:
+        """Which rows stay: the first of the copies in the best part, and ``pool`` unlabelled ones."""
+        for file in self._files:
+            file.close()
+        fate = np.full(self.rows, REFUSED, np.uint8)
+        copies = []
+        for path in self.paths:
+            keys = np.fromfile(path, KEY)
+            keys = keys[np.lexsort((keys["part"], keys["low"], keys["high"]))]  # stable: then by place
+            first = np.ones(len(keys), bool)
+            first[1:] = (keys["high"][1:] != keys["high"][:-1]) | (keys["low"][1:] != keys["low"][:-1])
+            copies.append(_copies(keys, first))
+            kept = keys[first]
+            fate[kept["place"]] = kept["part"]
+            unlabeled = kept["place"][kept["part"] == POOL]
+            fate[unlabeled[pool:]] = UNUSED
+            pool = max(0, pool - len(unlabeled))
+            path.unlink()
+        together = np.concatenate(copies)
+        return Verdict(fate, together[np.argsort(together["place"])])
+
+
+def _copies(keys: NDArray[np.void], first: NDArray[np.bool_]) -> NDArray[np.void]:
+    """Every row but the ``first`` of each group, with that one."""
+    groups = np.cumsum(first)[~first] - 1
+    kept, lost = keys[first][groups], keys[~first]
+    found = np.empty(len(lost), COPY)
+    for name in ("place", "row", "part"):
+        found[name], found[f"kept_{name}"] = lost[name], kept[name]
+    return found

@@ -1,0 +1,187 @@
+"""All rows of a run as they were read, with what becomes of each; the texts stay on disk.
+
+A row's place is its number among all rows of all shards. Memory holds the labelled rows, a byte for each
+row, and the places of copies.
+"""
+
+from __future__ import annotations
+
+import heapq
+import json
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any, TextIO
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from react_ray.data.check import check_labelled, copy_reason
+from react_ray.data.copies import PARTS, POOL, REFUSED, Keys, Verdict
+from react_ray.data.read import SHOWN_CHARS
+from react_ray.data.refusals import Refusals
+from react_ray.data.shards import Shard
+from react_ray.worker import Progress
+
+__all__ = ["Judged"]
+
+WINDOW = 100_000
+"""Rows whose reasons are in memory at a time."""
+
+Refused = tuple[int, int, str]
+"""Place, row in the file, reason."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """Shards with the verdict on their rows; those of shard n have the places from ``starts[n]`` on.
+
+    ``labelled`` has, by place, row, id, label and part of the rows to learn or measure labels from;
+    ``reasons`` says by place why some of them are refused.
+    """
+
+    shards: Sequence[Shard]
+    starts: NDArray[np.int64]
+    labelled: pd.DataFrame
+    reasons: pd.Series
+    verdict: Verdict
+
+    @classmethod
+    def of(
+        cls,
+        shards: Sequence[Shard],
+        described: Collection[str],
+        pool: int,
+        folder: Path,
+        progress: Progress | None = None,
+    ) -> Judged:
+        """Judge all rows; ``folder`` is for files that are needed on the way."""
+        starts = np.cumsum([0, *(shard.rows() for shard in shards)])
+        labelled = _labelled(shards, starts)
+        reasons = check_labelled(labelled, described)
+        keys = Keys(folder, int(starts[-1]))
+        for place, part, table in _parts(shards, starts):
+            places = np.arange(place, place + len(table))
+            here = reasons.index[slice(*reasons.index.searchsorted([place, place + len(table)]))]
+            stays = ~np.isin(places, here)
+            kept = table.filter(pa.array(stays))
+            keys.add(kept["id"].to_pylist(), places[stays], kept["row"].to_numpy(), part[stays])
+            if progress:
+                progress(place + len(table), int(starts[-1]), "rows compared,")
+        return cls(shards, starts, labelled, reasons, keys.judge(pool))
+
+    @property
+    def fate(self) -> NDArray[np.uint8]:
+        """Of each row by its place: an index into PARTS, UNUSED or REFUSED."""
+        return self.verdict.fate
+
+    def of_part(self, part: str) -> pd.DataFrame:
+        """The labelled rows that are in a part now."""
+        return self.labelled[self.fate[self.labelled.index] == PARTS.index(part)]
+
+    def fates(self) -> NDArray[np.int64]:
+        """How many rows of each shard had which fate, shards x fates."""
+        cut = zip(self.starts[:-1], self.starts[1:], strict=True)
+        return np.array([np.bincount(self.fate[a:b], minlength=REFUSED + 1) for a, b in cut])
+
+    def refusals(self) -> Refusals:
+        """All refused rows, counted: first those of the reader."""
+        found = Refusals()
+        for shard in self.shards:
+            for early in shard.refused():
+                found.add(shard.input, shard.file, early["row"], early["reason"], early["label"])
+        labels = self.labelled["label"]
+        for number, shard in enumerate(self.shards):
+            start, end = self.starts[number : number + 2].tolist()
+            for window in range(start, end, WINDOW):
+                for place, row, reason in self.refused(window, min(window + WINDOW, end)):
+                    label = labels.get(place) if shard.input != "unlabeled" else None
+                    found.add(shard.input, shard.file, row, reason, label if isinstance(label, str) else None)
+        return found
+
+    def sift(
+        self, columns: Sequence[str], refused: TextIO, progress: Progress | None = None
+    ) -> Iterator[pa.Table]:
+        """``columns`` of the rows that are used, with their part; lines on the others go to ``refused``."""
+        for number, shard in enumerate(self.shards):
+            place, lost = int(self.starts[number]), _RefusedLines(shard, refused)
+            for table in shard.batches():
+                fate = self.fate[place : place + len(table)]
+                parts = pa.array(np.array([*PARTS, "", ""], object)[fate], pa.string())
+                table = table.append_column("part", parts)
+                yield table.select(columns).filter(pa.array(fate <= POOL))
+                late = self.refused(place, place + len(table))
+                texts = table["text"].filter(pa.array(fate == REFUSED)).to_pylist()
+                lost.write(late, texts, table["row"][-1].as_py() if len(table) else 0)
+                place += len(table)
+                if progress:
+                    progress(place, len(self.fate), "rows sorted out,")
+            lost.write([], [])
+
+    def refused(self, start: int, end: int) -> list[Refused]:
+        """Rows of the shards that are refused, of the places from ``start`` to before ``end``."""
+        some = self.reasons.iloc[slice(*self.reasons.index.searchsorted([start, end]))]
+        places = some.index.to_numpy()
+        rows = self.labelled.loc[places, "row"].tolist()
+        found: list[Refused] = list(zip(places.tolist(), rows, some.tolist(), strict=True))
+        copies = self.verdict.copies
+        for copy in copies[slice(*np.searchsorted(copies["place"], [start, end]))].tolist():
+            place, row, part, kept_place, kept_row, kept_part = copy
+            keeper = self.shards[int(np.searchsorted(self.starts, kept_place, "right")) - 1]
+            found.append((place, row, copy_reason(part, kept_part, keeper.file, kept_row)))
+        return sorted(found)
+
+
+def _labelled(shards: Sequence[Shard], starts: NDArray[np.int64]) -> pd.DataFrame:
+    """By place: row, id, label and part of all rows but the unlabelled ones."""
+    found = []
+    for place, part, table in _parts(shards, starts):
+        here = np.flatnonzero(part != POOL)
+        if len(here):
+            found.append(table.take(here).to_pandas().assign(part=part[here], place=place + here))
+    columns = {"row": "int64", "id": "str", "label": "str", "part": "int64", "place": "int64"}
+    rows = pd.concat(found) if found else pd.DataFrame(columns=[*columns])
+    rows = rows.astype(columns).set_index("place")
+    return rows.assign(part=pd.Categorical.from_codes(rows["part"].to_numpy(), pd.Index(PARTS)))
+
+
+def _parts(
+    shards: Sequence[Shard], starts: NDArray[np.int64]
+) -> Iterator[tuple[int, NDArray[np.int8], pa.Table]]:
+    """The keys of all rows: place of the first of them, part of each as an index into PARTS, and the keys."""
+    for number, shard in enumerate(shards):
+        place = int(starts[number])
+        for table in shard.ids():
+            part = np.full(len(table), PARTS.index(shard.input), np.int8)
+            if shard.input == "labeled":  # a blank label makes a row of the pool
+                part[pc.is_null(table["label"]).to_numpy()] = POOL
+            yield place, part, table
+            place += len(table)
+
+
+class _RefusedLines:
+    """The refused rows of a shard, by the reader or by the checks, as lines in the order of rows."""
+
+    def __init__(self, shard: Shard, target: TextIO):
+        self.file, self.target = shard.file, target
+        self.early = shard.refused()
+        self.next = next(self.early, None)
+
+    def write(self, late: Sequence[Refused], texts: Sequence[str], until: int | None = None) -> None:
+        """Those of the checks, with their texts, and those of the reader up to a row (None: all)."""
+        told = [
+            {"file": self.file, "row": row, "reason": reason, "text": text}
+            for (_, row, reason), text in zip(late, texts, strict=True)
+        ]
+        for row in heapq.merge(self._early(until), told, key=itemgetter("row")):
+            shown = {key: row[key] for key in ("file", "row", "reason")} | {"text": row["text"][:SHOWN_CHARS]}
+            self.target.write(json.dumps(shown, ensure_ascii=False) + "\n")
+
+    def _early(self, until: int | None) -> Iterator[dict[str, Any]]:
+        while self.next is not None and (until is None or self.next["row"] <= until):
+            yield self.next
+            self.next = next(self.early, None)

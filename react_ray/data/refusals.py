@@ -1,0 +1,66 @@
+"""What was refused and why, counted: memory does not grow with the rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+__all__ = ["Refusals", "count_kinds", "describe", "kind_of"]
+
+
+def kind_of(reason: str) -> str:
+    """The part of a reason before its details."""
+    return reason.partition(":")[0]
+
+
+@dataclass
+class _Kind:
+    """How many rows were refused for a kind of reason, and the first of them."""
+
+    reason: str
+    file: str
+    row: int
+    count: int = 0
+
+
+@dataclass
+class Refusals:
+    """Refused rows by input and kind, in the order they were added.
+
+    ``lost`` are the refused rows of the labelled input that have a label: (label, reason, file, row).
+    """
+
+    inputs: dict[str, dict[str, _Kind]] = field(default_factory=dict)
+    kinds: Counter[str] = field(default_factory=Counter)
+    files: Counter[tuple[str, str]] = field(default_factory=Counter)
+    lost: list[tuple[str, str, str, int]] = field(default_factory=list)
+
+    def add(self, given: str, file: str, row: int, reason: str, label: str | None) -> None:
+        """Count a row of ``file``, which is of the input ``given``."""
+        _count(self.inputs.setdefault(given, {}), reason, file, row)
+        self.kinds[kind_of(reason)] += 1
+        self.files[given, file] += 1
+        if given == "labeled" and label is not None:
+            self.lost.append((label, reason, file, row))
+
+
+def describe(kinds: Iterable[_Kind], shown: int = 5) -> str:
+    """The commonest reasons, each with its count and the first row it befell."""
+    largest = sorted(kinds, key=lambda kind: -kind.count)[:shown]
+    return "\n".join(
+        f"  {kind.count:,} × {kind.reason} (first: {kind.file}{f', row {kind.row}' if kind.row else ''})"
+        for kind in largest
+    )
+
+
+def count_kinds(rows: Iterable[tuple[str, str, int]]) -> Iterable[_Kind]:
+    """The kinds of reasons among some rows: reason, file, row."""
+    kinds: dict[str, _Kind] = {}
+    for reason, file, row in rows:
+        _count(kinds, reason, file, row)
+    return kinds.values()
+
+
+def _count(kinds: dict[str, _Kind], reason: str, file: str, row: int) -> None:
+    kinds.setdefault(kind_of(reason), _Kind(reason, file, row)).count += 1
