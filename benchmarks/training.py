@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import multiprocessing
 import os
 import platform
@@ -28,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_linear_schedule_with_warmup
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
@@ -167,8 +168,10 @@ def plain_loop(threads: int, folder: Path, given: dict[str, Any]) -> None:
     labels = torch.tensor([given["labels"].index(label) for label in rows["label"].to_pylist()])
     batches = epoch_batches([len(row) for row in ids], BATCH, SEED, 0)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE, weight_decay=0, fused=True)
-    warm_up = FinetuneConfig().warmup * len(batches)
-    schedule = get_linear_schedule_with_warmup(optimizer, round(warm_up), len(batches))
+    total, rise = len(batches), math.ceil(FinetuneConfig().warmup * len(batches))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / rise, (total - step) / (total - rise))
+    )
     times, loss = [], torch.zeros(())
     for batch in batches:
         inputs = tokenizer.pad({"input_ids": [ids[i] for i in batch]}, return_tensors="pt")
