@@ -14,15 +14,13 @@ from typing import Any
 import pandas as pd
 import pytest
 import yaml
-from conftest import make_texts  # type: ignore[attr-defined]
+from topics import WORDS, make_texts
 
 from react_ray.config import Config
 from react_ray.config_file import load_config
 from react_ray.errors import InputError
 from react_ray.pipeline import run
 from react_ray.tune.search import tune
-
-WORDS = ("Sport", "money", "Wetter")
 
 
 @pytest.fixture(scope="module")
