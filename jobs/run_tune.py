@@ -1,6 +1,6 @@
 """A search for hyperparameters and the run with the best, as a job: what ``react-ray tune`` takes.
 
-    ray job submit --address http://127.0.0.1:8265 --working-dir . -- \
+    react-ray submit --address http://127.0.0.1:8265 \
         python jobs/run_tune.py --labeled /mnt/data/labels.csv --output /mnt/data/run
 """
 
