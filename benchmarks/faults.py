@@ -40,6 +40,7 @@ PAUSE_S = (2.0, 12.0)
 """Between two kills; those of data workers follow each other quicker, for these live for seconds."""
 END_S = 1_200
 """A run that takes longer is counted as hung."""
+START_S = 180
 SAME = 0.99
 POOL = 5_000
 
@@ -181,9 +182,23 @@ class Nodes:
         self.port = free_port()
         head = ["--head", f"--port={self.port}", "--num-cpus=0", f"--temp-dir={self.temporary}"]
         self.groups = [self._node([*head, "--include-dashboard=false"])]
-        time.sleep(10)
-        self.groups += [self._node(self._worker()) for _ in range(2)]
-        time.sleep(10)
+        self._wait(0)
+        for number in (1, 2):
+            self.groups.append(self._node(self._worker()))
+            self._wait(2 * number)
+
+    def _wait(self, cpus: int) -> None:
+        """Until the cluster has so many CPUs."""
+        ask = f"import ray; ray.init('127.0.0.1:{self.port}'); "
+        ask += "print('CPU', ray.cluster_resources().get('CPU', 0))"
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            told = subprocess.run(
+                [sys.executable, "-c", ask], env=self.environ(), capture_output=True, text=True
+            )
+            if f"CPU {cpus:g}" in told.stdout:
+                return
+        raise SystemExit(f"the cluster has no {cpus} CPUs after {START_S} s:\n{told.stderr[-600:]}")
 
     def restart(self, number: int) -> None:
         """A node is gone with all its processes, and comes back."""
@@ -196,7 +211,7 @@ class Nodes:
             self._end(group)
 
     def _worker(self) -> list[str]:
-        return [f"--address=127.0.0.1:{self.port}", "--num-cpus=2"]
+        return [f"--address=127.0.0.1:{self.port}", "--num-cpus=2", f"--temp-dir={self.temporary}"]
 
     def _node(self, options: list[str]) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
