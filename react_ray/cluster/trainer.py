@@ -110,13 +110,25 @@ def _fit_on_ray(
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
         ),
     )
-    try:
-        result = trainer.fit()
-    except ray.train.TrainingFailedError as error:
-        raise TrainingError(_explain(ray.get(monitor.failures.remote()), error)) from None
+    for left in range(cluster.max_failures, -1, -1):
+        try:
+            result = trainer.fit()
+            break
+        except ray.train.TrainingFailedError as error:
+            if not left or not _lost_while_starting(error):
+                raise TrainingError(_explain(ray.get(monitor.failures.remote()), error)) from None
     if result.checkpoint is None:
         raise TrainingError("training ended without a checkpoint")
     return Path(result.checkpoint.path)
+
+
+def _lost_while_starting(error: Exception) -> bool:
+    """Whether a worker died between its start and its work, which Ray Train does not try again itself."""
+    import ray.exceptions
+    import ray.train
+
+    cause = error.controller_failure if isinstance(error, ray.train.ControllerError) else None
+    return isinstance(cause, ray.exceptions.RayActorError)
 
 
 def _resources(cluster: ClusterConfig, use_gpu: bool) -> dict[str, float]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import os
+import signal
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +10,7 @@ import pytest
 import torch
 
 from react_ray.cluster.session import Session
-from react_ray.cluster.trainer import fit
+from react_ray.cluster.trainer import _lost_while_starting, fit
 from react_ray.config import ClusterConfig
 from react_ray.errors import ClusterError, InputError, TrainingError
 from react_ray.worker import Worker
@@ -134,3 +136,18 @@ def test_resources_that_are_not_there_are_an_error_and_not_a_wait(
     cluster = ClusterConfig(**{"workers": 2, "use_gpu": False, **asked})
     with pytest.raises(ClusterError, match=words):
         fit(sum_up, {"start": 0.0}, name="a", folder=tmp_path, session=Session(cluster))
+
+
+def test_a_worker_lost_while_it_starts_is_told_from_other_ends(ray_cluster):
+    import ray
+
+    @ray.remote(num_cpus=0)
+    class Dies:
+        def now(self) -> None:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(ray.exceptions.RayActorError) as lost:
+        ray.get(Dies.remote().now.remote())
+    assert _lost_while_starting(ray.train.ControllerError(lost.value))
+    assert not _lost_while_starting(ray.train.ControllerError(ValueError("no room")))
+    assert not _lost_while_starting(ray.train.WorkerGroupError("failed", {0: lost.value}))
