@@ -55,7 +55,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args()
-    chance, rows = random.Random(options.seed), []
+    chance = random.Random(options.seed)
+    kept = json.loads(options.result.read_text()) if options.result.exists() else []
+    rows = {row["kind"]: row for row in kept}
     with tempfile.TemporaryDirectory(prefix="rr") as name, cluster(Path(name) / "ray") as nodes:
         road = Road(Path(name), nodes)
         undisturbed = road.predictions(road.whole("undisturbed"))
