@@ -46,7 +46,7 @@ POOL = 5_000
 
 
 def main() -> None:
-    """All kinds of faults, a row each."""
+    """All kinds of faults, a row each; rows of kinds that are not asked for are kept."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -64,11 +64,9 @@ def main() -> None:
         if undisturbed.nunique() < 2:
             raise SystemExit("the undisturbed model gives one class to all: it would hide what a fault does")
         for kind in options.kinds:
-            rows.append(endure(kind, options.kills, road, undisturbed, chance))
-            print(
-                "| {kind} | {kills} kills | {survived} survived | {lost} lost | {note} |".format(**rows[-1])
-            )
-            options.result.write_text(json.dumps(rows, indent=1) + "\n")
+            row = rows[kind] = endure(kind, options.kills, road, undisturbed, chance)
+            print("| {kind} | {kills} kills | {survived} survived | {lost} lost | {note} |".format(**row))
+            options.result.write_text(json.dumps([*rows.values()], indent=1) + "\n")
 
 
 def endure(
