@@ -27,7 +27,8 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from benchmarks.memory import watch
-from benchmarks.synthetic import Pile, make_pile, save_tiny_model
+from benchmarks.synthetic import Pile, make_pile, vocabulary
+from benchmarks.tiny_model import save_tiny_model
 
 RESULTS = Path(__file__).parent / "results" / "big_data.json"
 DATA = Path("out") / "benchmarks" / "big_data"
@@ -54,7 +55,7 @@ def main() -> None:
     records: list[dict[str, Any]] = []
     if options.results.exists():
         records = json.loads(options.results.read_text())["steps"]
-    model = save_tiny_model(options.folder / "model")
+    model = save_tiny_model(options.folder / "model", vocabulary())
     for step, rows, work in steps(options, model):
         if any((r["step"], r["rows"]) == (step, rows) for r in records):
             continue

@@ -22,9 +22,8 @@ from statistics import mean, median
 from typing import Any
 
 import pandas as pd
-import torch
-from transformers import BertConfig, BertModel, BertTokenizerFast
 
+from benchmarks.tiny_model import save_tiny_model
 from react_ray.config_file import load_config
 from react_ray.tune.search import Search, tune
 
@@ -120,20 +119,8 @@ def make_files(folder: Path, seed: int, pool: int = 300) -> dict[str, str]:
         path = folder / f"{name}.csv"
         pd.DataFrame(rows(count), columns=["text", "label"]).to_csv(path, index=False)
         given[f"data.{name}"] = str(path)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *common, *(w for of in own.values() for w in of)]
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=128,
-        max_position_embeddings=64,
-    )
-    BertModel(config).save_pretrained(folder / "model")
-    BertTokenizerFast(vocab={word: i for i, word in enumerate(words)}, model_max_length=64).save_pretrained(
-        folder / "model"
-    )
+    words = [*common, *(word for words in own.values() for word in words)]
+    save_tiny_model(folder / "model", words, seed, hidden=64)
     return {**given, "model": str(folder / "model")}
 
 

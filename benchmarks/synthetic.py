@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["MAX_CHARS", "TOPICS", "Pile", "make_pile", "make_texts", "save_tiny_model"]
+__all__ = ["MAX_CHARS", "TOPICS", "Pile", "make_pile", "make_texts", "vocabulary"]
 
 TOPICS = {
     "sport": "match goal team coach league player score season cup win",
@@ -207,27 +207,7 @@ def _jsonl(rows: Any) -> Iterator[str]:
         yield (line[:-5] if broken else line) + "\n"
 
 
-def save_tiny_model(folder: Path, seed: int = 0) -> Path:
-    """A two-layer BERT with random weights that knows the words of the pile."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast  # type: ignore[attr-defined]
-
-    folder.mkdir(parents=True, exist_ok=True)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    words += " ".join(
-        [*TOPICS, *TOPICS.values(), *FILLER, "this is about a text the topic sentiment ."]
-    ).split()
-    words = list(dict.fromkeys(words))
-    tokenizer = BertTokenizerFast(vocab={word: i for i, word in enumerate(words)}, model_max_length=64)
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    BertModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
+def vocabulary() -> list[str]:
+    """The words of the pile and of the sentences that names of classes are read in."""
+    prompts = "this is about a text the topic sentiment ."
+    return " ".join([*TOPICS, *TOPICS.values(), *FILLER, prompts]).split()

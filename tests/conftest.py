@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+from benchmarks.tiny_model import save_tiny_model
+
 settings.register_profile("steady", deadline=None, max_examples=40, derandomize=True)
 settings.load_profile("steady")
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
@@ -18,29 +20,6 @@ CHINESE = (
     "科技体育财经娱乐股市上涨下跌比赛球队冠军手机电脑软件电影"
     "明星歌手导演银行基金投资联赛进球新发布公司今日的了在是不大"
 )
-
-
-def save_tiny_model(folder: Path, vocabulary: list[str], seed: int = 0) -> Path:
-    """A two-layer BERT with random weights and a word (or character) vocabulary."""
-    import torch
-    from transformers import BertConfig, BertModel, BertTokenizerFast
-
-    folder.mkdir(parents=True, exist_ok=True)
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *dict.fromkeys(vocabulary)]
-    (folder / "vocab.txt").write_text("\n".join(words), encoding="utf-8")
-    tokenizer = BertTokenizerFast(vocab={word: i for i, word in enumerate(words)}, model_max_length=64)
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(words),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-    )
-    BertModel(config).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.fixture(scope="session")
