@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from react_ray.errors import InputError
 
-__all__ = ["model_folder", "remove_folder"]
+__all__ = ["model_folder", "remove_folder", "replace_file"]
 
 
 def model_folder(path: str | Path) -> Path:
@@ -30,3 +31,10 @@ def remove_folder(folder: Path) -> None:
     if folder.exists():
         folder.rename(over)
         shutil.rmtree(over)
+
+
+def replace_file(path: Path, write: Callable[[Path], object]) -> None:
+    """Have ``write(half)`` fill a file beside ``path`` and rename it: what is there is whole."""
+    half = path.with_name(path.name + ".half")
+    write(half)
+    half.replace(path)

@@ -23,7 +23,7 @@ from react_ray.evaluate.model_card import write_model_card
 from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import class_counts, refused_by_reason
-from react_ray.folders import remove_folder
+from react_ray.folders import remove_folder, replace_file
 from react_ray.labels import LabelMap
 from react_ray.stages import choice_of, model_of
 from react_ray.store import Store, folder_size
@@ -39,13 +39,13 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
     _replace_folder(model_of(done), output / "model", lambda folder: write_model_card(folder, metrics))
     _replace_folder(done["generate"] / "augmented", output / "augmented")
-    _replace_file(output / "refused.jsonl", lambda path: shutil.copy(done["prepare"] / "refused.jsonl", path))
+    replace_file(output / "refused.jsonl", lambda path: shutil.copy(done["prepare"] / "refused.jsonl", path))
     left_out = done["generate"] / "left_out.parquet"
-    _replace_file(output / "left_out.parquet", lambda path: shutil.copy(left_out, path))
-    _replace_file(output / "config.yaml", config.save)
+    replace_file(output / "left_out.parquet", lambda path: shutil.copy(left_out, path))
+    replace_file(output / "config.yaml", config.save)
     write_report(output / "report.html", _report(config, done, metrics))
     text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)
-    _replace_file(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
+    replace_file(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
     return metrics
 
 
@@ -157,12 +157,6 @@ def _read_lines(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-
-
-def _replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    half = path.with_name(path.name + ".half")
-    write(half)
-    half.replace(path)
 
 
 def _replace_folder(source: Path, target: Path, change: Callable[[Path], object] = lambda _: None) -> None:

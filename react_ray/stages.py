@@ -36,7 +36,7 @@ from react_ray.evaluate.metrics import label_quality
 from react_ray.evaluate.schema import LabelQuality
 from react_ray.evaluate.tables import Mistake, worst_mistakes
 from react_ray.finetune.run import finetune as finetune_arm
-from react_ray.folders import remove_folder
+from react_ray.folders import remove_folder, replace_file
 from react_ray.labels import LabelMap
 from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
@@ -115,9 +115,7 @@ def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
             lambda texts: label_gan.SENTENCE.of(encoder.encode(texts), BLOCKS),
             config.seed,
         )
-        half = found.with_suffix(".half")
-        half.write_text(json.dumps(result.as_dict(), indent=1))
-        half.replace(found)
+        replace_file(found, lambda half: half.write_text(json.dumps(result.as_dict(), indent=1)))
     return AugmentConfig(**json.loads(found.read_text())["settings"])
 
 

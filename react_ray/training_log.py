@@ -7,6 +7,8 @@ import math
 from collections.abc import Mapping
 from pathlib import Path
 
+from react_ray.folders import replace_file
+
 __all__ = ["TrainingLog"]
 
 FLUSH_S = 2
@@ -42,9 +44,8 @@ class TrainingLog:
         if lines.exists():
             whole, _, _ = lines.read_text(encoding="utf-8").rpartition("\n")
             before = [line for line in whole.splitlines() if json.loads(line)["step"] < step]
-        half = lines.with_suffix(".half")
-        half.write_text("".join(f"{line}\n" for line in before), encoding="utf-8")
-        half.replace(lines)
+        kept = "".join(f"{line}\n" for line in before)
+        replace_file(lines, lambda half: half.write_text(kept, encoding="utf-8"))
         if not before:
             for events in self.folder.glob("events.out.tfevents.*"):
                 events.unlink()

@@ -16,6 +16,7 @@ from react_ray.evaluate.pictures import calibration_chart
 from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import Mistake, Refused
 from react_ray.evaluate.view import Part
+from react_ray.folders import replace_file
 
 __all__ = ["ReportContent", "page_environment", "write_report"]
 
@@ -55,9 +56,7 @@ class ReportContent(TypedDict, total=False):
 def write_report(path: Path, content: ReportContent) -> None:
     """Write the page to ``path``; texts and class names in it are untrusted and escaped."""
     page = page_environment().get_template("report.html.j2").render(_context(content))
-    part = path.with_name(path.name + ".part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    replace_file(path, lambda half: half.write_text(page, encoding="utf-8"))
 
 
 def page_environment() -> Environment:

@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from react_ray.evaluate.pictures import Mark, Scatter, scatter_chart
 from react_ray.evaluate.report import page_environment
+from react_ray.folders import replace_file
 from react_ray.version import __version__
 
 __all__ = ["SearchContent", "write_search_page"]
@@ -51,9 +52,7 @@ def write_search_page(path: Path, content: SearchContent) -> None:
             trials=sorted(shown, key=best_first),
         )
     )
-    part = path.with_name(path.name + ".part")
-    part.write_text(page, encoding="utf-8")
-    part.replace(path)
+    replace_file(path, lambda half: half.write_text(page, encoding="utf-8"))
 
 
 def best_first(trial: Mapping[str, Any]) -> tuple[bool, float]:

@@ -15,7 +15,7 @@ from react_ray.config_file import with_settings
 from react_ray.console import Reporter, log_to, quiet_libraries
 from react_ray.errors import TrainingError
 from react_ray.evaluate.search_page import write_search_page
-from react_ray.folders import remove_folder
+from react_ray.folders import remove_folder, replace_file
 from react_ray.pipeline import STAGES, advance, cache_of, check_ready, located, prerequisites
 from react_ray.store import digest
 from react_ray.tune.board import Board
@@ -155,9 +155,7 @@ def _found(config: Config, own: Values, journal: Journal, folder: Path) -> Searc
 
 def _publish(found: Search, space: Space) -> None:
     output, config = Path(found.config.output), found.config
-    half = output / "best.yaml.half"
-    config.save(half)
-    half.replace(output / "best.yaml")
+    replace_file(output / "best.yaml", config.save)
     write_search_page(
         output / "search.html",
         {
