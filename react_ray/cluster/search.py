@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import logging
-import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from react_ray.cluster.session import Session
+from react_ray.cluster.resources import Demand, lacking
+from react_ray.cluster.session import Session, environment
 from react_ray.config import Range, TuneConfig
 from react_ray.errors import ClusterError
 
@@ -23,7 +23,7 @@ QUIET = {
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the search; the same command goes on with it
     "RAY_AIR_NEW_OUTPUT": "0",  # it prints at verbosity 0 too
 }
-FASTEST = 3
+REDUCTION = 3
 """ASHA keeps the best third of the trials at each rung, as in Li et al. 2020 (arXiv:1810.05934)."""
 
 
@@ -72,13 +72,12 @@ def search(
     left = config.trials - len(known)
     if left <= 0:
         return
-    session.start()
     resources = _resources(session)
     from ray import tune
 
     if not session.verbose:
         logging.getLogger("ray.tune").setLevel(logging.ERROR)
-    with _environment(QUIET):
+    with environment(QUIET):
         tuner = tune.Tuner(
             tune.with_resources(partial(_on_worker, trial=trial), resources),
             param_space=_population(space) if config.scheduler == "pbt" else None,
@@ -117,17 +116,10 @@ def _on_worker(values: dict[str, Any], trial: Any) -> None:
 
 def _resources(session: Session) -> dict[str, float]:
     """What a trial takes; ClusterError where no node has it."""
-    import ray
-
-    asked = {"CPU": session.cluster.cpus_per_worker, "GPU": 1 if session.use_gpu() else 0}
-    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    if not any(all(node.get(name, 0) >= amount for name, amount in asked.items()) for node in nodes):
-        there = "; ".join(f"{node.get('CPU', 0):.0f} CPU, {node.get('GPU', 0):.0f} GPU" for node in nodes)
-        raise ClusterError(
-            f"a trial asks for {asked['CPU']} CPU and {asked['GPU']} GPU of one node, there are {there}; "
-            "lower cluster.cpus_per_worker or set cluster.use_gpu=false"
-        )
-    return dict(asked)
+    trial = Demand(1, 0, session.cluster.cpus_per_worker, int(session.use_gpu()))
+    if missing := lacking(session.nodes(), trial):
+        raise ClusterError(missing)
+    return {"CPU": trial.cpus, "GPU": trial.gpus}
 
 
 def _sampler(
@@ -177,7 +169,7 @@ def _scheduler(space: Mapping[str, Range | Sequence[Any]], config: TuneConfig, r
     if config.scheduler == "fifo" or rungs < 2:
         return FIFOScheduler()
     if config.scheduler == "asha":
-        return ASHAScheduler(time_attr="rung", max_t=rungs, grace_period=1, reduction_factor=FASTEST)
+        return ASHAScheduler(time_attr="rung", max_t=rungs, grace_period=1, reduction_factor=REDUCTION)
     random.seed(seed)  # it draws from the global generator
     return PopulationBasedTraining(
         time_attr="rung",
@@ -247,14 +239,3 @@ def _callback(listener: Listener) -> Any:
             self._listener.end(self._numbers[trial.trial_id], str(trial.get_error() or "its process died"))
 
     return Hand(listener)
-
-
-@contextmanager
-def _environment(values: Mapping[str, str]) -> Iterator[None]:
-    new = {name: value for name, value in values.items() if name not in os.environ}
-    os.environ.update(new)
-    try:
-        yield
-    finally:
-        for name in new:
-            del os.environ[name]

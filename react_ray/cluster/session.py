@@ -5,16 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from react_ray.cluster.resources import Demand, Node, lacking
+from react_ray.cluster.resources import Demand, Node, lacking, room
 from react_ray.config import ClusterConfig
 from react_ray.errors import ClusterError, InputError
 
-__all__ = ["Session", "check_lasting", "refuses"]
+__all__ = ["Session", "check_lasting", "environment", "refuses"]
 
 ANSWER_S = 5.0
 """Whatever takes longer to accept a connection is not there: Ray itself would try for minutes."""
@@ -27,6 +28,18 @@ def check_lasting(output: str) -> None:
             f"--output {output}: in a job this is a place that goes away with the job; give the whole path "
             "of one that every node of the cluster sees"
         )
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables that Ray reads while the block runs; those that a user has set stay as they are."""
+    new = {name: value for name, value in values.items() if name not in os.environ}
+    os.environ.update(new)
+    try:
+        yield
+    finally:
+        for name in new:
+            del os.environ[name]
 
 
 def refuses(host: str, port: int) -> str | None:
@@ -146,15 +159,8 @@ class Session:
 
     def slots(self, use_gpu: bool) -> int:
         """Processes that fit into the cluster as it is, each with its CPUs and, if asked, a GPU."""
-        self.start()
-        import ray
-
-        there = ray.cluster_resources()
-        room = [
-            there.get("CPU", 0) / self.cluster.cpus_per_worker,
-            *([there.get("GPU", 0)] if use_gpu else []),
-        ]
-        return max(int(min(room)), 1)
+        each = Demand(0, "auto", self.cluster.cpus_per_worker, int(use_gpu))
+        return max(room(self.nodes(), each), 1)
 
     def workers(self) -> tuple[int, int]:
         """Least and most training workers: as configured, else one for each GPU, else this process (0)."""

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from react_ray.cluster.session import Session
+from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig
 from react_ray.errors import ReactRayError, TrainingError
 from react_ray.training_log import TrainingLog
@@ -249,17 +248,10 @@ def _monitor(progress: Progress | None) -> Iterator[Any]:
         ray.kill(monitor)
 
 
-@contextmanager
-def _timeouts(late: int, start: int) -> Iterator[None]:
+def _timeouts(late: int, start: int) -> AbstractContextManager[None]:
     """By default Ray Train waits for ever on a rank that is ``late``, and 60 s for room to ``start``."""
-    limits = {"RAY_TRAIN_COLLECTIVE_TIMEOUT_S": late, "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S": start}
-    new = {name: str(seconds) for name, seconds in limits.items() if name not in os.environ}
-    os.environ.update(new)
-    try:
-        yield
-    finally:
-        for name in new:
-            del os.environ[name]
+    names = ("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S")
+    return environment(dict(zip(names, (str(late), str(start)), strict=True)))
 
 
 def _explain(failures: list[tuple[int, str]], error: Exception) -> str:
