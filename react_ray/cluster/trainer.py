@@ -109,6 +109,7 @@ def _fit_on_ray(
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
         ),
     )
+    foreign = _own_groups()
     for left in range(cluster.max_failures, -1, -1):
         try:
             result = trainer.fit()
@@ -116,6 +117,7 @@ def _fit_on_ray(
         except ray.train.TrainingFailedError as error:
             if not left or not _lost_while_starting(error):
                 raise TrainingError(_explain(ray.get(monitor.failures.remote()), error)) from None
+            _release(_own_groups() - foreign)
     if result.checkpoint is None:
         raise TrainingError("training ended without a checkpoint")
     return Path(result.checkpoint.path)
@@ -128,6 +130,28 @@ def _lost_while_starting(error: Exception) -> bool:
 
     cause = error.controller_failure if isinstance(error, ray.train.ControllerError) else None
     return isinstance(cause, ray.exceptions.RayActorError)
+
+
+def _own_groups() -> set[str]:
+    """Ids of the placement groups that hold room for this driver; they end in the number of its job."""
+    import ray
+
+    job = ray.get_runtime_context().get_job_id()
+    groups = ray.util.placement_group_table()
+    return {name for name, group in groups.items() if name.endswith(job) and group["state"] != "REMOVED"}
+
+
+def _release(groups: set[str]) -> None:
+    """Free the room of placement groups.
+
+    Ray Train leaves that of workers lost while they start to the end of the job, and the next
+    workers would wait for it.
+    """
+    from ray._raylet import PlacementGroupID
+    from ray.util.placement_group import PlacementGroup, remove_placement_group
+
+    for name in groups:
+        remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
 
 
 def _resources(cluster: ClusterConfig, use_gpu: bool) -> dict[str, float]:

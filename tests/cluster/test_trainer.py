@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from react_ray.cluster.session import Session
-from react_ray.cluster.trainer import _lost_while_starting, fit
+from react_ray.cluster.trainer import _lost_while_starting, _own_groups, _release, fit
 from react_ray.config import ClusterConfig
 from react_ray.errors import ClusterError, InputError, TrainingError
 from react_ray.worker import Worker
@@ -139,7 +139,8 @@ def test_resources_that_are_not_there_are_an_error_and_not_a_wait(
 
 
 def test_a_worker_lost_while_it_starts_is_told_from_other_ends(ray_cluster):
-    import ray
+    import ray.exceptions
+    import ray.train
 
     @ray.remote(num_cpus=0)
     class Dies:
@@ -151,3 +152,18 @@ def test_a_worker_lost_while_it_starts_is_told_from_other_ends(ray_cluster):
     assert _lost_while_starting(ray.train.ControllerError(lost.value))
     assert not _lost_while_starting(ray.train.ControllerError(ValueError("no room")))
     assert not _lost_while_starting(ray.train.WorkerGroupError("failed", {0: lost.value}))
+
+
+def test_room_that_lost_workers_held_is_freed_and_that_of_others_is_not(ray_cluster):
+    import ray
+    from ray.util.placement_group import placement_group, remove_placement_group
+
+    other = placement_group([{"CPU": 1}])
+    ray.get(other.ready())
+    before = _own_groups()
+    lost = placement_group([{"CPU": 1}])
+    ray.get(lost.ready())
+    assert _own_groups() - before == {lost.id.hex()}
+    _release(_own_groups() - before)
+    assert _own_groups() == before == {other.id.hex()}
+    remove_placement_group(other)
