@@ -4,11 +4,14 @@ An expert for each view of the rows, see :mod:`react_ray.lgan.views`:
 
 1. Product of labels and names, probe^(1-w) * names^w, with w from :mod:`react_ray.lgan.names`. All
    classes weigh the same in the probe: how many rows of each happen to be labelled says little.
+   How likely a class without a labelled row is, the names alone say (:func:`names.join`), and
+   its name stands as a row.
 2. Where the pool is homophilous (close rows get one label), every distribution is
    mixed with its neighbours' mean. Topics are so, sentiment is not.
 3. Self-training: fitted again on the most confident rows of each class, more each round.
    Where the pool is not homophilous this may lead astray, so a committee votes there:
-   with names and without, and with no, half and all rounds.
+   with names and without, and with no, half and all rounds. Where it has few rows of each
+   class, all rounds vote.
 
 The teacher is the product of the experts, each to the power of its say: the more homophilous
 its view, the more. No label is needed to see that.
@@ -17,14 +20,14 @@ its view, the more. No label is needed to see that.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
 from numpy.typing import NDArray
 
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
-from react_ray.lgan.names import TOPICAL_WEIGHT, names_weight, product, similarity
+from react_ray.lgan.names import TOPICAL_WEIGHT, join, names_weight, similarity
 from react_ray.lgan.neighbours import homophily, nearest, neighbour_count, smooth
 from react_ray.lgan.probe import Probe, fit_probe, fit_softmax, log, one_hot, softmax
 from react_ray.lgan.self_training import confident_rows
@@ -35,6 +38,8 @@ __all__ = ["Expert", "Teacher", "class_prior", "fit_teacher"]
 LABEL_WEIGHT = 5.0
 """Of a labelled row against one whose label was made."""
 HOMOPHILOUS = 0.5
+FEW_ROWS = 30
+"""Of the pool for each class: with so few, a round's mistakes are soon what the next ones take a class for."""
 NO_SMOOTHING, MOST_SMOOTHING, SLOPE = 0.4, 0.5, 2.5
 """The neighbours' share rises from 0 at a homophily of 0.4 to 0.5 at 0.6."""
 ITERATIONS = 25
@@ -88,8 +93,9 @@ class Teacher:
 
 def fit_teacher(inputs: LganInputs, use_names: bool = True, rounds: int = 5) -> Teacher:
     """Join labels, names and pool; there is no chance in it."""
-    views = views_of(inputs.blocks)
-    experts = {view.name: _fit_expert(inputs.seen_as(view), use_names, rounds) for view in views}
+    experts = {
+        view.name: _fit_expert(inputs.seen_as(view), use_names, rounds) for view in views_of(inputs.blocks)
+    }
     say = _say({name: expert.homophily for name, expert in experts.items()})
     parts = [say[name] * log(expert.believed) for name, expert in experts.items()]
     believed = softmax(np.sum(parts, axis=0))
@@ -125,19 +131,23 @@ def _fit_sentences(inputs: LganInputs, believed: Probabilities, start: Probe) ->
 
 
 def _fit_expert(inputs: LganInputs, use_names: bool, rounds: int) -> Expert:
+    weight, labelled = 0.0, np.ones(inputs.classes, bool)
+    if use_names:
+        weight = names_weight(inputs) if len(inputs.pool) else 0.0
+        labelled = np.isin(np.arange(inputs.classes), inputs.labels)
+        inputs = _names_as_rows(inputs, ~labelled)
     pool, classes = inputs.pool, inputs.classes
     probe = fit_probe(inputs.labeled, inputs.labels, classes, balanced=True)
     if not len(pool):
-        return Expert(probe.predict_proba(pool), probe, 0.0, 0.0, 0.0)
-    weight = names_weight(inputs) if use_names else 0.0
+        return Expert(probe.predict_proba(pool), probe, weight, 0.0, 0.0)
     named = similarity(pool, inputs.names, pool.mean(0))
     start = probe.predict_proba(pool)
     near = nearest(pool, pool, neighbour_count(len(pool), classes))
-    alike = homophily(product(start, named, weight).argmax(1), near)
+    alike = homophily(join(start, named, weight, labelled).argmax(1), near)
     share = float(np.clip(SLOPE * (alike - NO_SMOOTHING), 0, MOST_SMOOTHING))
     votes = np.zeros_like(start)
-    for member_weight, turns, say in _committee(weight, alike, rounds):
-        believed = product(start, named, member_weight)
+    for member_weight, turns, say in _committee(weight, alike, rounds, len(pool) / classes):
+        believed = join(start, named, member_weight, labelled)
         votes += say * one_hot(_self_train(inputs, believed, probe, near, share, turns), classes)
     everyone = np.arange(len(pool))
     probe = _fit(inputs, votes / votes.sum(1, keepdims=True), everyone, probe)
@@ -145,10 +155,19 @@ def _fit_expert(inputs: LganInputs, use_names: bool, rounds: int) -> Expert:
     return Expert(believed, probe, weight, alike, share)
 
 
-def _committee(weight: float, alike: float, rounds: int) -> list[tuple[float, int, float]]:
-    """Members that vote on the pool: weight of the names, rounds, and say."""
+def _names_as_rows(inputs: LganInputs, named: NDArray[np.bool_]) -> LganInputs:
+    """With the names of the ``named`` classes (K) as labelled rows."""
+    return replace(
+        inputs,
+        labeled=np.vstack([inputs.labeled, inputs.names[named]]),
+        labels=np.concatenate([inputs.labels, np.flatnonzero(named)]),
+    )
+
+
+def _committee(weight: float, alike: float, rounds: int, rows: float) -> list[tuple[float, int, float]]:
+    """Members that vote on the pool of ``rows`` a class: weight of the names, rounds, and say."""
     if alike > HOMOPHILOUS:
-        return [(weight, rounds, 1.0)]
+        return [(weight, turns, 1.0) for turns in range(0 if rows < FEW_ROWS else rounds, rounds + 1)]
     trust = min(1.0, weight / TOPICAL_WEIGHT)
     sides = [(weight, trust), (0.0, 1 - trust)]
     return [(side, turns, say) for side, say in sides if say for turns in (0, ceil(rounds / 2), rounds)]

@@ -9,7 +9,7 @@ from sklearn.model_selection import StratifiedKFold
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.probe import fit_probe, log, softmax
 
-__all__ = ["names_weight", "product", "similarity", "spread"]
+__all__ = ["join", "names_weight", "product", "similarity", "spread"]
 
 SHARPNESS = 15.0
 """Turns cosines of centred features into logits; differences between names are near 0.1."""
@@ -29,6 +29,21 @@ def similarity(features: Features, names: Features, centre: NDArray[np.float32])
 def product(first: Probabilities, second: Probabilities, weight: float) -> Probabilities:
     """first^(1 - weight) * second^weight, scaled to sum to 1."""
     return softmax((1 - weight) * log(first) + weight * log(second))
+
+
+def join(
+    guessed: Probabilities, named: Probabilities, weight: float, labelled: NDArray[np.bool_]
+) -> Probabilities:
+    """What labels and names say together, n x K: their product over the ``labelled`` classes (K).
+
+    The labels know nothing of the other classes: how likely these are is for the names to say.
+    """
+    joined = named.copy()
+    if not labelled.any():
+        return joined
+    share = named[:, labelled].sum(1, keepdims=True)
+    joined[:, labelled] = share * product(guessed[:, labelled], named[:, labelled], weight)
+    return joined
 
 
 def spread(pool: Features, names: Features) -> float:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from feature_blobs import make_blobs, unit
 
-from react_ray.lgan import fit_probe, self_train
+from react_ray.lgan import experts, fit_probe, self_train
 from react_ray.lgan.experts import fit_teacher
-from react_ray.lgan.names import names_weight, spread
+from react_ray.lgan.names import join, names_weight, product, spread
 from react_ray.lgan.neighbours import homophily, nearest, smooth
 from react_ray.lgan.probe import fit_softmax, one_hot
 from react_ray.lgan.views import SENTENCE, VIEWS
@@ -72,6 +72,40 @@ def test_a_class_without_a_labelled_row_is_found_by_its_name():
     )
     of_class = blobs.truth == 2
     assert (teacher.believed.argmax(1)[of_class] == 2).mean() > 0.6
+
+
+def test_classes_that_only_have_names_are_not_drowned_by_those_with_labels():
+    blobs = make_blobs(per_class=5, names_off=0.5, spread=2.0)
+    known = blobs.inputs.labels >= 2
+    elsewhere = unit(np.random.default_rng(9).normal(size=(1, 32)))  # names are no texts: they lie apart
+    given = blobs.with_inputs(
+        labeled=blobs.inputs.labeled[known],
+        labels=blobs.inputs.labels[known],
+        names=unit(blobs.inputs.names + 2 * elsewhere),
+    )
+    believed = fit_teacher(given.inputs).believed
+    assert accuracy(believed, blobs.truth) > 0.8
+    assert np.isin(believed.argmax(1), [0, 1]).mean() == pytest.approx(
+        np.isin(blobs.truth, [0, 1]).mean(), abs=0.1
+    )
+
+
+def test_labels_decide_between_classes_that_have_them_and_names_about_the_others():
+    guessed, named = np.array([[0.9, 0.1, 0.0]]), np.array([[0.2, 0.2, 0.6]])
+    joined = join(guessed, named, 0.25, np.array([True, True, False]))
+    assert joined[0, 2] == pytest.approx(0.6)
+    assert joined.sum() == pytest.approx(1)
+    assert joined[0, 0] / joined[0, 1] == pytest.approx(9**0.75)
+    assert np.allclose(join(guessed, named, 0.25, np.zeros(3, bool)), named)
+    assert np.allclose(join(guessed, named, 0.25, np.ones(3, bool)), product(guessed, named, 0.25))
+
+
+@pytest.mark.parametrize(
+    ("alike", "rows", "turns"), [(0.9, 100, [5]), (0.9, 10, [0, 1, 2, 3, 4, 5]), (0.3, 100, [0, 3, 5])]
+)
+def test_earlier_rounds_vote_too_where_the_last_may_have_gone_astray(alike, rows, turns):
+    members = experts._committee(0.5, alike, rounds=5, rows=rows)
+    assert [turn for _, turn, _ in members] == turns
 
 
 def test_no_labels_at_all_names_alone():
