@@ -39,7 +39,7 @@ LABEL_WEIGHT = 5.0
 """Of a labelled row against one whose label was made."""
 HOMOPHILOUS = 0.5
 FEW_ROWS = 30
-"""Of the pool for each class: with so few, a round's mistakes are soon what the next ones take a class for."""
+"""Of the pool for each class: with so few, a class is soon what a round mistook for it."""
 NO_SMOOTHING, MOST_SMOOTHING, SLOPE = 0.4, 0.5, 2.5
 """The neighbours' share rises from 0 at a homophily of 0.4 to 0.5 at 0.6."""
 ITERATIONS = 25
