@@ -32,6 +32,9 @@ NAMES = (
 NONE = "(none of the classes)"
 """Label of training rows from elsewhere; no labelled and no test row has it."""
 
+HALF = "~half"
+"""Ending of a set where every second class has no labelled row."""
+
 LabelsPerClass = int | Literal["all"]
 
 
@@ -71,7 +74,9 @@ def read_dataset(name: str, data: Path = DATA) -> tuple[pd.DataFrame, pd.DataFra
     geometrically fewer rows, down to an Rth of what the commonest had.
     NAME+OTHER has texts of the set OTHER, or of NAME/OTHER.parquet, among the training rows
     under the label NONE: a quarter of all, or as many as there are.
+    NAME~half is read like NAME, see :func:`labelled_classes`.
     """
+    name = name.removesuffix(HALF)
     name, _, other = name.partition("+")
     name, _, ratio = name.partition("@")
     train, test = _read_plain(name, data)
@@ -87,9 +92,14 @@ def classes_of(train: pd.DataFrame) -> LabelMap:
     return LabelMap.of(train.loc[train["label"] != NONE, "label"])
 
 
+def labelled_classes(name: str, classes: LabelMap) -> set[str]:
+    """The classes that may have labelled rows: in NAME~half every second one, the others only have names."""
+    return set(classes.names[::2] if name.endswith(HALF) else classes.names)
+
+
 def is_variant(name: str) -> bool:
     """Whether a set has the texts of another, so that it should not count beside it."""
-    return name in FOLDER or "+" in name or "@" in name
+    return name in FOLDER or "+" in name or "@" in name or name.endswith(HALF)
 
 
 def _thin_out(rows: pd.DataFrame, ratio: float, classes: list[str]) -> pd.DataFrame:

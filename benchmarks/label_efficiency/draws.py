@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from benchmarks.datasets import NONE, LabelsPerClass, draw_rows
+from benchmarks.datasets import NONE, LabelsPerClass, draw_rows, labelled_classes
 from benchmarks.label_efficiency.features import Stored
 from react_ray.labels import LabelMap
 from react_ray.lgan.inputs import Features, Indices
@@ -71,6 +71,8 @@ def cut(
     rows = draw_rows(
         train, stored.test, labels_per_class=labels_per_class, pool=pool, test_rows=test, seed=seed
     )
+    of_class = rows.labeled["label"].isin(labelled_classes(stored.name, classes))
+    rows = replace(rows, labeled=rows.labeled[of_class])
     labeled, unlabeled, held_out = (part.index.to_numpy(np.int64) for part in vars(rows).values())
     place = np.full(len(train), -1)
     place[labeled] = np.arange(len(labeled))

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from safetensors.numpy import load_file
 
-from benchmarks.datasets import DATA, classes_of, read_dataset
+from benchmarks.datasets import DATA, HALF, classes_of, read_dataset
 from react_ray.config import EMBEDDED, AugmentConfig, EncodeConfig
 from react_ray.data.augment import augment
 from react_ray.data.encode import PROMPTS, Encoder
@@ -117,7 +117,7 @@ class FeatureStore:
         parts = [*train["text"], *train["label"], *test["text"]]
         settings = {"max_length": self.encoding.max_length, "blocks": BLOCKS}
         key = _digest([fingerprint(self.encoder), json.dumps(settings), *parts])
-        return self.cache / f"{dataset}-{key}.safetensors"
+        return self.cache / f"{dataset.removesuffix(HALF)}-{key}.safetensors"
 
     def _prompted(self, kept: Path, classes: LabelMap) -> Features:
         file = kept.with_name(f"{kept.stem}-prompted-{_digest(PROMPTS)}.safetensors")

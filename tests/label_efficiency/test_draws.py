@@ -39,6 +39,18 @@ def test_a_draw_is_the_same_for_all_methods(data: Path, encoder: Path, tmp_path:
     assert not {"truth", "test_labels"} & set(vars(draw))
 
 
+def test_every_second_class_may_have_its_name_alone(data: Path, encoder: Path, tmp_path: Path) -> None:
+    store = FeatureStore(data, str(encoder), tmp_path)
+    stored = store.with_copies(store.load("topics~half"), labeled_rows(store.load("topics"), 2, seed=1))
+    whole, truth = cut(stored=store.load("topics"), labels_per_class=2, seed=1, pool=30, test=None)
+    draw, same_truth = cut(stored, 2, seed=1, pool=30, test=None)
+    assert set(draw.labels) == {0, 2} < set(whole.labels)
+    assert set(draw.copies_of) == set(range(4))
+    assert draw.pool.texts == whole.pool.texts
+    assert np.array_equal(truth.test, same_truth.test)
+    assert len(draw.prompted) == 3
+
+
 def test_features_are_kept_and_belong_to_their_rows(data: Path, encoder: Path, tmp_path: Path) -> None:
     store = FeatureStore(data, str(encoder), tmp_path)
     first = store.load("topics")
