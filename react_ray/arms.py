@@ -89,7 +89,9 @@ def choose(
     """
     if not plain_arms:
         warning = f" Beware: {decision['why']}" if decision["alarms"] else ""
-        return Choice("lgan", f"There is no labelled row, so no plain method to fall back to.{warning}")
+        return Choice(
+            "lgan", f"Not every class has a labelled row: no plain method to fall back to.{warning}"
+        )
     plain = _better_plain(plain_arms, validation, truth)
     if decision["alarms"] or len(truth) < MIN_ROWS:
         return Choice("lgan" if decision["use_lgan"] else plain, decision["why"])

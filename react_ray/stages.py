@@ -194,7 +194,8 @@ def choose(context: Context) -> None:
     found = _predict(context, "validation", validation)
     save_file(found, context.folder / "validation.safetensors")
     diagnostics = json.loads((context.done["generate"] / "diagnostics.json").read_text())
-    plain = ("probe", "labels_only") if context.rows("labeled").num_rows else ()
+    all_labelled = len(set(context.rows("labeled")["label"].to_pylist())) == len(context.labels().names)
+    plain = ("probe", "labels_only") if all_labelled else ()
     choice = arms.choose(diagnostics["decision"], plain, found, truth, context.config.seed)
     if choice.chosen == "probe":
         _distil_probe(context)

@@ -90,8 +90,12 @@ def _ask_all(session: Session, asked: Asked, demand: Demand, say: Say) -> Readin
     if missing:  # said at once: asking the nodes would take longer
         return Readiness([*lines, *(f"  {node.size()}" for node in nodes)], [missing], [])
     answers = _probe(nodes, asked, session.cluster.answer_s, say)
+    still = {node.id for node in session.nodes()}
+    lost = [f"{node.name} was lost while it was asked" for node in nodes if node.id not in still]
+    nodes = [node for node in nodes if node.id in still]
     lines += [f"  {node.size()}: {_told(answers.get(node.id))}" for node in nodes]
-    return Readiness(lines, *compare(nodes, look.versions(), answers))
+    problems, notes = compare(nodes, look.versions(), answers)
+    return Readiness(lines, problems, [*lost, *notes])
 
 
 def _told(answer: Mapping[str, Any] | None) -> str:

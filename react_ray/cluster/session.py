@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +20,11 @@ __all__ = ["Session", "check_lasting", "environment", "refuses"]
 
 ANSWER_S = 5.0
 """Whatever takes longer to accept a connection is not there: Ray itself would try for minutes."""
+
+RECOUNT_S = 5.0
+"""Between two counts of the nodes, where some are missing."""
+
+log = logging.getLogger(__name__)
 
 
 def check_lasting(output: str) -> None:
@@ -210,10 +216,16 @@ class Session:
         if missing:
             raise ClusterError(missing)
 
-    def check_resources(self) -> None:
-        """Start Ray if training needs it; ClusterError when it lacks what training asks for."""
+    def check_resources(self, wait_s: float = 0) -> None:
+        """Start Ray if training needs it; ClusterError when it lacks what training asks for.
+
+        On a cluster lost nodes have ``wait_s`` seconds to come back.
+        """
         if self.workers() == (0, 0):
             return
-        missing = lacking(self.nodes(), self.demand())
-        if missing:
-            raise ClusterError(missing)
+        deadline = time.monotonic() + (wait_s if self.address else 0)
+        while missing := lacking(self.nodes(), self.demand()):
+            if time.monotonic() >= deadline:
+                raise ClusterError(missing)
+            log.warning("waiting %.0f s at most for room: %s", deadline - time.monotonic(), missing)
+            time.sleep(RECOUNT_S)

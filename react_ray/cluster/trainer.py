@@ -58,7 +58,7 @@ def fit(
             settings,
             LocalWorker(here, progress, use_gpu, session.on_report, session.start_from, figures),
         )
-    session.check_resources()
+    session.check_resources(cluster.timeout_s)  # at its start the run was told what can never be
     start = cluster.timeout_s if workers[0] == workers[1] else RESTART_S
     with _timeouts(cluster.timeout_s, start), _monitor(progress) as monitor:
         work = partial(_on_worker, loop, settings, monitor, figures, cluster.cpus_per_worker)

@@ -40,6 +40,11 @@ LOST = 0.05
 """Of the pool, in vanished classes: less is a class or two of many, which plain methods miss as well."""
 
 
+UNJUDGED = (
+    "Generated labels are used, as by default: the labels cannot judge them (too few, or not of every class)."
+)
+
+
 @dataclass(frozen=True)
 class Decision:
     """Whether D_aug is used, why, and on what evidence (``rows`` judged rows)."""
@@ -67,7 +72,13 @@ class Evidence:
 
 
 def gather(inputs: LganInputs, labeler: Labeler, config: LganConfig) -> Evidence | None:
-    """Judge validation rows if there are enough, else the labelled ones out of fold; None if few."""
+    """Judge validation rows if there are enough, else the labelled ones out of fold; None if few.
+
+    None too where a class has no labelled row: the plain probe is ahead on the other classes because
+    it cannot give that one to anything.
+    """
+    if len(np.unique(inputs.labels)) < inputs.classes:
+        return None
     validated = len(inputs.validation) >= MIN_ROWS
     return _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, config)
 
@@ -77,7 +88,7 @@ def decide(evidence: Evidence | None, alarms: Sequence[str], seed: int = 0) -> D
     if alarms:
         return Decision(False, f"The label GAN collapsed: {'; '.join(alarms)}.", tuple(alarms))
     if evidence is None:
-        return Decision(True, "Too few labels to judge the generated ones; they are used, as by default.", ())
+        return Decision(True, UNJUDGED, ())
     plain, lgan = evidence.plain, evidence.lgan
     worse = probability_worse(plain, lgan, seed)
     figures = (

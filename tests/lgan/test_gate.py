@@ -117,3 +117,13 @@ def test_a_class_with_one_row_is_no_obstacle():
     inputs = blobs.with_inputs(labeled=blobs.inputs.labeled[keep], labels=blobs.inputs.labels[keep]).inputs
     decision = decide(gather(inputs, None, LganConfig()), ())  # type: ignore[arg-type]
     assert decision.rows == 15
+
+
+def test_a_probe_that_cannot_know_all_classes_is_no_judge(tmp_path):
+    blobs = make_blobs(per_class=8)
+    labeler = Labeler(blobs.inputs.names, run_phases(tmp_path, blobs.inputs), seed=0)
+    assert gather(blobs.inputs, labeler, LganConfig()) is not None
+    known = blobs.inputs.labels != 3
+    some = blobs.with_inputs(labeled=blobs.inputs.labeled[known], labels=blobs.inputs.labels[known]).inputs
+    assert gather(some, labeler, LganConfig()) is None
+    assert decide(None, ()).use_lgan
