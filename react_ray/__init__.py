@@ -14,8 +14,9 @@ from react_ray.errors import ClusterError, ConfigError, InputError, ReactRayErro
 from react_ray.version import __version__
 
 if TYPE_CHECKING:
-    from react_ray.classifier import Classifier, Prediction, load
+    from react_ray.classifier import Classifier, load
     from react_ray.pipeline import Run, run
+    from react_ray.prediction import Prediction
 
 __all__ = [
     "Classifier",
@@ -35,7 +36,7 @@ __all__ = [
 
 _LAZY = {
     "Classifier": "classifier",
-    "Prediction": "classifier",
+    "Prediction": "prediction",
     "load": "classifier",
     "Run": "pipeline",
     "run": "pipeline",

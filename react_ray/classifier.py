@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,13 @@ from transformers import AutoModelForSequenceClassification, PreTrainedModel, Pr
 from react_ray.batching import token_batches
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
+from react_ray.prediction import Prediction, rank
 from react_ray.pretrained import load_pretrained, load_tokenizer, longest_text
 from react_ray.worker import pick_device
 
-__all__ = ["Classifier", "Prediction", "label_names", "load", "model_folder", "predict_logits", "rank"]
+__all__ = ["Classifier", "label_names", "load", "model_folder", "predict_logits"]
 
 BATCH_TOKENS = 4096
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """A label and the probability the model gives it, 0 to 1."""
-
-    label: str
-    score: float
 
 
 class Classifier:
@@ -59,14 +51,6 @@ class Classifier:
     def rank(self, texts: Sequence[str], top: int | None = None) -> list[list[Prediction]]:
         """The labels of each text, best first, at most ``top`` of them."""
         return [rank(row, self.labels, top) for row in self.predict_proba(texts)]
-
-
-def rank(
-    probabilities: NDArray[np.float32], labels: Sequence[str], top: int | None = None
-) -> list[Prediction]:
-    """The labels of one text, best first, at most ``top`` of them; ties in label order."""
-    order = np.argsort(-probabilities, kind="stable")[:top]
-    return [Prediction(labels[i], float(probabilities[i])) for i in order]
 
 
 def load(path: str | Path, use_gpu: bool = True) -> Classifier:

@@ -7,8 +7,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, BertConfig
 
-from react_ray.classifier import Prediction, load, rank
+from react_ray.classifier import load
 from react_ray.errors import InputError
+from react_ray.prediction import Prediction, rank
 
 LABELS = ["体育", "business", "art"]
 

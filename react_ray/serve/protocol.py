@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from react_ray.classifier import Prediction
 from react_ray.config import ServeConfig
+from react_ray.prediction import Prediction
 
 __all__ = ["ErrorAnswer", "PredictRequest", "RefusalError", "Score", "answer", "parse_request"]
 

@@ -7,8 +7,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from react_ray.classifier import Prediction, load, rank
+from react_ray.classifier import load
 from react_ray.config import ServeConfig
+from react_ray.prediction import Prediction, rank
 from react_ray.serve.batcher import Batcher, Rows
 from react_ray.serve.engine import Engine, Outcome
 from react_ray.serve.metrics import Metrics

@@ -12,11 +12,11 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException
 from fastapi.responses import HTMLResponse, JSONResponse
-from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
+from react_ray.serve.body import check_content_type, read_body
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
 from react_ray.serve.service import Service
@@ -65,8 +65,8 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
     async def predict(request: Request) -> Response:
-        _check_content_type(request.headers)
-        wanted = parse_request(await _read_body(request, service.config.max_body_bytes), service.config)
+        check_content_type(request.headers, "application/json")
+        wanted = parse_request(await read_body(request, service.config.max_body_bytes), service.config)
         return JSONResponse(answer(wanted, await service.predict(wanted.texts, wanted.top_k)))
 
 
@@ -114,30 +114,6 @@ def _add_page(app: FastAPI, path: str, name: str) -> None:
     @app.get(path, include_in_schema=False)
     async def page() -> HTMLResponse:
         return HTMLResponse(html, headers=PAGE_HEADERS)
-
-
-def _check_content_type(headers: Headers) -> None:
-    # Also what keeps other sites' forms out: a browser asks first before it sends JSON across origins.
-    given = headers.get("content-type", "")
-    kind, _, parameters = given.lower().partition(";")
-    charset = parameters.replace(" ", "").replace('"', "")
-    if kind.strip() != "application/json" or charset not in ("", "charset=utf-8"):
-        raise RefusalError(415, f"content type {given!r} is not taken; expected application/json in UTF-8")
-    if headers.get("content-encoding", "identity") != "identity":
-        raise RefusalError(415, "compressed bodies are not taken")
-
-
-async def _read_body(request: Request, limit: int) -> bytes:
-    """The body, counted as it comes: a length that the caller declares proves nothing."""
-    too_large = RefusalError(413, f"the body is over {limit} bytes")
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise too_large
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > limit:
-            raise too_large
-    return bytes(body)
 
 
 async def _refuse(request: Request, error: Exception) -> Response:
