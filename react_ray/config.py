@@ -174,12 +174,20 @@ class ServeConfig(_Settings):
     max_body_bytes: int = Field(1 << 20, ge=1024)  # of a request: 256 long articles fit
     max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
-    batch_tokens: int = Field(2048, ge=1)  # of one model call: more fills a GPU, less keeps the wait short
+    precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
+    batch_tokens: int | None = Field(
+        None, ge=1
+    )  # of one model call; None: 512, what a core's cache holds; 8,192 on a GPU
     max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
     max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429
     request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
     start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
     drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
+
+    @property
+    def tokens_per_call(self) -> int:
+        """Tokens that a model call takes at most."""
+        return self.batch_tokens or (8192 if self.gpus_per_replica else 512)
 
 
 class Range(_Settings):
@@ -211,6 +219,7 @@ class Config(_Settings):
     seed: int = Field(0, ge=0)
     model: str = EMBEDDED  # fine-tuned and served: embedded, a hub name or a folder
     encoder: str | None = None  # features for the LGAN; None: the same as model
+    onnx: bool = True  # export the model for ONNX Runtime as well: faster answers on processors
     data: DataConfig = DataConfig()
     encode: EncodeConfig = EncodeConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from react_ray.arms import choice_of, model_of
 from react_ray.config import Columns, Config
 from react_ray.config_file import load_config
 from react_ray.evaluate.model_card import write_model_card
@@ -25,7 +26,6 @@ from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import class_counts, refused_by_reason
 from react_ray.folders import remove_folder, replace_file
 from react_ray.labels import LabelMap
-from react_ray.stages import choice_of, model_of
 from react_ray.store import Store, folder_size
 from react_ray.version import __version__
 
@@ -37,7 +37,7 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     output = Path(config.output)
     metrics = _metrics(config, done, store)
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
-    _replace_folder(model_of(done), output / "model", lambda folder: write_model_card(folder, metrics))
+    _replace_folder(model_of(done), output / "model", lambda folder: _complete(folder, done, metrics))
     _replace_folder(done["generate"] / "augmented", output / "augmented")
     replace_file(output / "refused.jsonl", lambda path: shutil.copy(done["prepare"] / "refused.jsonl", path))
     left_out = done["generate"] / "left_out.parquet"
@@ -47,6 +47,13 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)
     replace_file(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
     return metrics
+
+
+def _complete(model: Path, done: dict[str, Path], metrics: Metrics) -> None:
+    """What stands beside the weights: the card, and the ONNX file where one was made."""
+    write_model_card(model, metrics)
+    if (done["export"] / "onnx").exists():
+        shutil.copytree(done["export"] / "onnx", model / "onnx")
 
 
 def summarise(output: Path, metrics: Any) -> str:

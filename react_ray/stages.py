@@ -6,6 +6,7 @@ The name of a function is the name of its stage; the order is in ``pipeline``.
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -31,6 +32,7 @@ from react_ray.data.features import Features
 from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
 from react_ray.data.shards import ROW_BYTES, read_items
+from react_ray.errors import InputError
 from react_ray.evaluate.arms import Judged, measure_arms, measure_model
 from react_ray.evaluate.metrics import label_quality
 from react_ray.evaluate.schema import LabelQuality
@@ -41,7 +43,10 @@ from react_ray.labels import LabelMap
 from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
 from react_ray.lgan.views import BLOCKS
+from react_ray.onnx_export import export as export_model
 from react_ray.worker import Progress
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -217,16 +222,16 @@ def evaluate(context: Context) -> None:
     (context.folder / "figures.json").write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
 
 
-def choice_of(done: dict[str, Path]) -> dict[str, str]:
-    """The arm that was chosen, and why."""
-    choice: dict[str, str] = json.loads((done["choose"] / "choice.json").read_text(encoding="utf-8"))
-    return choice
-
-
-def model_of(done: dict[str, Path]) -> Path:
-    """The folder of the model that was chosen; the probe's is the one it was distilled into."""
-    stage = {"lgan": "finetune", "labels_only": "labels_only", "probe": "choose"}
-    return done[stage[choice_of(done)["chosen"]]] / "model"
+def export(context: Context) -> None:
+    """S6: the chosen model as an ONNX file, compared with torch on rows of the run."""
+    if not context.config.onnx:
+        return
+    parts = ("test", "validation", "labeled")
+    texts = [text for part in parts for text in context.rows(part)["text"].to_pylist()]
+    try:
+        export_model(arms.model_of(context.done), context.folder / "onnx", texts)
+    except InputError as error:  # the model is served by torch then
+        log.warning("%s", error)
 
 
 def _judge(context: Context, part: str) -> Judged | None:
@@ -236,9 +241,9 @@ def _judge(context: Context, part: str) -> Judged | None:
     known = context.done["choose"] / "validation.safetensors"
     found = load_file(known) if part == "validation" else _predict(context, part, rows)
     truth = context.labels().indices(rows["label"].to_pylist())
-    chosen = model_of(context.done)
+    chosen = arms.model_of(context.done)
     if chosen.parent != context.done["choose"]:
-        return Judged(truth, found, found[choice_of(context.done)["chosen"]])
+        return Judged(truth, found, found[arms.choice_of(context.done)["chosen"]])
     texts, gpu = rows["text"].to_pylist(), context.session.use_gpu()
     return Judged(truth, found, arms.predict_texts(texts, {"model": chosen}, gpu, context.progress)["model"])
 

@@ -7,11 +7,10 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from react_ray.classifier import load
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction, rank
 from react_ray.serve.batcher import Batcher, Rows
-from react_ray.serve.engine import Engine, Outcome
+from react_ray.serve.engine import Engine, Outcome, load_model
 from react_ray.serve.metrics import Metrics
 
 __all__ = ["Service", "TextError"]
@@ -28,20 +27,22 @@ class TextError(Exception):
 class Service:
     """A warm model that many callers share."""
 
-    def __init__(self, engine: Engine, config: ServeConfig):
+    def __init__(self, engine: Engine, config: ServeConfig, runs_on: str = ""):
         self.config = config
+        self.runs_on = runs_on
         self.labels = engine.labels
         self.metrics = Metrics()
         self._engine = engine
-        self._batcher = Batcher(self._classify, config.batch_tokens)
+        self._batcher = Batcher(self._classify, config.tokens_per_call)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
 
     @classmethod
     def load(cls, model: str, config: ServeConfig, threads: int, use_gpu: bool = False) -> Service:
         """Load and warm the model in folder ``model``; InputError where it is none."""
-        engine = Engine(load(model, use_gpu=use_gpu), threads)
+        loaded, runs_on = load_model(model, config.precision, threads, use_gpu)
+        engine = Engine(loaded)
         engine.warm_up()
-        return cls(engine, config)
+        return cls(engine, config, runs_on)
 
     async def predict(self, texts: Sequence[str], top: int | None = None) -> list[list[Prediction]]:
         """The labels of each text, best first; TextError where the model fails on one."""

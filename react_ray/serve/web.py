@@ -101,7 +101,7 @@ def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[b
     async def readyz() -> dict[str, Any]:
         if not await service.ready(READY_WITHIN_S):
             raise HTTPException(503, f"the model did not answer within {READY_WITHIN_S:.0f} s")
-        return {"status": "ready", "labels": service.labels}
+        return {"status": "ready", "labels": service.labels, "engine": service.runs_on}
 
     @app.get("/metrics", summary="Counts for Prometheus", response_class=Response)
     async def metrics() -> Response:

@@ -19,6 +19,8 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
+    from react_ray.onnx_export import export
+
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
     words = list(dict.fromkeys([*words, *CHINESE, POISON]))
@@ -38,6 +40,7 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertForSequenceClassification(config).save_pretrained(folder)
     vocabulary = {word: i for i, word in enumerate(words)}
     BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
+    export(folder, folder / "onnx", ["goal in the last minute", "股市上涨", "what?"])
     return folder
 
 
