@@ -25,7 +25,8 @@ def totals(client: Client) -> dict[tuple, float]:
 
 def test_alive_and_ready(client: Client) -> None:
     assert client.get("/healthz").json == {"status": "ok"}
-    assert client.get("/readyz").json == {"status": "ready", "labels": LABELS}
+    expected = {"status": "ready", "labels": LABELS, "engine": "ONNX Runtime, fp32"}
+    assert client.get("/readyz").json == expected
 
 
 def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
