@@ -178,8 +178,18 @@ class ServeConfig(_Settings):
     max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
     max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429
     request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
+    api_keys: str | None = None  # file of react-ray key; None: whoever reaches the port may ask
+    rate_limit: float | None = Field(None, gt=0)  # requests a second, a key (or address) and replica
+    access_log: bool = True  # a line a request in the replicas' logs, without texts
+    log_texts: bool = False  # and with them
     start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
     drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
+
+    @field_validator("api_keys")
+    @classmethod
+    def _from_here(cls, path: str | None) -> str | None:
+        # replicas have a working folder of their own
+        return path and str(Path(path).expanduser().absolute())
 
 
 class Range(_Settings):
