@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -16,10 +16,11 @@ __all__ = ["ErrorAnswer", "PredictRequest", "RefusalError", "Score", "answer", "
 class RefusalError(Exception):
     """A request that cannot be answered: the caller's fault, and the text says which."""
 
-    def __init__(self, status: int, message: str):
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = dict(headers or {})
 
 
 class PredictRequest(BaseModel):

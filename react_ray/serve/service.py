@@ -11,7 +11,9 @@ from react_ray.classifier import load
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction, rank
 from react_ray.serve.batcher import Batcher, Rows
+from react_ray.serve.caller import current
 from react_ray.serve.engine import Engine, Outcome
+from react_ray.serve.gate import Gate
 from react_ray.serve.metrics import Metrics
 
 __all__ = ["Service", "TextError"]
@@ -32,6 +34,7 @@ class Service:
         self.config = config
         self.labels = engine.labels
         self.metrics = Metrics()
+        self.gate = Gate(config)
         self._engine = engine
         self._batcher = Batcher(self._classify, config.batch_tokens)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
@@ -46,6 +49,7 @@ class Service:
     async def predict(self, texts: Sequence[str], top: int | None = None) -> list[list[Prediction]]:
         """The labels of each text, best first; TextError where the model fails on one."""
         loop = asyncio.get_running_loop()
+        current().ask(texts, keep=self.config.log_texts)
         rows = await loop.run_in_executor(self._thread, self._engine.encode, texts)
         outcomes = await self._batcher.submit(rows)
         rankings = []

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
-import uuid
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
@@ -13,13 +10,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.gate import GateMiddleware
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
 from react_ray.serve.service import Service
+from react_ray.serve.watch import Watch
 from react_ray.version import __version__
 
 __all__ = ["build_app"]
@@ -33,8 +31,6 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-logger = logging.getLogger("ray.serve")
-
 
 def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastAPI:
     """The application; ``scrape`` gives the metrics of all replicas as Prometheus text."""
@@ -45,7 +41,8 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(_Watch, service=service)
+    app.add_middleware(GateMiddleware, gate=service.gate)
+    app.add_middleware(Watch, config=service.config, metrics=service.metrics)  # the last is the outermost
     app.add_exception_handler(RefusalError, _refuse)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     _add_prediction(app, service)
@@ -118,41 +115,6 @@ def _add_page(app: FastAPI, path: str, name: str) -> None:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, RefusalError):
-        return JSONResponse({"error": error.message}, error.status)
+        return JSONResponse({"error": error.message}, error.status, headers=error.headers)
     assert isinstance(error, StarletteHTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
-
-
-class _Watch:
-    """Counts every request; what goes wrong inside goes to the log, its number to the caller."""
-
-    def __init__(self, app: ASGIApp, service: Service):
-        self._app = app
-        self._metrics = service.metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = 499  # the caller went away
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        started = time.perf_counter()
-        try:
-            await self._app(scope, receive, watched)
-        except Exception:
-            number = Request(scope).headers.get("x-request-id") or uuid.uuid4().hex
-            logger.exception("request %s failed", number)
-            await _failure(number)(scope, receive, watched)
-        finally:
-            route = getattr(scope.get("route"), "path", "other")
-            self._metrics.answered(route, status, time.perf_counter() - started)
-
-
-def _failure(number: str) -> Response:
-    return JSONResponse({"error": "internal error", "request_id": number}, 500)

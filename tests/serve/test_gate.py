@@ -1,0 +1,91 @@
+"""A service with keys, rates and an access log, over real HTTP."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from service_client import LIMITS, Answer, Client
+
+from react_ray.serve.keys import add_key
+
+pytestmark = pytest.mark.ray
+
+
+@dataclass
+class Guarded:
+    """A service under /guarded; ``key`` goes with every request unless another is given."""
+
+    client: Client
+    file: Path
+    key: str
+
+    def ask(self, method: str, path: str, *, body: bytes | None = None, **headers: str) -> Answer:
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json", **headers}
+        return self.client.send(method, "/guarded" + path, body, {k: v for k, v in headers.items() if v})
+
+    def predict(self, **headers: str) -> Answer:
+        return self.ask("POST", "/predict", body=b'{"inputs": "a text"}', **headers)
+
+
+@pytest.fixture(scope="module")
+def guarded(
+    client: Client, classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Guarded]:
+    from ray import serve
+
+    from react_ray.serve.app import build
+
+    file = tmp_path_factory.mktemp("keys") / "keys.txt"
+    key = add_key("first", file)
+    settings = {**LIMITS, "replicas": 1, "api_keys": str(file), "rate_limit": 50}
+    serve.run(build({"model": str(classifier_folder), **settings}), name="guarded", route_prefix="/guarded")
+    yield Guarded(client, file, key)
+    serve.delete("guarded")
+
+
+@pytest.mark.parametrize("given", ["", "Bearer", "Bearer ", "Bearer wrong", "Basic Zmlyc3Q6", "Bearer \xe9"])
+def test_without_a_good_key_nothing_is_told(guarded: Guarded, given: str) -> None:
+    for method, path in (("POST", "/predict"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/x")):
+        answer = guarded.ask(method, path, body=b'{"inputs": "a"}', Authorization=given)
+        assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
+        assert list(answer.json) == ["error"]
+
+
+def test_a_good_key_opens_and_probes_need_none(guarded: Guarded) -> None:
+    assert guarded.predict().status == 200
+    assert guarded.predict(Authorization=f"bearer {guarded.key}").status == 200
+    assert guarded.ask("GET", "/metrics").status == 200
+    for path in ("/healthz", "/readyz", "/"):
+        assert guarded.ask("GET", path, Authorization="").status == 200
+
+
+def test_keys_are_added_and_removed_without_a_restart(guarded: Guarded) -> None:
+    second = add_key("second", guarded.file)
+    whole = guarded.file.read_text()
+    wait_for(lambda: guarded.predict(Authorization=f"Bearer {second}").status == 200)
+    guarded.file.write_text(whole.splitlines()[0] + "\n")
+    wait_for(lambda: guarded.predict(Authorization=f"Bearer {second}").status == 401)
+    assert guarded.predict().status == 200
+
+
+def test_a_caller_who_is_too_fast_is_told_when_to_come_again(guarded: Guarded) -> None:
+    quick = add_key("quick", guarded.file)
+    wait_for(lambda: guarded.ask("GET", "/openapi.json", Authorization=f"Bearer {quick}").status == 200)
+    deadline = time.monotonic() + 30
+    while (answer := guarded.ask("GET", "/x", Authorization=f"Bearer {quick}")).status != 429:
+        assert time.monotonic() < deadline, "never too fast"
+    assert answer.headers["retry-after"] == "1"
+    assert "too many requests" in answer.json["error"]
+    assert guarded.predict().status == 200  # another key has a bucket of its own
+    wait_for(lambda: guarded.ask("GET", "/x", Authorization=f"Bearer {quick}").status == 404)
+
+
+def wait_for(condition) -> None:  # type: ignore[no-untyped-def]
+    deadline = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
