@@ -177,6 +177,7 @@ class ServeConfig(_Settings):
     batch_tokens: int = Field(2048, ge=1)  # of one model call: more fills a GPU, less keeps the wait short
     max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
     max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429
+    body_timeout_s: float = Field(10, gt=0)  # for the whole body to come; above: 408
     request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
     api_keys: str | None = None  # file of react-ray key; None: whoever reaches the port may ask
     rate_limit: float | None = Field(None, gt=0)  # requests a second, a key (or address) and replica

@@ -8,6 +8,7 @@ import time
 from datetime import UTC, datetime
 
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,6 +52,8 @@ class Watch:
         started = time.perf_counter()
         try:
             await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            pass  # in the middle of its body
         except Exception:
             logger.exception("request %s failed", asker.id)
             failure = JSONResponse({"error": "internal error", "request_id": asker.id}, 500)

@@ -63,7 +63,9 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
     )
     async def predict(request: Request) -> Response:
         check_content_type(request.headers, "application/json")
-        wanted = parse_request(await read_body(request, service.config.max_body_bytes), service.config)
+        config = service.config
+        body = await read_body(request, config.max_body_bytes, config.body_timeout_s)
+        wanted = parse_request(body, config)
         return JSONResponse(answer(wanted, await service.predict(wanted.texts, wanted.top_k)))
 
 
@@ -72,11 +74,13 @@ def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str
     limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
     refusals = {
         400: "Not JSON in UTF-8",
-        408: f"No answer within {config.request_timeout_s:g} s (plain text)",
+        401: "No key, or one that is not known; only where the service asks for keys",
+        408: f"No body within {config.body_timeout_s:g} s; "
+        f"no answer within {config.request_timeout_s:g} s (plain text)",
         413: f"Over the limits: {limits}",
         415: "Not application/json",
         422: "Not a text or a list of texts",
-        429: "Too many requests wait; Retry-After says when to come again (plain text)",
+        429: "Too many requests of this caller, or in all (plain text); Retry-After says when to come again",
         500: "The model failed; the number leads to the server's log",
     }
     return {

@@ -3,48 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
-from service_client import LIMITS, Answer, Client
+from service_client import Guarded
 
 from react_ray.serve.keys import add_key
 
 pytestmark = pytest.mark.ray
-
-
-@dataclass
-class Guarded:
-    """A service under /guarded; ``key`` goes with every request unless another is given."""
-
-    client: Client
-    file: Path
-    key: str
-
-    def ask(self, method: str, path: str, *, body: bytes | None = None, **headers: str) -> Answer:
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json", **headers}
-        return self.client.send(method, "/guarded" + path, body, {k: v for k, v in headers.items() if v})
-
-    def predict(self, **headers: str) -> Answer:
-        return self.ask("POST", "/predict", body=b'{"inputs": "a text"}', **headers)
-
-
-@pytest.fixture(scope="module")
-def guarded(
-    client: Client, classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Guarded]:
-    from ray import serve
-
-    from react_ray.serve.app import build
-
-    file = tmp_path_factory.mktemp("keys") / "keys.txt"
-    key = add_key("first", file)
-    settings = {**LIMITS, "replicas": 1, "api_keys": str(file), "rate_limit": 50}
-    serve.run(build({"model": str(classifier_folder), **settings}), name="guarded", route_prefix="/guarded")
-    yield Guarded(client, file, key)
-    serve.delete("guarded")
 
 
 @pytest.mark.parametrize("given", ["", "Bearer", "Bearer ", "Bearer wrong", "Basic Zmlyc3Q6", "Bearer \xe9"])
