@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from react_ray.config import ServeConfig
 from react_ray.serve.body import check_content_type, read_body
-from react_ray.serve.gate import GateMiddleware
+from react_ray.serve.gate import AT_THE_GATE, GateMiddleware
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
 from react_ray.serve.service import Service
@@ -72,15 +72,13 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
 def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str, dict[str, Any]]:
     example = [{"label": label, "score": score} for label, score in zip(labels, (0.9, 0.1), strict=False)]
     limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
-    refusals = {
+    refusals = AT_THE_GATE | {
         400: "Not JSON in UTF-8",
-        401: "No key, or one that is not known; only where the service asks for keys",
         408: f"No body within {config.body_timeout_s:g} s; "
         f"no answer within {config.request_timeout_s:g} s (plain text)",
         413: f"Over the limits: {limits}",
         415: "Not application/json",
         422: "Not a text or a list of texts",
-        429: "Too many requests of this caller, or in all (plain text); Retry-After says when to come again",
         500: "The model failed; the number leads to the server's log",
     }
     return {
@@ -104,7 +102,14 @@ def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[b
             raise HTTPException(503, f"the model did not answer within {READY_WITHIN_S:.0f} s")
         return {"status": "ready", "labels": service.labels}
 
-    @app.get("/metrics", summary="Counts for Prometheus", response_class=Response)
+    @app.get(
+        "/metrics",
+        summary="Counts for Prometheus",
+        response_class=Response,
+        responses={
+            status: {"model": ErrorAnswer, "description": text} for status, text in AT_THE_GATE.items()
+        },
+    )
     async def metrics() -> Response:
         return Response(await scrape(), media_type=CONTENT_TYPE)
 
