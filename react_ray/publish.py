@@ -25,6 +25,7 @@ from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import class_counts, refused_by_reason
 from react_ray.folders import remove_folder, replace_file
 from react_ray.labels import LabelMap
+from react_ray.reference import FILE as REFERENCE
 from react_ray.stages import choice_of, model_of
 from react_ray.store import Store, folder_size
 from react_ray.version import __version__
@@ -37,7 +38,7 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     output = Path(config.output)
     metrics = _metrics(config, done, store)
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
-    _replace_folder(model_of(done), output / "model", lambda folder: write_model_card(folder, metrics))
+    _replace_folder(model_of(done), output / "model", lambda folder: _complete(folder, metrics, done))
     _replace_folder(done["generate"] / "augmented", output / "augmented")
     replace_file(output / "refused.jsonl", lambda path: shutil.copy(done["prepare"] / "refused.jsonl", path))
     left_out = done["generate"] / "left_out.parquet"
@@ -47,6 +48,14 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)
     replace_file(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
     return metrics
+
+
+def _complete(folder: Path, metrics: Metrics, done: dict[str, Path]) -> None:
+    """Put beside the model what is known of it."""
+    write_model_card(folder, metrics)
+    reference = done["evaluate"] / REFERENCE
+    if reference.exists():
+        shutil.copy(reference, folder / REFERENCE)
 
 
 def summarise(output: Path, metrics: Any) -> str:

@@ -41,6 +41,7 @@ from react_ray.labels import LabelMap
 from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
 from react_ray.lgan.views import BLOCKS
+from react_ray.reference import write_reference
 from react_ray.worker import Progress
 
 
@@ -215,6 +216,8 @@ def evaluate(context: Context) -> None:
         "mistakes": _mistakes(context, parts),
     }
     (context.folder / "figures.json").write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
+    texts = (context.rows("unlabeled") or context.rows("labeled"))["text"].to_pylist()
+    write_reference(context.folder, model_of(context.done), texts, context.session.use_gpu())
 
 
 def choice_of(done: dict[str, Path]) -> dict[str, str]:

@@ -9,9 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 from react_ray.classifier import load
 from react_ray.config import ServeConfig
+from react_ray.folders import model_folder
 from react_ray.prediction import Prediction, rank
+from react_ray.reference import Reference, load_reference
 from react_ray.serve.batcher import Batcher, Rows
 from react_ray.serve.caller import current
+from react_ray.serve.drift import Drift
 from react_ray.serve.engine import Engine, Outcome
 from react_ray.serve.gate import Gate
 from react_ray.serve.metrics import Metrics
@@ -30,13 +33,18 @@ class TextError(Exception):
 class Service:
     """A warm model that many callers share."""
 
-    def __init__(self, engine: Engine, config: ServeConfig):
+    def __init__(self, engine: Engine, config: ServeConfig, reference: Reference | None = None):
         self.config = config
         self.labels = engine.labels
         self.metrics = Metrics()
         self.gate = Gate(config)
         self._engine = engine
         self._batcher = Batcher(self._classify, config.batch_tokens)
+        self._drift = Drift(reference)
+        self.metrics.add(self._drift)
+        self.metrics.watch(
+            "react_ray_texts_waiting", "Texts that no model call has taken up", lambda: self._batcher.waiting
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
 
     @classmethod
@@ -44,7 +52,7 @@ class Service:
         """Load and warm the model in folder ``model``; InputError where it is none."""
         engine = Engine(load(model, use_gpu=use_gpu), threads)
         engine.warm_up()
-        return cls(engine, config)
+        return cls(engine, config, load_reference(model_folder(model)))
 
     async def predict(self, texts: Sequence[str], top: int | None = None) -> list[list[Prediction]]:
         """The labels of each text, best first; TextError where the model fails on one."""
@@ -57,8 +65,15 @@ class Service:
             if isinstance(outcome, Exception):
                 raise TextError(index) from outcome
             rankings.append(rank(outcome, self.labels, top))
-            self.metrics.predicted(rankings[-1][0].label)
+        self._note(texts, rows, rankings)
         return rankings
+
+    def _note(self, texts: Sequence[str], rows: Rows, rankings: Sequence[Sequence[Prediction]]) -> None:
+        """Have what was answered counted, compared and recorded."""
+        self.metrics.asked(len(texts))
+        for row, (best, *_) in zip(rows, rankings, strict=True):
+            self.metrics.predicted(best.label, best.score, len(row))
+            self._drift.add(best.label, best.score, len(row))
 
     async def ready(self, within_s: float) -> bool:
         """Whether a text gets through the queue and the model in ``within_s`` seconds."""

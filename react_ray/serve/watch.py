@@ -48,6 +48,7 @@ class Watch:
             size += len(message.get("body", b""))
             await send(message)
 
+        self._metrics.begun()
         asker = begin(Headers(scope=scope).get("x-request-id"))
         started = time.perf_counter()
         try:
