@@ -208,6 +208,17 @@ def serve(
     serve_model(model, settings, address=address, verbose=verbose)
 
 
+@app.command()
+def key(
+    name: Annotated[str, typer.Argument(help="Whose key it is; stands in the access log")],
+    file: Annotated[Path, typer.Option(help="Where its hash is added; serve reads it with api_keys=FILE")],
+) -> None:
+    """Make a key for the service and print it: this once, for only its hash is kept."""
+    from react_ray.serve.keys import add_key
+
+    print(add_key(name, file))
+
+
 @app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
 def submit(
     command: Annotated[list[str], typer.Argument(metavar="COMMAND ...", help="As behind react-ray: run ...")],

@@ -175,12 +175,15 @@ class ServeConfig(_Settings):
     max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
     precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
-    batch_tokens: int | None = Field(
-        None, ge=1
-    )  # of one model call; None: 512, what a core's cache holds; 8,192 on a GPU
+    batch_tokens: int | None = Field(None, ge=1)  # of a model call; None: 512, as caches hold; GPU 8,192
     max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
     max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429
+    body_timeout_s: float = Field(10, gt=0)  # for the whole body to come; above: 408
     request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
+    api_keys: str | None = None  # file of react-ray key; None: whoever reaches the port may ask
+    rate_limit: float | None = Field(None, gt=0)  # requests a second, a key (or address) and replica
+    access_log: bool = True  # a line a request in the replicas' logs, without texts
+    log_texts: bool = False  # and with them
     start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
     drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
 
@@ -188,6 +191,12 @@ class ServeConfig(_Settings):
     def tokens_per_call(self) -> int:
         """Tokens that a model call takes at most."""
         return self.batch_tokens or (8192 if self.gpus_per_replica else 512)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _from_here(cls, path: str | None) -> str | None:
+        # replicas have a working folder of their own
+        return path and str(Path(path).expanduser().absolute())
 
 
 class Range(_Settings):

@@ -24,7 +24,16 @@ from react_ray.errors import InputError
 from react_ray.folders import model_folder, model_version, remove_folder
 from react_ray.onnx_classifier import FOLDER, INPUTS, Agreement, OnnxClassifier, OnnxRecord, onnx_file
 
-__all__ = ["CHECKED_TOKENS", "LARGEST", "MEAN", "MOST_BYTES", "SAME_LABEL", "export", "export_saved"]
+__all__ = [
+    "CHECKED_TOKENS",
+    "LARGEST",
+    "MEAN",
+    "MOST_BYTES",
+    "SAME_LABEL",
+    "export",
+    "export_if_possible",
+    "export_saved",
+]
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +74,14 @@ def export(folder: Path, target: Path, texts: Sequence[str]) -> OnnxRecord:
     remove_folder(target)
     half.rename(target)
     return record
+
+
+def export_if_possible(folder: Path, target: Path, texts: Sequence[str]) -> None:
+    """``export``; where it is not possible the log says why, and torch will serve the model."""
+    try:
+        export(folder, target, texts)
+    except InputError as error:
+        log.warning("%s", error)
 
 
 def export_saved(model: str, source: str | None, text_column: str) -> str:

@@ -26,7 +26,7 @@ from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import class_counts, refused_by_reason
 from react_ray.folders import remove_folder, replace_file
 from react_ray.labels import LabelMap
-from react_ray.store import Store, folder_size
+from react_ray.store import RECORD, Store, folder_size
 from react_ray.version import __version__
 
 __all__ = ["publish", "summarise"]
@@ -49,11 +49,10 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     return metrics
 
 
-def _complete(model: Path, done: dict[str, Path], metrics: Metrics) -> None:
-    """What stands beside the weights: the card, and the ONNX file where one was made."""
-    write_model_card(model, metrics)
-    if (done["export"] / "onnx").exists():
-        shutil.copytree(done["export"] / "onnx", model / "onnx")
+def _complete(folder: Path, done: dict[str, Path], metrics: Metrics) -> None:
+    """Put beside the weights what is known of them: the card, and what was exported."""
+    write_model_card(folder, metrics)
+    shutil.copytree(done["export"], folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
 
 
 def summarise(output: Path, metrics: Any) -> str:

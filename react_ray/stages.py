@@ -6,7 +6,6 @@ The name of a function is the name of its stage; the order is in ``pipeline``.
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,7 +31,6 @@ from react_ray.data.features import Features
 from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
 from react_ray.data.shards import ROW_BYTES, read_items
-from react_ray.errors import InputError
 from react_ray.evaluate.arms import Judged, measure_arms, measure_model
 from react_ray.evaluate.metrics import label_quality
 from react_ray.evaluate.schema import LabelQuality
@@ -43,10 +41,9 @@ from react_ray.labels import LabelMap
 from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
 from react_ray.lgan.views import BLOCKS
-from react_ray.onnx_export import export as export_model
+from react_ray.onnx_export import export_if_possible
+from react_ray.reference import FEW_TEXTS, spread, write_reference
 from react_ray.worker import Progress
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -223,15 +220,13 @@ def evaluate(context: Context) -> None:
 
 
 def export(context: Context) -> None:
-    """S6: the chosen model as an ONNX file, compared with torch on rows of the run."""
-    if not context.config.onnx:
-        return
-    parts = ("test", "validation", "labeled")
-    texts = [text for part in parts for text in context.rows(part)["text"].to_pylist()]
-    try:
-        export_model(arms.model_of(context.done), context.folder / "onnx", texts)
-    except InputError as error:  # the model is served by torch then
-        log.warning("%s", error)
+    """S6: what serving needs beside the weights: an ONNX file, and what texts look like to the model."""
+    model = arms.model_of(context.done)
+    pool, unseen = context.rows("unlabeled") or context.rows("labeled"), context.rows("test")
+    texts = spread((unseen if len(unseen) >= FEW_TEXTS else pool)["text"].to_pylist())
+    write_reference(context.folder, model, texts, context.session.use_gpu())
+    if context.config.onnx:
+        export_if_possible(model, context.folder / "onnx", texts)
 
 
 def _judge(context: Context, part: str) -> Judged | None:

@@ -33,6 +33,11 @@ class Batcher:
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
 
+    @property
+    def waiting(self) -> int:
+        """Rows that no call has taken up yet."""
+        return sum(len(job.waiting) for job in list(self._jobs) if not job.done.done())
+
     async def submit(self, rows: Rows) -> list[Outcome]:
         """The outcomes of ``rows``, in their order; when cancelled, the rest is not computed."""
         if not rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from fastapi import Request
 from starlette.datastructures import Headers
 
@@ -24,17 +26,35 @@ def check_content_type(headers: Headers, expected: str) -> None:
         raise RefusalError(415, "compressed bodies are not taken")
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body; RefusalError 413 when over ``limit`` bytes.
+async def read_body(request: Request, limit: int, within_s: float) -> bytes:
+    """The body; RefusalError 413 when over ``limit`` bytes, 408 when not whole after ``within_s`` seconds.
 
-    It is counted as it comes: a length that the caller declares proves nothing.
+    It is counted as it comes: a length that the caller declares proves nothing. The time is
+    that of the whole body, so a caller gains none by sending a byte now and then.
     """
-    too_large = RefusalError(413, f"the body is over {limit} bytes")
-    if int(request.headers.get("content-length", 0)) > limit:
-        raise too_large
+    if _declared(request.headers) > limit:
+        raise _too_large(limit)
+    try:
+        async with asyncio.timeout(within_s):
+            return await _count(request, limit)
+    except TimeoutError:
+        message = f"the body was not there after {within_s:g} s"
+        raise RefusalError(408, message, {"connection": "close"}) from None
+
+
+async def _count(request: Request, limit: int) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
-            raise too_large
+            raise _too_large(limit)
     return bytes(body)
+
+
+def _declared(headers: Headers) -> int:
+    length = headers.get("content-length", "")
+    return int(length[:18]) if length.isascii() and length.isdecimal() else 0  # more digits: too large too
+
+
+def _too_large(limit: int) -> RefusalError:
+    return RefusalError(413, f"the body is over {limit} bytes", {"connection": "close"})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.registry import Collector
 
 __all__ = ["CONTENT_TYPE", "Metrics", "render"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
+
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
 
 class Metrics:
@@ -39,9 +42,24 @@ class Metrics:
         self._labels = Counter(
             "react_ray_predictions", "Texts by their best label", ["label"], registry=self._registry
         )
+        self._scores = Histogram(
+            "react_ray_top_score", "Score of the best label", buckets=SHARES, registry=self._registry
+        )
+        self._tokens = Counter("react_ray_tokens", "Tokens of answered texts", registry=self._registry)
+        self._asked = Histogram(
+            "react_ray_request_texts", "Texts in a request", buckets=TEXTS, registry=self._registry
+        )
+        self._running = Gauge(
+            "react_ray_requests_running", "Requests in the replica, this one too", registry=self._registry
+        )
+
+    def begun(self) -> None:
+        """Count a request in; ``answered`` counts it out."""
+        self._running.inc()
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one request; ``route`` is its template, never a path that a caller made up."""
+        self._running.dec()
         self._requests.labels(route, str(status)).inc()
         self._latency.labels(route).observe(seconds)
 
@@ -50,9 +68,23 @@ class Metrics:
         self._batch.observe(texts)
         self._model.observe(seconds)
 
-    def predicted(self, label: str) -> None:
+    def asked(self, texts: int) -> None:
+        """Count the texts of one request."""
+        self._asked.observe(texts)
+
+    def predicted(self, label: str, score: float, tokens: int) -> None:
         """Count one text whose best label is ``label``."""
         self._labels.labels(label).inc()
+        self._scores.observe(score)
+        self._tokens.inc(tokens)
+
+    def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+        """Have ``value`` asked whenever the series are read."""
+        Gauge(name, meaning, registry=self._registry).set_function(value)
+
+    def add(self, collector: Collector) -> None:
+        """Take in series that are computed when they are read."""
+        self._registry.register(collector)
 
     def families(self) -> list[Metric]:
         """All series as they are now; can be sent to another process."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -16,10 +16,11 @@ __all__ = ["ErrorAnswer", "PredictRequest", "RefusalError", "Score", "answer", "
 class RefusalError(Exception):
     """A request that cannot be answered: the caller's fault, and the text says which."""
 
-    def __init__(self, status: int, message: str):
+    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
         super().__init__(message)
         self.status = status
         self.message = message
+        self.headers = dict(headers or {})
 
 
 class PredictRequest(BaseModel):
@@ -36,7 +37,7 @@ class PredictRequest(BaseModel):
         },
     )
 
-    inputs: str | list[str] = Field(description="A text, or a list of texts")
+    inputs: str | Annotated[list[str], Field(min_length=1)] = Field(description="A text, or a list of texts")
     top_k: int | None = Field(None, ge=1, description="Labels in each answer; all of them if left out")
 
     @field_validator("inputs", mode="before")
@@ -51,6 +52,12 @@ class PredictRequest(BaseModel):
         elif not isinstance(value, str):
             raise ValueError(f"is {_kind(value)}; expected a string or a list of strings")
         return value
+
+    @field_validator("top_k", mode="before")
+    @classmethod
+    def _whole(cls, value: Any) -> Any:
+        # to JSON Schema 1.0 is an integer, and so it is to callers whose numbers are all floats
+        return int(value) if isinstance(value, float) and value.is_integer() else value
 
     @property
     def texts(self) -> list[str]:

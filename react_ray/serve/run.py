@@ -20,6 +20,7 @@ from react_ray.config import ClusterConfig, ServeConfig
 from react_ray.errors import ClusterError, InputError
 from react_ray.folders import model_folder
 from react_ray.serve import ingress
+from react_ray.serve.keys import Keys
 
 __all__ = ["serve"]
 
@@ -40,6 +41,8 @@ def serve(
     none or the port is taken, ClusterError where Ray lacks the cores or the time.
     """
     config = config or ServeConfig()
+    if config.api_keys:
+        Keys(config.api_keys)  # what is wrong with the file is said before Ray's seconds are spent
     folder = model_folder(model).resolve()
     session = Session(ClusterConfig(address=address), verbose)
     if session.address is None:

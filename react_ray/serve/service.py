@@ -8,9 +8,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from react_ray.config import ServeConfig
+from react_ray.folders import model_folder
 from react_ray.prediction import Prediction, rank
+from react_ray.reference import Reference, load_reference
 from react_ray.serve.batcher import Batcher, Rows
+from react_ray.serve.caller import current
+from react_ray.serve.drift import Drift
 from react_ray.serve.engine import Engine, Outcome, load_model
+from react_ray.serve.gate import Gate
 from react_ray.serve.metrics import Metrics
 
 __all__ = ["Service", "TextError"]
@@ -27,13 +32,21 @@ class TextError(Exception):
 class Service:
     """A warm model that many callers share."""
 
-    def __init__(self, engine: Engine, config: ServeConfig, runs_on: str = ""):
+    def __init__(
+        self, engine: Engine, config: ServeConfig, runs_on: str = "", reference: Reference | None = None
+    ):
         self.config = config
         self.runs_on = runs_on
         self.labels = engine.labels
         self.metrics = Metrics()
+        self.gate = Gate(config)
         self._engine = engine
         self._batcher = Batcher(self._classify, config.tokens_per_call)
+        self._drift = Drift(reference)
+        self.metrics.add(self._drift)
+        self.metrics.watch(
+            "react_ray_texts_waiting", "Texts that no model call has taken up", lambda: self._batcher.waiting
+        )
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
 
     @classmethod
@@ -42,11 +55,12 @@ class Service:
         loaded, runs_on = load_model(model, config.precision, threads, use_gpu)
         engine = Engine(loaded)
         engine.warm_up()
-        return cls(engine, config, runs_on)
+        return cls(engine, config, runs_on, load_reference(model_folder(model)))
 
     async def predict(self, texts: Sequence[str], top: int | None = None) -> list[list[Prediction]]:
         """The labels of each text, best first; TextError where the model fails on one."""
         loop = asyncio.get_running_loop()
+        current().ask(texts, keep=self.config.log_texts)
         rows = await loop.run_in_executor(self._thread, self._engine.encode, texts)
         outcomes = await self._batcher.submit(rows)
         rankings = []
@@ -54,8 +68,15 @@ class Service:
             if isinstance(outcome, Exception):
                 raise TextError(index) from outcome
             rankings.append(rank(outcome, self.labels, top))
-            self.metrics.predicted(rankings[-1][0].label)
+        self._note(texts, rows, rankings)
         return rankings
+
+    def _note(self, texts: Sequence[str], rows: Rows, rankings: Sequence[Sequence[Prediction]]) -> None:
+        """Have what was answered counted, compared and recorded."""
+        self.metrics.asked(len(texts))
+        for row, (best, *_) in zip(rows, rankings, strict=True):
+            self.metrics.predicted(best.label, best.score, len(row))
+            self._drift.add(best.label, best.score, len(row))
 
     async def ready(self, within_s: float) -> bool:
         """Whether a text gets through the queue and the model in ``within_s`` seconds."""

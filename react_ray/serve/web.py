@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import time
-import uuid
 from collections.abc import Awaitable, Callable
 from importlib import resources
 from typing import Any
@@ -13,13 +10,14 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.gate import AT_THE_GATE, GateMiddleware
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
 from react_ray.serve.service import Service
+from react_ray.serve.watch import Watch
 from react_ray.version import __version__
 
 __all__ = ["build_app"]
@@ -33,8 +31,6 @@ PAGE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 
-logger = logging.getLogger("ray.serve")
-
 
 def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastAPI:
     """The application; ``scrape`` gives the metrics of all replicas as Prometheus text."""
@@ -45,7 +41,8 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
         docs_url=None,
         redoc_url=None,
     )
-    app.add_middleware(_Watch, service=service)
+    app.add_middleware(GateMiddleware, gate=service.gate)
+    app.add_middleware(Watch, config=service.config, metrics=service.metrics)  # the last is the outermost
     app.add_exception_handler(RefusalError, _refuse)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     _add_prediction(app, service)
@@ -66,20 +63,22 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
     )
     async def predict(request: Request) -> Response:
         check_content_type(request.headers, "application/json")
-        wanted = parse_request(await read_body(request, service.config.max_body_bytes), service.config)
+        config = service.config
+        body = await read_body(request, config.max_body_bytes, config.body_timeout_s)
+        wanted = parse_request(body, config)
         return JSONResponse(answer(wanted, await service.predict(wanted.texts, wanted.top_k)))
 
 
 def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str, dict[str, Any]]:
     example = [{"label": label, "score": score} for label, score in zip(labels, (0.9, 0.1), strict=False)]
     limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
-    refusals = {
+    refusals = AT_THE_GATE | {
         400: "Not JSON in UTF-8",
-        408: f"No answer within {config.request_timeout_s:g} s (plain text)",
+        408: f"No body within {config.body_timeout_s:g} s; "
+        f"no answer within {config.request_timeout_s:g} s (plain text)",
         413: f"Over the limits: {limits}",
         415: "Not application/json",
         422: "Not a text or a list of texts",
-        429: "Too many requests wait; Retry-After says when to come again (plain text)",
         500: "The model failed; the number leads to the server's log",
     }
     return {
@@ -103,7 +102,14 @@ def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[b
             raise HTTPException(503, f"the model did not answer within {READY_WITHIN_S:.0f} s")
         return {"status": "ready", "labels": service.labels, "engine": service.runs_on}
 
-    @app.get("/metrics", summary="Counts for Prometheus", response_class=Response)
+    @app.get(
+        "/metrics",
+        summary="Counts for Prometheus",
+        response_class=Response,
+        responses={
+            status: {"model": ErrorAnswer, "description": text} for status, text in AT_THE_GATE.items()
+        },
+    )
     async def metrics() -> Response:
         return Response(await scrape(), media_type=CONTENT_TYPE)
 
@@ -118,41 +124,6 @@ def _add_page(app: FastAPI, path: str, name: str) -> None:
 
 async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, RefusalError):
-        return JSONResponse({"error": error.message}, error.status)
+        return JSONResponse({"error": error.message}, error.status, headers=error.headers)
     assert isinstance(error, StarletteHTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
-
-
-class _Watch:
-    """Counts every request; what goes wrong inside goes to the log, its number to the caller."""
-
-    def __init__(self, app: ASGIApp, service: Service):
-        self._app = app
-        self._metrics = service.metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        status = 499  # the caller went away
-
-        async def watched(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        started = time.perf_counter()
-        try:
-            await self._app(scope, receive, watched)
-        except Exception:
-            number = Request(scope).headers.get("x-request-id") or uuid.uuid4().hex
-            logger.exception("request %s failed", number)
-            await _failure(number)(scope, receive, watched)
-        finally:
-            route = getattr(scope.get("route"), "path", "other")
-            self._metrics.answered(route, status, time.perf_counter() - started)
-
-
-def _failure(number: str) -> Response:
-    return JSONResponse({"error": "internal error", "request_id": number}, 500)

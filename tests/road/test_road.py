@@ -22,6 +22,7 @@ from sklearn.metrics import f1_score
 import react_ray
 from react_ray.cli import main
 from react_ray.data.encode import Encoder
+from react_ray.reference import load_reference
 from react_ray.serve.engine import load_model
 
 ARMS = {"probe", "self_training", "label_generator", "labels_only", "lgan"}
@@ -67,6 +68,17 @@ def test_the_model_is_exported_and_agrees_with_the_saved_one(done: Path) -> None
     texts = ["goal for the team and a win in the cup", "bank stock and tax"]
     expected = react_ray.load(done).predict_proba(texts)
     np.testing.assert_allclose(model.probabilities(model.encode(texts)), expected, atol=1e-4)
+
+
+def test_the_model_knows_what_its_training_texts_look_like(done: Path, files: dict[str, Path]) -> None:
+    reference = load_reference(done / "model")
+    assert reference is not None
+    texts = pd.read_csv(files["unlabeled"])["text"]
+    predicted = pd.Series([p.label for p in react_ray.load(done).predict(texts.tolist())])
+    assert reference.texts == len(texts)
+    assert {k: v for k, v in reference.labels.items() if v} == pytest.approx(
+        predicted.value_counts(normalize=True).to_dict()
+    )
 
 
 def test_figures_of_training_are_kept_as_it_goes(done: Path) -> None:

@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service_client import LABELS, LIMITS, POISON, Client, free_port
+from service_client import LABELS, LIMITS, POISON, Client, Guarded, free_port
+
+from react_ray.serve.keys import add_key
 
 CHINESE = "股市上涨球队夺得冠军足科技今日的"
 
@@ -56,3 +58,20 @@ def client(ray_cluster: None, classifier_folder: Path) -> Iterator[Client]:
     serve.run(build({"model": str(classifier_folder), **LIMITS}), name="served")
     yield Client(port)
     serve.shutdown()
+
+
+@pytest.fixture(scope="package")
+def guarded(
+    client: Client, classifier_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Guarded]:
+    """A service of its own with everything on that is off by default."""
+    from ray import serve
+
+    from react_ray.serve.app import build
+
+    file = tmp_path_factory.mktemp("keys") / "keys.txt"
+    key = add_key("first", file)
+    settings = {**LIMITS, "replicas": 1, "api_keys": str(file), "rate_limit": 50, "body_timeout_s": 1}
+    serve.run(build({"model": str(classifier_folder), **settings}), name="guarded", route_prefix="/guarded")
+    yield Guarded(client, file, key)
+    serve.delete("guarded")

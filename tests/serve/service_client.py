@@ -6,6 +6,7 @@ import http.client
 import json
 import socket
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 LABELS = ["体育", "business", "science & nature", "a<b>c", "zebra"]
@@ -46,6 +47,22 @@ class Client:
 
     def predict(self, inputs: Any, **more: Any) -> Answer:
         return self.post(json.dumps({"inputs": inputs, **more}, ensure_ascii=False).encode())
+
+
+@dataclass
+class Guarded:
+    """A service under /guarded; ``key`` goes with every request unless another is given."""
+
+    client: Client
+    file: Path
+    key: str
+
+    def ask(self, method: str, path: str, *, body: bytes | None = None, **headers: str) -> Answer:
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json", **headers}
+        return self.client.send(method, "/guarded" + path, body, {k: v for k, v in headers.items() if v})
+
+    def predict(self, **headers: str) -> Answer:
+        return self.ask("POST", "/predict", body=b'{"inputs": "a text"}', **headers)
 
 
 def free_port() -> int:

@@ -76,6 +76,7 @@ def test_top_k(client: Client) -> None:
     assert client.predict("ball", top_k=2).json == everything[:2]
     assert client.predict(["ball"], top_k=100).json == [everything]
     assert client.predict("ball", top_k=None).json == everything
+    assert client.predict("ball", top_k=2.0).json == everything[:2]
 
 
 def test_content_type_with_charset_is_taken(client: Client) -> None:

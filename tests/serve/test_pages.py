@@ -46,6 +46,12 @@ def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
     assert moved("react_ray_requests_total", route="other", status="404") == 1
     assert moved("react_ray_request_seconds_count", route="/predict") == 11
     assert moved("react_ray_batch_texts_sum") >= 20
+    assert moved("react_ray_request_texts_sum") == 20
+    assert moved("react_ray_top_score_count") == 20
+    assert moved("react_ray_tokens_total") == 20 * len(["[CLS]", "a", "[SEP]"])
+    assert after["react_ray_texts_waiting", ()] == 0
+    assert after["react_ray_requests_running", ()] == 1  # that which asks
+    assert after["react_ray_drift_reference", ()] == 0
     predictions = [key for key in after if key[0] == "react_ray_predictions_total"]
     assert sum(after[key] - before.get(key, 0) for key in predictions) == 20
     replicas = set(re.findall(r'replica="([^"]+)"', client.get("/metrics").body.decode()))

@@ -1,0 +1,105 @@
+"""How far the texts of late are from those the model was trained on."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
+from scipy.stats import chi2_contingency
+
+from react_ray.reference import Reference, count
+
+__all__ = ["Drift", "compare"]
+
+WINDOW = 1000
+FEWEST = 100
+"""Texts below which nothing is said: ten bins want ten texts each."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """``index`` is how large a shift is, ``p_value`` how often chance alone makes such a one."""
+
+    index: float
+    p_value: float
+
+
+def compare(shares: NDArray[np.float64], total: int, counts: NDArray[np.int64]) -> Difference:
+    """The population stability index of ``counts`` against ``shares`` of ``total`` texts.
+
+    The index is sum((p - q) ln(p / q)); by custom 0.1 is a small shift and 0.25 a large
+    one (Siddiqi, Credit Risk Scorecards, 2006). Where nothing has changed it is still
+    about (bins - 1)(1/n + 1/m) for samples of n and m (Yurdakul and Naranjo, Statistical
+    properties of the population stability index, Journal of Risk Model Validation 14(4),
+    2020), so that much is taken off: what is left does not grow as windows get small.
+    The p-value is that of the chi-square test of two samples.
+    """
+    before = np.rint(np.asarray(shares) * total)
+    seen = (before + counts) > 0
+    before, now = before[seen], counts[seen]
+    if len(before) < 2:
+        return Difference(0.0, 1.0)
+    p, q = ((values + 0.5) / (values + 0.5).sum() for values in (before, now))  # no share is 0
+    index = float(((q - p) * np.log(q / p)).sum())
+    expected = (len(before) - 1) * (1 / before.sum() + 1 / now.sum())
+    p_value = float(chi2_contingency(np.stack([before, now]), correction=False).pvalue)
+    return Difference(max(0.0, index - expected), p_value)
+
+
+class Drift:
+    """The last texts of a replica beside the reference of its model; a collector of metrics."""
+
+    def __init__(self, reference: Reference | None, clock: Callable[[], float] = time.time):
+        self._reference = reference
+        self._clock = clock
+        self._window: deque[tuple[float, str, float, int]] = deque(maxlen=WINDOW)
+
+    def add(self, label: str, score: float, tokens: int) -> None:
+        """Take in one text."""
+        if self._reference:
+            self._window.append((self._clock(), label, score, tokens))
+
+    def differences(self) -> dict[str, Difference]:
+        """Of labels, scores and lengths; empty while there is too little to tell."""
+        reference = self._reference
+        if reference is None or len(self._window) < FEWEST:
+            return {}
+        _, labels, scores, lengths = zip(*self._window, strict=True)
+        tally = Counter(labels)
+        pairs = {
+            "labels": (
+                np.array(list(reference.labels.values())),
+                np.array([tally[name] for name in reference.labels]),
+            ),
+            "scores": (np.array(reference.scores.shares), count(scores, reference.scores.edges)),
+            "lengths": (np.array(reference.lengths.shares), count(lengths, reference.lengths.edges)),
+        }
+        return {of: compare(shares, reference.texts, counts) for of, (shares, counts) in pairs.items()}
+
+    def collect(self) -> Iterator[Metric]:
+        """The gauges as they are now."""
+        yield GaugeMetricFamily(
+            "react_ray_drift_reference",
+            "1 where the model's folder has a reference.json to compare with",
+            value=self._reference is not None,
+        )
+        if self._reference is None:
+            return
+        yield GaugeMetricFamily("react_ray_drift_texts", "Texts in the window", value=len(self._window))
+        age = self._clock() - self._window[0][0] if self._window else 0
+        yield GaugeMetricFamily("react_ray_drift_window_seconds", "Age of the window's first text", value=age)
+        index = GaugeMetricFamily(
+            "react_ray_drift", "Population stability index against the training texts", labels=["of"]
+        )
+        p_value = GaugeMetricFamily(
+            "react_ray_drift_p_value", "How often chance alone makes such a difference", labels=["of"]
+        )
+        for of, difference in self.differences().items():
+            index.add_metric([of], difference.index)
+            p_value.add_metric([of], difference.p_value)
+        yield from (index, p_value)

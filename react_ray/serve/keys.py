@@ -1,0 +1,122 @@
+"""API keys: a file of names and hashes, read again when it changes.
+
+A line is ``name:sha256`` of the key, in hexadecimal; # begins a comment. A name may
+stand there twice, so a key is replaced without a gap: add the new, remove the old.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import os
+import re
+import secrets
+import time
+from pathlib import Path
+
+from react_ray.errors import InputError
+
+__all__ = ["Keys", "add_key"]
+
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+HASH = re.compile(r"[0-9a-f]{64}")
+LOOK_EVERY_S = 1.0
+
+logger = logging.getLogger("ray.serve")
+
+
+class Keys:
+    """The keys of a file; InputError where it cannot be read or has none."""
+
+    def __init__(self, path: str | Path):
+        self._path = Path(path)
+        self._known = _read(self._path)
+        self._version = _version(self._path)
+        self._looked = time.monotonic()
+
+    def name_of(self, key: str) -> str | None:
+        """Whose key it is; None where it is nobody's."""
+        self._look()
+        given = _hash(key)
+        found = None
+        for name, known in self._known:  # all of them: how long it takes tells nothing
+            if hmac.compare_digest(given, known):
+                found = name
+        return found
+
+    def _look(self) -> None:
+        now = time.monotonic()
+        if now - self._looked < LOOK_EVERY_S:
+            return
+        self._looked = now
+        version = _version(self._path)
+        if version == self._version:
+            return
+        self._version = version
+        try:
+            self._known = _read(self._path)
+        except InputError as error:
+            logger.error("the keys stay as they were: %s", error)
+
+
+def add_key(name: str, path: str | Path) -> str:
+    """Make a key for ``name``, add its hash to the file (made where it is missing), and return the key.
+
+    The key itself is kept nowhere. InputError for a name that does not fit or a file that is not one of keys.
+    """
+    path = Path(path)
+    if not NAME.fullmatch(name):
+        raise InputError(f"{name!r} is no name of a key: up to 64 of letters, digits, '.', '_' and '-'")
+    try:
+        before = path.read_text(encoding="utf-8") if path.exists() else ""
+        _parse(before, path)
+        key = secrets.token_urlsafe(32)
+        gap = "" if before.endswith("\n") or not before else "\n"
+        handle = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        with os.fdopen(handle, "a", encoding="utf-8") as file:
+            os.fchmod(file.fileno(), 0o600)
+            file.write(f"{gap}{name}:{_hash(key)}\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: cannot add a key there: {error}") from None
+    return key
+
+
+def _hash(key: str) -> str:
+    # Plain SHA-256 is enough: a key has 256 random bits, so there is nothing to guess
+    return hashlib.sha256(key.encode("utf-8", "replace")).hexdigest()
+
+
+def _read(path: Path) -> list[tuple[str, str]]:
+    try:
+        known = _parse(path.read_text(encoding="utf-8"), path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"{path}: the keys cannot be read: {error}\nreact-ray key NAME --file {path} makes one"
+        ) from None
+    if not known:
+        raise InputError(f"{path}: no API key in it; react-ray key NAME --file {path} adds one")
+    return known
+
+
+def _parse(content: str, path: Path) -> list[tuple[str, str]]:
+    known = []
+    for number, line in enumerate(content.splitlines(), 1):
+        entry = line.partition("#")[0].strip()
+        if not entry:
+            continue
+        name, _, digest = (part.strip() for part in entry.partition(":"))
+        if not NAME.fullmatch(name) or not HASH.fullmatch(digest.lower()):
+            raise InputError(
+                f"{path} line {number}: expected name:hash, where hash is SHA-256 in hexadecimal"
+            )
+        known.append((name, digest.lower()))
+    return known
+
+
+def _version(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_mtime_ns, found.st_size

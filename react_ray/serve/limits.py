@@ -1,0 +1,35 @@
+"""How many requests a second each caller may send to a replica."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+
+__all__ = ["RateLimit"]
+
+BURST_S = 2.0
+"""Seconds' worth of requests that may come at once."""
+MOST_CALLERS = 10_000
+"""Callers remembered at a time: what a flood of addresses may cost in memory."""
+
+
+class RateLimit:
+    """A bucket of tokens a caller: one token a request, ``rate`` new ones a second."""
+
+    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic):
+        self._rate = rate
+        self._burst = max(1.0, rate * BURST_S)
+        self._clock = clock
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # caller -> tokens, when
+
+    def wait(self, caller: str) -> float:
+        """Take a token and return 0, or the seconds until there is one."""
+        now = self._clock()
+        tokens, then = self._buckets.pop(caller, (self._burst, now))
+        tokens = min(self._burst, tokens + (now - then) * self._rate)
+        allowed = tokens >= 1
+        self._buckets[caller] = (tokens - allowed, now)
+        if len(self._buckets) > MOST_CALLERS:
+            self._buckets.popitem(last=False)  # who was quiet longest
+        return 0.0 if allowed else (1 - tokens) / self._rate

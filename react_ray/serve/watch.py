@@ -1,0 +1,83 @@
+"""Around every request: its number, its count, its line in the log, and an answer where it fails."""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from datetime import UTC, datetime
+
+from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from react_ray.config import ServeConfig
+from react_ray.serve.caller import Caller, begin
+from react_ray.serve.metrics import Metrics
+
+__all__ = ["Watch"]
+
+CALLER_LEFT = 499
+
+logger = logging.getLogger("ray.serve")
+
+
+class Watch:
+    """Counts every request; what goes wrong inside goes to the log, its number to the caller.
+
+    Serve's proxy puts the number into the headers of request and answer.
+    """
+
+    def __init__(self, app: ASGIApp, config: ServeConfig, metrics: Metrics):
+        self._app = app
+        self._metrics = metrics
+        self._config = config
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on and note what becomes of it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        status, size = CALLER_LEFT, 0
+
+        async def watched(message: Message) -> None:
+            nonlocal status, size
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            size += len(message.get("body", b""))
+            await send(message)
+
+        self._metrics.begun()
+        asker = begin(Headers(scope=scope).get("x-request-id"))
+        started = time.perf_counter()
+        try:
+            await self._app(scope, receive, watched)
+        except ClientDisconnect:
+            pass  # in the middle of its body
+        except Exception:
+            logger.exception("request %s failed", asker.id)
+            failure = JSONResponse({"error": "internal error", "request_id": asker.id}, 500)
+            await failure(scope, receive, watched)
+        finally:
+            route = getattr(scope.get("route"), "path", "other")
+            seconds = time.perf_counter() - started
+            self._metrics.answered(route, status, seconds)
+            if self._config.access_log:
+                self._log(asker, scope["method"], route, status, seconds, size)
+
+    def _log(self, asker: Caller, method: str, route: str, status: int, seconds: float, size: int) -> None:
+        line: dict[str, object] = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "id": asker.id,
+            "key": asker.name,
+            "method": method,
+            "route": route,  # its template: a path that a caller made up may hold anything
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            "texts": asker.texts,
+            "bytes": size,
+        }
+        if self._config.log_texts:
+            line["said"] = asker.said
+        logger.info("%s", json.dumps(line, ensure_ascii=False))

@@ -1,0 +1,69 @@
+"""The line that a request leaves in the log, and the number that leads to it."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+from service_client import Client
+
+from react_ray.config import ServeConfig
+from react_ray.serve.caller import begin, current
+
+pytestmark = pytest.mark.ray
+
+
+def logged(number: str) -> list[str]:
+    """Our lines of all replicas about the request."""
+    import ray
+
+    folder = Path(ray._private.worker._global_node.get_logs_dir_path()) / "serve"
+    deadline = time.monotonic() + 10
+    lines: list[str] = []
+    while not lines and time.monotonic() < deadline:
+        time.sleep(0.1)
+        files = folder.glob("replica_*.log")
+        lines = [
+            line for file in files for line in file.read_text().splitlines() if f'"id": "{number}"' in line
+        ]
+    return lines
+
+
+def entry(number: str) -> dict[str, object]:
+    (line,) = logged(number)
+    return json.loads(line[line.index("{") :])
+
+
+def test_a_request_leaves_one_line_without_its_texts(client: Client) -> None:
+    body = json.dumps({"inputs": ["a private matter", "another"]}).encode()
+    headers = {"Content-Type": "application/json", "X-Request-Id": "order-66.a"}
+    answer = client.send("POST", "/predict", body, headers)
+    assert answer.headers["x-request-id"] == "order-66.a"
+    line = entry("order-66.a")
+    assert (line["method"], line["route"], line["status"], line["key"]) == ("POST", "/predict", 200, None)
+    assert (line["texts"], line["bytes"]) == (2, len(answer.body))
+    assert 0 < float(str(line["ms"])) < 60_000
+    assert "private" not in logged("order-66.a")[0]
+
+
+def test_every_answer_has_a_number_that_is_in_the_log(client: Client) -> None:
+    for answer, route in ((client.predict("a"), "/predict"), (client.get("/made/up/path"), "other")):
+        line = entry(answer.headers["x-request-id"])
+        assert (line["route"], line["status"]) == (route, answer.status)
+        assert "made" not in str(line)
+
+
+def test_a_number_that_is_not_short_and_plain_is_replaced() -> None:
+    assert begin("a-b_c.9").id == current().id == "a-b_c.9"
+    for given in ("", "x" * 65, "two words", "a\nb", "ä", None):
+        assert begin(given).id not in (given, "a-b_c.9")
+
+
+def test_texts_are_kept_only_when_asked_for() -> None:
+    assert (ServeConfig().access_log, ServeConfig().log_texts) == (True, False)
+    for keep in (False, True):
+        asker = begin()
+        asker.ask(["a", "b"], keep)
+        assert (asker.texts, asker.said) == (2, ["a", "b"] if keep else [])
