@@ -39,6 +39,9 @@ class Metrics:
         self._labels = Counter(
             "react_ray_predictions", "Texts by their best label", ["label"], registry=self._registry
         )
+        self._abstentions = Counter(
+            "react_ray_abstentions", "Texts whose best label is below the threshold", registry=self._registry
+        )
 
     def answered(self, route: str, status: int, seconds: float) -> None:
         """Count one request; ``route`` is its template, never a path that a caller made up."""
@@ -53,6 +56,10 @@ class Metrics:
     def predicted(self, label: str) -> None:
         """Count one text whose best label is ``label``."""
         self._labels.labels(label).inc()
+
+    def abstained(self) -> None:
+        """Count one text that got no label."""
+        self._abstentions.inc()
 
     def families(self) -> list[Metric]:
         """All series as they are now; can be sent to another process."""

@@ -38,6 +38,9 @@ class PredictRequest(BaseModel):
 
     inputs: str | list[str] = Field(description="A text, or a list of texts")
     top_k: int | None = Field(None, ge=1, description="Labels in each answer; all of them if left out")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="Labels that score less are left out; the service's own if left out"
+    )
 
     @field_validator("inputs", mode="before")
     @classmethod

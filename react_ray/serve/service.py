@@ -7,6 +7,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+from numpy.typing import NDArray
+
 from react_ray.classifier import load
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction, rank
@@ -31,6 +34,7 @@ class Service:
     def __init__(self, engine: Engine, config: ServeConfig):
         self.config = config
         self.labels = engine.labels
+        self.threshold = config.threshold
         self.metrics = Metrics()
         self._engine = engine
         self._batcher = Batcher(self._classify, config.batch_tokens)
@@ -43,18 +47,34 @@ class Service:
         engine.warm_up()
         return cls(engine, config)
 
-    async def predict(self, texts: Sequence[str], top: int | None = None) -> list[list[Prediction]]:
-        """The labels of each text, best first; TextError where the model fails on one."""
+    async def predict(
+        self, texts: Sequence[str], top: int | None = None, threshold: float | None = None
+    ) -> list[list[Prediction]]:
+        """The labels of each text, best first; TextError where the model fails on one.
+
+        Labels that score less than ``threshold`` (None: the service's own) are left out.
+        """
+        limit = self.threshold if threshold is None else threshold
+        return [self._answer(rank(row, self.labels, top), limit) for row in await self.probabilities(texts)]
+
+    async def probabilities(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The probabilities of each text, in the order of ``labels``; TextError as ``predict``."""
         loop = asyncio.get_running_loop()
         rows = await loop.run_in_executor(self._thread, self._engine.encode, texts)
         outcomes = await self._batcher.submit(rows)
-        rankings = []
+        found = []
         for index, outcome in enumerate(outcomes):
             if isinstance(outcome, Exception):
                 raise TextError(index) from outcome
-            rankings.append(rank(outcome, self.labels, top))
-            self.metrics.predicted(rankings[-1][0].label)
-        return rankings
+            found.append(outcome)
+        return found
+
+    def _answer(self, ranking: list[Prediction], threshold: float) -> list[Prediction]:
+        self.metrics.predicted(ranking[0].label)
+        kept = [prediction for prediction in ranking if prediction.score >= threshold]
+        if not kept:
+            self.metrics.abstained()
+        return kept
 
     async def ready(self, within_s: float) -> bool:
         """Whether a text gets through the queue and the model in ``within_s`` seconds."""

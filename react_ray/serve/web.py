@@ -67,7 +67,9 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Response:
         check_content_type(request.headers, "application/json")
         wanted = parse_request(await read_body(request, service.config.max_body_bytes), service.config)
-        return JSONResponse(answer(wanted, await service.predict(wanted.texts, wanted.top_k)))
+        return JSONResponse(
+            answer(wanted, await service.predict(wanted.texts, wanted.top_k, wanted.threshold))
+        )
 
 
 def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str, dict[str, Any]]:

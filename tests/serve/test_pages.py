@@ -32,6 +32,7 @@ def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
     before = totals(client)
     for _ in range(10):
         assert client.predict(["a", "b"]).status == 200
+    client.predict(["a", "b", "c"], threshold=1)
     client.predict([])
     client.get("/made/up/path")
     after = totals(client)
@@ -40,13 +41,14 @@ def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
         key = (name, tuple(sorted(labels.items())))
         return after[key] - before.get(key, 0)
 
-    assert moved("react_ray_requests_total", route="/predict", status="200") == 10
+    assert moved("react_ray_requests_total", route="/predict", status="200") == 11
     assert moved("react_ray_requests_total", route="/predict", status="422") == 1
     assert moved("react_ray_requests_total", route="other", status="404") == 1
-    assert moved("react_ray_request_seconds_count", route="/predict") == 11
+    assert moved("react_ray_request_seconds_count", route="/predict") == 12
     assert moved("react_ray_batch_texts_sum") >= 20
     predictions = [key for key in after if key[0] == "react_ray_predictions_total"]
-    assert sum(after[key] - before.get(key, 0) for key in predictions) == 20
+    assert sum(after[key] - before.get(key, 0) for key in predictions) == 23
+    assert moved("react_ray_abstentions_total") == 3
     replicas = set(re.findall(r'replica="([^"]+)"', client.get("/metrics").body.decode()))
     assert len(replicas) == LIMITS["replicas"]
 
