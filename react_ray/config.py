@@ -175,6 +175,7 @@ class ServeConfig(_Settings):
     max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
     threshold: float = Field(0, ge=0, le=1)  # labels that score less are left out
+    max_explain_words: int = Field(64, ge=2)  # and model rows to explain one text: seconds at most
     batch_tokens: int = Field(2048, ge=1)  # of one model call: more fills a GPU, less keeps the wait short
     max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
     max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429

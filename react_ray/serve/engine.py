@@ -22,6 +22,7 @@ class Engine:
     def __init__(self, classifier: Classifier, threads: int):
         torch.set_num_threads(threads)
         self.labels = classifier.labels
+        self.max_length = classifier.max_length
         self._classifier = classifier
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:

@@ -13,8 +13,10 @@ from numpy.typing import NDArray
 from react_ray.classifier import load
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction, rank
+from react_ray.serve.about import About, read_about
 from react_ray.serve.batcher import Batcher, Rows
 from react_ray.serve.engine import Engine, Outcome
+from react_ray.serve.explain import Plan, make_plan
 from react_ray.serve.metrics import Metrics
 
 __all__ = ["Service", "TextError"]
@@ -31,9 +33,11 @@ class TextError(Exception):
 class Service:
     """A warm model that many callers share."""
 
-    def __init__(self, engine: Engine, config: ServeConfig):
+    def __init__(self, engine: Engine, config: ServeConfig, about: About):
         self.config = config
         self.labels = engine.labels
+        self.max_length = engine.max_length
+        self.about = about
         self.threshold = config.threshold
         self.metrics = Metrics()
         self._engine = engine
@@ -45,7 +49,7 @@ class Service:
         """Load and warm the model in folder ``model``; InputError where it is none."""
         engine = Engine(load(model, use_gpu=use_gpu), threads)
         engine.warm_up()
-        return cls(engine, config)
+        return cls(engine, config, read_about(model))
 
     async def predict(
         self, texts: Sequence[str], top: int | None = None, threshold: float | None = None
@@ -68,6 +72,13 @@ class Service:
                 raise TextError(index) from outcome
             found.append(outcome)
         return found
+
+    async def plan(self, text: str) -> Plan:
+        """What to ask the model in order to explain its answer to ``text``."""
+        loop = asyncio.get_running_loop()
+        limit = self.config.max_explain_words - 1  # one row is the text itself
+        encode = self._engine.encode
+        return await loop.run_in_executor(self._thread, make_plan, text, limit, lambda one: encode([one])[0])
 
     def _answer(self, ranking: list[Prediction], threshold: float) -> list[Prediction]:
         self.metrics.predicted(ranking[0].label)

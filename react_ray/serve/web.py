@@ -16,7 +16,9 @@ from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
+from react_ray.serve.about import Limits, Model
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.explain_route import add_explanation
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
 from react_ray.serve.service import Service
@@ -49,6 +51,8 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
     app.add_exception_handler(RefusalError, _refuse)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     _add_prediction(app, service)
+    add_explanation(app, service)
+    _add_model(app, service)
     _add_health(app, service, scrape)
     _add_page(app, "/", "try.html")
     _add_page(app, "/docs", "docs.html")
@@ -92,6 +96,22 @@ def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str
         },
         **{status: {"model": ErrorAnswer, "description": text} for status, text in refusals.items()},
     }
+
+
+def _add_model(app: FastAPI, service: Service) -> None:
+    @app.get("/model", summary="What is served, and what may be asked of it")
+    async def model() -> Model:
+        limits = {
+            **service.config.model_dump(include=set(Limits.model_fields)),
+            "threshold": service.threshold,
+        }
+        return Model(
+            labels=service.labels,
+            version=service.about.version,
+            max_length=service.max_length,
+            limits=Limits(**limits),
+            card=service.about.card,
+        )
 
 
 def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[bytes]]) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service_client import LABELS, LIMITS, POISON, Client, free_port
+from service_client import CARD, LABELS, LIMITS, POISON, Client, free_port
 
 CHINESE = "股市上涨球队夺得冠军足科技今日的"
 
@@ -38,6 +38,7 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertForSequenceClassification(config).save_pretrained(folder)
     vocabulary = {word: i for i, word in enumerate(words)}
     BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
+    (folder / "README.md").write_text(CARD, encoding="utf-8")
     return folder
 
 

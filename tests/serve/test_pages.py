@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from service_client import LABELS, LIMITS, Client
+from service_client import CARD, LABELS, LIMITS, Client
+
+from react_ray.serve.about import About, read_about
 
 pytestmark = pytest.mark.ray
 
@@ -51,6 +55,24 @@ def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
     assert moved("react_ray_abstentions_total") == 3
     replicas = set(re.findall(r'replica="([^"]+)"', client.get("/metrics").body.decode()))
     assert len(replicas) == LIMITS["replicas"]
+
+
+def test_model_says_what_is_served(client: Client) -> None:
+    about = client.get("/model").json
+    assert re.fullmatch("[0-9a-f]{12}", about.pop("version"))
+    names = ("max_texts", "max_chars", "max_body_bytes", "max_explain_words")
+    limits = {**{name: LIMITS[name] for name in names}, "threshold": 0}
+    assert about == {"labels": LABELS, "max_length": 64, "limits": limits, "card": CARD}
+
+
+def test_the_version_is_that_of_the_weights(classifier_folder: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(classifier_folder, tmp_path / "run" / "model")
+    (model / "README.md").unlink()
+    before = read_about(tmp_path / "run")
+    assert before == About(read_about(classifier_folder).version, None)
+    with (model / "model.safetensors").open("ab") as weights:
+        weights.write(b" ")
+    assert read_about(model).version != before.version
 
 
 def test_openapi_describes_predict(client: Client) -> None:
