@@ -5,19 +5,21 @@ Offsets count characters (code points) of the text as it was given.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+
+from react_ray.scripts import NO_SPACES
 
 __all__ = ["Plan", "Span", "find_words", "group", "make_plan"]
 
 RUN = 4
 """Letters in a piece of a script that sets no spaces between words: a syllable or two."""
 
-ALONE = ((0x3400, 0x9FFF), (0xF900, 0xFAFF), (0x20000, 0x3FFFF))
+ALONE = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
 """Han characters: each means something by itself."""
-UNSPACED = ((0x0E00, 0x0EFF), (0x1000, 0x109F), (0x1780, 0x17FF), (0x3040, 0x30FF))
-"""Thai and Lao, Burmese, Khmer, Japanese kana."""
+UNSPACED = re.compile(f"[{NO_SPACES}]")
 
 
 @dataclass(frozen=True)
@@ -108,7 +110,6 @@ def _kind(character: str) -> str:
         return "space"
     if not character.isalnum():
         return "mark"  # punctuation, combining marks, joiners, symbols
-    code = ord(character)
-    if any(low <= code <= high for low, high in ALONE):
+    if ALONE.match(character):
         return "alone"
-    return "unspaced" if any(low <= code <= high for low, high in UNSPACED) else "spaced"
+    return "unspaced" if UNSPACED.match(character) else "spaced"
