@@ -25,7 +25,12 @@ pytestmark = pytest.mark.ray
 CHROMIUM = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None
 )
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+QUIET = [
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-lcd-text",
+]
 PHONE: ViewportSize = {"width": 360, "height": 780}
 STORY = (
     "The striker scored twice in the final minutes as the champions came from behind to win the cup. "
@@ -144,7 +149,7 @@ def test_why_marks_the_words_with_more_than_colour(page: Page, client: Client) -
         "POST", "/explain", json.dumps(body).encode(), {"Content-Type": "application/json"}
     ).json["words"]
     most = max(abs(word["weight"]) for word in words)
-    marks = [word for word in words if abs(word["weight"]) >= 0.1 * most]
+    marks = [word for word in words if abs(word["weight"]) >= 0.2 * most]
     found = page.locator("#why-text mark")
     assert found.all_inner_texts() == [word["text"] for word in marks]
     for index, word in enumerate(marks):
@@ -366,7 +371,7 @@ def pictured(client: Client) -> Iterator[str]:
 def test_pictures(browser: Browser, pictured: str) -> None:
     folder = Path(os.environ["PICTURES"])
     folder.mkdir(parents=True, exist_ok=True)
-    sizes: dict[str, ViewportSize] = {"page": {"width": 1120, "height": 800}, "page-mobile": PHONE}
+    sizes: dict[str, ViewportSize] = {"page": {"width": 1024, "height": 980}, "page-mobile": PHONE}
     for name, size in sizes.items():
         page = browser.new_page(viewport=size)
         page.goto(pictured)
@@ -375,6 +380,8 @@ def test_pictures(browser: Browser, pictured: str) -> None:
         expect(page.locator("#why")).to_be_visible()
         page.wait_for_timeout(9000)  # some traffic to show
         page.evaluate("document.activeElement.blur(); scrollTo(0, 0)")
-        page.screenshot(path=folder / f"{name}.png", full_page=name == "page")
+        if size == PHONE:
+            page.evaluate("document.getElementById('status').scrollIntoView()")
+        page.screenshot(path=folder / f"{name}.png")
         assert (folder / f"{name}.png").stat().st_size < 150_000
         page.close()
