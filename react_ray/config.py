@@ -176,6 +176,8 @@ class ServeConfig(_Settings):
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
     precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
     batch_tokens: int | None = Field(None, ge=1)  # of a model call; None: 512, as caches hold; GPU 8,192
+    threshold: float = Field(0, ge=0, le=1)  # labels that score less are left out
+    max_explain_words: int = Field(64, ge=2)  # and model rows to explain one text: seconds at most
     max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
     max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429
     body_timeout_s: float = Field(10, gt=0)  # for the whole body to come; above: 408

@@ -90,6 +90,7 @@ class Engine:
 
     def __init__(self, model: Model):
         self.labels = model.labels
+        self.max_length = model.max_length
         self._model = model
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service_client import LABELS, LIMITS, POISON, Client, Guarded, free_port
+from service_client import CARD, LABELS, LIMITS, POISON, Client, Guarded, free_port
 
 from react_ray.serve.keys import add_key
 
@@ -43,6 +43,7 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vocabulary = {word: i for i, word in enumerate(words)}
     BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
     export(folder, folder / "onnx", ["goal in the last minute", "股市上涨", "what?"])
+    (folder / "README.md").write_text(CARD, encoding="utf-8")
     return folder
 
 
