@@ -111,7 +111,7 @@ def test_a_text_gets_the_labels_that_the_service_gives(page: Page, client: Clien
     ranking = client.predict(text).json
     assert shown_labels(page) == [entry["label"] for entry in ranking]
     scores = page.locator("#scores .number").all_inner_texts()
-    assert [float(score.removesuffix(" %")) for score in scores] == pytest.approx(
+    assert [float(score.removesuffix("\u00a0%")) for score in scores] == pytest.approx(
         [100 * entry["score"] for entry in ranking], abs=0.051
     )
 
@@ -195,13 +195,13 @@ def test_a_file_comes_back_with_label_and_score(page: Page, client: Client) -> N
 
 
 def test_a_file_names_no_text_and_has_long_rows(page: Page) -> None:
-    upload(page, "id;Bericht\n1;" + "股" * 400 + "\n2;goal;more\n3")
+    upload(page, '"a,b,c";Bericht\n1;' + "股" * 400 + "\n2;goal;more\n3")
     assert page.get_by_role("button", name="Classify the file").is_disabled()
     expect(page.locator("#file-status")).to_contain_text("choose the one with the text")
     page.get_by_label("Column with the text").select_option("Bericht")
     page.get_by_label("Leave out labels below").fill("100")
     assert classified(page).split("\r\n") == [
-        "id;Bericht;;label;score", f"1;{'股' * 400};;;", "2;goal;more;;", "3;;;;", "",
+        "a,b,c;Bericht;;label;score", f"1;{'股' * 400};;;", "2;goal;more;;", "3;;;;", "",
     ]  # fmt: skip
     expect(page.locator("#counts")).to_contain_text("below the threshold")
 
