@@ -111,7 +111,7 @@ def test_a_text_gets_the_labels_that_the_service_gives(page: Page, client: Clien
     ranking = client.predict(text).json
     assert shown_labels(page) == [entry["label"] for entry in ranking]
     scores = page.locator("#scores .number").all_inner_texts()
-    assert [float(score.removesuffix(" %")) for score in scores] == pytest.approx(
+    assert [float(score.removesuffix("\u00a0%")) for score in scores] == pytest.approx(
         [100 * entry["score"] for entry in ranking], abs=0.051
     )
 
@@ -195,13 +195,13 @@ def test_a_file_comes_back_with_label_and_score(page: Page, client: Client) -> N
 
 
 def test_a_file_names_no_text_and_has_long_rows(page: Page) -> None:
-    upload(page, "id;Bericht\n1;" + "股" * 400 + "\n2;goal;more\n3")
+    upload(page, '"a,b,c";Bericht\n1;' + "股" * 400 + "\n2;goal;more\n3")
     assert page.get_by_role("button", name="Classify the file").is_disabled()
     expect(page.locator("#file-status")).to_contain_text("choose the one with the text")
     page.get_by_label("Column with the text").select_option("Bericht")
     page.get_by_label("Leave out labels below").fill("100")
     assert classified(page).split("\r\n") == [
-        "id;Bericht;;label;score", f"1;{'股' * 400};;;", "2;goal;more;;", "3;;;;", "",
+        "a,b,c;Bericht;;label;score", f"1;{'股' * 400};;;", "2;goal;more;;", "3;;;;", "",
     ]  # fmt: skip
     expect(page.locator("#counts")).to_contain_text("below the threshold")
 
@@ -221,25 +221,25 @@ def test_files_that_cannot_be_read_are_told_why(page: Page, content: bytes, says
 
 
 def test_a_file_is_cancelled_and_goes_on(page: Page) -> None:
-    held: list[Route] = []
+    asked: list[Route] = []
+
+    def leave_the_second(route: Route) -> None:
+        asked.append(route)
+        if len(asked) != 2:
+            route.continue_()
+
     upload(page, "text\n" + "goal\n" * (2 * LIMITS["max_texts"]))
-    page.route(
-        "**/predict", lambda route: held.append(route) if held_back(route, held) else route.continue_()
-    )
+    page.route("**/predict", leave_the_second)
     page.get_by_role("button", name="Classify the file").click()
     expect(page.locator("#progress-text")).to_contain_text("128 of 256 rows")
     page.keyboard.press("Escape")
     expect(page.locator("#file-status")).to_have_text("Cancelled after 128 rows.")
-    page.unroute("**/predict")
     page.get_by_role("button", name="Continue").click()
     expect(page.locator("#file-status")).to_have_text("Done: 256 rows.")
-
-
-def held_back(route: Route, held: list[Route]) -> bool:
-    """Whether this is the second request: it is never answered."""
-    seen = getattr(held_back, "seen", 0) + 1
-    held_back.seen = seen  # type: ignore[attr-defined]
-    return seen == 2
+    assert len(asked) == 3
+    page.get_by_label("Leave out labels below").fill("50")  # what is done was done with another
+    expect(page.get_by_role("link", name="Download the result")).to_be_hidden()
+    expect(page.get_by_role("button", name="Classify the file")).to_be_enabled()
 
 
 def refuse_once(status: int, headers: dict[str, str], body: str) -> Callable[[Route], None]:
@@ -301,6 +301,23 @@ def test_the_traffic_of_all_callers_is_shown(page: Page, client: Client) -> None
     for name in ("median", "p95"):
         assert re.fullmatch(r"\d+ ms|\d+\.\d s", page.locator(f"#{name}").inner_text())
     assert page.locator("#spark").get_attribute("points")
+
+
+def test_a_hidden_page_asks_for_no_metrics(page: Page) -> None:
+    page.evaluate("Object.defineProperty(document, 'visibilityState', { get: () => 'hidden' })")
+    page.wait_for_timeout(500)
+    polls: list[str] = []
+    page.on("request", lambda request: polls.append(request.url))
+    page.wait_for_timeout(4500)
+    assert polls == []
+
+
+def test_the_page_for_programs_describes_every_route(page: Page, client: Client) -> None:
+    page.get_by_role("link", name="For programs").click()
+    for path, methods in client.get("/openapi.json").json["paths"].items():
+        for method in methods:
+            expect(page.get_by_role("heading", name=f"{method.upper()} {path}", exact=True)).to_be_visible()
+    expect(page.locator("main")).to_contain_text('-d \'{"input":"The striker')
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
