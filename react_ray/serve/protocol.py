@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction
 
-__all__ = ["ErrorAnswer", "PredictRequest", "RefusalError", "Score", "answer", "parse_request"]
+__all__ = [
+    "ErrorAnswer",
+    "PredictRequest",
+    "RefusalError",
+    "Score",
+    "answer",
+    "check_limits",
+    "kind_of",
+    "parse_json",
+    "parse_request",
+]
+
+Wanted = TypeVar("Wanted", bound=BaseModel)
 
 
 class RefusalError(Exception):
@@ -47,9 +59,9 @@ class PredictRequest(BaseModel):
                 raise ValueError("the list is empty; expected at least one text")
             for index, item in enumerate(value):
                 if not isinstance(item, str):
-                    raise ValueError(f"item {index} is {_kind(item)}; expected a string")
+                    raise ValueError(f"item {index} is {kind_of(item)}; expected a string")
         elif not isinstance(value, str):
-            raise ValueError(f"is {_kind(value)}; expected a string or a list of strings")
+            raise ValueError(f"is {kind_of(value)}; expected a string or a list of strings")
         return value
 
     @property
@@ -74,26 +86,36 @@ class ErrorAnswer(BaseModel):
 
 def parse_request(body: bytes, config: ServeConfig) -> PredictRequest:
     """The request in ``body``; RefusalError 400 where it is not JSON, 422 wrong, 413 too much."""
+    request = parse_json(body, PredictRequest, _explain)
+    check_limits("inputs", request.texts, config)
+    return request
+
+
+def parse_json(body: bytes, model: type[Wanted], explain: Callable[[Any], str]) -> Wanted:
+    """``body`` as a ``model``; RefusalError 400 or 422 with the problems as ``explain`` puts them."""
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RefusalError(400, f"the body is not UTF-8 at byte {error.start}") from None
     try:
-        request = PredictRequest.model_validate_json(body)
+        return model.model_validate_json(body)
     except ValidationError as error:
         problems = error.errors(include_url=False)
         malformed = problems[0]["type"] == "json_invalid"
-        raise RefusalError(400 if malformed else 422, "; ".join(map(_explain, problems))) from None
-    if len(request.texts) > config.max_texts:
+        raise RefusalError(400 if malformed else 422, "; ".join(map(explain, problems))) from None
+
+
+def check_limits(field: str, texts: Sequence[str], config: ServeConfig) -> None:
+    """RefusalError 413 where there are too many ``texts``, or one is too long."""
+    if len(texts) > config.max_texts:
         raise RefusalError(
-            413, f"inputs: {len(request.texts)} texts; at most {config.max_texts} are taken in a request"
+            413, f"{field}: {len(texts)} texts; at most {config.max_texts} are taken in a request"
         )
-    for index, text in enumerate(request.texts):
+    for index, text in enumerate(texts):
         if len(text) > config.max_chars:
             raise RefusalError(
-                413, f"inputs: text {index} has {len(text)} characters; at most {config.max_chars} are taken"
+                413, f"{field}: text {index} has {len(text)} characters; at most {config.max_chars} are taken"
             )
-    return request
 
 
 def answer(request: PredictRequest, rankings: Sequence[Sequence[Prediction]]) -> list[Any]:
@@ -114,10 +136,11 @@ def _explain(problem: Any) -> str:
         case "value_error":
             return f"{where}: {problem['ctx']['error']}"
         case _ if not where:
-            return f'the body is {_kind(problem["input"])}; expected {{"inputs": "a text"}}'
+            return f'the body is {kind_of(problem["input"])}; expected {{"inputs": "a text"}}'
     return f"{where}: {problem['msg'].lower()}"
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What ``value`` is, in words of JSON."""
     kinds = {type(None): "null", bool: "a boolean", int: "a number", float: "a number"}
     return {**kinds, str: "a string", list: "a list", dict: "an object"}.get(type(value), "of another type")

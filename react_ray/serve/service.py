@@ -7,6 +7,9 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+from numpy.typing import NDArray
+
 from react_ray.classifier import load
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction, rank
@@ -45,16 +48,26 @@ class Service:
 
     async def predict(self, texts: Sequence[str], top: int | None = None) -> list[list[Prediction]]:
         """The labels of each text, best first; TextError where the model fails on one."""
+        return [rank(row, self.labels, top) for row in await self.probabilities(texts)]
+
+    async def probabilities(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The probabilities of each text (labels); TextError where the model fails on one."""
+        rows = []
+        for index, outcome in enumerate(await self.outcomes(texts)):
+            if isinstance(outcome, Exception):
+                raise TextError(index) from outcome
+            rows.append(outcome)
+        return rows
+
+    async def outcomes(self, texts: Sequence[str]) -> list[Outcome]:
+        """The probabilities of each text, or why the model failed on it."""
         loop = asyncio.get_running_loop()
         rows = await loop.run_in_executor(self._thread, self._engine.encode, texts)
         outcomes = await self._batcher.submit(rows)
-        rankings = []
-        for index, outcome in enumerate(outcomes):
-            if isinstance(outcome, Exception):
-                raise TextError(index) from outcome
-            rankings.append(rank(outcome, self.labels, top))
-            self.metrics.predicted(rankings[-1][0].label)
-        return rankings
+        for outcome in outcomes:
+            if not isinstance(outcome, Exception):
+                self.metrics.predicted(self.labels[int(outcome.argmax())])
+        return outcomes
 
     async def ready(self, within_s: float) -> bool:
         """Whether a text gets through the queue and the model in ``within_s`` seconds."""

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.inference_v2 import add_inference_v2
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
 from react_ray.serve.service import Service
@@ -49,6 +50,7 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
     app.add_exception_handler(RefusalError, _refuse)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     _add_prediction(app, service)
+    add_inference_v2(app, service)
     _add_health(app, service, scrape)
     _add_page(app, "/", "try.html")
     _add_page(app, "/docs", "docs.html")
