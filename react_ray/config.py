@@ -172,6 +172,7 @@ class ServeConfig(_Settings):
     cpus_per_replica: int | None = Field(None, ge=1)  # None: this machine's cores shared out; 1 on a cluster
     gpus_per_replica: float = Field(0, ge=0)  # a fraction lets replicas share one
     max_body_bytes: int = Field(1 << 20, ge=1024)  # of a request: 256 long articles fit
+    max_bulk_bytes: int = Field(8 << 20, ge=1024)  # of a bulk request: it is held whole, in the proxy as well
     max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
     batch_tokens: int = Field(2048, ge=1)  # of one model call: more fills a GPU, less keeps the wait short

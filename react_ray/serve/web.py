@@ -10,13 +10,14 @@ from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import HTTPException
+from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.bulk import add_bulk
 from react_ray.serve.inference_v2 import add_inference_v2
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
@@ -49,7 +50,9 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
     app.add_middleware(_Watch, service=service)
     app.add_exception_handler(RefusalError, _refuse)
     app.add_exception_handler(StarletteHTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse)
     _add_prediction(app, service)
+    add_bulk(app, service)
     add_inference_v2(app, service)
     _add_health(app, service, scrape)
     _add_page(app, "/", "try.html")
@@ -121,6 +124,9 @@ def _add_page(app: FastAPI, path: str, name: str) -> None:
 async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, RefusalError):
         return JSONResponse({"error": error.message}, error.status)
+    if isinstance(error, RequestValidationError):  # of the path and the query
+        problems = [f"{problem['loc'][-1]}: {problem['msg'].lower()}" for problem in error.errors()]
+        return JSONResponse({"error": "; ".join(problems)}, 422)
     assert isinstance(error, StarletteHTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
 
@@ -150,6 +156,8 @@ class _Watch:
         except Exception:
             number = Request(scope).headers.get("x-request-id") or uuid.uuid4().hex
             logger.exception("request %s failed", number)
+            if status != 499:  # the answer has begun: all that is left is to cut it
+                raise
             await _failure(number)(scope, receive, watched)
         finally:
             route = getattr(scope.get("route"), "path", "other")

@@ -10,7 +10,14 @@ from typing import Any
 
 LABELS = ["体育", "business", "science & nature", "a<b>c", "zebra"]
 POISON = "☠"
-LIMITS = {"max_body_bytes": 16_384, "max_texts": 128, "max_chars": 300, "replicas": 2, "cpus_per_replica": 1}
+LIMITS = {
+    "max_body_bytes": 16_384,
+    "max_bulk_bytes": 2_000_000,
+    "max_texts": 128,
+    "max_chars": 300,
+    "replicas": 2,
+    "cpus_per_replica": 1,
+}
 
 
 @dataclass
