@@ -168,6 +168,7 @@ class ServeConfig(_Settings):
 
     host: str = "127.0.0.1"  # other machines reach it only when asked for
     port: int = Field(8000, ge=1, le=65535)
+    grpc_port: int | None = Field(None, ge=1, le=65535)  # None: no gRPC; it listens on all interfaces
     replicas: int = Field(1, ge=1)  # copies of the model, each a process
     cpus_per_replica: int | None = Field(None, ge=1)  # None: this machine's cores shared out; 1 on a cluster
     gpus_per_replica: float = Field(0, ge=0)  # a fraction lets replicas share one
@@ -181,6 +182,15 @@ class ServeConfig(_Settings):
     request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
     start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
     drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
+
+    @model_validator(mode="after")
+    def _as_open_as_said(self) -> ServeConfig:
+        if self.grpc_port is not None and self.host not in ("0.0.0.0", "::"):
+            raise ValueError(
+                f"grpc_port = {self.grpc_port}: Ray's gRPC proxy listens on all interfaces, and host = "
+                f"{self.host!r} does not; give host=0.0.0.0 where that is wanted"
+            )
+        return self
 
 
 class Range(_Settings):

@@ -14,6 +14,7 @@ from react_ray.serve.protocol import ErrorAnswer, RefusalError
 from react_ray.serve.service import Service
 from react_ray.serve.tensors import (
     MODEL,
+    SERVER,
     InferAnswer,
     InferRequest,
     check_model,
@@ -22,13 +23,11 @@ from react_ray.serve.tensors import (
     parse_infer,
     texts_of,
 )
-from react_ray.version import __version__
 
-__all__ = ["SERVER", "add_inference_v2"]
+__all__ = ["add_inference_v2"]
 
 READY_WITHIN_S = 5.0
 TAG = "Open inference protocol v2"
-SERVER = {"name": "react-ray", "version": __version__, "extensions": []}
 
 
 class ServerMetadata(BaseModel):

@@ -11,14 +11,17 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from react_ray.config import ServeConfig
 from react_ray.serve.protocol import RefusalError, check_limits, kind_of, parse_json
+from react_ray.version import __version__
 
 __all__ = [
     "MODEL",
     "MODEL_VERSION",
+    "SERVER",
     "InferAnswer",
     "InferRequest",
     "InputTensor",
     "OutputTensor",
+    "RequestedOutput",
     "check_model",
     "infer_answer",
     "metadata",
@@ -28,6 +31,7 @@ __all__ = [
 
 MODEL = "classifier"
 MODEL_VERSION = "1"  # a service has one model
+SERVER: dict[str, Any] = {"name": "react-ray", "version": __version__, "extensions": []}
 INPUT = "text"
 OUTPUTS = ("label", "score", "probabilities")
 

@@ -34,6 +34,7 @@ class Answer:
 @dataclass
 class Client:
     port: int
+    grpc_port: int = 0
 
     def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
