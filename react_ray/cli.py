@@ -192,20 +192,23 @@ def serve(
         typer.Argument(metavar="[key=value ...]", help="Settings of the service (max_texts=64)"),
     ] = None,
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1)")] = None,
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port to listen on (default: 8000)")
-    ] = None,
+    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port (default: 8000)")] = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Copies of the model (default: 1)")] = None,
+    write_config: Annotated[Path | None, typer.Option(help="Only write this file for serve deploy")] = None,
     address: Address = None,
     verbose: Verbose = False,
 ) -> None:
     """Put a model online: POST /predict, a page to try it, health and metrics."""
     from react_ray.config_file import load_serve_config
+    from react_ray.serve.deploy import write_config as write
     from react_ray.serve.run import serve as serve_model
 
     flags = {"host": host, "port": port, "replicas": replicas}
     settings = load_serve_config(arguments or (), flags)
-    serve_model(model, settings, address=address, verbose=verbose)
+    if write_config:
+        print(write(model, settings, write_config))
+    else:
+        serve_model(model, settings, address=address, verbose=verbose)
 
 
 @app.command()

@@ -170,6 +170,8 @@ class ServeConfig(_Settings):
     port: int = Field(8000, ge=1, le=65535)
     grpc_port: int | None = Field(None, ge=1, le=65535)  # None: no gRPC; it listens on all interfaces
     replicas: int = Field(1, ge=1)  # copies of the model, each a process
+    max_replicas: int | None = Field(None, ge=1)  # under load; None: always as many as replicas
+    target_ongoing: int = Field(16, ge=1)  # requests in a replica that their number is made for
     cpus_per_replica: int | None = Field(None, ge=1)  # None: this machine's cores shared out; 1 on a cluster
     gpus_per_replica: float = Field(0, ge=0)  # a fraction lets replicas share one
     max_body_bytes: int = Field(1 << 20, ge=1024)  # of a request: 256 long articles fit
@@ -195,6 +197,14 @@ class ServeConfig(_Settings):
     def tokens_per_call(self) -> int:
         """Tokens that a model call takes at most."""
         return self.batch_tokens or (8192 if self.gpus_per_replica else 512)
+
+    @model_validator(mode="after")
+    def _room_to_grow(self) -> ServeConfig:
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise ValueError(
+                f"max_replicas = {self.max_replicas}: less than the {self.replicas} replicas there always are"
+            )
+        return self
 
     @field_validator("api_keys")
     @classmethod

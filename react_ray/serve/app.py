@@ -41,7 +41,8 @@ def build_application(model: str, config: ServeConfig, cpus: float) -> serve.App
     """The application that serves the model in folder ``model``, ``cpus`` cores a replica."""
     configured = serve.deployment(
         name=DEPLOYMENT,
-        num_replicas=config.replicas,
+        **_number_of_replicas(config),
+        user_config={"threshold": config.threshold},
         ray_actor_options={"num_cpus": cpus, "num_gpus": config.gpus_per_replica},
         max_ongoing_requests=config.max_ongoing,
         max_queued_requests=config.max_queued,
@@ -51,7 +52,21 @@ def build_application(model: str, config: ServeConfig, cpus: float) -> serve.App
         graceful_shutdown_wait_loop_s=0.2,  # Ray's 2 s would be most of the time a stop takes
         max_constructor_retry_count=1,  # a model that does not load once does not load
     )
-    return configured(Replica).bind(model, config)
+    # A changed threshold is told to the replicas there are; other settings take new ones.
+    return configured(Replica).bind(model, config.model_copy(update={"threshold": 0.0}))
+
+
+def _number_of_replicas(config: ServeConfig) -> dict[str, Any]:
+    if config.max_replicas is None:
+        return {"num_replicas": config.replicas}
+    scaling = {
+        "min_replicas": config.replicas,
+        "max_replicas": config.max_replicas,
+        "target_ongoing_requests": config.target_ongoing,
+        "upscale_delay_s": 5,
+        "downscale_delay_s": 60,
+    }
+    return {"autoscaling_config": scaling}
 
 
 @serve.ingress()
@@ -74,6 +89,10 @@ class Replica(InferenceMethods):
         from react_ray.serve.web import build_app
 
         return build_app(self._service, self._scrape)
+
+    def reconfigure(self, settings: dict[str, Any]) -> None:
+        """Take over ``user_config``: before the first request, and whenever it changes."""
+        self._service.threshold = settings["threshold"]
 
     async def check_health(self) -> None:
         """Serve asks this every 10 seconds: a text goes through the queue and the model."""

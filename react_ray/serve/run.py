@@ -14,16 +14,16 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig, ServeConfig
 from react_ray.errors import ClusterError, InputError
 from react_ray.folders import model_folder
 from react_ray.serve import ingress
+from react_ray.serve.deploy import grpc_options, http_options
 from react_ray.serve.keys import Keys
 
-__all__ = ["grpc_options", "serve"]
+__all__ = ["serve"]
 
 SAY_EVERY_S = 10.0
 """Seconds between two lines that say what is waited for."""
@@ -125,7 +125,8 @@ def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
     if not session.verbose:
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
     cores = ray.cluster_resources().get("CPU", 0)
-    cpus = config.cpus_per_replica or (1 if session.address else _share(cores, config.replicas))
+    copies = config.max_replicas or config.replicas
+    cpus = config.cpus_per_replica or (1 if session.address else _share(cores, copies))
     if cpus * config.replicas > cores:
         raise ClusterError(
             f"{config.replicas} replicas of {cpus:g} cores each need more than the {cores:g} cores "
@@ -133,11 +134,7 @@ def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
         )
     ray_serve.start(
         proxy_location="EveryNode",
-        http_options={
-            "host": config.host,
-            "port": config.port,
-            "request_timeout_s": config.request_timeout_s,
-        },
+        http_options=http_options(config),
         grpc_options=grpc_options(config),
         logging_config={"enable_access_log": False},
     )
@@ -149,19 +146,6 @@ def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
         )
     except RayServeException as error:  # another application has the route, for one
         raise ClusterError(f"Ray Serve does not take the model: {_reason(str(error))}") from None
-
-
-def grpc_options(config: ServeConfig) -> dict[str, Any]:
-    """What Serve is told of gRPC; without a servicer it does not listen."""
-    from react_ray.serve.inference_grpc import ADD_SERVICER
-
-    if config.grpc_port is None:
-        return {}
-    return {
-        "port": config.grpc_port,
-        "grpc_servicer_functions": [ADD_SERVICER],
-        "request_timeout_s": config.request_timeout_s,
-    }
 
 
 def _share(cores: float, replicas: int) -> float:

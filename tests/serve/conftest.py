@@ -54,7 +54,7 @@ def client(ray_cluster: None, classifier_folder: Path) -> Iterator[Client]:
 
     from react_ray.config import ServeConfig
     from react_ray.serve.app import build
-    from react_ray.serve.run import grpc_options
+    from react_ray.serve.deploy import grpc_options
 
     port, grpc_port = free_port(), free_port()
     serve.start(

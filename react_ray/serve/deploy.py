@@ -1,0 +1,67 @@
+"""A service as a file for ``serve deploy`` and for KubeRay's RayService."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from react_ray.config import ServeConfig
+from react_ray.folders import model_folder, replace_file
+
+__all__ = ["grpc_options", "http_options", "serve_config", "write_config"]
+
+ELSEWHERE = {"host", "port", "grpc_port", "threshold", "start_timeout_s"}
+"""Settings that stand in other places of the file, or are the command's alone."""
+HEAD = """\
+# What `serve deploy` and serveConfigV2 of a RayService take. `threshold` can be changed and deployed again
+# while the service runs; any other change replaces the replicas one after the other.
+# HAProxy before the replicas: eval "$(python -m react_ray.serve.ingress)" on every node, before Ray starts.
+"""
+
+
+def write_config(model: str, config: ServeConfig, path: Path) -> str:
+    """Write the file that serves ``model`` with these settings; what to do with it, in words."""
+    folder = model_folder(model).resolve()
+    text = yaml.safe_dump(serve_config(str(folder), config), sort_keys=False, allow_unicode=True)
+    replace_file(path, lambda half: half.write_text(HEAD + text, encoding="utf-8"))
+    return (
+        f"{path}: serves {folder}, which every node must see under this name\n"
+        f"  serve deploy {path}   (or as serveConfigV2 of a RayService, see deploy/kuberay)"
+    )
+
+
+def serve_config(model: str, config: ServeConfig) -> dict[str, Any]:
+    """The content of the file."""
+    changed = config.model_dump(exclude_defaults=True, exclude=ELSEWHERE)
+    application = {
+        "name": "react-ray",
+        "route_prefix": "/",
+        "import_path": "react_ray.serve.app:build",
+        "args": {"model": model, **changed},
+        "deployments": [{"name": "classifier", "user_config": {"threshold": config.threshold}}],
+    }
+    whole: dict[str, Any] = {"proxy_location": "EveryNode", "http_options": http_options(config)}
+    if config.grpc_port:
+        whole["grpc_options"] = grpc_options(config)
+    whole["logging_config"] = {"enable_access_log": False}
+    return {**whole, "applications": [application]}
+
+
+def http_options(config: ServeConfig) -> dict[str, Any]:
+    """Where Serve listens."""
+    return {"host": config.host, "port": config.port, "request_timeout_s": config.request_timeout_s}
+
+
+def grpc_options(config: ServeConfig) -> dict[str, Any]:
+    """What Serve is told of gRPC; without a servicer it does not listen."""
+    from react_ray.serve.inference_grpc import ADD_SERVICER
+
+    if config.grpc_port is None:
+        return {}
+    return {
+        "port": config.grpc_port,
+        "grpc_servicer_functions": [ADD_SERVICER],
+        "request_timeout_s": config.request_timeout_s,
+    }
