@@ -71,6 +71,11 @@ class Replica:
 
         return build_app(self._service, self._scrape)
 
+    def __del__(self) -> None:
+        """Serve calls this when running requests are done."""
+        if hasattr(self, "_service"):  # none where the model did not load
+            self._service.close()
+
     def families(self) -> tuple[str, list[Metric]]:
         """The name and the metrics of this replica."""
         return serve.get_replica_context().replica_tag, self._service.metrics.families()

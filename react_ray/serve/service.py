@@ -18,6 +18,7 @@ from react_ray.serve.drift import Drift
 from react_ray.serve.engine import Engine, Outcome
 from react_ray.serve.gate import Gate
 from react_ray.serve.metrics import Metrics
+from react_ray.serve.record import Recorder
 
 __all__ = ["Service", "TextError"]
 
@@ -42,6 +43,9 @@ class Service:
         self._batcher = Batcher(self._classify, config.batch_tokens)
         self._drift = Drift(reference)
         self.metrics.add(self._drift)
+        self._recorder = Recorder(config.record, config.record_texts) if config.record else None
+        if self._recorder:
+            self.metrics.add(self._recorder)
         self.metrics.watch(
             "react_ray_texts_waiting", "Texts that no model call has taken up", lambda: self._batcher.waiting
         )
@@ -71,9 +75,16 @@ class Service:
     def _note(self, texts: Sequence[str], rows: Rows, rankings: Sequence[Sequence[Prediction]]) -> None:
         """Have what was answered counted, compared and recorded."""
         self.metrics.asked(len(texts))
-        for row, (best, *_) in zip(rows, rankings, strict=True):
+        for text, row, (best, *_) in zip(texts, rows, rankings, strict=True):
             self.metrics.predicted(best.label, best.score, len(row))
             self._drift.add(best.label, best.score, len(row))
+            if self._recorder:
+                self._recorder.add(current().id, text, best.label, best.score, len(row))
+
+    def close(self) -> None:
+        """Write what is still to be recorded."""
+        if self._recorder:
+            self._recorder.close()
 
     async def ready(self, within_s: float) -> bool:
         """Whether a text gets through the queue and the model in ``within_s`` seconds."""
