@@ -98,10 +98,20 @@ def test_old_texts_leave_the_window() -> None:
 
 
 def test_equal_values_share_a_bin() -> None:
-    assert Histogram.of([7] * 50) == Histogram([7.0], [0.0, 1.0])
+    assert Histogram.of([7] * 50).shares == [0.0, 1.0, 0.0]
     lengths = Histogram.of([1] * 50 + list(range(2, 52)))
     assert sum(lengths.shares) == pytest.approx(1)
     assert len(lengths.shares) == len(lengths.edges) + 1
+    assert lengths.shares[0] == lengths.shares[-1] == 0
+
+
+def test_texts_longer_than_any_before_are_a_shift_where_most_had_one_length() -> None:
+    probabilities = np.full((500, len(LABELS)), 0.25, np.float32)
+    drift = Drift(measure(probabilities, [8] * 100 + [9] * 400, LABELS))
+    for _ in range(200):
+        drift.add("a", 0.25, 30)
+    assert alarms(drift.differences()["lengths"])
+    assert not alarms(drift.differences()["scores"])
 
 
 def test_a_reference_is_written_and_read(classifier_folder: Path, tmp_path: Path) -> None:
