@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from scipy.stats import chi2_contingency
+from scipy.special import chdtrc
 
 from react_ray.reference import Reference, count
 
@@ -51,8 +51,13 @@ def compare(shares: NDArray[np.float64], total: int, counts: NDArray[np.int64]) 
     p, q = ((values + 0.5) / (values + 0.5).sum() for values in (before, now))  # no share is 0
     index = float(((q - p) * np.log(q / p)).sum())
     expected = (len(before) - 1) * (1 / before.sum() + 1 / now.sum())
-    p_value = float(chi2_contingency(np.stack([before, now]), correction=False).pvalue)
-    return Difference(max(0.0, index - expected), p_value)
+    return Difference(max(0.0, index - expected), _chance(np.stack([before, now])))
+
+
+def _chance(table: NDArray[np.float64]) -> float:
+    """The p-value of ``scipy.stats.chi2_contingency``, which takes 3 ms for it while requests wait."""
+    expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
+    return float(chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
 
 
 def _joined(*samples: NDArray[Any]) -> tuple[NDArray[Any], ...]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency
 
 from react_ray.reference import FILE, Histogram, Reference, load_reference, measure, write_reference
 from react_ray.serve.drift import FEWEST, WINDOW, Drift, compare
@@ -66,6 +67,12 @@ def test_the_index_is_the_population_stability_index() -> None:
     p, counts = np.array([0.5, 0.3, 0.2]), np.array([20_000, 30_000, 50_000])
     q = counts / counts.sum()
     assert compare(p, 100_000, counts).index == pytest.approx(((q - p) * np.log(q / p)).sum(), abs=1e-3)
+
+
+def test_the_p_value_is_that_of_the_chi_square_test() -> None:
+    counts = np.array([90, 60, 50])
+    expected = chi2_contingency([[1000, 600, 400], counts], correction=False).pvalue
+    assert compare(np.array([0.5, 0.3, 0.2]), 2000, counts).p_value == pytest.approx(expected)
 
 
 def test_little_to_go_by_gives_no_figure() -> None:
