@@ -9,6 +9,7 @@ lgan             the pretrained model fine-tuned on D_aug
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -23,7 +24,15 @@ from react_ray.lgan import SENTENCE, Labeler, LganInputs, fit_probe, self_train
 from react_ray.lgan.gate import MIN_ROWS, WORSE, probability_worse
 from react_ray.worker import Progress
 
-__all__ = ["Choice", "Probabilities", "choose", "predict_features", "predict_texts"]
+__all__ = [
+    "Choice",
+    "Probabilities",
+    "choice_of",
+    "choose",
+    "model_of",
+    "predict_features",
+    "predict_texts",
+]
 
 Probabilities = NDArray[np.float32]
 """n x K, a row a text, a column a class."""
@@ -117,3 +126,15 @@ def _better_plain(
         return float(f1_score(truth, validation[arm].argmax(1), average="macro", zero_division=0))
 
     return max(arms, key=macro_f1) if len(truth) >= MIN_ROWS else arms[0]
+
+
+def choice_of(done: dict[str, Path]) -> dict[str, str]:
+    """The arm that was chosen, and why."""
+    choice: dict[str, str] = json.loads((done["choose"] / "choice.json").read_text(encoding="utf-8"))
+    return choice
+
+
+def model_of(done: dict[str, Path]) -> Path:
+    """The folder of the model that was chosen; the probe's is the one it was distilled into."""
+    stage = {"lgan": "finetune", "labels_only": "labels_only", "probe": "choose"}
+    return done[stage[choice_of(done)["chosen"]]] / "model"

@@ -249,6 +249,20 @@ def suggest(
 
 
 @app.command()
+def export(
+    model: ModelFolder,
+    input: Annotated[
+        str | None, typer.Option(help="Texts to check it on; int8 is made with them only")
+    ] = None,
+    text_column: Annotated[str, typer.Option(help="Name of the column with the text")] = "text",
+) -> None:
+    """Write the ONNX files of a model, as a run does at its end: for fast answers on processors."""
+    from react_ray.onnx_export import export_saved
+
+    print(export_saved(model, input, text_column))
+
+
+@app.command()
 def clean(folder: RunFolder) -> None:
     """Delete the cached stages of a run; its results stay."""
     from react_ray.pipeline import cache_of

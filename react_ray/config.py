@@ -174,7 +174,10 @@ class ServeConfig(_Settings):
     max_body_bytes: int = Field(1 << 20, ge=1024)  # of a request: 256 long articles fit
     max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
-    batch_tokens: int = Field(2048, ge=1)  # of one model call: more fills a GPU, less keeps the wait short
+    precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
+    batch_tokens: int | None = Field(None, ge=1)  # of a model call; None: 512, as caches hold; GPU 8,192
+    threshold: float = Field(0, ge=0, le=1)  # labels that score less are left out
+    max_explain_words: int = Field(64, ge=2)  # and model rows to explain one text: seconds at most
     max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
     max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429
     body_timeout_s: float = Field(10, gt=0)  # for the whole body to come; above: 408
@@ -187,6 +190,11 @@ class ServeConfig(_Settings):
     record_texts: bool = False  # the texts too, not only their hashes
     start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
     drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
+
+    @property
+    def tokens_per_call(self) -> int:
+        """Tokens that a model call takes at most."""
+        return self.batch_tokens or (8192 if self.gpus_per_replica else 512)
 
     @field_validator("api_keys", "record")
     @classmethod
@@ -224,6 +232,7 @@ class Config(_Settings):
     seed: int = Field(0, ge=0)
     model: str = EMBEDDED  # fine-tuned and served: embedded, a hub name or a folder
     encoder: str | None = None  # features for the LGAN; None: the same as model
+    onnx: bool = True  # export the model for ONNX Runtime as well: faster answers on processors
     data: DataConfig = DataConfig()
     encode: EncodeConfig = EncodeConfig()
     augment: AugmentConfig = AugmentConfig()

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 from react_ray.errors import InputError
 
-__all__ = ["model_folder", "remove_folder", "replace_file"]
+__all__ = ["model_folder", "model_version", "remove_folder", "replace_file"]
 
 
 def model_folder(path: str | Path) -> Path:
@@ -22,6 +23,16 @@ def model_folder(path: str | Path) -> Path:
             return folder
     hint = "the run is not finished: give the same run command again" if given.is_dir() else "no such folder"
     raise InputError(f"{path}: no model found there ({hint})")
+
+
+def model_version(folder: Path) -> str:
+    """Twelve hexadecimal digits that change when the weights, labels or tokenizer in ``folder`` do."""
+    content = hashlib.sha256()
+    for path in sorted([*folder.glob("*.safetensors"), folder / "config.json", folder / "tokenizer.json"]):
+        if path.exists():
+            with path.open("rb") as file:
+                content.update(hashlib.file_digest(file, "sha256").digest())
+    return content.hexdigest()[:12]
 
 
 def remove_folder(folder: Path) -> None:

@@ -120,6 +120,7 @@ STAGES = (
     Stage(stages.finetune, _finetune_settings, ("prepare", "pretrain", "generate")),
     Stage(stages.choose, _finetune_settings, (*PLAYERS, *MODELS)),
     Stage(stages.evaluate, lambda c: {"seed": c.seed}, (*PLAYERS, *MODELS, "choose")),
+    Stage(stages.export, lambda c: {"onnx": c.onnx}, ("prepare", *MODELS, "choose")),
 )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from react_ray.arms import choice_of, model_of
 from react_ray.config import Columns, Config
 from react_ray.config_file import load_config
 from react_ray.evaluate.model_card import write_model_card
@@ -25,9 +26,7 @@ from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import class_counts, refused_by_reason
 from react_ray.folders import remove_folder, replace_file
 from react_ray.labels import LabelMap
-from react_ray.reference import FILE as REFERENCE
-from react_ray.stages import choice_of, model_of
-from react_ray.store import Store, folder_size
+from react_ray.store import RECORD, Store, folder_size
 from react_ray.version import __version__
 
 __all__ = ["publish", "summarise"]
@@ -38,7 +37,7 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     output = Path(config.output)
     metrics = _metrics(config, done, store)
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
-    _replace_folder(model_of(done), output / "model", lambda folder: _complete(folder, metrics, done))
+    _replace_folder(model_of(done), output / "model", lambda folder: _complete(folder, done, metrics))
     _replace_folder(done["generate"] / "augmented", output / "augmented")
     replace_file(output / "refused.jsonl", lambda path: shutil.copy(done["prepare"] / "refused.jsonl", path))
     left_out = done["generate"] / "left_out.parquet"
@@ -50,12 +49,10 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     return metrics
 
 
-def _complete(folder: Path, metrics: Metrics, done: dict[str, Path]) -> None:
-    """Put beside the model what is known of it."""
+def _complete(folder: Path, done: dict[str, Path], metrics: Metrics) -> None:
+    """Put beside the weights what is known of them: the card, and what was exported."""
     write_model_card(folder, metrics)
-    reference = done["evaluate"] / REFERENCE
-    if reference.exists():
-        shutil.copy(reference, folder / REFERENCE)
+    shutil.copytree(done["export"], folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
 
 
 def summarise(output: Path, metrics: Any) -> str:

@@ -41,7 +41,8 @@ from react_ray.labels import LabelMap
 from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
 from react_ray.lgan.views import BLOCKS
-from react_ray.reference import write_reference
+from react_ray.onnx_export import export_if_possible
+from react_ray.reference import FEW_TEXTS, spread, write_reference
 from react_ray.worker import Progress
 
 
@@ -216,20 +217,16 @@ def evaluate(context: Context) -> None:
         "mistakes": _mistakes(context, parts),
     }
     (context.folder / "figures.json").write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
-    texts = (context.rows("unlabeled") or context.rows("labeled"))["text"].to_pylist()
-    write_reference(context.folder, model_of(context.done), texts, context.session.use_gpu())
 
 
-def choice_of(done: dict[str, Path]) -> dict[str, str]:
-    """The arm that was chosen, and why."""
-    choice: dict[str, str] = json.loads((done["choose"] / "choice.json").read_text(encoding="utf-8"))
-    return choice
-
-
-def model_of(done: dict[str, Path]) -> Path:
-    """The folder of the model that was chosen; the probe's is the one it was distilled into."""
-    stage = {"lgan": "finetune", "labels_only": "labels_only", "probe": "choose"}
-    return done[stage[choice_of(done)["chosen"]]] / "model"
+def export(context: Context) -> None:
+    """S6: what serving needs beside the weights: an ONNX file, and what texts look like to the model."""
+    model = arms.model_of(context.done)
+    pool, unseen = context.rows("unlabeled") or context.rows("labeled"), context.rows("test")
+    texts = spread((unseen if len(unseen) >= FEW_TEXTS else pool)["text"].to_pylist())
+    write_reference(context.folder, model, texts, context.session.use_gpu())
+    if context.config.onnx:
+        export_if_possible(model, context.folder / "onnx", texts)
 
 
 def _judge(context: Context, part: str) -> Judged | None:
@@ -239,9 +236,9 @@ def _judge(context: Context, part: str) -> Judged | None:
     known = context.done["choose"] / "validation.safetensors"
     found = load_file(known) if part == "validation" else _predict(context, part, rows)
     truth = context.labels().indices(rows["label"].to_pylist())
-    chosen = model_of(context.done)
+    chosen = arms.model_of(context.done)
     if chosen.parent != context.done["choose"]:
-        return Judged(truth, found, found[choice_of(context.done)["chosen"]])
+        return Judged(truth, found, found[arms.choice_of(context.done)["chosen"]])
     texts, gpu = rows["text"].to_pylist(), context.session.use_gpu()
     return Judged(truth, found, arms.predict_texts(texts, {"model": chosen}, gpu, context.progress)["model"])
 

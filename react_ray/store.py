@@ -23,7 +23,7 @@ from typing import Any
 from react_ray.errors import InputError, ReactRayError
 from react_ray.version import __version__
 
-__all__ = ["Store", "content_of", "digest", "folder_size"]
+__all__ = ["RECORD", "Store", "content_of", "digest", "folder_size"]
 
 RECORD = "stage.json"
 LOCKS = "locks"

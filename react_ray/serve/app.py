@@ -18,6 +18,8 @@ __all__ = ["APPLICATION", "DEPLOYMENT", "build", "build_application"]
 APPLICATION = "react-ray"
 DEPLOYMENT = "classifier"
 SCRAPE_WITHIN_S = 2.0
+HEALTHY_WITHIN_S = 30.0
+"""A replica whose model does not answer one text in this time, thrice, is replaced."""
 
 
 class _Arguments(ServeConfig):
@@ -43,6 +45,7 @@ def build_application(model: str, config: ServeConfig, cpus: float) -> serve.App
         max_ongoing_requests=config.max_ongoing,
         max_queued_requests=config.max_queued,
         backpressure_config={"status_code": 429, "retry_after_s": 1},
+        health_check_timeout_s=HEALTHY_WITHIN_S,
         graceful_shutdown_timeout_s=config.drain_timeout_s,
         graceful_shutdown_wait_loop_s=0.2,  # Ray's 2 s would be most of the time a stop takes
         max_constructor_retry_count=1,  # a model that does not load once does not load
@@ -75,6 +78,11 @@ class Replica:
         """Serve calls this when running requests are done."""
         if hasattr(self, "_service"):  # none where the model did not load
             self._service.close()
+
+    async def check_health(self) -> None:
+        """Serve asks this every 10 seconds: a text goes through the queue and the model."""
+        if not await self._service.ready(HEALTHY_WITHIN_S):
+            raise RuntimeError("the model does not answer")
 
     def families(self) -> tuple[str, list[Metric]]:
         """The name and the metrics of this replica."""

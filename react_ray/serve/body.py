@@ -7,6 +7,7 @@ import asyncio
 from fastapi import Request
 from starlette.datastructures import Headers
 
+from react_ray.config import ServeConfig
 from react_ray.serve.protocol import RefusalError
 
 __all__ = ["check_content_type", "read_body"]
@@ -26,19 +27,20 @@ def check_content_type(headers: Headers, expected: str) -> None:
         raise RefusalError(415, "compressed bodies are not taken")
 
 
-async def read_body(request: Request, limit: int, within_s: float) -> bytes:
-    """The body; RefusalError 413 when over ``limit`` bytes, 408 when not whole after ``within_s`` seconds.
+async def read_body(request: Request, config: ServeConfig) -> bytes:
+    """The body; RefusalError 413 when over ``max_body_bytes``, 408 when not whole after ``body_timeout_s``.
 
     It is counted as it comes: a length that the caller declares proves nothing. The time is
     that of the whole body, so a caller gains none by sending a byte now and then.
     """
+    limit = config.max_body_bytes
     if _declared(request.headers) > limit:
         raise _too_large(limit)
     try:
-        async with asyncio.timeout(within_s):
+        async with asyncio.timeout(config.body_timeout_s):
             return await _count(request, limit)
     except TimeoutError:
-        message = f"the body was not there after {within_s:g} s"
+        message = f"the body was not there after {config.body_timeout_s:g} s"
         raise RefusalError(408, message, {"connection": "close"}) from None
 
 

@@ -2,31 +2,100 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from react_ray.classifier import Classifier
+from react_ray.errors import InputError
+from react_ray.folders import model_folder, model_version
 
-__all__ = ["Engine", "Outcome"]
+__all__ = ["Engine", "Model", "Outcome", "Precision", "load_model"]
 
 Outcome = NDArray[np.float32] | Exception
 """Probabilities of one text (labels), or why it has none."""
+Precision = Literal["fp32", "int8"]
+
+logger = logging.getLogger("ray.serve")
+
+
+class Model(Protocol):
+    """What ``Classifier`` (torch) and ``OnnxClassifier`` have in common."""
+
+    labels: list[str]
+    max_length: int
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, cut at ``max_length``."""
+
+    def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
+        """Probabilities of encoded texts (n x labels, in the order of ``labels``)."""
+
+
+def load_model(path: str, precision: Precision, threads: int, use_gpu: bool) -> tuple[Model, str]:
+    """The model and the name of the engine that computes it, on ``threads`` cores or the GPU.
+
+    ONNX Runtime on processors, where the model was exported and not changed since; torch
+    otherwise, in half precision on a GPU. InputError where there is no model, or no int8.
+    """
+    os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # of the tokenizer
+    folder = model_folder(path)
+    if not use_gpu:
+        exported = _load_onnx(folder, precision, threads)
+        if exported is not None:
+            return exported, f"ONNX Runtime, {precision}"
+    if precision == "int8":
+        raise InputError(
+            f"{folder}: no ONNX file in int8 to serve on processors; `react-ray export {path}` makes one "
+            "where that keeps the labels"
+        )
+    return _load_torch(folder, threads, use_gpu)
+
+
+def _load_onnx(folder: Path, precision: Precision, threads: int) -> Model | None:
+    from react_ray.onnx_classifier import FOLDER, OnnxClassifier, OnnxRecord
+
+    record = OnnxRecord.load(folder / FOLDER)
+    if record is None:
+        logger.warning("%s has no ONNX file: torch serves it. `react-ray export` makes one", folder)
+        return None
+    if record.version != model_version(folder):
+        logger.warning("%s was changed after its ONNX file was made: torch serves it", folder)
+        return None
+    if precision not in record.precisions:
+        return None
+    return OnnxClassifier(folder, folder / FOLDER, record, precision, threads)
+
+
+def _load_torch(folder: Path, threads: int, use_gpu: bool) -> tuple[Model, str]:
+    import torch
+
+    from react_ray.classifier import load
+
+    torch.set_num_threads(threads)
+    classifier = load(folder, use_gpu=use_gpu)
+    if classifier.model.device.type == "cpu":
+        return classifier, "torch, fp32"
+    half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    classifier.model.to(half)
+    return classifier, f"torch on {classifier.model.device}, {str(half).removeprefix('torch.')}"
 
 
 class Engine:
-    """A classifier on the cores its replica owns."""
+    """A model, every text of which gets its own outcome."""
 
-    def __init__(self, classifier: Classifier, threads: int):
-        torch.set_num_threads(threads)
-        self.labels = classifier.labels
-        self._classifier = classifier
+    def __init__(self, model: Model):
+        self.labels = model.labels
+        self.max_length = model.max_length
+        self._model = model
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at the model's length."""
-        return self._classifier.encode(texts)
+        return self._model.encode(texts)
 
     def classify(self, rows: Sequence[list[int]]) -> list[Outcome]:
         """The outcome of each row of token ids.
@@ -35,7 +104,7 @@ class Engine:
         alone: their outcome is the error.
         """
         try:
-            probabilities = self._classifier.probabilities(rows)
+            probabilities = self._model.probabilities(rows)
         except Exception as error:
             if len(rows) == 1:
                 return [error]
@@ -46,7 +115,7 @@ class Engine:
     def warm_up(self) -> None:
         """Pay the costs of first calls: a short row and a full batch."""
         word = self.encode(["a"])[0]
-        longest = (word * self._classifier.max_length)[: self._classifier.max_length]
+        longest = (word * self._model.max_length)[: self._model.max_length]
         for outcome in self.classify([word]) + self.classify([longest] * 4):
             if isinstance(outcome, Exception):
                 raise outcome

@@ -52,6 +52,9 @@ class Metrics:
         self._running = Gauge(
             "react_ray_requests_running", "Requests in the replica, this one too", registry=self._registry
         )
+        self._abstentions = Counter(
+            "react_ray_abstentions", "Texts whose best label is below the threshold", registry=self._registry
+        )
 
     def begun(self) -> None:
         """Count a request in; ``answered`` counts it out."""
@@ -85,6 +88,10 @@ class Metrics:
     def add(self, collector: Collector) -> None:
         """Take in series that are computed when they are read."""
         self._registry.register(collector)
+
+    def abstained(self) -> None:
+        """Count one text that got no label."""
+        self._abstentions.inc()
 
     def families(self) -> list[Metric]:
         """All series as they are now; can be sent to another process."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction
 
-__all__ = ["ErrorAnswer", "PredictRequest", "RefusalError", "Score", "answer", "parse_request"]
+__all__ = ["ErrorAnswer", "PredictRequest", "RefusalError", "Score", "answer", "parse", "parse_request"]
+
+_Request = TypeVar("_Request", bound=BaseModel)
 
 
 class RefusalError(Exception):
@@ -39,6 +41,9 @@ class PredictRequest(BaseModel):
 
     inputs: str | Annotated[list[str], Field(min_length=1)] = Field(description="A text, or a list of texts")
     top_k: int | None = Field(None, ge=1, description="Labels in each answer; all of them if left out")
+    threshold: float | None = Field(
+        None, ge=0, le=1, description="Labels that score less are left out; the service's own if left out"
+    )
 
     @field_validator("inputs", mode="before")
     @classmethod
@@ -79,18 +84,24 @@ class ErrorAnswer(BaseModel):
     request_id: str | None = None
 
 
-def parse_request(body: bytes, config: ServeConfig) -> PredictRequest:
-    """The request in ``body``; RefusalError 400 where it is not JSON, 422 wrong, 413 too much."""
+def parse(body: bytes, kind: type[_Request]) -> _Request:
+    """The request in ``body``; RefusalError 400 where it is not JSON in UTF-8, 422 where it is wrong."""
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RefusalError(400, f"the body is not UTF-8 at byte {error.start}") from None
     try:
-        request = PredictRequest.model_validate_json(body)
+        return kind.model_validate_json(body)
     except ValidationError as error:
         problems = error.errors(include_url=False)
         malformed = problems[0]["type"] == "json_invalid"
-        raise RefusalError(400 if malformed else 422, "; ".join(map(_explain, problems))) from None
+        says = "; ".join(_explain(problem, kind) for problem in problems)
+        raise RefusalError(400 if malformed else 422, says) from None
+
+
+def parse_request(body: bytes, config: ServeConfig) -> PredictRequest:
+    """The texts in ``body``; RefusalError as :func:`parse`, and 413 where they are too many or too long."""
+    request = parse(body, PredictRequest)
     if len(request.texts) > config.max_texts:
         raise RefusalError(
             413, f"inputs: {len(request.texts)} texts; at most {config.max_texts} are taken in a request"
@@ -109,19 +120,21 @@ def answer(request: PredictRequest, rankings: Sequence[Sequence[Prediction]]) ->
     return lists[0] if isinstance(request.inputs, str) else lists
 
 
-def _explain(problem: Any) -> str:
+def _explain(problem: Any, kind: type[BaseModel]) -> str:
+    first = next(iter(kind.model_fields))
+    expected = f'expected {{"{first}": "a text"}}'
     where = ".".join(str(part) for part in problem["loc"])
     match problem["type"]:
         case "json_invalid":
             return f"the body is not JSON: {problem['ctx']['error']}"
         case "missing":
-            return f'{where} is missing; expected {{"inputs": "a text"}}'
+            return f"{where} is missing; {expected}"
         case "extra_forbidden":
-            return f"{where} is not known; known are: {', '.join(PredictRequest.model_fields)}"
+            return f"{where} is not known; known are: {', '.join(kind.model_fields)}"
         case "value_error":
             return f"{where}: {problem['ctx']['error']}"
         case _ if not where:
-            return f'the body is {_kind(problem["input"])}; expected {{"inputs": "a text"}}'
+            return f"the body is {_kind(problem['input'])}; {expected}"
     return f"{where}: {problem['msg'].lower()}"
 
 

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from react_ray.cluster.session import Session
+from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig, ServeConfig
 from react_ray.errors import ClusterError, InputError
 from react_ray.folders import model_folder
+from react_ray.serve import ingress
 from react_ray.serve.keys import Keys
 
 __all__ = ["serve"]
@@ -46,7 +47,7 @@ def serve(
     session = Session(ClusterConfig(address=address), verbose)
     if session.address is None:
         _check_port(config.host, config.port)
-    with _until_signal(), session:
+    with _until_signal(), environment(_ingress(config, session)), session:
         _say(f"Starting Ray and {config.replicas} replica(s) of {folder} ...")
         session.start()
         _heed_signals()  # again: Ray took SIGTERM for itself
@@ -60,6 +61,16 @@ def serve(
             raise
         finally:
             _shut_down(session)
+
+
+def _ingress(config: ServeConfig, session: Session) -> dict[str, str]:
+    """The variables for HAProxy where Ray starts here; a cluster has its own."""
+    if session.address:
+        return {}
+    if not ingress.available():
+        _say("HAProxy is not installed (its wheel is for Linux): Ray's own proxy serves, which is slower")
+        return {}
+    return {**ingress.variables(config), **ingress.private()}
 
 
 @contextmanager

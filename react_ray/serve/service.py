@@ -7,15 +7,19 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from react_ray.classifier import load
+import numpy as np
+from numpy.typing import NDArray
+
 from react_ray.config import ServeConfig
 from react_ray.folders import model_folder
 from react_ray.prediction import Prediction, rank
 from react_ray.reference import Reference, load_reference
+from react_ray.serve.about import About, read_about
 from react_ray.serve.batcher import Batcher, Rows
 from react_ray.serve.caller import current
 from react_ray.serve.drift import Drift
-from react_ray.serve.engine import Engine, Outcome
+from react_ray.serve.engine import Engine, Outcome, load_model
+from react_ray.serve.explain import Plan, make_plan
 from react_ray.serve.gate import Gate
 from react_ray.serve.metrics import Metrics
 from react_ray.serve.record import Recorder
@@ -34,13 +38,16 @@ class TextError(Exception):
 class Service:
     """A warm model that many callers share."""
 
-    def __init__(self, engine: Engine, config: ServeConfig, reference: Reference | None = None):
+    def __init__(self, engine: Engine, config: ServeConfig, about: About, reference: Reference | None = None):
         self.config = config
         self.labels = engine.labels
+        self.max_length = engine.max_length
+        self.about = about
+        self.threshold = config.threshold
         self.metrics = Metrics()
         self.gate = Gate(config)
         self._engine = engine
-        self._batcher = Batcher(self._classify, config.batch_tokens)
+        self._batcher = Batcher(self._classify, config.tokens_per_call)
         self._drift = Drift(reference)
         self.metrics.add(self._drift)
         self._recorder = Recorder(config.record, config.record_texts) if config.record else None
@@ -54,28 +61,62 @@ class Service:
     @classmethod
     def load(cls, model: str, config: ServeConfig, threads: int, use_gpu: bool = False) -> Service:
         """Load and warm the model in folder ``model``; InputError where it is none."""
-        engine = Engine(load(model, use_gpu=use_gpu), threads)
+        loaded, runs_on = load_model(model, config.precision, threads, use_gpu)
+        engine = Engine(loaded)
         engine.warm_up()
-        return cls(engine, config, load_reference(model_folder(model)))
+        return cls(engine, config, read_about(model, runs_on), load_reference(model_folder(model)))
 
-    async def predict(self, texts: Sequence[str], top: int | None = None) -> list[list[Prediction]]:
-        """The labels of each text, best first; TextError where the model fails on one."""
-        loop = asyncio.get_running_loop()
+    async def predict(
+        self, texts: Sequence[str], top: int | None = None, threshold: float | None = None
+    ) -> list[list[Prediction]]:
+        """The labels of each text, best first; TextError where the model fails on one.
+
+        Labels that score less than ``threshold`` (None: the service's own) are left out.
+        """
+        limit = self.threshold if threshold is None else threshold
+        return [self._answer(rank(row, self.labels, top), limit) for row in await self.probabilities(texts)]
+
+    async def probabilities(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The probabilities of each text, in the order of ``labels``; TextError as ``predict``."""
+        rows = await self._encode(texts)
+        found = await self._classified(rows)
+        self._note(texts, rows, found)
+        return found
+
+    async def explore(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """As ``probabilities``, of texts that nobody wrote: they are not counted or compared."""
+        return await self._classified(await self._encode(texts))
+
+    async def _encode(self, texts: Sequence[str]) -> Rows:
         current().ask(texts, keep=self.config.log_texts)
-        rows = await loop.run_in_executor(self._thread, self._engine.encode, texts)
-        outcomes = await self._batcher.submit(rows)
-        rankings = []
-        for index, outcome in enumerate(outcomes):
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.encode, texts)
+
+    async def _classified(self, rows: Rows) -> list[NDArray[np.float32]]:
+        found = []
+        for index, outcome in enumerate(await self._batcher.submit(rows)):
             if isinstance(outcome, Exception):
                 raise TextError(index) from outcome
-            rankings.append(rank(outcome, self.labels, top))
-        self._note(texts, rows, rankings)
-        return rankings
+            found.append(outcome)
+        return found
 
-    def _note(self, texts: Sequence[str], rows: Rows, rankings: Sequence[Sequence[Prediction]]) -> None:
+    async def plan(self, text: str) -> Plan:
+        """What to ask the model in order to explain its answer to ``text``."""
+        loop = asyncio.get_running_loop()
+        limit = self.config.max_explain_words - 1  # one row is the text itself
+        encode = self._engine.encode
+        return await loop.run_in_executor(self._thread, make_plan, text, limit, lambda one: encode([one])[0])
+
+    def _answer(self, ranking: list[Prediction], threshold: float) -> list[Prediction]:
+        kept = [prediction for prediction in ranking if prediction.score >= threshold]
+        if not kept:
+            self.metrics.abstained()
+        return kept
+
+    def _note(self, texts: Sequence[str], rows: Rows, found: Sequence[NDArray[np.float32]]) -> None:
         """Have what was answered counted, compared and recorded."""
-        self.metrics.asked(len(texts))
-        for text, row, (best, *_) in zip(texts, rows, rankings, strict=True):
+        self.metrics.asked(len(rows))
+        for text, row, probabilities in zip(texts, rows, found, strict=True):
+            best = rank(probabilities, self.labels, top=1)[0]
             self.metrics.predicted(best.label, best.score, len(row))
             self._drift.add(best.label, best.score, len(row))
             if self._recorder:

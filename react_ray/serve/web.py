@@ -12,7 +12,9 @@ from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from react_ray.config import ServeConfig
+from react_ray.serve.about import Limits, Model
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.explain_route import add_explanation
 from react_ray.serve.gate import AT_THE_GATE, GateMiddleware
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
@@ -46,6 +48,8 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
     app.add_exception_handler(RefusalError, _refuse)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     _add_prediction(app, service)
+    add_explanation(app, service)
+    _add_model(app, service)
     _add_health(app, service, scrape)
     _add_page(app, "/", "try.html")
     _add_page(app, "/docs", "docs.html")
@@ -63,10 +67,10 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
     )
     async def predict(request: Request) -> Response:
         check_content_type(request.headers, "application/json")
-        config = service.config
-        body = await read_body(request, config.max_body_bytes, config.body_timeout_s)
-        wanted = parse_request(body, config)
-        return JSONResponse(answer(wanted, await service.predict(wanted.texts, wanted.top_k)))
+        wanted = parse_request(await read_body(request, service.config), service.config)
+        return JSONResponse(
+            answer(wanted, await service.predict(wanted.texts, wanted.top_k, wanted.threshold))
+        )
 
 
 def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str, dict[str, Any]]:
@@ -91,6 +95,23 @@ def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str
     }
 
 
+def _add_model(app: FastAPI, service: Service) -> None:
+    @app.get("/model", summary="What is served, and what may be asked of it")
+    async def model() -> Model:
+        limits = {
+            **service.config.model_dump(include=set(Limits.model_fields)),
+            "threshold": service.threshold,
+        }
+        return Model(
+            labels=service.labels,
+            version=service.about.version,
+            engine=service.about.engine,
+            max_length=service.max_length,
+            limits=Limits(**limits),
+            card=service.about.card,
+        )
+
+
 def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[bytes]]) -> None:
     @app.get("/healthz", summary="Whether the process is alive")
     async def healthz() -> dict[str, str]:
@@ -100,7 +121,7 @@ def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[b
     async def readyz() -> dict[str, Any]:
         if not await service.ready(READY_WITHIN_S):
             raise HTTPException(503, f"the model did not answer within {READY_WITHIN_S:.0f} s")
-        return {"status": "ready", "labels": service.labels}
+        return {"status": "ready", "labels": service.labels, "engine": service.about.engine}
 
     @app.get(
         "/metrics",

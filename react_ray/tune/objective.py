@@ -10,10 +10,11 @@ from safetensors.numpy import load_file
 from sklearn.metrics import accuracy_score, f1_score
 
 from react_ray import lgan
+from react_ray.arms import choice_of
 from react_ray.config import Config
 from react_ray.errors import InputError
 from react_ray.pipeline import prerequisites
-from react_ray.stages import Context, choice_of
+from react_ray.stages import Context
 
 __all__ = ["MIN_ROWS", "check_validation", "score", "stages_of"]
 

@@ -23,6 +23,7 @@ import react_ray
 from react_ray.cli import main
 from react_ray.data.encode import Encoder
 from react_ray.reference import load_reference
+from react_ray.serve.engine import load_model
 
 ARMS = {"probe", "self_training", "label_generator", "labels_only", "lgan"}
 VOLATILE = {"seconds", "reused", "created"}
@@ -59,6 +60,14 @@ def test_the_folder_holds_what_is_promised(done: Path) -> None:
         "config.yaml",
     } <= there
     assert not [path for path in done.rglob("*") if path.name.endswith((".part", ".half"))]
+
+
+def test_the_model_is_exported_and_agrees_with_the_saved_one(done: Path) -> None:
+    model, runs_on = load_model(str(done), "fp32", threads=1, use_gpu=False)
+    assert runs_on == "ONNX Runtime, fp32"
+    texts = ["goal for the team and a win in the cup", "bank stock and tax"]
+    expected = react_ray.load(done).predict_proba(texts)
+    np.testing.assert_allclose(model.probabilities(model.encode(texts)), expected, atol=1e-4)
 
 
 def test_the_model_knows_what_its_training_texts_look_like(done: Path, files: dict[str, Path]) -> None:

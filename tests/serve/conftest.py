@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from service_client import LABELS, LIMITS, POISON, Client, Guarded, free_port
+from service_client import CARD, LABELS, LIMITS, POISON, Client, Guarded, free_port
 
 from react_ray.reference import write_reference
 from react_ray.serve.keys import add_key
@@ -22,6 +22,8 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
+
+    from react_ray.onnx_export import export
 
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
@@ -42,6 +44,8 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     BertForSequenceClassification(config).save_pretrained(folder)
     vocabulary = {word: i for i, word in enumerate(words)}
     BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
+    export(folder, folder / "onnx", ["goal in the last minute", "股市上涨", "what?"])
+    (folder / "README.md").write_text(CARD, encoding="utf-8")
     return folder
 
 

@@ -11,7 +11,15 @@ from typing import Any
 
 LABELS = ["体育", "business", "science & nature", "a<b>c", "zebra"]
 POISON = "☠"
-LIMITS = {"max_body_bytes": 16_384, "max_texts": 128, "max_chars": 300, "replicas": 2, "cpus_per_replica": 1}
+CARD = "---\nlicense: mit\n---\n\n# A tiny classifier 体育\n\n<script>alert(1)</script>\n"
+LIMITS = {
+    "max_body_bytes": 16_384,
+    "max_texts": 128,
+    "max_chars": 300,
+    "max_explain_words": 12,
+    "replicas": 2,
+    "cpus_per_replica": 1,
+}
 
 
 @dataclass

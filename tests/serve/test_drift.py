@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
 
-from react_ray.reference import FILE, Histogram, Reference, load_reference, measure, write_reference
+from react_ray.reference import FILE, Histogram, Reference, load_reference, measure, spread, write_reference
 from react_ray.serve.drift import FEWEST, WINDOW, Drift, compare
 
 LABELS = ["a", "b", "c", "rare"]
@@ -122,14 +122,22 @@ def test_texts_longer_than_any_before_are_a_shift_where_most_had_one_length() ->
 
 
 def test_a_reference_is_written_and_read(classifier_folder: Path, tmp_path: Path) -> None:
-    texts = [f"text number {i}" * (1 + i % 5) for i in range(2500)]
+    texts = [f"text number {i}" * (1 + i % 5) for i in range(600)]
     write_reference(tmp_path, classifier_folder, texts, use_gpu=False)
     found = load_reference(tmp_path)
     assert isinstance(found, Reference)
-    assert found.texts == 2000
+    assert found.texts == len(texts)
     assert sum(found.labels.values()) == pytest.approx(1)
     write_reference(tmp_path / "none", classifier_folder, [], use_gpu=False)
     assert load_reference(tmp_path / "none") is None
+
+
+def test_a_sample_is_taken_from_all_over_a_sorted_file() -> None:
+    texts = [str(number) for number in range(5000)]
+    taken = [int(text) for text in spread(texts)]
+    assert taken == sorted(set(taken))
+    assert (len(taken), taken[0], taken[-1]) == (500, 0, 4999)
+    assert spread(texts[:7]) == texts[:7]
 
 
 @pytest.mark.parametrize("content", ["", "{}", '{"texts": 3}', '{"texts": "many", "labels": 7}'])

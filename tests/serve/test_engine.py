@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import json
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +12,32 @@ import torch
 from service_client import LABELS, POISON
 
 from react_ray.classifier import load
-from react_ray.serve.engine import Engine
+from react_ray.errors import InputError
+from react_ray.onnx_export import export
+from react_ray.serve.engine import Engine, load_model
+
+TEXTS = ["one", "two", POISON, "four", "five", f"six {POISON}", "股市", "long " * 80, ""]
 
 
-@pytest.fixture
-def engine(classifier_folder: Path) -> Engine:
-    return Engine(load(classifier_folder), threads=1)
+@pytest.fixture(params=["onnx", "torch"])
+def folder(request: pytest.FixtureRequest, classifier_folder: Path, tmp_path: Path) -> Path:
+    """The classifier with its ONNX file, and without."""
+    if request.param == "onnx":
+        return classifier_folder
+    return Path(shutil.copytree(classifier_folder, tmp_path / "plain", ignore=shutil.ignore_patterns("onnx")))
 
 
-def test_only_the_poisoned_texts_fail(engine: Engine) -> None:
-    texts = ["one", "two", POISON, "four", "five", f"six {POISON}", "股市"]
-    outcomes = engine.classify(engine.encode(texts))
-    assert [isinstance(outcome, Exception) for outcome in outcomes] == [POISON in text for text in texts]
-    good = [text for text in texts if POISON not in text]
+def engine_of(folder: Path) -> Engine:
+    return Engine(load_model(str(folder), "fp32", threads=1, use_gpu=False)[0])
+
+
+def test_only_the_poisoned_texts_fail(folder: Path) -> None:
+    engine = engine_of(folder)
+    outcomes = engine.classify(engine.encode(TEXTS))
+    assert [isinstance(outcome, Exception) for outcome in outcomes] == [POISON in text for text in TEXTS]
+    good = [text for text in TEXTS if POISON not in text]
     answered = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
-    np.testing.assert_allclose(answered, engine.classify(engine.encode(good)), atol=1e-6)
+    np.testing.assert_allclose(answered, load(folder, use_gpu=False).predict_proba(good), atol=1e-5)
     assert all(outcome.shape == (len(LABELS),) for outcome in answered)
 
 
@@ -30,16 +45,80 @@ def test_scores_that_are_not_numbers_are_failures(classifier_folder: Path) -> No
     classifier = load(classifier_folder)
     with torch.no_grad():
         classifier.model.classifier.bias[0] = float("nan")
-    engine = Engine(classifier, threads=1)
+    engine = Engine(classifier)
     assert isinstance(engine.classify(engine.encode(["a"]))[0], ArithmeticError)
     with pytest.raises(ArithmeticError):
         engine.warm_up()
 
 
-def test_the_model_uses_the_threads_it_is_given(classifier_folder: Path) -> None:
+def test_onnx_runtime_serves_what_was_exported_and_not_changed_since(
+    classifier_folder: Path, tmp_path: Path
+) -> None:
+    def runs_on(folder: Path) -> str:
+        return load_model(str(folder), "fp32", threads=1, use_gpu=False)[1]
+
+    assert runs_on(classifier_folder) == "ONNX Runtime, fp32"
+    trained_on = Path(shutil.copytree(classifier_folder, tmp_path / "model"))
+    model = load(trained_on).model
+    with torch.no_grad():
+        model.classifier.bias[0] += 1
+    model.save_pretrained(trained_on)
+    assert runs_on(trained_on) == "torch, fp32"
+
+
+def test_exported_models_are_served_without_torch(classifier_folder: Path) -> None:
+    code = """
+import sys
+from react_ray.serve.engine import Engine, load_model
+engine = Engine(load_model(sys.argv[1], "fp32", 1, False)[0])
+engine.warm_up()
+assert not {"torch", "transformers"} & set(sys.modules), "seconds of a start"
+"""
+    subprocess.run([sys.executable, "-c", code, str(classifier_folder)], check=True)
+
+
+def test_int8_is_served_when_asked_for_and_kept(classifier_folder: Path, tmp_path: Path) -> None:
+    model, runs_on = load_model(str(classifier_folder), "int8", threads=1, use_gpu=False)
+    assert runs_on == "ONNX Runtime, int8"
+    texts = ["goal in the last minute", "股市上涨", "what?"]
+    expected = load(classifier_folder).predict_proba(texts)
+    difference = np.abs(model.probabilities(model.encode(texts)) - expected)
+    assert 0 < difference.max() < 0.3
+    plain = shutil.copytree(classifier_folder, tmp_path / "plain", ignore=shutil.ignore_patterns("onnx"))
+    with pytest.raises(InputError, match="no ONNX file in int8"):
+        load_model(str(plain), "int8", threads=1, use_gpu=False)
+
+
+def test_int8_that_changes_labels_is_not_kept(
+    classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("react_ray.onnx_export.MEAN", 0.0)
+    record = export(classifier_folder, tmp_path / "onnx", ["goal", "股市"])
+    assert list(record.precisions) == ["fp32"]
+    assert sorted(path.name for path in (tmp_path / "onnx").iterdir()) == ["export.json", "model.fp32.onnx"]
+
+
+def test_an_export_that_says_something_else_is_an_error_and_leaves_nothing(
+    classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("react_ray.onnx_export.LARGEST", 0.0)
+    with pytest.raises(InputError, match="off by"):
+        export(classifier_folder, tmp_path / "onnx", ["goal"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_record_says_what_was_compared(classifier_folder: Path) -> None:
+    record = json.loads((classifier_folder / "onnx" / "export.json").read_text())
+    assert record["labels"] == LABELS
+    assert record["checked"] > 3
+    assert record["precisions"]["fp32"]["largest_difference"] < 1e-5
+
+
+def test_torch_uses_the_threads_it_is_given(classifier_folder: Path, tmp_path: Path) -> None:
+    plain = shutil.copytree(classifier_folder, tmp_path / "plain", ignore=shutil.ignore_patterns("onnx"))
     before = torch.get_num_threads()
     try:
-        Engine(load(classifier_folder), threads=3).warm_up()
+        load_model(str(plain), "fp32", threads=3, use_gpu=False)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)

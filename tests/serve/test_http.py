@@ -79,6 +79,15 @@ def test_top_k(client: Client) -> None:
     assert client.predict("ball", top_k=2.0).json == everything[:2]
 
 
+def test_labels_below_the_threshold_are_left_out(client: Client) -> None:
+    everything = client.predict("ball").json
+    bar = everything[1]["score"]
+    assert client.predict("ball", threshold=bar).json == everything[:2]
+    assert client.predict(["ball"], threshold=bar, top_k=1).json == [everything[:1]]
+    assert client.predict("ball", threshold=0).json == everything
+    assert client.predict(["ball", "球队"], threshold=1).json == [[], []]
+
+
 def test_content_type_with_charset_is_taken(client: Client) -> None:
     assert client.post(b'{"inputs": "a"}', "Application/JSON; charset=UTF-8").status == 200
 
@@ -103,10 +112,13 @@ def test_content_type_with_charset_is_taken(client: Client) -> None:
         (b'{"inputs": {"text": "a"}}', 422, "inputs: is an object"),
         (b'{"inputs": ["a", 7]}', 422, "inputs: item 1 is a number; expected a string"),
         (b'{"inputs": [["a", "b"]]}', 422, "inputs: item 0 is a list; expected a string"),
-        (b'{"inputs": "a", "topk": 1}', 422, "topk is not known; known are: inputs, top_k"),
+        (b'{"inputs": "a", "topk": 1}', 422, "topk is not known; known are: inputs, top_k, threshold"),
         (b'{"inputs": "a", "top_k": 0}', 422, "top_k: input should be greater than or equal to 1"),
         (b'{"inputs": "a", "top_k": "1"}', 422, "top_k: input should be a valid integer"),
         (b'{"inputs": "a", "top_k": true}', 422, "top_k: input should be a valid integer"),
+        (b'{"inputs": "a", "threshold": 1.1}', 422, "threshold: input should be less than or equal to 1"),
+        (b'{"inputs": "a", "threshold": NaN}', 422, "threshold: input should be"),
+        (b'{"inputs": "a", "threshold": "0.5"}', 422, "threshold: input should be a valid number"),
     ],
 )
 def test_wrong_requests_are_told_why(client: Client, body: bytes, status: int, says: str) -> None:

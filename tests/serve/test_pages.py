@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from service_client import LABELS, LIMITS, Client
+from service_client import CARD, LABELS, LIMITS, Client
+
+from react_ray.serve.about import About, read_about
 
 pytestmark = pytest.mark.ray
 
@@ -25,13 +29,15 @@ def totals(client: Client) -> dict[tuple, float]:
 
 def test_alive_and_ready(client: Client) -> None:
     assert client.get("/healthz").json == {"status": "ok"}
-    assert client.get("/readyz").json == {"status": "ready", "labels": LABELS}
+    expected = {"status": "ready", "labels": LABELS, "engine": "ONNX Runtime, fp32"}
+    assert client.get("/readyz").json == expected
 
 
 def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
     before = totals(client)
     for _ in range(10):
         assert client.predict(["a", "b"]).status == 200
+    client.predict(["a", "b", "c"], threshold=1)
     client.predict([])
     client.get("/made/up/path")
     after = totals(client)
@@ -40,21 +46,40 @@ def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
         key = (name, tuple(sorted(labels.items())))
         return after[key] - before.get(key, 0)
 
-    assert moved("react_ray_requests_total", route="/predict", status="200") == 10
+    assert moved("react_ray_requests_total", route="/predict", status="200") == 11
     assert moved("react_ray_requests_total", route="/predict", status="422") == 1
     assert moved("react_ray_requests_total", route="other", status="404") == 1
-    assert moved("react_ray_request_seconds_count", route="/predict") == 11
+    assert moved("react_ray_request_seconds_count", route="/predict") == 12
     assert moved("react_ray_batch_texts_sum") >= 20
-    assert moved("react_ray_request_texts_sum") == 20
-    assert moved("react_ray_top_score_count") == 20
-    assert moved("react_ray_tokens_total") == 20 * len(["[CLS]", "a", "[SEP]"])
+    assert moved("react_ray_request_texts_sum") == 23
+    assert moved("react_ray_top_score_count") == 23
+    assert moved("react_ray_tokens_total") == 23 * len(["[CLS]", "a", "[SEP]"])
     assert after["react_ray_texts_waiting", ()] == 0
     assert after["react_ray_requests_running", ()] == 1  # that which asks
     assert after["react_ray_drift_reference", ()] == 0
     predictions = [key for key in after if key[0] == "react_ray_predictions_total"]
-    assert sum(after[key] - before.get(key, 0) for key in predictions) == 20
+    assert sum(after[key] - before.get(key, 0) for key in predictions) == 23
+    assert moved("react_ray_abstentions_total") == 3
     replicas = set(re.findall(r'replica="([^"]+)"', client.get("/metrics").body.decode()))
     assert len(replicas) == LIMITS["replicas"]
+
+
+def test_model_says_what_is_served(client: Client) -> None:
+    about = client.get("/model").json
+    assert re.fullmatch("[0-9a-f]{12}", about.pop("version"))
+    names = ("max_texts", "max_chars", "max_body_bytes", "max_explain_words")
+    limits = {**{name: LIMITS[name] for name in names}, "threshold": 0}
+    assert about == {"labels": LABELS, "max_length": 64, "limits": limits, "card": CARD}
+
+
+def test_the_version_is_that_of_the_weights(classifier_folder: Path, tmp_path: Path) -> None:
+    model = shutil.copytree(classifier_folder, tmp_path / "run" / "model")
+    (model / "README.md").unlink()
+    before = read_about(tmp_path / "run")
+    assert before == About(read_about(classifier_folder).version, None)
+    with (model / "model.safetensors").open("ab") as weights:
+        weights.write(b" ")
+    assert read_about(model).version != before.version
 
 
 def test_openapi_describes_predict(client: Client) -> None:

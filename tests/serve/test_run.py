@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shlex
 import signal
@@ -72,6 +73,22 @@ def listeners(port: int) -> set[str]:
     return {row[1].partition(":")[0] for row in rows if row[3] == "0A" and row[1].endswith(f":{port:04X}")}
 
 
+def open_to_others(name: str) -> set[str]:
+    """Addresses beyond this machine on which programs of this name listen."""
+    sockets = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            if (process / "comm").read_text().strip() == name:
+                sockets |= {link.readlink().name for link in (process / "fd").iterdir()}
+    found = set()
+    for family in ("tcp", "tcp6"):
+        for line in Path("/proc/net", family).read_text().splitlines()[1:]:
+            row = line.split()
+            if row[3] == "0A" and f"socket:[{row[9]}]" in sockets and not row[1].startswith("0100007F:"):
+                found.add(row[1])
+    return found
+
+
 @pytest.mark.ray
 def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path) -> None:
     port = free_port()
@@ -88,6 +105,7 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
         client = Client(port)
         client_answers_the_example(client, example)
         assert listeners(port) == {"0100007F"}
+        assert open_to_others("haproxy") == set()
         overload_is_refused_politely(client)
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(client.predict, ["a long text " * 20] * 256)

