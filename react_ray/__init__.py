@@ -2,6 +2,7 @@
 
 run(Config(...)) -> Run          the whole road into a folder
 load("out") -> Classifier        predict(texts)
+Client("http://...")             predict(texts) of a running service
 """
 
 from __future__ import annotations
@@ -10,16 +11,28 @@ from typing import TYPE_CHECKING, Any
 
 from react_ray.config import Config
 from react_ray.config_file import load_config
-from react_ray.errors import ClusterError, ConfigError, InputError, ReactRayError, TrainingError
+from react_ray.errors import (
+    ClusterError,
+    ConfigError,
+    InputError,
+    ReactRayError,
+    ServiceError,
+    TrainingError,
+)
 from react_ray.version import __version__
 
 if TYPE_CHECKING:
     from react_ray.classifier import Classifier, load
+    from react_ray.client import AsyncClient, Client
+    from react_ray.exchange import BulkResult
     from react_ray.pipeline import Run, run
     from react_ray.prediction import Prediction
 
 __all__ = [
+    "AsyncClient",
+    "BulkResult",
     "Classifier",
+    "Client",
     "ClusterError",
     "Config",
     "ConfigError",
@@ -27,6 +40,7 @@ __all__ = [
     "Prediction",
     "ReactRayError",
     "Run",
+    "ServiceError",
     "TrainingError",
     "__version__",
     "load",
@@ -35,13 +49,17 @@ __all__ = [
 ]
 
 _LAZY = {
+    "AsyncClient": "client",
+    "BulkResult": "exchange",
     "Classifier": "classifier",
+    "Client": "client",
     "Prediction": "prediction",
     "load": "classifier",
     "Run": "pipeline",
     "run": "pipeline",
 }
-"""Names whose modules import torch: loaded at first use, so that the command line starts fast."""
+"""Names whose modules import much (torch, an HTTP client): loaded at first use, so that the command line
+starts fast."""
 
 
 def __getattr__(name: str) -> Any:

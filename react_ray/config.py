@@ -168,10 +168,12 @@ class ServeConfig(_Settings):
 
     host: str = "127.0.0.1"  # other machines reach it only when asked for
     port: int = Field(8000, ge=1, le=65535)
+    grpc_port: int | None = Field(None, ge=1, le=65535)  # None: no gRPC; it listens on all interfaces
     replicas: int = Field(1, ge=1)  # copies of the model, each a process
     cpus_per_replica: int | None = Field(None, ge=1)  # None: this machine's cores shared out; 1 on a cluster
     gpus_per_replica: float = Field(0, ge=0)  # a fraction lets replicas share one
     max_body_bytes: int = Field(1 << 20, ge=1024)  # of a request: 256 long articles fit
+    max_bulk_bytes: int = Field(8 << 20, ge=1024)  # of a bulk request: it is held whole, in the proxy as well
     max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
     precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
@@ -201,6 +203,15 @@ class ServeConfig(_Settings):
     def _from_here(cls, path: str | None) -> str | None:
         # replicas have a working folder of their own
         return path and str(Path(path).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _as_open_as_said(self) -> ServeConfig:
+        if self.grpc_port is not None and self.host not in ("0.0.0.0", "::"):
+            raise ValueError(
+                f"grpc_port = {self.grpc_port}: Ray's gRPC proxy listens on all interfaces, and host = "
+                f"{self.host!r} does not; give host=0.0.0.0 where that is wanted"
+            )
+        return self
 
 
 class Range(_Settings):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["ClusterError", "ConfigError", "InputError", "ReactRayError", "TrainingError"]
+__all__ = ["ClusterError", "ConfigError", "InputError", "ReactRayError", "ServiceError", "TrainingError"]
 
 
 class ReactRayError(Exception):
@@ -31,3 +31,23 @@ class ClusterError(ReactRayError):
     """The cluster is not reachable or lacks what was asked for."""
 
     exit_code = 4
+
+
+class ServiceError(ReactRayError):
+    """A service did not give an answer.
+
+    Attributes
+    ----------
+    status
+        Of HTTP; None where no answer came.
+    message
+        What the service said, or what happened on the way.
+    retry_after
+        Seconds after which the service wants to be asked again, where it said so.
+    """
+
+    def __init__(self, message: str, status: int | None = None, retry_after: float | None = None):
+        super().__init__(message if status is None else f"{message} (HTTP {status})")
+        self.message = message
+        self.status = status
+        self.retry_after = retry_after

@@ -8,6 +8,7 @@ import ray
 from ray import serve
 
 from react_ray.config import ServeConfig
+from react_ray.serve.inference_grpc import InferenceMethods
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -54,7 +55,7 @@ def build_application(model: str, config: ServeConfig, cpus: float) -> serve.App
 
 
 @serve.ingress()
-class Replica:
+class Replica(InferenceMethods):
     """Loads and warms the model; Serve sends it requests only then.
 
     Torch is imported here and not at the top: the process that starts the service

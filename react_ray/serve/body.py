@@ -27,13 +27,13 @@ def check_content_type(headers: Headers, expected: str) -> None:
         raise RefusalError(415, "compressed bodies are not taken")
 
 
-async def read_body(request: Request, config: ServeConfig) -> bytes:
-    """The body; RefusalError 413 when over ``max_body_bytes``, 408 when not whole after ``body_timeout_s``.
+async def read_body(request: Request, config: ServeConfig, limit: int | None = None) -> bytes:
+    """The body; RefusalError 413 when over ``limit`` (None: as in ``config``), 408 when it comes too slowly.
 
     It is counted as it comes: a length that the caller declares proves nothing. The time is
     that of the whole body, so a caller gains none by sending a byte now and then.
     """
-    limit = config.max_body_bytes
+    limit = limit or config.max_body_bytes
     if _declared(request.headers) > limit:
         raise _too_large(limit)
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -10,9 +11,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction
 
-__all__ = ["ErrorAnswer", "PredictRequest", "RefusalError", "Score", "answer", "parse", "parse_request"]
+__all__ = [
+    "ErrorAnswer",
+    "PredictRequest",
+    "RefusalError",
+    "Score",
+    "answer",
+    "check_limits",
+    "kind_of",
+    "parse",
+    "parse_request",
+]
 
-_Request = TypeVar("_Request", bound=BaseModel)
+Wanted = TypeVar("Wanted", bound=BaseModel)
 
 
 class RefusalError(Exception):
@@ -53,9 +64,9 @@ class PredictRequest(BaseModel):
                 raise ValueError("the list is empty; expected at least one text")
             for index, item in enumerate(value):
                 if not isinstance(item, str):
-                    raise ValueError(f"item {index} is {_kind(item)}; expected a string")
+                    raise ValueError(f"item {index} is {kind_of(item)}; expected a string")
         elif not isinstance(value, str):
-            raise ValueError(f"is {_kind(value)}; expected a string or a list of strings")
+            raise ValueError(f"is {kind_of(value)}; expected a string or a list of strings")
         return value
 
     @field_validator("top_k", mode="before")
@@ -84,8 +95,19 @@ class ErrorAnswer(BaseModel):
     request_id: str | None = None
 
 
-def parse(body: bytes, kind: type[_Request]) -> _Request:
-    """The request in ``body``; RefusalError 400 where it is not JSON in UTF-8, 422 where it is wrong."""
+def parse_request(body: bytes, config: ServeConfig) -> PredictRequest:
+    """The texts in ``body``; RefusalError as :func:`parse`, and 413 where they are too many or too long."""
+    request = parse(body, PredictRequest)
+    check_limits("inputs", request.texts, config)
+    return request
+
+
+def parse(body: bytes, kind: type[Wanted], explain: Callable[[Any], str] | None = None) -> Wanted:
+    """The request in ``body``; RefusalError 400 where it is not JSON in UTF-8, 422 where it is wrong.
+
+    ``explain`` puts a problem that pydantic found in words, where ours do not fit.
+    """
+    explain = explain or partial(_explain, kind=kind)
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -95,23 +117,20 @@ def parse(body: bytes, kind: type[_Request]) -> _Request:
     except ValidationError as error:
         problems = error.errors(include_url=False)
         malformed = problems[0]["type"] == "json_invalid"
-        says = "; ".join(_explain(problem, kind) for problem in problems)
-        raise RefusalError(400 if malformed else 422, says) from None
+        raise RefusalError(400 if malformed else 422, "; ".join(map(explain, problems))) from None
 
 
-def parse_request(body: bytes, config: ServeConfig) -> PredictRequest:
-    """The texts in ``body``; RefusalError as :func:`parse`, and 413 where they are too many or too long."""
-    request = parse(body, PredictRequest)
-    if len(request.texts) > config.max_texts:
+def check_limits(field: str, texts: Sequence[str], config: ServeConfig) -> None:
+    """RefusalError 413 where there are too many ``texts``, or one is too long."""
+    if len(texts) > config.max_texts:
         raise RefusalError(
-            413, f"inputs: {len(request.texts)} texts; at most {config.max_texts} are taken in a request"
+            413, f"{field}: {len(texts)} texts; at most {config.max_texts} are taken in a request"
         )
-    for index, text in enumerate(request.texts):
+    for index, text in enumerate(texts):
         if len(text) > config.max_chars:
             raise RefusalError(
-                413, f"inputs: text {index} has {len(text)} characters; at most {config.max_chars} are taken"
+                413, f"{field}: text {index} has {len(text)} characters; at most {config.max_chars} are taken"
             )
-    return request
 
 
 def answer(request: PredictRequest, rankings: Sequence[Sequence[Prediction]]) -> list[Any]:
@@ -134,10 +153,11 @@ def _explain(problem: Any, kind: type[BaseModel]) -> str:
         case "value_error":
             return f"{where}: {problem['ctx']['error']}"
         case _ if not where:
-            return f"the body is {_kind(problem['input'])}; {expected}"
+            return f"the body is {kind_of(problem['input'])}; {expected}"
     return f"{where}: {problem['msg'].lower()}"
 
 
-def _kind(value: Any) -> str:
+def kind_of(value: Any) -> str:
+    """What ``value`` is, in words of JSON."""
     kinds = {type(None): "null", bool: "a boolean", int: "a number", float: "a number"}
     return {**kinds, str: "a string", list: "a list", dict: "an object"}.get(type(value), "of another type")

@@ -14,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig, ServeConfig
@@ -22,7 +23,7 @@ from react_ray.folders import model_folder
 from react_ray.serve import ingress
 from react_ray.serve.keys import Keys
 
-__all__ = ["serve"]
+__all__ = ["grpc_options", "serve"]
 
 SAY_EVERY_S = 10.0
 """Seconds between two lines that say what is waited for."""
@@ -46,7 +47,9 @@ def serve(
     folder = model_folder(model).resolve()
     session = Session(ClusterConfig(address=address), verbose)
     if session.address is None:
-        _check_port(config.host, config.port)
+        _check_port(config.host, config.port, "--port")
+        if config.grpc_port:
+            _check_port(config.host, config.grpc_port, "grpc_port=")
     with _until_signal(), environment(_ingress(config, session)), session:
         _say(f"Starting Ray and {config.replicas} replica(s) of {folder} ...")
         session.start()
@@ -96,7 +99,7 @@ def _say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def _check_port(host: str, port: int) -> None:
+def _check_port(host: str, port: int, setting: str) -> None:
     """InputError when nothing can listen there: said before Ray's seconds are spent."""
     try:
         family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -107,7 +110,7 @@ def _check_port(host: str, port: int) -> None:
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InputError(
-                f"port {port} on {host} is in use by another program: give a free one with --port"
+                f"port {port} on {host} is in use by another program: give a free one with {setting}"
             ) from None
         raise InputError(f"cannot listen on {host} port {port}: {error.strerror}") from None
 
@@ -135,6 +138,7 @@ def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
             "port": config.port,
             "request_timeout_s": config.request_timeout_s,
         },
+        grpc_options=grpc_options(config),
         logging_config={"enable_access_log": False},
     )
     application = build_application(str(folder), config, cpus)
@@ -145,6 +149,19 @@ def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
         )
     except RayServeException as error:  # another application has the route, for one
         raise ClusterError(f"Ray Serve does not take the model: {_reason(str(error))}") from None
+
+
+def grpc_options(config: ServeConfig) -> dict[str, Any]:
+    """What Serve is told of gRPC; without a servicer it does not listen."""
+    from react_ray.serve.inference_grpc import ADD_SERVICER
+
+    if config.grpc_port is None:
+        return {}
+    return {
+        "port": config.grpc_port,
+        "grpc_servicer_functions": [ADD_SERVICER],
+        "request_timeout_s": config.request_timeout_s,
+    }
 
 
 def _share(cores: float, replicas: int) -> float:

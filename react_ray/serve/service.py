@@ -78,26 +78,22 @@ class Service:
 
     async def probabilities(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """The probabilities of each text, in the order of ``labels``; TextError as ``predict``."""
+        return _all_of(await self.outcomes(texts))
+
+    async def outcomes(self, texts: Sequence[str]) -> list[Outcome]:
+        """The probabilities of each text, or why the model failed on it."""
         rows = await self._encode(texts)
-        found = await self._classified(rows)
-        self._note(texts, rows, found)
-        return found
+        outcomes = await self._batcher.submit(rows)
+        self._note(texts, rows, outcomes)
+        return outcomes
 
     async def explore(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """As ``probabilities``, of texts that nobody wrote: they are not counted or compared."""
-        return await self._classified(await self._encode(texts))
+        return _all_of(await self._batcher.submit(await self._encode(texts)))
 
     async def _encode(self, texts: Sequence[str]) -> Rows:
         current().ask(texts, keep=self.config.log_texts)
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.encode, texts)
-
-    async def _classified(self, rows: Rows) -> list[NDArray[np.float32]]:
-        found = []
-        for index, outcome in enumerate(await self._batcher.submit(rows)):
-            if isinstance(outcome, Exception):
-                raise TextError(index) from outcome
-            found.append(outcome)
-        return found
 
     async def plan(self, text: str) -> Plan:
         """What to ask the model in order to explain its answer to ``text``."""
@@ -112,11 +108,13 @@ class Service:
             self.metrics.abstained()
         return kept
 
-    def _note(self, texts: Sequence[str], rows: Rows, found: Sequence[NDArray[np.float32]]) -> None:
+    def _note(self, texts: Sequence[str], rows: Rows, outcomes: Sequence[Outcome]) -> None:
         """Have what was answered counted, compared and recorded."""
         self.metrics.asked(len(rows))
-        for text, row, probabilities in zip(texts, rows, found, strict=True):
-            best = rank(probabilities, self.labels, top=1)[0]
+        for text, row, outcome in zip(texts, rows, outcomes, strict=True):
+            if isinstance(outcome, Exception):
+                continue
+            best = rank(outcome, self.labels, top=1)[0]
             self.metrics.predicted(best.label, best.score, len(row))
             self._drift.add(best.label, best.score, len(row))
             if self._recorder:
@@ -140,3 +138,12 @@ class Service:
         outcomes = self._engine.classify(rows)
         self.metrics.called(len(rows), time.perf_counter() - started)
         return outcomes
+
+
+def _all_of(outcomes: Sequence[Outcome]) -> list[NDArray[np.float32]]:
+    found = []
+    for index, outcome in enumerate(outcomes):
+        if isinstance(outcome, Exception):
+            raise TextError(index) from outcome
+        found.append(outcome)
+    return found

@@ -26,11 +26,13 @@ logger = logging.getLogger("ray.serve")
 class Watch:
     """Counts every request; what goes wrong inside goes to the log, its number to the caller.
 
-    Serve's proxy puts the number into the headers of request and answer.
+    Serve puts the number into the headers of request and answer; the version of the model is put
+    there here, so that an answer tells which model gave it while another takes its place.
     """
 
-    def __init__(self, app: ASGIApp, config: ServeConfig, metrics: Metrics):
+    def __init__(self, app: ASGIApp, config: ServeConfig, metrics: Metrics, version: str):
         self._app = app
+        self._version = (b"x-model-version", version.encode())
         self._metrics = metrics
         self._config = config
 
@@ -45,6 +47,7 @@ class Watch:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
+                message["headers"] = [*message["headers"], self._version]
             size += len(message.get("body", b""))
             await send(message)
 
@@ -57,6 +60,8 @@ class Watch:
             pass  # in the middle of its body
         except Exception:
             logger.exception("request %s failed", asker.id)
+            if status != CALLER_LEFT:  # the answer has begun: all that is left is to cut it
+                raise
             failure = JSONResponse({"error": "internal error", "request_id": asker.id}, 500)
             await failure(scope, receive, watched)
         finally:

@@ -7,15 +7,17 @@ from importlib import resources
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import HTTPException
+from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
 
 from react_ray.config import ServeConfig
 from react_ray.serve.about import Limits, Model
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.bulk import add_bulk
 from react_ray.serve.explain_route import add_explanation
 from react_ray.serve.gate import AT_THE_GATE, GateMiddleware
+from react_ray.serve.inference_v2 import add_inference_v2
 from react_ray.serve.metrics import CONTENT_TYPE
 from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
 from react_ray.serve.service import Service
@@ -44,12 +46,16 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
         redoc_url=None,
     )
     app.add_middleware(GateMiddleware, gate=service.gate)
-    app.add_middleware(Watch, config=service.config, metrics=service.metrics)  # the last is the outermost
+    # The last one is the outermost.
+    app.add_middleware(Watch, config=service.config, metrics=service.metrics, version=service.about.version)
     app.add_exception_handler(RefusalError, _refuse)
     app.add_exception_handler(StarletteHTTPException, _refuse)
+    app.add_exception_handler(RequestValidationError, _refuse)
     _add_prediction(app, service)
     add_explanation(app, service)
     _add_model(app, service)
+    add_bulk(app, service)
+    add_inference_v2(app, service)
     _add_health(app, service, scrape)
     _add_page(app, "/", "try.html")
     _add_page(app, "/docs", "docs.html")
@@ -146,5 +152,8 @@ def _add_page(app: FastAPI, path: str, name: str) -> None:
 async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, RefusalError):
         return JSONResponse({"error": error.message}, error.status, headers=error.headers)
+    if isinstance(error, RequestValidationError):  # of the path and the query
+        problems = [f"{problem['loc'][-1]}: {problem['msg'].lower()}" for problem in error.errors()]
+        return JSONResponse({"error": "; ".join(problems)}, 422)
     assert isinstance(error, StarletteHTTPException)
     return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)

@@ -54,12 +54,17 @@ def client(ray_cluster: None, classifier_folder: Path) -> Iterator[Client]:
     """Two replicas behind the real proxy; shared by the folder."""
     from ray import serve
 
+    from react_ray.config import ServeConfig
     from react_ray.serve.app import build
+    from react_ray.serve.run import grpc_options
 
-    port = free_port()
-    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    port, grpc_port = free_port(), free_port()
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": port},
+        grpc_options=grpc_options(ServeConfig(host="0.0.0.0", grpc_port=grpc_port)),
+    )
     serve.run(build({"model": str(classifier_folder), **LIMITS}), name="served")
-    yield Client(port)
+    yield Client(port, grpc_port)
     serve.shutdown()
 
 

@@ -16,6 +16,7 @@ LIMITS = {
     "max_body_bytes": 16_384,
     "max_texts": 128,
     "max_chars": 300,
+    "max_bulk_bytes": 2_000_000,
     "max_explain_words": 12,
     "replicas": 2,
     "cpus_per_replica": 1,
@@ -36,6 +37,7 @@ class Answer:
 @dataclass
 class Client:
     port: int
+    grpc_port: int = 0
 
     def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)

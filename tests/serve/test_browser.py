@@ -195,13 +195,13 @@ def test_a_file_comes_back_with_label_and_score(page: Page, client: Client) -> N
 
 
 def test_a_file_names_no_text_and_has_long_rows(page: Page) -> None:
-    upload(page, '"a,b,c";Bericht\n1;' + "股" * 400 + "\n2;goal;more\n3")
+    upload(page, '"a,b,c";Bericht\n1;' + "股" * 400 + "\n2;goal;more\n\n3;")
     assert page.get_by_role("button", name="Classify the file").is_disabled()
     expect(page.locator("#file-status")).to_contain_text("choose the one with the text")
     page.get_by_label("Column with the text").select_option("Bericht")
     page.get_by_label("Leave out labels below").fill("100")
     assert classified(page).split("\r\n") == [
-        "a,b,c;Bericht;;label;score", f"1;{'股' * 400};;;", "2;goal;more;;", "3;;;;", "",
+        "a,b,c;Bericht;;label;score", f"1;{'股' * 400};;;", "2;goal;more;;", ";;;;", "3;;;;", "",
     ]  # fmt: skip
     expect(page.locator("#counts")).to_contain_text("below the threshold")
 

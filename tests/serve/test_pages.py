@@ -33,6 +33,12 @@ def test_alive_and_ready(client: Client) -> None:
     assert client.get("/readyz").json == expected
 
 
+def test_every_answer_names_the_model_that_gave_it(client: Client) -> None:
+    version = client.get("/model").json["version"]
+    answers = [client.predict("ball"), client.predict([]), client.get("/nothing"), client.get("/")]
+    assert {answer.headers["x-model-version"] for answer in answers} == {version}
+
+
 def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
     before = totals(client)
     for _ in range(10):
@@ -69,17 +75,18 @@ def test_model_says_what_is_served(client: Client) -> None:
     assert re.fullmatch("[0-9a-f]{12}", about.pop("version"))
     names = ("max_texts", "max_chars", "max_body_bytes", "max_explain_words")
     limits = {**{name: LIMITS[name] for name in names}, "threshold": 0}
-    assert about == {"labels": LABELS, "max_length": 64, "limits": limits, "card": CARD}
+    engine = "ONNX Runtime, fp32"
+    assert about == {"labels": LABELS, "engine": engine, "max_length": 64, "limits": limits, "card": CARD}
 
 
 def test_the_version_is_that_of_the_weights(classifier_folder: Path, tmp_path: Path) -> None:
     model = shutil.copytree(classifier_folder, tmp_path / "run" / "model")
     (model / "README.md").unlink()
-    before = read_about(tmp_path / "run")
-    assert before == About(read_about(classifier_folder).version, None)
+    before = read_about(tmp_path / "run", "torch")
+    assert before == About(read_about(classifier_folder, "torch").version, None, "torch")
     with (model / "model.safetensors").open("ab") as weights:
         weights.write(b" ")
-    assert read_about(model).version != before.version
+    assert read_about(model, "torch").version != before.version
 
 
 def test_openapi_describes_predict(client: Client) -> None:

@@ -2,8 +2,8 @@
 # HAProxy as Ray Serve starts it, with another configuration than Ray writes in these points:
 #
 # - statistics and metrics listen on this machine only, and the admin socket belongs to one user
-# - a request must be here whole within 10 s before it takes a place in a replica; then it can be sent
-#   again if its replica dies. A stream (/bulk) goes through as it comes
+# - a request must be here whole, or fill the buffer, within 10 s before it takes a place in a replica;
+#   a whole one can be sent again if its replica dies
 # - without a replica the answer is 503 with Retry-After, where Ray makes it 500
 #
 # HAPROXY_BODY_S: the seconds. Ray calls this for RAY_SERVE_HAPROXY_BINARY_PATH.
@@ -25,7 +25,7 @@ if [ -n "$config" ]; then
         -e '/^ *stats socket/s/mode 666/mode 600/' \
         -e "s|^\( *errorfile 50[234]\) .*|\1 $here/unavailable.http|" \
         -e "/^defaults/,/^frontend/s/^\( *\)log global\$/\1timeout http-request ${seconds}s\n&/" \
-        -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s unless { path_end /bulk }\n&|" \
+        -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s\n&|" \
         "$config"
 fi
 exec "$binary" "$@"

@@ -1,0 +1,176 @@
+"""POST /bulk: a file's lines in, a line with the best label for each out, as they are ready.
+
+The body is read whole before the first answer, within its limit. Reading it as answers
+go out would not keep memory flat: Serve's proxy takes a body in as fast as it comes,
+whether the replica reads it or not.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.responses import StreamingResponse
+
+from react_ray.config import ServeConfig
+from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.engine import Outcome
+from react_ray.serve.protocol import ErrorAnswer, kind_of
+from react_ray.serve.service import Service
+
+__all__ = ["MEDIA_TYPE", "add_bulk"]
+
+MEDIA_TYPE = "application/x-ndjson"
+AT_A_TIME = 256
+"""Lines that are with the model at once: enough to fill its calls, few enough that others get turns."""
+EXPECTED = 'expected a string or {"text": "a text"}'
+
+logger = logging.getLogger("ray.serve")
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A text to classify, or what is wrong with the line; ``more`` goes into its answer."""
+
+    text: str | None
+    more: dict[str, Any]
+
+
+def add_bulk(app: FastAPI, service: Service) -> None:
+    """Add the route."""
+
+    @app.post(
+        "/bulk",
+        summary="Classify the lines of a file",
+        response_class=StreamingResponse,
+        responses=_described_answers(service.config, service.labels),
+        openapi_extra={"requestBody": {"required": True, "content": {MEDIA_TYPE: _described_body()}}},
+    )
+    async def bulk(
+        request: Request,
+        offset: Annotated[int, Query(ge=0, description="The number of the first line that is sent")] = 0,
+    ) -> Response:
+        check_content_type(request.headers, MEDIA_TYPE)
+        lines = (await read_body(request, service.config, service.config.max_bulk_bytes)).split(b"\n")
+        if not lines[-1]:  # what follows the last line's end
+            lines.pop()
+        return StreamingResponse(_answers(service, lines, offset), media_type=MEDIA_TYPE)
+
+
+async def _answers(service: Service, lines: Sequence[bytes], offset: int) -> AsyncIterator[bytes]:
+    for start in range(0, len(lines), AT_A_TIME):
+        parsed = {
+            offset + start + i: parse_line(line, service.config)
+            for i, line in enumerate(lines[start : start + AT_A_TIME])
+            if line.strip()
+        }
+        texts = [line.text for line in parsed.values() if line.text is not None]
+        outcomes = iter(await service.outcomes(texts) if texts else [])
+        yield b"".join(_said(service.labels, parsed, outcomes))
+    yield _encoded({"done": True, "lines": offset + len(lines)})
+
+
+def _said(labels: Sequence[str], parsed: dict[int, _Line], outcomes: Iterator[Outcome]) -> Iterator[bytes]:
+    for number, line in parsed.items():
+        answer = {"line": number, **line.more}
+        if line.text is not None:
+            outcome = next(outcomes)
+            if isinstance(outcome, Exception):
+                logger.error("bulk: the model failed on line %d", number, exc_info=outcome)
+                answer["error"] = "the model failed on this text"
+            else:
+                best = int(outcome.argmax())
+                answer |= {"label": labels[best], "score": float(outcome[best])}
+        yield _encoded(answer)
+
+
+def parse_line(line: bytes, config: ServeConfig) -> _Line:
+    """The text of ``line``, or the error that is its answer."""
+    try:
+        given = json.loads(line.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        return _wrong(f"not UTF-8 at byte {error.start}")
+    except (ValueError, RecursionError):
+        return _wrong(f"not JSON; {EXPECTED}")
+    if isinstance(given, str):
+        given = {"text": given}
+    if not isinstance(given, dict):
+        return _wrong(f"is {kind_of(given)}; {EXPECTED}")
+    more = {}
+    if "id" in given:
+        if type(given["id"]) not in (str, int):
+            return _wrong(f"id is {kind_of(given['id'])}; expected a string or a whole number")
+        more = {"id": given["id"]}
+    problem = _problem(given, config)
+    return _wrong(problem, more) if problem else _Line(given["text"], more)
+
+
+def _problem(given: dict[str, Any], config: ServeConfig) -> str | None:
+    unknown = sorted(given.keys() - {"text", "id"})
+    if unknown:
+        return f"{unknown[0]} is not known; known are: text, id"
+    if "text" not in given:
+        return f"text is missing; {EXPECTED}"
+    text = given["text"]
+    if not isinstance(text, str):
+        return f"text is {kind_of(text)}; expected a string"
+    if len(text) > config.max_chars:
+        return f"text has {len(text)} characters; at most {config.max_chars} are taken"
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        return "text has half of a surrogate pair"
+    return None
+
+
+def _wrong(problem: str, more: dict[str, Any] | None = None) -> _Line:
+    return _Line(None, {**(more or {}), "error": problem})
+
+
+def _encoded(answer: dict[str, Any]) -> bytes:
+    return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
+
+
+def _described_body() -> dict[str, Any]:
+    fields = {
+        "text": {"type": "string"},
+        "id": {"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "Comes back in the answer"},
+    }
+    line = {"type": "object", "properties": fields, "required": ["text"], "additionalProperties": False}
+    return {
+        "schema": {"description": "On each line", "anyOf": [{"type": "string"}, line]},
+        "example": '{"text": "The striker scored twice.", "id": 7}\n"股市今日上涨"\n',
+    }
+
+
+def _described_answers(config: ServeConfig, labels: Sequence[str]) -> dict[int | str, dict[str, Any]]:
+    answered = {"line": {"type": "integer"}, "id": {}}
+    kinds: list[dict[str, Any]] = [
+        {**answered, "label": {"type": "string"}, "score": {"type": "number"}},
+        {**answered, "error": {"type": "string"}},
+        {"done": {"const": True}, "lines": {"type": "integer"}},
+    ]
+    first = {"line": 0, "id": 7, "label": labels[0], "score": 0.9}
+    schema = {
+        "description": "On each line",
+        "anyOf": [
+            {"type": "object", "properties": kind, "required": [name for name in kind if name != "id"]}
+            for kind in kinds
+        ],
+    }
+    refusals = {
+        413: f"The body is over {config.max_bulk_bytes} bytes",
+        415: f"Not {MEDIA_TYPE}",
+        422: "offset is not a whole number of 0 or more",
+    }
+    example = (_encoded(first) + _encoded({"done": True, "lines": 1})).decode()
+    return {
+        200: {
+            "description": "A line for each that is not blank, in their order; where the last is missing, "
+            "the answer was cut: send the rest with its offset",
+            "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
+        },
+        **{status: {"model": ErrorAnswer, "description": text} for status, text in refusals.items()},
+    }

@@ -1,0 +1,169 @@
+"""The open inference protocol as gRPC: the methods that Serve's gRPC proxy calls on a replica."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from ray.serve.grpc_util import RayServegRPCContext
+
+from react_ray.serve import inference_pb2 as wire
+from react_ray.serve.protocol import RefusalError
+from react_ray.serve.tensors import (
+    MODEL_VERSION,
+    SERVER,
+    InferAnswer,
+    InferRequest,
+    InputTensor,
+    RequestedOutput,
+    check_model,
+    infer_answer,
+    metadata,
+    texts_of,
+)
+
+if TYPE_CHECKING:
+    from react_ray.serve.service import Service
+
+__all__ = ["ADD_SERVICER", "InferenceMethods"]
+
+ADD_SERVICER = "react_ray.serve.inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server"
+"""What Serve's gRPC proxy is told to listen for."""
+READY_WITHIN_S = 5.0
+ROUTE = "/inference.GRPCInferenceService/ModelInfer"
+AS_HTTP = {
+    grpc.StatusCode.INVALID_ARGUMENT: 400,
+    grpc.StatusCode.NOT_FOUND: 404,
+    grpc.StatusCode.INTERNAL: 500,
+}
+"""Statuses as the metrics count them."""
+
+logger = logging.getLogger("ray.serve")
+
+
+class InferenceMethods:
+    """The service of the protocol, for a class that has a ``_service``; names are the protocol's."""
+
+    _service: Service
+
+    async def ServerLive(self, request: wire.ServerLiveRequest) -> wire.ServerLiveResponse:  # noqa: N802
+        """Whether the process is alive."""
+        return wire.ServerLiveResponse(live=True)
+
+    async def ServerReady(self, request: wire.ServerReadyRequest) -> wire.ServerReadyResponse:  # noqa: N802
+        """Whether the model answers."""
+        return wire.ServerReadyResponse(ready=await self._service.ready(READY_WITHIN_S))
+
+    async def ModelReady(  # noqa: N802
+        self, request: wire.ModelReadyRequest, grpc_context: RayServegRPCContext
+    ) -> wire.ModelReadyResponse:
+        """Whether the model answers."""
+        with _told(grpc_context):
+            check_model(request.name, request.version)
+            return wire.ModelReadyResponse(ready=await self._service.ready(READY_WITHIN_S))
+        return wire.ModelReadyResponse()
+
+    async def ServerMetadata(  # noqa: N802
+        self, request: wire.ServerMetadataRequest
+    ) -> wire.ServerMetadataResponse:
+        """The server."""
+        return wire.ServerMetadataResponse(**SERVER)
+
+    async def ModelMetadata(  # noqa: N802
+        self, request: wire.ModelMetadataRequest, grpc_context: RayServegRPCContext
+    ) -> wire.ModelMetadataResponse:
+        """What the model takes and gives; its labels have no place in the protocol's message."""
+        with _told(grpc_context):
+            check_model(request.name, request.version)
+            known = metadata(self._service.labels)
+            del known["parameters"]
+            return wire.ModelMetadataResponse(**known)
+        return wire.ModelMetadataResponse()
+
+    async def ModelInfer(  # noqa: N802
+        self, request: wire.ModelInferRequest, grpc_context: RayServegRPCContext
+    ) -> wire.ModelInferResponse:
+        """The tensors that are asked for, of the texts in ``request``."""
+        service, started = self._service, time.perf_counter()
+        answer = wire.ModelInferResponse()
+        with _told(grpc_context):
+            check_model(request.model_name, request.model_version)
+            if request.ByteSize() > service.config.max_body_bytes:
+                raise RefusalError(413, f"the message is over {service.config.max_body_bytes} bytes")
+            wanted = _read(request)
+            rows = await service.probabilities(texts_of(wanted, service.config))
+            answer = _written(infer_answer(wanted, rows, service.labels))
+        status = AS_HTTP.get(grpc_context.code(), 200)
+        service.metrics.answered(ROUTE, status, time.perf_counter() - started)
+        return answer
+
+
+@contextmanager
+def _told(context: RayServegRPCContext) -> Iterator[None]:
+    """Errors become the status of the call; raised, they would be tracebacks in the proxy's log."""
+    try:
+        yield
+    except RefusalError as error:
+        missing = error.status == 404
+        context.set_code(grpc.StatusCode.NOT_FOUND if missing else grpc.StatusCode.INVALID_ARGUMENT)
+        context.set_details(error.message)
+    except Exception:
+        logger.exception("a gRPC call failed")
+        context.set_code(grpc.StatusCode.INTERNAL)
+        context.set_details("internal error")
+
+
+def _read(request: wire.ModelInferRequest) -> InferRequest:
+    raw = request.raw_input_contents
+    if raw and len(raw) != len(request.inputs):
+        raise RefusalError(422, f"{len(request.inputs)} inputs and {len(raw)} raw contents; expected as many")
+    inputs = []
+    for index, tensor in enumerate(request.inputs):
+        items = _split(raw[index]) if raw else tensor.contents.bytes_contents
+        inputs.append(
+            InputTensor(
+                name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape), data=_decoded(items)
+            )
+        )
+    outputs = [RequestedOutput(name=output.name) for output in request.outputs]
+    return InferRequest(id=request.id or None, inputs=inputs, outputs=outputs or None)
+
+
+def _split(raw: bytes) -> list[bytes]:
+    """The items of a BYTES tensor in raw form: each after its length, four bytes, little end first."""
+    items: list[bytes] = []
+    at = 0
+    while at < len(raw):
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
+        if end > len(raw):
+            raise RefusalError(422, f"raw contents end within item {len(items)}")
+        items.append(raw[at + 4 : end])
+        at = end
+    return items
+
+
+def _decoded(items: Sequence[bytes]) -> list[Any]:
+    texts: list[Any] = []
+    for index, item in enumerate(items):
+        try:
+            texts.append(item.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise RefusalError(400, f"item {index} is not UTF-8 at byte {error.start}") from None
+    return texts
+
+
+def _written(answer: InferAnswer) -> wire.ModelInferResponse:
+    message = wire.ModelInferResponse(
+        model_name=answer.model_name, model_version=MODEL_VERSION, id=answer.id or ""
+    )
+    for tensor in answer.outputs:
+        written = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if tensor.datatype == "BYTES":
+            written.contents.bytes_contents.extend(text.encode() for text in tensor.data)
+        else:
+            written.contents.fp32_contents.extend(tensor.data)
+    return message

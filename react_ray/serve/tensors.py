@@ -1,0 +1,214 @@
+"""Requests and answers of the open inference protocol, version 2: texts in, tensors out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field
+
+from react_ray.config import ServeConfig
+from react_ray.serve.protocol import RefusalError, check_limits, kind_of, parse
+from react_ray.version import __version__
+
+__all__ = [
+    "MODEL",
+    "MODEL_VERSION",
+    "SERVER",
+    "InferAnswer",
+    "InferRequest",
+    "InputTensor",
+    "OutputTensor",
+    "RequestedOutput",
+    "check_model",
+    "infer_answer",
+    "metadata",
+    "parse_infer",
+    "texts_of",
+]
+
+MODEL = "classifier"
+MODEL_VERSION = "1"  # a service has one model
+SERVER: dict[str, Any] = {"name": "react-ray", "version": __version__, "extensions": []}
+INPUT = "text"
+OUTPUTS = ("label", "score", "probabilities")
+
+Parameters = dict[str, str | bool | int | float]
+
+
+class InputTensor(BaseModel):
+    """The texts."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(description=f"`{INPUT}`")
+    datatype: str = Field(description="`BYTES`")
+    shape: list[int] = Field(description="[n] or [n, 1]")
+    data: list[Any] = Field(description="n strings, or n lists of one string")
+    parameters: Parameters | None = None
+
+
+class RequestedOutput(BaseModel):
+    """An output that is wanted."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    name: str = Field(description=f"One of {', '.join(OUTPUTS)}")
+    parameters: Parameters | None = None
+
+
+class InferRequest(BaseModel):
+    """Texts to classify, as a tensor."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        strict=True,
+        json_schema_extra={
+            "examples": [
+                {
+                    "id": "7",
+                    "inputs": [
+                        {
+                            "name": INPUT,
+                            "datatype": "BYTES",
+                            "shape": [2],
+                            "data": ["The striker scored twice.", "股市今日上涨"],
+                        }
+                    ],
+                    "outputs": [{"name": "label"}, {"name": "score"}],
+                }
+            ]
+        },
+    )
+
+    id: str | None = Field(None, description="Comes back in the answer")
+    inputs: list[InputTensor]
+    outputs: list[RequestedOutput] | None = Field(None, description="All of them if left out")
+    parameters: Parameters | None = None
+
+
+class OutputTensor(BaseModel):
+    """A tensor, row by row in one list."""
+
+    name: str
+    datatype: str
+    shape: list[int]
+    data: list[Any]
+
+
+class InferAnswer(BaseModel):
+    """The tensors that were asked for."""
+
+    model_name: str = MODEL
+    model_version: str = MODEL_VERSION
+    id: str | None = None
+    outputs: list[OutputTensor]
+
+
+def metadata(labels: Sequence[str]) -> dict[str, Any]:
+    """What the model takes and gives; ``labels`` are the columns of the probabilities."""
+    return {
+        "name": MODEL,
+        "versions": [MODEL_VERSION],
+        "platform": "react_ray",
+        "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
+        "outputs": [
+            {"name": "label", "datatype": "BYTES", "shape": [-1]},
+            {"name": "score", "datatype": "FP32", "shape": [-1]},
+            {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(labels)]},
+        ],
+        "parameters": {"labels": list(labels)},
+    }
+
+
+def check_model(name: str, version: str = "") -> None:
+    """RefusalError 404 unless it is the model that is served."""
+    if name != MODEL:
+        raise RefusalError(404, f"model {name!r} is not here; the model is {MODEL!r}")
+    if version not in ("", MODEL_VERSION):
+        raise RefusalError(404, f"version {version!r} is not here; the version is {MODEL_VERSION!r}")
+
+
+def parse_infer(body: bytes) -> InferRequest:
+    """The request in ``body``; RefusalError 400 where it is not JSON, 422 where it is wrong."""
+    return parse(body, InferRequest, _explain)
+
+
+def texts_of(request: InferRequest, config: ServeConfig) -> list[str]:
+    """The texts of ``request``; RefusalError 422 where it asks for what is not there, 413 for too much."""
+    _refuse_binary(request)
+    for output in request.outputs or []:
+        if output.name not in OUTPUTS:
+            raise RefusalError(422, f"output {output.name!r} is not known; known are: {', '.join(OUTPUTS)}")
+    if [tensor.name for tensor in request.inputs] != [INPUT]:
+        given = ", ".join(repr(tensor.name) for tensor in request.inputs) or "none"
+        raise RefusalError(422, f"the input tensors are {given}; expected one, {INPUT!r}")
+    tensor = request.inputs[0]
+    if tensor.datatype != "BYTES":
+        raise RefusalError(422, f"{INPUT} has datatype {tensor.datatype!r}; expected 'BYTES'")
+    texts = _flat(tensor)
+    check_limits(INPUT, texts, config)
+    return texts
+
+
+def infer_answer(
+    request: InferRequest, rows: Sequence[NDArray[np.float32]], labels: Sequence[str]
+) -> InferAnswer:
+    """The tensors that ``request`` asks for, of the probabilities of each text."""
+    table = np.stack(rows)
+    count, classes = table.shape
+    best = table.argmax(1)
+    tensors = {
+        "label": ("BYTES", [count], [labels[column] for column in best]),
+        "score": ("FP32", [count], table.max(1).tolist()),
+        "probabilities": ("FP32", [count, classes], table.ravel().tolist()),
+    }
+    wanted = [output.name for output in request.outputs or []] or OUTPUTS
+    outputs = []
+    for name in wanted:
+        datatype, shape, data = tensors[name]
+        outputs.append(OutputTensor(name=name, datatype=datatype, shape=shape, data=data))
+    return InferAnswer(id=request.id, outputs=outputs)
+
+
+def _flat(tensor: InputTensor) -> list[str]:
+    count = tensor.shape[0] if tensor.shape else 0
+    if count < 1 or tensor.shape[1:] not in ([], [1]):
+        raise RefusalError(422, f"{INPUT} has shape {tensor.shape}; expected [n] or [n, 1], n > 0")
+    data = tensor.data
+    if len(tensor.shape) == 2 and all(isinstance(item, list) and len(item) == 1 for item in data):
+        data = [item[0] for item in data]
+    for index, item in enumerate(data):
+        if not isinstance(item, str):
+            raise RefusalError(422, f"{INPUT}: item {index} is {kind_of(item)}; expected a string")
+    if len(data) != count:
+        raise RefusalError(422, f"{INPUT} has shape {tensor.shape} and {len(data)} items; expected {count}")
+    return data
+
+
+def _refuse_binary(request: InferRequest) -> None:
+    """What clients of the extension for binary tensors ask for."""
+    given = [request.parameters, *(tensor.parameters for tensor in request.inputs)]
+    given += [output.parameters for output in request.outputs or []]
+    names = {name for parameters in given for name, value in (parameters or {}).items() if value}
+    binary = names & {"binary_data", "binary_data_output", "binary_data_size"}
+    if binary:
+        raise RefusalError(
+            422, f"{min(binary)} is not taken: tensors go as JSON here (binary_data=False in most clients)"
+        )
+
+
+def _explain(problem: Any) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    match problem["type"]:
+        case "json_invalid":
+            return f"the body is not JSON: {problem['ctx']['error']}"
+        case "missing" if where.endswith(".data"):
+            return f"{where} is missing; tensors go as JSON here, not in binary form"
+        case "missing":
+            return f"{where} is missing"
+        case "extra_forbidden":
+            return f"{where} is not known"
+    return f"{where or 'the body'} is {kind_of(problem['input'])}: {problem['msg'].lower()}"

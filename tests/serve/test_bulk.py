@@ -1,0 +1,140 @@
+"""POST /bulk over real HTTP: every line gets its answer, whatever stands on the others."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from typing import Any
+
+import pytest
+from service_client import LABELS, LIMITS, POISON, Answer, Client
+
+pytestmark = pytest.mark.ray
+
+TEXTS = ["goal in the last minute", "股市上涨", "מזג האוויר", "مرحبا بالعالم", "नमस्ते 🚀", ""]
+NDJSON = {"Content-Type": "application/x-ndjson"}
+
+
+def encoded(lines: list[Any]) -> bytes:
+    """Strings of bytes go as they are, all else as JSON."""
+    rows = []
+    for line in lines:
+        rows.append(line if isinstance(line, bytes) else json.dumps(line, ensure_ascii=False).encode())
+    return b"".join(row + b"\n" for row in rows)
+
+
+def bulk(client: Client, body: bytes, query: str = "") -> Answer:
+    return client.send("POST", f"/bulk{query}", body, NDJSON)
+
+
+def answers(client: Client, lines: list[Any], query: str = "") -> list[dict]:
+    answer = bulk(client, encoded(lines), query)
+    assert (answer.status, answer.headers["content-type"]) == (200, "application/x-ndjson")
+    return [json.loads(line) for line in answer.body.splitlines()]
+
+
+def test_each_line_is_answered_as_predict_would(client: Client) -> None:
+    *given, end = answers(client, [*TEXTS, *({"text": text, "id": text} for text in TEXTS)])
+    assert end == {"done": True, "lines": 2 * len(TEXTS)}
+    assert [answer["line"] for answer in given] == list(range(2 * len(TEXTS)))
+    assert [answer.get("id") for answer in given] == [None] * len(TEXTS) + TEXTS
+    for answer, (best, *_) in zip(given, 2 * client.predict(TEXTS).json, strict=True):
+        assert answer["label"] == best["label"]
+        assert answer["score"] == pytest.approx(best["score"], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        (b"{", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"\xff", "not UTF-8 at byte 0"),
+        (7, 'is a number; expected a string or {"text": "a text"}'),
+        (["a"], "is a list"),
+        (None, "is null"),
+        ({}, "text is missing"),
+        ({"text": 7}, "text is a number; expected a string"),
+        ({"text": "a", "label": "b"}, "label is not known; known are: text, id"),
+        ({"text": "a", "id": [1]}, "id is a list"),
+        ({"text": "a", "id": True}, "id is a boolean"),
+        (b'"\\ud800"', "half of a surrogate pair"),
+        ("股" * 301, "text has 301 characters; at most 300 are taken"),
+        (f"a {POISON}", "the model failed on this text"),
+    ],
+)
+def test_a_bad_line_does_not_stop_the_others(client: Client, line: Any, says: str) -> None:
+    first, bad, last, end = answers(client, ["股市", line, "ball"])
+    assert set(bad) == {"line", "error"}
+    assert says in bad["error"]
+    assert (first["line"], bad["line"], last["line"]) == (0, 1, 2)
+    assert {first["label"], last["label"]} <= set(LABELS)
+    assert end == {"done": True, "lines": 3}
+
+
+def test_a_bad_line_keeps_its_id(client: Client) -> None:
+    assert answers(client, [{"id": "行 7", "text": None}])[0]["id"] == "行 7"
+
+
+def test_blank_lines_count_and_are_not_answered(client: Client) -> None:
+    *given, end = answers(client, [b"", "a", b"  \r", "b", b""])
+    assert [answer["line"] for answer in given] == [1, 3]
+    assert end == {"done": True, "lines": 5}
+    assert answers(client, []) == [{"done": True, "lines": 0}]
+    assert [json.loads(line)["line"] for line in bulk(client, b'"a"\n"b"').body.splitlines()[:-1]] == [0, 1]
+
+
+def test_the_rest_of_a_file_goes_on_from_its_offset(client: Client) -> None:
+    lines = [f"text {i} 股" for i in range(1000)]
+    whole = answers(client, lines)
+    rest = answers(client, lines[300:], "?offset=300")
+    assert [(a["line"], a["label"]) for a in rest[:-1]] == [(a["line"], a["label"]) for a in whole[300:-1]]
+    assert rest[-1] == whole[-1] == {"done": True, "lines": 1000}
+
+
+def test_answers_come_before_all_the_work_is_done(client: Client) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
+    connection.request("POST", "/bulk", encoded(["a long text " * 20] * 5000), NDJSON)
+    response = connection.getresponse()
+    first = json.loads(response.readline())
+    connection.sock.close()  # the caller goes away
+    response.close()
+    assert first["line"] == 0
+    assert client.predict("ball").status == 200
+
+
+def test_callers_of_predict_are_not_held_up(client: Client) -> None:
+    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
+    connection.request("POST", "/bulk", encoded(["a long text " * 20] * 2000), NDJSON)
+    response = connection.getresponse()
+    for _ in range(4):  # both replicas
+        assert client.predict("ball").status == 200
+    lines = response.read().splitlines()
+    assert json.loads(lines[-1]) == {"done": True, "lines": 2000}
+
+
+@pytest.mark.parametrize("offset", ["-1", "ten", "1.5"])
+def test_an_offset_is_a_number_of_lines(client: Client, offset: str) -> None:
+    refused = bulk(client, b'"a"', f"?offset={offset}")
+    assert (refused.status, list(refused.json)) == (422, ["error"])
+    assert refused.json["error"].startswith("offset: input should be")
+
+
+def test_body_and_type_are_checked_before_the_first_answer(client: Client) -> None:
+    refused = client.send("POST", "/bulk", b'"a"', {"Content-Type": "application/json"})
+    assert (refused.status, "expected application/x-ndjson" in refused.json["error"]) == (415, True)
+    limit = LIMITS["max_bulk_bytes"]
+    assert bulk(client, b" " * limit).status == 200
+    over = bulk(client, b" " * (limit + 1))
+    assert (over.status, over.json["error"]) == (413, f"the body is over {limit} bytes")
+
+
+def test_openapi_describes_bulk(client: Client) -> None:
+    route = client.get("/openapi.json").json["paths"]["/bulk"]["post"]
+    assert [parameter["name"] for parameter in route["parameters"]] == ["offset"]
+    assert {"200", "413", "415", "422"} <= set(route["responses"])
+    assert route["responses"]["200"]["content"]["application/x-ndjson"]["example"].endswith('"lines":1}\n')
+    example = route["requestBody"]["content"]["application/x-ndjson"]["example"]
+    first, second, end = bulk(client, example.encode()).body.splitlines()
+    assert json.loads(first)["id"] == 7
+    assert "label" in json.loads(second)
+    assert json.loads(end) == {"done": True, "lines": 2}

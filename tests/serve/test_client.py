@@ -1,0 +1,207 @@
+"""The Python clients against the real service, and against connections and servers that fail."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import pytest
+from service_client import LABELS, LIMITS, POISON, Client, free_port
+from unsteady import cutting_proxy, refusing_server
+
+import react_ray
+from react_ray import BulkResult, InputError, Prediction, ServiceError
+
+TEXTS = ["goal in the last minute", "股市上涨", "מזג האוויר", "مرحبا", "नमस्ते 🚀", "", 'quote " \u2028 line']
+OK = (200, {}, b'[[{"label": "a", "score": 1.0}]]')
+
+
+class Awaited:
+    """An AsyncClient that is called as a Client is, so that both take the same tests."""
+
+    def __init__(self, *given: Any, **named: Any):
+        self.given, self.named = given, named
+
+    def __enter__(self) -> Awaited:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def _run(self, use: Callable[[react_ray.AsyncClient], Any]) -> Any:
+        async def call() -> Any:
+            async with react_ray.AsyncClient(*self.given, **self.named) as client:
+                return await use(client)
+
+        return asyncio.run(call())
+
+    def predict(self, *given: Any) -> Any:
+        return self._run(lambda client: client.predict(*given))
+
+    def ready(self) -> Any:
+        return self._run(lambda client: client.ready())
+
+    def labels(self) -> Any:
+        return self._run(lambda client: client.labels())
+
+    def bulk(self, texts: Iterable[str]) -> list[BulkResult]:
+        async def collect(client: react_ray.AsyncClient) -> list[BulkResult]:
+            return [result async for result in client.bulk(texts)]
+
+        return self._run(collect)
+
+
+@pytest.fixture(params=[react_ray.Client, Awaited], ids=["blocking", "async"])
+def make(request: pytest.FixtureRequest) -> Any:
+    return request.param
+
+
+def url(client: Client) -> str:
+    return f"http://127.0.0.1:{client.port}"
+
+
+def pairs(ranking: list[Prediction]) -> list[tuple[str, float]]:
+    return [(prediction.label, prediction.score) for prediction in ranking]
+
+
+@pytest.mark.ray
+def test_predict_gives_what_the_service_says(client: Client, make: Any) -> None:
+    expected = [
+        [(entry["label"], pytest.approx(entry["score"], abs=1e-6)) for entry in ranking]
+        for ranking in client.predict(TEXTS).json
+    ]
+    with make(url(client)) as service:
+        assert service.ready() is True
+        assert service.labels() == LABELS
+        assert isinstance(service.predict("股")[0], Prediction)
+        assert list(map(pairs, service.predict(TEXTS))) == expected
+        assert pairs(service.predict(TEXTS[1])) == expected[1]
+        assert list(map(pairs, service.predict(TEXTS, 2))) == [ranking[:2] for ranking in expected]
+        assert service.predict([]) == []
+
+
+@pytest.mark.ray
+def test_a_list_over_the_limits_of_the_service_goes_in_parts(client: Client, make: Any) -> None:
+    texts = [f"text {i} 股市 " + "ball " * 50 for i in range(3 * LIMITS["max_texts"])]
+    assert sum(map(len, texts)) > 4 * LIMITS["max_body_bytes"]
+    with make(url(client)) as service:
+        rankings = service.predict(texts, 1)
+    assert len(rankings) == len(texts)
+    for i in (0, 1, 100, 200, len(texts) - 1):
+        assert rankings[i][0].label == client.predict(texts[i], top_k=1).json[0]["label"]
+
+
+@pytest.mark.ray
+def test_refusals_are_errors_with_status_and_message(client: Client, make: Any) -> None:
+    with make(url(client)) as service:
+        with pytest.raises(ServiceError, match="text 0 has 301 characters") as caught:
+            service.predict(["a" * 301])
+        assert caught.value.status == 413
+        with pytest.raises(ServiceError, match="internal error") as caught:
+            service.predict(["fine", POISON])
+        assert caught.value.status == 500
+        with pytest.raises(InputError, match="text 1 is of type int"):
+            service.predict(["a", 7])
+
+
+@pytest.mark.ray
+def test_bulk_answers_each_text_in_order(client: Client, make: Any) -> None:
+    texts = [*TEXTS, "a" * 301, POISON, *(f"text {i}" for i in range(2500))]
+    with make(url(client)) as service:
+        results = list(service.bulk(texts))
+    assert [result.line for result in results] == list(range(len(texts)))
+    wrong = {result.line: result.error for result in results if result.error}
+    assert wrong == {7: "text has 301 characters; at most 300 are taken", 8: "the model failed on this text"}
+    for result, ranking in zip(results, client.predict(TEXTS, top_k=1).json, strict=False):
+        assert result.prediction is not None
+        assert result.prediction.label == ranking[0]["label"]
+        assert result.prediction.score == pytest.approx(ranking[0]["score"], abs=1e-6)
+
+
+@pytest.mark.ray
+def test_bulk_goes_on_after_broken_connections(client: Client, make: Any) -> None:
+    texts = [f"text {i} 足球 {i * i}" for i in range(2300)]
+    with make(url(client)) as service:
+        expected = [(result.line, result.prediction.label) for result in service.bulk(texts)]
+    cuts = [30_000, 0, 200, 25_001, 1024]  # in the middle of a line, before and within the headers
+    with cutting_proxy(client.port, cuts) as proxy, make(proxy.url) as service:
+        results = list(service.bulk(texts))
+        assert proxy.connections > len(cuts)
+    assert [(result.line, result.prediction.label) for result in results] == expected
+
+
+@pytest.mark.ray
+def test_bulk_sends_smaller_parts_where_they_are_too_large(client: Client, make: Any) -> None:
+    long = "股" * 290  # 1.7 kB each as JSON
+    texts = [long] * 1500 + ["a" * LIMITS["max_bulk_bytes"], "ball"]
+    with make(url(client)) as service:
+        results = list(service.bulk(texts))
+    assert [result.line for result in results] == list(range(1502))
+    assert [result.line for result in results if result.error] == [1500]
+    assert results[1500].error == f"the body is over {LIMITS['max_bulk_bytes']} bytes"
+
+
+@pytest.mark.ray
+def test_bulk_reads_its_texts_as_they_are_wanted(client: Client) -> None:
+    taken = 0
+
+    def source() -> Iterator[str]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield f"text {taken}"
+
+    with react_ray.Client(url(client)) as service:
+        results = service.bulk(source())
+        assert [next(results).line for _ in range(10)] == list(range(10))
+    assert taken <= 1001
+
+
+def test_passing_refusals_are_asked_again_when_the_service_says(make: Any) -> None:
+    busy = (429, {"Retry-After": "1"}, b"too many requests")
+    started = time.monotonic()
+    with refusing_server(busy, (503, {}, b'{"error": "no replica"}'), OK) as server:
+        with make(server.url, api_key="key-7") as service:
+            assert service.predict(["股市"]) == [[Prediction("a", 1.0)]]
+        assert time.monotonic() - started > 1
+        assert [asked["authorization"] for asked in server.headers] == ["Bearer key-7"] * 3
+
+
+def test_without_retries_the_first_refusal_is_the_error(make: Any) -> None:
+    busy = (429, {"Retry-After": "1"}, b"too many requests")
+    with refusing_server(busy) as server, make(server.url, retries=0) as service:
+        with pytest.raises(ServiceError, match=r"too many requests \(HTTP 429\)") as caught:
+            service.predict("a")
+        assert (caught.value.status, caught.value.retry_after) == (429, 1.0)
+        assert "authorization" not in server.headers[0]
+
+
+def test_a_service_that_is_not_there(make: Any) -> None:
+    where = f"http://127.0.0.1:{free_port()}"
+    with make(where, retries=1) as service:
+        assert service.ready() is False
+        with pytest.raises(ServiceError, match=f"no answer from {where}") as caught:
+            service.predict("a")
+        assert caught.value.status is None
+        with pytest.raises(ServiceError, match="no answer"):
+            list(service.bulk(["a"]))
+
+
+def test_what_cannot_be_sent_is_refused_at_once(make: Any) -> None:
+    with pytest.raises(InputError, match="'localhost:8000' is no address of a service"):
+        make("localhost:8000").ready()
+    with make("http://127.0.0.1:1", retries=0) as service:
+        with pytest.raises(InputError, match="not a string"):
+            list(service.bulk("one text"))
+        with pytest.raises(InputError, match="text 0 is of type bytes"):
+            list(service.bulk([b"a"]))
+
+
+def test_a_client_needs_neither_torch_nor_ray() -> None:
+    code = "import sys, react_ray; react_ray.Client; print({'torch', 'ray', 'pandas'} & set(sys.modules))"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "set()\n"
