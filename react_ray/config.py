@@ -190,6 +190,8 @@ class ServeConfig(_Settings):
     rate_limit: float | None = Field(None, gt=0)  # requests a second, a key (or address) and replica
     access_log: bool = True  # a line a request in the replicas' logs, without texts
     log_texts: bool = False  # and with them
+    record: str | None = None  # folder for what was asked and answered, as parquet files by day
+    record_texts: bool = False  # the texts too, not only their hashes
     start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
     drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
 
@@ -206,7 +208,7 @@ class ServeConfig(_Settings):
             )
         return self
 
-    @field_validator("api_keys")
+    @field_validator("api_keys", "record")
     @classmethod
     def _from_here(cls, path: str | None) -> str | None:
         # replicas have a working folder of their own

@@ -47,8 +47,9 @@ class Histogram:
 
     @classmethod
     def of(cls, values: ArrayLike) -> Histogram:
-        """Bins of equal shares, as far as equal values allow."""
-        edges = np.unique(np.quantile(np.asarray(values, float), np.linspace(0, 1, BINS + 1)[1:-1]))
+        """Bins of equal shares, as far as equal values allow, and one on each side for what never was."""
+        inner = np.quantile(np.asarray(values, float), np.linspace(0, 1, BINS + 1))
+        edges = np.unique([*inner[:-1], np.nextafter(inner[-1], np.inf)])
         return cls(edges.tolist(), (count(values, edges) / np.size(values)).tolist())
 
 

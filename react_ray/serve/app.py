@@ -94,6 +94,11 @@ class Replica(InferenceMethods):
         """Take over ``user_config``: before the first request, and whenever it changes."""
         self._service.threshold = settings["threshold"]
 
+    def __del__(self) -> None:
+        """Serve calls this when running requests are done."""
+        if hasattr(self, "_service"):  # none where the model did not load
+            self._service.close()
+
     async def check_health(self) -> None:
         """Serve asks this every 10 seconds: a text goes through the queue and the model."""
         if not await self._service.ready(HEALTHY_WITHIN_S):

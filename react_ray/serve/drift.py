@@ -6,11 +6,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
-from scipy.stats import chi2_contingency
+from scipy.special import chdtrc
 
 from react_ray.reference import Reference, count
 
@@ -19,6 +20,9 @@ __all__ = ["Drift", "compare"]
 WINDOW = 1000
 FEWEST = 100
 """Texts below which nothing is said: ten bins want ten texts each."""
+
+LEAST = 5
+"""Texts to expect in a bin, for the chi-square test to hold (Cochran's rule)."""
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,34 @@ def compare(shares: NDArray[np.float64], total: int, counts: NDArray[np.int64]) 
     properties of the population stability index, Journal of Risk Model Validation 14(4),
     2020), so that much is taken off: what is left does not grow as windows get small.
     The p-value is that of the chi-square test of two samples.
+
+    Bins that are nearly empty are joined first: one odd text is no shift.
     """
-    before = np.rint(np.asarray(shares) * total)
-    seen = (before + counts) > 0
-    before, now = before[seen], counts[seen]
-    if len(before) < 2:
+    before, now = _joined(np.rint(np.asarray(shares) * total), counts)
+    if len(before) < 2 or not (before + now).all():
         return Difference(0.0, 1.0)
     p, q = ((values + 0.5) / (values + 0.5).sum() for values in (before, now))  # no share is 0
     index = float(((q - p) * np.log(q / p)).sum())
     expected = (len(before) - 1) * (1 / before.sum() + 1 / now.sum())
-    p_value = float(chi2_contingency(np.stack([before, now]), correction=False).pvalue)
-    return Difference(max(0.0, index - expected), p_value)
+    return Difference(max(0.0, index - expected), _chance(np.stack([before, now])))
+
+
+def _chance(table: NDArray[np.float64]) -> float:
+    """The p-value of ``scipy.stats.chi2_contingency``, which takes 3 ms for it while requests wait."""
+    expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
+    return float(chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
+
+
+def _joined(*samples: NDArray[Any]) -> tuple[NDArray[Any], ...]:
+    """``samples`` with the rarest bins joined until each should have LEAST texts in the smaller one."""
+    table = np.stack(samples).astype(float)
+    smaller = table.sum(1).min() / table.sum()
+    while table.shape[1] > 2:
+        table = table[:, np.argsort(-table.sum(0), kind="stable")]
+        if table[:, -1].sum() * smaller >= LEAST:
+            break
+        table = np.column_stack([table[:, :-2], table[:, -2:].sum(1)])
+    return tuple(table)
 
 
 class Drift:

@@ -22,6 +22,7 @@ from react_ray.serve.engine import Engine, Outcome, load_model
 from react_ray.serve.explain import Plan, make_plan
 from react_ray.serve.gate import Gate
 from react_ray.serve.metrics import Metrics
+from react_ray.serve.record import Recorder
 
 __all__ = ["Service", "TextError"]
 
@@ -49,6 +50,9 @@ class Service:
         self._batcher = Batcher(self._classify, config.tokens_per_call)
         self._drift = Drift(reference)
         self.metrics.add(self._drift)
+        self._recorder = Recorder(config.record, config.record_texts) if config.record else None
+        if self._recorder:
+            self.metrics.add(self._recorder)
         self.metrics.watch(
             "react_ray_texts_waiting", "Texts that no model call has taken up", lambda: self._batcher.waiting
         )
@@ -80,7 +84,7 @@ class Service:
         """The probabilities of each text, or why the model failed on it."""
         rows = await self._encode(texts)
         outcomes = await self._batcher.submit(rows)
-        self._note(rows, outcomes)
+        self._note(texts, rows, outcomes)
         return outcomes
 
     async def explore(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
@@ -104,15 +108,22 @@ class Service:
             self.metrics.abstained()
         return kept
 
-    def _note(self, rows: Rows, outcomes: Sequence[Outcome]) -> None:
+    def _note(self, texts: Sequence[str], rows: Rows, outcomes: Sequence[Outcome]) -> None:
         """Have what was answered counted, compared and recorded."""
         self.metrics.asked(len(rows))
-        for row, outcome in zip(rows, outcomes, strict=True):
+        for text, row, outcome in zip(texts, rows, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 continue
             best = rank(outcome, self.labels, top=1)[0]
             self.metrics.predicted(best.label, best.score, len(row))
             self._drift.add(best.label, best.score, len(row))
+            if self._recorder:
+                self._recorder.add(current().id, text, best.label, best.score, len(row))
+
+    def close(self) -> None:
+        """Write what is still to be recorded."""
+        if self._recorder:
+            self._recorder.close()
 
     async def ready(self, within_s: float) -> bool:
         """Whether a text gets through the queue and the model in ``within_s`` seconds."""

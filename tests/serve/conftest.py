@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from service_client import CARD, LABELS, LIMITS, POISON, Client, Guarded, free_port
 
+from react_ray.reference import write_reference
 from react_ray.serve.keys import add_key
 
 CHINESE = "股市上涨球队夺得冠军足科技今日的"
@@ -77,7 +79,17 @@ def guarded(
 
     file = tmp_path_factory.mktemp("keys") / "keys.txt"
     key = add_key("first", file)
-    settings = {**LIMITS, "replicas": 1, "api_keys": str(file), "rate_limit": 50, "body_timeout_s": 1}
-    serve.run(build({"model": str(classifier_folder), **settings}), name="guarded", route_prefix="/guarded")
+    settings = {
+        **LIMITS,
+        "replicas": 1,
+        "api_keys": str(file),
+        "rate_limit": 50,
+        "body_timeout_s": 1,
+        "record": str(file.parent / "record"),
+    }
+    model = file.parent / "model"
+    shutil.copytree(classifier_folder, model)
+    write_reference(model, model, [f"text {i}" for i in range(500)], use_gpu=False)
+    serve.run(build({"model": str(model), **settings}), name="guarded", route_prefix="/guarded")
     yield Guarded(client, file, key)
     serve.delete("guarded")

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import logging
 import time
 from pathlib import Path
 
 import pytest
 from service_client import Client
+from starlette.requests import ClientDisconnect
+from starlette.responses import PlainTextResponse
 
 from react_ray.config import ServeConfig
 from react_ray.serve.caller import begin, current
+from react_ray.serve.metrics import Metrics
+from react_ray.serve.watch import Watch
 
 pytestmark = pytest.mark.ray
 
@@ -67,3 +73,42 @@ def test_texts_are_kept_only_when_asked_for() -> None:
         asker = begin()
         asker.ask(["a", "b"], keep)
         assert (asker.texts, asker.said) == (2, ["a", "b"] if keep else [])
+
+
+def lines_of(
+    caplog: pytest.LogCaptureFixture, error: Exception | None = None, **settings: bool
+) -> list[dict]:
+    """What one request writes, to an application that notes a text and answers or fails."""
+    config = ServeConfig(**settings)  # type: ignore[arg-type]
+
+    async def application(scope, receive, send) -> None:  # type: ignore[no-untyped-def]
+        current().ask(["a private matter"], config.log_texts)
+        if error:
+            raise error
+        await PlainTextResponse("fine")(scope, receive, send)
+
+    async def nothing(*_) -> None:  # type: ignore[no-untyped-def]
+        return None
+
+    caplog.clear()
+    scope = {"type": "http", "method": "GET", "path": "/a", "headers": [(b"authorization", b"Bearer secret")]}
+    with caplog.at_level(logging.INFO, "ray.serve"):
+        asyncio.run(Watch(application, config, Metrics())(scope, nothing, nothing))
+    assert "secret" not in caplog.text
+    return [json.loads(record.message) for record in caplog.records if record.message.startswith("{")]
+
+
+def test_the_line_is_as_long_as_asked_for(caplog: pytest.LogCaptureFixture) -> None:
+    assert lines_of(caplog, access_log=False) == []
+    (line,) = lines_of(caplog)
+    assert (line["status"], line["texts"], line["bytes"]) == (200, 1, 4)
+    assert "private" not in caplog.text
+    (line,) = lines_of(caplog, log_texts=True)
+    assert line["said"] == ["a private matter"]
+
+
+def test_failures_are_told_from_callers_who_left(caplog: pytest.LogCaptureFixture) -> None:
+    (line,) = lines_of(caplog, ClientDisconnect())
+    assert (line["status"], "Traceback" in caplog.text) == (499, False)
+    (line,) = lines_of(caplog, RuntimeError("broken"))
+    assert (line["status"], f"request {line['id']} failed" in caplog.text) == (500, True)

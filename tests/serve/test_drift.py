@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency
 
 from react_ray.reference import FILE, Histogram, Reference, load_reference, measure, spread, write_reference
 from react_ray.serve.drift import FEWEST, WINDOW, Drift, compare
@@ -68,6 +69,12 @@ def test_the_index_is_the_population_stability_index() -> None:
     assert compare(p, 100_000, counts).index == pytest.approx(((q - p) * np.log(q / p)).sum(), abs=1e-3)
 
 
+def test_the_p_value_is_that_of_the_chi_square_test() -> None:
+    counts = np.array([90, 60, 50])
+    expected = chi2_contingency([[1000, 600, 400], counts], correction=False).pvalue
+    assert compare(np.array([0.5, 0.3, 0.2]), 2000, counts).p_value == pytest.approx(expected)
+
+
 def test_little_to_go_by_gives_no_figure() -> None:
     assert drift_of(FEWEST - 1, seed=0) == {}
     assert compare(np.array([1.0]), 2000, np.array([500])).p_value == 1.0
@@ -98,10 +105,20 @@ def test_old_texts_leave_the_window() -> None:
 
 
 def test_equal_values_share_a_bin() -> None:
-    assert Histogram.of([7] * 50) == Histogram([7.0], [0.0, 1.0])
+    assert Histogram.of([7] * 50).shares == [0.0, 1.0, 0.0]
     lengths = Histogram.of([1] * 50 + list(range(2, 52)))
     assert sum(lengths.shares) == pytest.approx(1)
     assert len(lengths.shares) == len(lengths.edges) + 1
+    assert lengths.shares[0] == lengths.shares[-1] == 0
+
+
+def test_texts_longer_than_any_before_are_a_shift_where_most_had_one_length() -> None:
+    probabilities = np.full((500, len(LABELS)), 0.25, np.float32)
+    drift = Drift(measure(probabilities, [8] * 100 + [9] * 400, LABELS))
+    for _ in range(200):
+        drift.add("a", 0.25, 30)
+    assert alarms(drift.differences()["lengths"])
+    assert not alarms(drift.differences()["scores"])
 
 
 def test_a_reference_is_written_and_read(classifier_folder: Path, tmp_path: Path) -> None:

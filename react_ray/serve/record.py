@@ -1,0 +1,125 @@
+"""What the service saw, as parquet files by day: for audits, drift and the next training set.
+
+A file is ``FOLDER/date=YYYY-MM-DD/part-REPLICA-N.parquet``. A thread writes; a request
+only puts its rows into a list of limited length, so a slow or full disk costs rows
+(counted) and never an answer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import logging
+import threading
+import uuid
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+
+from react_ray.folders import replace_file
+
+__all__ = ["Recorder"]
+
+FLUSH_ROWS = 10_000
+FLUSH_S = 60.0
+MOST_ROWS = 5 * FLUSH_ROWS
+"""Rows in memory at a time; what comes on top is dropped."""
+
+SCHEMA = pa.schema(
+    [
+        ("time", pa.timestamp("us", tz="UTC")),
+        ("request_id", pa.string()),
+        ("text_sha256", pa.string()),
+        ("label", pa.string()),
+        ("score", pa.float32()),
+        ("tokens", pa.int32()),
+    ]
+)
+TEXT = pa.field("text", pa.string())
+
+logger = logging.getLogger("ray.serve")
+
+_Row = tuple[datetime, str, str, str, float, int]
+
+
+class Recorder:
+    """Rows of one replica on their way to ``folder``; ``dropped`` counts those that did not fit."""
+
+    def __init__(self, folder: str | Path, with_text: bool, write_every_s: float = FLUSH_S):
+        self.dropped = 0
+        self._folder = Path(folder)
+        self._replica = uuid.uuid4().hex[:12]  # not Serve's name: that may come again
+        self._with_text = with_text
+        self._every = write_every_s
+        self._numbers = itertools.count()
+        self._rows: list[_Row] = []
+        self._writing = 0
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._ended = False
+        self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
+        self._thread.start()
+
+    def add(self, request_id: str, text: str, label: str, score: float, tokens: int) -> None:
+        """Take in one text."""
+        with self._lock:
+            if len(self._rows) + self._writing >= MOST_ROWS:
+                self.dropped += 1
+                return
+            self._rows.append((datetime.now(UTC), request_id, text, label, score, tokens))
+            full = len(self._rows) >= FLUSH_ROWS
+        if full:
+            self._wake.set()
+
+    def collect(self) -> Iterator[Metric]:
+        """What was dropped and what waits, for Prometheus."""
+        yield CounterMetricFamily(
+            "react_ray_record_dropped",
+            "Texts that were not recorded: disk slow, full or gone",
+            value=self.dropped,
+        )
+        waiting = len(self._rows) + self._writing
+        yield GaugeMetricFamily("react_ray_record_waiting", "Texts to be recorded", value=waiting)
+
+    def close(self, within_s: float = 10.0) -> None:
+        """Write what is left; a disk that takes longer than ``within_s`` is not waited for."""
+        self._ended = True
+        self._wake.set()
+        self._thread.join(within_s)
+
+    def _work(self) -> None:
+        while not self._ended:
+            self._wake.wait(self._every)
+            self._wake.clear()
+            self._flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        with self._lock:
+            rows, self._rows = self._rows, []
+            self._writing = len(rows)
+        try:
+            for day, of_day in itertools.groupby(rows, key=lambda row: row[0].date()):
+                self._write(self._folder / f"date={day}", list(of_day))
+        except Exception as error:  # whatever the disk or the text did, the next rows get their chance
+            logger.error("%d texts could not be recorded in %s: %s", len(rows), self._folder, error)
+            with self._lock:
+                self.dropped += len(rows)
+        self._writing = 0
+
+    def _write(self, folder: Path, rows: list[_Row]) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        times, ids, texts, labels, scores, tokens = zip(*rows, strict=True)
+        hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
+        columns = [times, ids, hashes, labels, scores, tokens]
+        schema = SCHEMA
+        if self._with_text:
+            columns, schema = [*columns, texts], SCHEMA.append(TEXT)
+        arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+        table = pa.Table.from_arrays(arrays, schema=schema)
+        path = folder / f"part-{self._replica}-{next(self._numbers)}.parquet"
+        replace_file(path, lambda half: pq.write_table(table, half, compression="zstd"))
