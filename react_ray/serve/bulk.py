@@ -7,8 +7,10 @@ whether the replica reads it or not.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -25,8 +27,8 @@ from react_ray.serve.service import Service
 __all__ = ["MEDIA_TYPE", "add_bulk"]
 
 MEDIA_TYPE = "application/x-ndjson"
-AT_A_TIME = 256
-"""Lines that are with the model at once: enough to fill its calls, few enough that others get turns."""
+AT_A_TIME = 64
+"""Lines that are answered together: a slow model must have some done before the time limit of a request."""
 EXPECTED = 'expected a string or {"text": "a text"}'
 
 logger = logging.getLogger("ray.serve")
@@ -62,16 +64,26 @@ def add_bulk(app: FastAPI, service: Service) -> None:
 
 
 async def _answers(service: Service, lines: Sequence[bytes], offset: int) -> AsyncIterator[bytes]:
-    for start in range(0, len(lines), AT_A_TIME):
-        parsed = {
-            offset + start + i: parse_line(line, service.config)
-            for i, line in enumerate(lines[start : start + AT_A_TIME])
-            if line.strip()
-        }
-        texts = [line.text for line in parsed.values() if line.text is not None]
-        outcomes = iter(await service.outcomes(texts) if texts else [])
-        yield b"".join(_said(service.labels, parsed, outcomes))
+    running: deque[asyncio.Task[bytes]] = deque()
+    try:
+        for start in range(0, len(lines), AT_A_TIME):
+            group = lines[start : start + AT_A_TIME]
+            running.append(asyncio.create_task(_answer(service, group, offset + start)))
+            if len(running) > 1:  # the model has the next group while this one's answers go out
+                yield await running.popleft()
+        while running:
+            yield await running.popleft()
+    finally:
+        for task in running:  # the caller went away
+            task.cancel()
     yield _encoded({"done": True, "lines": offset + len(lines)})
+
+
+async def _answer(service: Service, lines: Sequence[bytes], first: int) -> bytes:
+    parsed = {first + i: parse_line(line, service.config) for i, line in enumerate(lines) if line.strip()}
+    texts = [line.text for line in parsed.values() if line.text is not None]
+    outcomes = iter(await service.outcomes(texts) if texts else [])
+    return b"".join(_said(service.labels, parsed, outcomes))
 
 
 def _said(labels: Sequence[str], parsed: dict[int, _Line], outcomes: Iterator[Outcome]) -> Iterator[bytes]:

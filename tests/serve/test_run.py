@@ -49,6 +49,8 @@ def test_port_in_use(classifier_folder: Path) -> None:
         port = taken.getsockname()[1]
         with pytest.raises(InputError, match=rf"port {port} on 127.0.0.1 is in use.*--port"):
             serve(classifier_folder, ServeConfig(port=port))
+        with pytest.raises(InputError, match=rf"port {port} on 0.0.0.0 is in use.*grpc_port="):
+            serve(classifier_folder, ServeConfig(host="0.0.0.0", port=free_port(), grpc_port=port))
 
 
 def test_host_that_is_not_here(classifier_folder: Path) -> None:
