@@ -27,7 +27,7 @@ PASSING = (None, 429, 503)
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The answer to one line: its best label, or why it has none."""
+    """The answer to one line: its best label, or why it has none; neither where the service abstains."""
 
     line: int
     prediction: Prediction | None
@@ -113,7 +113,8 @@ class BulkPart:
             if "done" in answer:
                 self._ended = True
                 return
-            best = Prediction(answer["label"], answer["score"]) if "label" in answer else None
+            label = answer.get("label")
+            best = None if label is None else Prediction(label, answer["score"])
             self.next = answer["line"] + 1
             yield BulkResult(answer["line"], best, answer.get("error"))
 

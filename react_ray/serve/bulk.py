@@ -21,6 +21,7 @@ from fastapi.responses import StreamingResponse
 from react_ray.config import ServeConfig
 from react_ray.serve.body import check_content_type, read_body
 from react_ray.serve.engine import Outcome
+from react_ray.serve.gate import AT_THE_GATE
 from react_ray.serve.protocol import ErrorAnswer, kind_of
 from react_ray.serve.service import Service
 
@@ -83,10 +84,10 @@ async def _answer(service: Service, lines: Sequence[bytes], first: int) -> bytes
     parsed = {first + i: parse_line(line, service.config) for i, line in enumerate(lines) if line.strip()}
     texts = [line.text for line in parsed.values() if line.text is not None]
     outcomes = iter(await service.outcomes(texts) if texts else [])
-    return b"".join(_said(service.labels, parsed, outcomes))
+    return b"".join(_said(service, parsed, outcomes))
 
 
-def _said(labels: Sequence[str], parsed: dict[int, _Line], outcomes: Iterator[Outcome]) -> Iterator[bytes]:
+def _said(service: Service, parsed: dict[int, _Line], outcomes: Iterator[Outcome]) -> Iterator[bytes]:
     for number, line in parsed.items():
         answer = {"line": number, **line.more}
         if line.text is not None:
@@ -96,7 +97,11 @@ def _said(labels: Sequence[str], parsed: dict[int, _Line], outcomes: Iterator[Ou
                 answer["error"] = "the model failed on this text"
             else:
                 best = int(outcome.argmax())
-                answer |= {"label": labels[best], "score": float(outcome[best])}
+                score = float(outcome[best])
+                kept = score >= service.threshold
+                if not kept:
+                    service.metrics.abstained()
+                answer |= {"label": service.labels[best] if kept else None, "score": score}
         yield _encoded(answer)
 
 
@@ -160,7 +165,7 @@ def _described_body() -> dict[str, Any]:
 def _described_answers(config: ServeConfig, labels: Sequence[str]) -> dict[int | str, dict[str, Any]]:
     answered = {"line": {"type": "integer"}, "id": {}}
     kinds: list[dict[str, Any]] = [
-        {**answered, "label": {"type": "string"}, "score": {"type": "number"}},
+        {**answered, "label": {"type": ["string", "null"]}, "score": {"type": "number"}},
         {**answered, "error": {"type": "string"}},
         {"done": {"const": True}, "lines": {"type": "integer"}},
     ]
@@ -172,7 +177,8 @@ def _described_answers(config: ServeConfig, labels: Sequence[str]) -> dict[int |
             for kind in kinds
         ],
     }
-    refusals = {
+    refusals = AT_THE_GATE | {
+        408: f"No body within {config.body_timeout_s:g} s",
         413: f"The body is over {config.max_bulk_bytes} bytes",
         415: f"Not {MEDIA_TYPE}",
         422: "offset is not a whole number of 0 or more",

@@ -12,6 +12,7 @@ import grpc
 from ray.serve.grpc_util import RayServegRPCContext
 
 from react_ray.serve import inference_pb2 as wire
+from react_ray.serve.caller import begin
 from react_ray.serve.protocol import RefusalError
 from react_ray.serve.tensors import (
     MODEL_VERSION,
@@ -35,12 +36,15 @@ ADD_SERVICER = "react_ray.serve.inference_pb2_grpc.add_GRPCInferenceServiceServi
 """What Serve's gRPC proxy is told to listen for."""
 READY_WITHIN_S = 5.0
 ROUTE = "/inference.GRPCInferenceService/ModelInfer"
-AS_HTTP = {
-    grpc.StatusCode.INVALID_ARGUMENT: 400,
-    grpc.StatusCode.NOT_FOUND: 404,
-    grpc.StatusCode.INTERNAL: 500,
+CODES = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    404: grpc.StatusCode.NOT_FOUND,
+    429: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    500: grpc.StatusCode.INTERNAL,
 }
-"""Statuses as the metrics count them."""
+"""Statuses of HTTP, as which the metrics count, and what they are here."""
+AS_HTTP = {code: status for status, code in CODES.items()}
 
 logger = logging.getLogger("ray.serve")
 
@@ -78,6 +82,7 @@ class InferenceMethods:
     ) -> wire.ModelMetadataResponse:
         """What the model takes and gives; its labels have no place in the protocol's message."""
         with _told(grpc_context):
+            self._enter(grpc_context)
             check_model(request.name, request.version)
             known = metadata(self._service.labels)
             del known["parameters"]
@@ -91,6 +96,7 @@ class InferenceMethods:
         service, started = self._service, time.perf_counter()
         answer = wire.ModelInferResponse()
         with _told(grpc_context):
+            self._enter(grpc_context)
             check_model(request.model_name, request.model_version)
             if request.ByteSize() > service.config.max_body_bytes:
                 raise RefusalError(413, f"the message is over {service.config.max_body_bytes} bytes")
@@ -101,6 +107,13 @@ class InferenceMethods:
         service.metrics.answered(ROUTE, status, time.perf_counter() - started)
         return answer
 
+    def _enter(self, context: RayServegRPCContext) -> None:
+        """Ask for the key as over HTTP: in the metadata ``authorization``."""
+        given = dict(context.invocation_metadata())
+        begin().name = self._service.gate.enter(
+            given.get("authorization", ""), context.peer().rpartition(":")[0]
+        )
+
 
 @contextmanager
 def _told(context: RayServegRPCContext) -> Iterator[None]:
@@ -108,8 +121,7 @@ def _told(context: RayServegRPCContext) -> Iterator[None]:
     try:
         yield
     except RefusalError as error:
-        missing = error.status == 404
-        context.set_code(grpc.StatusCode.NOT_FOUND if missing else grpc.StatusCode.INVALID_ARGUMENT)
+        context.set_code(CODES.get(error.status, grpc.StatusCode.INVALID_ARGUMENT))
         context.set_details(error.message)
     except Exception:
         logger.exception("a gRPC call failed")

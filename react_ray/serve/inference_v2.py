@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.gate import AT_THE_GATE
 from react_ray.serve.protocol import ErrorAnswer, RefusalError
 from react_ray.serve.service import Service
 from react_ray.serve.tensors import (
@@ -159,8 +160,9 @@ def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     ]
     example = {"model_name": MODEL, "model_version": "1", "id": "7", "outputs": outputs}
     limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
-    refusals = {
+    refusals = AT_THE_GATE | {
         400: "Not JSON in UTF-8",
+        408: f"No body within {config.body_timeout_s:g} s",
         404: f"The model is called {MODEL}",
         413: f"Over the limits: {limits}",
         415: "Not application/json, or binary tensors",

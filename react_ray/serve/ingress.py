@@ -68,7 +68,12 @@ def private() -> dict[str, str]:
         "SERVER_STATE_BASE": "",
         "SERVER_STATE_FILE": "server-state",
     }
-    ports = ("HAPROXY_METRICS_PORT", "HAPROXY_STATS_PORT", "FALLBACK_PROXY_HTTP_PORT")
+    ports = (
+        "HAPROXY_METRICS_PORT",
+        "HAPROXY_STATS_PORT",
+        "FALLBACK_PROXY_HTTP_PORT",
+        "FALLBACK_PROXY_GRPC_PORT",
+    )
     return {
         **{f"RAY_SERVE_HAPROXY_{name}": str(folder / file) for name, file in files.items()},
         **{f"RAY_SERVE_{name}": str(port) for name, port in zip(ports, _free_ports(len(ports)), strict=True)},

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import grpc
 import pytest
-from service_client import LABELS, LIMITS, POISON, Client
+from service_client import LABELS, LIMITS, POISON, Client, Guarded
 
 from react_ray.config import ServeConfig
 from react_ray.serve import inference_pb2 as wire
@@ -18,18 +19,20 @@ pytestmark = pytest.mark.ray
 TEXTS = ["goal in the last minute", "股市上涨", "מזג האוויר", "مرحبا بالعالم", "नमस्ते", ""]
 
 
+class Served(GRPCInferenceServiceStub):
+    """Asks the application of the fixture ``client``: there are others while the tests run."""
+
+    def __init__(self, channel: grpc.Channel):
+        super().__init__(channel)
+        for name, method in list(vars(self).items()):
+            setattr(self, name, partial(method, metadata=[("application", "served")]))
+
+
 @pytest.fixture(scope="module")
 def service(client: Client) -> Iterator[Any]:
     with grpc.insecure_channel(f"127.0.0.1:{client.grpc_port}") as channel:
         grpc.channel_ready_future(channel).result(timeout=20)
-        yield GRPCInferenceServiceStub(grpc.intercept_channel(channel, _Application()))
-
-
-class _Application(grpc.UnaryUnaryClientInterceptor):
-    """Names the application, as callers must where Serve runs several."""
-
-    def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:
-        return continuation(details._replace(metadata=[("application", "served")]), request)
+        yield Served(channel)
 
 
 def request(texts: list[Any], raw: bool = False, outputs: tuple[str, ...] = (), **changes: Any) -> Any:
@@ -103,6 +106,18 @@ def test_wrong_calls_are_told_why(service: Any, message: Any, code: str, says: s
         service.ModelInfer(message)
     assert caught.value.code().name == code
     assert says in caught.value.details()
+
+
+def test_a_service_with_keys_asks_for_them_here_too(guarded: Guarded, service: Any) -> None:
+    to = ("application", "guarded")
+    for given in ([], [("authorization", "Bearer wrong")]):
+        with pytest.raises(grpc.RpcError) as caught:
+            service.ModelInfer(request(["a"]), metadata=[to, *given])
+        assert caught.value.code() is grpc.StatusCode.UNAUTHENTICATED
+        assert "a key is needed" in caught.value.details()
+    key = ("authorization", f"Bearer {guarded.key}")
+    assert service.ModelInfer(request(["股市"]), metadata=[to, key]).outputs
+    assert service.ServerLive(wire.ServerLiveRequest(), metadata=[to]).live  # probes bring none
 
 
 def test_another_model_is_not_ready_and_has_no_description(service: Any) -> None:
