@@ -93,7 +93,7 @@ def lines_of(
     caplog.clear()
     scope = {"type": "http", "method": "GET", "path": "/a", "headers": [(b"authorization", b"Bearer secret")]}
     with caplog.at_level(logging.INFO, "ray.serve"):
-        asyncio.run(Watch(application, config, Metrics())(scope, nothing, nothing))
+        asyncio.run(Watch(application, config, Metrics(), "abc")(scope, nothing, nothing))
     assert "secret" not in caplog.text
     return [json.loads(record.message) for record in caplog.records if record.message.startswith("{")]
 

@@ -317,7 +317,7 @@ def test_the_page_for_programs_describes_every_route(page: Page, client: Client)
     for path, methods in client.get("/openapi.json").json["paths"].items():
         for method in methods:
             expect(page.get_by_role("heading", name=f"{method.upper()} {path}", exact=True)).to_be_visible()
-    expect(page.locator("main")).to_contain_text('-d \'{"input":"The striker')
+    expect(page.locator("main")).to_contain_text('--data-binary \'{"input":"The striker')
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
