@@ -119,9 +119,9 @@ def test_a_text_gets_the_labels_that_the_service_gives(page: Page, client: Clien
 def test_text_from_right_to_left_is_set_so(page: Page) -> None:
     ask(page, "مرحبا بالعالم")
     page.get_by_role("button", name=re.compile("^Why")).first.click()
-    for name in ("text", "why-text"):
-        assert page.locator(f"#{name}").evaluate("e => getComputedStyle(e).direction") == "rtl"
-    assert page.locator("html").evaluate("e => getComputedStyle(e).direction") == "ltr"
+    for name in ("#text", "#why-text"):
+        expect(page.locator(name)).to_have_css("direction", "rtl")
+    expect(page.locator("html")).to_have_css("direction", "ltr")
 
 
 def test_below_the_threshold_the_page_says_that_it_abstains(page: Page, client: Client) -> None:
