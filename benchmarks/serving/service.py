@@ -23,8 +23,10 @@ from react_ray.pretrained import resolve
 
 START_S = 240
 LABELS = ("business", "entertainment", "politics", "sports", "tech")
-WORDS = """the a of to in and on for with from report people company game minister film market music phone
-team player price share year deal win loss plan vote law star show song network computer growth bank""".split()
+WORDS = (
+    "the a of to in and on for with from report people company game minister film market music phone team "
+    "player price share year deal win loss plan vote law star show song network computer growth bank"
+).split(" ")
 
 
 @dataclass(frozen=True)
