@@ -70,12 +70,12 @@ def onnx_file(onnx: Path, precision: str) -> Path:
 
 
 class OnnxClassifier:
-    """As ``Classifier``, on ``threads`` cores; safe to share between threads.
+    """As ``Classifier``, a core a call; threads may share it, and their calls run side by side.
 
     ``folder`` is that of the saved model, whose tokenizer is used, ``onnx`` that of the file.
     """
 
-    def __init__(self, folder: Path, onnx: Path, record: OnnxRecord, precision: str, threads: int):
+    def __init__(self, folder: Path, onnx: Path, record: OnnxRecord, precision: str):
         self.labels = record.labels
         self.max_length = record.max_length
         self._record = record
@@ -83,8 +83,7 @@ class OnnxClassifier:
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(record.max_length)
         options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # the core is shared
+        options.intra_op_num_threads = 1
         self._session = ort.InferenceSession(
             str(onnx_file(onnx, precision)), options, providers=["CPUExecutionProvider"]
         )

@@ -127,13 +127,13 @@ def _make(folder: Path, onnx: Path, classifier: Classifier, texts: list[str]) ->
         precisions={},
     )
     _write(classifier, onnx_file(onnx, "fp32"))
-    single = _agreement(OnnxClassifier(folder, onnx, record, "fp32", 1), classifier, texts)
+    single = _agreement(OnnxClassifier(folder, onnx, record, "fp32"), classifier, texts)
     if not single.largest_difference <= LARGEST:  # not a number is not within it
         raise InputError(f"{folder}: ONNX Runtime is off by {single.largest_difference:.2g} in a probability")
     kept = {"fp32": single}
     if len(texts) > len(SAMPLES):
         _quantize(onnx)
-        whole = _agreement(OnnxClassifier(folder, onnx, record, "int8", 1), classifier, texts)
+        whole = _agreement(OnnxClassifier(folder, onnx, record, "int8"), classifier, texts)
         if whole.same_label >= SAME_LABEL and whole.mean_difference <= MEAN:
             kept["int8"] = whole
         else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -23,10 +24,14 @@ from react_ray.pretrained import resolve
 
 START_S = 240
 LABELS = ("business", "entertainment", "politics", "sports", "tech")
-WORDS = (
-    "the a of to in and on for with from report people company game minister film market music phone team "
-    "player price share year deal win loss plan vote law star show song network computer growth bank"
-).split(" ")
+WORDS = tuple(
+    re.findall(
+        r"\w+",
+        """the a of to in and on for with from report people company game minister film market music phone
+        team player price share year deal win loss plan vote law star show song network computer bank""",
+    )
+)
+"""Each is one token to MiniLM."""
 
 
 @dataclass(frozen=True)

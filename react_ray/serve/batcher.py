@@ -20,18 +20,19 @@ Rows = Sequence[list[int]]
 
 
 class Batcher:
-    """A queue before ``classify``, which runs in a thread of its own, one call at a time.
+    """A queue before ``classify``, which runs in threads of its own, ``lanes`` calls at a time.
 
     Callers take turns, text by text, so a short request is not held up by a long one.
     A call takes up to ``budget`` tokens, or one text.
     """
 
-    def __init__(self, classify: Callable[[Rows], list[Outcome]], budget: int):
+    def __init__(self, classify: Callable[[Rows], list[Outcome]], budget: int, lanes: int = 1):
         self._classify = classify
         self._budget = budget
         self._jobs: deque[_Job] = deque()
-        self._worker: asyncio.Task[None] | None = None
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="model")
+        self._lanes = lanes
+        self._workers: list[asyncio.Task[None]] = []
+        self._threads = ThreadPoolExecutor(lanes, thread_name_prefix="model")
 
     @property
     def waiting(self) -> int:
@@ -44,8 +45,9 @@ class Batcher:
             return []
         job = _Job(rows)
         self._jobs.append(job)
-        if self._worker is None or self._worker.done():
-            self._worker = asyncio.create_task(self._work())
+        self._workers = [worker for worker in self._workers if not worker.done()]
+        if len(self._workers) < self._lanes:
+            self._workers.append(asyncio.create_task(self._work()))
         return await job.done
 
     async def _work(self) -> None:
@@ -53,7 +55,7 @@ class Batcher:
         while batch := self._next():
             rows = [job.rows[index] for job, index in batch]
             try:
-                outcomes = await loop.run_in_executor(self._thread, self._classify, rows)
+                outcomes = await loop.run_in_executor(self._threads, self._classify, rows)
             except Exception as error:
                 outcomes = [error] * len(rows)
             for (job, index), outcome in zip(batch, outcomes, strict=True):

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from react_ray.errors import InputError
 from react_ray.folders import model_folder, model_version
 
-__all__ = ["Engine", "Model", "Outcome", "Precision", "load_model"]
+__all__ = ["Engine", "Model", "Outcome", "Precision", "load_engine"]
 
 Outcome = NDArray[np.float32] | Exception
 """Probabilities of one text (labels), or why it has none."""
@@ -36,8 +36,8 @@ class Model(Protocol):
         """Probabilities of encoded texts (n x labels, in the order of ``labels``)."""
 
 
-def load_model(path: str, precision: Precision, threads: int, use_gpu: bool) -> tuple[Model, str]:
-    """The model and the name of the engine that computes it, on ``threads`` cores or the GPU.
+def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) -> Engine:
+    """The model in folder ``path`` on ``threads`` cores or the GPU.
 
     ONNX Runtime on processors, where the model was exported and not changed since; torch
     otherwise, in half precision on a GPU. InputError where there is no model, or no int8.
@@ -45,9 +45,10 @@ def load_model(path: str, precision: Precision, threads: int, use_gpu: bool) -> 
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # of the tokenizer
     folder = model_folder(path)
     if not use_gpu:
-        exported = _load_onnx(folder, precision, threads)
+        exported = _load_onnx(folder, precision)
         if exported is not None:
-            return exported, f"ONNX Runtime, {precision}"
+            # A core a call: short texts, alone or in a batch, gain nothing from a second one.
+            return Engine(exported, f"ONNX Runtime, {precision}", lanes=threads)
     if precision == "int8":
         raise InputError(
             f"{folder}: no ONNX file in int8 to serve on processors; `react-ray export {path}` makes one "
@@ -56,7 +57,7 @@ def load_model(path: str, precision: Precision, threads: int, use_gpu: bool) -> 
     return _load_torch(folder, threads, use_gpu)
 
 
-def _load_onnx(folder: Path, precision: Precision, threads: int) -> Model | None:
+def _load_onnx(folder: Path, precision: Precision) -> Model | None:
     from react_ray.onnx_classifier import FOLDER, OnnxClassifier, OnnxRecord
 
     record = OnnxRecord.load(folder / FOLDER)
@@ -68,10 +69,10 @@ def _load_onnx(folder: Path, precision: Precision, threads: int) -> Model | None
         return None
     if precision not in record.precisions:
         return None
-    return OnnxClassifier(folder, folder / FOLDER, record, precision, threads)
+    return OnnxClassifier(folder, folder / FOLDER, record, precision)
 
 
-def _load_torch(folder: Path, threads: int, use_gpu: bool) -> tuple[Model, str]:
+def _load_torch(folder: Path, threads: int, use_gpu: bool) -> Engine:
     import torch
 
     from react_ray.classifier import load
@@ -79,16 +80,18 @@ def _load_torch(folder: Path, threads: int, use_gpu: bool) -> tuple[Model, str]:
     torch.set_num_threads(threads)
     classifier = load(folder, use_gpu=use_gpu)
     if classifier.model.device.type == "cpu":
-        return classifier, "torch, fp32"
+        return Engine(classifier, "torch, fp32")
     half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     classifier.model.to(half)
-    return classifier, f"torch on {classifier.model.device}, {str(half).removeprefix('torch.')}"
+    return Engine(classifier, f"torch on {classifier.model.device}, {str(half).removeprefix('torch.')}")
 
 
 class Engine:
-    """A model, every text of which gets its own outcome."""
+    """A model, every text of which gets its own outcome; ``lanes`` calls can run at a time."""
 
-    def __init__(self, model: Model):
+    def __init__(self, model: Model, name: str = "", lanes: int = 1):
+        self.name = name
+        self.lanes = lanes
         self.labels = model.labels
         self.max_length = model.max_length
         self._model = model

@@ -18,7 +18,7 @@ from react_ray.serve.about import About, read_about
 from react_ray.serve.batcher import Batcher, Rows
 from react_ray.serve.caller import current
 from react_ray.serve.drift import Drift
-from react_ray.serve.engine import Engine, Outcome, load_model
+from react_ray.serve.engine import Engine, Outcome, load_engine
 from react_ray.serve.explain import Plan, make_plan
 from react_ray.serve.gate import Gate
 from react_ray.serve.metrics import Metrics
@@ -47,7 +47,7 @@ class Service:
         self.metrics = Metrics()
         self.gate = Gate(config)
         self._engine = engine
-        self._batcher = Batcher(self._classify, config.tokens_per_call)
+        self._batcher = Batcher(self._classify, config.tokens_per_call, engine.lanes)
         self._drift = Drift(reference)
         self.metrics.add(self._drift)
         self._recorder = Recorder(config.record, config.record_texts) if config.record else None
@@ -61,10 +61,9 @@ class Service:
     @classmethod
     def load(cls, model: str, config: ServeConfig, threads: int, use_gpu: bool = False) -> Service:
         """Load and warm the model in folder ``model``; InputError where it is none."""
-        loaded, runs_on = load_model(model, config.precision, threads, use_gpu)
-        engine = Engine(loaded)
+        engine = load_engine(model, config.precision, threads, use_gpu)
         engine.warm_up()
-        return cls(engine, config, read_about(model, runs_on), load_reference(model_folder(model)))
+        return cls(engine, config, read_about(model, engine.name), load_reference(model_folder(model)))
 
     async def predict(
         self, texts: Sequence[str], top: int | None = None, threshold: float | None = None

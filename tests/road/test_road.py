@@ -23,7 +23,7 @@ import react_ray
 from react_ray.cli import main
 from react_ray.data.encode import Encoder
 from react_ray.reference import load_reference
-from react_ray.serve.engine import load_model
+from react_ray.serve.engine import load_engine
 
 ARMS = {"probe", "self_training", "label_generator", "labels_only", "lgan"}
 VOLATILE = {"seconds", "reused", "created"}
@@ -63,11 +63,11 @@ def test_the_folder_holds_what_is_promised(done: Path) -> None:
 
 
 def test_the_model_is_exported_and_agrees_with_the_saved_one(done: Path) -> None:
-    model, runs_on = load_model(str(done), "fp32", threads=1, use_gpu=False)
-    assert runs_on == "ONNX Runtime, fp32"
+    engine = load_engine(str(done), "fp32", threads=1, use_gpu=False)
+    assert engine.name == "ONNX Runtime, fp32"
     texts = ["goal for the team and a win in the cup", "bank stock and tax"]
     expected = react_ray.load(done).predict_proba(texts)
-    np.testing.assert_allclose(model.probabilities(model.encode(texts)), expected, atol=1e-4)
+    np.testing.assert_allclose(engine.classify(engine.encode(texts)), expected, atol=1e-4)
 
 
 def test_the_model_knows_what_its_training_texts_look_like(done: Path, files: dict[str, Path]) -> None:

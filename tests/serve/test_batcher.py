@@ -49,6 +49,20 @@ def test_an_idle_model_starts_at_once_and_a_busy_one_collects() -> None:
     assert model.calls == [[1], [2], [3, 4]]
 
 
+def test_as_many_calls_run_side_by_side_as_there_are_lanes() -> None:
+    async def scenario() -> None:
+        model.gate.clear()
+        tasks = await waiting(batcher, *([row(i)] for i in range(5)))
+        assert batcher.waiting == 3
+        model.gate.set()
+        assert await asyncio.gather(*tasks) == [[i] for i in range(5)]
+
+    model = Model()
+    batcher = Batcher(model, budget=100, lanes=2)
+    asyncio.run(scenario())
+    assert sorted(map(sorted, model.calls)) == [[0], [1], [2, 3, 4]]
+
+
 def test_answers_keep_the_order_of_their_request() -> None:
     rows = [row(i, tokens=1 + (i * 7) % 5) for i in range(20)]
     assert asyncio.run(Batcher(Model(), budget=6).submit(rows)) == list(range(20))

@@ -14,7 +14,7 @@ from service_client import LABELS, POISON
 from react_ray.classifier import load
 from react_ray.errors import InputError
 from react_ray.onnx_export import export
-from react_ray.serve.engine import Engine, load_model
+from react_ray.serve.engine import Engine, load_engine
 
 TEXTS = ["one", "two", POISON, "four", "five", f"six {POISON}", "股市", "long " * 80, ""]
 
@@ -28,7 +28,7 @@ def folder(request: pytest.FixtureRequest, classifier_folder: Path, tmp_path: Pa
 
 
 def engine_of(folder: Path) -> Engine:
-    return Engine(load_model(str(folder), "fp32", threads=1, use_gpu=False)[0])
+    return load_engine(str(folder), "fp32", threads=1, use_gpu=False)
 
 
 def test_only_the_poisoned_texts_fail(folder: Path) -> None:
@@ -55,7 +55,7 @@ def test_onnx_runtime_serves_what_was_exported_and_not_changed_since(
     classifier_folder: Path, tmp_path: Path
 ) -> None:
     def runs_on(folder: Path) -> str:
-        return load_model(str(folder), "fp32", threads=1, use_gpu=False)[1]
+        return load_engine(str(folder), "fp32", threads=1, use_gpu=False).name
 
     assert runs_on(classifier_folder) == "ONNX Runtime, fp32"
     trained_on = Path(shutil.copytree(classifier_folder, tmp_path / "model"))
@@ -69,8 +69,8 @@ def test_onnx_runtime_serves_what_was_exported_and_not_changed_since(
 def test_exported_models_are_served_without_torch(classifier_folder: Path) -> None:
     code = """
 import sys
-from react_ray.serve.engine import Engine, load_model
-engine = Engine(load_model(sys.argv[1], "fp32", 1, False)[0])
+from react_ray.serve.engine import load_engine
+engine = load_engine(sys.argv[1], "fp32", 1, False)
 engine.warm_up()
 assert not {"torch", "transformers"} & set(sys.modules), "seconds of a start"
 """
@@ -78,15 +78,15 @@ assert not {"torch", "transformers"} & set(sys.modules), "seconds of a start"
 
 
 def test_int8_is_served_when_asked_for_and_kept(classifier_folder: Path, tmp_path: Path) -> None:
-    model, runs_on = load_model(str(classifier_folder), "int8", threads=1, use_gpu=False)
-    assert runs_on == "ONNX Runtime, int8"
+    engine = load_engine(str(classifier_folder), "int8", threads=3, use_gpu=False)
+    assert (engine.name, engine.lanes) == ("ONNX Runtime, int8", 3)
     texts = ["goal in the last minute", "股市上涨", "what?"]
     expected = load(classifier_folder).predict_proba(texts)
-    difference = np.abs(model.probabilities(model.encode(texts)) - expected)
+    difference = np.abs(np.array(engine.classify(engine.encode(texts))) - expected)
     assert 0 < difference.max() < 0.3
     plain = shutil.copytree(classifier_folder, tmp_path / "plain", ignore=shutil.ignore_patterns("onnx"))
     with pytest.raises(InputError, match="no ONNX file in int8"):
-        load_model(str(plain), "int8", threads=1, use_gpu=False)
+        load_engine(str(plain), "int8", threads=1, use_gpu=False)
 
 
 def test_int8_that_changes_labels_is_not_kept(
@@ -118,7 +118,7 @@ def test_torch_uses_the_threads_it_is_given(classifier_folder: Path, tmp_path: P
     plain = shutil.copytree(classifier_folder, tmp_path / "plain", ignore=shutil.ignore_patterns("onnx"))
     before = torch.get_num_threads()
     try:
-        load_model(str(plain), "fp32", threads=3, use_gpu=False)
+        load_engine(str(plain), "fp32", threads=3, use_gpu=False)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
