@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,60 +11,13 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from react_ray.batching import token_batches
+from react_ray.onnx_record import OnnxRecord, onnx_file
 
-__all__ = ["FOLDER", "INPUTS", "Agreement", "OnnxClassifier", "OnnxRecord", "onnx_file"]
+__all__ = ["INPUTS", "OnnxClassifier"]
 
-FOLDER = "onnx"
-"""Beside the weights in the folder of a model."""
-RECORD = "export.json"
 INPUTS = ("input_ids", "attention_mask")
 BATCH_TOKENS = 512
 """What lies in a core's cache: a fifth faster than 4,096, and the next text waits less."""
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """How far an ONNX file agrees with torch: differences of probabilities, share of equal labels."""
-
-    largest_difference: float
-    mean_difference: float
-    same_label: float
-
-
-@dataclass(frozen=True)
-class OnnxRecord:
-    """How the ONNX files of a model were made and checked: ``export.json`` beside them."""
-
-    version: str
-    """Of the saved model that they were made from, see ``folders.model_version``."""
-    labels: list[str]
-    max_length: int
-    pad_token: int
-    padding_side: str
-    checked: int
-    """Texts on which they were compared with torch."""
-    precisions: dict[str, Agreement]
-    """The files there are, fp32 and int8."""
-
-    @classmethod
-    def load(cls, onnx: Path) -> OnnxRecord | None:
-        """The record in the folder ``onnx``; None where nothing was exported."""
-        path = onnx / RECORD
-        if not path.exists():
-            return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-        files = {name: Agreement(**figures) for name, figures in content.pop("precisions").items()}
-        return cls(**content, precisions=files)
-
-    def save(self, onnx: Path) -> None:
-        """Write it into the folder ``onnx``."""
-        text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
-        (onnx / RECORD).write_text(text, encoding="utf-8")
-
-
-def onnx_file(onnx: Path, precision: str) -> Path:
-    """Where the file of this precision is, or would be, in the folder ``onnx``."""
-    return onnx / f"model.{precision}.onnx"
 
 
 class OnnxClassifier:

@@ -22,7 +22,8 @@ from react_ray.data.read import read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
 from react_ray.folders import model_folder, model_version, remove_folder
-from react_ray.onnx_classifier import FOLDER, INPUTS, Agreement, OnnxClassifier, OnnxRecord, onnx_file
+from react_ray.onnx_classifier import INPUTS, OnnxClassifier
+from react_ray.onnx_record import FOLDER, Agreement, OnnxRecord, onnx_file
 
 __all__ = [
     "CHECKED_TOKENS",

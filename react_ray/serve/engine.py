@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from react_ray.errors import InputError
 from react_ray.folders import model_folder, model_version
+from react_ray.onnx_record import FOLDER, OnnxRecord
 
 __all__ = ["Engine", "Model", "Outcome", "Precision", "load_engine"]
 
@@ -58,7 +59,7 @@ def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) ->
 
 
 def _load_onnx(folder: Path, precision: Precision) -> Model | None:
-    from react_ray.onnx_classifier import FOLDER, OnnxClassifier, OnnxRecord
+    from react_ray.onnx_classifier import OnnxClassifier
 
     record = OnnxRecord.load(folder / FOLDER)
     if record is None:

@@ -22,6 +22,7 @@ from react_ray.folders import model_folder
 from react_ray.serve import ingress
 from react_ray.serve.deploy import grpc_options, http_options
 from react_ray.serve.keys import Keys
+from react_ray.serve.memory import check_memory
 
 __all__ = ["serve"]
 
@@ -47,6 +48,7 @@ def serve(
     folder = model_folder(model).resolve()
     session = Session(ClusterConfig(address=address), verbose)
     if session.address is None:
+        check_memory(folder, config)
         _check_port(config.host, config.port, "--port")
         if config.grpc_port:
             _check_port(config.host, config.grpc_port, "grpc_port=")

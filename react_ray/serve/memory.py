@@ -1,0 +1,50 @@
+"""Whether a machine has the memory for a service: found out before the seconds of a start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from react_ray.config import ServeConfig
+from react_ray.errors import ClusterError
+from react_ray.onnx_record import FOLDER, onnx_file
+
+__all__ = ["check_memory", "free_memory"]
+
+BASE = 450 << 20
+"""Of a replica without its model: Python, Ray, the HTTP application."""
+RAY = 1 << 30
+"""Of Ray's own processes on a machine, with the proxy."""
+COPIES = 2.5
+"""Of the model's file: as read, as the engine arranges it, and what a call works with."""
+
+
+def check_memory(folder: Path, config: ServeConfig) -> None:
+    """ClusterError where the replicas of the model in ``folder`` need more memory than is free here."""
+    free = free_memory()
+    exported = onnx_file(folder / FOLDER, config.precision)
+    weights = [exported] if exported.exists() else list(folder.glob("*.safetensors"))
+    each = BASE + COPIES * sum(path.stat().st_size for path in weights)
+    needed = RAY + each * config.replicas
+    if free is not None and needed > free:
+        raise ClusterError(
+            f"{config.replicas} replica(s) of {folder} need about {needed / 1e9:.1f} GB of memory, and "
+            f"{free / 1e9:.1f} GB are free: ask for fewer with --replicas, or serve precision=int8"
+        )
+
+
+def free_memory() -> int | None:
+    """Bytes that can be had without swapping, within the limit of a container; None where Linux does not tell."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        known = {
+            name: int(rest.split()[0]) << 10 for name, _, rest in (line.partition(":") for line in lines)
+        }
+    except (OSError, ValueError, IndexError):
+        return None
+    free = known.get("MemAvailable")
+    group = Path("/sys/fs/cgroup")
+    try:
+        left = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
+    except (OSError, ValueError):  # no container, or one without a limit
+        return free
+    return left if free is None else min(free, left)
