@@ -47,4 +47,4 @@ def free_memory() -> int | None:
         left = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
     except (OSError, ValueError):  # no container, or one without a limit
         return free
-    return left if free is None else min(free, left)
+    return min(free, left)
