@@ -33,15 +33,12 @@ def check_memory(folder: Path, config: ServeConfig) -> None:
 
 
 def free_memory() -> int | None:
-    """Bytes that can be had without swapping, within the limit of a container; None where Linux does not tell."""
+    """Bytes there are without swapping, within the limit of a container; None where no Linux tells."""
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        known = {
-            name: int(rest.split()[0]) << 10 for name, _, rest in (line.partition(":") for line in lines)
-        }
-    except (OSError, ValueError, IndexError):
+        lines = [line.split() for line in Path("/proc/meminfo").read_text().splitlines()]
+        free = next(int(words[1]) << 10 for words in lines if words[0] == "MemAvailable:")
+    except (OSError, StopIteration):
         return None
-    free = known.get("MemAvailable")
     group = Path("/sys/fs/cgroup")
     try:
         left = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
