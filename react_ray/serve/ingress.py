@@ -47,6 +47,7 @@ def variables(config: ServeConfig) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_RETRIES": "5",
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(config.max_body_bytes + HEADERS),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        "HAPROXY_BODY_S": f"{config.body_timeout_s:g}",
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         # Replicas that leave are out of HAProxy's list within a second; a refused connection is retried.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",

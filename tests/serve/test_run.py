@@ -109,7 +109,7 @@ def open_to_others(name: str) -> set[str]:
 @pytest.mark.ray
 def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path) -> None:
     port = free_port()
-    settings = {"port": port, "max_ongoing": 2, "max_queued": 1, "cpus_per_replica": 1}
+    settings = {"port": port, "max_ongoing": 2, "max_queued": 1, "cpus_per_replica": 1, "body_timeout_s": 2}
     run_folder = str(classifier_folder.parent)
     command = [sys.executable, "-c", START, run_folder, json.dumps(settings)]
     with (
@@ -124,6 +124,7 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
         assert listeners(port) == {"0100007F"}
         assert open_to_others("haproxy") == set()
         overload_is_refused_politely(client)
+        headers_that_never_end_are_cut_off(port)
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(client.predict, ["a long text " * 20] * 256)
             time.sleep(0.05)
@@ -151,3 +152,11 @@ def overload_is_refused_politely(client: Client) -> None:
     assert refused
     assert len(refused) < len(answers)
     assert {(answer.status, answer.headers["retry-after"]) for answer in refused} == {(429, "1")}
+
+
+def headers_that_never_end_are_cut_off(port: int) -> None:
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as slow:
+        slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Slow: ")
+        assert slow.recv(4096).startswith(b"HTTP/1.1 408")
+    assert time.monotonic() - began < 15
