@@ -82,14 +82,12 @@ def _kept(result: Path) -> list[Row]:
 
 def table(rows: Sequence[Row]) -> str:
     """Markdown."""
-    head = [
-        "| fault | requests | 200 | 429 | 503 | failed | p50 ms | p99 ms | answers again after s | note |"
-    ]
+    head = ["| fault | requests | 200 | 429 | 503 | failed | p50 ms | p99 ms | longest silence s | note |"]
     return "\n".join([*head, "|---|" + "---:|" * 8 + "---|", *map(_line, rows)])
 
 
 def _line(row: Row) -> str:
-    keys = ("fault", "requests", "200", "429", "503", "failed", "p50", "p99", "recovered", "note")
+    keys = ("fault", "requests", "200", "429", "503", "failed", "p50", "p99", "silence", "note")
     return (
         "| "
         + " | ".join(
@@ -112,7 +110,7 @@ def summary(fault: str, answers: Sequence[Answer], faults: Sequence[float] = (),
         "failed": count.total(),
         "p50": percentile(answers, 0.5),
         "p99": percentile(answers, 0.99),
-        "recovered": longest_silence(answers, faults),
+        "silence": longest_silence(answers, faults),
         "note": "; ".join(part for part in (note, kinds) if part),
     }
 

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import aiohttp
@@ -61,12 +62,12 @@ def percentile(answers: Sequence[Answer], share: float) -> float | None:
 
 
 def longest_silence(answers: Sequence[Answer], faults: Sequence[float]) -> float | None:
-    """The most seconds from a fault to the end of the first good answer to a request sent after it."""
-    good = sorted((answer.began, answer.ended) for answer in answers if answer.outcome == "200")
-    waits = [next((ended - fault for began, ended in good if began >= fault), None) for fault in faults]
-    if not waits:
+    """The most seconds without a good answer from the first fault on."""
+    if not faults:
         return None
-    return round(max(float("inf") if wait is None else wait for wait in waits), 1)
+    good = [answer.ended for answer in answers if answer.outcome == "200" and answer.ended > faults[0]]
+    times = [faults[0], *sorted(good), max(answer.ended for answer in answers)]
+    return round(max(after - before for before, after in pairwise(times)), 1)
 
 
 def outcomes(answers: Sequence[Answer]) -> Counter[str]:
