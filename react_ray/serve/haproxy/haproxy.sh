@@ -5,6 +5,7 @@
 # - a request must be here whole, or fill the buffer, within 10 s before it takes a place in a replica;
 #   a whole one can be sent again if its replica dies
 # - without a replica the answer is 503 with Retry-After, where Ray makes it 500
+# - an application that is being deleted has no replica, which Ray's own proxy, asked then, calls 404
 # - without an application nothing listens, where Ray answers 404: before the first and after the last
 #
 # HAPROXY_BODY_S: the seconds. Ray calls this for RAY_SERVE_HAPROXY_BINARY_PATH. A stand-in takes over
@@ -29,6 +30,7 @@ if [ -n "$config" ]; then
         -e "s|^\( *errorfile 50[234]\) .*|\1 $here/unavailable.http|" \
         -e "/^defaults/,/^frontend/s/^\( *\)log global\$/\1timeout http-request ${seconds}s\n&/" \
         -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s\n&|" \
+        -e '/^backend/,/^listen/s/^\( *\)http-reuse always/&\n\1http-response return status 503 default-errorfiles if { status 404 } { srv_name -m sub PROXY_ACTOR } !{ res.hdr(x-model-version) -m found }/' \
         "$config"
     grep -q '^ *use_backend' "$config" || sed -i '/^frontend http_frontend/,/^backend/s/^ *bind /    # &/' "$config"
     raylet=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$PPID/status" 2>/dev/null || true)  # Ray's processes are its children

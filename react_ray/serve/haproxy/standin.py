@@ -49,10 +49,13 @@ def stand_in(binary: str, config: Path, raylet: int) -> None:
         return
     own = config.with_suffix(".standin")
     own.write_text(ELSEWHERE.sub("", text))
-    process = subprocess.Popen([binary, "-db", "-f", str(own)])
+    command = [binary, "-db", "-f", str(own)]
+    process = subprocess.Popen(command)
     idle: set[str] = set()
     deadline = time.monotonic() + AT_MOST_S
-    while process.poll() is None and time.monotonic() < deadline and Path(f"/proc/{raylet}").exists():
+    while time.monotonic() < deadline and Path(f"/proc/{raylet}").exists():
+        if process.poll() is not None:
+            process = subprocess.Popen(command)
         if serves(config.read_text()) and of(config) - idle:
             time.sleep(SETTLE_S)
             break
