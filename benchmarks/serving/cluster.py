@@ -18,6 +18,7 @@ from types import TracebackType
 
 from benchmarks.serving.service import free_port
 from benchmarks.serving.victims import Victims
+from react_ray.cluster.session import refuses
 from react_ray.config import ServeConfig
 from react_ray.serve import ingress
 from react_ray.serve.deploy import serve_config
@@ -41,14 +42,19 @@ class Cluster:
             "RAY_AUTH_TOKEN": secrets.token_hex(32),
             "OMP_NUM_THREADS": "1",
         }
-        self._groups: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Cluster:
         cpus = 0 if self._count else 8
         self._head = self._start(
             "--head", f"--port={self._gcs}", f"--num-cpus={cpus}", "--include-dashboard=false"
         )
-        self._nodes = [self._node() for _ in range(self._count)]
+        self._nodes: list[subprocess.Popen[bytes]] = []
+        deadline = time.monotonic() + READY_S
+        while refuses("127.0.0.1", self._gcs) and time.monotonic() < deadline:
+            time.sleep(0.5)
+        for _ in range(self._count):
+            self._nodes.append(self._node())
+            time.sleep(5)  # at once they would take the same ports
         return self
 
     def __exit__(
