@@ -299,8 +299,8 @@ def dripping(url: str, count: int) -> Iterator[list[float]]:
 def large_bodies(bench: Bench) -> Row:
     """Bodies near the limit, whose replica dies."""
     with bench.service(bench.tiny()) as (running, victims):
-        words = texts(40, least=15_000, most=15_500)
-        requests = [Request([words[i + j][:95_000] for j in range(10)]) for i in range(0, 30, 3)]
+        words = texts(42, least=18_000, most=18_000)
+        requests = [Request([words[i + j][:85_000] for j in range(12)]) for i in range(0, 30, 3)]
         requests = [
             Request([*request.texts, "the " * ((2**20 - 2_000 - len(request.body)) // 4)])
             for request in requests

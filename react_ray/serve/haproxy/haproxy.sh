@@ -33,6 +33,9 @@ if [ -n "$config" ]; then
         -e '/^backend/,/^listen/s/^\( *\)http-reuse always/&\n\1http-response return status 503 default-errorfiles if { status 404 } { srv_name -m sub PROXY_ACTOR } !{ res.hdr(x-model-version) -m found }/' \
         "$config"
     grep -q '^ *use_backend' "$config" || sed -i '/^frontend http_frontend/,/^backend/s/^ *bind /    # &/' "$config"
+    if [ -e "${config%.cfg}.standin" ]; then  # it has the port too, until this one is up
+        for word in "$@"; do shift; [ "$word" = "-dR" ] || set -- "$@" "$word"; done
+    fi
     raylet=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$PPID/status" 2>/dev/null || true)  # Ray's processes are its children
     [ -n "$raylet" ] && setsid "$python" -I -S "$here/standin.py" "$binary" "$config" $$ "$raylet" &
 fi

@@ -3,7 +3,8 @@
     python standin.py BINARY CONFIG PID RAYLET
 
 Ray needs seconds to see that HAProxy, or the actor that started it, is gone. Meanwhile this starts
-HAProxy with the last configuration on the same port. It has no admin socket, so that Ray goes on
+HAProxy with the last configuration on the same port, which both have while its file
+``haproxy.standin`` is there. It has no admin socket, so that Ray goes on
 missing its own. Uses the standard library only, and no other module of this package: it starts in an instant.
 """
 
@@ -22,7 +23,10 @@ AT_MOST_S = 60.0
 SETTLE_S = 1.0
 """From its process to its socket."""
 ELSEWHERE = re.compile(r"^ *(stats socket|server-state|load-server-state).*\n", re.MULTILINE)
-"""What the next HAProxy needs for itself."""
+PORTS = re.compile(
+    r"^ *bind 127\.0\.0\.1:\d+\n(?= *(mode http\n *http-request use-service|stats enable))", re.MULTILINE
+)
+"""What the next HAProxy needs for itself: the socket and the ports that Ray asks it on."""
 
 
 def main(binary: str, config: Path, haproxy: int, raylet: int) -> None:
@@ -48,7 +52,7 @@ def stand_in(binary: str, config: Path, raylet: int) -> None:
     if not serves(text):  # Ray ends it like this too, when there is nothing left to serve
         return
     own = config.with_suffix(".standin")
-    own.write_text(ELSEWHERE.sub("", text))
+    own.write_text(PORTS.sub("", ELSEWHERE.sub("", text)))
     command = [binary, "-db", "-f", str(own)]
     process = subprocess.Popen(command)
     idle: set[str] = set()
@@ -62,6 +66,7 @@ def stand_in(binary: str, config: Path, raylet: int) -> None:
         idle |= set() if serves(config.read_text()) else of(config)
         time.sleep(0.2)
     process.send_signal(signal.SIGUSR1 if Path(f"/proc/{raylet}").exists() else signal.SIGKILL)
+    own.unlink()
     process.wait()
 
 
