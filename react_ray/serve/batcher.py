@@ -17,13 +17,15 @@ from react_ray.serve.engine import Outcome
 __all__ = ["Batcher"]
 
 Rows = Sequence[list[int]]
+CHOICE = 4
+"""Calls' worth of tokens that a call is chosen from."""
 
 
 class Batcher:
     """A queue before ``classify``, which runs in threads of its own, ``lanes`` calls at a time.
 
     Callers take turns, text by text, so a short request is not held up by a long one.
-    A call takes up to ``budget`` tokens, or one text.
+    A call takes up to ``budget`` tokens, padding included, or one text.
     """
 
     def __init__(self, classify: Callable[[Rows], list[Outcome]], budget: int, lanes: int = 1):
@@ -62,19 +64,47 @@ class Batcher:
                 job.settle(index, outcome)
 
     def _next(self) -> list[tuple[_Job, int]]:
+        """The text whose turn it is, and of those that wait the likest in length: little is padded."""
+        offered = self._offered()
+        if not offered:
+            return []
+        first = _length(offered[0])
         batch: list[tuple[_Job, int]] = []
-        tokens = 0
-        while self._jobs:
-            job = self._jobs[0]
-            if job.done.done() or not job.waiting:
-                self._jobs.popleft()
-                continue
-            tokens += len(job.rows[job.waiting[0]])
-            if batch and tokens > self._budget:
+        longest = 0
+        for row in sorted(offered, key=lambda row: abs(_length(row) - first)):
+            longest = max(longest, _length(row))
+            if batch and longest * (len(batch) + 1) > self._budget:
                 break
-            batch.append((job, job.waiting.popleft()))
-            self._jobs.rotate(-1)
+            batch.append(row)
+        self._take(batch)
         return batch
+
+    def _offered(self) -> list[tuple[_Job, int]]:
+        """The texts of all callers in turn, to choose from."""
+        self._jobs = deque(job for job in self._jobs if job.waiting and not job.done.done())
+        turns = deque((job, iter(job.waiting)) for job in self._jobs)
+        offered: list[tuple[_Job, int]] = []
+        tokens = 0
+        while turns and tokens < CHOICE * self._budget:
+            job, rows = turns.popleft()
+            index = next(rows, None)
+            if index is not None:
+                offered.append((job, index))
+                tokens += _length(offered[-1])
+                turns.append((job, rows))
+        return offered
+
+    def _take(self, batch: list[tuple[_Job, int]]) -> None:
+        """Take the rows off the queue; their callers go to the end of it."""
+        for job, index in batch:
+            del job.waiting[index]
+        served = {id(job) for job, _ in batch}
+        self._jobs = deque(sorted(self._jobs, key=lambda job: id(job) in served))
+
+
+def _length(row: tuple[_Job, int]) -> int:
+    job, index = row
+    return len(job.rows[index])
 
 
 class _Job:
@@ -82,7 +112,7 @@ class _Job:
 
     def __init__(self, rows: Rows):
         self.rows = rows
-        self.waiting = deque(sorted(range(len(rows)), key=lambda index: -len(rows[index])))
+        self.waiting = dict.fromkeys(sorted(range(len(rows)), key=lambda index: -len(rows[index])))
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._outcomes: dict[int, Outcome] = {}
 

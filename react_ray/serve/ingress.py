@@ -49,6 +49,7 @@ def variables(config: ServeConfig) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
         "HAPROXY_BODY_S": f"{config.body_timeout_s:g}",
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a message a request to a process of Ray's
         # Replicas that leave are out of HAProxy's list within a second; a refused connection is retried.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
         # Ray takes three failed checks in a row for the end of HAProxy, and makes one every 10 s.

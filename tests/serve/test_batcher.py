@@ -75,6 +75,20 @@ def test_a_call_takes_up_to_the_budget_or_one_row() -> None:
     assert model.calls == [[4], [2], [3, 1]]
 
 
+def test_texts_of_like_length_share_a_call_and_none_waits_for_ever() -> None:
+    async def scenario() -> None:
+        model.gate.clear()
+        lengths = [2, 9, 2, 9, 2, 9, 2, 9, 2]
+        tasks = await waiting(batcher, *([row(i, length)] for i, length in enumerate(lengths)))
+        model.gate.set()
+        assert await asyncio.gather(*tasks) == [[i] for i in range(len(lengths))]
+
+    model = Model()
+    batcher = Batcher(model, budget=18)
+    asyncio.run(scenario())
+    assert model.calls == [[0], [1, 3], [2, 4, 6, 8], [5, 7]]
+
+
 def test_a_short_request_does_not_wait_for_all_of_a_long_one() -> None:
     async def scenario() -> None:
         model.gate.clear()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import time
@@ -101,4 +100,4 @@ def test_it_does_nothing_where_nothing_was_served(stage: Stage) -> None:
     stage.haproxy.wait()
     stage.standin.wait(20)
     assert not stage.answers()
-    assert os.path.exists(f"/proc/{stage.raylet.pid}")
+    assert Path(f"/proc/{stage.raylet.pid}").exists()
