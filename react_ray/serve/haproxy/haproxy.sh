@@ -30,7 +30,7 @@ if [ -n "$config" ]; then
         -e "s|^\( *errorfile 50[234]\) .*|\1 $here/unavailable.http|" \
         -e "/^defaults/,/^frontend/s/^\( *\)log global\$/\1timeout http-request ${seconds}s\n&/" \
         -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s\n&|" \
-        -e '/^backend/,/^listen/s/^\( *\)http-reuse always/&\n\1http-response return status 503 default-errorfiles if { status 404 } { srv_name -m sub PROXY_ACTOR } !{ res.hdr(x-model-version) -m found }/' \
+        -e '/^backend/,/^listen/s/^\( *\)http-reuse always/&\n\1http-response return status 503 default-errorfiles if { status 404 500 } { srv_name -m sub PROXY_ACTOR } !{ res.hdr(x-model-version) -m found }/' \
         "$config"
     grep -q '^ *use_backend' "$config" || sed -i '/^frontend http_frontend/,/^backend/s/^ *bind /    # &/' "$config"
     if [ -e "${config%.cfg}.standin" ]; then  # it has the port too, until this one is up
