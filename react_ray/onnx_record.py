@@ -39,13 +39,14 @@ class OnnxRecord:
 
     @classmethod
     def load(cls, onnx: Path) -> OnnxRecord | None:
-        """The record in the folder ``onnx``; None where nothing was exported."""
-        path = onnx / RECORD
-        if not path.exists():
+        """The record in the folder ``onnx``, of the files that are there; None where nothing was exported."""
+        try:
+            content = json.loads((onnx / RECORD).read_text(encoding="utf-8"))
+            files = {name: Agreement(**figures) for name, figures in content.pop("precisions").items()}
+            there = {name: agreement for name, agreement in files.items() if onnx_file(onnx, name).exists()}
+            return cls(**content, precisions=there)
+        except (OSError, ValueError, KeyError, TypeError):  # of another version, cut off, or none
             return None
-        content = json.loads(path.read_text(encoding="utf-8"))
-        files = {name: Agreement(**figures) for name, figures in content.pop("precisions").items()}
-        return cls(**content, precisions=files)
 
     def save(self, onnx: Path) -> None:
         """Write it into the folder ``onnx``."""

@@ -48,7 +48,7 @@ class Batcher:
         job = _Job(rows)
         self._jobs.append(job)
         self._workers = [worker for worker in self._workers if not worker.done()]
-        if len(self._workers) < self._lanes:
+        for _ in range(min(self._lanes - len(self._workers), len(rows))):
             self._workers.append(asyncio.create_task(self._work()))
         return await job.done
 
@@ -58,6 +58,8 @@ class Batcher:
             rows = [job.rows[index] for job, index in batch]
             try:
                 outcomes = await loop.run_in_executor(self._threads, self._classify, rows)
+                if len(outcomes) != len(rows):
+                    raise RuntimeError(f"the model gave {len(outcomes)} outcomes for {len(rows)} rows")
             except Exception as error:
                 outcomes = [error] * len(rows)
             for (job, index), outcome in zip(batch, outcomes, strict=True):

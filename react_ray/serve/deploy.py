@@ -17,7 +17,8 @@ ELSEWHERE = {"host", "port", "grpc_port", "threshold", "start_timeout_s"}
 HEAD = """\
 # What `serve deploy` and serveConfigV2 of a RayService take. `threshold` can be changed and deployed again
 # while the service runs; any other change replaces the replicas one after the other.
-# HAProxy before the replicas: eval "$(python -m react_ray.serve.ingress)" on every node, before Ray starts.
+# HAProxy before the replicas: eval "$(python -m react_ray.serve.ingress)" on every node, before Ray starts
+# (with max_body_bytes=..., body_timeout_s=... and request_timeout_s=... where they are not the defaults).
 """
 
 
@@ -28,7 +29,8 @@ def write_config(model: str, config: ServeConfig, path: Path) -> str:
     replace_file(path, lambda half: half.write_text(HEAD + text, encoding="utf-8"))
     return (
         f"{path}: serves {folder}, which every node must see under this name\n"
-        f"  serve deploy {path}   (or as serveConfigV2 of a RayService, see deploy/kuberay)"
+        f"  serve deploy {path}   (or as serveConfigV2 of a RayService, see deploy/kuberay)\n"
+        f"  each node listens on {config.host}; where others are to reach it: --host 0.0.0.0"
     )
 
 

@@ -21,8 +21,8 @@ AT_THE_GATE = {
     429: "Too many requests of this caller, or in all (plain text); Retry-After says when to come again",
 }
 """What the gate may answer, whatever the route."""
-OPEN = {"/", "/healthz", "/readyz"}
-"""What anyone may ask: probes bring no key, and the page has no data in it."""
+OPEN = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
+"""What anyone may ask: probes bring no key, and a browser that opens a page brings none either."""
 
 
 class Gate:

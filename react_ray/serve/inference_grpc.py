@@ -26,6 +26,7 @@ from react_ray.serve.tensors import (
     metadata,
     texts_of,
 )
+from react_ray.serve.watch import CALLER_LEFT
 
 if TYPE_CHECKING:
     from react_ray.serve.service import Service
@@ -94,18 +95,28 @@ class InferenceMethods:
     ) -> wire.ModelInferResponse:
         """The tensors that are asked for, of the texts in ``request``."""
         service, started = self._service, time.perf_counter()
-        answer = wire.ModelInferResponse()
-        with _told(grpc_context):
-            self._enter(grpc_context)
+        status = CALLER_LEFT
+        service.metrics.begun()
+        try:
+            answer = await self._infer(request, grpc_context)
+            status = AS_HTTP.get(grpc_context.code(), 200)
+            return answer
+        finally:
+            service.metrics.answered(ROUTE, status, time.perf_counter() - started)
+
+    async def _infer(
+        self, request: wire.ModelInferRequest, context: RayServegRPCContext
+    ) -> wire.ModelInferResponse:
+        service = self._service
+        with _told(context):
+            self._enter(context)
             check_model(request.model_name, request.model_version)
             if request.ByteSize() > service.config.max_body_bytes:
                 raise RefusalError(413, f"the message is over {service.config.max_body_bytes} bytes")
             wanted = _read(request)
             rows = await service.probabilities(texts_of(wanted, service.config))
-            answer = _written(infer_answer(wanted, rows, service.labels))
-        status = AS_HTTP.get(grpc_context.code(), 200)
-        service.metrics.answered(ROUTE, status, time.perf_counter() - started)
-        return answer
+            return _written(infer_answer(wanted, rows, service.labels))
+        return wire.ModelInferResponse()
 
     def _enter(self, context: RayServegRPCContext) -> None:
         """Ask for the key as over HTTP: in the metadata ``authorization``."""

@@ -2,7 +2,8 @@
 
 On a cluster they must be set on every node before ``ray start``:
 
-    eval "$(python -m react_ray.serve.ingress)"
+    eval "$(python -m react_ray.serve.ingress)"                          # with the settings that differ:
+    eval "$(python -m react_ray.serve.ingress max_body_bytes=4194304)"
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from react_ray.config import ServeConfig
+from react_ray.config_file import load_serve_config
 
 __all__ = ["available", "private", "variables"]
 
@@ -47,6 +49,7 @@ def variables(config: ServeConfig) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_RETRIES": "5",
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(config.max_body_bytes + HEADERS),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(config.max_body_bytes + HEADERS),
         "HAPROXY_BODY_S": f"{config.body_timeout_s:g}",
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a message a request to a process of Ray's
@@ -95,5 +98,5 @@ def _free_ports(count: int) -> list[int]:
 
 
 if __name__ == "__main__":
-    for name, value in variables(ServeConfig()).items():
+    for name, value in variables(load_serve_config(sys.argv[1:])).items():
         print(f"export {name}={shlex.quote(value)}")

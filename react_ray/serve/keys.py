@@ -31,8 +31,10 @@ class Keys:
 
     def __init__(self, path: str | Path):
         self._path = Path(path)
-        self._known = _read(self._path)
         self._version = _version(self._path)
+        self._known = _read(self._path)
+        if not self._known:
+            raise InputError(f"{path}: no API key in it; react-ray key NAME --file {path} adds one")
         self._looked = time.monotonic()
 
     def name_of(self, key: str) -> str | None:
@@ -53,9 +55,9 @@ class Keys:
         version = _version(self._path)
         if version == self._version:
             return
-        self._version = version
         try:
             self._known = _read(self._path)
+            self._version = version
         except InputError as error:
             logger.error("the keys stay as they were: %s", error)
 
@@ -89,14 +91,11 @@ def _hash(key: str) -> str:
 
 def _read(path: Path) -> list[tuple[str, str]]:
     try:
-        known = _parse(path.read_text(encoding="utf-8"), path)
+        return _parse(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             f"{path}: the keys cannot be read: {error}\nreact-ray key NAME --file {path} makes one"
         ) from None
-    if not known:
-        raise InputError(f"{path}: no API key in it; react-ray key NAME --file {path} adds one")
-    return known
 
 
 def _parse(content: str, path: Path) -> list[tuple[str, str]]:

@@ -41,7 +41,10 @@ def free_memory() -> int | None:
         return None
     group = Path("/sys/fs/cgroup")
     try:
-        left = int((group / "memory.max").read_text()) - int((group / "memory.current").read_text())
-    except (OSError, ValueError):  # no container, or one without a limit
+        counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+        cache = int(counts["active_file"]) + int(counts["inactive_file"])  # the kernel gives it up when asked
+        used = int((group / "memory.current").read_text()) - cache
+        left = int((group / "memory.max").read_text()) - used
+    except (OSError, ValueError, KeyError):  # no container, or one without a limit
         return free
     return min(free, left)

@@ -25,6 +25,9 @@ __all__ = [
 
 Wanted = TypeVar("Wanted", bound=BaseModel)
 
+TOLD = 5
+"""Problems of a request that its refusal lists; a body may hold a hundred thousand."""
+
 
 class RefusalError(Exception):
     """A request that cannot be answered: the caller's fault, and the text says which."""
@@ -117,7 +120,9 @@ def parse(body: bytes, kind: type[Wanted], explain: Callable[[Any], str] | None 
     except ValidationError as error:
         problems = error.errors(include_url=False)
         malformed = problems[0]["type"] == "json_invalid"
-        raise RefusalError(400 if malformed else 422, "; ".join(map(explain, problems))) from None
+        told = [explain(problem) for problem in problems[:TOLD]]
+        more = [f"and {len(problems) - TOLD} more"] if len(problems) > TOLD else []
+        raise RefusalError(400 if malformed else 422, "; ".join([*told, *more])) from None
 
 
 def check_limits(field: str, texts: Sequence[str], config: ServeConfig) -> None:

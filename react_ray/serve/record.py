@@ -26,8 +26,8 @@ __all__ = ["Recorder"]
 
 FLUSH_ROWS = 10_000
 FLUSH_S = 60.0
-MOST_ROWS = 5 * FLUSH_ROWS
-"""Rows in memory at a time; what comes on top is dropped."""
+MOST_ROWS, MOST_CHARS = 5 * FLUSH_ROWS, 32 << 20
+"""Rows, and characters of their texts, in memory at a time; what comes on top is dropped."""
 
 SCHEMA = pa.schema(
     [
@@ -43,7 +43,8 @@ TEXT = pa.field("text", pa.string())
 
 logger = logging.getLogger("ray.serve")
 
-_Row = tuple[datetime, str, str, str, float, int]
+_Row = tuple[datetime, str, str, str, float, int, str]
+"""As SCHEMA, and the text: empty where it is not recorded."""
 
 
 class Recorder:
@@ -58,6 +59,7 @@ class Recorder:
         self._numbers = itertools.count()
         self._rows: list[_Row] = []
         self._writing = 0
+        self._chars = 0
         self._lock = threading.Lock()
         self._wake = threading.Event()
         self._ended = False
@@ -66,11 +68,14 @@ class Recorder:
 
     def add(self, request_id: str, text: str, label: str, score: float, tokens: int) -> None:
         """Take in one text."""
+        hashed = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        kept = text if self._with_text else ""
         with self._lock:
-            if len(self._rows) + self._writing >= MOST_ROWS:
+            if len(self._rows) + self._writing >= MOST_ROWS or self._chars + len(kept) > MOST_CHARS:
                 self.dropped += 1
                 return
-            self._rows.append((datetime.now(UTC), request_id, text, label, score, tokens))
+            self._chars += len(kept)
+            self._rows.append((datetime.now(UTC), request_id, hashed, label, score, tokens, kept))
             full = len(self._rows) >= FLUSH_ROWS
         if full:
             self._wake.set()
@@ -102,23 +107,22 @@ class Recorder:
         with self._lock:
             rows, self._rows = self._rows, []
             self._writing = len(rows)
-        try:
-            for day, of_day in itertools.groupby(rows, key=lambda row: row[0].date()):
-                self._write(self._folder / f"date={day}", list(of_day))
-        except Exception as error:  # whatever the disk or the text did, the next rows get their chance
-            logger.error("%d texts could not be recorded in %s: %s", len(rows), self._folder, error)
-            with self._lock:
-                self.dropped += len(rows)
-        self._writing = 0
+        for day, of_day in itertools.groupby(rows, key=lambda row: row[0].date()):
+            day_rows = list(of_day)
+            try:
+                self._write(self._folder / f"date={day}", day_rows)
+            except Exception as error:  # whatever the disk or the text did, the next rows get their chance
+                logger.error("%d texts could not be recorded in %s: %s", len(day_rows), self._folder, error)
+                with self._lock:
+                    self.dropped += len(day_rows)
+        with self._lock:
+            self._writing = 0
+            self._chars = sum(len(row[-1]) for row in self._rows)
 
     def _write(self, folder: Path, rows: list[_Row]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        times, ids, texts, labels, scores, tokens = zip(*rows, strict=True)
-        hashes = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in texts]
-        columns = [times, ids, hashes, labels, scores, tokens]
-        schema = SCHEMA
-        if self._with_text:
-            columns, schema = [*columns, texts], SCHEMA.append(TEXT)
+        schema = SCHEMA.append(TEXT) if self._with_text else SCHEMA
+        columns = list(zip(*rows, strict=True))[: len(schema)]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         table = pa.Table.from_arrays(arrays, schema=schema)
         path = folder / f"part-{self._replica}-{next(self._numbers)}.parquet"

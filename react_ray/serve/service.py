@@ -26,6 +26,8 @@ from react_ray.serve.record import Recorder
 
 __all__ = ["Service", "TextError"]
 
+TEXTS_A_TURN = 16
+
 
 class TextError(Exception):
     """The model failed on the text at ``index`` of a request."""
@@ -81,18 +83,23 @@ class Service:
 
     async def outcomes(self, texts: Sequence[str]) -> list[Outcome]:
         """The probabilities of each text, or why the model failed on it."""
+        current().ask(texts, keep=self.config.log_texts)
         rows = await self._encode(texts)
         outcomes = await self._batcher.submit(rows)
         self._note(texts, rows, outcomes)
         return outcomes
 
     async def explore(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        """As ``probabilities``, of texts that nobody wrote: they are not counted or compared."""
+        """As ``probabilities``, of texts that nobody wrote: they are not counted, logged or compared."""
         return _all_of(await self._batcher.submit(await self._encode(texts)))
 
     async def _encode(self, texts: Sequence[str]) -> Rows:
-        current().ask(texts, keep=self.config.log_texts)
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._engine.encode, texts)
+        """Token ids; callers take turns at the tokenizer too, some texts at a time."""
+        loop, rows = asyncio.get_running_loop(), []
+        for start in range(0, len(texts), TEXTS_A_TURN):
+            part = texts[start : start + TEXTS_A_TURN]
+            rows += await loop.run_in_executor(self._thread, self._engine.encode, part)
+        return rows
 
     async def plan(self, text: str) -> Plan:
         """What to ask the model in order to explain its answer to ``text``."""

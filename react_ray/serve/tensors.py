@@ -165,7 +165,7 @@ def infer_answer(
         "score": ("FP32", [count], table.max(1).tolist()),
         "probabilities": ("FP32", [count, classes], table.ravel().tolist()),
     }
-    wanted = [output.name for output in request.outputs or []] or OUTPUTS
+    wanted = dict.fromkeys(output.name for output in request.outputs or []) or OUTPUTS  # once, if asked often
     outputs = []
     for name in wanted:
         datatype, shape, data = tensors[name]

@@ -63,6 +63,24 @@ def test_as_many_calls_run_side_by_side_as_there_are_lanes() -> None:
     assert sorted(map(sorted, model.calls)) == [[0], [1], [2, 3, 4]]
 
 
+def test_one_request_uses_every_lane() -> None:
+    async def scenario() -> None:
+        model.gate.clear()
+        (task,) = await waiting(batcher, [row(i) for i in range(4)])
+        assert batcher.waiting == 2
+        model.gate.set()
+        await task
+
+    model = Model()
+    batcher = Batcher(model, budget=1, lanes=2)
+    asyncio.run(scenario())
+
+
+def test_a_model_that_loses_rows_is_an_error_and_nobody_waits_for_ever() -> None:
+    outcomes = asyncio.run(asyncio.wait_for(Batcher(lambda rows: [], budget=5).submit([row(1)]), 5))
+    assert [type(outcome) for outcome in outcomes] == [RuntimeError]
+
+
 def test_answers_keep_the_order_of_their_request() -> None:
     rows = [row(i, tokens=1 + (i * 7) % 5) for i in range(20)]
     assert asyncio.run(Batcher(Model(), budget=6).submit(rows)) == list(range(20))

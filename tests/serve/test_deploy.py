@@ -38,6 +38,13 @@ def test_the_file_is_what_serve_takes(classifier_folder: Path, tmp_path: Path, c
     assert schema.http_options.host == "127.0.0.1"
 
 
+def test_the_manifest_says_what_the_file_would() -> None:
+    manifest = Path(__file__).parents[2] / "deploy" / "kuberay" / "rayservice.yaml"
+    given = yaml.safe_load(yaml.safe_load(manifest.read_text())["spec"]["serveConfigV2"])
+    config = ServeConfig(host="0.0.0.0", replicas=2, max_replicas=4)
+    assert given == serve_config("/mnt/data/run", config)
+
+
 @pytest.fixture
 def thrifty(client: Client, classifier_folder: Path) -> Iterator[Any]:
     """Deploys a service under /thrifty with a threshold; again with another."""

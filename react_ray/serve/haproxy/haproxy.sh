@@ -4,6 +4,8 @@
 # - statistics and metrics listen on this machine only, and the admin socket belongs to one user
 # - a request must be here whole, or fill the buffer, within 10 s before it takes a place in a replica;
 #   a whole one can be sent again if its replica dies
+# - replicas learn the address of the caller from HAProxy alone, and a caller cannot lift the time limit of
+#   its request, which Ray lets it do in headers
 # - without a replica the answer is 503 with Retry-After, where Ray makes it 500
 # - an application that is being deleted has no replica, which Ray's own proxy, asked then, calls 404
 # - without an application nothing listens, where Ray answers 404: before the first and after the last
@@ -24,12 +26,14 @@ for word in "$@"; do
 done
 
 if [ -n "$config" ]; then
+    cp "$here/unavailable.http" "$config.503"
     sed -i \
         -e 's/^\( *bind\) \*\{0,1\}:\([0-9]*\)$/\1 127.0.0.1:\2/' \
         -e '/^ *stats socket/s/mode 666/mode 600/' \
-        -e "s|^\( *errorfile 50[234]\) .*|\1 $here/unavailable.http|" \
+        -e "s|^\( *errorfile 50[234]\) .*|\1 $config.503|" \
         -e "/^defaults/,/^frontend/s/^\( *\)log global\$/\1timeout http-request ${seconds}s\n&/" \
         -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s\n&|" \
+        -e '/^frontend http_frontend/,/^backend/s/^\( *\)# Routes endpoint/\1http-request set-header x-forwarded-for %[src]\n\1http-request del-header x-forwarded-proto\n\1http-request del-header x-request-timeout-seconds\n\1http-request del-header x-request-disconnect-disabled\n&/' \
         -e '/^backend/,/^listen/s/^\( *\)http-reuse always/&\n\1http-response return status 503 default-errorfiles if { status 404 500 } { srv_name -m sub PROXY_ACTOR } !{ res.hdr(x-model-version) -m found }/' \
         "$config"
     grep -q '^ *use_backend' "$config" || sed -i '/^frontend http_frontend/,/^backend/s/^ *bind /    # &/' "$config"

@@ -57,17 +57,19 @@ def stand_in(binary: str, config: Path, raylet: int) -> None:
     process = subprocess.Popen(command)
     idle: set[str] = set()
     deadline = time.monotonic() + AT_MOST_S
-    while time.monotonic() < deadline and Path(f"/proc/{raylet}").exists():
-        if process.poll() is not None:
-            process = subprocess.Popen(command)
-        if serves(config.read_text()) and of(config) - idle:
-            time.sleep(SETTLE_S)
-            break
-        idle |= set() if serves(config.read_text()) else of(config)
-        time.sleep(0.2)
-    process.send_signal(signal.SIGUSR1 if Path(f"/proc/{raylet}").exists() else signal.SIGKILL)
-    own.unlink()
-    process.wait()
+    try:
+        while time.monotonic() < deadline and Path(f"/proc/{raylet}").exists():
+            if process.poll() is not None:
+                process = subprocess.Popen(command)
+            if serves(config.read_text()) and of(config) - idle:
+                time.sleep(SETTLE_S)
+                break
+            idle |= set() if serves(config.read_text()) else of(config)
+            time.sleep(0.2)
+    finally:  # also where the folder of the configuration is gone
+        process.send_signal(signal.SIGUSR1 if Path(f"/proc/{raylet}").exists() else signal.SIGKILL)
+        own.unlink(missing_ok=True)
+        process.wait()
 
 
 def serves(text: str) -> bool:
