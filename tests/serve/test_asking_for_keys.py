@@ -14,7 +14,11 @@ pytestmark = pytest.mark.ray
 
 @pytest.mark.parametrize("given", ["", "Bearer", "Bearer ", "Bearer wrong", "Basic Zmlyc3Q6", "Bearer \xe9"])
 def test_without_a_good_key_nothing_is_told(guarded: Guarded, given: str) -> None:
-    for method, path in (("POST", "/predict"), ("GET", "/metrics"), ("GET", "/openapi.json"), ("GET", "/x")):
+    paths = guarded.ask("GET", "/openapi.json").json["paths"]
+    closed = {(method.upper(), path) for path, methods in paths.items() for method in methods}
+    closed -= {("GET", "/healthz"), ("GET", "/readyz")}
+    assert {("POST", "/predict"), ("POST", "/bulk"), ("POST", "/explain"), ("GET", "/metrics")} <= closed
+    for method, path in [*closed, ("GET", "/x")]:
         answer = guarded.ask(method, path, body=b'{"inputs": "a"}', Authorization=given)
         assert (answer.status, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert list(answer.json) == ["error"]
@@ -24,7 +28,7 @@ def test_a_good_key_opens_and_probes_need_none(guarded: Guarded) -> None:
     assert guarded.predict().status == 200
     assert guarded.predict(Authorization=f"bearer {guarded.key}").status == 200
     assert guarded.ask("GET", "/metrics").status == 200
-    for path in ("/healthz", "/readyz", "/"):
+    for path in ("/healthz", "/readyz", "/", "/docs", "/openapi.json"):
         assert guarded.ask("GET", path, Authorization="").status == 200
 
 

@@ -109,7 +109,14 @@ def open_to_others(name: str) -> set[str]:
 @pytest.mark.ray
 def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path) -> None:
     port = free_port()
-    settings = {"port": port, "max_ongoing": 2, "max_queued": 1, "cpus_per_replica": 1, "body_timeout_s": 2}
+    settings = {
+        "port": port,
+        "max_ongoing": 2,
+        "max_queued": 1,
+        "cpus_per_replica": 1,
+        "body_timeout_s": 2,
+        "rate_limit": 40,
+    }
     run_folder = str(classifier_folder.parent)
     command = [sys.executable, "-c", START, run_folder, json.dumps(settings)]
     with (
@@ -125,6 +132,7 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
         assert open_to_others("haproxy") == set()
         overload_is_refused_politely(client)
         headers_that_never_end_are_cut_off(port)
+        an_address_cannot_be_made_up(client)
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(client.predict, ["a long text " * 20] * 256)
             time.sleep(0.05)
@@ -160,3 +168,15 @@ def headers_that_never_end_are_cut_off(port: int) -> None:
         slow.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\nX-Slow: ")
         assert slow.recv(4096).startswith(b"HTTP/1.1 408")
     assert time.monotonic() - began < 15
+
+
+def an_address_cannot_be_made_up(client: Client) -> None:
+    """Or every request would have a rate of its own."""
+
+    def ask(number: int) -> int:
+        headers = {"Content-Type": "application/json", "X-Forwarded-For": f"198.51.100.{number % 250}"}
+        return client.send("POST", "/v2/models/other/infer", b"{}", headers).status
+
+    with ThreadPoolExecutor(8) as pool:
+        statuses = set(pool.map(ask, range(400)))
+    assert 429 in statuses
