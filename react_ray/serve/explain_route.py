@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from react_ray.serve.body import check_content_type, read_body
 from react_ray.serve.explain import Plan, Span
+from react_ray.serve.gate import AT_THE_GATE
 from react_ray.serve.protocol import ErrorAnswer, RefusalError, parse
 from react_ray.serve.service import Service
 
@@ -56,6 +57,9 @@ def add_explanation(app: FastAPI, service: Service) -> None:
         413: f"Over the limits: {limits}",
         415: "Not application/json",
         422: "Not a text, or a label that the model does not know",
+        408: f"No body within {service.config.body_timeout_s:g} s",
+        500: "The model failed; the number leads to the server's log",
+        **AT_THE_GATE,
     }
 
     @app.post(

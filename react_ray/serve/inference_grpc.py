@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ADD_SERVICER", "InferenceMethods"]
 
-ADD_SERVICER = "react_ray.serve.inference_pb2_grpc.add_GRPCInferenceServiceServicer_to_server"
+ADD_SERVICER = "react_ray.serve.inference_service.add_GRPCInferenceServiceServicer_to_server"
 """What Serve's gRPC proxy is told to listen for."""
 READY_WITHIN_S = 5.0
 ROUTE = "/inference.GRPCInferenceService/ModelInfer"

@@ -12,20 +12,29 @@ from service_client import LABELS, LIMITS, POISON, Client, Guarded
 
 from react_ray.config import ServeConfig
 from react_ray.serve import inference_pb2 as wire
-from react_ray.serve.inference_pb2_grpc import GRPCInferenceServiceStub
 
 pytestmark = pytest.mark.ray
 
 TEXTS = ["goal in the last minute", "股市上涨", "מזג האוויר", "مرحبا بالعالم", "नमस्ते", ""]
 
 
-class Served(GRPCInferenceServiceStub):
-    """Asks the application of the fixture ``client``: there are others while the tests run."""
+class Served:
+    """Asks the application of the fixture ``client``: there are others while the tests run.
 
-    def __init__(self, channel: grpc.Channel):
-        super().__init__(channel)
-        for name, method in list(vars(self).items()):
-            setattr(self, name, partial(method, metadata=[("application", "served")]))
+    Names and places of the methods as other implementations of the protocol have them.
+    """
+
+    def __init__(self, channel: grpc.Channel, application: str = "served"):
+        self._channel = channel
+        self._application = application
+
+    def __getattr__(self, method: str) -> Any:
+        call = self._channel.unary_unary(
+            f"/inference.GRPCInferenceService/{method}",
+            request_serializer=getattr(wire, f"{method}Request").SerializeToString,
+            response_deserializer=getattr(wire, f"{method}Response").FromString,
+        )
+        return partial(call, metadata=[("application", self._application)])
 
 
 @pytest.fixture(scope="module")
