@@ -22,6 +22,7 @@ from ray.autoscaler._private.util import prepare_config, validate_config
 ROOT = Path(__file__).parents[2]
 LAUNCHER = ROOT / "cluster.yaml"
 MANIFESTS = sorted((ROOT / "deploy" / "kuberay").glob("*.yaml"))
+CRDS = Path(__file__).parent / "kuberay_crds.yaml"
 
 
 def launcher() -> dict[str, Any]:
@@ -80,6 +81,25 @@ def test_commands_are_shell() -> None:
     for config in (launcher(), *clouds().values()):
         for line in commands(config):
             subprocess.run(["bash", "-n", "-c", line], check=True)
+
+
+def violations(manifest: dict[str, Any]) -> list[str]:
+    """What KubeRay would not take in a manifest."""
+    schemas = yaml.safe_load(CRDS.read_text(encoding="utf-8"))
+    validator = jsonschema.Draft202012Validator({**schemas, "$ref": f"#/{manifest['kind']}"})
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(manifest)]
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_kuberay_takes_the_manifests(path: Path) -> None:
+    manifest = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert violations(manifest) == []
+    manifest["spec"]["shutdownAfterJobFinished"] = True  # a slip that Kubernetes would drop in silence
+    cluster = manifest["spec"].get("rayClusterSpec") or manifest["spec"]["rayClusterConfig"]
+    cluster["workerGroupSpecs"][0]["replicas"] = "2"
+    found = "\n".join(violations(manifest))
+    assert "shutdownAfterJobFinished" in found
+    assert "workerGroupSpecs[0].replicas" in found
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
