@@ -14,6 +14,8 @@ RESAMPLES = 10_000
 FEWEST = 6
 """Pairs below which nothing is claimed: of five, no outcome has p < 0.05."""
 
+SURE = 0.05
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -27,9 +29,11 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """What the interval shows: a gain, a loss, or neither."""
+        """A gain or a loss where the interval and the test agree that there is one."""
         if self.cells < FEWEST:
             return "too few pairs"
+        if self.p >= SURE:
+            return "not shown"
         return "gain" if self.low > 0 else "loss" if self.high < 0 else "not shown"
 
 

@@ -13,7 +13,7 @@ from benchmarks.datasets import is_variant
 from benchmarks.label_efficiency.comparisons import Comparison, compare
 from benchmarks.label_efficiency.curves import draw_curves
 from benchmarks.label_efficiency.hard_pools import BALANCE, MIXED, balance_table, markdown, mixed_table, short
-from benchmarks.label_efficiency.methods import METHODS, ablation_of
+from benchmarks.label_efficiency.methods import METHODS, whole_of
 
 __all__ = ["write_tables"]
 
@@ -83,17 +83,18 @@ def _sections(rows: pd.DataFrame) -> list[str]:
     """The tables of one setup."""
     mixed = rows["dataset"].str.contains("+", regex=False)
     foreign, rows = mixed_table(rows, mixed), rows[~mixed]
-    ablation = rows["method"].map(ablation_of).notna()
-    methods, parts = rows[~ablation], rows[ablation | (rows["method"] == OURS)]
+    wholes = rows["method"].map(whole_of)
+    methods = rows[wholes.isna()]
     sections = []
     for labels in sorted(methods.loc[methods["method"] != CEILING, "labels"].unique()):
         sections += [f"### {_size(labels)}", _score_table(methods, labels)]
     compared = _comparison_table(methods)
     if compared:
         sections += ["### Ours against each method", compared]
-    if ablation.any():
-        told = "What ours has over itself without a part; below 0 the part costs."
-        sections += ["### What each part gives", told, _ablation_table(parts)]
+    for whole in wholes.dropna().unique():
+        told = f"What {whole} has over itself without a part; below 0 the part costs."
+        parts = rows[(wholes == whole) | (rows["method"] == whole)]
+        sections += [f"### What each part gives to {whole}", told, _ablation_table(parts, whole)]
     made = _made_table(methods)
     if made:
         sections += ["### The labels made for the pool", made]
@@ -164,19 +165,19 @@ def _comparison_table(rows: pd.DataFrame) -> str:
     return markdown(head, body) if body else ""
 
 
-def _ablation_table(rows: pd.DataFrame) -> str:
-    """Ours less ours without each part, over data sets and draws, and in each data set."""
+def _ablation_table(rows: pd.DataFrame, whole: str) -> str:
+    """A method less itself without each part, over data sets and draws, and in each data set."""
     sets, counted, body = list(rows["dataset"].unique()), _counted(rows), []
     for labels, own in rows.groupby("labels"):
         scores = own.set_index(["dataset", "seed"])
-        ours = scores.loc[scores["method"] == OURS, "score"]
-        for method in _in_order(own[own["method"] != OURS]):
+        full = scores.loc[scores["method"] == whole, "score"]
+        for method in _in_order(own[own["method"] != whole]):
             other = scores.loc[scores["method"] == method, "score"]
-            found = compare(ours[_of(ours, counted)], other[_of(other, counted)])
+            found = compare(full[_of(full, counted)], other[_of(other, counted)])
             if found:
-                each = (ours - other).groupby("dataset").mean()
+                each = (full - other).groupby("dataset").mean()
                 cells = [f"{each[name]:+.1f}" if name in each.dropna() else "" for name in sets]
-                body.append([short(labels), ablation_of(method), *_compared(found), *cells])
+                body.append([short(labels), method.removeprefix(f"{whole}-"), *_compared(found), *cells])
     head = ["labels a class", "variant", "pairs", "difference", "95 % interval", "p", "shown"]
     return markdown([*head, *sets], body)
 
@@ -260,7 +261,7 @@ def _risks(rows: pd.DataFrame) -> dict[str, dict[str, list[tuple[str, float]]]]:
 
 def _curves(rows: pd.DataFrame) -> dict[str, dict[str, list[tuple[str, float]]]]:
     """Data set -> method -> mean score at each number of labels; ablations are left out."""
-    own = rows[rows["method"].map(ablation_of).isna()]
+    own = rows[rows["method"].map(whole_of).isna()]
     found: dict[str, dict[str, list[tuple[str, float]]]] = {}
     for (dataset, method, labels), group in own.groupby(["dataset", "method", "labels"]):
         points = found.setdefault(str(dataset), {}).setdefault(str(method), [])

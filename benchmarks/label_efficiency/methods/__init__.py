@@ -15,7 +15,7 @@ from benchmarks.label_efficiency.methods.gan_bert import gan_bert
 from benchmarks.label_efficiency.methods.label_gan import VARIANTS, ours
 from react_ray.lgan.inputs import Probabilities
 
-__all__ = ["GROUPS", "METHODS", "Answer", "Method", "ablation_of", "expand", "find_method"]
+__all__ = ["GROUPS", "METHODS", "Answer", "Method", "expand", "find_method", "whole_of"]
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,17 @@ FINETUNED = {
     "setfit": Method(finetuned.setfit, finetunes=True),
     "whole_road": Method(finetuned.whole_road, least=0, finetunes=True),
 }
-METHODS = {**FEATURE_METHODS, **FINETUNED, **ABLATIONS}
-GROUPS = {"features": tuple(FEATURE_METHODS), "ablations": tuple(ABLATIONS), "finetuned": tuple(FINETUNED)}
+ROAD_ABLATIONS = {
+    f"whole_road-{name}": Method(partial(finetuned.whole_road, changes=changes), finetunes=True)
+    for name, changes in finetuned.ROAD_VARIANTS.items()
+}
+METHODS = {**FEATURE_METHODS, **FINETUNED, **ABLATIONS, **ROAD_ABLATIONS}
+GROUPS = {
+    "features": tuple(FEATURE_METHODS),
+    "ablations": tuple(ABLATIONS),
+    "finetuned": tuple(FINETUNED),
+    "road_ablations": tuple(ROAD_ABLATIONS),
+}
 """Names that stand for several methods."""
 
 
@@ -82,7 +91,7 @@ def find_method(name: str, setfit_python: Path | None = None) -> Method:
     )
 
 
-def ablation_of(name: str) -> str | None:
-    """The part that an ablation leaves out; None for a method."""
-    method, dash, part = name.partition("-")
-    return part if dash and method == "ours" else None
+def whole_of(name: str) -> str | None:
+    """The method that an ablation leaves a part out of; None for a method."""
+    method, dash, _ = name.partition("-")
+    return method if dash else None

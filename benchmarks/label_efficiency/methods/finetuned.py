@@ -16,16 +16,25 @@ import react_ray
 from benchmarks.datasets import write_files
 from benchmarks.label_efficiency.draws import Draw
 from benchmarks.label_efficiency.methods.answer import Answer
-from benchmarks.label_efficiency.methods.label_gan import held_back
+from benchmarks.label_efficiency.methods.label_gan import GAME, held_back
 from react_ray.arms import predict_texts
 from react_ray.cluster.session import Session
 from react_ray.finetune.run import finetune
 from react_ray.lgan.inputs import Probabilities
 from react_ray.pretrained import resolve
 
-__all__ = ["labels_only", "setfit", "whole_road"]
+__all__ = ["ROAD_VARIANTS", "labels_only", "setfit", "whole_road"]
 
 PEER = Path(__file__).parents[1] / "setfit_peer.py"
+ROAD_VARIANTS: dict[str, dict[str, Any]] = {
+    "no_names": {"lgan.names": False},
+    "one_round": {"lgan.rounds": 1},
+    "no_verifier": {"lgan.verifier": False},
+    "no_copies": {"augment.copies": 0},
+    "no_head_start": {"finetune.head_start": False},
+    "game": {f"lgan.{name}": value for name, value in GAME.items()},
+}
+"""Ablations of the whole road, named whole_road-NAME: the settings that are changed."""
 
 
 def labels_only(draw: Draw) -> Answer:
@@ -49,8 +58,8 @@ def labels_only(draw: Draw) -> Answer:
     return Answer(found["labels_only"], {"validation": int(back.sum())})
 
 
-def whole_road(draw: Draw) -> Answer:
-    """A whole run on files, as a user would start it; the saved model's probabilities."""
+def whole_road(draw: Draw, changes: dict[str, Any] | None = None) -> Answer:
+    """A whole run on files, as a user would start it, with ``changes`` of settings; the saved model's say."""
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         labels = [draw.classes.names[label] for label in draw.labels]
@@ -62,7 +71,8 @@ def whole_road(draw: Draw) -> Answer:
             draw.classes,
         )
         inputs = {"labeled": files.labeled, "labels": files.labels, "unlabeled": files.unlabeled}
-        config = _config(draw, folder, {f"data.{key}": str(path) for key, path in inputs.items() if path})
+        given = {f"data.{key}": str(path) for key, path in inputs.items() if path}
+        config = _config(draw, folder, {**given, "onnx": False, **(changes or {})})
         run = react_ray.run(config, quiet=True)
         classifier = run.classifier()
         found = classifier.predict_proba(draw.test.texts)
