@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
-__all__ = ["ClusterError", "ConfigError", "InputError", "ReactRayError", "ServiceError", "TrainingError"]
+__all__ = [
+    "ClusterError",
+    "ConfigError",
+    "DiskFullError",
+    "InputError",
+    "ReactRayError",
+    "ServiceError",
+    "TrainingError",
+]
 
 
 class ReactRayError(Exception):
@@ -19,6 +27,10 @@ class InputError(ReactRayError):
 
 class ConfigError(InputError):
     """A setting is unknown, or has a value that is not allowed."""
+
+
+class DiskFullError(ReactRayError):
+    """What was done could not be written."""
 
 
 class TrainingError(ReactRayError):

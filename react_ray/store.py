@@ -7,6 +7,7 @@ is complete, and a killed stage finds its own half-done work again.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
@@ -20,13 +21,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from react_ray.errors import InputError, ReactRayError
+from react_ray.errors import DiskFullError, InputError, ReactRayError
 from react_ray.version import __version__
 
 __all__ = ["RECORD", "Store", "content_of", "digest", "folder_size"]
 
 RECORD = "stage.json"
 LOCKS = "locks"
+FULL = os.strerror(errno.ENOSPC)
+"""How the system says that a disk is full; Ray and libraries in other languages hand on no more than that."""
 STAGE_FOLDER = re.compile(r"\w+-[0-9a-f]{16}(\.part)?")
 
 
@@ -89,7 +92,7 @@ class Store:
         """Keep other runs out of ``root`` while the block runs; a killed run leaves no lock.
 
         Raises ReactRayError that names the process at work there, InputError where nothing
-        can be written.
+        can be written, and DiskFullError for whatever a full disk makes of the block.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -105,10 +108,15 @@ class Store:
                     f"another run (process {lock.read().strip()}) is at work in {self.root.parent}; "
                     "wait for it, stop it, or give this run another --output"
                 ) from None
-            lock.truncate(0)
-            lock.write(str(os.getpid()))
-            lock.flush()
-            yield
+            try:
+                lock.truncate(0)
+                lock.write(str(os.getpid()))
+                lock.flush()
+                yield
+            except Exception as error:
+                if FULL not in str(error):
+                    raise
+                raise _disk_full(self.root.parent, error) from error
 
     def clear(self) -> int:
         """Delete every stage and the log, and nothing that is not ours; the bytes that were freed.
@@ -160,3 +168,13 @@ def _content(folder: Path) -> str:
 def folder_size(folder: Path) -> int:
     """Bytes of all files under ``folder``; 0 where there is none."""
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+
+
+def _disk_full(output: Path, error: Exception) -> DiskFullError:
+    told = next(line.strip() for line in str(error).splitlines() if FULL in line)
+    free = shutil.disk_usage(output).free
+    return DiskFullError(
+        f"a disk is full: {told}\n"
+        f"{output} has {free / 1e6:,.0f} MB free. Make room and give the same command again: it goes on "
+        "where it stopped"
+    )

@@ -6,16 +6,21 @@ The loops in ``lgan`` and ``finetune`` are plain torch and talk to a Worker only
 
 from __future__ import annotations
 
+import json
+import logging
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from react_ray.training_log import TrainingLog
 
-__all__ = ["LocalWorker", "Progress", "Worker", "average_gradients", "pick_device"]
+__all__ = ["LocalWorker", "Progress", "Worker", "average_gradients", "checkpoint_to_load", "pick_device"]
+
+log = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, str], None]
 """Called with (done, total, note); ``done`` and ``total`` in the stage's own unit."""
@@ -103,6 +108,26 @@ class LocalWorker:
         """Hand on to the callback given at construction."""
         if self._progress:
             self._progress(done, total, note)
+
+
+def checkpoint_to_load(worker: Worker) -> Path | None:
+    """The worker's latest checkpoint; None where there is none, or a file of it is cut short.
+
+    A disk that failed can cut files of a checkpoint that once was whole. Training then begins
+    anew, which is logged. All ranks see the same files, and come to the same.
+    """
+    found = worker.checkpoint()
+    try:
+        for path in sorted(found.rglob("*")) if found else ():
+            if path.suffix == ".safetensors":
+                with safe_open(path, "np"):  # compares the header with the length of the file
+                    pass
+            elif path.suffix == ".json":
+                json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, SafetensorError) as error:
+        log.warning("the checkpoint cannot be read, training begins anew: %s: %s", path, error)
+        return None
+    return found
 
 
 def pick_device(use_gpu: bool) -> torch.device:

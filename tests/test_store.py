@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from react_ray.errors import ReactRayError
+from react_ray.errors import DiskFullError, ReactRayError, TrainingError
 from react_ray.store import Store, content_of, digest
 
 
@@ -123,3 +123,25 @@ def test_what_was_made_alike_is_found_whole_or_not(tmp_path: Path, monkeypatch: 
     assert store.alike("encode", {"texts": {"max_length": 10}}) == []
     monkeypatch.setattr("react_ray.store.__version__", "another")
     assert store.alike("encode", {"texts": {"max_length": 8}}) == [], "another version may encode otherwise"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_full_disk_is_named_with_what_to_do(tmp_path: Path, wrapped: bool) -> None:
+    def work(folder: Path) -> None:
+        (folder / "rows").symlink_to("/dev/full")
+        try:
+            (folder / "rows").write_text("x")
+        except OSError as error:
+            if wrapped:  # as Ray and Rust hand it on
+                raise TrainingError(f"worker 0 failed:\nTraceback\nerror: {error} (os error 28)") from None
+            raise
+
+    store = Store(tmp_path / "out" / "cache")
+    with (
+        pytest.raises(DiskFullError, match=r"(?s)No space left.*same command again"),
+        store.locked(),
+    ):
+        store.stage("encode", {}, work)
+    with store.locked(), pytest.raises(OSError, match="other"):
+        raise OSError("other")

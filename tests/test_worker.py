@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from react_ray.worker import LocalWorker, pick_device
+from react_ray.worker import LocalWorker, checkpoint_to_load, pick_device
 
 
 def write(text: str):
@@ -47,6 +48,27 @@ def test_leftovers_of_a_kill_between_saving_and_deleting_go(tmp_path: Path):
     (tmp_path / "checkpoint-000001").mkdir()  # saved, but the older one was not yet deleted
     worker.report({}, write("new"))
     assert [f.name for f in tmp_path.iterdir()] == ["checkpoint-000002"]
+
+
+@pytest.mark.parametrize("cut", ["weights.safetensors", "state.json"])
+def test_a_checkpoint_that_a_disk_cut_short_is_passed_over_and_named(
+    cut: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def save(folder: Path) -> None:
+        save_file({"weights": torch.ones(100)}, folder / "weights.safetensors")
+        (folder / "state.json").write_text('{"step": 3}')
+
+    worker = LocalWorker(tmp_path)
+    assert checkpoint_to_load(worker) is None
+    worker.report({}, save)
+    whole = checkpoint_to_load(worker)
+    assert whole == worker.checkpoint()
+    assert whole is not None
+    assert not caplog.records
+    path = whole / cut
+    path.write_bytes(path.read_bytes()[:-3])
+    assert checkpoint_to_load(worker) is None
+    assert str(path) in caplog.text
 
 
 def test_without_a_gpu_asked_for_it_is_the_cpu():

@@ -43,7 +43,7 @@ from react_ray.finetune.recipe import Built, Recipe
 from react_ray.finetune.state import Progress, Snapshot, restore, set_weights, trained_weights
 from react_ray.pretrained import load_tokenizer, longest_text, padding_side
 from react_ray.tasks import Example, Task, get_task
-from react_ray.worker import Worker
+from react_ray.worker import Worker, checkpoint_to_load
 
 __all__ = ["loop"]
 
@@ -81,7 +81,7 @@ def loop(
     file with ``weights`` (K x d) and ``bias`` (K): a classifier of the model's own frozen
     features for the head to start from.
     """
-    checkpoint = worker.checkpoint()
+    checkpoint = checkpoint_to_load(worker)
     if checkpoint and (checkpoint / "model").is_dir():
         return
     held_out = _read_validation(validation, seed) if validation else None

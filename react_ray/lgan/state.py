@@ -13,7 +13,7 @@ from torch import Tensor
 
 from react_ray.config import LganConfig
 from react_ray.lgan.networks import Players
-from react_ray.worker import Worker, average_gradients
+from react_ray.worker import Worker, average_gradients, checkpoint_to_load
 
 __all__ = ["TrainingState", "draw_rows", "load_players", "own", "save_players", "step_generator"]
 
@@ -44,7 +44,7 @@ class TrainingState:
             for name, module in modules.items()
         }
         state = cls(players, optimizers)
-        found = worker.checkpoint()
+        found = checkpoint_to_load(worker)
         if found is not None:
             state._load(found, worker.device)
         return state

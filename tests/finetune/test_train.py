@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -217,6 +218,18 @@ train(folder, model, mislabel(make_rows(60)), make_rows(60, 9), **{settings!r})
     whole = train(tmp_path / "whole", good, wrong, FRESH, **settings)
     assert history(resumed) == history(whole)
     assert all(torch.equal(w, weights(whole)[name]) for name, w in weights(resumed).items())
+
+
+def test_a_cut_checkpoint_costs_the_steps_and_not_the_run(tmp_path, tiny_model):
+    whole = train(tmp_path / "whole", tiny_model, make_rows(12))
+    stopped = LocalWorker(tmp_path / "cut" / "checkpoints")
+    stopped.report({}, lambda folder: shutil.copytree(whole, folder, dirs_exist_ok=True))
+    kept = stopped.checkpoint()
+    assert kept is not None
+    cut = kept / "model" / "model.safetensors"
+    cut.write_bytes(cut.read_bytes()[:-100])
+    again = train(tmp_path / "cut", tiny_model, make_rows(12))
+    assert all(torch.equal(w, weights(whole)[name]) for name, w in weights(again).items())
 
 
 def test_a_finished_run_is_not_trained_again(tmp_path, tiny_model):

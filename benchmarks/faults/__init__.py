@@ -1,0 +1,1 @@
+"""Kills and other faults in a run on a cluster: what survives."""
