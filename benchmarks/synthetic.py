@@ -18,7 +18,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["MAX_CHARS", "TOPICS", "Pile", "make_pile", "make_texts", "vocabulary"]
+__all__ = [
+    "MAX_CHARS",
+    "TOPICS",
+    "Pile",
+    "make_pile",
+    "make_rows",
+    "make_texts",
+    "vocabulary",
+    "write_labelled",
+]
 
 TOPICS = {
     "sport": "match goal team coach league player score season cup win",
@@ -77,7 +86,7 @@ def make_pile(folder: Path, rows: int, shards: int = 12, seed: int = 0) -> Pile:
     if not (folder / "made.json").exists():
         (folder / "pile").mkdir(parents=True, exist_ok=True)
         for name, each, number in (("labeled", LABELLED, -1), ("test", TEST, -2)):
-            _write_labelled(folder / f"{name}.csv", each, seed, number)
+            write_labelled(folder / f"{name}.csv", each, seed, number)
         sizes = [len(part) for part in np.array_split(np.empty(rows, bool), shards)]
         shared = _texts(_random(seed, 0, 0), min(SHARED, sizes[0]))[0]
         files = {}
@@ -92,6 +101,12 @@ def make_pile(folder: Path, rows: int, shards: int = 12, seed: int = 0) -> Pile:
 def make_texts(rows: int, seed: int) -> pa.Array:
     """Distinct texts."""
     return _texts(_random(seed, 0, 0), rows)[0]
+
+
+def make_rows(rows: int, seed: int) -> pa.Table:
+    """Distinct texts (column text), each with its topic."""
+    texts, topics = _texts(_random(seed, 0, 0), rows)
+    return pa.table({"text": texts, "topic": pa.array(list(TOPICS)).take(pa.array(topics))})
 
 
 def _random(seed: int, shard: int, chunk: int) -> np.random.Generator:
@@ -112,7 +127,8 @@ def _texts(random: np.random.Generator, count: int) -> tuple[pa.Array, np.ndarra
     return pc.binary_join_element_wise(*words, " ", null_handling="skip"), topic
 
 
-def _write_labelled(path: Path, each: int, seed: int, number: int) -> None:
+def write_labelled(path: Path, each: int, seed: int, number: int) -> None:
+    """``each`` rows a topic with its label, as csv; others for each ``number`` below 0."""
     texts, topics = _texts(_random(seed, number, 0), each * len(TOPICS) * 3)
     names = list(TOPICS)
     with path.open("w", newline="") as file:
