@@ -146,7 +146,8 @@ def encode(context: Context) -> None:
 def pretrain(context: Context) -> None:
     """P1: the teacher, and a plain GAN on the unlabelled features."""
     inputs = context.features().lgan_inputs()
-    label_gan.prepare(inputs, context.config.lgan.model_dump(), context.folder / "inputs")
+    given = context.config.lgan.model_dump()
+    label_gan.prepare(inputs, given, context.folder / "inputs", context.progress)
     settings = {"inputs": context.folder / "inputs", "output": context.folder / "players"}
     _train_players(context, phase1.loop, settings)
 
@@ -166,7 +167,9 @@ def generate(context: Context) -> None:
     settings = config.lgan.model_dump()
     labeled, unlabeled = (context.rows(part, ("id", "text")) for part in ("labeled", "unlabeled"))
     texts = labeled["text"].to_pylist() + unlabeled["text"].to_pylist()
-    generation, _ = label_gan.generate(inputs, players, context.folder, settings, config.seed, texts)
+    generation, _ = label_gan.generate(
+        inputs, players, context.folder, settings, config.seed, texts, context.progress
+    )
     names, columns = context.labels().names, unlabeled.to_pydict()
     left_out = label_gan.left_out_table(generation, names, columns["id"], columns["text"])
     pq.write_table(left_out, context.folder / "left_out.parquet")

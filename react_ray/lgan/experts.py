@@ -32,6 +32,7 @@ from react_ray.lgan.neighbours import homophily, nearest, neighbour_count, smoot
 from react_ray.lgan.probe import Probe, fit_probe, fit_softmax, log, one_hot, softmax
 from react_ray.lgan.self_training import confident_rows
 from react_ray.lgan.views import SENTENCE, views_of
+from react_ray.worker import Progress
 
 __all__ = ["Expert", "Teacher", "class_prior", "fit_teacher"]
 
@@ -91,11 +92,16 @@ class Teacher:
         return sum(self.say[view] * expert.homophily for view, expert in self.experts.items())
 
 
-def fit_teacher(inputs: LganInputs, use_names: bool = True, rounds: int = 5) -> Teacher:
+def fit_teacher(
+    inputs: LganInputs, use_names: bool = True, rounds: int = 5, progress: Progress | None = None
+) -> Teacher:
     """Join labels, names and pool; there is no chance in it."""
-    experts = {
-        view.name: _fit_expert(inputs.seen_as(view), use_names, rounds) for view in views_of(inputs.blocks)
-    }
+    experts: dict[str, Expert] = {}
+    views = views_of(inputs.blocks)
+    for view in views:
+        experts[view.name] = _fit_expert(inputs.seen_as(view), use_names, rounds)
+        if progress:
+            progress(len(experts), len(views), "views of the pool")
     say = _say({name: expert.homophily for name, expert in experts.items()})
     parts = [say[name] * log(expert.believed) for name, expert in experts.items()]
     believed = softmax(np.sum(parts, axis=0))

@@ -26,6 +26,7 @@ from react_ray.lgan.networks import NOISE, Players
 from react_ray.lgan.probe import one_hot
 from react_ray.lgan.state import load_players
 from react_ray.lgan.verify import judge
+from react_ray.worker import Progress
 
 __all__ = [
     "Believed",
@@ -112,14 +113,19 @@ class Believed:
 
 
 def believe(
-    inputs: LganInputs, labeler: Labeler, smoothing: float, words: Features | None, verifier: bool
+    inputs: LganInputs,
+    labeler: Labeler,
+    smoothing: float,
+    words: Features | None,
+    verifier: bool,
+    progress: Progress | None = None,
 ) -> Believed:
     """Ask G_y and the neighbours for labels, and D what it thinks; without a ``verifier`` D has no say."""
     rows = inputs.unlabeled
     given = labeler.predict_proba(rows)
     if len(rows):
         given = smooth(given, nearest(rows, rows, neighbour_count(len(rows), inputs.classes)), smoothing)
-    judged = judge(inputs, given, words) if verifier and len(rows) else given
+    judged = judge(inputs, given, words, progress) if verifier and len(rows) else given
     return Believed(given, judged, product(given, judged, 0.5))
 
 

@@ -22,11 +22,14 @@ from react_ray.lgan.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.generate import Generation, Labeler, believe, generate_labels
 from react_ray.lgan.inputs import LganInputs, save_arrays
 from react_ray.lgan.words import describe
+from react_ray.worker import Progress
 
 __all__ = ["generate", "prepare"]
 
 
-def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> dict[str, Any]:
+def prepare(
+    inputs: LganInputs, settings: Mapping[str, Any], folder: Path, progress: Progress | None = None
+) -> dict[str, Any]:
     """Write the inputs of both phases and the teacher into ``folder``; fine-tuning starts from its sentences.
 
     Returns what was found: ``prior`` (K), ``views`` (the say of each and more). Raises
@@ -35,7 +38,7 @@ def prepare(inputs: LganInputs, settings: Mapping[str, Any], folder: Path) -> di
     if not len(inputs.labeled) and not len(inputs.pool):
         raise InputError("there is no labelled and no unlabelled row: nothing to learn from")
     config = LganConfig.model_validate(settings)
-    teacher = fit_teacher(inputs, config.names, config.rounds)
+    teacher = fit_teacher(inputs, config.names, config.rounds, progress)
     inputs.save(folder)
     arrays = {
         "believed": teacher.believed,
@@ -70,6 +73,7 @@ def generate(
     settings: Mapping[str, Any],
     seed: int,
     texts: Sequence[str] = (),
+    progress: Progress | None = None,
 ) -> tuple[Generation, Decision]:
     """Labels for the pool, and whether to use them; also written into ``output``.
 
@@ -83,7 +87,7 @@ def generate(
     labeler = Labeler(inputs.names, phase2, seed)
     words = describe(texts) if len(texts) and config.verifier else None
     evidence = gather(inputs, labeler, config)
-    believed = believe(inputs, labeler, teacher["smoothing"], words, config.verifier)
+    believed = believe(inputs, labeler, teacher["smoothing"], words, config.verifier, progress)
     right = None if evidence is None else evidence.lgan
     foreign = find_foreign(inputs) if config.foreign else None
     generation = generate_labels(inputs, labeler, believed, teacher["homophily"], right, foreign)

@@ -13,17 +13,24 @@ on different rows, and their verdicts are added.
 from __future__ import annotations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from react_ray.lgan.experts import ITERATIONS, LABEL_WEIGHT
 from react_ray.lgan.inputs import Features, LganInputs, Probabilities
 from react_ray.lgan.probe import fit_softmax, log, one_hot, softmax
+from react_ray.worker import Progress
 
 __all__ = ["judge"]
 
 FOLDS = 3
 
 
-def judge(inputs: LganInputs, given: Probabilities, words: Features | None = None) -> Probabilities:
+def judge(
+    inputs: LganInputs,
+    given: Probabilities,
+    words: Features | None = None,
+    progress: Progress | None = None,
+) -> Probabilities:
     """How much D believes in each label of the unlabelled rows, n x K.
 
     ``given`` is what G_y says of them, ``words`` describes labelled, then unlabelled texts.
@@ -32,23 +39,28 @@ def judge(inputs: LganInputs, given: Probabilities, words: Features | None = Non
     sights = [(inputs.labeled, inputs.unlabeled)]
     if words is not None and words.shape[1]:
         sights.append((words[:known], words[known:]))
-    verdicts = [log(_out_of_fold(labeled, inputs, pool, told)) for labeled, pool in sights]
-    return softmax(np.mean(verdicts, axis=0))
+    fold = np.random.default_rng(0).permutation(len(given)) % FOLDS
+    verdicts = [np.zeros_like(told) for _ in sights]
+    parts = [(sight, number) for sight in range(len(sights)) for number in range(FOLDS)]
+    for done, (sight, number) in enumerate(parts, start=1):
+        own = fold == number
+        verdicts[sight][own] = _judge_fold(*sights[sight], inputs, told, own)
+        if progress:
+            progress(done, len(parts), "folds judged")
+    return softmax(np.mean([log(verdict) for verdict in verdicts], axis=0))
 
 
-def _out_of_fold(labeled: Features, inputs: LganInputs, pool: Features, told: Probabilities) -> Probabilities:
-    """Each row of the pool judged by a D that was not told its label."""
-    fold = np.random.default_rng(0).permutation(len(pool)) % FOLDS
+def _judge_fold(
+    labeled: Features, pool: Features, inputs: LganInputs, told: Probabilities, own: NDArray[np.bool_]
+) -> Probabilities:
+    """The ``own`` rows of the pool judged by a D that was not told their labels."""
     sure = one_hot(inputs.labels, inputs.classes)
-    found = np.zeros_like(told)
-    for number in range(FOLDS):
-        others = fold != number
-        weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(others.sum())])
-        judge_of_pairs = fit_softmax(
-            np.vstack([labeled, pool[others]]),
-            np.vstack([sure, told[others]]),
-            weights.astype(np.float32),
-            iterations=ITERATIONS,
-        )
-        found[~others] = judge_of_pairs.predict_proba(pool[~others])
-    return found
+    others = ~own
+    weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(others.sum())])
+    judge_of_pairs = fit_softmax(
+        np.vstack([labeled, pool[others]]),
+        np.vstack([sure, told[others]]),
+        weights.astype(np.float32),
+        iterations=ITERATIONS,
+    )
+    return judge_of_pairs.predict_proba(pool[own])
