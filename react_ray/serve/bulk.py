@@ -20,9 +20,9 @@ from fastapi.responses import StreamingResponse
 
 from react_ray.config import ServeConfig
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.described import refusals
 from react_ray.serve.engine import Outcome
-from react_ray.serve.gate import AT_THE_GATE
-from react_ray.serve.protocol import ErrorAnswer, kind_of
+from react_ray.serve.protocol import kind_of
 from react_ray.serve.service import Service
 
 __all__ = ["MEDIA_TYPE", "add_bulk"]
@@ -177,7 +177,7 @@ def _described_answers(config: ServeConfig, labels: Sequence[str]) -> dict[int |
             for kind in kinds
         ],
     }
-    refusals = AT_THE_GATE | {
+    refused = {
         408: f"No body within {config.body_timeout_s:g} s",
         413: f"The body is over {config.max_bulk_bytes} bytes",
         415: f"Not {MEDIA_TYPE}",
@@ -190,5 +190,5 @@ def _described_answers(config: ServeConfig, labels: Sequence[str]) -> dict[int |
             "the answer was cut: send the rest with its offset",
             "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
         },
-        **{status: {"model": ErrorAnswer, "description": text} for status, text in refusals.items()},
+        **refusals(refused),
     }

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from react_ray.serve.body import check_content_type, read_body
+from react_ray.serve.described import refusals
 from react_ray.serve.explain import Plan, Span
-from react_ray.serve.gate import AT_THE_GATE
-from react_ray.serve.protocol import ErrorAnswer, RefusalError, parse
+from react_ray.serve.protocol import RefusalError, parse
 from react_ray.serve.service import Service
 
 __all__ = ["ExplainRequest", "Explanation", "add_explanation"]
@@ -52,14 +52,13 @@ def add_explanation(app: FastAPI, service: Service) -> None:
     """Add the route."""
     content = {"application/json": {"schema": ExplainRequest.model_json_schema()}}
     limits = f"{service.config.max_body_bytes} bytes, {service.config.max_chars} characters"
-    refusals = {
+    refused = {
         400: "Not JSON in UTF-8",
         413: f"Over the limits: {limits}",
         415: "Not application/json",
         422: "Not a text, or a label that the model does not know",
         408: f"No body within {service.config.body_timeout_s:g} s",
         500: "The model failed; the number leads to the server's log",
-        **AT_THE_GATE,
     }
 
     @app.post(
@@ -68,7 +67,7 @@ def add_explanation(app: FastAPI, service: Service) -> None:
         description="The weight of a word is the score of the label less the score without that word. "
         f"At most {service.config.max_explain_words} words; in a longer text, spans of words. "
         "Offsets count characters (code points).",
-        responses={status: {"model": ErrorAnswer, "description": text} for status, text in refusals.items()},
+        responses=refusals(refused),
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
     async def explain(request: Request) -> Explanation:

@@ -14,13 +14,8 @@ from react_ray.serve.keys import Keys
 from react_ray.serve.limits import RateLimit
 from react_ray.serve.protocol import RefusalError
 
-__all__ = ["AT_THE_GATE", "Gate", "GateMiddleware"]
+__all__ = ["OPEN", "Gate", "GateMiddleware"]
 
-AT_THE_GATE = {
-    401: "No key, or one that is not known; only where the service asks for keys",
-    429: "Too many requests of this caller, or in all (plain text); Retry-After says when to come again",
-}
-"""What the gate may answer, whatever the route."""
 OPEN = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
 """What anyone may ask: probes bring no key, and a browser that opens a page brings none either."""
 

@@ -35,7 +35,6 @@ __all__ = ["ADD_SERVICER", "InferenceMethods"]
 
 ADD_SERVICER = "react_ray.serve.inference_service.add_GRPCInferenceServiceServicer_to_server"
 """What Serve's gRPC proxy is told to listen for."""
-READY_WITHIN_S = 5.0
 ROUTE = "/inference.GRPCInferenceService/ModelInfer"
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
@@ -61,7 +60,7 @@ class InferenceMethods:
 
     async def ServerReady(self, request: wire.ServerReadyRequest) -> wire.ServerReadyResponse:  # noqa: N802
         """Whether the model answers."""
-        return wire.ServerReadyResponse(ready=await self._service.ready(READY_WITHIN_S))
+        return wire.ServerReadyResponse(ready=await self._service.ready())
 
     async def ModelReady(  # noqa: N802
         self, request: wire.ModelReadyRequest, grpc_context: RayServegRPCContext
@@ -69,7 +68,7 @@ class InferenceMethods:
         """Whether the model answers."""
         with _told(grpc_context):
             check_model(request.name, request.version)
-            return wire.ModelReadyResponse(ready=await self._service.ready(READY_WITHIN_S))
+            return wire.ModelReadyResponse(ready=await self._service.ready())
         return wire.ModelReadyResponse()
 
     async def ServerMetadata(  # noqa: N802

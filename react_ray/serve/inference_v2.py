@@ -10,9 +10,9 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
 from react_ray.serve.body import check_content_type, read_body
-from react_ray.serve.gate import AT_THE_GATE
-from react_ray.serve.protocol import ErrorAnswer, RefusalError
-from react_ray.serve.service import Service
+from react_ray.serve.described import refusals
+from react_ray.serve.protocol import RefusalError
+from react_ray.serve.service import NOT_READY, Service
 from react_ray.serve.tensors import (
     MODEL,
     SERVER,
@@ -27,7 +27,6 @@ from react_ray.serve.tensors import (
 
 __all__ = ["add_inference_v2"]
 
-READY_WITHIN_S = 5.0
 TAG = "Open inference protocol v2"
 
 
@@ -78,7 +77,7 @@ def _add_server(app: FastAPI, service: Service) -> None:
         "/v2/health/ready",
         tags=[TAG],
         summary="Whether the model answers",
-        responses={503: {"model": ErrorAnswer}},
+        responses=refusals({503: "The model did not answer in time"}),
     )
     async def ready() -> dict[str, bool]:
         await _require_ready(service)
@@ -86,9 +85,7 @@ def _add_server(app: FastAPI, service: Service) -> None:
 
 
 def _add_model(app: FastAPI, service: Service) -> None:
-    missing: dict[int | str, dict[str, Any]] = {
-        404: {"model": ErrorAnswer, "description": f"The model is called {MODEL}"}
-    }
+    missing = {404: f"The model is called {MODEL}"}
 
     @app.get(
         "/v2/models/{name}",
@@ -97,7 +94,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         response_model=ModelMetadata,
         responses={
             200: {"content": {"application/json": {"example": metadata(service.labels)}}},
-            **missing,
+            **refusals(missing),
         },
     )
     async def model(name: str) -> dict[str, Any]:
@@ -108,7 +105,7 @@ def _add_model(app: FastAPI, service: Service) -> None:
         "/v2/models/{name}/ready",
         tags=[TAG],
         summary="Whether the model answers",
-        responses={503: {"model": ErrorAnswer}, **missing},
+        responses=refusals(missing | {503: "The model did not answer in time"}),
     )
     async def model_ready(name: str) -> dict[str, Any]:
         check_model(name)
@@ -160,7 +157,7 @@ def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     ]
     example = {"model_name": MODEL, "model_version": "1", "id": "7", "outputs": outputs}
     limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
-    refusals = AT_THE_GATE | {
+    refused = {
         400: "Not JSON in UTF-8",
         408: f"No body within {config.body_timeout_s:g} s",
         404: f"The model is called {MODEL}",
@@ -171,10 +168,10 @@ def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     }
     return {
         200: {"model": InferAnswer, "content": {"application/json": {"example": example}}},
-        **{status: {"model": ErrorAnswer, "description": text} for status, text in refusals.items()},
+        **refusals(refused),
     }
 
 
 async def _require_ready(service: Service) -> None:
-    if not await service.ready(READY_WITHIN_S):
-        raise HTTPException(503, f"the model did not answer within {READY_WITHIN_S:.0f} s")
+    if not await service.ready():
+        raise HTTPException(503, NOT_READY)

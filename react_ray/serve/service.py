@@ -24,9 +24,12 @@ from react_ray.serve.gate import Gate
 from react_ray.serve.metrics import Metrics
 from react_ray.serve.record import Recorder
 
-__all__ = ["Service", "TextError"]
+__all__ = ["NOT_READY", "Service", "TextError"]
 
 TEXTS_A_TURN = 16
+READY_WITHIN_S = 5.0
+"""Seconds a ready replica may take for one text, those before it in the queue included."""
+NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
 
 
 class TextError(Exception):
@@ -131,7 +134,7 @@ class Service:
         if self._recorder:
             self._recorder.close()
 
-    async def ready(self, within_s: float) -> bool:
+    async def ready(self, within_s: float = READY_WITHIN_S) -> bool:
         """Whether a text gets through the queue and the model in ``within_s`` seconds."""
         try:
             outcomes = await asyncio.wait_for(self._batcher.submit(self._engine.encode(["ready"])), within_s)

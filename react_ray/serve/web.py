@@ -15,19 +15,17 @@ from react_ray.config import ServeConfig
 from react_ray.serve.about import Limits, Model
 from react_ray.serve.body import check_content_type, read_body
 from react_ray.serve.bulk import add_bulk
+from react_ray.serve.described import describe_everywhere, refusals
 from react_ray.serve.explain_route import add_explanation
-from react_ray.serve.gate import AT_THE_GATE, GateMiddleware
+from react_ray.serve.gate import GateMiddleware
 from react_ray.serve.inference_v2 import add_inference_v2
 from react_ray.serve.metrics import CONTENT_TYPE
-from react_ray.serve.protocol import ErrorAnswer, PredictRequest, RefusalError, Score, answer, parse_request
-from react_ray.serve.service import Service
+from react_ray.serve.protocol import PredictRequest, RefusalError, Score, answer, parse_request
+from react_ray.serve.service import NOT_READY, Service
 from react_ray.serve.watch import Watch
 from react_ray.version import __version__
 
 __all__ = ["build_app"]
-
-READY_WITHIN_S = 5.0
-"""Seconds a ready replica may take for one text, those before it in the queue included."""
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -59,6 +57,7 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
     _add_health(app, service, scrape)
     _add_page(app, "/", "try.html")
     _add_page(app, "/docs", "docs.html")
+    describe_everywhere(app)
     return app
 
 
@@ -82,10 +81,9 @@ def _add_prediction(app: FastAPI, service: Service) -> None:
 def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str, dict[str, Any]]:
     example = [{"label": label, "score": score} for label, score in zip(labels, (0.9, 0.1), strict=False)]
     limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
-    refusals = AT_THE_GATE | {
+    refused = {
         400: "Not JSON in UTF-8",
-        408: f"No body within {config.body_timeout_s:g} s; "
-        f"no answer within {config.request_timeout_s:g} s (plain text)",
+        408: f"No body within {config.body_timeout_s:g} s",
         413: f"Over the limits: {limits}",
         415: "Not application/json",
         422: "Not a text or a list of texts",
@@ -97,7 +95,7 @@ def _described_answers(config: ServeConfig, labels: list[str]) -> dict[int | str
             "description": "Best first: one list for a string, one per text for a list",
             "content": {"application/json": {"example": example}},
         },
-        **{status: {"model": ErrorAnswer, "description": text} for status, text in refusals.items()},
+        **refusals(refused),
     }
 
 
@@ -123,19 +121,21 @@ def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[b
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", summary="Whether the model answers", responses={503: {"model": ErrorAnswer}})
+    @app.get(
+        "/readyz",
+        summary="Whether the model answers",
+        responses=refusals({503: "The model did not answer in time"}),
+    )
     async def readyz() -> dict[str, Any]:
-        if not await service.ready(READY_WITHIN_S):
-            raise HTTPException(503, f"the model did not answer within {READY_WITHIN_S:.0f} s")
+        if not await service.ready():
+            raise HTTPException(503, NOT_READY)
         return {"status": "ready", "labels": service.labels, "engine": service.about.engine}
 
     @app.get(
         "/metrics",
         summary="Counts for Prometheus",
         response_class=Response,
-        responses={
-            status: {"model": ErrorAnswer, "description": text} for status, text in AT_THE_GATE.items()
-        },
+        responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
     )
     async def metrics() -> Response:
         return Response(await scrape(), media_type=CONTENT_TYPE)

@@ -1,0 +1,56 @@
+"""What /openapi.json says of refusals: in one place of those that any route may give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI
+
+from react_ray.serve.gate import OPEN
+from react_ray.serve.protocol import ErrorAnswer
+
+__all__ = ["describe_everywhere", "refusals"]
+
+FROM_THE_GATE = {
+    "401": "No key, or one that is not known; only where the service asks for keys",
+    "429": "Too many requests of this caller; Retry-After says when to come again",
+}
+FROM_THE_PROXY = {"503": "There is no replica; Retry-After says when to come again"}
+FROM_RAY = {
+    "408": "No answer in time (plain text)",
+    "429": "Too many requests wait (plain text); Retry-After says when to come again",
+}
+JSON = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}}}
+PLAIN = {"text/plain": {"schema": {"type": "string"}}}
+NEVER_GIVEN = ("HTTPValidationError", "ValidationError")
+"""FastAPI's own form of a 422, which it describes wherever a path has a parameter."""
+
+
+def refusals(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
+    """Status -> when it is given, as the ``responses`` of a route."""
+    return {status: {"model": ErrorAnswer, "description": text} for status, text in texts.items()}
+
+
+def describe_everywhere(app: FastAPI) -> None:
+    """Add to each route what gate, proxy and Ray may answer in its place; call it after the last route."""
+    schema = app.openapi()  # kept by the application, so what is changed here is what it tells
+    for path, methods in schema["paths"].items():
+        for operation in methods.values():
+            given = operation["responses"]
+            if NEVER_GIVEN[0] in str(given.get("422")):
+                del given["422"]
+            if path not in OPEN:
+                _add(given, FROM_THE_GATE, JSON)
+            _add(given, FROM_THE_PROXY, JSON)
+            _add(given, FROM_RAY, PLAIN)
+            operation["responses"] = dict(sorted(given.items()))
+    for name in NEVER_GIVEN:
+        schema["components"]["schemas"].pop(name, None)
+
+
+def _add(given: dict[str, Any], texts: Mapping[str, str], content: Mapping[str, Any]) -> None:
+    for status, text in texts.items():
+        described = given.setdefault(status, {"description": "", "content": {}})
+        described["description"] = ". ".join(filter(None, [described["description"], text]))
+        described["content"] = described["content"] | content
