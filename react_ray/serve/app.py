@@ -100,8 +100,8 @@ class Replica(InferenceMethods):
             self._service.close()
 
     async def check_health(self) -> None:
-        """Serve asks this every 10 seconds: a text goes through the queue and the model."""
-        if not await self._service.ready(HEALTHY_WITHIN_S):
+        """Serve asks this every 10 seconds: each time a text goes through the queue and the model."""
+        if not await self._service.answers(HEALTHY_WITHIN_S):
             raise RuntimeError("the model does not answer")
 
     def families(self) -> tuple[str, list[Metric]]:

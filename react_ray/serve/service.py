@@ -22,6 +22,7 @@ from react_ray.serve.engine import Engine, Outcome, load_engine
 from react_ray.serve.explain import Plan, make_plan
 from react_ray.serve.gate import Gate
 from react_ray.serve.metrics import Metrics
+from react_ray.serve.probe import Probe
 from react_ray.serve.record import Recorder
 
 __all__ = ["NOT_READY", "Service", "TextError"]
@@ -53,6 +54,7 @@ class Service:
         self.gate = Gate(config)
         self._engine = engine
         self._batcher = Batcher(self._classify, config.tokens_per_call, engine.lanes)
+        self._probe = Probe(lambda: self.answers(READY_WITHIN_S))
         self._drift = Drift(reference)
         self.metrics.add(self._drift)
         self._recorder = Recorder(config.record, config.record_texts) if config.record else None
@@ -134,8 +136,12 @@ class Service:
         if self._recorder:
             self._recorder.close()
 
-    async def ready(self, within_s: float = READY_WITHIN_S) -> bool:
-        """Whether a text gets through the queue and the model in ``within_s`` seconds."""
+    async def ready(self) -> bool:
+        """Whether a text got through in READY_WITHIN_S seconds, now or a moment ago: see ``Probe``."""
+        return await self._probe.ready()
+
+    async def answers(self, within_s: float) -> bool:
+        """Whether a text gets through the queue and the model in ``within_s`` seconds, tried now."""
         try:
             outcomes = await asyncio.wait_for(self._batcher.submit(self._engine.encode(["ready"])), within_s)
         except TimeoutError:

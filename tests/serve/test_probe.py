@@ -1,0 +1,145 @@
+"""Probes that come often cost few model calls; the health check of Serve costs one each time."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from react_ray.config import ServeConfig
+from react_ray.serve import inference_pb2 as wire
+from react_ray.serve.about import About
+from react_ray.serve.app import Replica
+from react_ray.serve.engine import Engine
+from react_ray.serve.inference_grpc import InferenceMethods
+from react_ray.serve.probe import FRESH_S, Probe
+from react_ray.serve.service import Service
+from react_ray.serve.web import build_app
+
+
+class Model:
+    """Counts its calls; fails while ``broken``."""
+
+    def __init__(self) -> None:
+        self.labels, self.max_length = ["a", "b"], 8
+        self.calls, self.broken = 0, False
+
+    def encode(self, texts: Sequence[str]) -> list[list[int]]:
+        return [[1]] * len(texts)
+
+    def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
+        self.calls += 1
+        if self.broken:
+            raise RuntimeError("broken")
+        return np.full((len(encoded), 2), 0.5, dtype=np.float32)
+
+
+@pytest.fixture
+def model() -> Model:
+    return Model()
+
+
+@pytest.fixture
+def service(model: Model) -> Service:
+    return Service(Engine(model), ServeConfig(), About("1", None, "none"))
+
+
+async def over_http(service: Service) -> list[bool]:
+    transport = httpx2.ASGITransport(build_app(service, scrape=None))  # type: ignore[arg-type]
+    async with httpx2.AsyncClient(transport=transport, base_url="http://here") as http:
+        paths = ("/readyz", "/v2/health/ready", "/v2/models/classifier/ready")
+        return [(await http.get(path)).status_code == 200 for path in paths]
+
+
+async def over_grpc(service: Service) -> list[bool]:
+    methods = InferenceMethods()
+    methods._service = service
+    asked: Any = wire.ModelReadyRequest(name="classifier")
+    told = [
+        await methods.ServerReady(wire.ServerReadyRequest()),
+        await methods.ModelReady(asked, SimpleNamespace()),  # type: ignore[arg-type]
+    ]
+    return [answer.ready for answer in told]
+
+
+@pytest.mark.parametrize("ask", [over_http, over_grpc])
+def test_probes_that_come_together_cost_one_model_call(
+    model: Model, service: Service, ask: Callable[[Service], Awaitable[list[bool]]]
+) -> None:
+    async def often() -> list[list[bool]]:
+        return [await ask(service) for _ in range(5)]
+
+    assert all(map(all, asyncio.run(often())))
+    assert model.calls == 1
+
+
+@pytest.mark.parametrize("ask", [over_http, over_grpc])
+def test_a_model_that_fails_is_not_ready(
+    model: Model, service: Service, ask: Callable[[Service], Awaitable[list[bool]]]
+) -> None:
+    model.broken = True
+    assert not any(asyncio.run(ask(service)))
+
+
+def test_the_health_check_of_serve_asks_the_model_each_time(model: Model, service: Service) -> None:
+    async def checks() -> None:
+        assert await service.ready()
+        replica = SimpleNamespace(_service=service)
+        for _ in range(3):
+            await Replica.check_health(replica)
+        assert model.calls == 4
+        model.broken = True
+        with pytest.raises(RuntimeError, match="does not answer"):
+            await Replica.check_health(replica)
+
+    asyncio.run(checks())
+
+
+def test_a_success_is_told_again_for_a_while_and_a_failure_never() -> None:
+    now, results, asked = 100.0, [False, True, False], 0
+
+    async def attempt() -> bool:
+        nonlocal asked
+        asked += 1
+        return results[asked - 1]
+
+    async def scenario() -> list[bool]:
+        nonlocal now
+        probe = Probe(attempt, clock=lambda: now)
+        told = [await probe.ready(), await probe.ready()]
+        now += FRESH_S - 0.1
+        told.append(await probe.ready())
+        now += 0.2
+        return [*told, await probe.ready()]
+
+    assert asyncio.run(scenario()) == [False, True, True, False]
+    assert asked == 3
+
+
+def test_one_who_leaves_does_not_end_the_attempt_of_the_others() -> None:
+    asked = 0
+
+    async def attempt() -> bool:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(0.1)
+        return True
+
+    async def scenario() -> bool:
+        probe = Probe(attempt)
+        first, second = asyncio.create_task(probe.ready()), asyncio.create_task(probe.ready())
+        await asyncio.sleep(0.02)
+        first.cancel()
+        return await second
+
+    started = time.monotonic()
+    assert asyncio.run(scenario())
+    assert asked == 1
+    assert time.monotonic() - started < 5
