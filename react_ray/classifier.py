@@ -35,6 +35,15 @@ class Classifier:
         """Token ids of each text, cut at ``max_length``."""
         return _encode(self.tokenizer, texts, self.max_length)
 
+    def reach(self, text: str) -> int:
+        """How many characters of ``text`` lie before the end of its last token, cut at ``max_length``."""
+        if not self.tokenizer.is_fast:  # it does not tell where its tokens are
+            return len(text)
+        encoded = self.tokenizer(
+            text, truncation=True, max_length=self.max_length, return_offsets_mapping=True
+        )
+        return max((end for _, end in encoded["offset_mapping"]), default=0)
+
     def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
         """Probabilities of encoded texts (n x labels, in the order of ``labels``)."""
         logits = _logits(self.model, self.tokenizer, encoded)

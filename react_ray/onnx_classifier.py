@@ -43,6 +43,10 @@ class OnnxClassifier:
         """Token ids of each text, cut at ``max_length``."""
         return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
+    def reach(self, text: str) -> int:
+        """How many characters of ``text`` lie before the end of its last token, cut at ``max_length``."""
+        return max((end for _, end in self._tokenizer.encode(text).offsets), default=0)
+
     def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
         """Probabilities of encoded texts (n x labels, in the order of ``labels``)."""
         logits = np.empty((len(encoded), len(self.labels)), dtype=np.float32)

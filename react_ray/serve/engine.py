@@ -33,6 +33,9 @@ class Model(Protocol):
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at ``max_length``."""
 
+    def reach(self, text: str) -> int:
+        """How many characters of ``text`` lie before the end of its last token, cut at ``max_length``."""
+
     def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
         """Probabilities of encoded texts (n x labels, in the order of ``labels``)."""
 
@@ -100,6 +103,10 @@ class Engine:
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at the model's length."""
         return self._model.encode(texts)
+
+    def reach(self, text: str) -> int:
+        """How many characters of ``text`` the model reads before its length is used up."""
+        return self._model.reach(text)
 
     def classify(self, rows: Sequence[list[int]]) -> list[Outcome]:
         """The outcome of each row of token ids.

@@ -6,7 +6,8 @@ Offsets count characters (code points) of the text as it was given.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from bisect import bisect_left
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -47,13 +48,13 @@ class Plan:
         return [self.read, *(self.read[: span.start] + self.read[span.end :] for span in self.spans)]
 
 
-def make_plan(text: str, limit: int, encode: Callable[[str], list[int]]) -> Plan:
+def make_plan(text: str, limit: int, reach: int) -> Plan:
     """Leave out at most ``limit`` spans, which cover all words of ``text`` that the model reads.
 
-    ``encode`` gives the tokens of a text, cut at the model's length.
+    ``reach`` is how many characters it reads; a word that begins among them is taken whole.
     """
     words = find_words(text)
-    count = _count_read(text, words, encode)
+    count = bisect_left(words, reach, key=lambda word: word.start)
     end = words[count - 1].end if count else 0
     rest = Span(words[count].start, words[-1].end) if count < len(words) else None
     return Plan(text[:end], group(words[:count], limit), rest)
@@ -90,19 +91,6 @@ def group(words: Sequence[Span], limit: int) -> list[Span]:
     count = min(limit, len(words))
     edges = [index * len(words) // count for index in range(count + 1)] if count else []
     return [Span(words[first].start, words[last - 1].end) for first, last in pairwise(edges)]
-
-
-def _count_read(text: str, words: Sequence[Span], encode: Callable[[str], list[int]]) -> int:
-    """How many of ``words`` are needed for the tokens of the whole text."""
-    everything = encode(text)
-    low, high = 0, len(words)
-    while low < high:
-        middle = (low + high) // 2
-        if encode(text[: words[middle - 1].end if middle else 0]) == everything:
-            high = middle
-        else:
-            low = middle + 1
-    return low
 
 
 def _kind(character: str) -> str:

@@ -108,10 +108,12 @@ class Service:
 
     async def plan(self, text: str) -> Plan:
         """What to ask the model in order to explain its answer to ``text``."""
-        loop = asyncio.get_running_loop()
         limit = self.config.max_explain_words - 1  # one row is the text itself
-        encode = self._engine.encode
-        return await loop.run_in_executor(self._thread, make_plan, text, limit, lambda one: encode([one])[0])
+
+        def make() -> Plan:
+            return make_plan(text, limit, self._engine.reach(text))
+
+        return await asyncio.get_running_loop().run_in_executor(self._thread, make)
 
     def _answer(self, ranking: list[Prediction], threshold: float) -> list[Prediction]:
         kept = [prediction for prediction in ranking if prediction.score >= threshold]

@@ -41,6 +41,25 @@ def test_only_the_poisoned_texts_fail(folder: Path) -> None:
     assert all(outcome.shape == (len(LABELS),) for outcome in answered)
 
 
+@pytest.mark.parametrize(
+    ("text", "read"),
+    [
+        ("", 0),
+        (" ", 0),
+        (" goal  late \n", 11),
+        ("股市上涨 what?", 10),
+        ("a🚀b! \u200b", 4),  # an unknown token, and a character that is none
+        ("ab " * 40, 31 * 3 - 1),  # 64 tokens, of which two are the model's own
+        ("股市上涨" * 30, 62),
+        ("x" * 90, 62),
+    ],
+)
+def test_what_the_model_reads_of_a_text_ends_with_its_last_token(folder: Path, text: str, read: int) -> None:
+    engine = engine_of(folder)
+    assert engine.reach(text) == read
+    assert engine.encode([text[:read]]) == engine.encode([text])
+
+
 def test_scores_that_are_not_numbers_are_failures(classifier_folder: Path) -> None:
     classifier = load(classifier_folder)
     with torch.no_grad():

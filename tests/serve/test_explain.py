@@ -56,14 +56,12 @@ def test_spans_are_even() -> None:
 
 
 def test_the_plan_leaves_out_what_the_model_does_not_read() -> None:
-    def encode(text: str) -> list[int]:
-        return [hash(word) for word in text.split()][:3]
-
-    plan = make_plan(" a b c d e", 2, encode)
-    assert (plan.read, plan.rest) == (" a b c", Span(7, 10))
-    assert plan.texts == [" a b c", "  b c", " a "]
-    assert make_plan("a b", 9, encode).rest is None
-    assert make_plan("", 9, encode).texts == [""]
+    plan = make_plan(" a b cc d e", 2, reach=6)  # in the middle of a word
+    assert (plan.read, plan.rest) == (" a b cc", Span(8, 11))
+    assert plan.texts == [" a b cc", "  b cc", " a "]
+    assert make_plan("a b", 9, reach=3).rest is None
+    assert make_plan("a b", 9, reach=2).rest == Span(2, 3)
+    assert make_plan("", 9, reach=0).texts == [""]
 
 
 def post(client: Client, body: Any) -> Answer:
