@@ -29,14 +29,15 @@ class Client:
     api_key
         Sent as ``Authorization: Bearer KEY``.
     timeout
-        Seconds without a sign from the service after which a request has failed.
+        Seconds without a sign from the service after which a request has failed, and the longest
+        ``Retry-After`` that is waited for: a refusal with a longer one is raised at once.
     retries
         0 for none.
     """
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, retries: int = 4):
         self._http = httpx2.Client(**_options(url, api_key, timeout))
-        self._retries = retries
+        self._retries, self._patience = retries, timeout
 
     def __enter__(self) -> Self:
         return self
@@ -75,7 +76,7 @@ class Client:
         After a broken connection the work goes on at the first text that has no answer.
         """
         for part in bulk_parts(texts):
-            attempts = Attempts(self._retries)
+            attempts = Attempts(self._retries, self._patience)
             while not part.done:
                 try:
                     for result in self._bulk(part):
@@ -100,7 +101,7 @@ class Client:
         return list(answer["parameters"]["labels"])
 
     def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        attempts = Attempts(self._retries)
+        attempts = Attempts(self._retries, self._patience)
         while True:
             try:
                 return _content(self._http.request(method, path, json=body))
@@ -128,7 +129,7 @@ class AsyncClient:
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, retries: int = 4):
         self._http = httpx2.AsyncClient(**_options(url, api_key, timeout))
-        self._retries = retries
+        self._retries, self._patience = retries, timeout
 
     async def __aenter__(self) -> Self:
         return self
@@ -161,7 +162,7 @@ class AsyncClient:
     async def bulk(self, texts: Iterable[str]) -> AsyncIterator[BulkResult]:
         """As Client.bulk."""
         for part in bulk_parts(texts):
-            attempts = Attempts(self._retries)
+            attempts = Attempts(self._retries, self._patience)
             while not part.done:
                 try:
                     async for result in self._bulk(part):
@@ -186,7 +187,7 @@ class AsyncClient:
         return list(answer["parameters"]["labels"])
 
     async def _ask(self, method: str, path: str, body: Any = None) -> Any:
-        attempts = Attempts(self._retries)
+        attempts = Attempts(self._retries, self._patience)
         while True:
             try:
                 return _content(await self._http.request(method, path, json=body))
@@ -225,7 +226,12 @@ def _bulk_request(part: BulkPart) -> dict[str, Any]:
 def _content(response: httpx2.Response) -> Any:
     if not response.is_success:
         raise _refused(response)
-    return response.json()
+    try:
+        return response.json()
+    except ValueError:
+        raise ServiceError(
+            f"no answer of the service: {response.text[:200]!r}", response.status_code
+        ) from None
 
 
 def _refused(response: httpx2.Response) -> ServiceError:

@@ -35,20 +35,25 @@ class BulkResult:
 
 
 class Attempts:
-    """How often a request may fail in a row, and the growing pauses between."""
+    """How often a request may fail in a row, and the growing pauses between.
 
-    def __init__(self, retries: int):
+    Where the service asks for a pause of over ``patience`` seconds, the refusal is final.
+    """
+
+    def __init__(self, retries: int, patience: float):
         self._retries = retries
+        self._patience = patience
         self._failed = 0
 
     def pause(self, problem: ServiceError) -> float:
         """Seconds to wait before the next attempt; raises ``problem`` where there is none."""
-        if problem.status not in PASSING or self._failed >= self._retries:
+        asked = problem.retry_after or 0
+        if problem.status not in PASSING or self._failed >= self._retries or asked > self._patience:
             raise problem
-        longest = FIRST_PAUSE_S * 2**self._failed
+        longest = min(FIRST_PAUSE_S * 2**self._failed, LONGEST_PAUSE_S)
         self._failed += 1
         drawn = random.uniform(longest / 2, longest)  # callers that failed together do not return together
-        return min(max(drawn, problem.retry_after or 0), LONGEST_PAUSE_S)
+        return max(drawn, asked)
 
     def progressed(self) -> None:
         """The count starts again."""
@@ -91,6 +96,7 @@ class BulkPart:
         self._first = first
         self._lines = lines
         self._size = len(lines)
+        self._asked = first  # the number of the line after the last one that was sent
         self._unread = b""
         self._ended = False
 
@@ -103,25 +109,31 @@ class BulkPart:
         """What to send, with offset ``next``."""
         self._unread, self._ended = b"", False
         start = self.next - self._first
-        return b"".join(self._lines[start : start + self._size])
+        lines = self._lines[start : start + self._size]
+        self._asked = self.next + len(lines)
+        return b"".join(lines)
 
     def take(self, received: bytes) -> Iterator[BulkResult]:
         """The results in what came; the part of a line at its end waits for the rest."""
         *lines, self._unread = (self._unread + received).split(b"\n")
         for line in lines:
-            answer = json.loads(line)
+            answer = _line(line)
             if "done" in answer:
                 self._ended = True
                 return
+            if answer["line"] != self.next:
+                raise ServiceError(f"the answer to line {self.next} is missing: line {answer['line']} came")
             label = answer.get("label")
             best = None if label is None else Prediction(label, answer["score"])
-            self.next = answer["line"] + 1
+            self.next += 1
             yield BulkResult(answer["line"], best, answer.get("error"))
 
     def check_end(self) -> None:
-        """ServiceError where the answer stopped before its last line."""
+        """ServiceError where the answer stopped before it said that it was done, or did not answer all."""
         if not self._ended:
-            raise ServiceError(f"the answer was cut before line {self.next}")
+            raise ServiceError(f"the answer was cut before line {self.next}, without saying that it was done")
+        if self.next != self._asked:
+            raise ServiceError(f"the answer ended before line {self.next} of {self._asked}")
 
     def shrink(self, problem: ServiceError) -> BulkResult | None:
         """Make requests smaller; the error of a line that is too large alone is its result."""
@@ -160,6 +172,16 @@ def refusal(status: int, body: bytes, retry_after: str | None) -> ServiceError:
         text = text[:200] or "refused"
     waits = float(retry_after) if retry_after and retry_after.isdecimal() else None
     return ServiceError(text, status, waits)
+
+
+def _line(line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+        if isinstance(answer, dict) and ("done" in answer or isinstance(answer["line"], int)):
+            return answer
+    except (ValueError, KeyError):
+        pass
+    raise ServiceError(f"no answer of the service: {line[:200].decode('utf-8', 'replace')!r}")
 
 
 def _checked(text: Any, index: int) -> str:

@@ -15,6 +15,7 @@ from unsteady import cutting_proxy, refusing_server
 
 import react_ray
 from react_ray import BulkResult, InputError, Prediction, ServiceError
+from react_ray.exchange import Attempts
 
 TEXTS = ["goal in the last minute", "股市上涨", "מזג האוויר", "مرحبا", "नमस्ते 🚀", "", 'quote " \u2028 line']
 OK = (200, {}, b'[[{"label": "a", "score": 1.0}]]')
@@ -54,8 +55,21 @@ class Awaited:
 
         return self._run(collect)
 
+    def each(self, texts: Iterable[str], take: Callable[[BulkResult], None]) -> None:
+        async def pass_on(client: react_ray.AsyncClient) -> None:
+            async for result in client.bulk(texts):
+                take(result)
 
-@pytest.fixture(params=[react_ray.Client, Awaited], ids=["blocking", "async"])
+        self._run(pass_on)
+
+
+class Blocking(react_ray.Client):
+    def each(self, texts: Iterable[str], take: Callable[[BulkResult], None]) -> None:
+        for result in self.bulk(texts):
+            take(result)
+
+
+@pytest.fixture(params=[Blocking, Awaited], ids=["blocking", "async"])
 def make(request: pytest.FixtureRequest) -> Any:
     return request.param
 
@@ -178,6 +192,96 @@ def test_without_retries_the_first_refusal_is_the_error(make: Any) -> None:
             service.predict("a")
         assert (caught.value.status, caught.value.retry_after) == (429, 1.0)
         assert "authorization" not in server.headers[0]
+
+
+def test_a_pause_that_is_asked_for_is_kept_whole_or_not_begun(
+    make: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr("react_ray.client.time.sleep", pauses.append)
+    monkeypatch.setattr("react_ray.client.asyncio.sleep", pause)
+    busy = (503, {"Retry-After": "45"}, b'{"error": "no replica"}')
+    with refusing_server(busy, OK) as server, make(server.url, timeout=45) as service:
+        assert service.predict(["a"]) == [[Prediction("a", 1.0)]]
+    assert pauses == [45]
+    with refusing_server(busy) as server, make(server.url, timeout=44) as service:
+        with pytest.raises(ServiceError, match="no replica") as caught:
+            service.predict("a")
+        assert (caught.value.status, caught.value.retry_after) == (503, 45)
+    assert pauses == [45]
+
+
+def test_pauses_that_nobody_asked_for_grow_up_to_half_a_minute() -> None:
+    attempts, lost = Attempts(retries=12, patience=5), ServiceError("lost")
+    pauses = [attempts.pause(lost) for _ in range(12)]
+    for failed, pause in enumerate(pauses):
+        longest = min(0.25 * 2**failed, 30)
+        assert longest / 2 <= pause <= longest
+    with pytest.raises(ServiceError, match="lost"):
+        attempts.pause(lost)
+
+
+FIRST = b'{"line":0,"label":"a","score":1.0}\n'
+SECOND = b'{"line":1,"label":"a","score":1.0}\n'
+DONE = b'{"done":true,"lines":2}\n'
+
+
+@pytest.mark.parametrize(
+    ("body", "answered", "says"),
+    [
+        (b"", 0, "cut before line 0"),
+        (FIRST, 1, "cut before line 1"),
+        (FIRST + SECOND[:9], 1, "cut before line 1"),
+        (FIRST + DONE[:9], 1, "cut before line 1"),
+        (FIRST + SECOND, 2, "cut before line 2, without saying that it was done"),
+        (FIRST + SECOND + DONE[:-1], 2, "cut before line 2, without saying that it was done"),
+        (FIRST + DONE, 1, "ended before line 1 of 2"),
+        (SECOND + DONE, 0, "answer to line 0 is missing: line 1 came"),
+        (FIRST + b"Request timed out\n", 1, "no answer of the service: 'Request timed out'"),
+        (FIRST + b"[1]\n", 1, "no answer of the service"),
+    ],
+)
+def test_bulk_without_retries_that_is_cut_is_an_error_and_never_looks_whole(
+    make: Any, body: bytes, answered: int, says: str
+) -> None:
+    lines: list[int] = []
+    refusing = refusing_server((200, {}, body))
+    with refusing as server, make(server.url, retries=0) as service, pytest.raises(ServiceError, match=says):
+        service.each(["x", "y"], lambda result: lines.append(result.line))
+    assert lines == list(range(answered))
+
+
+@pytest.mark.ray
+def test_bulk_without_retries_ends_where_the_connection_does(client: Client, make: Any) -> None:
+    lines: list[int] = []
+    texts = [f"text {i}" for i in range(900)]
+    error = pytest.raises(ServiceError, match=r"no answer from|cut before line")
+    with cutting_proxy(client.port, [20_000]) as proxy, make(proxy.url, retries=0) as service, error:
+        service.each(texts, lambda result: lines.append(result.line))
+    assert lines == list(range(len(lines)))
+    assert 0 < len(lines) < len(texts)
+
+
+def test_bulk_goes_on_after_an_answer_that_is_short(make: Any) -> None:
+    end = b'{"done":true,"lines":2}\n'
+    answers = [(200, {}, FIRST + end), (200, {}, b"<html>"), (200, {}, SECOND + end)]
+    lines: list[int] = []
+    with refusing_server(*answers) as server, make(server.url) as service:
+        service.each(["x", "y"], lambda result: lines.append(result.line))
+        assert server.answers == []
+    assert lines == [0, 1]
+
+
+def test_an_answer_that_is_not_json_is_an_error_of_the_service(make: Any) -> None:
+    error = pytest.raises(ServiceError, match="no answer of the service: '<html>Log in")
+    page = (200, {}, b"<html>Log in</html>")
+    with refusing_server(page) as server, make(server.url) as service, error as caught:
+        service.predict("a")
+    assert caught.value.status == 200
 
 
 def test_a_service_that_is_not_there(make: Any) -> None:
