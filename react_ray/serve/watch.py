@@ -7,6 +7,7 @@ import logging
 import time
 from datetime import UTC, datetime
 
+from ray.exceptions import TaskCancelledError
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
@@ -56,8 +57,8 @@ class Watch:
         started = time.perf_counter()
         try:
             await self._app(scope, receive, watched)
-        except ClientDisconnect:
-            pass  # in the middle of its body
+        except (ClientDisconnect, TaskCancelledError):  # the second comes from behind Ray's own proxy
+            pass  # the caller left in the middle of its body
         except Exception:
             logger.exception("request %s failed", asker.id)
             if status != CALLER_LEFT:  # the answer has begun: all that is left is to cut it

@@ -85,6 +85,7 @@ def guarded(
         "api_keys": str(file),
         "rate_limit": 50,
         "body_timeout_s": 1,
+        "max_ongoing": 16,  # fewer places than slow callers in test_slow_clients
         "record": str(file.parent / "record"),
     }
     model = file.parent / "model"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from service_client import LABELS, LIMITS, POISON, Answer, Client
+from service_client import LIMITS, POISON, Answer, Client
 
 pytestmark = pytest.mark.ray
 
@@ -67,7 +69,9 @@ def test_a_bad_line_does_not_stop_the_others(client: Client, line: Any, says: st
     assert set(bad) == {"line", "error"}
     assert says in bad["error"]
     assert (first["line"], bad["line"], last["line"]) == (0, 1, 2)
-    assert {first["label"], last["label"]} <= set(LABELS)
+    (best, *_), (second, *_) = client.predict(["股市", "ball"]).json
+    assert [first["label"], last["label"]] == [best["label"], second["label"]]
+    assert [first["score"], last["score"]] == pytest.approx([best["score"], second["score"]], abs=1e-6)
     assert end == {"done": True, "lines": 3}
 
 
@@ -88,28 +92,57 @@ def test_the_rest_of_a_file_goes_on_from_its_offset(client: Client) -> None:
     whole = answers(client, lines)
     rest = answers(client, lines[300:], "?offset=300")
     assert [(a["line"], a["label"]) for a in rest[:-1]] == [(a["line"], a["label"]) for a in whole[300:-1]]
+    scores = [a["score"] for a in whole[300:-1]]
+    assert [a["score"] for a in rest[:-1]] == pytest.approx(scores, abs=1e-6)
+    assert len({round(score, 5) for score in scores}) > len(scores) / 2  # so no text has another's answer
     assert rest[-1] == whole[-1] == {"done": True, "lines": 1000}
 
 
-def test_answers_come_before_all_the_work_is_done(client: Client) -> None:
+def computed(client: Client) -> float:
+    """Texts in the model calls of all replicas so far."""
+    lines = client.get("/metrics").body.decode().splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith("react_ray_batch_texts_sum"))
+
+
+LONG = "a long text " * 12
+
+
+def test_the_first_answers_come_before_the_work_is_done_which_ends_when_the_caller_leaves(
+    client: Client,
+) -> None:
+    before, lines = computed(client), 10_000
     connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
-    connection.request("POST", "/bulk", encoded(["a long text " * 20] * 5000), NDJSON)
+    connection.request("POST", "/bulk", encoded([LONG] * lines), NDJSON)
     response = connection.getresponse()
-    first = json.loads(response.readline())
+    assert json.loads(response.readline())["line"] == 0
+    at_first = computed(client) - before
     connection.sock.close()  # the caller goes away
     response.close()
-    assert first["line"] == 0
+    assert at_first < lines / 2
+    done = 0.0
+    while (now := computed(client) - before) != done:
+        done = now
+        time.sleep(0.5)
+    assert done < lines
     assert client.predict("ball").status == 200
 
 
 def test_callers_of_predict_are_not_held_up(client: Client) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", client.port, timeout=60)
-    connection.request("POST", "/bulk", encoded(["a long text " * 20] * 2000), NDJSON)
-    response = connection.getresponse()
-    for _ in range(4):  # both replicas
-        assert client.predict("ball").status == 200
-    lines = response.read().splitlines()
-    assert json.loads(lines[-1]) == {"done": True, "lines": 2000}
+    def read_all() -> tuple[list[bytes], float]:
+        answer = bulk(client, encoded([LONG] * 10_000))
+        return answer.body.splitlines(), time.monotonic()
+
+    before = computed(client)
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read_all)
+        while computed(client) < before + 100:
+            assert not reading.done()
+        for _ in range(4):  # both replicas
+            assert client.predict("ball").status == 200
+        answered = time.monotonic()
+        lines, ended = reading.result()
+    assert json.loads(lines[-1]) == {"done": True, "lines": 10_000}
+    assert answered < ended
 
 
 @pytest.mark.parametrize("offset", ["-1", "ten", "1.5"])
