@@ -217,7 +217,7 @@ def key(
     file: Annotated[Path, typer.Option(help="Where its hash is added; serve reads it with api_keys=FILE")],
 ) -> None:
     """Make a key for the service and print it: this once, for only its hash is kept."""
-    from react_ray.serve.keys import add_key
+    from react_ray.serve.limits.keys import add_key
 
     print(add_key(name, file))
 

@@ -43,6 +43,19 @@ MAY_IMPORT = {
     "tune": {"tune", "lgan", "cluster", "evaluate"},
 }
 """Folder -> folders it may import; modules at the top level are open to all but these."""
+SERVE_MAY_IMPORT = {
+    "ingress": {"ingress"},
+    "engine": {"engine"},
+    "watch": {"watch"},
+    "limits": {"limits", "watch"},
+    "protocols": {"protocols", "service", "limits", "engine", "watch"},
+    "service": {"limits", "engine", "watch"},
+    "web": {"protocols", "service", "limits", "watch"},
+    "app": {"protocols", "service", "web", "watch"},
+    "deploy": {"protocols"},
+    "run": {"app", "deploy", "engine", "ingress", "limits"},
+}
+"""Parts of ``serve`` -> parts of it that they may import."""
 CONDUCTORS = {"pipeline", "stages", "cli", "publish", "preflight", "demo"}
 
 
@@ -93,6 +106,13 @@ def test_folders_import_what_the_architecture_allows(path: Path) -> None:
     own = {name.split(".")[1] for name in imports(path) if name.startswith("react_ray.")}
     assert own & MAY_IMPORT.keys() <= MAY_IMPORT[folder]
     assert folder == "tune" or not own & CONDUCTORS  # a search conducts whole runs
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "react_ray" / "serve").rglob("*.py")), ids=relative)
+def test_parts_of_the_service_import_what_the_architecture_allows(path: Path) -> None:
+    part = path.relative_to(ROOT / "react_ray" / "serve").parts[0].removesuffix(".py")
+    own = {name.split(".")[2] for name in imports(path) if name.startswith("react_ray.serve.")}
+    assert own <= SERVE_MAY_IMPORT.get(part, set())
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
@@ -185,6 +205,9 @@ def test_the_architecture_names_every_stage_and_folder() -> None:
     folders = {path.parent.name for path in MODULES if path.parent.parent == ROOT / "react_ray"}
     assert folders == set(re.findall(r"^\| `(\w+)/` \|", text, re.M))
     assert folders == MAY_IMPORT.keys()
+    parts = {path.parent.name for path in MODULES if path.parent.parent == ROOT / "react_ray" / "serve"}
+    assert parts == set(re.findall(r"^\| `serve/(\w+)/` \|", text, re.M))
+    assert parts <= SERVE_MAY_IMPORT.keys()
 
 
 def test_every_decision_is_listed() -> None:

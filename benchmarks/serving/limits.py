@@ -28,7 +28,7 @@ def engine_figures(model: Path, lengths: dict[str, list[int]], texts: Path) -> d
 def _main(model: str, texts: str) -> None:
     import os
 
-    from react_ray.serve.engine import load_engine
+    from react_ray.serve.engine.model import load_engine
 
     cores = os.cpu_count() or 1
     figures: dict[str, Any] = {"limit": _limit(cores)}

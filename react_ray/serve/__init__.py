@@ -1,6 +1,6 @@
 """The HTTP service: Ray Serve outside, a plain FastAPI application inside.
 
-``run`` is the command, ``app`` the deployment; only these two know Ray. ``web`` has
-the routes, ``protocol`` what goes over the wire, ``service`` joins the texts of
-callers into model calls (``batcher``) that ``engine`` computes.
+``run`` is the command, ``app`` the deployment: a replica is ``web``, the application with
+its ``protocols``, over ``service``, which has the ``engine`` compute what passed the
+``limits``, and ``watch`` see it. ``ingress`` is the proxy before the replicas.
 """

@@ -8,7 +8,7 @@ import ray
 from ray import serve
 
 from react_ray.config import ServeConfig
-from react_ray.serve.inference_grpc import InferenceMethods
+from react_ray.serve.protocols.v2.grpc import InferenceMethods
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -110,7 +110,7 @@ class Replica(InferenceMethods):
 
     async def _scrape(self) -> bytes:
         """The metrics of all replicas that answer in time."""
-        from react_ray.serve.metrics import render
+        from react_ray.serve.watch.metrics import render
 
         application = serve.get_replica_context().app_name
         everyone = serve.get_deployment_handle(DEPLOYMENT, application).broadcast("families")

@@ -58,7 +58,7 @@ def http_options(config: ServeConfig) -> dict[str, Any]:
 
 def grpc_options(config: ServeConfig) -> dict[str, Any]:
     """What Serve is told of gRPC; without a servicer it does not listen."""
-    from react_ray.serve.inference_grpc import ADD_SERVICER
+    from react_ray.serve.protocols.v2.grpc import ADD_SERVICER
 
     if config.grpc_port is None:
         return {}

@@ -21,8 +21,8 @@ from react_ray.errors import ClusterError, InputError
 from react_ray.folders import model_folder
 from react_ray.serve import ingress
 from react_ray.serve.deploy import grpc_options, http_options
-from react_ray.serve.keys import Keys
-from react_ray.serve.memory import check_memory
+from react_ray.serve.engine.memory import check_memory
+from react_ray.serve.limits.keys import Keys
 
 __all__ = ["serve"]
 

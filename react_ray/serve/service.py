@@ -14,16 +14,16 @@ from react_ray.config import ServeConfig
 from react_ray.folders import model_folder
 from react_ray.prediction import Prediction, rank
 from react_ray.reference import Reference, load_reference
-from react_ray.serve.about import About, read_about
-from react_ray.serve.batcher import Batcher, Rows
-from react_ray.serve.caller import current
-from react_ray.serve.drift import Drift
-from react_ray.serve.engine import Engine, Outcome, load_engine
-from react_ray.serve.explain import Plan, make_plan
-from react_ray.serve.gate import Gate
-from react_ray.serve.metrics import Metrics
-from react_ray.serve.probe import Probe
-from react_ray.serve.record import Recorder
+from react_ray.serve.engine.about import About, read_about
+from react_ray.serve.engine.batcher import Batcher, Rows
+from react_ray.serve.engine.model import Engine, Outcome, load_engine
+from react_ray.serve.engine.probe import Probe
+from react_ray.serve.engine.words import Plan, make_plan
+from react_ray.serve.limits.gate import Gate
+from react_ray.serve.watch.caller import current
+from react_ray.serve.watch.drift import Drift
+from react_ray.serve.watch.metrics import Metrics
+from react_ray.serve.watch.record import Recorder
 
 __all__ = ["NOT_READY", "Service", "TextError"]
 

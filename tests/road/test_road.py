@@ -23,7 +23,7 @@ import react_ray
 from react_ray.cli import main
 from react_ray.data.encode import Encoder
 from react_ray.reference import load_reference
-from react_ray.serve.engine import load_engine
+from react_ray.serve.engine.model import load_engine
 
 ARMS = {"probe", "self_training", "label_generator", "labels_only", "lgan"}
 VOLATILE = {"seconds", "reused", "created"}

@@ -8,7 +8,7 @@ import pytest
 from service_client import CARD, LABELS, LIMITS, POISON, Client, Guarded, free_port
 
 from react_ray.reference import write_reference
-from react_ray.serve.keys import add_key
+from react_ray.serve.limits.keys import add_key
 
 CHINESE = "股市上涨球队夺得冠军足科技今日的"
 

@@ -14,9 +14,9 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 
 from react_ray.config import ServeConfig
-from react_ray.serve.caller import begin, current
-from react_ray.serve.metrics import Metrics
-from react_ray.serve.watch import Watch
+from react_ray.serve.watch.caller import begin, current
+from react_ray.serve.watch.metrics import Metrics
+from react_ray.serve.watch.middleware import Watch
 
 pytestmark = pytest.mark.ray
 

@@ -7,7 +7,7 @@ import time
 import pytest
 from service_client import Guarded
 
-from react_ray.serve.keys import add_key
+from react_ray.serve.limits.keys import add_key
 
 pytestmark = pytest.mark.ray
 

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from react_ray.serve.batcher import Batcher, Rows
+from react_ray.serve.engine.batcher import Batcher, Rows
 
 
 class Model:

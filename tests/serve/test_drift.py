@@ -9,7 +9,7 @@ import pytest
 from scipy.stats import chi2_contingency
 
 from react_ray.reference import FILE, Histogram, Reference, load_reference, measure, spread, write_reference
-from react_ray.serve.drift import FEWEST, WINDOW, Drift, compare
+from react_ray.serve.watch.drift import FEWEST, WINDOW, Drift, compare
 
 LABELS = ["a", "b", "c", "rare"]
 SHARES = [0.5, 0.3, 0.19, 0.01]

@@ -14,7 +14,7 @@ from service_client import LABELS, POISON
 from react_ray.classifier import load
 from react_ray.errors import InputError
 from react_ray.onnx_export import export
-from react_ray.serve.engine import Engine, load_engine
+from react_ray.serve.engine.model import Engine, load_engine
 
 TEXTS = ["one", "two", POISON, "four", "five", f"six {POISON}", "股市", "long " * 80, ""]
 
@@ -88,7 +88,7 @@ def test_onnx_runtime_serves_what_was_exported_and_not_changed_since(
 def test_exported_models_are_served_without_torch(classifier_folder: Path) -> None:
     code = """
 import sys
-from react_ray.serve.engine import load_engine
+from react_ray.serve.engine.model import load_engine
 engine = load_engine(sys.argv[1], "fp32", 1, False)
 engine.warm_up()
 assert not {"torch", "transformers"} & set(sys.modules), "seconds of a start"

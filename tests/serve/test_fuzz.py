@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from service_client import LIMITS, Client
 
 from react_ray.config import ServeConfig
-from react_ray.serve.protocol import RefusalError, parse_request
+from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.protocols.messages import parse_request
 
 CONFIG = ServeConfig(max_texts=4, max_chars=50)
 

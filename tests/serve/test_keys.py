@@ -15,10 +15,10 @@ import pytest
 from react_ray.cli import main
 from react_ray.config import ServeConfig
 from react_ray.errors import InputError
-from react_ray.serve import keys as keys_module
-from react_ray.serve import limits
-from react_ray.serve.keys import Keys, add_key
-from react_ray.serve.limits import RateLimit
+from react_ray.serve.limits import keys as keys_module
+from react_ray.serve.limits import rate
+from react_ray.serve.limits.keys import Keys, add_key
+from react_ray.serve.limits.rate import RateLimit
 from react_ray.serve.run import serve
 
 
@@ -131,9 +131,9 @@ def test_slow_rates_let_one_request_through() -> None:
 
 def test_a_flood_of_addresses_does_not_fill_the_memory() -> None:
     limit = RateLimit(1)
-    for number in range(limits.MOST_CALLERS + 500):
+    for number in range(rate.MOST_CALLERS + 500):
         limit.wait(str(number))
-    assert len(limit._buckets) == limits.MOST_CALLERS
+    assert len(limit._buckets) == rate.MOST_CALLERS
 
 
 def test_making_a_key_waits_for_neither_ray_nor_torch(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from react_ray.serve.batcher import Batcher, Rows
+from react_ray.serve.engine.batcher import Batcher, Rows
 
 
 def test_the_queue_counts_what_no_call_has_taken_up() -> None:

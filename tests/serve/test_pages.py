@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from service_client import CARD, LABELS, LIMITS, Client
 
-from react_ray.serve.about import About, read_about
+from react_ray.serve.engine.about import About, read_about
 
 pytestmark = pytest.mark.ray
 

@@ -14,12 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 from react_ray.config import ServeConfig
-from react_ray.serve import inference_pb2 as wire
-from react_ray.serve.about import About
 from react_ray.serve.app import Replica
-from react_ray.serve.engine import Engine
-from react_ray.serve.inference_grpc import InferenceMethods
-from react_ray.serve.probe import FRESH_S, Probe
+from react_ray.serve.engine.about import About
+from react_ray.serve.engine.model import Engine
+from react_ray.serve.engine.probe import FRESH_S, Probe
+from react_ray.serve.protocols.v2 import inference_pb2 as wire
+from react_ray.serve.protocols.v2.grpc import InferenceMethods
 from react_ray.serve.service import Service
 from react_ray.serve.web import build_app
 

@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from service_client import Client
 
-from react_ray.serve import record
-from react_ray.serve.record import Recorder
+from react_ray.serve.watch import record
+from react_ray.serve.watch.record import Recorder
 
 
 def fill(recorder: Recorder, count: int) -> None:

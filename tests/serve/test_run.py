@@ -19,13 +19,13 @@ from service_client import LABELS, Client, free_port
 from react_ray.config import ServeConfig
 from react_ray.config_file import load_serve_config
 from react_ray.errors import ClusterError, InputError
-from react_ray.serve.memory import free_memory
+from react_ray.serve.engine.memory import free_memory
 from react_ray.serve.run import _wait_until_ready, serve
 
 START = """
 import json, sys
 from react_ray.config import ServeConfig
-from react_ray.serve.memory import free_memory
+from react_ray.serve.engine.memory import free_memory
 from react_ray.serve.run import serve
 serve(sys.argv[1], ServeConfig(**json.loads(sys.argv[2])))
 """
@@ -56,7 +56,7 @@ def test_port_in_use(classifier_folder: Path) -> None:
 
 
 def test_too_little_memory(classifier_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("react_ray.serve.memory.free_memory", lambda: 2_000_000_000)
+    monkeypatch.setattr("react_ray.serve.engine.memory.free_memory", lambda: 2_000_000_000)
     said = r"3 replica\(s\) of .* need about 2\.\d GB of memory, and 2\.0 GB are free.*--replicas"
     with pytest.raises(ClusterError, match=said):
         serve(classifier_folder, ServeConfig(replicas=3))

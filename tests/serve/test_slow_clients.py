@@ -17,8 +17,8 @@ from service_client import Guarded
 from starlette.requests import ClientDisconnect
 
 from react_ray.config import ServeConfig
-from react_ray.serve.metrics import Metrics
-from react_ray.serve.watch import CALLER_LEFT, Watch
+from react_ray.serve.watch.metrics import Metrics
+from react_ray.serve.watch.middleware import CALLER_LEFT, Watch
 
 
 @contextmanager

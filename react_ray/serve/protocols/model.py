@@ -2,31 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
+from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from react_ray.folders import model_folder, model_version
+from react_ray.serve.service import Service
 
-__all__ = ["About", "Limits", "Model", "read_about"]
-
-
-@dataclass(frozen=True)
-class About:
-    """What the folder of a model says of it, read once when the model is loaded."""
-
-    version: str
-    card: str | None
-    engine: str
-
-
-def read_about(model: str | Path, engine: str) -> About:
-    """Read the folder ``model`` or, as for a run, the ``model/`` inside it."""
-    folder = model_folder(model)
-    card = folder / "README.md"
-    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
-    return About(model_version(folder), text, engine)
+__all__ = ["Limits", "Model", "add_model"]
 
 
 class Limits(BaseModel):
@@ -48,3 +29,22 @@ class Model(BaseModel):
     max_length: int = Field(description="Tokens of a text that the model reads")
     limits: Limits
     card: str | None = Field(description="The model card, Markdown; null where the model has none")
+
+
+def add_model(app: FastAPI, service: Service) -> None:
+    """Add the route."""
+
+    @app.get("/model", summary="What is served, and what may be asked of it")
+    async def model() -> Model:
+        limits = {
+            **service.config.model_dump(include=set(Limits.model_fields)),
+            "threshold": service.threshold,
+        }
+        return Model(
+            labels=service.labels,
+            version=service.about.version,
+            engine=service.about.engine,
+            max_length=service.max_length,
+            limits=Limits(**limits),
+            card=service.about.card,
+        )

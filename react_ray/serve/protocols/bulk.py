@@ -19,10 +19,10 @@ from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from react_ray.config import ServeConfig
-from react_ray.serve.body import check_content_type, read_body
-from react_ray.serve.described import refusals
-from react_ray.serve.engine import Outcome
-from react_ray.serve.protocol import kind_of
+from react_ray.serve.engine.model import Outcome
+from react_ray.serve.limits.body import check_content_type, read_body
+from react_ray.serve.protocols.described import refusals
+from react_ray.serve.protocols.messages import kind_of
 from react_ray.serve.service import Service
 
 __all__ = ["MEDIA_TYPE", "add_bulk"]

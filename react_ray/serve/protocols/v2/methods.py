@@ -6,7 +6,7 @@ from typing import Any
 
 import grpc
 
-from react_ray.serve import inference_pb2 as wire
+from react_ray.serve.protocols.v2 import inference_pb2 as wire
 
 __all__ = ["SERVICE", "add_GRPCInferenceServiceServicer_to_server"]
 

@@ -9,11 +9,10 @@ from fastapi.exceptions import HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from react_ray.serve.body import check_content_type, read_body
-from react_ray.serve.described import refusals
-from react_ray.serve.protocol import RefusalError
-from react_ray.serve.service import NOT_READY, Service
-from react_ray.serve.tensors import (
+from react_ray.serve.limits.body import check_content_type, read_body
+from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.protocols.described import refusals
+from react_ray.serve.protocols.v2.tensors import (
     MODEL,
     SERVER,
     InferAnswer,
@@ -24,6 +23,7 @@ from react_ray.serve.tensors import (
     parse_infer,
     texts_of,
 )
+from react_ray.serve.service import NOT_READY, Service
 
 __all__ = ["add_inference_v2"]
 

@@ -9,10 +9,11 @@ from fastapi import FastAPI, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from react_ray.serve.body import check_content_type, read_body
-from react_ray.serve.described import refusals
-from react_ray.serve.explain import Plan, Span
-from react_ray.serve.protocol import RefusalError, parse
+from react_ray.serve.engine.words import Plan, Span
+from react_ray.serve.limits.body import check_content_type, read_body
+from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.protocols.described import refusals
+from react_ray.serve.protocols.messages import parse
 from react_ray.serve.service import Service
 
 __all__ = ["ExplainRequest", "Explanation", "add_explanation"]

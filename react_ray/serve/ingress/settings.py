@@ -1,16 +1,9 @@
-"""The proxy before the replicas: HAProxy, set up through variables that Ray reads when it starts.
-
-On a cluster they must be set on every node before ``ray start``:
-
-    eval "$(python -m react_ray.serve.ingress)"                          # with the settings that differ:
-    eval "$(python -m react_ray.serve.ingress max_body_bytes=4194304)"
-"""
+"""The variables that set HAProxy up, and its own files and ports on this machine."""
 
 from __future__ import annotations
 
 import atexit
 import importlib.util
-import shlex
 import shutil
 import socket
 import sys
@@ -19,11 +12,10 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from react_ray.config import ServeConfig
-from react_ray.config_file import load_serve_config
 
 __all__ = ["available", "private", "variables"]
 
-SCRIPT = Path(__file__).parent / "haproxy" / "haproxy.sh"
+SCRIPT = Path(__file__).parent / "haproxy.sh"
 HEADERS = 1 << 15
 """Bytes of a request beside its body."""
 
@@ -95,8 +87,3 @@ def _free_ports(count: int) -> list[int]:
         for probe in probes:
             probe.bind(("127.0.0.1", 0))
         return [probe.getsockname()[1] for probe in probes]
-
-
-if __name__ == "__main__":
-    for name, value in variables(load_serve_config(sys.argv[1:])).items():
-        print(f"export {name}={shlex.quote(value)}")

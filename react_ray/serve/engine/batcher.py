@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from react_ray.serve.engine import Outcome
+from react_ray.serve.engine.model import Outcome
 
 __all__ = ["Batcher"]
 

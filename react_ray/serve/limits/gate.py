@@ -9,10 +9,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
-from react_ray.serve.caller import current
-from react_ray.serve.keys import Keys
-from react_ray.serve.limits import RateLimit
-from react_ray.serve.protocol import RefusalError
+from react_ray.serve.limits.keys import Keys
+from react_ray.serve.limits.rate import RateLimit
+from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.watch.caller import current
 
 __all__ = ["OPEN", "Gate", "GateMiddleware"]
 

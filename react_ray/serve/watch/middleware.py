@@ -14,8 +14,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
-from react_ray.serve.caller import Caller, begin
-from react_ray.serve.metrics import Metrics
+from react_ray.serve.watch.caller import Caller, begin
+from react_ray.serve.watch.metrics import Metrics
 
 __all__ = ["Watch"]
 

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from react_ray.config import ServeConfig
-from react_ray.serve.protocol import RefusalError, check_limits, kind_of, parse
+from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.protocols.messages import check_limits, kind_of, parse
 from react_ray.version import __version__
 
 __all__ = [

@@ -8,7 +8,7 @@ from fastapi import Request
 from starlette.datastructures import Headers
 
 from react_ray.config import ServeConfig
-from react_ray.serve.protocol import RefusalError
+from react_ray.serve.limits.refusal import RefusalError
 
 __all__ = ["check_content_type", "read_body"]
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from fastapi import FastAPI
 
-from react_ray.serve.gate import OPEN
-from react_ray.serve.protocol import ErrorAnswer
+from react_ray.serve.limits.gate import OPEN
+from react_ray.serve.protocols.messages import ErrorAnswer
 
 __all__ = ["describe_everywhere", "refusals"]
 

@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 import grpc
 from ray.serve.grpc_util import RayServegRPCContext
 
-from react_ray.serve import inference_pb2 as wire
-from react_ray.serve.caller import begin
-from react_ray.serve.protocol import RefusalError
-from react_ray.serve.tensors import (
+from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.protocols.v2 import inference_pb2 as wire
+from react_ray.serve.protocols.v2.tensors import (
     MODEL_VERSION,
     SERVER,
     InferAnswer,
@@ -26,14 +25,15 @@ from react_ray.serve.tensors import (
     metadata,
     texts_of,
 )
-from react_ray.serve.watch import CALLER_LEFT
+from react_ray.serve.watch.caller import begin
+from react_ray.serve.watch.middleware import CALLER_LEFT
 
 if TYPE_CHECKING:
     from react_ray.serve.service import Service
 
 __all__ = ["ADD_SERVICER", "InferenceMethods"]
 
-ADD_SERVICER = "react_ray.serve.inference_service.add_GRPCInferenceServiceServicer_to_server"
+ADD_SERVICER = "react_ray.serve.protocols.v2.methods.add_GRPCInferenceServiceServicer_to_server"
 """What Serve's gRPC proxy is told to listen for."""
 ROUTE = "/inference.GRPCInferenceService/ModelInfer"
 CODES = {

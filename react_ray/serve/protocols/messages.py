@@ -1,8 +1,8 @@
-"""What goes over the wire: requests with their limits, answers, refusals."""
+"""What goes over the wire: requests with their limits, answers, errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, TypeVar
 
@@ -10,11 +10,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction
+from react_ray.serve.limits.refusal import RefusalError
 
 __all__ = [
     "ErrorAnswer",
     "PredictRequest",
-    "RefusalError",
     "Score",
     "answer",
     "check_limits",
@@ -27,16 +27,6 @@ Wanted = TypeVar("Wanted", bound=BaseModel)
 
 TOLD = 5
 """Problems of a request that its refusal lists; a body may hold a hundred thousand."""
-
-
-class RefusalError(Exception):
-    """A request that cannot be answered: the caller's fault, and the text says which."""
-
-    def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.headers = dict(headers or {})
 
 
 class PredictRequest(BaseModel):

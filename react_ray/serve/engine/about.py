@@ -1,0 +1,27 @@
+"""What the folder of a model says of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from react_ray.folders import model_folder, model_version
+
+__all__ = ["About", "read_about"]
+
+
+@dataclass(frozen=True)
+class About:
+    """Its version, its card and what computes it, read once when the model is loaded."""
+
+    version: str
+    card: str | None
+    engine: str
+
+
+def read_about(model: str | Path, engine: str) -> About:
+    """Read the folder ``model`` or, as for a run, the ``model/`` inside it."""
+    folder = model_folder(model)
+    card = folder / "README.md"
+    text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
+    return About(model_version(folder), text, engine)

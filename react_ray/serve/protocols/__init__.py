@@ -1,0 +1,1 @@
+"""The ways to ask: one module for each, and what they tell of themselves."""

@@ -1,0 +1,25 @@
+"""The pages for people: each one file that loads nothing from elsewhere."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
+
+__all__ = ["add_page"]
+
+PAGE_HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
+    "img-src data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
+
+
+def add_page(app: FastAPI, path: str, name: str) -> None:
+    """Add the page ``name`` of ``static/`` under ``path``."""
+    html = (resources.files("react_ray.serve.protocols") / "static" / name).read_text(encoding="utf-8")
+
+    @app.get(path, include_in_schema=False)
+    async def page() -> HTMLResponse:
+        return HTMLResponse(html, headers=PAGE_HEADERS)

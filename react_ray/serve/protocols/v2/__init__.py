@@ -1,0 +1,1 @@
+"""The open inference protocol, version 2, over HTTP and as gRPC."""

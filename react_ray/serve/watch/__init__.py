@@ -1,0 +1,1 @@
+"""What is known of every request and text: its number, counts, log, drift, records."""
