@@ -43,14 +43,13 @@ Model = Annotated[str | None, typer.Option(help="embedded, a hub name or a folde
 Encoder = Annotated[str | None, typer.Option(help="Frozen encoder of the features (default: the model)")]
 TextColumn = Annotated[str | None, typer.Option(help="Name of the column with the text")]
 LabelColumn = Annotated[str | None, typer.Option(help="Name of the column with the label")]
-TruthColumn = Annotated[
-    str | None, typer.Option(help="True labels of unlabelled rows: scored, never trained on")
-]
+TruthColumn = Annotated[str | None, typer.Option(help="True labels of unlabelled rows, only to score")]
 Seed = Annotated[int | None, typer.Option(help="Of every random choice (default: 0)")]
 Preset = Annotated[str | None, typer.Option(help="article: the settings of the article's own code")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run")]
+Served = Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a run, or a YAML file of several")]
 ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a run, or the model/ inside it")]
 
 
@@ -186,7 +185,7 @@ def predict(
 
 @app.command()
 def serve(
-    model: ModelFolder,
+    model: Served,
     arguments: Annotated[
         list[str] | None,
         typer.Argument(metavar="[key=value ...]", help="Settings of the service (max_texts=64)"),

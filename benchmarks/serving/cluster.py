@@ -115,7 +115,7 @@ def deploy(address: str, model: str, port: int, replicas: int) -> None:
                 raise
             time.sleep(0.5)
     serve.start(proxy_location="EveryNode", http_options={"host": "127.0.0.1", "port": port})
-    schema = ServeDeploySchema.model_validate(serve_config(model, config))
+    schema = ServeDeploySchema.model_validate(serve_config({"": Path(model)}, config))
     client = _get_global_client()
     assert client is not None
     client.deploy_apps(schema, _blocking=True)

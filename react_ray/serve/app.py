@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from prometheus_client.metrics_core import Metric
 
-__all__ = ["APPLICATION", "DEPLOYMENT", "build", "build_application"]
+__all__ = ["DEPLOYMENT", "build", "build_application"]
 
-APPLICATION = "react-ray"
 DEPLOYMENT = "classifier"
 SCRAPE_WITHIN_S = 2.0
 HEALTHY_WITHIN_S = 30.0

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from react_ray.config import ServeConfig
-from react_ray.folders import model_folder, replace_file
+from react_ray.folders import replace_file
+from react_ray.serve.models import application_of, models_of, route_of
 
 __all__ = ["grpc_options", "http_options", "serve_config", "write_config"]
 
@@ -23,32 +25,35 @@ HEAD = """\
 
 
 def write_config(model: str, config: ServeConfig, path: Path) -> str:
-    """Write the file that serves ``model`` with these settings; what to do with it, in words."""
-    folder = model_folder(model).resolve()
-    text = yaml.safe_dump(serve_config(str(folder), config), sort_keys=False, allow_unicode=True)
+    """Write the file that serves ``model`` (or a list) with these settings; what to do with it, in words."""
+    models = models_of(model)
+    text = yaml.safe_dump(serve_config(models, config), sort_keys=False, allow_unicode=True)
     replace_file(path, lambda half: half.write_text(HEAD + text, encoding="utf-8"))
     return (
-        f"{path}: serves {folder}, which every node must see under this name\n"
+        f"{path}: serves {', '.join(map(str, models.values()))}: every node must see it under this name\n"
         f"  serve deploy {path}   (or as serveConfigV2 of a RayService, see deploy/kuberay)\n"
         f"  each node listens on {config.host}; where others are to reach it: --host 0.0.0.0"
     )
 
 
-def serve_config(model: str, config: ServeConfig) -> dict[str, Any]:
-    """The content of the file."""
+def serve_config(models: Mapping[str, Path], config: ServeConfig) -> dict[str, Any]:
+    """The content of the file for ``models`` by name, see :mod:`react_ray.serve.models`."""
     changed = config.model_dump(exclude_defaults=True, exclude=ELSEWHERE)
-    application = {
-        "name": "react-ray",
-        "route_prefix": "/",
-        "import_path": "react_ray.serve.app:build",
-        "args": {"model": model, **changed},
-        "deployments": [{"name": "classifier", "user_config": {"threshold": config.threshold}}],
-    }
+    applications: list[dict[str, Any]] = [
+        {
+            "name": application_of(name),
+            "route_prefix": route_of(name),
+            "import_path": "react_ray.serve.app:build",
+            "args": {"model": str(folder), **changed},
+            "deployments": [{"name": "classifier", "user_config": {"threshold": config.threshold}}],
+        }
+        for name, folder in models.items()
+    ]
     whole: dict[str, Any] = {"proxy_location": "EveryNode", "http_options": http_options(config)}
     if config.grpc_port:
         whole["grpc_options"] = grpc_options(config)
     whole["logging_config"] = {"enable_access_log": False}
-    return {**whole, "applications": [application]}
+    return {**whole, "applications": applications}
 
 
 def http_options(config: ServeConfig) -> dict[str, Any]:

@@ -11,18 +11,18 @@ import sys
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig, ServeConfig
 from react_ray.errors import ClusterError, InputError
-from react_ray.folders import model_folder
 from react_ray.serve import ingress
 from react_ray.serve.deploy import grpc_options, http_options
 from react_ray.serve.engine.memory import check_memory
 from react_ray.serve.limits.keys import Keys
+from react_ray.serve.models import application_of, models_of, route_of
 
 __all__ = ["serve"]
 
@@ -39,33 +39,34 @@ def serve(
 ) -> None:
     """Serve the model until Ctrl-C or SIGTERM, then finish running requests and return.
 
-    ``model`` is a run's folder or the ``model/`` inside it. InputError where there is
-    none or the port is taken, ClusterError where Ray lacks the cores or the time.
+    ``model`` is a run's folder or the ``model/`` inside it, or a list of several: see
+    :mod:`react_ray.serve.models`. InputError where there is none or the port is taken,
+    ClusterError where Ray lacks the cores or the time.
     """
     config = config or ServeConfig()
     if config.api_keys:
         Keys(config.api_keys)  # what is wrong with the file is said before Ray's seconds are spent
-    folder = model_folder(model).resolve()
+    models = models_of(model)
     session = Session(ClusterConfig(address=address), verbose)
     if session.address is None:
-        check_memory(folder, config)
+        check_memory(list(models.values()), config)
         _check_port(config.host, config.port, "--port")
         if config.grpc_port:
             _check_port(config.host, config.grpc_port, "grpc_port=")
     with _until_signal(), environment(_ingress(config, session)), session:
-        _say(f"Starting Ray and {config.replicas} replica(s) of {folder} ...")
+        _say(f"Starting Ray and {config.replicas} replica(s) of {', '.join(map(str, models.values()))} ...")
         session.start()
         _heed_signals()  # again: Ray took SIGTERM for itself
         try:
-            _deploy(folder, config, session)
-            _wait_until_ready(config, local=session.address is None)
-            print(_welcome(config, local=session.address is None), flush=True)
+            _deploy(models, config, session)
+            _wait_until_ready(models, config, local=session.address is None)
+            print(_welcome(models, config, local=session.address is None), flush=True)
             threading.Event().wait()
         except KeyboardInterrupt:
             _say("Stopping: running requests are finished first ...")
             raise
         finally:
-            _shut_down(session)
+            _shut_down(models, session)
 
 
 def _ingress(config: ServeConfig, session: Session) -> dict[str, str]:
@@ -117,21 +118,22 @@ def _check_port(host: str, port: int, setting: str) -> None:
         raise InputError(f"cannot listen on {host} port {port}: {error.strerror}") from None
 
 
-def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
+def _deploy(models: Mapping[str, Path], config: ServeConfig, session: Session) -> None:
     import ray
     from ray import serve as ray_serve
     from ray.serve.exceptions import RayServeException
 
-    from react_ray.serve.app import APPLICATION, build_application
+    from react_ray.serve.app import build_application
 
     if not session.verbose:
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
     cores = ray.cluster_resources().get("CPU", 0)
-    copies = config.max_replicas or config.replicas
+    copies = len(models) * (config.max_replicas or config.replicas)
     cpus = config.cpus_per_replica or (1 if session.address else _share(cores, copies))
-    if cpus * config.replicas > cores:
+    least = len(models) * config.replicas
+    if cpus * least > cores:
         raise ClusterError(
-            f"{config.replicas} replicas of {cpus:g} cores each need more than the {cores:g} cores "
+            f"{least} replicas of {cpus:g} cores each need more than the {cores:g} cores "
             "of the cluster: ask for fewer with --replicas"
         )
     ray_serve.start(
@@ -140,11 +142,18 @@ def _deploy(folder: Path, config: ServeConfig, session: Session) -> None:
         grpc_options=grpc_options(config),
         logging_config={"enable_access_log": False},
     )
-    application = build_application(str(folder), config, cpus)
-    target = ray_serve.RunTarget(application, name=APPLICATION, logging_config={"enable_access_log": False})
+    targets = [
+        ray_serve.RunTarget(
+            build_application(str(folder), config, cpus),
+            name=application_of(name),
+            route_prefix=route_of(name),
+            logging_config={"enable_access_log": False},
+        )
+        for name, folder in models.items()
+    ]
     try:
         ray_serve.run_many(
-            [target], wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
+            targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
         )
     except RayServeException as error:  # another application has the route, for one
         raise ClusterError(f"Ray Serve does not take the model: {_reason(str(error))}") from None
@@ -155,10 +164,11 @@ def _share(cores: float, replicas: int) -> float:
     return float(cores // replicas) or cores / replicas
 
 
-def _wait_until_ready(config: ServeConfig, local: bool) -> None:
+def _wait_until_ready(models: Mapping[str, Path], config: ServeConfig, local: bool) -> None:
     started = said = time.monotonic()
     while True:
-        waiting_for = _missing(config, local)
+        missing = (_missing(name, config, local) for name in models)
+        waiting_for = next((told for told in missing if told), None)
         if waiting_for is None:
             return
         now = time.monotonic()
@@ -174,13 +184,13 @@ def _wait_until_ready(config: ServeConfig, local: bool) -> None:
         time.sleep(0.1)
 
 
-def _missing(config: ServeConfig, local: bool) -> str | None:
-    """What the service still lacks, in words; None when it answers. InputError when it never will."""
+def _missing(name: str, config: ServeConfig, local: bool) -> str | None:
+    """What a model still lacks, in words; None when it answers. InputError when it never will."""
     from ray import serve as ray_serve
 
-    from react_ray.serve.app import APPLICATION, DEPLOYMENT
+    from react_ray.serve.app import DEPLOYMENT
 
-    application = ray_serve.status().applications.get(APPLICATION)
+    application = ray_serve.status().applications.get(application_of(name))
     if application is None:
         return "Ray Serve to take the application"
     deployment = application.deployments.get(DEPLOYMENT)
@@ -189,9 +199,8 @@ def _missing(config: ServeConfig, local: bool) -> str | None:
         raise InputError(f"the model cannot be served: {_reason(state or application.message)}")
     if application.status != "RUNNING":
         return f"{config.replicas} replica(s) to load the model. {state.partition(chr(10))[0]}".strip()
-    if local and not _answers(_url(config) + "/readyz"):
-        return f"an answer from {_url(config)}/readyz"
-    return None
+    ready = f"{_url(config, name)}/readyz"
+    return f"an answer from {ready}" if local and not _answers(ready) else None
 
 
 def _reason(message: str) -> str:
@@ -209,24 +218,26 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _url(config: ServeConfig) -> str:
+def _url(config: ServeConfig, name: str) -> str:
     host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.host, config.host)
-    return f"http://[{host}]:{config.port}" if ":" in host else f"http://{host}:{config.port}"
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{config.port}{route_of(name).rstrip('/')}"
 
 
-def _welcome(config: ServeConfig, local: bool) -> str:
-    url = _url(config)
+def _welcome(models: Mapping[str, Path], config: ServeConfig, local: bool) -> str:
+    urls = [_url(config, name) for name in models]
+    url, others = urls[0], "".join(f"       {other}\n" for other in urls[1:])
     where = "" if local else " on every node of the cluster that has a replica"
     body = json.dumps({"inputs": ["a text", "another text"]})
     return (
-        f"Ready: {url}{where} (a page to try it; {url}/docs tells the rest)\n"
+        f"Ready: {url}{where} (a page to try it; {url}/docs tells the rest)\n{others}"
         f"  curl -H 'Content-Type: application/json' -d '{body}' {url}/predict\n"
         "Ctrl-C stops it."
     )
 
 
-def _shut_down(session: Session) -> None:
-    """Take the application away; on a cluster then Serve too, unless it has others to run.
+def _shut_down(models: Mapping[str, Path], session: Session) -> None:
+    """Take the applications away; on a cluster then Serve too, unless it has others to run.
 
     In this order running requests get their answers: Serve's own end cuts them off.
     Where Ray is ours, its end is Serve's.
@@ -234,12 +245,10 @@ def _shut_down(session: Session) -> None:
     import ray
     from ray import serve as ray_serve
 
-    from react_ray.serve.app import APPLICATION
-
     if not ray.is_initialized():
         return
-    applications = set(ray_serve.status().applications)
-    if APPLICATION in applications:
-        ray_serve.delete(APPLICATION)
-    if session.address and not applications - {APPLICATION}:
+    there, own = set(ray_serve.status().applications), set(map(application_of, models))
+    for application in sorted(there & own):
+        ray_serve.delete(application)
+    if session.address and not there - own:
         ray_serve.shutdown()

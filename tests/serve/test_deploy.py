@@ -42,7 +42,7 @@ def test_the_manifest_says_what_the_file_would() -> None:
     manifest = Path(__file__).parents[2] / "deploy" / "kuberay" / "rayservice.yaml"
     given = yaml.safe_load(yaml.safe_load(manifest.read_text())["spec"]["serveConfigV2"])
     config = ServeConfig(host="0.0.0.0", replicas=2, max_replicas=4)
-    assert given == serve_config("/mnt/data/run", config)
+    assert given == serve_config({"": Path("/mnt/data/run")}, config)
 
 
 @pytest.fixture
@@ -51,8 +51,7 @@ def thrifty(client: Client, classifier_folder: Path) -> Iterator[Any]:
     from ray.serve.context import _get_global_client
 
     def deploy(threshold: float) -> None:
-        config = serve_config(str(classifier_folder), ServeConfig(threshold=threshold))
-        config["applications"][0] |= {"name": "thrifty", "route_prefix": "/thrifty"}
+        config = serve_config({"thrifty": classifier_folder}, ServeConfig(threshold=threshold))
         schema = ServeDeploySchema.model_validate(config | {"http_options": {}})
         _get_global_client().deploy_apps(schema, _blocking=True)  # as the dashboard does for `serve deploy`
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -76,9 +77,9 @@ def test_host_that_is_not_here(classifier_folder: Path) -> None:
 def test_a_service_that_does_not_get_ready_says_how_to_give_it_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("react_ray.serve.run._missing", lambda config, local: "a replica")
+    monkeypatch.setattr("react_ray.serve.run._missing", lambda name, config, local: "a replica")
     with pytest.raises(ClusterError, match=r"still waiting for a replica(?s:.*)\(start_timeout_s=0.2\)"):
-        _wait_until_ready(ServeConfig(start_timeout_s=0.1), local=True)
+        _wait_until_ready({"": Path()}, ServeConfig(start_timeout_s=0.1), local=True)
     assert load_serve_config(["start_timeout_s=0.2"]).start_timeout_s == 0.2
 
 
@@ -144,6 +145,62 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
     assert "Stopping" in said
     assert "Traceback" not in said
     assert listeners(port) == set()
+
+
+@pytest.mark.ray
+def test_several_models_answer_each_under_its_name(classifier_folder: Path, tmp_path: Path) -> None:
+    port = free_port()
+    other = tmp_path / "other"
+    shutil.copytree(classifier_folder, other / "model")
+    config = json.loads((other / "model" / "config.json").read_text())
+    config["id2label"] = {number: f"other {label}" for number, label in config["id2label"].items()}
+    (other / "model" / "config.json").write_text(json.dumps(config))
+    (tmp_path / "models.yaml").write_text(f"first: {classifier_folder.parent}\nsecond-1: other\n")
+    command = [sys.executable, "-c", START, str(tmp_path / "models.yaml"), json.dumps({"port": port})]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(f"Ready: http://127.0.0.1:{port}/first")
+            assert process.stdout.readline().strip() == f"http://127.0.0.1:{port}/second-1"
+            two_models_answer(Client(port))
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+def two_models_answer(client: Client) -> None:
+    body, kind = b'{"inputs": "ball"}', {"Content-Type": "application/json"}
+    first, second = (
+        client.send("POST", f"/{name}/predict", body, kind).json for name in ("first", "second-1")
+    )
+    assert {row["label"] for row in first} == set(LABELS)
+    assert {row["label"] for row in second} == {f"other {label}" for label in LABELS}
+    assert client.get("/second-1/readyz").status == 200
+    assert client.get("/first/").status == 200
+    bare = client.get("/first")  # what the page asks for lies beside it: the slash is needed
+    assert bare.status == 307
+    assert bare.headers["location"].endswith(f":{client.port}/first/")
+    assert client.send("POST", "/predict", body, kind).status == 404
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("Upper: {folder}", "the name 'Upper' cannot stand in an address"),
+        ("a/b: {folder}", "the name 'a/b' cannot stand in an address"),
+        ("first: nowhere", "first: .*nowhere: no model found there"),
+        ("first: [1]", r"first: expected the folder of a run or model, found \[1\]"),
+        ("- {folder}", "expected a line `name: folder`"),
+        ("a: b: c", "not YAML"),
+        ("", "expected a line"),
+    ],
+)
+def test_a_list_of_models_that_is_none(
+    content: str, said: str, classifier_folder: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "models.yaml").write_text(content.format(folder=classifier_folder))
+    with pytest.raises(InputError, match=f"models.yaml: {said}"):
+        serve(tmp_path / "models.yaml")
 
 
 def client_answers_the_example(client: Client, example: list[str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from react_ray.config import ServeConfig
@@ -18,18 +19,22 @@ COPIES = 2.5
 """Of the model's file: as read, as the engine arranges it, and what a call works with."""
 
 
-def check_memory(folder: Path, config: ServeConfig) -> None:
-    """ClusterError where the replicas of the model in ``folder`` need more memory than is free here."""
+def check_memory(folders: Sequence[Path], config: ServeConfig) -> None:
+    """ClusterError where the replicas of the models in ``folders`` need more memory than is free here."""
     free = free_memory()
-    exported = onnx_file(folder / FOLDER, config.precision)
-    weights = [exported] if exported.exists() else list(folder.glob("*.safetensors"))
-    each = BASE + COPIES * sum(path.stat().st_size for path in weights)
-    needed = RAY + each * config.replicas
+    needed = RAY + config.replicas * sum(_of_replica(folder, config.precision) for folder in folders)
     if free is not None and needed > free:
+        those = ", ".join(map(str, folders))
         raise ClusterError(
-            f"{config.replicas} replica(s) of {folder} need about {needed / 1e9:.1f} GB of memory, and "
+            f"{config.replicas} replica(s) of {those} need about {needed / 1e9:.1f} GB of memory, and "
             f"{free / 1e9:.1f} GB are free: ask for fewer with --replicas, or serve precision=int8"
         )
+
+
+def _of_replica(folder: Path, precision: str) -> float:
+    exported = onnx_file(folder / FOLDER, precision)
+    weights = [exported] if exported.exists() else folder.glob("*.safetensors")
+    return BASE + COPIES * sum(path.stat().st_size for path in weights)
 
 
 def free_memory() -> int | None:

@@ -1,0 +1,65 @@
+"""Which models a service has, and under which path each answers."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import yaml
+
+from react_ray.errors import InputError
+from react_ray.folders import model_folder
+
+__all__ = ["APPLICATION", "application_of", "models_of", "route_of"]
+
+APPLICATION = "react-ray"
+"""Of a service with one model, which answers at the top."""
+NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+LISTS = (".yaml", ".yml")
+
+
+def models_of(given: str | Path) -> dict[str, Path]:
+    """The folder of each model by its name: of a list as YAML, or of one model, whose name is empty.
+
+    InputError where the list is none, or a model is not there.
+    """
+    path = Path(given).expanduser()
+    if path.suffix not in LISTS or path.is_dir():
+        return {"": model_folder(given).resolve()}
+    try:
+        listed = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not YAML in UTF-8: {error}") from None
+    if not isinstance(listed, dict) or not listed:
+        raise InputError(f"{path}: expected a line `name: folder` for each model")
+    return {_name(path, name): _folder(path, name, folder) for name, folder in listed.items()}
+
+
+def _name(path: Path, name: object) -> str:
+    if not (isinstance(name, str) and NAME.fullmatch(name)):
+        raise InputError(
+            f"{path}: the name {name!r} cannot stand in an address: give small letters, digits, - and _, "
+            "a letter or digit first"
+        )
+    return name
+
+
+def _folder(path: Path, name: object, folder: object) -> Path:
+    if not isinstance(folder, str):
+        raise InputError(f"{path}: {name}: expected the folder of a run or model, found {folder!r}")
+    try:  # a relative folder is beside the list, wherever the command is given
+        return model_folder(path.parent / Path(folder).expanduser()).resolve()
+    except InputError as error:
+        raise InputError(f"{path}: {name}: {error}") from None
+
+
+def application_of(name: str) -> str:
+    """What Serve calls the application of a model."""
+    return name or APPLICATION
+
+
+def route_of(name: str) -> str:
+    """The path under which a model answers."""
+    return f"/{name}"
