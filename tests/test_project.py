@@ -52,8 +52,8 @@ SERVE_MAY_IMPORT = {
     "service": {"limits", "engine", "watch"},
     "web": {"protocols", "service", "limits", "watch"},
     "app": {"protocols", "service", "web", "watch"},
-    "deploy": {"protocols"},
-    "run": {"app", "deploy", "engine", "ingress", "limits"},
+    "deploy": {"models", "protocols"},
+    "run": {"app", "deploy", "engine", "ingress", "limits", "models"},
 }
 """Parts of ``serve`` -> parts of it that they may import."""
 CONDUCTORS = {"pipeline", "stages", "cli", "publish", "preflight", "demo"}
