@@ -51,7 +51,9 @@ class Explanation(BaseModel):
 
 def add_explanation(app: FastAPI, service: Service) -> None:
     """Add the route."""
-    content = {"application/json": {"schema": ExplainRequest.model_json_schema()}}
+    schema = ExplainRequest.model_json_schema()
+    schema["properties"]["label"]["anyOf"][0]["enum"] = service.labels
+    content = {"application/json": {"schema": schema}}
     limits = f"{service.config.max_body_bytes} bytes, {service.config.max_chars} characters"
     refused = {
         400: "Not JSON in UTF-8",
