@@ -125,7 +125,7 @@ def road(folder: Path, output: str, seed: int, labeled: str, more: dict[str, Any
 
 def judge(folder: Path, test: pd.DataFrame, added: str) -> dict[str, float]:
     """Macro-F1 over all classes, over those that were there before, and F1 of the added one."""
-    found = react_ray.load(folder).predict(test["text"].tolist())
+    found = [each.label for each in react_ray.load(folder).predict(test["text"].tolist())]
     classes = sorted(set(test["label"]))
     truth = test["label"].tolist()
     each = f1_score(truth, found, labels=classes, average=None, zero_division=0)
