@@ -68,18 +68,17 @@ def measure(seed: int, trials: int) -> dict[str, Any]:
         ways = list(WAYS) if seed % 2 == 0 else list(WAYS)[::-1]
         found = {way: search(folder / way.split()[0], given, seed, trials, WAYS[way]) for way in ways}
         target = TARGET * max(done.best.score or 0.0 for done in found.values())
-        forgotten = found["tpe + asha"]
-        (forgotten.folder / "trials.jsonl").unlink()
-        again = search(folder / "tpe", given, seed, trials, WAYS["random + fifo"] | {"tune.sampler": "tpe"})
-        return {
+        figures = {
             "cores": os.cpu_count(),
             "target": target,
             "best": {way: done.best.score for way, done in found.items()},
             "seconds_to_target": {way: seconds_to(target, done) for way, done in found.items()},
             "seconds": {way: span(done) for way, done in found.items()},
             "stopped": {way: [t.status for t in done.trials].count("stopped") for way, done in found.items()},
-            "overhead": overhead(again),
         }
+        (found["tpe + asha"].folder / "trials.jsonl").unlink()  # only now: the times are read from there
+        again = search(folder / "tpe", given, seed, trials, WAYS["random + fifo"] | {"tune.sampler": "tpe"})
+        return {**figures, "overhead": overhead(again)}
 
 
 def search(output: Path, given: dict[str, str], seed: int, trials: int, way: dict[str, str]) -> Search:
