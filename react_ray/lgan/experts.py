@@ -31,7 +31,6 @@ from react_ray.lgan.names import TOPICAL_WEIGHT, join, names_weight, similarity
 from react_ray.lgan.neighbours import homophily, nearest, neighbour_count, smooth
 from react_ray.lgan.probe import Probe, fit_probe, fit_softmax, log, one_hot, softmax
 from react_ray.lgan.self_training import confident_rows
-from react_ray.lgan.side_by_side import side_by_side
 from react_ray.lgan.views import SENTENCE, views_of
 from react_ray.worker import Progress
 
@@ -99,9 +98,8 @@ def fit_teacher(
     """Join labels, names and pool; there is no chance in it."""
     experts: dict[str, Expert] = {}
     views = views_of(inputs.blocks)
-    fits = side_by_side(lambda view: _fit_expert(inputs.seen_as(view), use_names, rounds), views)
-    for view, expert in zip(views, fits, strict=True):
-        experts[view.name] = expert
+    for view in views:
+        experts[view.name] = _fit_expert(inputs.seen_as(view), use_names, rounds)
         if progress:
             progress(len(experts), len(views), "views of the pool")
     say = _say({name: expert.homophily for name, expert in experts.items()})

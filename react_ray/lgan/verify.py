@@ -18,7 +18,6 @@ from numpy.typing import NDArray
 from react_ray.lgan.experts import ITERATIONS, LABEL_WEIGHT
 from react_ray.lgan.inputs import Features, LganInputs, Probabilities
 from react_ray.lgan.probe import fit_softmax, log, one_hot, softmax
-from react_ray.lgan.side_by_side import side_by_side
 from react_ray.worker import Progress
 
 __all__ = ["judge"]
@@ -43,9 +42,9 @@ def judge(
     fold = np.random.default_rng(0).permutation(len(given)) % FOLDS
     verdicts = [np.zeros_like(told) for _ in sights]
     parts = [(sight, number) for sight in range(len(sights)) for number in range(FOLDS)]
-    fits = side_by_side(lambda part: _judge_fold(*sights[part[0]], inputs, told, fold == part[1]), parts)
-    for done, ((sight, number), verdict) in enumerate(zip(parts, fits, strict=True), start=1):
-        verdicts[sight][fold == number] = verdict
+    for done, (sight, number) in enumerate(parts, start=1):
+        own = fold == number
+        verdicts[sight][own] = _judge_fold(*sights[sight], inputs, told, own)
         if progress:
             progress(done, len(parts), "folds judged")
     return softmax(np.mean([log(verdict) for verdict in verdicts], axis=0))

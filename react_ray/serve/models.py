@@ -10,7 +10,7 @@ import yaml
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
 
-__all__ = ["APPLICATION", "application_of", "models_of", "route_of"]
+__all__ = ["application_of", "models_of", "route_of"]
 
 APPLICATION = "react-ray"
 """Of a service with one model, which answers at the top."""

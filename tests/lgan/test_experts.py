@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import torch
 from feature_blobs import make_blobs, unit
 
 from react_ray.lgan import experts, fit_probe, self_train
@@ -215,14 +214,7 @@ def test_what_all_views_say_is_taught_to_the_sentences():
     assert blobs.macro_f1(teacher.sentence_probe.predict_proba(sentences)) > 0.8
 
 
-def test_the_number_of_threads_changes_nothing_and_views_are_told_one_by_one():
-    inputs, told, found = with_views(3, "sentence").inputs, [], []
-    threads = torch.get_num_threads()
-    try:
-        for count in (1, 3):
-            torch.set_num_threads(count)
-            found.append(fit_teacher(inputs, progress=lambda *said: told.append(said[:2])).believed)
-    finally:
-        torch.set_num_threads(threads)
-    assert (found[0] == found[1]).all()
-    assert told == [(1, 3), (2, 3), (3, 3)] * 2
+def test_each_view_that_is_done_is_told():
+    told = []
+    fit_teacher(with_views(3, "sentence").inputs, progress=lambda *said: told.append(said[:2]))
+    assert told == [(1, 3), (2, 3), (3, 3)]
