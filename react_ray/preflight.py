@@ -64,8 +64,8 @@ class Check:
         lines = [
             f"estimate: {cost['encode_tokens']:,.0f} tokens to encode at {cost['tokens_per_second']:,.0f} "
             f"a second (measured here, one process): {cost['encode_minutes']:.1f} minutes; "
-            f"{cost['training_steps']:,.0f} training steps; "
-            f"{cost['minutes']:.1f} minutes in all, {cost['memory_gb']:.1f} GB of memory"
+            f"at most {cost['training_steps']:,.0f} training steps; "
+            f"{cost['minutes']:.1f} minutes in all with as many, {cost['memory_gb']:.1f} GB of memory"
         ]
         if unused:
             minutes = cost["tokens_per_row"] * unused / cost["tokens_per_second"] / 60
@@ -85,10 +85,11 @@ def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Chec
         with Session(config.cluster, verbose) as session:
             session.check_resources()
     rows = json.loads((prepared / "summary.json").read_text(encoding="utf-8"))
-    return Check(rows, _estimate(config, prepared), prepared / "refused.jsonl", done.ready)
+    return Check(rows, _estimate(config, prepared, rows["parts"]), prepared / "refused.jsonl", done.ready)
 
 
-def _estimate(config: Config, prepared: Path) -> dict[str, float]:
+def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str, float]:
+    """Of encoding, and of fine-tuning two models; of one where there are names of classes alone."""
     with pq.ParquetFile(prepared / "rows.parquet") as file:
         rows, size = file.metadata.num_rows, _bytes(file.metadata)
         sample = next(file.iter_batches(SAMPLE_TEXTS, columns=["text"]))["text"].to_pylist()
@@ -103,6 +104,9 @@ def _estimate(config: Config, prepared: Path) -> dict[str, float]:
     trained = config.finetune.token_budget
     if config.finetune.epochs:
         trained = int(config.finetune.epochs * encode_tokens)
+    models = 2 if parts["labeled"] else 1
+    rounds = config.finetune.evaluations + 1  # the last look at the rows chooses between the models
+    looks = models * per_text * (rounds * parts["validation"] + parts["test"])
     parameters = sum(p.numel() for p in encoder.model.parameters())
     row = 4 * encoder.model.config.hidden_size * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
     return {
@@ -110,8 +114,8 @@ def _estimate(config: Config, prepared: Path) -> dict[str, float]:
         "tokens_per_second": speed,
         "tokens_per_row": per_text,
         "encode_minutes": encode_tokens / speed / 60,
-        "training_steps": trained / per_text / config.finetune.batch_size,
-        "minutes": (encode_tokens + TRAINING_COST * trained) / speed / 60,
+        "training_steps": models * trained / per_text / config.finetune.batch_size,
+        "minutes": (encode_tokens + looks + TRAINING_COST * models * trained) / speed / 60,
         "memory_gb": (16 * parameters + row * rows + size) / 1e9 + 1,
     }
 

@@ -5,8 +5,9 @@
 
 Each fault has a service of its own on 127.0.0.1 with two replicas, most with a tiny model, so that
 nothing but the service itself is slow. Callers send texts whose labels were asked for before, from the
-same version of the model; they never send one again. ``failed`` is whatever is not 200, 429 or
-503: other statuses, connection errors, wrong labels. Kept in benchmarks/results/serving_faults.json.
+same version of the model; they never send one again, but for the project's own clients where the name
+says so. ``failed`` is whatever is not 200, 429 or 503: other statuses, connection errors, wrong labels.
+Kept in benchmarks/results/serving_faults.json.
 """
 
 from __future__ import annotations

@@ -86,22 +86,30 @@ def some_requests(url: str, count: int = 100) -> list[Request]:
     return requests
 
 
-def killing(role: str, every_s: float, for_s: float) -> Callable[[Bench], Row]:
+def killing(role: str, every_s: float, for_s: float, clients: bool = False) -> Callable[[Bench], Row]:
     """The fault of a process that is killed again and again."""
 
     def fault(bench: Bench) -> Row:
         with bench.service(bench.tiny()) as (running, victims):
-            return under_kills(victims, running.url, some_requests(running.url), role, every_s, for_s)
+            requests = some_requests(running.url)
+            row = under_kills(victims, running.url, requests, role, every_s, for_s, clients)
+        return {**row, "fault": f"{row['fault']}, callers with the client"} if clients else row
 
     return fault
 
 
 def under_kills(
-    victims: Victims, url: str, requests: Sequence[Request], role: str, every_s: float, for_s: float
+    victims: Victims,
+    url: str,
+    requests: Sequence[Request],
+    role: str,
+    every_s: float,
+    for_s: float,
+    clients: bool = False,
 ) -> Row:
-    """The row, and in its note how many were killed and how long a new one took to be there."""
+    """The row, and in its note how many were killed."""
     load, kills = Load(url, requests), []
-    with load.callers(CALLERS):
+    with load.clients(CALLERS) if clients else load.callers(CALLERS):
         time.sleep(2)
         began = time.monotonic()
         for turn in range(round(for_s / every_s)):
@@ -319,7 +327,9 @@ FAULTS: dict[str, Callable[[Bench], Row]] = {
     "replica": killing("replica", 5, 60),
     "controller": killing("controller", 15, 60),
     "haproxy": killing("haproxy", 15, 60),
+    "haproxy-clients": killing("haproxy", 15, 60, clients=True),
     "manager": killing("manager", 15, 60),
+    "manager-clients": killing("manager", 15, 60, clients=True),
     "proxy": killing("proxy", 15, 60),
     "node": node,
     "update": update,

@@ -1,7 +1,8 @@
 """Callers who note what becomes of every request: so many at once, or so many a second.
 
 A caller whose request got no answer, or a refusal, waits ``PAUSE_S`` and goes on with the next
-one; nothing is sent again, so a request that the service loses is seen.
+one; nothing is sent again, so a request that the service loses is seen. Only ``clients`` are the
+project's own, which ask again.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from itertools import pairwise
 from typing import Any
 
 import aiohttp
+
+from react_ray.client import AsyncClient
+from react_ray.errors import ServiceError
 
 PAUSE_S = 0.05
 ANSWER_S = 90.0
@@ -80,7 +84,8 @@ class Load:
 
     def __init__(self, url: str, requests: Sequence[Request], kind: str = "", seed: int = 0):
         self.answers: list[Answer] = []
-        self._url, self._requests, self._kind = url + "/predict", requests, kind
+        self._service, self._url = url, url + "/predict"
+        self._requests, self._kind = requests, kind
         self._chance = random.Random(seed)
         self._over = threading.Event()
 
@@ -88,6 +93,12 @@ class Load:
     def callers(self, count: int) -> Iterator[Load]:
         """``count`` callers for as long as the block runs; each sends its next request after an answer."""
         with self._thread(self._closed(count)):
+            yield self
+
+    @contextmanager
+    def clients(self, count: int) -> Iterator[Load]:
+        """As ``callers``, each with an AsyncClient: a request is good or bad after its last attempt."""
+        with self._thread(self._patient(count)):
             yield self
 
     @contextmanager
@@ -115,6 +126,14 @@ class Load:
 
         async with self._session() as session:
             await asyncio.gather(*(caller(session) for _ in range(count)))
+
+    async def _patient(self, count: int) -> None:
+        async def caller() -> None:
+            async with AsyncClient(self._service) as client:
+                while not self._over.is_set():
+                    await self._ask_until_answered(client)
+
+        await asyncio.gather(*(caller() for _ in range(count)))
 
     async def _open(self, per_s: float) -> None:
         under_way: set[asyncio.Task[Answer]] = set()
@@ -147,6 +166,15 @@ class Load:
             outcome = type(error).__name__
         self.answers.append(Answer(outcome, began, time.monotonic(), version, self._kind))
         return self.answers[-1]
+
+    async def _ask_until_answered(self, client: AsyncClient) -> None:
+        request, began = self._chance.choice(self._requests), time.monotonic()
+        try:
+            labels = [ranking[0].label for ranking in await client.predict([*request.texts])]
+            outcome = "200" if labels in request.right.values() else "wrong"
+        except ServiceError as error:
+            outcome = str(error.status or "no answer")
+        self.answers.append(Answer(outcome, began, time.monotonic(), kind=self._kind))
 
 
 def best(said: bytes) -> list[str]:
