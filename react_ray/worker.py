@@ -14,11 +14,24 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from react_ray.training_log import TrainingLog
 
-__all__ = ["LocalWorker", "Progress", "Worker", "average_gradients", "checkpoint_to_load", "pick_device"]
+__all__ = [
+    "KEPT",
+    "LocalWorker",
+    "Progress",
+    "Worker",
+    "average_gradients",
+    "checkpoint_to_load",
+    "pick_device",
+    "save_checkpoint",
+]
+
+KEPT = 2
+"""Checkpoints: where a file of the newest is cut short, training goes on from the one before."""
+SIZES = "sizes.json"
+"""Written last into a checkpoint: the bytes of each of its other files."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +65,7 @@ class Worker(Protocol):
 class LocalWorker:
     """The only worker of a run in this process.
 
-    ``folder`` keeps the latest checkpoint only; it is replaced in one step, so a
+    ``folder`` keeps the latest KEPT checkpoints; a new one is there in one step, so a
     process killed while saving leaves the previous one whole. ``on_report`` gets what
     the loop reports, and the checkpoint; ``start`` is one of another run to go on from.
     """
@@ -81,17 +94,16 @@ class LocalWorker:
         return kept[-1] if kept else self._start
 
     def report(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
-        """Write the next checkpoint, then drop the one before."""
+        """Write the next checkpoint, then drop the oldest."""
         kept = sorted(self.folder.glob("checkpoint-*"))
         number = int(kept[-1].name.split("-")[1]) + 1 if kept else 0
         half = self.folder / f"half-{number:06d}"
         shutil.rmtree(half, ignore_errors=True)
         half.mkdir(parents=True)
-        save(half)
+        save_checkpoint(save, half)
         new = half.rename(self.folder / f"checkpoint-{number:06d}")
-        for other in self.folder.glob("checkpoint-*"):
-            if other.name != new.name:
-                shutil.rmtree(other)
+        for other in sorted(self.folder.glob("checkpoint-*"))[:-KEPT]:
+            shutil.rmtree(other)
         if self._on_report:
             self._on_report(metrics, new)
 
@@ -110,24 +122,43 @@ class LocalWorker:
             self._progress(done, total, note)
 
 
-def checkpoint_to_load(worker: Worker) -> Path | None:
-    """The worker's latest checkpoint; None where there is none, or a file of it is cut short.
+def save_checkpoint(save: Callable[[Path], None], folder: Path) -> None:
+    """Have ``save`` fill ``folder``, and note how large the files are."""
+    save(folder)
+    (folder / SIZES).write_text(json.dumps(_sizes(folder)), encoding="utf-8")
 
-    A disk that failed can cut files of a checkpoint that once was whole. Training then begins
-    anew, which is logged. All ranks see the same files, and come to the same.
+
+def checkpoint_to_load(worker: Worker) -> Path | None:
+    """The worker's latest checkpoint whose files are all there in full length; None where there is none.
+
+    A disk that failed can cut files of a checkpoint that once was whole. Training then goes on from
+    the one before, or begins anew, which is logged. All ranks see the same files, and come to the same.
     """
-    found = worker.checkpoint()
-    try:
-        for path in sorted(found.rglob("*")) if found else ():
-            if path.suffix == ".safetensors":
-                with safe_open(path, "np"):  # compares the header with the length of the file
-                    pass
-            elif path.suffix == ".json":
-                json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, SafetensorError) as error:
-        log.warning("the checkpoint cannot be read, training begins anew: %s: %s", path, error)
+    newest = worker.checkpoint()
+    if newest is None:
         return None
-    return found
+    older = [folder for folder in newest.parent.glob("checkpoint*") if folder.name < newest.name]
+    for folder in [newest, *sorted(older, reverse=True)]:
+        if not (lost := _lost(folder)):
+            return folder
+        log.warning("the checkpoint %s cannot be read: %s cut short or missing", folder, ", ".join(lost))
+    log.warning("training begins anew")
+    return None
+
+
+def _lost(checkpoint: Path) -> list[str]:
+    """Files of a checkpoint that are not what was saved."""
+    try:
+        noted: dict[str, int] = json.loads((checkpoint / SIZES).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return [SIZES]
+    there = _sizes(checkpoint)
+    return [name for name, size in noted.items() if there.get(name) != size]
+
+
+def _sizes(folder: Path) -> dict[str, int]:
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}
 
 
 def pick_device(use_gpu: bool) -> torch.device:

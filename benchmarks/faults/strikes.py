@@ -65,7 +65,8 @@ def cut_checkpoint(driver: Driver, road: Road, output: Path, chance: random.Rand
 
 def checkpoints(output: Path) -> list[Path]:
     """Files with tensors of stages that are not finished."""
-    return list(output.glob("cache/*.part/training/**/*.safetensors"))
+    there = output.glob("cache/*.part/**/training/**/checkpoint*/*")
+    return [path for path in there if path.suffix in (".safetensors", ".pt")]
 
 
 def fill_disk(driver: Driver, road: Road, output: Path, chance: random.Random) -> tuple[bool, Driver]:

@@ -18,7 +18,7 @@ from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig
 from react_ray.errors import ReactRayError, TrainingError
 from react_ray.training_log import TrainingLog
-from react_ray.worker import LocalWorker, Progress
+from react_ray.worker import KEPT, LocalWorker, Progress, save_checkpoint
 
 __all__ = ["fit"]
 
@@ -106,7 +106,7 @@ def _fit_on_ray(
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # the older class is typed
                 max_failures=cluster.max_failures, controller_failure_limit=cluster.max_failures
             ),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=1),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT),
         ),
     )
     foreign = _own_groups()
@@ -202,7 +202,7 @@ class _RayWorker:
             ray.train.report(metrics)
             return
         with tempfile.TemporaryDirectory() as folder:
-            save(Path(folder))
+            save_checkpoint(save, Path(folder))
             ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
 
     def broadcast(self, value: Any) -> Any:
