@@ -24,13 +24,13 @@ from typing import Any
 from react_ray.errors import DiskFullError, InputError, ReactRayError
 from react_ray.version import __version__
 
-__all__ = ["RECORD", "Store", "content_of", "digest", "folder_size"]
+__all__ = ["RECORD", "Store", "content_of", "digest", "folder_size", "stage_of"]
 
 RECORD = "stage.json"
 LOCKS = "locks"
 FULL = os.strerror(errno.ENOSPC)
 """How the system says that a disk is full; Ray and libraries in other languages hand on no more than that."""
-STAGE_FOLDER = re.compile(r"\w+-[0-9a-f]{16}(\.part)?")
+STAGE_FOLDER = re.compile(r"(\w+)-[0-9a-f]{16}(\.part)?")
 
 
 @dataclass
@@ -82,7 +82,10 @@ class Store:
         asked = json.loads(json.dumps(inputs, default=str))
         found = []
         for record in sorted(self.root.glob(f"{name}-*/{RECORD}")):
-            known = json.loads(record.read_text())
+            try:
+                known = json.loads(record.read_text())
+            except FileNotFoundError:  # a trial beside this one has finished, and renamed its folder
+                continue
             if known.get("version") == __version__ and asked.items() <= known["inputs"].items():
                 found.append(record.parent)
         return found
@@ -102,11 +105,16 @@ class Store:
         with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
+            except BlockingIOError:
                 lock.seek(0)
                 raise ReactRayError(
                     f"another run (process {lock.read().strip()}) is at work in {self.root.parent}; "
                     "wait for it, stop it, or give this run another --output"
+                ) from None
+            except OSError as error:
+                raise InputError(
+                    f"{self.root.parent}: files cannot be locked there ({error.strerror}): take a folder on "
+                    "a file system that has locks (a local one, NFS), not a bucket that is mounted without"
                 ) from None
             try:
                 lock.truncate(0)
@@ -137,6 +145,12 @@ class Store:
         if not any(self.root.iterdir()):
             self.root.rmdir()
         return freed
+
+
+def stage_of(path: Path) -> str | None:
+    """Name of the stage whose folder ``path`` is in."""
+    found = (STAGE_FOLDER.fullmatch(folder.name) for folder in path.parents)
+    return next((match[1] for match in found if match), None)
 
 
 def content_of(stage: Path) -> str:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import signal
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from react_ray.errors import DiskFullError, ReactRayError, TrainingError
+from react_ray.errors import DiskFullError, InputError, ReactRayError, TrainingError
 from react_ray.store import Store, content_of, digest
 
 
@@ -72,6 +73,17 @@ def test_two_runs_in_one_folder_are_refused(tmp_path: Path) -> None:
     ):
         pass
     with Store(tmp_path).locked():
+        pass
+
+
+def test_a_file_system_without_locks_is_named_as_that(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def without(*ignored: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr("fcntl.flock", without)
+    with pytest.raises(InputError, match="cannot be locked there"), Store(tmp_path).locked():
         pass
 
 

@@ -29,9 +29,14 @@ class KnownFeatures:
 
     @classmethod
     def of(cls, folders: Sequence[Path]) -> KnownFeatures:
-        """All features in ``folders``, which hold parquet files of keys and features."""
-        paths = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
-        keys = [pq.read_table(path, columns=["key"])["key"].to_numpy() for path in paths]
+        """All features in ``folders``, which hold parquet files of keys and features.
+
+        Another trial of a search may finish its folder meanwhile, which renames it: what is no longer
+        there is not known.
+        """
+        there = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
+        read = [(path, part) for path in there if (part := _keys(path)) is not None]
+        paths, keys = [path for path, _ in read], [part for _, part in read]
         sizes = [len(part) for part in keys]
         together = np.concatenate(keys) if keys else np.zeros(0, np.uint64)
         files = np.repeat(np.arange(len(paths)), sizes)
@@ -47,7 +52,10 @@ class KnownFeatures:
         known[inside] = self.keys[place[inside]] == keys[inside]
         for number in np.unique(self.files[place[known]]):
             here = np.flatnonzero(known)[self.files[place[known]] == number]
-            features[here] = _features(self.paths[number])[self.rows[place[here]]]
+            try:
+                features[here] = _features(self.paths[number])[self.rows[place[here]]]
+            except FileNotFoundError:  # renamed meanwhile
+                known[here] = False
         return known
 
 
@@ -55,6 +63,14 @@ def text_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
     """A number for each text as it stands: white space and form may matter to an encoder."""
     hashes = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
     return np.frombuffer(hashes, np.uint64)
+
+
+def _keys(path: Path) -> NDArray[np.uint64] | None:
+    try:
+        keys: NDArray[np.uint64] = pq.read_table(path, columns=["key"])["key"].to_numpy()
+    except FileNotFoundError:
+        return None
+    return keys
 
 
 @lru_cache(maxsize=4)
