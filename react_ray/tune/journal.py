@@ -31,7 +31,11 @@ class Trial:
 
 
 class Journal:
-    """The trials in a file of JSON lines, the last line of a number counts."""
+    """The trials in a file of JSON lines, the last line of a number counts.
+
+    Those that failed in an earlier session are to be done again, for what was in their way (a full
+    disk, a lost node) may be gone.
+    """
 
     def __init__(self, path: Path):
         self.path = path
@@ -43,6 +47,9 @@ class Journal:
                 known = json.loads(line)
                 known["rungs"] = [(rung, score) for rung, score in known["rungs"]]
                 self.trials[known["number"]] = Trial(**known)
+            for number, trial in self.trials.items():
+                if trial.status == "failed":
+                    self.trials[number] = Trial(number, trial.values)
             path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
 
     def start(self, values: Values) -> int:
@@ -80,7 +87,7 @@ class Journal:
         return [trial for trial in self._sorted() if trial.status != "running"]
 
     def unfinished(self) -> list[Trial]:
-        """Trials that were cut off, or are at work."""
+        """Trials that were cut off, failed in an earlier session, or are at work."""
         return [trial for trial in self._sorted() if trial.status == "running"]
 
     def best(self) -> Trial | None:

@@ -74,7 +74,11 @@ def tune(config: Config, *, verbose: bool = False, quiet: bool = False) -> Searc
     check_lasting(config.output)
     config, reporter = located(config), Reporter(quiet)
     store = cache_of(Path(config.output))
-    with store.locked(), log_to(store.root / "run.log"), Session(config.cluster, verbose) as session:
+    with (
+        store.locked(),
+        log_to(store.root / "run.log", reporter),
+        Session(config.cluster, verbose) as session,
+    ):
         check_ready(config, session, reporter)
         reporter.say(f"search in {config.output} (stages are kept in {store.root})")
         check_validation(advance(config, session, reporter, store, ["prepare"])["prepare"])

@@ -16,9 +16,10 @@ from react_ray.config import Config
 from react_ray.config_file import with_settings
 from react_ray.console import Reporter, quiet_libraries
 from react_ray.errors import ReactRayError
+from react_ray.folders import remove_folder
 from react_ray.pipeline import advance, cache_of
 from react_ray.stages import Context
-from react_ray.store import Store
+from react_ray.store import Store, stage_of
 from react_ray.tune.objective import score, stages_of
 from react_ray.tune.space import Values
 
@@ -36,16 +37,17 @@ class Report(Protocol):
 
 
 def rungs_of(config: Config) -> int:
-    """How often a trial that is not stopped tells its score, per seed."""
-    return config.finetune.evaluations if config.tune.stage == "finetune" else 1
+    """How often a trial that is not stopped tells its score, per seed: the label GAN alone does it once."""
+    return 1 if config.tune.stage == "lgan" else config.finetune.evaluations
 
 
 def run_trial(settings: Mapping[str, Any], values: Values, report: Report, start: Path | None = None) -> None:
     """Do the work that is not in the cache yet; ``settings`` is a Config as a dict.
 
-    The score is the mean over the seeds so far; in fine-tuning, a seed's is that of its best
-    round so far. What goes wrong is reported as a failure, with score 0. ``start`` is the
-    checkpoint of another trial to go on from, with these values.
+    The score is the mean over the seeds so far; in fine-tuning on D_aug, a seed's is that of its best
+    round so far (which for a whole run stands for the model that will be chosen). What goes wrong
+    is reported as a failure, with score 0. ``start`` is the checkpoint of another trial to go on
+    from, with these values.
     """
     quiet_libraries()
     config = Config.model_validate(settings)
@@ -68,10 +70,16 @@ def _score_seed(
     population = config.tune.scheduler == "pbt"
 
     def hear(metrics: Mapping[str, Any], checkpoint: Path) -> None:
-        if config.tune.stage == "finetune" and "round" in metrics:
-            rung = len(scores) * rungs_of(config) + min(metrics["round"], rungs_of(config) - 1)
-            kept = checkpoint if population else None
+        if stage_of(checkpoint) != "finetune" or "round" not in metrics:
+            return
+        rung = len(scores) * rungs_of(config) + min(metrics["round"], rungs_of(config) - 1)
+        kept = checkpoint if population else None
+        try:
             report(float(np.mean([*scores, metrics["best"]])), rung, checkpoint=kept)
+        except SystemExit:  # so Tune stops a trial: nobody goes on from what it leaves, which may be large
+            if not population:
+                remove_folder(checkpoint.parent)
+            raise
 
     own = with_settings(config, values)
     session, quiet = Session.of_trial(config.cluster, hear, start), Reporter(quiet=True)

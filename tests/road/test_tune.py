@@ -81,10 +81,28 @@ def test_every_stage_can_be_searched(tmp_path, files, word_model, validation, st
     values = {"augment.copies": [0, 1], "finetune.lr": [1e-3, 2e-3]}[key]
     seeds = 2 if stage == "lgan" else 1
     asked = {"tune.stage": stage, "tune.space": {key: values}, "tune.trials": 2, "tune.repeats": seeds}
+    asked |= {"tune.scheduler": "fifo", "finetune.evaluations": 3, "finetune.patience": 9}
     found = tune(config(tmp_path, files, word_model, validation, **asked), quiet=True)
     assert [trial.status for trial in found.trials] == ["complete", "complete"]
-    assert [len(trial.rungs) for trial in found.trials] == [seeds, seeds]  # one score a seed
+    told = [len(trial.rungs) for trial in found.trials]
+    assert told == [seeds, seeds] if stage == "lgan" else min(told) > 1  # a score a seed, or a round
     assert len(cached(tmp_path, stage if stage == "lgan" else "choose")) == 2 * seeds
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("stage", ["finetune", "run"])
+def test_trials_that_lag_are_stopped_and_leave_no_weights(tmp_path, files, word_model, validation, stage):
+    asked = {
+        "tune.stage": stage, "tune.trials": 5, "tune.concurrent": 1, "finetune.lr": 3e-3,
+        "finetune.evaluations": 4, "finetune.patience": 9, "finetune.head_start": False,
+        "tune.space": {"finetune.lr": [3e-3, 1e-7, 2e-7]}, "finetune.token_budget": 20_000,
+    }  # fmt: skip
+    found = tune(config(tmp_path, files, word_model, validation, **asked), quiet=True)
+    stopped = [trial for trial in found.trials if trial.status == "stopped"]
+    assert stopped, found.trials
+    assert found.best.values == {"finetune.lr": 3e-3}
+    left = [path for path in tmp_path.glob("cache/finetune-*.part/**/*") if path.suffix == ".safetensors"]
+    assert left == []
 
 
 @pytest.mark.usefixtures("ray_cluster")

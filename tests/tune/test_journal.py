@@ -30,6 +30,20 @@ def test_a_trial_that_was_cut_off_begins_again_under_its_number(tmp_path: Path) 
     assert len(Journal(tmp_path / "t.jsonl").trials) == 3
 
 
+def test_a_trial_that_failed_is_tried_again_by_the_next_command(tmp_path: Path) -> None:
+    first = Journal(tmp_path / "t.jsonl")
+    first.fail(first.start({"lr": 1}), "a disk is full")
+    assert [trial.status for trial in first.finished()] == ["failed"]
+    again = Journal(tmp_path / "t.jsonl")
+    assert again.finished() == []
+    assert again.start({"lr": 1}) == 0
+    again.hear(0, {"lr": 1}, 0.5, 2)
+    again.end(0, rungs=2)
+    assert [(trial.status, trial.failure) for trial in Journal(tmp_path / "t.jsonl").finished()] == [
+        ("complete", "")
+    ]
+
+
 def test_the_best_is_among_those_that_came_to_their_end(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "t.jsonl")
     ends = {}
