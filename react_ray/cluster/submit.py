@@ -184,17 +184,19 @@ def _shown(url: str) -> str:
 def _follow(client: Any, job: str, server: str) -> Any:
     """Print the output of the job until it ends; how it ended.
 
-    A connection that breaks is taken up again where it was.
+    A connection that breaks is taken up again where it was, for RETRY_S seconds: a job may be silent
+    for much longer, so these count from the first failure in a row.
     """
-    shown, since = 0, time.monotonic()
+    shown = 0
+    broken: float | None = None
 
     async def tail() -> None:
-        nonlocal shown, since
+        nonlocal shown, broken
         passed = 0
         async for text in client.tail_job_logs(job):
             new = text[max(shown - passed, 0) :]
             passed += len(text)
-            shown, since = max(shown, passed), time.monotonic()
+            shown, broken = max(shown, passed), None
             print(new, end="", flush=True)
 
     while True:
@@ -203,9 +205,10 @@ def _follow(client: Any, job: str, server: str) -> Any:
             info = client.get_job_info(job)
             if info.status.is_terminal():
                 return info
-            since = time.monotonic()
+            broken = None
         except Exception as error:  # Ray, requests and aiohttp have their own kinds
-            if time.monotonic() - since > RETRY_S:
+            broken = broken or time.monotonic()
+            if time.monotonic() - broken > RETRY_S:
                 raise ClusterError(
                     f"lost the connection to {_shown(server)} ({error}); the job goes on as long as the "
                     f"cluster does:\n{_by_hand(job, server)}"

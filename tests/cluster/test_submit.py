@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from ray.job_submission import JobStatus
 
 from react_ray.cli import main
+from react_ray.cluster import submit
 from react_ray.cluster.submit import entrypoint, exit_code, job_server
 from react_ray.errors import ClusterError, InputError
 
@@ -102,3 +107,40 @@ def test_what_is_wrong_is_said_before_anything_is_sent(
     assert main(["submit", *arguments]) == code
     printed = capsys.readouterr()
     assert all(word in printed.out + printed.err for word in words)
+
+
+class Breaking:
+    """A job server whose connection breaks ``times`` times, after ``silence_s`` without a word of the job."""
+
+    def __init__(self, times: int, silence_s: float):
+        self.left, self.silence_s = times, silence_s
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        yield "one\n"
+        await asyncio.sleep(self.silence_s)
+        if self.left:
+            self.left -= 1
+            raise RuntimeError("the connection was closed")
+        yield "two\n"
+
+    def get_job_info(self, job: str) -> SimpleNamespace:
+        return SimpleNamespace(status=JobStatus.SUCCEEDED)
+
+
+def test_a_connection_that_breaks_after_long_silence_is_taken_up_again(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(submit, "RETRY_S", 0.5)
+    submit._follow(Breaking(times=1, silence_s=0.8), "job", "http://127.0.0.1:8265")
+    assert capsys.readouterr().out == "one\ntwo\n"
+
+
+def test_a_server_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Away(Breaking):
+        async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+            raise ConnectionError("refused")
+            yield ""
+
+    monkeypatch.setattr(submit, "RETRY_S", 0.5)
+    with pytest.raises(ClusterError, match=r"(?s)refused.*the job goes on"):
+        submit._follow(Away(times=0, silence_s=0), "job", "http://127.0.0.1:8265")
