@@ -128,10 +128,11 @@ def quiet_libraries(verbose: bool = False) -> None:
 
 
 @contextmanager
-def log_to(path: Path) -> Iterator[None]:
+def log_to(path: Path, reporter: Reporter) -> Iterator[None]:
     """Append log records to ``path`` while the block runs, and the traceback it ends with.
 
-    Ray's go into a file of their own beside it, whose name ends with ``-ray.log``.
+    Ray's go into a file of their own beside it, whose name ends with ``-ray.log``. Warnings of
+    this package are said by ``reporter`` as well.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     files = {False: path, True: path.with_name(f"{path.stem}-ray.log")}
@@ -140,15 +141,30 @@ def log_to(path: Path) -> Iterator[None]:
     package.setLevel(logging.INFO)
     for handler in handlers:
         logging.getLogger().addHandler(handler)
+    said = _Said(reporter)
+    package.addHandler(said)
     try:
         yield
     except Exception:
+        package.removeHandler(said)  # the command says what it failed of
         package.exception("the run failed")
         raise
     finally:
+        package.removeHandler(said)
         for handler in handlers:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+class _Said(logging.Handler):
+    """Warnings, as lines between those of the steps."""
+
+    def __init__(self, reporter: Reporter):
+        super().__init__(logging.WARNING)
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._reporter.say(f"  {record.getMessage()}")
 
 
 def _handler(path: Path, of_ray: bool) -> logging.Handler:

@@ -10,14 +10,22 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from queue import Empty, SimpleQueue
+from threading import Thread
 from typing import Any
 
 from react_ray import errors
+from react_ray.cluster.resources import Demand, lacking
 from react_ray.cluster.session import Session
-from react_ray.errors import ReactRayError, TrainingError
+from react_ray.errors import ClusterError, ReactRayError, TrainingError
 from react_ray.worker import Progress
 
-__all__ = ["map_items"]
+__all__ = ["map_items", "watched"]
+
+LOOK_S = 30.0
+"""How long nothing is done before the nodes are looked at: Ray Data itself waits silently and for ever."""
+
+log = logging.getLogger(__name__)
 
 Item = dict[str, Any]
 Make = Callable[[], Callable[[Item], int]]
@@ -38,7 +46,8 @@ def map_items(
     ``make`` is called once in each process (it loads a model, say). ``rows`` is the
     size of the whole work: small work stays in this process, see ``Session``. On Ray there are
     as many processes as fit, or ``actors``; each has a GPU with ``use_gpu``. Raises
-    what ``make()(item)`` raises if it is a ReactRayError, else TrainingError.
+    what ``make()(item)`` raises if it is a ReactRayError, else TrainingError; ClusterError where
+    the nodes for it are lost and do not come back for ``cluster.timeout_s``.
     """
     if not items:
         return 0
@@ -83,7 +92,8 @@ def _on_ray(make: Make, items: Sequence[Item], session: Session, actors: int | N
         num_cpus=session.cluster.cpus_per_worker,
         num_gpus=1 if use_gpu else 0,
     )
-    return _results(results.iter_rows())
+    need = Demand(0, "auto", session.cluster.cpus_per_worker, int(use_gpu))
+    return watched(_results(results.iter_rows()), session, need)
 
 
 def _results(rows: Iterable[Item]) -> Iterator[int]:
@@ -97,6 +107,50 @@ def _results(rows: Iterable[Item]) -> Iterator[int]:
             yield row["rows"]
     except ray.exceptions.RayError as error:
         raise TrainingError(f"work on Ray Data failed:\n{error}") from None
+
+
+def watched(results: Iterator[int], session: Session, need: Demand, look_s: float = LOOK_S) -> Iterator[int]:
+    """The same results; says where none comes for long, and why that may be.
+
+    Raises ClusterError where no node is left that holds a process of ``need``.
+    """
+    found: SimpleQueue[int | BaseException | None] = SimpleQueue()
+    Thread(target=_hand_on, args=(results, found), daemon=True).start()
+    last, said = time.monotonic(), look_s
+    while True:
+        try:
+            result = found.get(timeout=look_s)
+        except Empty:
+            waited = time.monotonic() - last
+            missing = lacking(session.nodes(), need)
+            if missing and waited > session.cluster.timeout_s:
+                raise ClusterError(missing) from None
+            if missing or waited > 2 * said:  # a part of long texts takes its time: said less and less often
+                log.warning("no part done for %.0f s: %s", waited, missing or f"at work, or {_room()}")
+                said = waited
+            continue
+        if result is None:
+            return
+        if isinstance(result, BaseException):
+            raise result
+        last, said = time.monotonic(), look_s
+        yield result
+
+
+def _hand_on(results: Iterator[int], found: SimpleQueue[int | BaseException | None]) -> None:
+    try:
+        for result in results:
+            found.put(result)
+        found.put(None)
+    except BaseException as error:
+        found.put(error)
+
+
+def _room() -> str:
+    import ray
+
+    free, there = ray.available_resources().get("CPU", 0), ray.cluster_resources().get("CPU", 0)
+    return f"waiting for room ({free:g} of {there:g} CPUs are free)"
 
 
 class _Actor:

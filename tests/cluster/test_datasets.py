@@ -1,14 +1,16 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from threading import Event
 from typing import Any
 
 import pytest
 
-from react_ray.cluster.datasets import map_items
+from react_ray.cluster.datasets import map_items, watched
+from react_ray.cluster.resources import Demand
 from react_ray.cluster.session import Session
 from react_ray.config import ClusterConfig
-from react_ray.errors import InputError, TrainingError
+from react_ray.errors import ClusterError, InputError, TrainingError
 
 ITEMS = [{"number": number} for number in range(4)]
 ON_RAY = ClusterConfig(local_rows=0)
@@ -55,3 +57,37 @@ def test_errors_on_ray_are_those_of_the_work():
         map_items(refuses, ITEMS, rows=1, session=Session(ON_RAY))
     with pytest.raises(TrainingError, match=r"(?s)in work.*ValueError: 数据 too warm"):
         map_items(breaks, ITEMS, rows=1, session=Session(ON_RAY))
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_work_that_no_node_has_room_for_any_more_ends_with_what_is_missing():
+    over = Event()
+
+    def never() -> Iterator[int]:
+        yield 1
+        over.wait()
+
+    session = Session(ClusterConfig(local_rows=0, timeout_s=1))
+    results = watched(never(), session, Demand(0, "auto", 1_000, 0), look_s=0.1)
+    assert next(results) == 1
+    with pytest.raises(ClusterError, match="1000 CPU"):
+        next(results)
+    over.set()
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_work_that_waits_is_said(caplog: pytest.LogCaptureFixture):
+    over = Event()
+
+    def late() -> Iterator[int]:
+        over.wait()
+        yield 1
+
+    session = Session(ClusterConfig(local_rows=0, timeout_s=1))
+    results = watched(late(), session, Demand(0, "auto", 1, 0), look_s=0.05)
+    caplog.set_level("WARNING")
+    caplog.handler.addFilter(lambda record: bool(over.set()) or True)  # what was waited for comes then
+    assert list(results) == [1]
+    assert "no part done for" in caplog.text
