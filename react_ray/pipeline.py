@@ -15,6 +15,7 @@ from typing import Any
 
 from react_ray import stages
 from react_ray.classifier import Classifier, load
+from react_ray.cluster.look import missing
 from react_ray.cluster.readiness import Asked, Readiness, check_cluster
 from react_ray.cluster.session import Session, check_lasting
 from react_ray.config import Config
@@ -163,17 +164,27 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
     folder = Path(config.output)
     store = cache_of(folder)
     reporter = Reporter(quiet)
-    with store.locked(), log_to(store.root / "run.log"), Session(config.cluster, verbose) as session:
+    with (
+        store.locked(),
+        log_to(store.root / "run.log", reporter),
+        Session(config.cluster, verbose) as session,
+    ):
         ready = check_ready(config, session, reporter)
         return replace(_go(config, session, reporter, store, until), ready=ready)
 
 
 def check_ready(config: Config, session: Session, reporter: Reporter) -> Readiness | None:
-    """What the nodes of a cluster say to what is asked; ClusterError where they cannot do it."""
+    """What the nodes of a cluster say to what is asked; ClusterError where they cannot do it.
+
+    ConfigError where a package is missing here, without a cluster.
+    """
+    asked = Asked.of(config)
     if session.address is None:
         session.check_cores()
+        if lacking := [told for package in asked.packages if (told := missing(*package))]:
+            raise ConfigError("; ".join(lacking))
         return None
-    return check_cluster(session, Asked.of(config), session.demand(), reporter)
+    return check_cluster(session, asked, session.demand(), reporter)
 
 
 def located(config: Config) -> Config:

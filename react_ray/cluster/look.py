@@ -13,7 +13,7 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-__all__ = ["look"]
+__all__ = ["look", "missing"]
 
 HUB_S = 3
 """Seconds the model hub has to answer."""
@@ -23,15 +23,17 @@ def look(order: Mapping[str, Any], node: str) -> dict[str, Any]:
     """``versions`` of packages (None: missing), ``problems`` in words, whether it ``wrote`` its mark.
 
     ``order``: ``output``, ``folder`` (with the driver's mark, to write to), ``mark``;
-    ``inputs``: (path, bytes or None); ``models``: (name, flag, "embedded", "folder" or "hub").
+    ``inputs``: (path, bytes or None); ``models``: (name, flag, "embedded", "folder" or "hub");
+    ``packages``: (name, what for and how to get it).
     """
     storage = _storage(order, node)
+    packages = [missing(*package) for package in order["packages"]]
     inputs = [_input(path, size) for path, size in order["inputs"]]
     models = [_model(*model) for model in order["models"]]
     return {
         "versions": versions(),
         "wrote": storage is None,
-        "problems": [found for found in (storage, *inputs, *models) if found],
+        "problems": [found for found in (storage, *inputs, *models, *packages) if found],
     }
 
 
@@ -44,6 +46,11 @@ def versions() -> dict[str, str | None]:
         own = version.__version__
     packages = {name: _version(name) for name in ("ray", "torch", "transformers")}
     return {"python": platform.python_version(), "react-ray": own, **packages}
+
+
+def missing(package: str, hint: str) -> str | None:
+    """That a package is not installed here, in words."""
+    return None if util.find_spec(package) else f"{package} is not installed: {hint}"
 
 
 def _version(package: str) -> str | None:
@@ -59,6 +66,8 @@ def _storage(order: Mapping[str, Any], node: str) -> str | None:
         if (folder / "driver").read_text() != order["mark"]:
             return f"{output} is another folder there than on the driver"
         (folder / node).write_text(order["mark"])
+        (folder / f"{node}.part").mkdir()
+        (folder / f"{node}.part").rename(folder / f"{node}.done")  # as stages are finished
     except FileNotFoundError:
         return (
             f"the output folder {output} is not the driver's there: it must lie on storage that every node "

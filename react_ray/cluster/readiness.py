@@ -38,11 +38,15 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """What the nodes must see: a folder to write to, files to read, models (a name -> flag)."""
+    """What the nodes must see: a folder to write to, files to read, models (a name -> flag), packages.
+
+    A package is its name, and what it is for and how to get it.
+    """
 
     output: Path
     inputs: tuple[str, ...] = ()
     models: Mapping[str, str] = field(default_factory=dict)
+    packages: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, config: Config) -> Asked:
@@ -50,7 +54,9 @@ class Asked:
         data = config.data
         inputs = (data.labeled, data.unlabeled, data.validation, data.test)
         models = {**({config.encoder: "--encoder"} if config.encoder else {}), config.model: "--model"}
-        return cls(Path(config.output), tuple(given for given in inputs if given), models)
+        lora = ("peft", "finetune.lora_rank needs it, pip install 'react-ray[lora]' on every node")
+        packages = (lora,) if config.finetune.lora_rank else ()
+        return cls(Path(config.output), tuple(given for given in inputs if given), models, packages)
 
 
 @dataclass(frozen=True)
@@ -154,6 +160,7 @@ def _probe(nodes: Sequence[Node], asked: Asked, limit_s: float, say: Say) -> dic
         "folder": str(folder),
         "mark": mark,
         "inputs": [place for given in asked.inputs if (place := _place(given))],
+        "packages": asked.packages,
         "models": [(name, flag, kind) for name, flag in asked.models.items() if (kind := _kind(name))],
     }
     try:

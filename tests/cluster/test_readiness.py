@@ -26,6 +26,7 @@ def order(tmp_path: Path, tiny_model: Path) -> dict[str, Any]:
         "mark": "mark",
         "inputs": [(str(tmp_path / "labels.csv"), 11), (str(tmp_path), None)],
         "models": [("embedded", "--model", "embedded"), (str(tiny_model), "--encoder", "folder")],
+        "packages": [("torch", "always there")],
     }
 
 
@@ -45,6 +46,7 @@ def test_a_node_that_sees_everything(order: dict[str, Any]) -> None:
         ({"inputs": [("/nowhere/labels.csv", 11)]}, "the input /nowhere/labels.csv is not there"),
         ({"models": [("/nowhere/model", "--model", "folder")]}, "--model /nowhere/model is not there"),
         ({"models": [("no/such", "--encoder", "hub")]}, "--encoder no/such cannot be had from the hub"),
+        ({"packages": [("no_such", "pip install it")]}, "no_such is not installed: pip install it"),
     ],
 )
 def test_what_a_node_does_not_see_is_named(
