@@ -99,7 +99,7 @@ class Replica(InferenceMethods):
             self._service.close()
 
     async def check_health(self) -> None:
-        """Serve asks this every 10 seconds: each time a text goes through the queue and the model."""
+        """Serve asks this every 10 seconds: each time a text goes through the model, before all that wait."""
         if not await self._service.answers(HEALTHY_WITHIN_S):
             raise RuntimeError("the model does not answer")
 

@@ -29,7 +29,7 @@ __all__ = ["NOT_READY", "Service", "TextError"]
 
 TEXTS_A_TURN = 16
 READY_WITHIN_S = 5.0
-"""Seconds a ready replica may take for one text, those before it in the queue included."""
+"""Seconds a ready replica may take for one text, which goes before all that wait."""
 NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
 
 
@@ -143,9 +143,13 @@ class Service:
         return await self._probe.ready()
 
     async def answers(self, within_s: float) -> bool:
-        """Whether a text gets through the queue and the model in ``within_s`` seconds, tried now."""
+        """Whether a text gets through the model in ``within_s`` seconds, tried now.
+
+        It goes before all that wait: a full queue is no reason to replace a replica that works.
+        """
+        rows = self._engine.encode(["ready"])
         try:
-            outcomes = await asyncio.wait_for(self._batcher.submit(self._engine.encode(["ready"])), within_s)
+            outcomes = await asyncio.wait_for(self._batcher.submit(rows, first=True), within_s)
         except TimeoutError:
             return False
         return not isinstance(outcomes[0], Exception)

@@ -120,6 +120,23 @@ def test_a_short_request_does_not_wait_for_all_of_a_long_one() -> None:
     assert [777 in call for call in model.calls].index(True) == 1
 
 
+def test_rows_that_go_first_wait_for_no_more_than_the_call_that_runs() -> None:
+    async def scenario() -> None:
+        model.gate.clear()
+        tasks = await waiting(batcher, *([row(i, 5)] * 3 for i in range(20)))
+        probe = asyncio.create_task(batcher.submit([row(777)], first=True))
+        await asyncio.sleep(0.02)
+        tasks += await waiting(batcher, [row(20, 5)])
+        model.gate.set()
+        assert await probe == [777]
+        assert await asyncio.gather(*tasks) == [*([i] * 3 for i in range(20)), [20]]
+
+    model = Model()
+    batcher = Batcher(model, budget=5)
+    asyncio.run(scenario())
+    assert [777 in call for call in model.calls].index(True) == 1
+
+
 def test_rows_of_a_caller_who_left_are_not_computed() -> None:
     async def scenario() -> None:
         model.gate.clear()

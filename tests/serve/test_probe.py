@@ -102,6 +102,27 @@ def test_the_health_check_of_serve_asks_the_model_each_time(model: Model, servic
     asyncio.run(checks())
 
 
+def test_a_full_queue_is_no_failure(model: Model, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each call of the model takes its time, and a health check has time for few of them."""
+
+    def slow(encoded: Sequence[list[int]]) -> NDArray[np.float32]:
+        time.sleep(0.05)
+        return Model.probabilities(model, encoded)
+
+    async def scenario() -> None:
+        callers = [asyncio.create_task(service.explore(["a long text"] * 2)) for _ in range(20)]
+        await asyncio.sleep(0.1)
+        assert service._batcher.waiting > 20
+        await Replica.check_health(SimpleNamespace(_service=service))
+        assert service._batcher.waiting > 20
+        await asyncio.gather(*callers)
+
+    monkeypatch.setattr(model, "probabilities", slow)
+    monkeypatch.setattr(model, "encode", lambda texts: [[1] * (300 if "long" in t else 1) for t in texts])
+    monkeypatch.setattr("react_ray.serve.app.HEALTHY_WITHIN_S", 0.5)
+    asyncio.run(scenario())
+
+
 def test_a_success_is_told_again_for_a_while_and_a_failure_never() -> None:
     now, results, asked = 100.0, [False, True, False], 0
 

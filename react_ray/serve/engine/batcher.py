@@ -41,12 +41,15 @@ class Batcher:
         """Rows that no call has taken up yet."""
         return sum(len(job.waiting) for job in list(self._jobs) if not job.done.done())
 
-    async def submit(self, rows: Rows) -> list[Outcome]:
-        """The outcomes of ``rows``, in their order; when cancelled, the rest is not computed."""
+    async def submit(self, rows: Rows, first: bool = False) -> list[Outcome]:
+        """The outcomes of ``rows``, in their order; when cancelled, the rest is not computed.
+
+        ``first`` is for few and short rows: their turn is before that of all who wait.
+        """
         if not rows:
             return []
         job = _Job(rows)
-        self._jobs.append(job)
+        (self._jobs.appendleft if first else self._jobs.append)(job)
         self._workers = [worker for worker in self._workers if not worker.done()]
         for _ in range(min(self._lanes - len(self._workers), len(rows))):
             self._workers.append(asyncio.create_task(self._work()))
