@@ -24,19 +24,23 @@ HEALTHY_WITHIN_S = 30.0
 
 class _Arguments(ServeConfig):
     model: str
+    version: str | None = None
 
 
 def build(arguments: dict[str, Any]) -> serve.Application:
     """The application for Serve's own configuration files: ``react_ray.serve.app:build``.
 
-    ``arguments`` are ``model``, a folder that every node sees, and the settings of
-    ServeConfig; where to listen is told to Serve itself.
+    ``arguments`` are ``model``, a folder that every node sees, its ``version``, and the
+    settings of ServeConfig; where to listen is told to Serve itself. A new version is what
+    tells Serve that the folder holds another model; without one any is loaded.
     """
     config = _Arguments.model_validate(arguments)
-    return build_application(config.model, config, cpus=config.cpus_per_replica or 1)
+    return build_application(config.model, config, config.cpus_per_replica or 1, config.version)
 
 
-def build_application(model: str, config: ServeConfig, cpus: float) -> serve.Application:
+def build_application(
+    model: str, config: ServeConfig, cpus: float, version: str | None = None
+) -> serve.Application:
     """The application that serves the model in folder ``model``, ``cpus`` cores a replica."""
     configured = serve.deployment(
         name=DEPLOYMENT,
@@ -52,7 +56,7 @@ def build_application(model: str, config: ServeConfig, cpus: float) -> serve.App
         max_constructor_retry_count=1,  # a model that does not load once does not load
     )
     # A changed threshold is told to the replicas there are; other settings take new ones.
-    return configured(Replica).bind(model, config.model_copy(update={"threshold": 0.0}))
+    return configured(Replica).bind(model, config.model_copy(update={"threshold": 0.0}), version)
 
 
 def _number_of_replicas(config: ServeConfig) -> dict[str, Any]:
@@ -76,13 +80,12 @@ class Replica(InferenceMethods):
     does without, which saves seconds.
     """
 
-    def __init__(self, model: str, config: ServeConfig):
+    def __init__(self, model: str, config: ServeConfig, version: str | None = None):
         from react_ray.serve.service import Service
 
         owned = ray.get_runtime_context().get_assigned_resources()
-        self._service = Service.load(
-            model, config, threads=max(1, int(owned.get("CPU", 1))), use_gpu=owned.get("GPU", 0) > 0
-        )
+        threads, use_gpu = max(1, int(owned.get("CPU", 1))), owned.get("GPU", 0) > 0
+        self._service = Service.load(model, config, threads, use_gpu, version)
 
     def __serve_build_asgi_app__(self) -> FastAPI:
         from react_ray.serve.web import build_app

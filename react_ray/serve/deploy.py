@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from react_ray.config import ServeConfig
-from react_ray.folders import replace_file
+from react_ray.folders import model_version, replace_file
 from react_ray.serve.models import application_of, models_of, route_of
 
 __all__ = ["grpc_options", "http_options", "serve_config", "write_config"]
@@ -18,7 +18,8 @@ ELSEWHERE = {"host", "port", "grpc_port", "threshold", "start_timeout_s"}
 """Settings that stand in other places of the file, or are the command's alone."""
 HEAD = """\
 # What `serve deploy` and serveConfigV2 of a RayService take. `threshold` can be changed and deployed again
-# while the service runs; any other change replaces the replicas one after the other.
+# while the service runs; any other change replaces the replicas one after the other. A model that was trained
+# again has another version: write the file again, for replicas load no other version than the one named here.
 # HAProxy before the replicas: eval "$(python -m react_ray.serve.ingress)" on every node, before Ray starts
 # (with max_body_bytes=..., body_timeout_s=... and request_timeout_s=... where they are not the defaults).
 """
@@ -27,7 +28,7 @@ HEAD = """\
 def write_config(model: str, config: ServeConfig, path: Path) -> str:
     """Write the file that serves ``model`` (or a list) with these settings; what to do with it, in words."""
     models = models_of(model)
-    text = yaml.safe_dump(serve_config(models, config), sort_keys=False, allow_unicode=True)
+    text = yaml.dump(serve_config(models, config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     replace_file(path, lambda half: half.write_text(HEAD + text, encoding="utf-8"))
     return (
         f"{path}: serves {', '.join(map(str, models.values()))}: every node must see it under this name\n"
@@ -44,7 +45,7 @@ def serve_config(models: Mapping[str, Path], config: ServeConfig) -> dict[str, A
             "name": application_of(name),
             "route_prefix": route_of(name),
             "import_path": "react_ray.serve.app:build",
-            "args": {"model": str(folder), **changed},
+            "args": {"model": str(folder), "version": model_version(folder), **changed},
             "deployments": [{"name": "classifier", "user_config": {"threshold": config.threshold}}],
         }
         for name, folder in models.items()
@@ -54,6 +55,18 @@ def serve_config(models: Mapping[str, Path], config: ServeConfig) -> dict[str, A
         whole["grpc_options"] = grpc_options(config)
     whole["logging_config"] = {"enable_access_log": False}
     return {**whole, "applications": applications}
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes strings that begin with a digit: KubeRay would read the version 12345e678901 as a number."""
+
+
+def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "'" if text[:1].isdecimal() else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style)
+
+
+_Dumper.add_representer(str, _string)
 
 
 def http_options(config: ServeConfig) -> dict[str, Any]:

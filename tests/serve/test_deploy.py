@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,11 +13,14 @@ import pytest
 import yaml
 from ray import serve
 from ray.serve.schema import ServeDeploySchema
-from service_client import Client
+from service_client import LABELS, Client
 
 from react_ray.cli import main
 from react_ray.config import ServeConfig
-from react_ray.serve.deploy import serve_config
+from react_ray.errors import InputError
+from react_ray.folders import model_version
+from react_ray.serve.deploy import serve_config, write_config
+from react_ray.serve.service import Service
 
 
 def test_the_file_is_what_serve_takes(classifier_folder: Path, tmp_path: Path, capsys: Any) -> None:
@@ -33,7 +38,12 @@ def test_the_file_is_what_serve_takes(classifier_folder: Path, tmp_path: Path, c
     assert f"serve deploy {file}" in capsys.readouterr().out
     schema = ServeDeploySchema.model_validate(yaml.safe_load(file.read_text()))
     (application,) = schema.applications
-    assert application.args == {"model": str(classifier_folder), "replicas": 2, "max_replicas": 4}
+    assert application.args == {
+        "model": str(classifier_folder),
+        "version": model_version(classifier_folder),
+        "replicas": 2,
+        "max_replicas": 4,
+    }
     assert application.deployments[0].user_config == {"threshold": 0.4}
     assert schema.http_options.host == "127.0.0.1"
 
@@ -42,16 +52,44 @@ def test_the_manifest_says_what_the_file_would() -> None:
     manifest = Path(__file__).parents[2] / "deploy" / "kuberay" / "rayservice.yaml"
     given = yaml.safe_load(yaml.safe_load(manifest.read_text())["spec"]["serveConfigV2"])
     config = ServeConfig(host="0.0.0.0", replicas=2, max_replicas=4)
-    assert given == serve_config({"": Path("/mnt/data/run")}, config)
+    expected = serve_config({"": Path("/mnt/data/run")}, config)
+    expected["applications"][0]["args"].pop("version")  # of a model that nobody knows yet
+    assert given == expected
+
+
+def test_a_version_that_looks_like_a_number_is_a_string_to_every_reader(
+    classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("react_ray.serve.deploy.model_version", lambda folder: "12345e678901")
+    write_config(str(classifier_folder), ServeConfig(), tmp_path / "serve.yaml")
+    assert "version: '12345e678901'\n" in (tmp_path / "serve.yaml").read_text()
+
+
+def trained_again(folder: Path) -> None:
+    """Other labels than before."""
+    config = json.loads((folder / "config.json").read_text())
+    config["id2label"] = {number: f"new {label}" for number, label in config["id2label"].items()}
+    (folder / "config.json").write_text(json.dumps(config))
+
+
+def test_a_version_that_is_not_in_the_folder_is_not_served(classifier_folder: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(classifier_folder, tmp_path / "model"))
+    version = model_version(folder)
+    assert Service.load(str(folder), ServeConfig(), 1, version=version).about.version == version
+    trained_again(folder)
+    said = f"model holds version {model_version(folder)}, and version {version} is to be served.*Write the"
+    with pytest.raises(InputError, match=said):
+        Service.load(str(folder), ServeConfig(), 1, version=version)
+    assert Service.load(str(folder), ServeConfig(), 1).about.version != version
 
 
 @pytest.fixture
 def thrifty(client: Client, classifier_folder: Path) -> Iterator[Any]:
-    """Deploys a service under /thrifty with a threshold; again with another."""
+    """Deploys a service under /thrifty with a threshold; again with another, or another model."""
     from ray.serve.context import _get_global_client
 
-    def deploy(threshold: float) -> None:
-        config = serve_config({"thrifty": classifier_folder}, ServeConfig(threshold=threshold))
+    def deploy(threshold: float, folder: Path = classifier_folder) -> None:
+        config = serve_config({"thrifty": folder}, ServeConfig(threshold=threshold))
         schema = ServeDeploySchema.model_validate(config | {"http_options": {}})
         _get_global_client().deploy_apps(schema, _blocking=True)  # as the dashboard does for `serve deploy`
 
@@ -80,6 +118,27 @@ def test_a_threshold_changes_without_a_new_replica(client: Client, thrifty: Any)
     assert labels() == 0
     assert process(client) == version
     assert replicas() == ["RUNNING"]
+
+
+@pytest.mark.ray
+def test_a_model_that_was_trained_again_takes_the_place_of_the_first(
+    client: Client, thrifty: Any, classifier_folder: Path, tmp_path: Path
+) -> None:
+    def labels_after(before: list[str]) -> list[str]:
+        deadline = time.monotonic() + 30
+        while time.monotonic() < deadline:
+            answer = client.get("/thrifty/model")  # 503 between the two
+            if answer.status == 200 and answer.json["labels"] != before:
+                return answer.json["labels"]
+            time.sleep(0.1)
+        return before
+
+    folder = Path(shutil.copytree(classifier_folder, tmp_path / "model"))
+    thrifty(0.0, folder)
+    assert labels_after([]) == LABELS
+    trained_again(folder)
+    thrifty(0.0, folder)
+    assert labels_after(LABELS) == [f"new {label}" for label in LABELS]
 
 
 def process(client: Client) -> str:
