@@ -18,6 +18,10 @@ __all__ = ["available", "private", "variables"]
 SCRIPT = Path(__file__).parent / "haproxy.sh"
 HEADERS = 1 << 15
 """Bytes of a request beside its body."""
+BUFFERS = 2
+"""Of a connection at a time: one while its body comes, two while a replica is slow to read it."""
+CONNECTIONS = (64, 4096)
+"""The fewest and the most: HAProxy needs two open files for each, and starts only where it may have them."""
 
 
 def available() -> bool:
@@ -29,19 +33,26 @@ def variables(config: ServeConfig) -> dict[str, str]:
     """What Ray's processes need in their environment; nothing where HAProxy is not available.
 
     A request is sent again to another replica when its own refuses the connection or dies
-    before the first byte of the answer. That takes a buffer which holds the whole request.
+    before the first byte of the answer. That takes a buffer which holds the whole request,
+    and HAProxy fills it before anybody has asked for a key: so there may be no more connections
+    than there is memory for.
     """
     if not available():
         return {}
+    buffer = config.max_body_bytes + HEADERS
+    memory = config.replicas * config.proxy_memory_bytes
+    fewest, most = CONNECTIONS
+    connections = min(most, max(fewest, memory // (BUFFERS * buffer)))
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(SCRIPT),
         "REACT_RAY_PYTHON": sys.executable,
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
         "RAY_SERVE_HAPROXY_RETRIES": "5",
-        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(config.max_body_bytes + HEADERS),
+        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(buffer),
+        "RAY_SERVE_HAPROXY_MAXCONN": str(connections),
         "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
-        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(config.max_body_bytes + HEADERS),
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(buffer),
         "HAPROXY_BODY_S": f"{config.body_timeout_s:g}",
         "RAY_SERVE_HAPROXY_NBTHREAD": "2",
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a message a request to a process of Ray's
