@@ -176,6 +176,8 @@ class ServeConfig(_Settings):
     gpus_per_replica: float = Field(0, ge=0)  # a fraction lets replicas share one
     max_body_bytes: int = Field(1 << 20, ge=1024)  # of a request: 256 long articles fit
     max_bulk_bytes: int = Field(8 << 20, ge=1024)  # of a bulk request: it is held whole, in the proxy as well
+    max_bulk_lines: int = Field(100_000, ge=1)  # of it: each takes memory; few models do as many in time
+    max_bulk_ongoing: int = Field(16, ge=1)  # bulk requests in a replica, some 20 MB each; above: 429
     proxy_memory_bytes: int = Field(1 << 30, ge=1 << 26)  # HAProxy's, a replica: sets how many may connect
     max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars

@@ -17,6 +17,7 @@ LIMITS = {
     "max_texts": 128,
     "max_chars": 300,
     "max_bulk_bytes": 2_000_000,
+    "max_bulk_lines": 20_000,
     "max_explain_words": 12,
     "replicas": 2,
     "cpus_per_replica": 1,

@@ -161,6 +161,16 @@ def test_body_and_type_are_checked_before_the_first_answer(client: Client) -> No
     assert (over.status, over.json["error"]) == (413, f"the body is over {limit} bytes")
 
 
+def test_lines_are_counted_before_the_first_answer(client: Client) -> None:
+    limit = LIMITS["max_bulk_lines"]
+    for body in (b"\n" * limit, b"\n" * (limit - 1) + b" "):
+        assert json.loads(bulk(client, body).body.splitlines()[-1]) == {"done": True, "lines": limit}
+    for body in (b"\n" * (limit + 1), b"\n" * limit + b" "):
+        over = bulk(client, body)
+        said = f"{limit + 1} lines were sent; at most {limit} are taken at a time"
+        assert (over.status, over.json["error"]) == (413, said)
+
+
 def test_openapi_describes_bulk(client: Client) -> None:
     route = client.get("/openapi.json").json["paths"]["/bulk"]["post"]
     assert [parameter["name"] for parameter in route["parameters"]] == ["offset"]

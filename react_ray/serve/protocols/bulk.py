@@ -2,7 +2,7 @@
 
 The body is read whole before the first answer, within its limit. Reading it as answers
 go out would not keep memory flat: Serve's proxy takes a body in as fast as it comes,
-whether the replica reads it or not.
+whether the replica reads it or not. So the number of requests that are held is limited, too.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ import json
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from react_ray.config import ServeConfig
 from react_ray.serve.engine.model import Outcome
 from react_ray.serve.limits.body import check_content_type, read_body
+from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.protocols.described import refusals
 from react_ray.serve.protocols.messages import kind_of
 from react_ray.serve.service import Service
@@ -30,6 +33,8 @@ __all__ = ["MEDIA_TYPE", "add_bulk"]
 MEDIA_TYPE = "application/x-ndjson"
 AT_A_TIME = 64
 """Lines that are answered together: a slow model must have some done before the time limit of a request."""
+COME_AGAIN_S = 5
+"""Seconds after which a place may be free: a bulk request is seconds of work."""
 EXPECTED = 'expected a string or {"text": "a text"}'
 
 logger = logging.getLogger("ray.serve")
@@ -43,8 +48,41 @@ class _Line:
     more: dict[str, Any]
 
 
+class _Places:
+    """How many requests are held at a time: each has its lines in memory until they are answered."""
+
+    def __init__(self, number: int):
+        self._number = self._free = number
+
+    @contextmanager
+    def taken(self) -> Iterator[None]:
+        """One of them; RefusalError 429 where none is free."""
+        if not self._free:
+            message = f"{self._number} bulk requests are at work here; come again in {COME_AGAIN_S} s"
+            headers = {"retry-after": str(COME_AGAIN_S), "connection": "close"}  # the body is not read
+            raise RefusalError(429, message, headers)
+        self._free -= 1
+        try:
+            yield
+        finally:
+            self._free += 1
+
+
+class _Answer(StreamingResponse):
+    """Keeps its place until it is out, or its reader gone."""
+
+    def __init__(self, content: AsyncIterator[bytes], place: ExitStack):
+        super().__init__(content, media_type=MEDIA_TYPE)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
+
+
 def add_bulk(app: FastAPI, service: Service) -> None:
     """Add the route."""
+    places = _Places(service.config.max_bulk_ongoing)
 
     @app.post(
         "/bulk",
@@ -57,11 +95,23 @@ def add_bulk(app: FastAPI, service: Service) -> None:
         request: Request,
         offset: Annotated[int, Query(ge=0, description="The number of the first line that is sent")] = 0,
     ) -> Response:
+        config = service.config
         check_content_type(request.headers, MEDIA_TYPE)
-        lines = (await read_body(request, service.config, service.config.max_bulk_bytes)).split(b"\n")
-        if not lines[-1]:  # what follows the last line's end
-            lines.pop()
-        return StreamingResponse(_answers(service, lines, offset), media_type=MEDIA_TYPE)
+        with ExitStack() as place:
+            place.enter_context(places.taken())
+            lines = _lines(await read_body(request, config, config.max_bulk_bytes), config.max_bulk_lines)
+            return _Answer(_answers(service, lines, offset), place.pop_all())
+
+
+def _lines(body: bytes, limit: int) -> list[bytes]:
+    """The lines of ``body``; RefusalError 413 where they are over ``limit``, before each takes its memory."""
+    number = body.count(b"\n") + (not body.endswith(b"\n"))
+    if number > limit:
+        raise RefusalError(413, f"{number} lines were sent; at most {limit} are taken at a time")
+    lines = body.split(b"\n")
+    if not lines[-1]:  # what follows the last line's end
+        lines.pop()
+    return lines
 
 
 async def _answers(service: Service, lines: Sequence[bytes], offset: int) -> AsyncIterator[bytes]:
@@ -179,9 +229,10 @@ def _described_answers(config: ServeConfig, labels: Sequence[str]) -> dict[int |
     }
     refused = {
         408: f"No body within {config.body_timeout_s:g} s",
-        413: f"The body is over {config.max_bulk_bytes} bytes",
+        413: f"Over {config.max_bulk_bytes} bytes, or over {config.max_bulk_lines} lines",
         415: f"Not {MEDIA_TYPE}",
         422: "offset is not a whole number of 0 or more",
+        429: f"{config.max_bulk_ongoing} bulk requests are at work; Retry-After says when to come again",
     }
     example = (_encoded(first) + _encoded({"done": True, "lines": 1})).decode()
     return {
