@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import serve
+from ray.serve.exceptions import DeploymentUnavailableError
 
 from react_ray.config import ServeConfig
 from react_ray.serve.protocols.v2.grpc import InferenceMethods
@@ -18,6 +20,7 @@ __all__ = ["DEPLOYMENT", "build", "build_application"]
 
 DEPLOYMENT = "classifier"
 SCRAPE_WITHIN_S = 2.0
+"""For the other replicas: a full one does not answer, for whoever asks it waits like any caller."""
 HEALTHY_WITHIN_S = 30.0
 """A replica whose model does not answer one text in this time, thrice, is replaced."""
 
@@ -111,10 +114,16 @@ class Replica(InferenceMethods):
         return serve.get_replica_context().replica_tag, self._service.metrics.families()
 
     async def _scrape(self) -> bytes:
-        """The metrics of all replicas that answer in time."""
+        """The metrics of all replicas that answer in time, and how many do not."""
         from react_ray.serve.watch.metrics import render
+        from react_ray.serve.watch.scrape import gather
 
         application = serve.get_replica_context().app_name
         everyone = serve.get_deployment_handle(DEPLOYMENT, application).broadcast("families")
-        answers: list[Any] = await everyone.results_async(timeout_s=SCRAPE_WITHIN_S, return_exceptions=True)
-        return render(dict(answer for answer in answers if not isinstance(answer, Exception)))
+        try:
+            async with asyncio.timeout(SCRAPE_WITHIN_S):
+                # its results_async() gives no answer where one is missing
+                asked = await everyone._fetch_replica_results_async()
+        except (TimeoutError, DeploymentUnavailableError):  # Serve has told nothing of the others yet
+            asked = []
+        return render(*await gather(self.families(), asked, SCRAPE_WITHIN_S))

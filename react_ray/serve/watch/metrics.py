@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
-from prometheus_client.metrics_core import Metric
+from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 __all__ = ["CONTENT_TYPE", "Metrics", "render"]
@@ -98,9 +98,15 @@ class Metrics:
         return list(self._registry.collect())
 
 
-def render(replicas: Mapping[str, Iterable[Metric]]) -> bytes:
-    """The series of all ``replicas`` (name → families) as text, told apart by the label replica."""
-    merged: dict[str, Metric] = {}
+def render(replicas: Mapping[str, Iterable[Metric]], silent: int = 0) -> bytes:
+    """The series of all ``replicas`` (name → families) as text, told apart by the label replica.
+
+    ``silent`` is how many more replicas there are, whose series are not known.
+    """
+    missing = GaugeMetricFamily(
+        "react_ray_replicas_silent", "Replicas whose series are missing here", value=silent
+    )
+    merged: dict[str, Metric] = {missing.name: missing}
     for replica, families in replicas.items():
         for family in families:
             known = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
