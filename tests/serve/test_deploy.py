@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -88,8 +89,10 @@ def thrifty(client: Client, classifier_folder: Path) -> Iterator[Any]:
     """Deploys a service under /thrifty with a threshold; again with another, or another model."""
     from ray.serve.context import _get_global_client
 
-    def deploy(threshold: float, folder: Path = classifier_folder) -> None:
+    def deploy(threshold: float, folder: Path = classifier_folder, surge: int = 0) -> None:
         config = serve_config({"thrifty": folder}, ServeConfig(threshold=threshold))
+        options = {"max_surge_percent": surge, "ray_actor_options": {"num_cpus": 0.1}}  # room for two
+        config["applications"][0]["deployments"][0] |= options
         schema = ServeDeploySchema.model_validate(config | {"http_options": {}})
         _get_global_client().deploy_apps(schema, _blocking=True)  # as the dashboard does for `serve deploy`
 
@@ -139,6 +142,24 @@ def test_a_model_that_was_trained_again_takes_the_place_of_the_first(
     trained_again(folder)
     thrifty(0.0, folder)
     assert labels_after(LABELS) == [f"new {label}" for label in LABELS]
+
+
+@pytest.mark.ray
+def test_with_a_surge_one_replica_is_replaced_without_a_gap(
+    client: Client, thrifty: Any, classifier_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(classifier_folder, tmp_path / "model"))
+    thrifty(0.0, folder, surge=100)
+    trained_again(folder)
+    running = set()
+    with ThreadPoolExecutor(1) as pool:
+        deployed = pool.submit(thrifty, 0.0, folder, surge=100)
+        while not deployed.done():
+            for deployment in serve.status().applications["thrifty"].deployments.values():
+                running.add(deployment.replica_states.get("RUNNING", 0))
+    deployed.result()
+    assert client.get("/thrifty/model").json["labels"] != LABELS
+    assert 0 not in running
 
 
 def process(client: Client) -> str:
