@@ -186,7 +186,7 @@ class ServeConfig(_Settings):
     threshold: float = Field(0, ge=0, le=1)  # labels that score less are left out
     max_explain_words: int = Field(64, ge=2)  # and model rows to explain one text: seconds at most
     max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
-    max_queued: int = Field(256, ge=0)  # requests that wait outside; above: 429
+    max_queued: int = Field(128, ge=0)  # requests that wait outside: a burst; above: 429
     body_timeout_s: float = Field(10, gt=0)  # for the whole body to come; above: 408
     request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
     api_keys: str | None = None  # file of react-ray key; None: whoever reaches the port may ask

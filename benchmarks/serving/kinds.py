@@ -186,7 +186,8 @@ def overload(bench: Bench) -> Row:
         with load.rate(5 * per_s):
             time.sleep(30)
     p99 = percentile(capacity.answers, 0.99)
-    note = f"{5 * per_s:.0f} requests/s for 30 s; 16 callers get {per_s:.0f}/s at a p99 of {p99} ms"
+    note = f"{5 * per_s:.0f} requests/s for 30 s; 16 callers get {per_s:.0f}/s at a p99 of {p99} ms; "
+    note += " ".join(limits)
     return summary("five times its capacity", load.answers, note=note)
 
 

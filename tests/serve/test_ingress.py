@@ -30,11 +30,17 @@ def test_full_buffers_of_all_connections_fit_the_memory(body: int, memory: int, 
     assert connections == 4096 or used > 0.98 * memory
 
 
+@pytest.mark.parametrize("replicas", [1, 2, 8])
+def test_callers_are_refused_before_they_wait_in_the_kernels_queue(replicas: int) -> None:
+    config = ServeConfig(replicas=replicas)
+    assert limits(config)[0] > replicas * (config.max_ongoing + config.max_queued)
+
+
 def test_the_default_is_what_the_documents_say() -> None:
     text = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
     small = limits(ServeConfig(max_body_bytes=131072))[0]
     assert f"from 64 to\n4,096: {limits(ServeConfig())[0]} with the defaults" in text
-    assert f"`max_body_bytes=131072` makes room for\n{small:,}." in text
+    assert f"`max_body_bytes=131072` makes room\nfor {small:,}." in text
 
 
 def test_ray_reads_every_variable_of_its_own() -> None:
