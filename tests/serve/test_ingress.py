@@ -32,7 +32,8 @@ def test_full_buffers_of_all_connections_fit_the_memory(body: int, memory: int, 
 
 @pytest.mark.parametrize("replicas", [1, 2, 8])
 def test_callers_are_refused_before_they_wait_in_the_kernels_queue(replicas: int) -> None:
-    config = ServeConfig(replicas=replicas)
+    config = ServeConfig(max_replicas=replicas)
+    assert limits(config) == limits(ServeConfig(replicas=replicas))
     assert limits(config)[0] > replicas * (config.max_ongoing + config.max_queued)
 
 

@@ -40,7 +40,7 @@ def variables(config: ServeConfig) -> dict[str, str]:
     if not available():
         return {}
     buffer = config.max_body_bytes + HEADERS
-    memory = config.replicas * config.proxy_memory_bytes
+    memory = (config.max_replicas or config.replicas) * config.proxy_memory_bytes
     fewest, most = CONNECTIONS
     connections = min(most, max(fewest, memory // (BUFFERS * buffer)))
     return {
