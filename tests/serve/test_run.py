@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import shlex
 import shutil
@@ -14,6 +15,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import grpc
 import pytest
 from service_client import LABELS, Client, free_port
 
@@ -21,6 +23,7 @@ from react_ray.config import ServeConfig
 from react_ray.config_file import load_serve_config
 from react_ray.errors import ClusterError, InputError
 from react_ray.serve.engine.memory import free_memory
+from react_ray.serve.protocols.v2 import inference_pb2 as wire
 from react_ray.serve.run import _wait_until_ready, serve
 
 START = """
@@ -201,6 +204,52 @@ def test_a_list_of_models_that_is_none(
     (tmp_path / "models.yaml").write_text(content.format(folder=classifier_folder))
     with pytest.raises(InputError, match=f"models.yaml: {said}"):
         serve(tmp_path / "models.yaml")
+
+
+@pytest.mark.ray
+def test_an_address_has_one_rate_over_http_and_grpc_and_cannot_be_made_up(
+    classifier_folder: Path, tmp_path: Path
+) -> None:
+    port, grpc_port = free_port(), free_port()
+    settings = {"host": "0.0.0.0", "port": port, "grpc_port": grpc_port, "rate_limit": 0.01}
+    command = [sys.executable, "-c", START, str(classifier_folder), json.dumps(settings)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith("Ready: ")
+            assert infer_from(f"127.0.0.1:{grpc_port}", "198.51.100.1") == "OK"
+            assert infer_from(f"127.0.0.1:{grpc_port}", "198.51.100.2") == "RESOURCE_EXHAUSTED"
+            statuses = [predict_from(port, f"127.0.0.{number}") for number in (1, 2, 3, 2)]
+            assert statuses == [429, 200, 200, 429]
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+
+
+def infer_from(where: str, forwarded: str) -> str:
+    """The status of a gRPC call that claims to come from elsewhere."""
+    message = wire.ModelInferRequest(model_name="classifier")
+    message.inputs.add(name="text", datatype="BYTES", shape=[1]).contents.bytes_contents.append(b"ball")
+    with grpc.insecure_channel(where) as channel:
+        grpc.channel_ready_future(channel).result(timeout=20)
+        ask = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=wire.ModelInferRequest.SerializeToString,
+            response_deserializer=wire.ModelInferResponse.FromString,
+        )
+        try:
+            _, call = ask.with_call(message, metadata=[("x-forwarded-for", forwarded)], timeout=30)
+        except grpc.RpcError as error:
+            return error.code().name
+        return call.code().name
+
+
+def predict_from(port: int, address: str) -> int:
+    """The status of a request over HTTP from this address of the machine's own."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30, source_address=(address, 0))
+    with contextlib.closing(connection):
+        connection.request("POST", "/predict", b'{"inputs": "ball"}', {"Content-Type": "application/json"})
+        return connection.getresponse().status
 
 
 def client_answers_the_example(client: Client, example: list[str]) -> None:

@@ -4,8 +4,8 @@
 # - statistics and metrics listen on this machine only, and the admin socket belongs to one user
 # - a request must be here whole, or fill the buffer, within 10 s before it takes a place in a replica;
 #   a whole one can be sent again if its replica dies
-# - replicas learn the address of the caller from HAProxy alone, and a caller cannot lift the time limit of
-#   its request, which Ray lets it do in headers
+# - replicas learn the address of the caller from HAProxy alone, over gRPC too, and a caller cannot lift the
+#   time limit of its request, which Ray lets it do in headers
 # - without a replica the answer is 503 with Retry-After, where Ray makes it 500
 # - an application that is being deleted has no replica, which Ray's own proxy, asked then, calls 404
 # - without an application nothing listens, where Ray answers 404: before the first and after the last
@@ -34,6 +34,7 @@ if [ -n "$config" ]; then
         -e "/^defaults/,/^frontend/s/^\( *\)log global\$/\1timeout http-request ${seconds}s\n&/" \
         -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s\n&|" \
         -e '/^frontend http_frontend/,/^backend/s/^\( *\)# Routes endpoint/\1http-request set-header x-forwarded-for %[src]\n\1http-request del-header x-forwarded-proto\n\1http-request del-header x-request-timeout-seconds\n\1http-request del-header x-request-disconnect-disabled\n&/' \
+        -e '/^frontend grpc_frontend/,/^backend/s/^\( *\)# ListApplications must/\1http-request set-header x-forwarded-for %[src]\n&/' \
         -e '/^backend/,/^listen/s/^\( *\)http-reuse always/&\n\1http-response return status 503 default-errorfiles if { status 404 500 } { srv_name -m sub PROXY_ACTOR } !{ res.hdr(x-model-version) -m found }/' \
         "$config"
     grep -q '^ *use_backend' "$config" || sed -i '/^frontend http_frontend/,/^backend/s/^ *bind /    # &/' "$config"

@@ -9,6 +9,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
+from react_ray.serve.limits.address import Addresses
 from react_ray.serve.limits.keys import Keys
 from react_ray.serve.limits.rate import RateLimit
 from react_ray.serve.limits.refusal import RefusalError
@@ -26,9 +27,13 @@ class Gate:
     def __init__(self, config: ServeConfig):
         self.keys = Keys(config.api_keys) if config.api_keys else None
         self._limit = RateLimit(config.rate_limit) if config.rate_limit else None
+        self._addresses = Addresses()
 
-    def enter(self, authorization: str, address: str) -> str | None:
-        """The name of the caller's key; RefusalError 401 without a good key, 429 when too fast."""
+    def enter(self, authorization: str, peer: str, forwarded: str = "") -> str | None:
+        """The name of the caller's key; RefusalError 401 without a good key, 429 when too fast.
+
+        ``peer`` is the address of the connection, ``forwarded`` the header ``x-forwarded-for``.
+        """
         name = None
         if self.keys:
             scheme, _, key = authorization.partition(" ")
@@ -37,7 +42,7 @@ class Gate:
                 raise RefusalError(
                     401, "a key is needed: Authorization: Bearer KEY", {"www-authenticate": "Bearer"}
                 )
-        wait = self._limit.wait(name or address) if self._limit else 0
+        wait = self._limit.wait(name or self._addresses.of(peer, forwarded)) if self._limit else 0
         if wait:
             again = math.ceil(wait)
             raise RefusalError(
@@ -56,9 +61,11 @@ class GateMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer why not."""
         if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")) not in OPEN:
-            address = scope["client"][0] if scope.get("client") else ""
+            headers = Headers(scope=scope)
+            peer = scope["client"][0] if scope.get("client") else ""
+            forwarded = ",".join(headers.getlist("x-forwarded-for"))
             try:
-                name = self._gate.enter(Headers(scope=scope).get("authorization", ""), address)
+                name = self._gate.enter(headers.get("authorization", ""), peer, forwarded)
             except RefusalError as error:
                 refusal = JSONResponse({"error": error.message}, error.status, headers=error.headers)
                 await refusal(scope, receive, send)

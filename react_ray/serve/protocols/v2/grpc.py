@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 import grpc
 from ray.serve.grpc_util import RayServegRPCContext
@@ -121,7 +122,7 @@ class InferenceMethods:
         """Ask for the key as over HTTP: in the metadata ``authorization``."""
         given = dict(context.invocation_metadata())
         begin().name = self._service.gate.enter(
-            given.get("authorization", ""), context.peer().rpartition(":")[0]
+            given.get("authorization", ""), _host(context.peer()), given.get("x-forwarded-for", "")
         )
 
 
@@ -137,6 +138,11 @@ def _told(context: RayServegRPCContext) -> Iterator[None]:
         logger.exception("a gRPC call failed")
         context.set_code(grpc.StatusCode.INTERNAL)
         context.set_details("internal error")
+
+
+def _host(peer: str) -> str:
+    """The address in ``ipv4:10.0.0.7:50051`` or ``ipv6:%5B::1%5D:50051``, as gRPC writes them."""
+    return unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]")
 
 
 def _read(request: wire.ModelInferRequest) -> InferRequest:

@@ -1,0 +1,60 @@
+"""Whose request it is: behind HAProxy every connection comes from a node of the cluster."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from ipaddress import ip_address
+
+import ray
+
+__all__ = ["FORWARDS", "Addresses"]
+
+FORWARDS = "REACT_RAY_FORWARDS"
+"""In the environment where HAProxy is set up to say in ``x-forwarded-for`` whom it saw."""
+ASK_EVERY_S = 10.0
+"""Seconds between two looks at the nodes, however many strangers come."""
+
+
+class Addresses:
+    """Tells the address of a caller from that of its connection.
+
+    HAProxy stands on every node and overwrites the header, so from a node it is right. From
+    anyone else, who has found the port of a replica, it may be made up.
+    """
+
+    def __init__(
+        self, nodes: Callable[[], set[str]] | None = None, clock: Callable[[], float] = time.monotonic
+    ):
+        self._told = FORWARDS in os.environ
+        self._ask = nodes or _nodes
+        self._nodes: set[str] = set()
+        self._clock = clock
+        self._next = -float("inf")
+
+    def of(self, peer: str, forwarded: str) -> str:
+        """The caller behind ``peer``, the other end of the connection; ``forwarded`` is the header."""
+        last = forwarded.rpartition(",")[2].strip()  # a proxy adds what it saw at the end
+        return last if last and self._told and self._is_node(_plain(peer)) else peer
+
+    def _is_node(self, peer: str) -> bool:
+        if peer in ("127.0.0.1", "::1"):
+            return True
+        now = self._clock()
+        if peer not in self._nodes and now >= self._next:
+            self._nodes, self._next = self._ask(), now + ASK_EVERY_S
+        return peer in self._nodes
+
+
+def _nodes() -> set[str]:
+    return {_plain(node["NodeManagerAddress"]) for node in ray.nodes() if node["Alive"]}
+
+
+def _plain(address: str) -> str:
+    """One way of writing it: a socket for both kinds gives an IPv4 address as ``::ffff:10.0.0.7``."""
+    try:
+        found = ip_address(address)
+    except ValueError:  # a name, or nothing
+        return address
+    return str(getattr(found, "ipv4_mapped", None) or found)
