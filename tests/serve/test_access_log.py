@@ -6,14 +6,17 @@ import asyncio
 import json
 import logging
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import grpc
 import pytest
-from service_client import Client
+from service_client import POISON, Client
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 
 from react_ray.config import ServeConfig
+from react_ray.serve.protocols.v2 import inference_pb2 as wire
 from react_ray.serve.watch.caller import begin, current
 from react_ray.serve.watch.metrics import Metrics
 from react_ray.serve.watch.middleware import Watch
@@ -59,6 +62,49 @@ def test_every_answer_has_a_number_that_is_in_the_log(client: Client) -> None:
         line = entry(answer.headers["x-request-id"])
         assert (line["route"], line["status"]) == (route, answer.status)
         assert "made" not in str(line)
+
+
+@pytest.fixture
+def ask(client: Client) -> Iterator[Callable[..., tuple[str, str, str]]]:
+    """Classifies over gRPC: the status, its details, and the number in the trailing metadata."""
+    with grpc.insecure_channel(f"127.0.0.1:{client.grpc_port}") as channel:
+        grpc.channel_ready_future(channel).result(timeout=20)
+        infer = channel.unary_unary(
+            "/inference.GRPCInferenceService/ModelInfer",
+            request_serializer=wire.ModelInferRequest.SerializeToString,
+            response_deserializer=wire.ModelInferResponse.FromString,
+        )
+
+        def call(text: str, *metadata: tuple[str, str]) -> tuple[str, str, str]:
+            message = wire.ModelInferRequest(model_name="classifier")
+            tensor = message.inputs.add(name="text", datatype="BYTES", shape=[1])
+            tensor.contents.bytes_contents.append(text.encode())
+            told = infer.future(message, metadata=[("application", "served"), *metadata], timeout=30)
+            told.exception()  # waits
+            return told.code().name, told.details(), dict(told.trailing_metadata())["request_id"]
+
+        yield call
+
+
+def test_a_call_over_grpc_leaves_a_line_too(ask: Callable[..., tuple[str, str, str]]) -> None:
+    assert ask("a private matter", ("request_id", "order-67.a")) == ("OK", "", "order-67.a")
+    line = entry("order-67.a")
+    assert (line["method"], line["route"]) == ("gRPC", "/inference.GRPCInferenceService/ModelInfer")
+    assert (line["status"], line["key"], line["texts"]) == (200, None, 1)
+    assert int(str(line["bytes"])) > 0
+    assert "private" not in logged("order-67.a")[0]
+    _, _, number = ask("a")
+    assert entry(number)["status"] == 200
+
+
+def test_a_call_that_fails_has_a_number_that_leads_to_the_reason(
+    ask: Callable[..., tuple[str, str, str]],
+) -> None:
+    status, details, number = ask(POISON)
+    assert (status, details) == ("INTERNAL", f"internal error, request_id {number}")
+    assert entry(number)["status"] == 500
+    _, details, _ = ask(POISON, ("request_id", "two words"))
+    assert entry(details.rpartition(" ")[2])["status"] == 500  # one that is not plain was replaced
 
 
 def test_a_number_that_is_not_short_and_plain_is_replaced() -> None:

@@ -17,8 +17,9 @@ from service_client import Guarded
 from starlette.requests import ClientDisconnect
 
 from react_ray.config import ServeConfig
+from react_ray.serve.watch.access import CALLER_LEFT
 from react_ray.serve.watch.metrics import Metrics
-from react_ray.serve.watch.middleware import CALLER_LEFT, Watch
+from react_ray.serve.watch.middleware import Watch
 
 
 @contextmanager

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import time
-from datetime import UTC, datetime
 
 from ray.exceptions import TaskCancelledError
 from starlette.datastructures import Headers
@@ -14,12 +12,11 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
-from react_ray.serve.watch.caller import Caller, begin
+from react_ray.serve.watch.access import CALLER_LEFT, log_request
+from react_ray.serve.watch.caller import begin
 from react_ray.serve.watch.metrics import Metrics
 
 __all__ = ["Watch"]
-
-CALLER_LEFT = 499
 
 logger = logging.getLogger("ray.serve")
 
@@ -69,21 +66,4 @@ class Watch:
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.perf_counter() - started
             self._metrics.answered(route, status, seconds)
-            if self._config.access_log:
-                self._log(asker, scope["method"], route, status, seconds, size)
-
-    def _log(self, asker: Caller, method: str, route: str, status: int, seconds: float, size: int) -> None:
-        line: dict[str, object] = {
-            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-            "id": asker.id,
-            "key": asker.name,
-            "method": method,
-            "route": route,  # its template: a path that a caller made up may hold anything
-            "status": status,
-            "ms": round(seconds * 1000, 1),
-            "texts": asker.texts,
-            "bytes": size,
-        }
-        if self._config.log_texts:
-            line["said"] = asker.said
-        logger.info("%s", json.dumps(line, ensure_ascii=False))
+            log_request(self._config, asker, scope["method"], route, status, seconds, size)

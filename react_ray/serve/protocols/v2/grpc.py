@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import wraps
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -26,8 +27,8 @@ from react_ray.serve.protocols.v2.tensors import (
     metadata,
     texts_of,
 )
-from react_ray.serve.watch.caller import begin
-from react_ray.serve.watch.middleware import CALLER_LEFT
+from react_ray.serve.watch.access import CALLER_LEFT, log_request
+from react_ray.serve.watch.caller import begin, current
 
 if TYPE_CHECKING:
     from react_ray.serve.service import Service
@@ -36,7 +37,7 @@ __all__ = ["ADD_SERVICER", "InferenceMethods"]
 
 ADD_SERVICER = "react_ray.serve.protocols.v2.methods.add_GRPCInferenceServiceServicer_to_server"
 """What Serve's gRPC proxy is told to listen for."""
-ROUTE = "/inference.GRPCInferenceService/ModelInfer"
+ROUTE = "/inference.GRPCInferenceService/"
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -50,84 +51,102 @@ AS_HTTP = {code: status for status, code in CODES.items()}
 logger = logging.getLogger("ray.serve")
 
 
+def _watched(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Around every call: its number, its count, its line in the log, and its status where it fails."""
+    route, empty = ROUTE + method.__name__, getattr(wire, f"{method.__name__}Response")
+
+    @wraps(method)
+    async def watched(self: InferenceMethods, request: Any, grpc_context: RayServegRPCContext) -> Any:
+        service, started = self._service, time.perf_counter()
+        asker = begin(dict(grpc_context.trailing_metadata()).get("request_id"))
+        answer, status = empty(), CALLER_LEFT
+        service.metrics.begun()
+        try:
+            with _told(grpc_context, asker.id):
+                answer = await method(self, request, grpc_context)
+            status = AS_HTTP.get(grpc_context.code(), 200)
+            return answer
+        finally:
+            seconds = time.perf_counter() - started
+            service.metrics.answered(route, status, seconds)
+            log_request(service.config, asker, "gRPC", route, status, seconds, answer.ByteSize())
+
+    return watched
+
+
 class InferenceMethods:
-    """The service of the protocol, for a class that has a ``_service``; names are the protocol's."""
+    """The service of the protocol, for a class that has a ``_service``; names are the protocol's.
+
+    Serve puts the number of a call into its trailing metadata, ``request_id``: that of the
+    caller's metadata or a new one.
+    """
 
     _service: Service
 
-    async def ServerLive(self, request: wire.ServerLiveRequest) -> wire.ServerLiveResponse:  # noqa: N802
+    @_watched
+    async def ServerLive(  # noqa: N802
+        self, request: wire.ServerLiveRequest, grpc_context: RayServegRPCContext
+    ) -> wire.ServerLiveResponse:
         """Whether the process is alive."""
         return wire.ServerLiveResponse(live=True)
 
-    async def ServerReady(self, request: wire.ServerReadyRequest) -> wire.ServerReadyResponse:  # noqa: N802
+    @_watched
+    async def ServerReady(  # noqa: N802
+        self, request: wire.ServerReadyRequest, grpc_context: RayServegRPCContext
+    ) -> wire.ServerReadyResponse:
         """Whether the model answers."""
         return wire.ServerReadyResponse(ready=await self._service.ready())
 
+    @_watched
     async def ModelReady(  # noqa: N802
         self, request: wire.ModelReadyRequest, grpc_context: RayServegRPCContext
     ) -> wire.ModelReadyResponse:
         """Whether the model answers."""
-        with _told(grpc_context):
-            check_model(request.name, request.version)
-            return wire.ModelReadyResponse(ready=await self._service.ready())
-        return wire.ModelReadyResponse()
+        check_model(request.name, request.version)
+        return wire.ModelReadyResponse(ready=await self._service.ready())
 
+    @_watched
     async def ServerMetadata(  # noqa: N802
-        self, request: wire.ServerMetadataRequest
+        self, request: wire.ServerMetadataRequest, grpc_context: RayServegRPCContext
     ) -> wire.ServerMetadataResponse:
         """The server."""
         return wire.ServerMetadataResponse(**SERVER)
 
+    @_watched
     async def ModelMetadata(  # noqa: N802
         self, request: wire.ModelMetadataRequest, grpc_context: RayServegRPCContext
     ) -> wire.ModelMetadataResponse:
         """What the model takes and gives; its labels have no place in the protocol's message."""
-        with _told(grpc_context):
-            self._enter(grpc_context)
-            check_model(request.name, request.version)
-            known = metadata(self._service.labels)
-            del known["parameters"]
-            return wire.ModelMetadataResponse(**known)
-        return wire.ModelMetadataResponse()
+        self._enter(grpc_context)
+        check_model(request.name, request.version)
+        known = metadata(self._service.labels)
+        del known["parameters"]
+        return wire.ModelMetadataResponse(**known)
 
+    @_watched
     async def ModelInfer(  # noqa: N802
         self, request: wire.ModelInferRequest, grpc_context: RayServegRPCContext
     ) -> wire.ModelInferResponse:
         """The tensors that are asked for, of the texts in ``request``."""
-        service, started = self._service, time.perf_counter()
-        status = CALLER_LEFT
-        service.metrics.begun()
-        try:
-            answer = await self._infer(request, grpc_context)
-            status = AS_HTTP.get(grpc_context.code(), 200)
-            return answer
-        finally:
-            service.metrics.answered(ROUTE, status, time.perf_counter() - started)
-
-    async def _infer(
-        self, request: wire.ModelInferRequest, context: RayServegRPCContext
-    ) -> wire.ModelInferResponse:
         service = self._service
-        with _told(context):
-            self._enter(context)
-            check_model(request.model_name, request.model_version)
-            if request.ByteSize() > service.config.max_body_bytes:
-                raise RefusalError(413, f"the message is over {service.config.max_body_bytes} bytes")
-            wanted = _read(request)
-            rows = await service.probabilities(texts_of(wanted, service.config))
-            return _written(infer_answer(wanted, rows, service.labels))
-        return wire.ModelInferResponse()
+        self._enter(grpc_context)
+        check_model(request.model_name, request.model_version)
+        if request.ByteSize() > service.config.max_body_bytes:
+            raise RefusalError(413, f"the message is over {service.config.max_body_bytes} bytes")
+        wanted = _read(request)
+        rows = await service.probabilities(texts_of(wanted, service.config))
+        return _written(infer_answer(wanted, rows, service.labels))
 
     def _enter(self, context: RayServegRPCContext) -> None:
         """Ask for the key as over HTTP: in the metadata ``authorization``."""
         given = dict(context.invocation_metadata())
-        begin().name = self._service.gate.enter(
+        current().name = self._service.gate.enter(
             given.get("authorization", ""), _host(context.peer()), given.get("x-forwarded-for", "")
         )
 
 
 @contextmanager
-def _told(context: RayServegRPCContext) -> Iterator[None]:
+def _told(context: RayServegRPCContext, number: str) -> Iterator[None]:
     """Errors become the status of the call; raised, they would be tracebacks in the proxy's log."""
     try:
         yield
@@ -135,9 +154,9 @@ def _told(context: RayServegRPCContext) -> Iterator[None]:
         context.set_code(CODES.get(error.status, grpc.StatusCode.INVALID_ARGUMENT))
         context.set_details(error.message)
     except Exception:
-        logger.exception("a gRPC call failed")
+        logger.exception("request %s failed", number)
         context.set_code(grpc.StatusCode.INTERNAL)
-        context.set_details("internal error")
+        context.set_details(f"internal error, request_id {number}")
 
 
 def _host(peer: str) -> str:
