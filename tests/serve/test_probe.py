@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from types import SimpleNamespace
-from typing import Any
 
 import httpx2
 import numpy as np
@@ -61,10 +60,10 @@ async def over_http(service: Service) -> list[bool]:
 async def over_grpc(service: Service) -> list[bool]:
     methods = InferenceMethods()
     methods._service = service
-    asked: Any = wire.ModelReadyRequest(name="classifier")
+    context = SimpleNamespace(trailing_metadata=list, code=lambda: None)
     told = [
-        await methods.ServerReady(wire.ServerReadyRequest()),
-        await methods.ModelReady(asked, SimpleNamespace()),  # type: ignore[arg-type]
+        await methods.ServerReady(wire.ServerReadyRequest(), context),
+        await methods.ModelReady(wire.ModelReadyRequest(name="classifier"), context),
     ]
     return [answer.ready for answer in told]
 

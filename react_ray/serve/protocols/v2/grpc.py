@@ -23,9 +23,8 @@ from react_ray.serve.protocols.v2.tensors import (
     InputTensor,
     RequestedOutput,
     check_model,
-    infer_answer,
+    infer,
     metadata,
-    texts_of,
 )
 from react_ray.serve.watch.access import CALLER_LEFT, log_request
 from react_ray.serve.watch.caller import begin, current
@@ -133,9 +132,7 @@ class InferenceMethods:
         check_model(request.model_name, request.model_version)
         if request.ByteSize() > service.config.max_body_bytes:
             raise RefusalError(413, f"the message is over {service.config.max_body_bytes} bytes")
-        wanted = _read(request)
-        rows = await service.probabilities(texts_of(wanted, service.config))
-        return _written(infer_answer(wanted, rows, service.labels))
+        return _written(await infer(_read(request), service))
 
     def _enter(self, context: RayServegRPCContext) -> None:
         """Ask for the key as over HTTP: in the metadata ``authorization``."""

@@ -18,10 +18,9 @@ from react_ray.serve.protocols.v2.tensors import (
     InferAnswer,
     InferRequest,
     check_model,
-    infer_answer,
+    infer,
     metadata,
     parse_infer,
-    texts_of,
 )
 from react_ray.serve.service import NOT_READY, Service
 
@@ -120,17 +119,16 @@ def _add_infer(app: FastAPI, service: Service) -> None:
         "/v2/models/{name}/infer",
         tags=[TAG],
         summary="Classify the texts of a tensor",
+        description="A text whose best label scores less than the service's threshold has an empty label.",
         responses=_described_answers(service),
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
-    async def infer(name: str, request: Request) -> Response:
+    async def infer_texts(name: str, request: Request) -> Response:
         check_model(name)
         if "inference-header-content-length" in request.headers:
             raise RefusalError(415, "binary tensors are not taken; expected tensors as JSON")
         check_content_type(request.headers, "application/json")
-        wanted = parse_infer(await read_body(request, service.config))
-        rows = await service.probabilities(texts_of(wanted, service.config))
-        answer = infer_answer(wanted, rows, service.labels)
+        answer = await infer(parse_infer(await read_body(request, service.config)), service)
         return JSONResponse(answer.model_dump(exclude_none=True))
 
 

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from react_ray.config import ServeConfig
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.protocols.messages import check_limits, kind_of, parse
 from react_ray.version import __version__
+
+if TYPE_CHECKING:
+    from react_ray.serve.service import Service
 
 __all__ = [
     "MODEL",
@@ -24,7 +26,7 @@ __all__ = [
     "OutputTensor",
     "RequestedOutput",
     "check_model",
-    "infer_answer",
+    "infer",
     "metadata",
     "parse_infer",
     "texts_of",
@@ -35,6 +37,8 @@ MODEL_VERSION = "1"  # a service has one model
 SERVER: dict[str, Any] = {"name": "react-ray", "version": __version__, "extensions": []}
 INPUT = "text"
 OUTPUTS = ("label", "score", "probabilities")
+ABSTAINED = ""
+"""The label of a text that the service gives none: the protocol has no null."""
 
 Parameters = dict[str, str | bool | int | float]
 
@@ -154,16 +158,22 @@ def texts_of(request: InferRequest, config: ServeConfig) -> list[str]:
     return texts
 
 
-def infer_answer(
-    request: InferRequest, rows: Sequence[NDArray[np.float32]], labels: Sequence[str]
-) -> InferAnswer:
-    """The tensors that ``request`` asks for, of the probabilities of each text."""
-    table = np.stack(rows)
+async def infer(request: InferRequest, service: Service) -> InferAnswer:
+    """The tensors that ``request`` asks for; TextError where the model fails on a text.
+
+    A text whose best label scores less than the service's threshold has ABSTAINED in its place.
+    """
+    table = np.stack(await service.probabilities(texts_of(request, service.config)))
     count, classes = table.shape
-    best = table.argmax(1)
+    scores: list[float] = table.max(1).tolist()
+    names = [service.labels[column] for column in table.argmax(1)]
+    for index, score in enumerate(scores):
+        if score < service.threshold:
+            names[index] = ABSTAINED
+            service.metrics.abstained()
     tensors = {
-        "label": ("BYTES", [count], [labels[column] for column in best]),
-        "score": ("FP32", [count], table.max(1).tolist()),
+        "label": ("BYTES", [count], names),
+        "score": ("FP32", [count], scores),
         "probabilities": ("FP32", [count, classes], table.ravel().tolist()),
     }
     wanted = dict.fromkeys(output.name for output in request.outputs or []) or OUTPUTS  # once, if asked often
