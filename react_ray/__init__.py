@@ -24,7 +24,7 @@ from react_ray.version import __version__
 if TYPE_CHECKING:
     from react_ray.classifier import Classifier, load
     from react_ray.client import AsyncClient, Client
-    from react_ray.exchange import BulkResult
+    from react_ray.exchange import BulkResult, Explanation, Word
     from react_ray.pipeline import Run, run
     from react_ray.prediction import Prediction
 
@@ -36,12 +36,14 @@ __all__ = [
     "ClusterError",
     "Config",
     "ConfigError",
+    "Explanation",
     "InputError",
     "Prediction",
     "ReactRayError",
     "Run",
     "ServiceError",
     "TrainingError",
+    "Word",
     "__version__",
     "load",
     "load_config",
@@ -53,10 +55,12 @@ _LAZY = {
     "BulkResult": "exchange",
     "Classifier": "classifier",
     "Client": "client",
+    "Explanation": "exchange",
     "Prediction": "prediction",
     "load": "classifier",
     "Run": "pipeline",
     "run": "pipeline",
+    "Word": "exchange",
 }
 """Names whose modules import much (torch, an HTTP client): loaded at first use, so that the command line
 starts fast."""

@@ -10,7 +10,16 @@ from typing import Any, Self, overload
 import httpx2
 
 from react_ray.errors import InputError, ServiceError
-from react_ray.exchange import Attempts, BulkPart, BulkResult, Parts, bulk_parts, refusal
+from react_ray.exchange import (
+    Attempts,
+    BulkPart,
+    BulkResult,
+    Explanation,
+    Parts,
+    bulk_parts,
+    explain_request,
+    refusal,
+)
 from react_ray.prediction import Prediction
 
 __all__ = ["AsyncClient", "Client"]
@@ -50,25 +59,34 @@ class Client:
         self._http.close()
 
     @overload
-    def predict(self, texts: str, top_k: int | None = None) -> list[Prediction]: ...
+    def predict(
+        self, texts: str, top_k: int | None = None, threshold: float | None = None
+    ) -> list[Prediction]: ...
 
     @overload
-    def predict(self, texts: list[str], top_k: int | None = None) -> list[list[Prediction]]: ...
+    def predict(
+        self, texts: list[str], top_k: int | None = None, threshold: float | None = None
+    ) -> list[list[Prediction]]: ...
 
     def predict(
-        self, texts: str | list[str], top_k: int | None = None
+        self, texts: str | list[str], top_k: int | None = None, threshold: float | None = None
     ) -> list[Prediction] | list[list[Prediction]]:
         """The labels, best first, at most ``top_k``: one list for a string, one per text for a list.
 
-        A list may be of any length: it is sent in parts.
+        Those that score less than ``threshold`` (None: the service's own) are left out: an empty
+        list is an abstention. A list of texts may be of any length: it is sent in parts.
         """
-        parts = Parts([texts] if isinstance(texts, str) else texts, top_k)
+        parts = Parts([texts] if isinstance(texts, str) else texts, top_k, threshold)
         while request := parts.request:
             try:
                 parts.take(self._ask("POST", "/predict", request))
             except ServiceError as problem:
                 parts.shrink(problem)
         return parts.rankings[0] if isinstance(texts, str) else parts.rankings
+
+    def explain(self, text: str, label: str | None = None) -> Explanation:
+        """Which words of ``text`` speak for ``label``, or for the best one."""
+        return Explanation.of(self._ask("POST", "/explain", explain_request(text, label)))
 
     def bulk(self, texts: Iterable[str]) -> Iterator[BulkResult]:
         """The best label of each text, in their order; ``texts`` may be millions, and come as they go.
@@ -142,22 +160,30 @@ class AsyncClient:
         await self._http.aclose()
 
     @overload
-    async def predict(self, texts: str, top_k: int | None = None) -> list[Prediction]: ...
+    async def predict(
+        self, texts: str, top_k: int | None = None, threshold: float | None = None
+    ) -> list[Prediction]: ...
 
     @overload
-    async def predict(self, texts: list[str], top_k: int | None = None) -> list[list[Prediction]]: ...
+    async def predict(
+        self, texts: list[str], top_k: int | None = None, threshold: float | None = None
+    ) -> list[list[Prediction]]: ...
 
     async def predict(
-        self, texts: str | list[str], top_k: int | None = None
+        self, texts: str | list[str], top_k: int | None = None, threshold: float | None = None
     ) -> list[Prediction] | list[list[Prediction]]:
         """As Client.predict."""
-        parts = Parts([texts] if isinstance(texts, str) else texts, top_k)
+        parts = Parts([texts] if isinstance(texts, str) else texts, top_k, threshold)
         while request := parts.request:
             try:
                 parts.take(await self._ask("POST", "/predict", request))
             except ServiceError as problem:
                 parts.shrink(problem)
         return parts.rankings[0] if isinstance(texts, str) else parts.rankings
+
+    async def explain(self, text: str, label: str | None = None) -> Explanation:
+        """As Client.explain."""
+        return Explanation.of(await self._ask("POST", "/explain", explain_request(text, label)))
 
     async def bulk(self, texts: Iterable[str]) -> AsyncIterator[BulkResult]:
         """As Client.bulk."""

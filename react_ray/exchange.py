@@ -14,7 +14,17 @@ from typing import Any
 from react_ray.errors import InputError, ServiceError
 from react_ray.prediction import Prediction
 
-__all__ = ["Attempts", "BulkPart", "BulkResult", "Parts", "bulk_parts", "refusal"]
+__all__ = [
+    "Attempts",
+    "BulkPart",
+    "BulkResult",
+    "Explanation",
+    "Parts",
+    "Word",
+    "bulk_parts",
+    "explain_request",
+    "refusal",
+]
 
 TEXTS_A_REQUEST = 256
 LINES_A_REQUEST = 1000
@@ -27,11 +37,39 @@ PASSING = (None, 429, 503)
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The answer to one line: its best label, or why it has none; neither where the service abstains."""
+    """The answer to one line: its best label, or why it has none; neither where the service abstains.
+
+    ``score`` is that of the best label, also of one that the service leaves out.
+    """
 
     line: int
     prediction: Prediction | None
     error: str | None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Word:
+    """Characters ``start`` to ``end`` of a text, and what they add to the score of a label."""
+
+    text: str
+    start: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A label, its score, and the weight of each word; below 0 a word speaks against the label."""
+
+    label: str
+    score: float
+    words: list[Word]
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Explanation:
+        """What the service says."""
+        return cls(answer["label"], answer["score"], [Word(**word) for word in answer["words"]])
 
 
 class Attempts:
@@ -63,18 +101,18 @@ class Attempts:
 class Parts:
     """Texts in requests that the service takes: where one is too large, the next are half of it."""
 
-    def __init__(self, texts: Iterable[str], top_k: int | None):
+    def __init__(self, texts: Iterable[str], top_k: int | None, threshold: float | None):
         self.rankings: list[list[Prediction]] = []
         self._texts = [_checked(text, index) for index, text in enumerate(texts)]
         self._size = TEXTS_A_REQUEST
-        self._top_k = top_k
+        self._asked = {"top_k": top_k, "threshold": threshold}
 
     @property
     def request(self) -> dict[str, Any] | None:
         """The next request; None when all texts have answers."""
         start = len(self.rankings)
         texts = self._texts[start : start + self._size]
-        return {"inputs": texts, "top_k": self._top_k} if texts else None
+        return {"inputs": texts, **self._asked} if texts else None
 
     def take(self, answer: list[list[dict[str, Any]]]) -> None:
         """The answer to the request."""
@@ -123,10 +161,10 @@ class BulkPart:
                 return
             if answer["line"] != self.next:
                 raise ServiceError(f"the answer to line {self.next} is missing: line {answer['line']} came")
-            label = answer.get("label")
+            label, score = answer.get("label"), answer.get("score")
             best = None if label is None else Prediction(label, answer["score"])
             self.next += 1
-            yield BulkResult(answer["line"], best, answer.get("error"))
+            yield BulkResult(answer["line"], best, answer.get("error"), score)
 
     def check_end(self) -> None:
         """ServiceError where the answer stopped before it said that it was done, or did not answer all."""
@@ -161,6 +199,11 @@ def bulk_parts(texts: Iterable[str]) -> Iterator[BulkPart]:
         size += len(line)
     if lines:
         yield BulkPart(first, lines)
+
+
+def explain_request(text: str, label: str | None) -> dict[str, Any]:
+    """What to send for an explanation of ``label``, or of the best one."""
+    return {"input": _checked(text, 0), "label": label}
 
 
 def refusal(status: int, body: bytes, retry_after: str | None) -> ServiceError:

@@ -14,7 +14,7 @@ from service_client import LABELS, LIMITS, POISON, Client, free_port
 from unsteady import cutting_proxy, refusing_server
 
 import react_ray
-from react_ray import BulkResult, InputError, Prediction, ServiceError
+from react_ray import BulkResult, Explanation, InputError, Prediction, ServiceError
 from react_ray.exchange import Attempts
 
 TEXTS = ["goal in the last minute", "股市上涨", "מזג האוויר", "مرحبا", "नमस्ते 🚀", "", 'quote " \u2028 line']
@@ -40,8 +40,11 @@ class Awaited:
 
         return asyncio.run(call())
 
-    def predict(self, *given: Any) -> Any:
-        return self._run(lambda client: client.predict(*given))
+    def predict(self, *given: Any, **named: Any) -> Any:
+        return self._run(lambda client: client.predict(*given, **named))
+
+    def explain(self, *given: Any, **named: Any) -> Any:
+        return self._run(lambda client: client.explain(*given, **named))
 
     def ready(self) -> Any:
         return self._run(lambda client: client.ready())
@@ -96,6 +99,43 @@ def test_predict_gives_what_the_service_says(client: Client, make: Any) -> None:
         assert pairs(service.predict(TEXTS[1])) == expected[1]
         assert list(map(pairs, service.predict(TEXTS, 2))) == [ranking[:2] for ranking in expected]
         assert service.predict([]) == []
+
+
+@pytest.mark.ray
+def test_labels_below_the_threshold_are_left_out(client: Client, make: Any) -> None:
+    everything = [
+        [(entry["label"], pytest.approx(entry["score"], abs=1e-6)) for entry in ranking]
+        for ranking in client.predict(TEXTS[:2]).json
+    ]
+    bar = client.predict(TEXTS[0]).json[1]["score"]
+    with make(url(client)) as service:
+        assert pairs(service.predict(TEXTS[0], threshold=bar - 1e-6)) == everything[0][:2]
+        assert pairs(service.predict(TEXTS[0], top_k=1, threshold=bar - 1e-6)) == everything[0][:1]
+        assert service.predict(TEXTS[:2], threshold=1) == [[], []]
+        assert list(map(pairs, service.predict(TEXTS[:2], threshold=0))) == everything
+        with pytest.raises(ServiceError, match="threshold: input should be less than or equal to 1"):
+            service.predict("a", threshold=1.1)
+
+
+@pytest.mark.ray
+def test_explain_gives_the_words_of_the_text(client: Client, make: Any) -> None:
+    text = "goal, 股市 🚀"
+    with make(url(client)) as service:
+        told = service.explain(text)
+        other = service.explain(text, label=next(label for label in LABELS if label != told.label))
+        with pytest.raises(ServiceError, match="label: 'weather' is not one of") as caught:
+            service.explain(text, "weather")
+        with pytest.raises(InputError, match="text 0 is of type list"):
+            service.explain(["a"])
+    (best,) = client.predict(text, top_k=1).json
+    assert isinstance(told, Explanation)
+    assert (told.label, told.score) == (best["label"], pytest.approx(best["score"], abs=1e-6))
+    assert [word.text for word in told.words] == ["goal,", "股", "市", "🚀"]
+    assert [text[word.start : word.end] for word in told.words] == [word.text for word in told.words]
+    assert any(word.weight for word in told.words)
+    assert other.label != told.label
+    assert other.score < told.score
+    assert caught.value.status == 422
 
 
 @pytest.mark.ray
@@ -264,6 +304,15 @@ def test_bulk_without_retries_ends_where_the_connection_does(client: Client, mak
         service.each(texts, lambda result: lines.append(result.line))
     assert lines == list(range(len(lines)))
     assert 0 < len(lines) < len(texts)
+
+
+def test_bulk_keeps_the_score_of_a_text_on_which_the_service_abstains(make: Any) -> None:
+    lines = b'{"line":0,"label":null,"score":0.4}\n{"line":1,"error":"not UTF-8"}\n'
+    with refusing_server((200, {}, lines + DONE)) as server, make(server.url) as service:
+        results = list(service.bulk(["x", "y"]))
+    assert results == [BulkResult(0, None, None, 0.4), BulkResult(1, None, "not UTF-8")]
+    with refusing_server((200, {}, FIRST + SECOND + DONE)) as server, make(server.url) as service:
+        assert [result.score for result in service.bulk(["x", "y"])] == [1.0, 1.0]
 
 
 def test_bulk_goes_on_after_an_answer_that_is_short(make: Any) -> None:
