@@ -36,6 +36,10 @@ class OnnxRecord:
     """Texts on which they were compared with torch."""
     precisions: dict[str, Agreement]
     """The files there are, fp32 and int8."""
+    int8_speed: float | None = None
+    """Times that of fp32, on one core of the machine that made them; None where no int8 was made."""
+    int8_refused: str | None = None
+    """Why int8 was not kept, in words."""
 
     @classmethod
     def load(cls, onnx: Path) -> OnnxRecord | None:

@@ -13,7 +13,8 @@ from service_client import LABELS, POISON
 
 from react_ray.classifier import load
 from react_ray.errors import InputError
-from react_ray.onnx_export import export
+from react_ray.onnx_export import export, export_saved, why_not_int8
+from react_ray.onnx_record import Agreement, OnnxRecord
 from react_ray.serve.engine.model import Engine, load_engine
 
 TEXTS = ["one", "two", POISON, "four", "five", f"six {POISON}", "股市", "long " * 80, ""]
@@ -115,6 +116,57 @@ def test_int8_that_changes_labels_is_not_kept(
     record = export(classifier_folder, tmp_path / "onnx", ["goal", "股市"])
     assert list(record.precisions) == ["fp32"]
     assert sorted(path.name for path in (tmp_path / "onnx").iterdir()) == ["export.json", "model.fp32.onnx"]
+
+
+def test_int8_that_is_not_faster_is_not_kept(
+    classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = Path(shutil.copytree(classifier_folder, tmp_path / "model"))
+    (tmp_path / "texts.csv").write_text("text\ngoal in the last minute\n股市上涨\nwhat?\n")
+
+    def said(speed: float) -> tuple[str, OnnxRecord | None]:
+        monkeypatch.setattr("react_ray.onnx_export._speed", lambda *_: speed)
+        text = export_saved(str(folder), str(tmp_path / "texts.csv"), "text")
+        return text, OnnxRecord.load(folder / "onnx")
+
+    text, record = said(1.02)
+    assert "int8: not kept, it is 1.02 times as fast as fp32" in text
+    assert record is not None
+    assert (list(record.precisions), record.int8_speed) == (["fp32"], 1.02)
+    assert not (folder / "onnx" / "model.int8.onnx").exists()
+    text, record = said(1.87)
+    assert "int8: 1.87 times as fast as fp32" in text
+    assert record is not None
+    assert (list(record.precisions), record.int8_speed, record.int8_refused) == (["fp32", "int8"], 1.87, None)
+
+
+@pytest.mark.parametrize(
+    ("same_label", "mean", "speed", "says"),
+    [
+        (0.98, 0.02, 1.1, None),
+        (1.0, 0.0, 2.5, None),
+        (0.97, 0.02, 2.5, "changes 3.0% of the labels"),
+        (1.0, 0.03, 2.5, "off by 0.03 on average"),
+        (1.0, float("nan"), 2.5, "off by nan on average"),
+        (1.0, 0.0, 1.09, "1.09 times as fast as fp32"),
+        (1.0, 0.0, 0.5, "0.50 times as fast as fp32"),
+    ],
+)
+def test_int8_must_keep_the_labels_and_be_faster(
+    same_label: float, mean: float, speed: float, says: str | None
+) -> None:
+    reason = why_not_int8(Agreement(mean, mean, same_label), speed)
+    assert says in reason if says and reason else reason is says
+
+
+def test_a_record_without_the_speed_of_int8_is_read(classifier_folder: Path, tmp_path: Path) -> None:
+    onnx = Path(shutil.copytree(classifier_folder / "onnx", tmp_path / "onnx"))
+    content = json.loads((onnx / "export.json").read_text())
+    del content["int8_speed"], content["int8_refused"]
+    (onnx / "export.json").write_text(json.dumps(content))
+    record = OnnxRecord.load(onnx)
+    assert record is not None
+    assert (list(record.precisions), record.int8_speed) == (["fp32", "int8"], None)
 
 
 def test_an_export_that_says_something_else_is_an_error_and_leaves_nothing(
