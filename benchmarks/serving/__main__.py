@@ -6,7 +6,8 @@
 Servers are started in turn, round after round, on 127.0.0.1, one at a time, and asked by wrk over 32
 connections (and one) with texts of equal length (32 tokens) and of mixed lengths. All serve the same MiniLM
 classifier. Peers whose environment is not given are left out, and named. Figures are medians over the rounds;
-all of them are kept in benchmarks/results/serving.json, from which --table-only prints the table again.
+all are kept in benchmarks/results/serving.json, from which --table-only makes the table and the picture
+of docs/serving.md again.
 """
 
 from __future__ import annotations
@@ -28,11 +29,13 @@ from typing import Any
 
 from benchmarks.serving.limits import engine_figures
 from benchmarks.serving.noop import bare_fastapi, noop_serve
+from benchmarks.serving.picture import draw_bars
 from benchmarks.serving.service import WORDS, free_port, make_model, served
 from benchmarks.serving.table import print_table
 
 HERE = Path(__file__).parent
 RESULTS = HERE.parent / "results" / "serving.json"
+PICTURE = HERE.parents[1] / "docs" / "pictures" / "serving.svg"
 OUT = Path("out/benchmarks/serving")
 EQUAL, TEXTS = 30, 512
 """Words of a text of equal length: with the two tokens around them, 32."""
@@ -53,11 +56,14 @@ def main() -> None:
     parser.add_argument("--bento-python", type=Path, help="environment with bentoml")
     parser.add_argument("--infinity-python", type=Path, help="environment with infinity-emb[server,torch]")
     parser.add_argument("--result", type=Path, default=RESULTS)
+    parser.add_argument("--picture", type=Path, default=PICTURE)
     parser.add_argument("--table-only", action="store_true")
     options = parser.parse_args()
     if not options.table_only:
         measure(options)
-    print_table(json.loads(options.result.read_text()))
+    kept = json.loads(options.result.read_text())
+    print_table(kept)
+    options.picture.write_text(draw_bars(kept))
 
 
 def measure(options: argparse.Namespace) -> None:
