@@ -28,12 +28,12 @@ done
 if [ -n "$config" ]; then
     cp "$here/unavailable.http" "$config.503"
     sed -i \
-        -e 's/^\( *bind\) \*\{0,1\}:\([0-9]*\)$/\1 127.0.0.1:\2/' \
+        -e '/^frontend prometheus/,/^frontend/s/^\( *bind\) :/\1 127.0.0.1:/' \
+        -e '/^listen stats/,$s/^\( *bind\) \*:/\1 127.0.0.1:/' \
         -e '/^ *stats socket/s/mode 666/mode 600/' \
         -e "s|^\( *errorfile 50[234]\) .*|\1 $config.503|" \
         -e "/^defaults/,/^frontend/s/^\( *\)log global\$/\1timeout http-request ${seconds}s\n&/" \
-        -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s\n&|" \
-        -e '/^frontend http_frontend/,/^backend/s/^\( *\)# Routes endpoint/\1http-request set-header x-forwarded-for %[src]\n\1http-request del-header x-forwarded-proto\n\1http-request del-header x-request-timeout-seconds\n\1http-request del-header x-request-disconnect-disabled\n&/' \
+        -e "/^frontend http_frontend/,/^backend/s|^\( *\)# Routes endpoint|\1http-request wait-for-body time ${seconds}s\n\1http-request set-header x-forwarded-for %[src]\n\1http-request del-header x-forwarded-proto\n\1http-request del-header x-request-timeout-seconds\n\1http-request del-header x-request-disconnect-disabled\n&|" \
         -e '/^frontend grpc_frontend/,/^backend/s/^\( *\)# ListApplications must/\1http-request set-header x-forwarded-for %[src]\n&/' \
         -e '/^backend/,/^listen/s/^\( *\)http-reuse always/&\n\1http-response return status 503 default-errorfiles if { status 404 500 } { srv_name -m sub PROXY_ACTOR } !{ res.hdr(x-model-version) -m found }/' \
         "$config"
