@@ -7,8 +7,9 @@ searches in turn: Optuna with ASHA, and random settings without early stopping. 
 the best score of the one that found less, so that both have a time to it, which counts from the
 start of the first trial. A whole trial takes BUDGET tokens, some seconds on one core: real ones take
 minutes, and what starts a trial must not be most of it; for the same reason no setting is searched that
-changes the cost of a step. Only the scheduler stops trials, not their own patience. Then the random search again, with its trials
-forgotten and its stages kept: the seconds between two ends of such trials are the overhead of a trial.
+changes the cost of a step. Only the scheduler stops trials, not their own patience. Then the random
+search again, with its trials forgotten and its stages kept: the seconds between two ends of such
+trials are the overhead of a trial.
 """
 
 from __future__ import annotations
