@@ -125,7 +125,9 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
     with (
         (tmp_path / "err.txt").open("w+") as err,
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True) as process,
+        contextlib.ExitStack() as in_the_end,
     ):
+        in_the_end.callback(process.send_signal, signal.SIGTERM)  # does nothing where it has ended
         assert process.stdout is not None
         assert process.stdout.readline().startswith(f"Ready: http://127.0.0.1:{port}")
         example = shlex.split(process.stdout.readline())
