@@ -94,8 +94,15 @@ def walk(command: str, folder: Path, nodes: ExitStack) -> dict[str, Any]:
         "command": command,
         "code": code,
         "seconds": round(time.monotonic() - started, 1),
-        "said": said.replace(str(folder / "data"), "/mnt/data"),
+        "said": _anywhere(said, folder),
     }
+
+
+def _anywhere(said: str, folder: Path) -> str:
+    """Without the places of this machine."""
+    for here, there in ((folder / "data", "/mnt/data"), (folder, "~"), (ROOT, ".")):
+        said = said.replace(str(here), str(there))
+    return said
 
 
 @contextmanager

@@ -157,6 +157,7 @@ def test_with_a_surge_one_replica_is_replaced_without_a_gap(
         while not deployed.done():
             for deployment in serve.status().applications["thrifty"].deployments.values():
                 running.add(deployment.replica_states.get("RUNNING", 0))
+            time.sleep(0.05)
     deployed.result()
     assert client.get("/thrifty/model").json["labels"] != LABELS
     assert 0 not in running
