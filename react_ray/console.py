@@ -17,7 +17,7 @@ from rich.progress import Progress as Bar
 
 from react_ray.worker import Progress
 
-__all__ = ["Reporter", "log_to", "quiet_libraries"]
+__all__ = ["Reporter", "log_to", "quiet_libraries", "warnings_to"]
 
 LINE_EVERY_S = 10.0
 """Seconds between two progress lines where there is no terminal."""
@@ -141,19 +141,29 @@ def log_to(path: Path, reporter: Reporter) -> Iterator[None]:
     package.setLevel(logging.INFO)
     for handler in handlers:
         logging.getLogger().addHandler(handler)
-    said = _Said(reporter)
-    package.addHandler(said)
     try:
-        yield
+        with warnings_to(reporter):
+            yield
     except Exception:
-        package.removeHandler(said)  # the command says what it failed of
         package.exception("the run failed")
         raise
     finally:
-        package.removeHandler(said)
         for handler in handlers:
             logging.getLogger().removeHandler(handler)
             handler.close()
+
+
+@contextmanager
+def warnings_to(reporter: Reporter) -> Iterator[None]:
+    """Have ``reporter`` say the warnings of this package, unless the log is on the screen anyway."""
+    package, said = logging.getLogger("react_ray"), _Said(reporter)
+    on_screen = any(type(handler) is logging.StreamHandler for handler in logging.getLogger().handlers)
+    if not on_screen:
+        package.addHandler(said)
+    try:
+        yield
+    finally:
+        package.removeHandler(said)
 
 
 class _Said(logging.Handler):

@@ -23,7 +23,7 @@ from react_ray.cluster.datasets import map_items
 from react_ray.cluster.readiness import Asked, check_cluster
 from react_ray.cluster.session import Session, check_lasting
 from react_ray.config import ClusterConfig
-from react_ray.console import Reporter, quiet_libraries
+from react_ray.console import Reporter, quiet_libraries, warnings_to
 from react_ray.data.encode import write_whole
 from react_ray.data.read import SHOWN_CHARS, printable
 from react_ray.data.refusals import kind_of
@@ -65,7 +65,8 @@ def predict_file(
     reporter = Reporter(quiet)
     settings = {"model": fingerprint_model(str(folder)), "source": fingerprint(source), "text": text_column}
     store = Store(target.parent / f".{target.name}-{digest(settings)}")
-    with store.locked(), Session(ClusterConfig(address=address), verbose) as session:
+    cluster = ClusterConfig(address=address)
+    with store.locked(), warnings_to(reporter), Session(cluster, verbose) as session:
         if session.address:
             asked = Asked(target.parent, (source,), {str(folder): "MODEL"})
             check_cluster(session, asked, replace(session.demand(), workers=0), reporter)

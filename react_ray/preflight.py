@@ -14,6 +14,7 @@ from react_ray.cluster.readiness import Readiness
 from react_ray.cluster.session import Session
 from react_ray.config import Config
 from react_ray.data.encode import Encoder
+from react_ray.finetune.train import rows_that_decide
 from react_ray.lgan.views import BLOCKS, VIEWS
 from react_ray.pipeline import run
 
@@ -105,8 +106,8 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
     if config.finetune.epochs:
         trained = int(config.finetune.epochs * encode_tokens)
     models = 2 if parts["labeled"] else 1
-    rounds = config.finetune.evaluations + 1  # the last look at the rows chooses between the models
-    looks = models * per_text * (rounds * parts["validation"] + parts["test"])
+    in_rounds = config.finetune.evaluations * rows_that_decide(parts["validation"])
+    looks = models * per_text * (in_rounds + parts["validation"] + parts["test"])
     parameters = sum(p.numel() for p in encoder.model.parameters())
     row = 4 * encoder.model.config.hidden_size * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
     return {

@@ -107,7 +107,7 @@ def disturb(kind: str, kills: int, road: Road, output: Path, chance: random.Rand
     finished: dict[str, float] = {}
     while process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.2)
-        if done < kills and time.monotonic() >= next_kill:
+        if done < kills and time.monotonic() >= next_kill and begun(output):
             before = stages_done(output)
             if problem := repeated(finished, before):
                 return done, problem
@@ -122,6 +122,11 @@ def disturb(kind: str, kills: int, road: Road, output: Path, chance: random.Rand
     if process.returncode:
         return done, f"ended with {process.returncode}: {road.last_words(output)}"
     return done, repeated(finished, stages_done(output))
+
+
+def begun(output: Path) -> bool:
+    """Whether the cluster was found fit: a run that asks while a node is away is refused, as it should be."""
+    return any(output.glob("cache/*-*"))
 
 
 def stages_done(output: Path) -> dict[str, float]:

@@ -39,7 +39,7 @@ def main() -> None:
     kept: dict[str, Any] = {
         "made": datetime.now(UTC).isoformat(timespec="seconds"),
         "cores": os.cpu_count(),
-        "machine": platform.platform(terse=True),
+        "machine": platform.machine(),
         "model": str(model),
         "starts": [],
     }

@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from queue import Empty, SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 from react_ray import errors
@@ -112,38 +112,65 @@ def _results(rows: Iterable[Item]) -> Iterator[int]:
 def watched(results: Iterator[int], session: Session, need: Demand, look_s: float = LOOK_S) -> Iterator[int]:
     """The same results; says where none comes for long, and why that may be.
 
-    Raises ClusterError where no node is left that holds a process of ``need``.
+    Raises ClusterError where for ``cluster.timeout_s`` no node was there that holds a process of
+    ``need``. Where its reader stops early, so does the work, after the parts that are under way.
     """
     found: SimpleQueue[int | BaseException | None] = SimpleQueue()
-    Thread(target=_hand_on, args=(results, found), daemon=True).start()
-    last, said = time.monotonic(), look_s
-    while True:
-        try:
-            result = found.get(timeout=look_s)
-        except Empty:
-            waited = time.monotonic() - last
-            missing = lacking(session.nodes(), need)
-            if missing and waited > session.cluster.timeout_s:
-                raise ClusterError(missing) from None
-            if missing or waited > 2 * said:  # a part of long texts takes its time: said less and less often
-                log.warning("no part done for %.0f s: %s", waited, missing or f"at work, or {_room()}")
-                said = waited
-            continue
-        if result is None:
-            return
-        if isinstance(result, BaseException):
-            raise result
-        last, said = time.monotonic(), look_s
-        yield result
+    over = Event()
+    Thread(target=_hand_on, args=(results, found, over), daemon=True).start()
+    waits = _Waits(session, need, look_s)
+    try:
+        while (result := _next(found, waits)) is not None:
+            if isinstance(result, BaseException):
+                raise result
+            yield result
+    finally:
+        over.set()
 
 
-def _hand_on(results: Iterator[int], found: SimpleQueue[int | BaseException | None]) -> None:
+def _hand_on(results: Iterator[int], found: SimpleQueue[int | BaseException | None], over: Event) -> None:
     try:
         for result in results:
             found.put(result)
+            if over.is_set():
+                return
         found.put(None)
     except BaseException as error:
         found.put(error)
+
+
+def _next(found: SimpleQueue[int | BaseException | None], waits: _Waits) -> int | BaseException | None:
+    waits.begin()
+    while True:
+        try:
+            return found.get(timeout=waits.look_s)
+        except Empty:
+            waits.look()
+
+
+class _Waits:
+    """Looks at the nodes while nothing is done."""
+
+    def __init__(self, session: Session, need: Demand, look_s: float):
+        self.look_s = look_s
+        self._session, self._need = session, need
+
+    def begin(self) -> None:
+        """Something was done now."""
+        self._since, self._said = time.monotonic(), self.look_s
+        self._lost: float | None = None
+
+    def look(self) -> None:
+        """Say what is in the way; ClusterError where it was there for too long."""
+        now = time.monotonic()
+        missing = lacking(self._session.nodes(), self._need)
+        self._lost = (self._lost or now) if missing else None
+        if self._lost and now - self._lost > self._session.cluster.timeout_s:
+            raise ClusterError(missing) from None
+        waited = now - self._since
+        if waited > 2 * self._said:  # a part of long texts takes its time: said less and less often
+            log.warning("no part done for %.0f s: %s", waited, missing or f"at work, or {_room()}")
+            self._said = waited
 
 
 def _room() -> str:

@@ -29,7 +29,7 @@ REDUCTION = 3
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A trial of an earlier session: what the sampler is told of it. ``score`` None: it failed."""
+    """A trial of an earlier session: what the sampler is told of it. ``score`` None: it has none."""
 
     values: Mapping[str, Any]
     score: float | None
@@ -44,8 +44,11 @@ class Listener(Protocol):
     def hear(self, number: int, values: dict[str, Any], score: float, rung: int, failure: str) -> None:
         """A score on the way, and the values it was reached with, which a scheduler may change."""
 
-    def end(self, number: int, failure: str | None) -> None:
-        """A trial ended by itself, was stopped, or (with ``failure``) was lost with its process."""
+    def end(self, number: int, failure: str | None, work: Path | None = None) -> None:
+        """A trial ended by itself, was stopped, or (with ``failure``) was lost with its process.
+
+        ``work`` is the folder that it said it works in.
+        """
 
 
 def search(
@@ -64,7 +67,7 @@ def search(
     """Run what is left of ``config.trials`` after the ``known`` ones; ``first`` are tried first.
 
     ``trial(values, report, start)`` runs in a process of its own and calls ``report(score, rung,
-    failure, checkpoint)`` up to ``rungs``; higher scores are better. With ``pbt`` it may be started
+    failure, checkpoint, work)`` up to ``rungs``; higher scores are better. With ``pbt`` it may be started
     again from the checkpoint folder of a better trial, with other values. ``folder`` must be seen by
     all nodes; what Ray keeps there may be deleted afterwards. Raises ClusterError where a trial asks
     for more than there is.
@@ -105,9 +108,12 @@ def search(
 def _on_worker(values: dict[str, Any], trial: Any) -> None:
     from ray import tune
 
-    def report(score: float, rung: int, failure: str = "", checkpoint: Path | None = None) -> None:
+    def report(
+        score: float, rung: int, failure: str = "", checkpoint: Path | None = None, work: Path | None = None
+    ) -> None:
         kept = None if checkpoint is None else tune.Checkpoint.from_directory(checkpoint)
-        tune.report({"score": score, "rung": rung, "failure": failure}, checkpoint=kept)
+        told = {"score": score, "rung": rung, "failure": failure, "work": work and str(work)}
+        tune.report(told, checkpoint=kept)
 
     start = tune.get_checkpoint()
     with nullcontext() if start is None else start.as_directory() as folder:
@@ -217,6 +223,7 @@ def _callback(listener: Listener) -> Any:
         def __init__(self, listener: Listener) -> None:
             self._listener = listener
             self._numbers: dict[str, int] = {}
+            self._work: dict[str, Path] = {}
 
         def __getstate__(self) -> dict[str, Any]:
             return {}  # Tune keeps its callbacks for restoring; ours goes on from the listener's journal
@@ -230,10 +237,12 @@ def _callback(listener: Listener) -> Any:
         ) -> None:
             number = self._numbers[trial.trial_id]
             told = result["score"], result["rung"], result["failure"]
+            if result["work"]:
+                self._work[trial.trial_id] = Path(result["work"])
             self._listener.hear(number, dict(trial.config), *told)
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            self._listener.end(self._numbers[trial.trial_id], None)
+            self._listener.end(self._numbers[trial.trial_id], None, self._work.get(trial.trial_id))
 
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             self._listener.end(self._numbers[trial.trial_id], str(trial.get_error() or "its process died"))

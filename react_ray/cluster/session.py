@@ -223,9 +223,11 @@ class Session:
         """
         if self.workers() == (0, 0):
             return
-        deadline = time.monotonic() + (wait_s if self.address else 0)
+        deadline, said = time.monotonic() + (wait_s if self.address else 0), ""
         while missing := lacking(self.nodes(), self.demand()):
             if time.monotonic() >= deadline:
                 raise ClusterError(missing)
-            log.warning("waiting %.0f s at most for room: %s", deadline - time.monotonic(), missing)
+            if missing != said:
+                log.warning("waiting %.0f s at most for room: %s", deadline - time.monotonic(), missing)
+                said = missing
             time.sleep(RECOUNT_S)

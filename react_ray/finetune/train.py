@@ -325,6 +325,10 @@ class _Run:
 def _read_validation(path: str, seed: int) -> pa.Table | None:
     """What decides: a sample when there is much, nothing when there is too little."""
     rows = pq.read_table(path, columns=["text", "label"])
-    if len(rows) < MIN_VALIDATION:
-        return None
-    return rows.take(np.random.default_rng(seed).permutation(len(rows))[:MAX_VALIDATION])
+    count = rows_that_decide(len(rows))
+    return rows.take(np.random.default_rng(seed).permutation(len(rows))[:count]) if count else None
+
+
+def rows_that_decide(validation: int) -> int:
+    """How many of so many validation rows are looked at in each round."""
+    return min(validation, MAX_VALIDATION) if validation >= MIN_VALIDATION else 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from rich.console import Group
 from rich.live import Live
@@ -12,6 +13,7 @@ from rich.text import Text
 from react_ray.config import TuneConfig
 from react_ray.console import Reporter
 from react_ray.evaluate.search_page import as_value, best_first
+from react_ray.folders import remove_folder
 from react_ray.tune.journal import Journal, Trial
 
 __all__ = ["Board"]
@@ -49,11 +51,13 @@ class Board:
         self.journal.hear(number, values, score, rung, failure)
         self._show()
 
-    def end(self, number: int, failure: str | None) -> None:
-        """A trial ended."""
+    def end(self, number: int, failure: str | None, work: Path | None = None) -> None:
+        """A trial ended; nobody goes on from the ``work`` of one that was stopped, and it may be large."""
         trial = (
             self.journal.end(number, self.rungs) if failure is None else self.journal.fail(number, failure)
         )
+        if work and trial.status == "stopped":
+            remove_folder(work)
         if self._live:
             self._show()
         else:

@@ -16,7 +16,6 @@ from react_ray.config import Config
 from react_ray.config_file import with_settings
 from react_ray.console import Reporter, quiet_libraries
 from react_ray.errors import ReactRayError
-from react_ray.folders import remove_folder
 from react_ray.pipeline import advance, cache_of
 from react_ray.stages import Context
 from react_ray.store import Store, stage_of
@@ -29,10 +28,17 @@ __all__ = ["Report", "run_trial", "rungs_of"]
 class Report(Protocol):
     """How a trial tells its score."""
 
-    def __call__(self, score: float, rung: int, failure: str = "", checkpoint: Path | None = None) -> None:
+    def __call__(
+        self,
+        score: float,
+        rung: int,
+        failure: str = "",
+        checkpoint: Path | None = None,
+        work: Path | None = None,
+    ) -> None:
         """``score``, 0 to 1, after ``rung`` rungs; ``failure`` says why a trial is given up.
 
-        ``checkpoint`` is what another trial may go on from.
+        ``checkpoint`` is what another trial may go on from, ``work`` the folder of what this one would.
         """
 
 
@@ -73,13 +79,8 @@ def _score_seed(
         if stage_of(checkpoint) != "finetune" or "round" not in metrics:
             return
         rung = len(scores) * rungs_of(config) + min(metrics["round"], rungs_of(config) - 1)
-        kept = checkpoint if population else None
-        try:
-            report(float(np.mean([*scores, metrics["best"]])), rung, checkpoint=kept)
-        except SystemExit:  # so Tune stops a trial: nobody goes on from what it leaves, which may be large
-            if not population:
-                remove_folder(checkpoint.parent)
-            raise
+        kept, work = (checkpoint, None) if population else (None, checkpoint.parent)
+        report(float(np.mean([*scores, metrics["best"]])), rung, checkpoint=kept, work=work)
 
     own = with_settings(config, values)
     session, quiet = Session.of_trial(config.cluster, hear, start), Reporter(quiet=True)

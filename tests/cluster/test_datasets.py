@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import logging
+import time
 from collections.abc import Callable, Iterator
 from threading import Event
 from typing import Any
@@ -82,12 +84,37 @@ def test_work_that_waits_is_said(caplog: pytest.LogCaptureFixture):
     over = Event()
 
     def late() -> Iterator[int]:
-        over.wait()
+        over.wait(20)
         yield 1
 
     session = Session(ClusterConfig(local_rows=0, timeout_s=1))
     results = watched(late(), session, Demand(0, "auto", 1, 0), look_s=0.05)
     caplog.set_level("WARNING")
-    caplog.handler.addFilter(lambda record: bool(over.set()) or True)  # what was waited for comes then
-    assert list(results) == [1]
+    comes = logging.Filter()
+    comes.filter = lambda record: bool(over.set()) or True  # what was waited for comes with the warning
+    caplog.handler.addFilter(comes)
+    try:
+        assert list(results) == [1]
+    finally:
+        caplog.handler.removeFilter(comes)
     assert "no part done for" in caplog.text
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_cluster")
+def test_work_ends_where_its_reader_stops_early():
+    begun = []
+
+    def parts() -> Iterator[int]:
+        for number in range(1_000):
+            begun.append(number)
+            time.sleep(0.01)
+            yield number
+
+    results = watched(parts(), Session(ON_RAY), Demand(0, "auto", 1, 0))
+    assert next(results) == 0
+    results.close()
+    time.sleep(0.2)
+    number = len(begun)
+    time.sleep(0.2)
+    assert len(begun) == number < 1_000

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import ip_address
 
 import ray
@@ -43,7 +44,9 @@ class Addresses:
             return True
         now = self._clock()
         if peer not in self._nodes and now >= self._next:
-            self._nodes, self._next = self._ask(), now + ASK_EVERY_S
+            self._next = now + ASK_EVERY_S
+            with suppress(Exception):  # without a head the nodes are those that were there
+                self._nodes = self._ask()
         return peer in self._nodes
 
 
