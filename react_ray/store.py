@@ -99,7 +99,9 @@ class Store:
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            opened = (self.root / "lock").open("a+")
+            opened = (self.root / "lock").open(
+                "a+b", buffering=0
+            )  # or a full disk would fail its closing, too
         except OSError as error:
             raise InputError(f"{self.root.parent}: nothing can be written there: {error.strerror}") from None
         with opened as lock:
@@ -108,7 +110,7 @@ class Store:
             except BlockingIOError:
                 lock.seek(0)
                 raise ReactRayError(
-                    f"another run (process {lock.read().strip()}) is at work in {self.root.parent}; "
+                    f"another run (process {lock.read().decode().strip()}) is at work in {self.root.parent}; "
                     "wait for it, stop it, or give this run another --output"
                 ) from None
             except OSError as error:
@@ -118,8 +120,7 @@ class Store:
                 ) from None
             try:
                 lock.truncate(0)
-                lock.write(str(os.getpid()))
-                lock.flush()
+                lock.write(str(os.getpid()).encode())
                 yield
             except Exception as error:
                 if FULL not in str(error):
