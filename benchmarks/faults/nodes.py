@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -57,22 +58,21 @@ class Nodes:
                 return
         raise SystemExit(f"the cluster has no {cpus} CPUs after {START_S} s:\n{told.stderr[-600:]}")
 
-    def drain(self, number: int) -> None:
-        """Tell the cluster that a node will be taken away."""
+    def drain(self, number: int) -> bool:
+        """Tell the cluster that a node will be taken away; False where it is not there (yet)."""
         ask = f"import ray; ray.init('127.0.0.1:{self.port}'); "
         ask += (
             f"print(*[n['NodeID'] for n in ray.nodes() if n['Alive'] and 'node{number}' in n['Resources']])"
         )
         told = subprocess.run([sys.executable, "-c", ask], env=self.environ(), capture_output=True, text=True)
-        command = [
-            *RAY,
-            "drain-node",
-            f"--address=127.0.0.1:{self.port}",
-            f"--node-id={told.stdout.split()[-1]}",
-        ]
+        there = re.findall(r"\b[0-9a-f]{56}\b", told.stdout)
+        if not there:
+            return False
+        command = [*RAY, "drain-node", f"--address=127.0.0.1:{self.port}", f"--node-id={there[-1]}"]
         command += ["--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=taken away"]
         command += [f"--deadline-remaining-seconds={DRAIN_S}"]
         subprocess.run(command, env=self.environ(), check=True, capture_output=True)
+        return True
 
     def restart(self, number: int) -> None:
         """A node is gone with all its processes, and comes back."""

@@ -45,7 +45,8 @@ def kill_node(driver: Driver, road: Road, output: Path, chance: random.Random) -
 
 def drain_node(driver: Driver, road: Road, output: Path, chance: random.Random) -> tuple[bool, Driver]:
     number = chance.randrange(1, 3)
-    road.nodes.drain(number)
+    if not road.nodes.drain(number):
+        return False, driver
     time.sleep(DRAIN_S)
     road.nodes.restart(number)
     return True, driver

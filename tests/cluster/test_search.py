@@ -22,7 +22,7 @@ SPACE = {"x": Range(low=0.0, high=1.0), "kind": ["good", "bad"]}
 class Heard(Journal):
     """A journal that listens, as the board of a search does."""
 
-    def end(self, number: int, failure: Any = None) -> Any:  # type: ignore[override]
+    def end(self, number: int, failure: Any = None, work: Any = None) -> Any:  # type: ignore[override]
         return super().end(number, 3) if failure is None else self.fail(number, failure)
 
 
