@@ -80,7 +80,7 @@ def test_a_population_goes_on_from_its_better_half_with_other_values(tmp_path: P
     heard = run(grow, tmp_path, config, space=space, first=first)
     assert [trial.status for trial in heard.finished()] == ["complete"] * 4
     scores = sorted(trial.score or 0.0 for trial in heard.finished())
-    assert scores[0] > 3 * 0.02  # the weak ones took over what the strong ones had
+    assert scores[0] > 0.05  # alone the weakest would have 0.03: it took over what a strong one had
     assert all(0.0 <= trial.values["x"] <= 1.0 for trial in heard.finished())
 
 
