@@ -59,7 +59,7 @@ class Nodes:
         raise SystemExit(f"the cluster has no {cpus} CPUs after {START_S} s:\n{told.stderr[-600:]}")
 
     def drain(self, number: int) -> bool:
-        """Tell the cluster that a node will be taken away; False where it is not there (yet)."""
+        """Tell the cluster that a node will be taken away; False where it is not there, or cannot be told."""
         ask = f"import ray; ray.init('127.0.0.1:{self.port}'); "
         ask += (
             f"print(*[n['NodeID'] for n in ray.nodes() if n['Alive'] and 'node{number}' in n['Resources']])"
@@ -71,8 +71,10 @@ class Nodes:
         command = [*RAY, "drain-node", f"--address=127.0.0.1:{self.port}", f"--node-id={there[-1]}"]
         command += ["--reason=DRAIN_NODE_REASON_PREEMPTION", "--reason-message=taken away"]
         command += [f"--deadline-remaining-seconds={DRAIN_S}"]
-        subprocess.run(command, env=self.environ(), check=True, capture_output=True)
-        return True
+        told = subprocess.run(command, env=self.environ(), capture_output=True, text=True)
+        if told.returncode:
+            print(f"node {number} could not be drained: {told.stderr.strip()[-300:]}")
+        return told.returncode == 0
 
     def restart(self, number: int) -> None:
         """A node is gone with all its processes, and comes back."""
