@@ -183,9 +183,8 @@ def _speed(fast: OnnxClassifier, slow: OnnxClassifier, texts: list[str]) -> floa
     seconds: dict[OnnxClassifier, list[float]] = {fast: [], slow: []}
     for _ in range(1 + ROUNDS):
         for model, taken in seconds.items():
-            began = (
-                time.thread_time()
-            )  # a session has one thread, this one: others on the machine do not count
+            # a session has one thread, this one: what else the machine does is not counted
+            began = time.thread_time()
             model.probabilities(rows)
             taken.append(time.thread_time() - began)
     first, second = (median(taken[1:]) for taken in seconds.values())  # the first call pays for memory

@@ -181,8 +181,8 @@ def check_ready(config: Config, session: Session, reporter: Reporter) -> Readine
     asked = Asked.of(config)
     if session.address is None:
         session.check_cores()
-        if lacking := [told for package in asked.packages if (told := missing(*package))]:
-            raise ConfigError("; ".join(lacking))
+        if problems := [told for package in asked.packages if (told := missing(*package))]:
+            raise ConfigError("; ".join(problems))
         return None
     return check_cluster(session, asked, session.demand(), reporter)
 
