@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import util
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,28 @@ def test_unusable_data_is_an_error_before_training(
     error = capsys.readouterr().err
     assert all(word in error for word in words)
     assert not list((output / "cache").glob("encode-*"))
+
+
+def test_a_package_that_the_settings_need_is_missed_before_the_work(
+    files: dict[str, Path],
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    found = util.find_spec
+    monkeypatch.setattr(util, "find_spec", lambda name: None if name == "peft" else found(name))
+    arguments = [
+        "run",
+        "finetune.lora_rank=4",
+        "--labeled",
+        str(files["labeled"]),
+        "--model",
+        str(tiny_model),
+    ]
+    assert main([*arguments, "--output", str(tmp_path / "out")]) == 2
+    assert "peft is not installed: finetune.lora_rank needs it" in capsys.readouterr().err
+    assert not list((tmp_path / "out" / "cache").glob("prepare-*"))
 
 
 def test_check_counts_and_estimates_without_training(
