@@ -3,8 +3,10 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from both_clients import Awaited, Blocking
 from service_client import CARD, LABELS, LIMITS, POISON, Client, Guarded, free_port
 
 from react_ray.reference import write_reference
@@ -96,3 +98,9 @@ def guarded(
     serve.run(build({"model": str(model), **settings}), name="guarded", route_prefix="/guarded")
     yield Guarded(client, file, key)
     serve.delete("guarded")
+
+
+@pytest.fixture(params=[Blocking, Awaited], ids=["blocking", "async"])
+def make(request: pytest.FixtureRequest) -> Any:
+    """The class of a client; tests run with each."""
+    return request.param
