@@ -16,12 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
-from sklearn.metrics import f1_score
 
+from react_ray.answer import Answer
 from react_ray.classifier import load
+from react_ray.evaluate.intervals import probability_worse
+from react_ray.labelers.gate import MIN_ROWS, WORSE
 from react_ray.lgan import SENTENCE, Labeler, LganInputs, fit_probe, self_train
-from react_ray.lgan.gate import MIN_ROWS, WORSE, probability_worse
+from react_ray.tasks import Task
 from react_ray.worker import Progress
 
 __all__ = [
@@ -31,7 +34,7 @@ __all__ = [
     "choose",
     "model_of",
     "predict_features",
-    "predict_texts",
+    "predict_rows",
 ]
 
 Probabilities = NDArray[np.float32]
@@ -55,7 +58,7 @@ class Choice:
 def predict_features(
     rows: NDArray[np.float32], inputs: LganInputs, players: Path, seed: int
 ) -> dict[str, Probabilities]:
-    """What the arms that work on frozen features say of ``rows`` (n x d)."""
+    """Class probabilities of the arms that work on frozen features, for ``rows`` (n x d)."""
     found = {"label_generator": Labeler(inputs.names, players, seed).predict_proba(rows)}
     if len(inputs.labeled):
         plain, sentences = inputs.seen_as(SENTENCE), SENTENCE.of(rows, inputs.blocks)
@@ -65,67 +68,63 @@ def predict_features(
     return found
 
 
-def predict_texts(
-    texts: Sequence[str], models: Mapping[str, Path], use_gpu: bool, progress: Progress | None = None
-) -> dict[str, Probabilities]:
-    """What saved models (arm -> folder) say of ``texts``; an arm without a folder was not trained."""
-    there = {arm: folder for arm, folder in models.items() if folder.is_dir()}
-    order = np.array(sorted(range(len(texts)), key=lambda row: len(texts[row])), np.int64)
-    found: dict[str, Probabilities] = {}
-    for number, (arm, folder) in enumerate(there.items()):
+def predict_rows(
+    task: Task, rows: pa.Table, models: Mapping[str, Path], use_gpu: bool, progress: Progress | None = None
+) -> dict[str, list[Answer]]:
+    """Answers of saved models (arm -> folder) for ``rows``; an arm without a folder was not trained."""
+    trained = {arm: folder for arm, folder in models.items() if folder.is_dir()}
+    lengths = [len(text) for text in rows["text"].to_pylist()]
+    order = np.array(sorted(range(len(lengths)), key=lengths.__getitem__), np.int64)
+    found: dict[str, list[Answer]] = {}
+    for number, (arm, folder) in enumerate(trained.items()):
         classifier = load(folder, use_gpu)
-        found[arm] = np.zeros((len(texts), len(classifier.labels)), np.float32)
+        answers: dict[int, Answer] = {}
         for start in range(0, len(order), CHUNK):
-            rows = order[start : start + CHUNK]
-            found[arm][rows] = classifier.predict_proba([texts[row] for row in rows])
+            chunk = order[start : start + CHUNK]
+            made = task.predict(
+                classifier.model, classifier.tokenizer, rows.take(chunk), classifier.max_length
+            )
+            answers |= zip(chunk.tolist(), made, strict=True)
             if progress:
-                done = number * len(texts) + start + len(rows)
-                progress(done, len(there) * len(texts), f"texts, {arm}")
+                done = number * len(rows) + start + len(chunk)
+                progress(done, len(trained) * len(rows), f"texts, {arm}")
+        found[arm] = [answers[row] for row in range(len(rows))]
     return found
 
 
 def choose(
     decision: Mapping[str, Any],
     plain_arms: Sequence[str],
-    validation: Mapping[str, Probabilities],
-    truth: NDArray[np.int64],
+    validation: Mapping[str, Sequence[Answer]],
+    task: Task,
+    rows: pa.Table,
+    labels: Sequence[str],
     seed: int,
 ) -> Choice:
     """The gate: ``lgan``, unless it is worse than the better of the ``plain_arms``.
 
     ``decision`` is what the label GAN's own gate found on stored features; from
-    MIN_ROWS validation rows on, the fine-tuned models are compared on those instead.
+    MIN_ROWS validation ``rows`` on, the answers of the fine-tuned models are compared instead.
     """
     if not plain_arms:
         warning = f" Beware: {decision['why']}" if decision["alarms"] else ""
         return Choice(
             "lgan", f"Not every class has a labelled row: no plain method to fall back to.{warning}"
         )
-    plain = _better_plain(plain_arms, validation, truth)
-    if decision["alarms"] or len(truth) < MIN_ROWS:
+    few, metric = len(rows) < MIN_ROWS, task.metrics[0]
+    score = {} if few else {arm: task.measure(validation[arm], rows, labels)[metric] for arm in validation}
+    # without rows to tell, the first, which is the probe: fine-tuning on few labels alone is most often worst
+    plain = plain_arms[0] if few else max(plain_arms, key=score.__getitem__)
+    if decision["alarms"] or few:
         return Choice("lgan" if decision["use_lgan"] else plain, decision["why"])
-    right = {arm: validation[arm].argmax(1) == truth for arm in ("lgan", plain)}
-    worse = probability_worse(right[plain], right["lgan"], seed)
+    plain_counts, lgan_counts = (task.statistics(validation[arm], rows, labels) for arm in (plain, "lgan"))
+    worse = probability_worse(plain_counts, lgan_counts, task.score, metric, seed)
     why = (
-        f"On {len(truth)} validation rows the model trained on made labels is right for "
-        f"{right['lgan'].mean():.1%}, "
-        f"{plain} for {right[plain].mean():.1%}; probability of being worse {worse:.2f} (limit {WORSE:g})."
+        f"On {len(rows)} validation rows the model trained on generated labels has {metric} "
+        f"{score['lgan']:.3f}, {plain} {score[plain]:.3f}; probability of being worse {worse:.2f} "
+        f"(limit {WORSE:g})."
     )
     return Choice("lgan" if worse <= WORSE else plain, why)
-
-
-def _better_plain(
-    arms: Sequence[str], validation: Mapping[str, Probabilities], truth: NDArray[np.int64]
-) -> str:
-    """The plain arm with the higher validation macro-F1; without rows to tell, the first.
-
-    That is the probe: fine-tuning on a handful of labels alone is most often the worst.
-    """
-
-    def macro_f1(arm: str) -> float:
-        return float(f1_score(truth, validation[arm].argmax(1), average="macro", zero_division=0))
-
-    return max(arms, key=macro_f1) if len(truth) >= MIN_ROWS else arms[0]
 
 
 def choice_of(done: dict[str, Path]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from react_ray.prediction import Prediction, rank
 from react_ray.pretrained import load_pretrained, load_tokenizer, longest_text
 from react_ray.worker import pick_device
 
-__all__ = ["Classifier", "label_names", "load", "model_folder", "predict_logits"]
+__all__ = ["Classifier", "label_names", "load", "model_folder"]
 
 BATCH_TOKENS = 4096
 
@@ -86,13 +86,6 @@ def label_names(model: PreTrainedModel) -> list[str]:
     """Label of each output column, from the model's configuration."""
     names = {int(index): str(name) for index, name in (model.config.id2label or {}).items()}
     return [names[index] for index in range(len(names))]
-
-
-def predict_logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int
-) -> NDArray[np.float32]:
-    """Logits of ``texts`` (n x classes), computed in length-sorted batches."""
-    return _logits(model, tokenizer, _encode(tokenizer, texts, max_length))
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[list[int]]:

@@ -6,8 +6,7 @@ The name of a function is the name of its stage; the order is in ``pipeline``.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,18 +15,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import save_file
 
 from react_ray import arms
 from react_ray import lgan as label_gan
+from react_ray.answer import Answer, load_answers, save_answers
 from react_ray.cluster.datasets import map_items
-from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
-from react_ray.config import AugmentConfig, Config
+from react_ray.config import AugmentConfig
+from react_ray.context import Context
 from react_ray.data.augment import AugmentTask, augment_items, join_parts
 from react_ray.data.augment_search import search
 from react_ray.data.encode import Encoder, EncodeTask, encode_items, save_features
-from react_ray.data.features import Features
 from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
 from react_ray.data.shards import ROW_BYTES, read_items
@@ -37,46 +36,14 @@ from react_ray.evaluate.schema import LabelQuality
 from react_ray.evaluate.tables import Mistake, worst_mistakes
 from react_ray.finetune.run import finetune as finetune_arm
 from react_ray.folders import remove_folder, replace_file
-from react_ray.labels import LabelMap
+from react_ray.labelers.label_gan import generate as generate_labels
+from react_ray.labelers.label_gan import prepare as prepare_labeler
 from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
 from react_ray.lgan.views import BLOCKS
 from react_ray.onnx_export import export_if_possible
 from react_ray.reference import FEW_TEXTS, spread, write_reference
-from react_ray.worker import Progress
-
-
-@dataclass(frozen=True)
-class Context:
-    """What a stage works with; ``done`` holds the folders of the stages before it.
-
-    ``earlier`` are those of the same stage and settings, done for other rows, or in part.
-    """
-
-    config: Config
-    session: Session
-    done: dict[str, Path]
-    folder: Path
-    progress: Progress
-    earlier: Sequence[Path] = ()
-
-    def labels(self) -> LabelMap:
-        """The classes of the run."""
-        return LabelMap.load(self.done["prepare"] / "labels.json")
-
-    def rows(self, part: str, columns: tuple[str, ...] = ("text", "label")) -> pa.Table:
-        """Rows of one part: labeled, unlabeled, validation or test."""
-        path = self.done["prepare"] / "rows.parquet"
-        return pq.read_table(path, columns=list(columns), filters=[("part", "=", part)])
-
-    def log(self) -> Path | None:
-        """Where figures of training are kept as it goes; trials of a search keep none."""
-        stage = self.folder.name.partition("-")[0]
-        return None if self.session.alone else Path(self.config.output) / "logs" / stage
-
-    def features(self) -> Features:
-        """All rows as features."""
-        return Features.load(self.done["prepare"], self.done["augment"], self.done["encode"])
+from react_ray.tasks.closed import ranked
 
 
 def prepare(context: Context) -> None:
@@ -147,7 +114,7 @@ def pretrain(context: Context) -> None:
     """P1: the teacher, and a plain GAN on the unlabelled features."""
     inputs = context.features().lgan_inputs()
     given = context.config.lgan.model_dump()
-    label_gan.prepare(inputs, given, context.folder / "inputs", context.progress)
+    prepare_labeler(inputs, given, context.folder / "inputs", context.progress)
     settings = {"inputs": context.folder / "inputs", "output": context.folder / "players"}
     _train_players(context, phase1.loop, settings)
 
@@ -167,7 +134,7 @@ def generate(context: Context) -> None:
     settings = config.lgan.model_dump()
     labeled, unlabeled = (context.rows(part, ("id", "text")) for part in ("labeled", "unlabeled"))
     texts = labeled["text"].to_pylist() + unlabeled["text"].to_pylist()
-    generation, _ = label_gan.generate(
+    generation, _ = generate_labels(
         inputs, players, context.folder, settings, config.seed, texts, context.progress
     )
     names, columns = context.labels().names, unlabeled.to_pydict()
@@ -194,14 +161,16 @@ def finetune(context: Context) -> None:
 
 def choose(context: Context) -> None:
     """The gate: the model trained on D_aug, or that of the better plain arm."""
-    validation = context.rows("validation")
-    truth = context.labels().indices(validation["label"].to_pylist())
+    validation, labels = context.rows("validation"), context.labels().names
     found = _predict(context, "validation", validation)
-    save_file(found, context.folder / "validation.safetensors")
+    for arm, answers in found.items():
+        save_answers(answers, context.folder / "validation" / f"{arm}.jsonl")
     diagnostics = json.loads((context.done["generate"] / "diagnostics.json").read_text())
-    all_labelled = len(set(context.rows("labeled")["label"].to_pylist())) == len(context.labels().names)
+    all_labelled = len(set(context.rows("labeled")["label"].to_pylist())) == len(labels)
     plain = ("probe", "labels_only") if all_labelled else ()
-    choice = arms.choose(diagnostics["decision"], plain, found, truth, context.config.seed)
+    choice = arms.choose(
+        diagnostics["decision"], plain, found, context.task, validation, labels, context.config.seed
+    )
     if choice.chosen == "probe":
         _distil_probe(context)
     (context.folder / "choice.json").write_text(
@@ -210,14 +179,14 @@ def choose(context: Context) -> None:
 
 
 def evaluate(context: Context) -> None:
-    """S6: every arm and the chosen model, judged on the validation and test rows."""
-    names = context.labels().names
+    """S6: every arm and the chosen model, measured on the validation and test rows."""
+    task, labels = context.task, context.labels().names
     parts = {part: _judge(context, part) for part in ("validation", "test")}
     figures = {
-        **{part: measure_model(judged, names) for part, judged in parts.items()},
-        "arms": measure_arms(parts, names),
+        **{part: measure_model(task, judged, labels) for part, judged in parts.items()},
+        "arms": measure_arms(task, parts, labels),
         "label_quality": _label_quality(context),
-        "mistakes": _mistakes(context, parts),
+        "mistakes": _mistakes(parts),
     }
     (context.folder / "figures.json").write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
 
@@ -236,24 +205,29 @@ def _judge(context: Context, part: str) -> Judged | None:
     rows = context.rows(part)
     if not rows.num_rows:
         return None
-    known = context.done["choose"] / "validation.safetensors"
-    found = load_file(known) if part == "validation" else _predict(context, part, rows)
-    truth = context.labels().indices(rows["label"].to_pylist())
+    known = sorted((context.done["choose"] / "validation").glob("*.jsonl"))
+    found = (
+        {path.stem: load_answers(path) for path in known}
+        if part == "validation"
+        else _predict(context, part, rows)
+    )
     chosen = arms.model_of(context.done)
     if chosen.parent != context.done["choose"]:
-        return Judged(truth, found, found[arms.choice_of(context.done)["chosen"]])
-    texts, gpu = rows["text"].to_pylist(), context.session.use_gpu()
-    return Judged(truth, found, arms.predict_texts(texts, {"model": chosen}, gpu, context.progress)["model"])
+        return Judged(rows, found, found[arms.choice_of(context.done)["chosen"]])
+    gpu = context.session.use_gpu()
+    return Judged(
+        rows,
+        found,
+        arms.predict_rows(context.task, rows, {"model": chosen}, gpu, context.progress)["model"],
+    )
 
 
-def _mistakes(context: Context, parts: dict[str, Judged | None]) -> list[Mistake]:
+def _mistakes(parts: dict[str, Judged | None]) -> list[Mistake]:
     """The worst mistakes on the test rows, or on the validation rows where there is no test."""
-    part = "test" if parts["test"] else "validation"
-    judged, rows = parts[part], context.rows(part)
+    judged = parts["test"] or parts["validation"]
     if judged is None:
         return []
-    texts, truth = rows["text"].to_pylist(), rows["label"].to_pylist()
-    return worst_mistakes(texts, truth, judged.model, context.labels().names)
+    return worst_mistakes(judged.rows["text"].to_pylist(), judged.rows["label"].to_pylist(), judged.model)
 
 
 def _label_quality(context: Context) -> LabelQuality | None:
@@ -271,18 +245,19 @@ def _label_quality(context: Context) -> LabelQuality | None:
     )
 
 
-def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, Any]:
-    """Probabilities of every arm for the rows of a part."""
+def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, list[Answer]]:
+    """Answers of every arm for the rows of a part."""
     if not rows.num_rows:
         return {}
     inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
     arms_with_model = {"labels_only": "labels_only", "lgan": "finetune"}
     models = {arm: context.done[stage] / "model" for arm, stage in arms_with_model.items()}
     players, seed = context.done["lgan"] / "players", context.config.seed
-    features = context.features().of(part)
+    on_features = arms.predict_features(context.features().of(part), inputs, players, seed)
+    names = context.labels().names
     return {
-        **arms.predict_features(features, inputs, players, seed),
-        **arms.predict_texts(rows["text"].to_pylist(), models, context.session.use_gpu(), context.progress),
+        **{arm: ranked(probabilities, names) for arm, probabilities in on_features.items()},
+        **arms.predict_rows(context.task, rows, models, context.session.use_gpu(), context.progress),
     }
 
 

@@ -35,12 +35,13 @@ BESIDE = {
 MAY_IMPORT = {
     "data": {"data", "lgan"},
     "lgan": {"lgan", "data"},
+    "labelers": {"labelers", "lgan", "tasks", "evaluate"},
     "tasks": {"tasks"},
     "finetune": {"finetune", "tasks", "cluster"},
     "evaluate": {"evaluate", "tasks"},
     "cluster": {"cluster"},
     "serve": {"serve", "cluster"},
-    "tune": {"tune", "lgan", "cluster", "evaluate"},
+    "tune": {"tune", "lgan", "cluster", "evaluate", "tasks"},
 }
 """Folder -> folders it may import; modules at the top level are open to all but these."""
 SERVE_MAY_IMPORT = {

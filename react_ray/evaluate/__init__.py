@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from react_ray.evaluate.metrics import brief, label_quality, lead, score
+from react_ray.evaluate.metrics import label_quality, lead, measure
 from react_ray.evaluate.model_card import write_model_card
 from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Arm, Difference, Figures, LabelQuality, Metrics, Score
@@ -16,12 +16,11 @@ __all__ = [
     "Metrics",
     "ReportContent",
     "Score",
-    "brief",
     "class_counts",
     "label_quality",
     "lead",
+    "measure",
     "refused_by_reason",
-    "score",
     "worst_mistakes",
     "write_model_card",
     "write_report",

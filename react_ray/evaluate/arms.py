@@ -6,41 +6,43 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import pyarrow as pa
 
-from react_ray.evaluate.metrics import brief, lead, score
+from react_ray.answer import Answer
+from react_ray.evaluate.metrics import lead, measure
 from react_ray.evaluate.schema import Arm, Score
+from react_ray.tasks import Task
 
 __all__ = ["Judged", "measure_arms", "measure_model"]
 
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows with known labels and what each arm said of them (arm -> n x K)."""
+    """Rows with known targets, and the answers of each arm and of the saved model."""
 
-    truth: NDArray[np.int64]
-    arms: Mapping[str, NDArray[np.float32]]
-    model: NDArray[np.float32]
-    """The saved model's probabilities."""
+    rows: pa.Table
+    arms: Mapping[str, Sequence[Answer]]
+    model: Sequence[Answer]
 
 
-def measure_model(judged: Judged | None, names: Sequence[str]) -> Score | None:
+def measure_model(task: Task, judged: Judged | None, labels: Sequence[str]) -> Score | None:
     """All figures of the saved model; None where there are no rows."""
-    return score(judged.truth, judged.model, names) if judged else None
+    return measure(task, judged.model, judged.rows, labels) if judged else None
 
 
-def measure_arms(parts: Mapping[str, Judged | None], names: Sequence[str]) -> dict[str, Arm]:
+def measure_arms(task: Task, parts: Mapping[str, Judged | None], labels: Sequence[str]) -> dict[str, Arm]:
     """Figures of every arm on validation and test rows, and the saved model's lead over it."""
     arms = sorted({arm for judged in parts.values() if judged for arm in judged.arms})
     judge = parts.get("test") or parts.get("validation")
-    return {arm: _arm(arm, parts, judge, names) for arm in arms}
+    return {arm: _arm(task, arm, parts, judge, labels) for arm in arms}
 
 
-def _arm(arm: str, parts: Mapping[str, Judged | None], judge: Judged | None, names: Sequence[str]) -> Arm:
+def _arm(
+    task: Task, arm: str, parts: Mapping[str, Judged | None], judge: Judged | None, labels: Sequence[str]
+) -> Arm:
     figures: dict[str, Any] = {
-        part: brief(score(judged.truth, judged.arms[arm], names)) if judged else None
+        part: measure(task, judged.arms[arm], judged.rows, labels, details=False) if judged else None
         for part, judged in parts.items()
     }
-    difference = lead(judge.truth, judge.model, judge.arms[arm], names) if judge else None
+    difference = lead(task, judge.model, judge.arms[arm], judge.rows, labels) if judge else None
     return Arm(validation=figures["validation"], test=figures["test"], lead=difference)

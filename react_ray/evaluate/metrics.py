@@ -1,64 +1,60 @@
-"""The figures of a run: how good predictions are, and how good generated labels are."""
+"""The figures of a run: how good answers are, and how good generated labels are."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import classification_report, confusion_matrix, f1_score, roc_auc_score
+from sklearn.metrics import roc_auc_score
 
-from react_ray.evaluate.intervals import accuracy_interval, lead_interval, macro_f1_interval
-from react_ray.evaluate.schema import Bin, ClassLabels, ClassScore, Difference, Figures, LabelQuality, Score
-from react_ray.labels import LabelMap
+from react_ray.answer import Answer
+from react_ray.evaluate.intervals import intervals, lead_interval
+from react_ray.evaluate.schema import Bin, ClassLabels, Difference, LabelQuality, Score
+from react_ray.tasks import Task
 
-__all__ = ["brief", "label_quality", "lead", "reliability", "score"]
+__all__ = ["label_quality", "lead", "measure", "reliability"]
 
 BINS = 15
 """Of equal width, as in Guo et al. 2017, arXiv:1706.04599."""
-Labels = Sequence[str] | NDArray[np.int64]
 
 
-def score(truth: Labels, probabilities: ArrayLike, names: Sequence[str]) -> Score:
-    """All figures of predictions: ``truth`` (n names or class indices), n x K probabilities.
+def measure(
+    task: Task, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str], details: bool = True
+) -> Score:
+    """All figures of ``answers`` for ``rows`` with known targets, one answer per row.
 
-    ``names`` are the classes in the order of the columns. Raises ValueError without rows
-    or when the shapes do not fit, KeyError for a name that is no class.
+    Each metric of the task with its interval, the calibration of the scores and, with ``details``, what the
+    task tells beside its metrics. Raises ValueError without rows or when the numbers differ, KeyError for a
+    name that is no class.
     """
-    # a collapsed arm gives numbers that are none: no probability at all, so that the rest is still told
-    given, true = np.nan_to_num(np.asarray(probabilities, dtype=np.float64), posinf=0), _indices(truth, names)
-    if not len(true) or given.shape != (len(true), len(names)):
-        raise ValueError(f"{len(true)} labels and {len(names)} classes, but probabilities of {given.shape}")
-    predicted = given.argmax(axis=1)
-    bins = reliability(given.max(axis=1), predicted == true)
-    return {
-        "n": len(true),
-        "macro_f1": float(f1_score(true, predicted, average="macro", zero_division=0)),
-        "macro_f1_interval": macro_f1_interval(true, predicted, len(names)),
-        "accuracy": float((true == predicted).mean()),
-        "accuracy_interval": accuracy_interval(true, predicted),
-        "ece": _calibration_error(bins),
-        "per_class": _per_class(true, predicted, names),
-        "confusion": confusion_matrix(true, predicted, labels=range(len(names))).tolist(),
-        "reliability": bins,
-    }
+    if not len(rows) or len(answers) != len(rows):
+        raise ValueError(f"{len(rows)} rows with known targets, but {len(answers)} answers")
+    statistics, credit = task.statistics(answers, rows, labels), task.credit(answers, rows)
+    bins = reliability(np.array([answer.score for answer in answers]), credit)
+    found: dict[str, Any] = {"n": len(rows)}
+    for name, interval in intervals(statistics, credit, task.score).items():
+        found |= {name: None, f"{name}_interval": interval}
+    found |= task.measure(answers, rows, labels) | {"ece": _calibration_error(bins)}
+    if details:
+        found |= {**task.details(answers, rows, labels), "reliability": bins}
+    return found  # type: ignore[return-value]
 
 
-def brief(full: Score) -> Figures:
-    """The figures of ``full`` without details, for arms other than the saved model."""
-    return {key: full[key] for key in Figures.__annotations__}  # type: ignore[return-value,literal-required]
+def lead(
+    task: Task, ours: Sequence[Answer], theirs: Sequence[Answer], rows: pa.Table, labels: Sequence[str]
+) -> Difference:
+    """By how much the headline metric of ``ours`` is above that of ``theirs``."""
+    metric = task.metrics[0]
+    difference = task.measure(ours, rows, labels)[metric] - task.measure(theirs, rows, labels)[metric]
+    statistics = [task.statistics(answers, rows, labels) for answers in (ours, theirs)]
+    return {metric: difference, "interval": lead_interval(*statistics, task.score, metric)}  # type: ignore[misc]
 
 
-def lead(truth: Labels, probabilities: ArrayLike, other: ArrayLike, names: Sequence[str]) -> Difference:
-    """By how much macro-F1 of ``probabilities`` is above that of ``other`` (both n x K)."""
-    true = _indices(truth, names)
-    ours, theirs = np.asarray(probabilities).argmax(axis=1), np.asarray(other).argmax(axis=1)
-    macro = [f1_score(true, made, average="macro", zero_division=0) for made in (ours, theirs)]
-    return {"macro_f1": float(macro[0] - macro[1]), "interval": lead_interval(true, ours, theirs, len(names))}
-
-
-def reliability(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> list[Bin]:
-    """Rows in bins of ``confidence`` (n, 0 to 1) and the share of each bin that is right."""
+def reliability(confidence: NDArray[np.floating], credit: NDArray[Any]) -> list[Bin]:
+    """Rows in bins of ``confidence`` (n, 0 to 1), and the mean credit (n, 0 to 1) of each bin."""
     edges = np.linspace(0, 1, BINS + 1)
     place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
     return [
@@ -67,7 +63,7 @@ def reliability(confidence: NDArray[np.floating], right: NDArray[np.bool_]) -> l
             "high": float(edges[i + 1]),
             "n": int((place == i).sum()),
             "confidence": float(confidence[place == i].mean()),
-            "accuracy": float(right[place == i].mean()),
+            "accuracy": float(credit[place == i].mean()),
         }
         for i in np.unique(place)
     ]
@@ -111,29 +107,6 @@ def label_quality(
         "balance": None
         if balance is None
         else dict(zip(names, map(float, np.asarray(balance)), strict=True)),
-    }
-
-
-def _indices(labels: Labels, names: Sequence[str]) -> NDArray[np.int64]:
-    if isinstance(labels, np.ndarray) and labels.dtype.kind in "iu":
-        return labels
-    return LabelMap(tuple(names)).indices([str(label) for label in labels])
-
-
-def _per_class(
-    true: NDArray[np.int64], predicted: NDArray[np.int64], names: Sequence[str]
-) -> dict[str, ClassScore]:
-    occur = np.union1d(true, predicted)
-    report = classification_report(true, predicted, labels=occur, output_dict=True, zero_division=0)
-    return {names[i]: _class_score(report[str(i)]) for i in occur}
-
-
-def _class_score(row: dict[str, float]) -> ClassScore:
-    return {
-        "precision": float(row["precision"]),
-        "recall": float(row["recall"]),
-        "f1": float(row["f1-score"]),
-        "support": int(row["support"]),
     }
 
 

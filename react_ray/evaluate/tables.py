@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
-import numpy as np
-from numpy.typing import ArrayLike
+from react_ray.answer import Answer
 
 __all__ = ["Mistake", "Refused", "class_counts", "refused_by_reason", "worst_mistakes"]
 
@@ -33,21 +32,18 @@ class Refused(TypedDict):
 
 
 def worst_mistakes(
-    texts: Sequence[str], truth: Sequence[str], probabilities: ArrayLike, names: Sequence[str], most: int = 12
+    texts: Sequence[str], truth: Sequence[str], answers: Sequence[Answer], most: int = 12
 ) -> list[Mistake]:
-    """The wrong rows the model was surest of, surest first, texts shortened."""
-    given = np.asarray(probabilities, dtype=np.float64)
-    made = given.argmax(axis=1) if given.size else np.zeros(0, int)
-    wrong = [i for i in range(len(texts)) if names[made[i]] != truth[i]]
-    wrong.sort(key=lambda i: -given[i, made[i]])
-    column = {name: j for j, name in enumerate(names)}
+    """The wrong answers with the highest scores, highest first, texts shortened."""
+    wrong = [i for i in range(len(texts)) if answers[i].value != truth[i]]
+    wrong.sort(key=lambda i: -answers[i].score)
     return [
         {
             "text": shorten(texts[i]),
             "truth": truth[i],
-            "predicted": names[made[i]],
-            "probability": float(given[i, made[i]]),
-            "truth_probability": float(given[i, column[truth[i]]]),
+            "predicted": answers[i].value,
+            "probability": answers[i].score,
+            "truth_probability": dict(answers[i].ranking).get(truth[i], 0.0),
         }
         for i in wrong[:most]
     ]

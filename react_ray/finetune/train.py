@@ -256,8 +256,9 @@ class _Run:
 
     def _score(self, validation: pa.Table) -> float:
         self.model.eval()
-        longest = self.tokenizer.model_max_length
-        return self.task.score(self.model, self.tokenizer, validation, longest)[self.config.metric]
+        longest, labels = self.tokenizer.model_max_length, self.task.labels_of(self.model)
+        answers = self.task.predict(self.model, self.tokenizer, validation, longest)
+        return self.task.measure(answers, validation, labels)[self.config.metric]
 
     def _compare(self, score: float) -> None:
         gained = self.at.best is None or score > self.at.best

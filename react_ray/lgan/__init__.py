@@ -1,25 +1,20 @@
 """The label GAN on frozen features: networks, losses, training, label generation."""
 
-from react_ray.lgan.gate import Decision
 from react_ray.lgan.generate import Generation, Labeler, augmented_table, left_out_table, weigh_for_training
 from react_ray.lgan.inputs import LganInputs
 from react_ray.lgan.probe import Probe, fit_probe
 from react_ray.lgan.self_training import self_train
-from react_ray.lgan.stages import generate, prepare
 from react_ray.lgan.views import SENTENCE
 
 __all__ = [
     "SENTENCE",
-    "Decision",
     "Generation",
     "Labeler",
     "LganInputs",
     "Probe",
     "augmented_table",
     "fit_probe",
-    "generate",
     "left_out_table",
-    "prepare",
     "self_train",
     "weigh_for_training",
 ]

@@ -1,9 +1,9 @@
-"""One file a task, behind the interface in :mod:`react_ray.tasks.base`."""
+"""One file a task, behind the interface in :mod:`react_ray.tasks.task`."""
 
 from __future__ import annotations
 
 from react_ray.errors import ConfigError
-from react_ray.tasks.base import Example, Task
+from react_ray.tasks.task import Example, Task
 from react_ray.tasks.text_classification import TextClassification
 
 __all__ = ["Example", "Task", "get_task"]

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
 from numpy.typing import NDArray
-from sklearn.metrics import accuracy_score, f1_score
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -19,23 +17,19 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from react_ray.classifier import label_names, predict_logits
 from react_ray.labels import LabelMap
 from react_ray.pretrained import load_pretrained
-from react_ray.tasks.base import Example
-from react_ray.tasks.head import best_temperature, final_linear, fit_head, head_features, scale_logits
+from react_ray.tasks.closed import ClosedTask
 from react_ray.tasks.pooling import pools_by_mean, set_head, set_mean_layer
+from react_ray.tasks.task import Example
 
 __all__ = ["TextClassification", "distributions"]
 
 
-class TextClassification:
-    """Sentiment, topic, intent: see :class:`react_ray.tasks.base.Task`."""
+class TextClassification(ClosedTask):
+    """One of several classes for a text: sentiment, topic, intent."""
 
-    name: str = "text-classification"
-    columns: tuple[str, ...] = ("text", "label")
-    metrics: tuple[str, ...] = ("macro_f1", "accuracy")
-    augmentations: tuple[str, ...] = ("delete", "swap", "crop", "typo")
+    name = "text-classification"
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """A sequence classifier over ``labels``; a head for other labels is replaced."""
@@ -63,10 +57,11 @@ class TextClassification:
     def encode(
         self, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, labels: Sequence[str], max_length: int
     ) -> list[Example]:
-        """Columns text, label (a name or a distribution over ``labels``) and, if there, weight."""
-        ids = tokenizer(rows["text"].to_pylist(), truncation=True, max_length=max_length)["input_ids"]
-        targets = distributions(rows["label"], labels)
-        weights = rows["weight"].to_numpy() if "weight" in rows.column_names else np.ones(len(rows))
+        """Column text and, if present, label (a name or a distribution over ``labels``) and weight."""
+        texts, given = rows["text"].to_pylist(), set(rows.column_names)
+        ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
+        targets = distributions(rows["label"], labels) if "label" in given else [None] * len(rows)
+        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
         return [Example(i, t, float(w)) for i, t, w in zip(ids, targets, weights, strict=True)]
 
     def collate(
@@ -77,26 +72,6 @@ class TextClassification:
         targets = torch.from_numpy(np.stack([e.target for e in examples]))
         return dict(inputs), targets
 
-    def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy with each row's label distribution."""
-        return -(targets * torch.log_softmax(output.logits.float(), dim=1)).sum(dim=1)
-
-    def warm_start(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
-    ) -> bool:
-        """Fit the last layer by logistic regression (linear probing then fine-tuning).
-
-        Kumar et al. 2022, arXiv:2202.10054: a random head's first gradients distort
-        features that are good already.
-        """
-        head = final_linear(model)
-        if head is None:
-            return False
-        features = head_features(model, head, tokenizer, [e.ids for e in examples])
-        targets = torch.from_numpy(np.stack([e.target for e in examples]))
-        fit_head(head, features, targets, torch.tensor([e.weight for e in examples]))
-        return True
-
     def start_from(
         self, model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor
     ) -> bool:
@@ -105,34 +80,6 @@ class TextClassification:
             return False
         set_head(model, weights, bias)
         return True
-
-    def score(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
-    ) -> dict[str, float]:
-        """Macro-F1 over the classes that occur in ``rows``, and accuracy; 0 to 1."""
-        logits, truth = self._predict(model, tokenizer, rows, max_length)
-        predicted = logits.argmax(axis=1)
-        present = np.unique(truth)
-        macro = f1_score(truth, predicted, labels=present, average="macro", zero_division=0)
-        return {"macro_f1": float(macro), "accuracy": float(accuracy_score(truth, predicted))}
-
-    def calibrate(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
-    ) -> dict[str, float]:
-        """Fold the best temperature for ``rows`` into the last layer."""
-        head = final_linear(model)
-        if head is None:
-            return {}
-        temperature = best_temperature(*self._predict(model, tokenizer, rows, max_length))
-        scale_logits(head, 1 / temperature)
-        return {"temperature": temperature}
-
-    def _predict(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-        logits = predict_logits(model, tokenizer, rows["text"].to_pylist(), max_length)
-        names = LabelMap(tuple(label_names(model)))
-        return logits, names.indices(rows["label"].to_pylist())
 
 
 def distributions(column: pa.ChunkedArray, labels: Sequence[str]) -> NDArray[np.float32]:

@@ -6,15 +6,14 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors.numpy import load_file
-from sklearn.metrics import accuracy_score, f1_score
-
 from react_ray import lgan
+from react_ray.answer import load_answers
 from react_ray.arms import choice_of
 from react_ray.config import Config
+from react_ray.context import Context
 from react_ray.errors import InputError
 from react_ray.pipeline import prerequisites
-from react_ray.stages import Context
+from react_ray.tasks.closed import ranked
 
 __all__ = ["MIN_ROWS", "check_validation", "score", "stages_of"]
 
@@ -46,20 +45,16 @@ def score(context: Context) -> float:
     """
     if context.config.tune.stage == "finetune":
         return _best_round(context.done["finetune"], context.config.finetune.metric)
-    rows = context.rows("validation")
-    truth = context.labels().indices(rows["label"].to_pylist())
+    rows, labels = context.rows("validation"), context.labels().names
     if context.config.tune.stage == "run":
-        found = load_file(context.done["choose"] / "validation.safetensors")
-        believed = found[choice_of(context.done)["chosen"]]
+        chosen = choice_of(context.done)["chosen"]
+        answers = load_answers(context.done["choose"] / "validation" / f"{chosen}.jsonl")
     else:
         inputs = lgan.LganInputs.load(context.done["pretrain"] / "inputs")
         players = context.done["lgan"] / "players"
         generator = lgan.Labeler(inputs.names, players, context.config.seed)
-        believed = generator.predict_proba(context.features().of("validation"))
-    predicted = believed.argmax(1)
-    if context.config.finetune.metric == "accuracy":
-        return float(accuracy_score(truth, predicted))
-    return float(f1_score(truth, predicted, average="macro", zero_division=0))
+        answers = ranked(generator.predict_proba(context.features().of("validation")), labels)
+    return context.task.measure(answers, rows, labels)[context.config.finetune.metric]
 
 
 def _best_round(folder: Path, metric: str) -> float:

@@ -6,20 +6,23 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
 from react_ray.evaluate import (
     ReportContent,
-    brief,
     class_counts,
     label_quality,
     lead,
+    measure,
     refused_by_reason,
-    score,
     worst_mistakes,
 )
+from react_ray.tasks import get_task
+from react_ray.tasks.closed import ranked
 
+TASK = get_task("text-classification")
 ARMS = {"probe": 1.4, "labels_only": 0.8, "lgan": 2.2}
 """How sharply each arm's probabilities point at the truth."""
 
@@ -47,18 +50,25 @@ def make_content() -> Callable[..., Any]:
         parts = {name: n for name, n in (("validation", validation), ("test", test)) if n}
         truth = {part: np.arange(n) % len(names) for part, n in parts.items()}
         found = {
-            part: {arm: predictions(truth[part], len(names), s, seed=0) for arm, s in ARMS.items()}
+            part: {
+                arm: ranked(predictions(truth[part], len(names), s, seed=0), names) for arm, s in ARMS.items()
+            }
             for part in parts
         }
         judge = "test" if test else "validation" if validation else None
-        full = {part: score(truth[part], found[part]["lgan"], names) for part in parts}
+        rows_of = {part: pa.table({"label": [names[i] for i in truth[part]]}) for part in parts}
+        full = {part: measure(TASK, found[part]["lgan"], rows_of[part], names) for part in parts}
         arms = {
             arm: {
                 **{
-                    part: brief(score(truth[part], found[part][arm], names)) if part in parts else None
+                    part: measure(TASK, found[part][arm], rows_of[part], names, details=False)
+                    if part in parts
+                    else None
                     for part in ("validation", "test")
                 },
-                "lead": lead(truth[judge], found[judge]["lgan"], found[judge][arm], names) if judge else None,
+                "lead": lead(TASK, found[judge]["lgan"], found[judge][arm], rows_of[judge], names)
+                if judge
+                else None,
             }
             for arm in ARMS
         }
@@ -103,7 +113,7 @@ def make_content() -> Callable[..., Any]:
         }
         if judge:
             of_rows = [names[i] for i in truth[judge]]
-            content["mistakes"] = worst_mistakes([text] * len(of_rows), of_rows, found[judge]["lgan"], names)
+            content["mistakes"] = worst_mistakes([text] * len(of_rows), of_rows, found[judge]["lgan"])
         return content  # type: ignore[return-value]
 
     return make

@@ -9,6 +9,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from react_ray.evaluate import class_counts, label_quality, refused_by_reason, worst_mistakes
+from react_ray.tasks.closed import ranked
 
 NAMES = ("体育", "财经")
 GIVEN = np.array([[0.9, 0.1], [0.8, 0.2], [0.3, 0.7], [0.45, 0.55]])
@@ -66,15 +67,15 @@ def test_no_pool_no_quality() -> None:
 
 def test_mistakes_are_the_surest_wrong_rows() -> None:
     texts = ["right", "sure and wrong", "less sure", "字" * 1000]
-    given = [[0.9, 0.1], [0.95, 0.05], [0.6, 0.4], [0.2, 0.8]]
-    found = worst_mistakes(texts, ["体育", "财经", "财经", "体育"], given, NAMES)
+    answers = ranked(np.array([[0.9, 0.1], [0.95, 0.05], [0.6, 0.4], [0.2, 0.8]]), NAMES)
+    found = worst_mistakes(texts, ["体育", "财经", "财经", "体育"], answers)
     assert [row["probability"] for row in found] == [0.95, 0.8, 0.6]
     assert found[0]["text"] == "sure and wrong"
     assert (found[0]["truth"], found[0]["predicted"], found[0]["truth_probability"]) == ("财经", "体育", 0.05)
     assert len(found[1]["text"]) < 400
     assert found[1]["text"].endswith("…")
-    assert len(worst_mistakes(texts, ["体育", "财经", "财经", "体育"], given, NAMES, most=1)) == 1
-    assert worst_mistakes([], [], np.zeros((0, 2)), NAMES) == []
+    assert len(worst_mistakes(texts, ["体育", "财经", "财经", "体育"], answers, most=1)) == 1
+    assert worst_mistakes([], [], []) == []
 
 
 def test_refused_rows_by_reason() -> None:

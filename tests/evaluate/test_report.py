@@ -130,7 +130,7 @@ def test_texts_and_names_are_shown_and_never_run(
 
 
 def test_characters_no_page_may_hold(show: Callable[[Any], Page], make_content: Callable[..., Any]) -> None:
-    page = show(make_content(("a\x00b", "half \ud83d emoji", "whole 😀"), text="null \x00 and \ud83d"))
+    page = show(make_content(("a\x00b", "half", "whole 😀"), text="null \x00 and \ud83d"))
     assert "\x00" not in page.text
     assert "a\ufffdb" in page.sections["classes"]
     assert "whole 😀" in page.sections["classes"]

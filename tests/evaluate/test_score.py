@@ -4,15 +4,33 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, classification_report, f1_score
 
-from react_ray.evaluate import brief, lead, score
+from react_ray.evaluate import lead, measure
+from react_ray.evaluate.intervals import probability_worse
 from react_ray.evaluate.metrics import reliability
+from react_ray.tasks import get_task
+from react_ray.tasks.closed import ranked
+from react_ray.tasks.closed_metrics import class_scores, class_statistics
 
 NAMES = ("b", "a", "中文")
+TASK = get_task("text-classification")
+
+
+def table(truth: Any, names: Sequence[str]) -> pa.Table:
+    """Rows with these labels: names, or indices of ``names``."""
+    labels = [label if isinstance(label, str) else names[label] for label in truth]
+    return pa.table({"label": pa.array(labels, pa.string())})
+
+
+def score(truth: Any, given: np.ndarray, names: Sequence[str], details: bool = True) -> Any:
+    return measure(TASK, ranked(given, names), table(truth, names), names, details)
 
 
 def random_case(n: int = 300, classes: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -109,32 +127,60 @@ def test_many_classes_and_rows_take_no_time() -> None:
     assert time.monotonic() - started < 5
 
 
+def lead_of(truth: Any, ours: np.ndarray, theirs: np.ndarray) -> Any:
+    return lead(TASK, ranked(ours, NAMES), ranked(theirs, NAMES), table(truth, NAMES), NAMES)
+
+
 def test_the_lead_is_paired() -> None:
     truth, given = random_case(400)
     worse = given.copy()
     worse[:20] = np.roll(worse[:20], 1, axis=1)
-    found = lead(truth, given, worse, NAMES)
+    found = lead_of(truth, given, worse)
     ours, theirs = (score(truth, p, NAMES)["macro_f1"] for p in (given, worse))
     assert found["macro_f1"] == pytest.approx(ours - theirs)
     low, high = found["interval"]
     assert 0 < low < found["macro_f1"] < high
     alone = score(truth, given, NAMES)["macro_f1_interval"]
     assert high - low < alone[1] - alone[0], "rows both get right do not blur the difference"
-    assert lead(truth, given, given, NAMES) == {"macro_f1": 0, "interval": [0, 0]}
+    assert lead_of(truth, given, given) == {"macro_f1": 0, "interval": [0, 0]}
 
 
-def test_brief_leaves_out_the_details() -> None:
-    full = score(*random_case(30), NAMES)
-    assert set(full) - set(brief(full)) == {"per_class", "confusion", "reliability"}
+def test_brief_figures_leave_out_the_details() -> None:
+    truth, given = random_case(30)
+    full, brief = score(truth, given, NAMES), score(truth, given, NAMES, details=False)
+    assert set(full) - set(brief) == {"per_class", "confusion", "reliability"}
+    assert brief == {name: full[name] for name in brief}
 
 
-@pytest.mark.parametrize(
-    ("truth", "given"),
-    [([], np.zeros((0, 3))), (["a"], np.zeros((2, 3))), (["a", "b"], np.zeros((2, 2))), (["a"], np.zeros(3))],
-)
-def test_shapes_that_do_not_fit_are_told(truth: list[str], given: np.ndarray) -> None:
-    with pytest.raises(ValueError, match="probabilities of"):
-        score(truth, given, NAMES)
+def test_rows_without_answers_are_an_error() -> None:
+    for truth, answers in (([], []), (["a"], ranked(np.ones((2, 3)) / 3, NAMES))):
+        with pytest.raises(ValueError, match="answers"):
+            measure(TASK, answers, table(truth, NAMES), NAMES)
+
+
+def counts(hits: int, rows: int = 40) -> Any:
+    """Statistics of rows of one class, of which the first ``hits`` are right."""
+    return class_statistics(np.zeros(rows, int), (np.arange(rows) >= hits).astype(int), 2)
+
+
+def worse(plain: int, other: int) -> float:
+    return probability_worse(counts(plain), counts(other), class_scores, "accuracy", 0)
+
+
+def test_the_probability_of_being_worse() -> None:
+    assert worse(20, 20) == pytest.approx(0.5, abs=0.03)
+    assert worse(30, 10) > 0.99
+    assert worse(10, 30) < 0.01
+    assert 0.5 < worse(21, 20) < 0.9, "one row decides nothing"
+
+
+def test_on_skewed_classes_the_metric_decides_and_not_the_share_that_is_right() -> None:
+    truth = np.repeat([0, 1], [180, 20])
+    majority, balanced = np.zeros(200, int), truth.copy()
+    balanced[:30] = 1  # all of the rare class, at the price of 30 rows of the common one
+    plain, other = (class_statistics(truth, made, 2) for made in (majority, balanced))
+    assert probability_worse(plain, other, class_scores, "accuracy", 0) > 0.9
+    assert probability_worse(plain, other, class_scores, "macro_f1", 0) < 0.1
 
 
 def test_a_label_that_is_no_class_is_named() -> None:

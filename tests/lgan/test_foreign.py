@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from feature_blobs import WIDTH, make_blobs, prepared, run_phases, unit
 
-from react_ray.lgan import augmented_table, generate, left_out_table
+from react_ray.labelers.label_gan import generate
+from react_ray.lgan import augmented_table, left_out_table
 from react_ray.lgan.foreign import RATE, find_foreign
 from react_ray.lgan.inputs import LganInputs
 

@@ -8,7 +8,8 @@ from feature_blobs import make_blobs, prepared, run_phases
 from safetensors.numpy import load_file, save_file
 from sklearn.metrics import roc_auc_score
 
-from react_ray.lgan import Generation, augmented_table, generate, weigh_for_training
+from react_ray.labelers.label_gan import generate
+from react_ray.lgan import Generation, augmented_table, weigh_for_training
 from react_ray.lgan.verify import judge
 from react_ray.lgan.words import describe
 

@@ -5,7 +5,8 @@ import pytest
 from feature_blobs import make_blobs
 
 from react_ray.errors import InputError
-from react_ray.lgan import LganInputs, prepare
+from react_ray.labelers.label_gan import prepare
+from react_ray.lgan import LganInputs
 
 
 def test_what_is_saved_is_read_back(tmp_path):

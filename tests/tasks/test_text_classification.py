@@ -4,19 +4,22 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
 from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2Model
 
-from react_ray.classifier import load, predict_logits
+from react_ray.answer import Answer
+from react_ray.classifier import load
 from react_ray.config import EncodeConfig
 from react_ray.data.encode import Encoder
 from react_ray.errors import ConfigError
 from react_ray.lgan.views import BLOCKS, SENTENCE
 from react_ray.pretrained import load_encoder, load_tokenizer
 from react_ray.tasks import get_task
+from react_ray.tasks.closed import ranked
 from react_ray.tasks.text_classification import distributions
 
 TASK = get_task("text-classification")
@@ -40,8 +43,9 @@ def test_labels_keep_their_order_from_training_to_prediction(tmp_path: Path, tin
     assert classifier.labels == LABELS
     assert [p.label for p in classifier.rank(["a"])[0]] == ["alpha", "中", "zeta"]
     rows = pa.table({"text": TEXTS, "label": ["alpha"] * 4 + ["zeta"]})
-    score = TASK.score(classifier.model, classifier.tokenizer, rows, 32)
-    assert score["accuracy"] == pytest.approx(0.8)
+    answers = TASK.predict(classifier.model, classifier.tokenizer, rows, 32)
+    assert [answer.value for answer in answers] == ["alpha"] * 5
+    assert TASK.measure(answers, rows, LABELS)["accuracy"] == pytest.approx(0.8)
     assert TASK.encode(classifier.tokenizer, rows, LABELS, 32)[0].target.tolist() == [0, 1, 0]
 
 
@@ -67,15 +71,32 @@ def test_weights_are_loaded_in_full_precision(tmp_path: Path, tiny_model: Path):
     assert {p.dtype for p in TASK.load_model(str(tmp_path), LABELS).parameters()} == {torch.float32}
 
 
-def test_macro_f1_is_over_the_classes_that_occur(tiny_model: Path):
+def test_metrics_are_those_of_scikit_learn(tiny_model: Path):
     model, tokenizer = TASK.load_model(str(tiny_model), LABELS).eval(), load_tokenizer(str(tiny_model))
     truth = ["zeta", "alpha", "zeta", "alpha", "zeta"]
-    predicted = predict_logits(model, tokenizer, TEXTS, 32).argmax(axis=1)
-    score = TASK.score(model, tokenizer, pa.table({"text": TEXTS, "label": truth}), 32)
-    truth_index = [LABELS.index(label) for label in truth]
-    expected = f1_score(truth_index, predicted, labels=[0, 1], average="macro", zero_division=0)
-    assert score["macro_f1"] == pytest.approx(expected)
-    assert set(score) == set(TASK.metrics)
+    rows = pa.table({"text": TEXTS, "label": truth})
+    answers = TASK.predict(model, tokenizer, rows, 32)
+    figures = TASK.measure(answers, rows, LABELS)
+    predicted = [answer.value for answer in answers]
+    assert figures["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro", zero_division=0))
+    assert tuple(figures) == TASK.metrics
+
+
+def test_a_class_that_is_only_predicted_counts():
+    rows = pa.table({"label": ["zeta", "zeta", "alpha", "alpha"]})
+    answers = [Answer(label, 1.0) for label in ("zeta", "中", "alpha", "alpha")]
+    assert TASK.measure(answers, rows, LABELS)["macro_f1"] == pytest.approx((2 / 3 + 1 + 0) / 3)
+    assert TASK.credit(answers, rows).tolist() == [1, 0, 1, 1]
+
+
+def test_the_ranking_of_an_answer_is_best_first():
+    answer = ranked(np.array([[0.2, 0.5, 0.3]]), LABELS)[0]
+    assert answer == Answer("alpha", 0.5, (("alpha", 0.5), ("中", 0.3), ("zeta", 0.2)))
+
+
+def test_probabilities_that_are_no_numbers_still_give_an_answer():
+    answer = ranked(np.array([[np.nan, np.nan, np.nan]]), LABELS)[0]
+    assert (answer.value, answer.score) == ("zeta", 0.0)
 
 
 def test_label_columns_of_every_kind():
@@ -134,7 +155,8 @@ def test_a_sentence_encoder_says_what_a_classifier_of_its_features_says(tiny_mod
     weights, bias = torch.randn(3, features.shape[1]), torch.zeros(3)
     model = TASK.load_model(str(folder), ["a", "b", "c"], 0.0).eval()
     assert TASK.start_from(model, str(folder), weights, bias)
-    said = predict_logits(model, load_tokenizer(str(folder)), texts, 64).argmax(1)
+    answers = TASK.predict(model, load_tokenizer(str(folder)), pa.table({"text": texts}), 64)
+    said = np.array(["abc".index(answer.value) for answer in answers])
     meant = (features @ weights.T + bias).argmax(1).numpy()
     assert (said == meant).mean() > 0.9
     plain = TASK.load_model(str(tiny_model), ["a", "b", "c"], 0.0)

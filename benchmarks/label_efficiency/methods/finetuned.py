@@ -17,7 +17,7 @@ from benchmarks.datasets import write_files
 from benchmarks.label_efficiency.draws import Draw
 from benchmarks.label_efficiency.methods.answer import Answer
 from benchmarks.label_efficiency.methods.label_gan import GAME, held_back
-from react_ray.arms import predict_texts
+from react_ray.classifier import load
 from react_ray.cluster.session import Session
 from react_ray.finetune.run import finetune
 from react_ray.lgan.inputs import Probabilities
@@ -54,8 +54,8 @@ def labels_only(draw: Draw) -> Answer:
                 config=config,
                 session=session,
             )
-        found = predict_texts(draw.test.texts, {"labels_only": model}, use_gpu=session.use_gpu())
-    return Answer(found["labels_only"], {"validation": int(back.sum())})
+        found = load(model, session.use_gpu()).predict_proba(draw.test.texts)
+    return Answer(found, {"validation": int(back.sum())})
 
 
 def whole_road(draw: Draw, changes: dict[str, Any] | None = None) -> Answer:

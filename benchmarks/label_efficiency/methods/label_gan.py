@@ -27,6 +27,7 @@ from react_ray.config import DataConfig, LganConfig
 from react_ray.data.prepare import MIN_CLASS, MIN_VALIDATION
 from react_ray.data.shards import text_id
 from react_ray.data.split import validation_mask
+from react_ray.labelers import label_gan as labeler_stages
 from react_ray.lgan import pretrain, train
 from react_ray.lgan.views import BLOCKS
 from react_ray.worker import LocalWorker
@@ -78,13 +79,13 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
         folder = Path(temporary)
         given, first, second = (str(folder / name) for name in ("inputs", "phase1", "phase2"))
         with _timed(seconds, "teacher"):
-            found = lgan.prepare(inputs, settings["settings"], folder / "inputs")
+            found = labeler_stages.prepare(inputs, settings["settings"], folder / "inputs")
         with _timed(seconds, "pretrain"):
             pretrain.loop(LocalWorker(folder / "worker1"), inputs=given, output=first, **settings)
         with _timed(seconds, "lgan"):
             train.loop(LocalWorker(folder / "worker2"), inputs=given, phase1=first, output=second, **settings)
         with _timed(seconds, "generate"):
-            made, decision = lgan.generate(
+            made, decision = labeler_stages.generate(
                 folder / "inputs", folder / "phase2", folder / "made", texts=_texts(draw), **settings
             )
         labeler = lgan.Labeler(inputs.names, folder / "phase2", draw.seed)

@@ -8,8 +8,8 @@ import torch
 from feature_blobs import make_blobs, run_phases
 
 from react_ray.config import LganConfig
+from react_ray.labelers.gate import collapse_alarm, decide, gather
 from react_ray.lgan import Labeler
-from react_ray.lgan.gate import collapse_alarm, decide, gather, probability_worse
 from react_ray.lgan.networks import Players
 from react_ray.lgan.probe import one_hot
 from react_ray.lgan.state import save_players
@@ -62,16 +62,8 @@ def test_a_rare_class_may_be_missing_by_chance():
     assert collapse_alarm(labels_of([0.5, 0.3, 0.2, 0.0]), prior, FINE) == ()
 
 
-def test_the_probability_of_being_worse():
-    rows = np.arange(40)
-    assert probability_worse(rows < 20, rows < 20, 0) == pytest.approx(0.5, abs=0.03)
-    assert probability_worse(rows < 30, rows < 10, 0) > 0.99
-    assert probability_worse(rows < 10, rows < 30, 0) < 0.01
-    assert 0.5 < probability_worse(rows < 21, rows < 20, 0) < 0.9, "one row decides nothing"
-
-
 def test_an_alarm_falls_back_and_says_why():
-    decision = decide(None, ("a loss is not a number",))
+    decision = decide(None, 4, ("a loss is not a number",))
     assert not decision.use_lgan
     assert "a loss is not a number" in decision.why
 
@@ -87,7 +79,7 @@ def test_random_labels_fall_back(tmp_path):
     astray = torch.from_numpy(inputs.names[[2, 3, 1, 0]])
     save_players(Players.make(astray, 3), [], tmp_path)
     untrained = Labeler(inputs.names, tmp_path, 0)
-    decision = decide(gather(inputs, untrained, LganConfig()), ())
+    decision = decide(gather(inputs, untrained, LganConfig()), 4, ())
     assert not decision.use_lgan
     assert decision.probability_worse > 0.9
     assert "60 validation rows" in decision.why
@@ -98,15 +90,15 @@ def test_good_labels_are_used(tmp_path):
     trained = run_phases(tmp_path, blobs.inputs)
     labeler = Labeler(blobs.inputs.names, trained, 0)
     for inputs in (blobs.inputs, with_validation(blobs)):
-        decision = decide(gather(inputs, labeler, LganConfig()), ())
+        decision = decide(gather(inputs, labeler, LganConfig()), 4, ())
         assert decision.use_lgan
-        assert f"{decision.lgan:.1%}" in decision.why
+        assert f"macro-F1 {decision.lgan:.3f}" in decision.why
         assert decision.lgan > decision.plain
 
 
 def test_too_few_labels_leave_the_default():
     blobs = make_blobs(per_class=1)
-    decision = decide(gather(blobs.inputs, None, LganConfig()), ())  # type: ignore[arg-type]
+    decision = decide(gather(blobs.inputs, None, LganConfig()), 4, ())  # type: ignore[arg-type]
     assert decision.use_lgan
     assert "by default" in decision.why
 
@@ -115,7 +107,7 @@ def test_a_class_with_one_row_is_no_obstacle():
     blobs = make_blobs(per_class=5)
     keep = np.r_[0, 5:20]
     inputs = blobs.with_inputs(labeled=blobs.inputs.labeled[keep], labels=blobs.inputs.labels[keep]).inputs
-    decision = decide(gather(inputs, None, LganConfig()), ())  # type: ignore[arg-type]
+    decision = decide(gather(inputs, None, LganConfig()), 4, ())  # type: ignore[arg-type]
     assert decision.rows == 15
 
 
@@ -126,4 +118,4 @@ def test_a_probe_that_cannot_know_all_classes_is_no_judge(tmp_path):
     known = blobs.inputs.labels != 3
     some = blobs.with_inputs(labeled=blobs.inputs.labeled[known], labels=blobs.inputs.labels[known]).inputs
     assert gather(some, labeler, LganConfig()) is None
-    assert decide(None, ()).use_lgan
+    assert decide(None, 4, ()).use_lgan

@@ -16,9 +16,9 @@ from safetensors.numpy import load_file
 
 from react_ray.config import LganConfig
 from react_ray.errors import InputError
+from react_ray.labelers.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.foreign import find_foreign
-from react_ray.lgan.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.generate import Generation, Labeler, believe, generate_labels
 from react_ray.lgan.inputs import LganInputs, save_arrays
 from react_ray.lgan.words import describe
@@ -88,11 +88,11 @@ def generate(
     words = describe(texts) if len(texts) and config.verifier else None
     evidence = gather(inputs, labeler, config)
     believed = believe(inputs, labeler, teacher["smoothing"], words, config.verifier, progress)
-    right = None if evidence is None else evidence.lgan
+    right = None if evidence is None else evidence.lgan == evidence.truth
     foreign = find_foreign(inputs) if config.foreign else None
     generation = generate_labels(inputs, labeler, believed, teacher["homophily"], right, foreign)
     prior = load_file(folder / "teacher.safetensors")["prior"]
-    decision = decide(evidence, collapse_alarm(generation.labels, prior, history), seed)
+    decision = decide(evidence, inputs.classes, collapse_alarm(generation.labels, prior, history), seed)
     generation.save(output)
     diagnostics = {
         "decision": decision.as_dict(),

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
 from react_ray.config import LganConfig
-from react_ray.lgan import LganInputs, prepare, pretrain, train
+from react_ray.labelers.label_gan import prepare
+from react_ray.lgan import LganInputs, pretrain, train
 from react_ray.worker import LocalWorker
 
 WIDTH = 32

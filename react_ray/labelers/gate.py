@@ -12,22 +12,22 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 from sklearn.model_selection import StratifiedKFold
 
 from react_ray.config import LganConfig
+from react_ray.evaluate.intervals import probability_worse
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.generate import Labeler
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.probe import Probe, fit_probe
 from react_ray.lgan.views import SENTENCE
+from react_ray.tasks.closed_metrics import class_scores, class_statistics
 
 __all__ = ["Decision", "Evidence", "collapse_alarm", "decide", "gather"]
 
 WORSE = 0.9
 """Probability of being worse at which D_aug is given up."""
-RESAMPLES = 4000
-PRIOR_ROWS = 2
-"""Rows on which either is better, believed in beforehand."""
 MIN_ROWS = 10
 """Fewer judged rows than this cannot speak against the default."""
 FOLD_POOL = 1500
@@ -47,7 +47,7 @@ UNJUDGED = (
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether D_aug is used, why, and on what evidence (``rows`` judged rows)."""
+    """Whether D_aug is used, why, and on what evidence: macro-F1 of both on ``rows`` rows."""
 
     use_lgan: bool
     why: str
@@ -64,11 +64,17 @@ class Decision:
 
 @dataclass(frozen=True)
 class Evidence:
-    """Which labels of rows were right that both methods judged without knowing them."""
+    """True class indices of n rows, and what both methods took them for without knowing them."""
 
-    plain: NDArray[np.bool_]
-    lgan: NDArray[np.bool_]
+    truth: Indices
+    plain: Indices
+    lgan: Indices
     where: str
+
+    def statistics(self, classes: int) -> tuple[csr_array, csr_array]:
+        """Counts of the plain probe and of the label GAN, see ``class_statistics``."""
+        plain, lgan = (class_statistics(self.truth, made, classes) for made in (self.plain, self.lgan))
+        return plain, lgan
 
 
 def gather(inputs: LganInputs, labeler: Labeler, config: LganConfig) -> Evidence | None:
@@ -83,43 +89,33 @@ def gather(inputs: LganInputs, labeler: Labeler, config: LganConfig) -> Evidence
     return _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, config)
 
 
-def decide(evidence: Evidence | None, alarms: Sequence[str], seed: int = 0) -> Decision:
-    """Whether the evidence and the alarms leave room for generated labels."""
+def decide(evidence: Evidence | None, classes: int, alarms: Sequence[str], seed: int = 0) -> Decision:
+    """Whether the evidence and the alarms leave room for generated labels of ``classes`` classes."""
     if alarms:
         return Decision(False, f"The label GAN collapsed: {'; '.join(alarms)}.", tuple(alarms))
     if evidence is None:
         return Decision(True, UNJUDGED, ())
-    plain, lgan = evidence.plain, evidence.lgan
-    worse = probability_worse(plain, lgan, seed)
+    statistics = evidence.statistics(classes)
+    plain, lgan = (float(class_scores(found.sum(0))["macro_f1"]) for found in statistics)
+    worse = probability_worse(*statistics, class_scores, "macro_f1", seed)
+    rows = len(evidence.truth)
     figures = (
-        f"{lgan.mean():.1%} right against {plain.mean():.1%} of the plain probe on {len(lgan)} "
+        f"macro-F1 {lgan:.3f} against {plain:.3f} of the plain probe on {rows} "
         f"{evidence.where} rows; probability of being worse {worse:.2f}"
     )
     use = worse <= WORSE
     why = f"Generated labels are {'used' if use else 'not used'}: {figures} (limit {WORSE:g})."
-    return Decision(use, why, (), worse, float(plain.mean()), float(lgan.mean()), len(lgan))
-
-
-def probability_worse(plain: NDArray[np.bool_], lgan: NDArray[np.bool_], seed: int) -> float:
-    """Share of Bayesian bootstrap draws in which ``lgan`` is right less often than ``plain``.
-
-    Paired: both are verdicts on the same rows. Rows made up on both sides keep a lead
-    of one or two rows from looking certain.
-    """
-    made_up = np.repeat([1.0, -1.0], PRIOR_ROWS)
-    difference = np.concatenate([lgan.astype(float) - plain.astype(float), made_up])
-    weights = np.random.default_rng(seed).dirichlet(np.ones(len(difference)), RESAMPLES)
-    return float((weights @ difference < 0).mean())
+    return Decision(use, why, (), worse, plain, lgan, rows)
 
 
 def _on_validation(inputs: LganInputs, labeler: Labeler) -> Evidence:
     rows, labels = inputs.validation, inputs.validation_labels
     plain = _plain(inputs).predict_proba(SENTENCE.of(rows, inputs.blocks)).argmax(1)
-    return Evidence(plain == labels, labeler.predict_proba(rows).argmax(1) == labels, "validation")
+    return Evidence(labels, plain, labeler.predict_proba(rows).argmax(1), "validation")
 
 
 def _out_of_fold(inputs: LganInputs, config: LganConfig) -> Evidence | None:
-    """Probe and teacher fitted without each fold; the fold's rows are judged."""
+    """Probe and teacher fitted without each fold label the rows of the fold."""
     counts = np.bincount(inputs.labels, minlength=inputs.classes)
     held = np.flatnonzero(counts[inputs.labels] > 1)
     if len(held) < MIN_ROWS:
@@ -132,24 +128,21 @@ def _out_of_fold(inputs: LganInputs, config: LganConfig) -> Evidence | None:
         augmented=inputs.augmented[:0],
         augmented_labels=inputs.augmented_labels[:0],
     )
-    plain, lgan = np.zeros(len(held), bool), np.zeros(len(held), bool)
-    splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
-    for _, test in splitter.split(held, inputs.labels[held]):
-        out = held[test]
-        plain[test], lgan[test] = _judge_fold(small, out, config)
-    return Evidence(plain, lgan, "labelled (out of fold)")
+    truth = inputs.labels[held]
+    plain, lgan = np.zeros_like(truth), np.zeros_like(truth)
+    for _, test in StratifiedKFold(folds, shuffle=True, random_state=0).split(held, truth):
+        plain[test], lgan[test] = _label_fold(small, held[test], config)
+    return Evidence(truth, plain, lgan, "labelled (out of fold)")
 
 
-def _judge_fold(
-    inputs: LganInputs, out: Indices, config: LganConfig
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    rest = np.setdiff1d(np.arange(len(inputs.labels)), out)
-    rows, labels = inputs.labeled[out], inputs.labels[out]
+def _label_fold(inputs: LganInputs, out: Indices, config: LganConfig) -> tuple[Indices, Indices]:
+    """What the probe and the teacher, fitted without the rows ``out``, take them for."""
+    rest, rows = np.setdiff1d(np.arange(len(inputs.labels)), out), inputs.labeled[out]
     pool: Features = np.vstack([inputs.unlabeled, rows])
     without = replace(inputs, labeled=inputs.labeled[rest], labels=inputs.labels[rest], unlabeled=pool)
     plain = _plain(without).predict_proba(SENTENCE.of(rows, inputs.blocks))
     lgan = fit_teacher(without, config.names, config.rounds).believed[len(inputs.unlabeled) :]
-    return plain.argmax(1) == labels, lgan.argmax(1) == labels
+    return plain.argmax(1), lgan.argmax(1)
 
 
 def _plain(inputs: LganInputs) -> Probe:

@@ -1,0 +1,1 @@
+"""Labelers: how unlabelled rows get labels, and whether these help."""

@@ -1,0 +1,125 @@
+"""Tasks that choose one of K options for each row: softmax, cross-entropy, calibration, confusion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+from sklearn.metrics import classification_report, confusion_matrix
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from react_ray.answer import Answer
+from react_ray.labels import LabelMap
+from react_ray.tasks.closed_metrics import Indices, class_scores, class_statistics
+from react_ray.tasks.head import best_temperature, final_linear, fit_head, head_features, scale_logits
+from react_ray.tasks.task import Example, Outputs, Task, run_model
+
+__all__ = ["ClosedTask", "ranked"]
+
+RANKED = 100
+"""Options in the ranking of an answer at most; of thousands nobody reads the last."""
+
+
+class ClosedTask(Task):
+    """One of K classes for each row, in the column ``label``."""
+
+    metrics = ("macro_f1", "accuracy")
+
+    def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
+        """Cross-entropy with each row's label distribution."""
+        return -(targets * torch.log_softmax(output.logits.float(), dim=1)).sum(dim=1)
+
+    def warm_start(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+    ) -> bool:
+        """Fit the last layer by logistic regression (linear probing then fine-tuning).
+
+        Kumar et al. 2022, arXiv:2202.10054: a random head's first gradients distort
+        features that are good already.
+        """
+        head = final_linear(model)
+        if head is None:
+            return False
+        features = head_features(model, head, tokenizer, [e.ids for e in examples])
+        targets = torch.from_numpy(np.stack([e.target for e in examples]))
+        fit_head(head, features, targets, torch.tensor([e.weight for e in examples]))
+        return True
+
+    def decode(self, outputs: Outputs, labels: Sequence[str]) -> list[Answer]:
+        """The most probable class, with the ranking of all."""
+        return ranked(softmax(np.reshape(outputs, (len(outputs), len(labels))), axis=1), labels)
+
+    def calibrate(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
+    ) -> dict[str, float]:
+        """Fold the best temperature for ``rows`` into the last layer."""
+        head, labels = final_linear(model), self.labels_of(model)
+        if head is None:
+            return {}
+        examples = self.encode(tokenizer, rows, labels, max_length)
+        logits = np.reshape(run_model(self, model, tokenizer, examples), (len(rows), len(labels)))
+        temperature = best_temperature(logits, _truth(rows, labels))
+        scale_logits(head, 1 / temperature)
+        return {"temperature": temperature}
+
+    def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
+        """1 where the label is right."""
+        truth = rows["label"].to_pylist()
+        return np.array([a.value == label for a, label in zip(answers, truth, strict=True)], np.float64)
+
+    def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
+        """See :func:`react_ray.tasks.closed_metrics.class_statistics`."""
+        return class_statistics(_truth(rows, labels), _predicted(answers, labels), len(labels))
+
+    def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
+        """Macro-F1 over the classes that are true or predicted, and accuracy."""
+        return class_scores(sums)
+
+    def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
+        """Precision, recall and F1 of each class, and the confusion matrix (rows are the truth)."""
+        truth, predicted = _truth(rows, labels), _predicted(answers, labels)
+        confusion = confusion_matrix(truth, predicted, labels=range(len(labels)))
+        return {"per_class": _per_class(truth, predicted, labels), "confusion": confusion.tolist()}
+
+
+def ranked(probabilities: NDArray[np.floating], labels: Sequence[str]) -> list[Answer]:
+    """Answers for the rows of ``probabilities`` (n x K): the likeliest label, with the ranking of all.
+
+    Ties are in the order of ``labels``. What is not a number, as after a collapse, has no probability.
+    """
+    known = np.nan_to_num(np.asarray(probabilities), posinf=0)
+    order = np.argsort(-known, axis=1, kind="stable")[:, :RANKED]
+    shares = np.take_along_axis(known, order, axis=1)
+    rankings = [
+        tuple((labels[i], share) for i, share in zip(places, row, strict=True))
+        for places, row in zip(order.tolist(), shares.tolist(), strict=True)
+    ]
+    return [Answer(ranking[0][0], ranking[0][1], ranking) for ranking in rankings]
+
+
+def _truth(rows: pa.Table, labels: Sequence[str]) -> Indices:
+    return LabelMap(tuple(labels)).indices(rows["label"].to_pylist())
+
+
+def _predicted(answers: Sequence[Answer], labels: Sequence[str]) -> Indices:
+    return LabelMap(tuple(labels)).indices([answer.value for answer in answers])
+
+
+def _per_class(truth: Indices, predicted: Indices, labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    occur = np.union1d(truth, predicted)
+    report = classification_report(truth, predicted, labels=occur, output_dict=True, zero_division=0)
+    return {labels[i]: _class_figures(report[str(i)]) for i in occur}
+
+
+def _class_figures(row: dict[str, float]) -> dict[str, float]:
+    return {
+        "precision": float(row["precision"]),
+        "recall": float(row["recall"]),
+        "f1": float(row["f1-score"]),
+        "support": int(row["support"]),
+    }

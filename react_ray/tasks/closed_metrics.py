@@ -1,0 +1,53 @@
+"""Metrics of tasks that choose one of K options, as functions of summed counts.
+
+``class_statistics`` gives counts of each row and ``class_scores`` the metrics of their sum, so that
+intervals, paired tests and sums over workers need no other code. The figures are those of scikit-learn.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import csr_array
+
+__all__ = ["Indices", "class_scores", "class_statistics"]
+
+Indices = NDArray[np.int64]
+"""n class indices."""
+
+
+def class_statistics(truth: Indices, predicted: Indices, classes: int) -> csr_array:
+    """Counts of each row: its true class, its predicted class, and the class if both agree.
+
+    Returns
+    -------
+    n x 3K sparse counts, in blocks of K columns: true, predicted, true positives.
+    """
+    rows = np.arange(len(truth))
+    hits = truth == predicted
+    columns = np.concatenate([truth, predicted + classes, truth[hits] + 2 * classes])
+    places = (np.concatenate([rows, rows, rows[hits]]), columns)
+    return csr_array((np.ones(len(columns)), places), shape=(len(truth), 3 * classes))
+
+
+def class_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
+    """Macro-F1 and accuracy of summed statistics (... x 3K), each of shape (...).
+
+    Macro-F1 is the mean over the classes that are true or predicted for some row, as in
+    ``sklearn.metrics.f1_score``. F1 of a class is 2 TP / (true + predicted).
+
+    Example
+    -------
+    >>> sums = class_statistics(np.array([0, 0, 1, 1]), np.array([0, 2, 1, 1]), 3).sum(0)
+    >>> round(float(class_scores(sums)["macro_f1"]), 3)
+    0.556
+    """
+    true, predicted, hits = np.split(np.asarray(sums, np.float64), 3, axis=-1)
+    total = true + predicted
+    f1 = np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
+    return {
+        "macro_f1": f1.sum(-1) / (total > 0).sum(-1),
+        "accuracy": hits.sum(-1) / true.sum(-1),
+    }

@@ -1,0 +1,148 @@
+"""The interface of a task: what a model answers for a row, and how right that is."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from react_ray.answer import Answer
+from react_ray.batching import token_batches
+
+__all__ = ["Example", "Outputs", "Task", "run_model"]
+
+BATCH_TOKENS = 4096
+
+Outputs = list[NDArray[np.float32]]
+"""What the model computes for each example, without padding."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One tokenised input of the model; ``target`` is None where the row has none."""
+
+    ids: list[int]
+    target: Any = None
+    weight: float = 1.0
+
+
+class Task(ABC):
+    """Everything that differs between tasks: training, evaluation and prediction use only this.
+
+    ``rows`` are tables with the task's columns; ``labels`` the names of the K classes, in the order of the
+    model's outputs.
+    """
+
+    name: ClassVar[str]
+    metrics: ClassVar[tuple[str, ...]]
+    """Keys of :meth:`score`, higher is better; the first is the headline: gate, search and report use it."""
+
+    # --- the model
+
+    @abstractmethod
+    def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
+        """Load the pretrained model ``name`` with this task's head; dropout None: the model's own."""
+
+    @abstractmethod
+    def encode(
+        self, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, labels: Sequence[str], max_length: int
+    ) -> list[Example]:
+        """Tokenise rows, with or without targets."""
+
+    @abstractmethod
+    def collate(
+        self, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+        """The model's inputs, padded to the longest example, and the targets."""
+
+    @abstractmethod
+    def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
+        """Loss of each example (n), unweighted."""
+
+    def warm_start(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+    ) -> bool:
+        """Fit the untrained head to ``examples`` in closed form; False where that is not possible."""
+        return False
+
+    def start_from(
+        self, model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor
+    ) -> bool:
+        """Set the untrained head of ``name`` to a classifier of its frozen features.
+
+        ``weights`` K x d, ``bias`` K; False where the head does not read those features.
+        """
+        return False
+
+    # --- answers
+
+    def infer(self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> Outputs:
+        """Run the model on a padded batch; by default the logits of each example."""
+        return list(model(**inputs).logits.float().cpu().numpy())
+
+    @abstractmethod
+    def decode(self, outputs: Outputs, labels: Sequence[str]) -> list[Answer]:
+        """Turn the outputs of :meth:`infer` into the answer of each row."""
+
+    def predict(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
+    ) -> list[Answer]:
+        """Answers of a model in evaluation mode for ``rows``, in order."""
+        labels = self.labels_of(model)
+        examples = self.encode(tokenizer, rows, labels, max_length)
+        return self.decode(run_model(self, model, tokenizer, examples), labels)
+
+    def labels_of(self, model: PreTrainedModel) -> list[str]:
+        """The names of the model's outputs, in order."""
+        names = {int(index): str(name) for index, name in (model.config.id2label or {}).items()}
+        return [names[index] for index in range(len(names))]
+
+    def calibrate(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
+    ) -> dict[str, float]:
+        """Make the scores of the model's answers fit ``rows``, in place; what was changed, to be logged."""
+        return {}
+
+    # --- judgement
+
+    @abstractmethod
+    def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
+        """How right each answer is, n values from 0 to 1."""
+
+    @abstractmethod
+    def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
+        """Counts of each row (n x s, dense or sparse) from whose sums :meth:`score` makes the metrics."""
+
+    @abstractmethod
+    def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
+        """Each of ``metrics`` of sums of statistics: from (... x s) arrays of shape (...)."""
+
+    def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
+        """Further figures for metrics.json, such as those of each class."""
+        return {}
+
+    def measure(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, float]:
+        """Each of ``metrics`` over ``rows``."""
+        figures = self.score(np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64))
+        return {name: float(value) for name, value in figures.items()}
+
+
+def run_model(
+    task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
+) -> Outputs:
+    """Outputs of ``model`` for each example, computed in batches of like length."""
+    outputs: Outputs = [np.zeros(0, np.float32)] * len(examples)
+    for batch in token_batches([len(example.ids) for example in examples], BATCH_TOKENS):
+        padded = tokenizer.pad({"input_ids": [examples[i].ids for i in batch]}, return_tensors="pt")
+        with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
+            found = task.infer(model, dict(padded.to(model.device)))
+        for place, output in zip(batch, found, strict=True):
+            outputs[place] = output
+    return outputs
