@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-__all__ = ["Indices", "class_scores", "class_statistics"]
+__all__ = ["Indices", "class_scores", "class_statistics", "f1_of_counts", "macro_f1_of_counts"]
 
 Indices = NDArray[np.int64]
 """n class indices."""
+Counts = NDArray[np.float64]
+"""Counts of any shape."""
 
 
 def class_statistics(truth: Indices, predicted: Indices, classes: int) -> csr_array:
@@ -45,9 +47,19 @@ def class_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
     0.556
     """
     true, predicted, hits = np.split(np.asarray(sums, np.float64), 3, axis=-1)
-    total = true + predicted
-    f1 = np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
     return {
-        "macro_f1": f1.sum(-1) / (total > 0).sum(-1),
+        "macro_f1": macro_f1_of_counts(true, predicted, hits),
         "accuracy": hits.sum(-1) / true.sum(-1),
     }
+
+
+def f1_of_counts(true: Counts, predicted: Counts, hits: Counts) -> Counts:
+    """F1 = 2 TP / (true + predicted), 0 where nothing is true or predicted."""
+    total = true + predicted
+    return np.divide(2 * hits, total, out=np.zeros(np.shape(total)), where=total > 0)
+
+
+def macro_f1_of_counts(true: Counts, predicted: Counts, hits: Counts) -> Counts:
+    """Mean F1 over the classes (last axis) that are true or predicted at least once."""
+    counted = (true + predicted > 0).sum(-1)
+    return f1_of_counts(true, predicted, hits).sum(-1) / np.maximum(counted, 1)
