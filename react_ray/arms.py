@@ -4,7 +4,7 @@ probe            a linear model on the sentence embeddings of the labelled rows
 self_training    the same, fed with its own confident labels
 label_generator  G_y of the label GAN, on all that the frozen encoder says of a row
 labels_only      the pretrained model fine-tuned on the labelled rows
-lgan             the pretrained model fine-tuned on D_aug
+generated_labels the pretrained model fine-tuned on D_aug
 """
 
 from __future__ import annotations
@@ -33,12 +33,18 @@ __all__ = [
     "choice_of",
     "choose",
     "model_of",
+    "models_of",
     "predict_features",
     "predict_rows",
 ]
 
 Probabilities = NDArray[np.float32]
 """n x K, a row a text, a column a class."""
+GENERATED = "generated_labels"
+MODEL_STAGES = {GENERATED: "finetune", "labels_only": "labels_only", "probe": "choose"}
+"""The stage whose folder holds an arm's model; the probe's is the one that it was distilled into."""
+FINETUNED = (GENERATED, "labels_only")
+"""Arms whose model is fine-tuned whether or not they are chosen."""
 CHUNK = 512
 """Texts between two signs of progress; texts of like length, so that little is padded."""
 
@@ -101,7 +107,7 @@ def choose(
     labels: Sequence[str],
     seed: int,
 ) -> Choice:
-    """The gate: ``lgan``, unless it is worse than the better of the ``plain_arms``.
+    """The gate: ``generated_labels``, unless it is worse than the better of the ``plain_arms``.
 
     ``decision`` is what the label GAN's own gate found on stored features; from
     MIN_ROWS validation ``rows`` on, the answers of the fine-tuned models are compared instead.
@@ -109,22 +115,22 @@ def choose(
     if not plain_arms:
         warning = f" Beware: {decision['why']}" if decision["alarms"] else ""
         return Choice(
-            "lgan", f"Not every class has a labelled row: no plain method to fall back to.{warning}"
+            GENERATED, f"Not every class has a labelled row: no plain method to fall back to.{warning}"
         )
     few, metric = len(rows) < MIN_ROWS, task.metrics[0]
     score = {} if few else {arm: task.measure(validation[arm], rows, labels)[metric] for arm in validation}
     # without rows to tell, the first, which is the probe: fine-tuning on few labels alone is most often worst
     plain = plain_arms[0] if few else max(plain_arms, key=score.__getitem__)
     if decision["alarms"] or few:
-        return Choice("lgan" if decision["use_lgan"] else plain, decision["why"])
-    plain_counts, lgan_counts = (task.statistics(validation[arm], rows, labels) for arm in (plain, "lgan"))
+        return Choice(GENERATED if decision["use_lgan"] else plain, decision["why"])
+    plain_counts, lgan_counts = (task.statistics(validation[arm], rows, labels) for arm in (plain, GENERATED))
     worse = probability_worse(plain_counts, lgan_counts, task.score, metric, seed)
     why = (
         f"On {len(rows)} validation rows the model trained on generated labels has {metric} "
-        f"{score['lgan']:.3f}, {plain} {score[plain]:.3f}; probability of being worse {worse:.2f} "
+        f"{score[GENERATED]:.3f}, {plain} {score[plain]:.3f}; probability of being worse {worse:.2f} "
         f"(limit {WORSE:g})."
     )
-    return Choice("lgan" if worse <= WORSE else plain, why)
+    return Choice(GENERATED if worse <= WORSE else plain, why)
 
 
 def choice_of(done: dict[str, Path]) -> dict[str, str]:
@@ -134,6 +140,10 @@ def choice_of(done: dict[str, Path]) -> dict[str, str]:
 
 
 def model_of(done: dict[str, Path]) -> Path:
-    """The folder of the model that was chosen; the probe's is the one it was distilled into."""
-    stage = {"lgan": "finetune", "labels_only": "labels_only", "probe": "choose"}
-    return done[stage[choice_of(done)["chosen"]]] / "model"
+    """The folder of the model that was chosen."""
+    return done[MODEL_STAGES[choice_of(done)["chosen"]]] / "model"
+
+
+def models_of(done: dict[str, Path]) -> dict[str, Path]:
+    """The folders of the fine-tuned arms; one that was not trained does not exist."""
+    return {arm: done[MODEL_STAGES[arm]] / "model" for arm in FINETUNED}

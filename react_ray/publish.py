@@ -17,7 +17,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from react_ray.arms import choice_of, model_of
+from react_ray.arms import choice_of, model_of, models_of
 from react_ray.config import Columns, Config
 from react_ray.config_file import load_config
 from react_ray.evaluate.model_card import write_model_card
@@ -139,7 +139,7 @@ def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportCo
     rows = pq.read_table(done["prepare"] / "rows.parquet", columns=["part", "label"])
     with (done["prepare"] / "refused.jsonl").open(encoding="utf-8") as refused:
         reasons = refused_by_reason(json.loads(line) for line in refused)
-    arms = {"labels_only": done["labels_only"], "lgan": done["finetune"]}
+    models = models_of(done)
     phases = {phase: done[phase] / "players" / "losses.json" for phase in ("pretrain", "lgan")}
     return {
         "metrics": metrics,
@@ -147,7 +147,9 @@ def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportCo
         "class_counts": class_counts(rows["part"].to_pylist(), rows["label"].to_pylist(), metrics["classes"]),
         "refused": reasons,
         "mistakes": _read_json(done["evaluate"] / "figures.json")["mistakes"],
-        "finetune_history": {arm: _read_lines(folder / "history.jsonl") for arm, folder in arms.items()},
+        "finetune_history": {
+            arm: _read_lines(model.parent / "history.jsonl") for arm, model in models.items()
+        },
         "lgan_history": {phase: _read_json(path) for phase, path in phases.items()},
         "config": (Path(config.output) / "config.yaml").read_text(encoding="utf-8"),
         "machine": {"cores": os.cpu_count(), "platform": platform.platform(terse=True)},

@@ -250,8 +250,7 @@ def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, list[Answ
     if not rows.num_rows:
         return {}
     inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
-    arms_with_model = {"labels_only": "labels_only", "lgan": "finetune"}
-    models = {arm: context.done[stage] / "model" for arm, stage in arms_with_model.items()}
+    models = arms.models_of(context.done)
     players, seed = context.done["lgan"] / "players", context.config.seed
     on_features = arms.predict_features(context.features().of(part), inputs, players, seed)
     names = context.labels().names

@@ -23,7 +23,7 @@ from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
 
 TASK = get_task("text-classification")
-ARMS = {"probe": 1.4, "labels_only": 0.8, "lgan": 2.2}
+ARMS = {"probe": 1.4, "labels_only": 0.8, "generated_labels": 2.2}
 """How sharply each arm's probabilities point at the truth."""
 
 
@@ -57,7 +57,7 @@ def make_content() -> Callable[..., Any]:
         }
         judge = "test" if test else "validation" if validation else None
         rows_of = {part: pa.table({"label": [names[i] for i in truth[part]]}) for part in parts}
-        full = {part: measure(TASK, found[part]["lgan"], rows_of[part], names) for part in parts}
+        full = {part: measure(TASK, found[part]["generated_labels"], rows_of[part], names) for part in parts}
         arms = {
             arm: {
                 **{
@@ -66,7 +66,7 @@ def make_content() -> Callable[..., Any]:
                     else None
                     for part in ("validation", "test")
                 },
-                "lead": lead(TASK, found[judge]["lgan"], found[judge][arm], rows_of[judge], names)
+                "lead": lead(TASK, found[judge]["generated_labels"], found[judge][arm], rows_of[judge], names)
                 if judge
                 else None,
             }
@@ -90,7 +90,7 @@ def make_content() -> Callable[..., Any]:
             "test": full.get("test"),
             "validation": full.get("validation"),
             "arms": arms,
-            "chosen": "lgan",
+            "chosen": "generated_labels",
             "why": "The made labels help.",
             "label_quality": label_quality(made, weight, weight, names, labels if known else None),
             "seconds": {"prepare": 1.5, "finetune": 75.0},
@@ -104,7 +104,9 @@ def make_content() -> Callable[..., Any]:
             "folder": "out/my run",
             "class_counts": class_counts(["labeled"] * len(names), names, names),
             "refused": refused_by_reason(refused),
-            "finetune_history": {"lgan": [{"step": i, "loss": 1 / i, "lr": 0.1} for i in range(1, 50)]},
+            "finetune_history": {
+                "generated_labels": [{"step": i, "loss": 1 / i, "lr": 0.1} for i in range(1, 50)]
+            },
             "lgan_history": {
                 "lgan": [{"step": 50, "discriminator": 2.0}, {"step": 100, "discriminator": 1.5}]
             },
@@ -113,7 +115,9 @@ def make_content() -> Callable[..., Any]:
         }
         if judge:
             of_rows = [names[i] for i in truth[judge]]
-            content["mistakes"] = worst_mistakes([text] * len(of_rows), of_rows, found[judge]["lgan"])
+            content["mistakes"] = worst_mistakes(
+                [text] * len(of_rows), of_rows, found[judge]["generated_labels"]
+            )
         return content  # type: ignore[return-value]
 
     return make

@@ -92,7 +92,7 @@ def test_the_whole_page(show: Callable[[Any], Page], make_content: Callable[...,
     assert f"{content['metrics']['test']['macro_f1']:.3f}" in page.text
     assert "The made labels help." in page.text
     assert all(
-        title in page.sections["methods"] for title in ("Frozen probe", "Labels only", "With made labels")
+        title in page.sections["methods"] for title in ("Frozen probe", "Labels only", "Generated labels")
     )
     assert "今日股市上涨，比赛进球" in page.sections["mistakes"]
     assert "体育" in page.sections["classes"]

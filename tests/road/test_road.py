@@ -25,7 +25,7 @@ from react_ray.data.encode import Encoder
 from react_ray.reference import load_reference
 from react_ray.serve.engine.model import load_engine
 
-ARMS = {"probe", "self_training", "label_generator", "labels_only", "lgan"}
+ARMS = {"probe", "self_training", "label_generator", "labels_only", "generated_labels"}
 VOLATILE = {"seconds", "reused", "created"}
 
 
