@@ -24,9 +24,11 @@ from react_ray.evaluate.model_card import write_model_card
 from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import class_counts, refused_by_reason
+from react_ray.evaluate.view import metric_title
 from react_ray.folders import remove_folder, replace_file
 from react_ray.labels import LabelMap
 from react_ray.store import RECORD, Store, folder_size
+from react_ray.tasks import get_task
 from react_ray.version import __version__
 
 __all__ = ["publish", "summarise"]
@@ -51,7 +53,8 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
 
 def _complete(folder: Path, done: dict[str, Path], metrics: Metrics) -> None:
     """Put beside the weights what is known of them: the card, and what was exported."""
-    write_model_card(folder, metrics)
+    labels = LabelMap.load(done["prepare"] / "labels.json")
+    write_model_card(folder, metrics, descriptions=labels.descriptions)
     shutil.copytree(done["export"], folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
 
 
@@ -61,18 +64,17 @@ def summarise(output: Path, metrics: Any) -> str:
         return (
             f"stopped after {metrics['stopped_after']}; the same command without --until goes on from there"
         )
-    lines = []
+    lines, title = [], metric_title(metrics["headline"])
     part = "test" if metrics["test"] else "validation"
-    for name, arm in sorted(metrics["arms"].items(), key=lambda item: _f1(item[1], part)):
+    for name, arm in sorted(metrics["arms"].items(), key=lambda item: _headline(metrics, item[1], part)):
         chosen = "  <- chosen" if name == metrics["chosen"] else ""
         if arm[part]:
-            lines.append(f"  {name:16} macro-F1 {_f1(arm, part):.3f} on {part} rows{chosen}")
+            lines.append(f"  {name:16} {title} {_headline(metrics, arm, part):.3f} on {part} rows{chosen}")
     saved = metrics[part]
     if saved:
-        low, high = saved["macro_f1_interval"]
-        lines.append(
-            f"  saved model      macro-F1 {saved['macro_f1']:.3f} (95 % interval {low:.3f} to {high:.3f})"
-        )
+        low, high = saved[f"{metrics['headline']}_interval"]
+        figure = f"{title} {saved[metrics['headline']]:.3f}"
+        lines.append(f"  saved model      {figure} (95 % interval {low:.3f} to {high:.3f})")
     else:
         lines.append("  no test and too few labels to hold any out: nothing was measured")
     if metrics["unused"]:
@@ -105,8 +107,8 @@ def _predict_command(output: Path) -> str:
     return shlex.join(words)
 
 
-def _f1(arm: Any, part: str) -> float:
-    return arm[part]["macro_f1"] if arm[part] else 0.0
+def _headline(metrics: Any, arm: Any, part: str) -> float:
+    return arm[part][metrics["headline"]] if arm[part] else 0.0
 
 
 def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
@@ -117,6 +119,7 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     return {
         "version": __version__,
         "task": config.task,
+        "headline": get_task(config.task).metrics[0],
         "seed": config.seed,
         "model": config.model,
         "classes": list(LabelMap.load(done["prepare"] / "labels.json").names),

@@ -40,7 +40,7 @@ def measure(
     found |= task.measure(answers, rows, labels) | {"ece": _calibration_error(bins)}
     if details:
         found |= {**task.details(answers, rows, labels), "reliability": bins}
-    return found  # type: ignore[return-value]
+    return found
 
 
 def lead(
@@ -49,8 +49,8 @@ def lead(
     """By how much the headline metric of ``ours`` is above that of ``theirs``."""
     metric = task.metrics[0]
     difference = task.measure(ours, rows, labels)[metric] - task.measure(theirs, rows, labels)[metric]
-    statistics = [task.statistics(answers, rows, labels) for answers in (ours, theirs)]
-    return {metric: difference, "interval": lead_interval(*statistics, task.score, metric)}  # type: ignore[misc]
+    our_counts, their_counts = (task.statistics(answers, rows, labels) for answers in (ours, theirs))
+    return {metric: difference, "interval": lead_interval(our_counts, their_counts, task.score, metric)}
 
 
 def reliability(confidence: NDArray[np.floating], credit: NDArray[Any]) -> list[Bin]:

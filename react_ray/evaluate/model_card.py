@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from react_ray.config import EMBEDDED
 from react_ray.evaluate.schema import Metrics, Score
-from react_ray.evaluate.view import ABOUT_ARMS, as_score, as_share
+from react_ray.evaluate.view import ABOUT_ARMS, as_score, as_share, metric_title
 
 __all__ = ["write_model_card"]
 
@@ -42,7 +42,13 @@ def write_model_card(
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"md": _escape, "score": as_score, "share": as_share, "count": "{:,}".format}
+    environment.filters |= {
+        "md": _escape,
+        "metric": metric_title,
+        "score": as_score,
+        "share": as_share,
+        "count": "{:,}".format,
+    }
     body = environment.get_template("model_card.md.j2").render(
         m=metrics,
         name=name,

@@ -73,6 +73,7 @@ def page_environment() -> Environment:
     made.filters |= {
         "arm": view.arm_title,
         "count": "{:,}".format,
+        "metric": view.metric_title,
         "score": view.as_score,
         "seconds": view.as_time,
         "share": view.as_share,

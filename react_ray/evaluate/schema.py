@@ -5,7 +5,7 @@ Shares, scores and probabilities are 0 to 1. An interval is [low, high] and cove
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 __all__ = [
     "Arm",
@@ -20,19 +20,17 @@ __all__ = [
 ]
 
 
-class Figures(TypedDict):
-    """How good predictions for ``n`` rows are.
+Figures = dict[str, Any]
+"""How good answers for ``n`` rows are: n, each metric of the task with METRIC_interval, and ece, the expected
+calibration error of their scores (15 bins)."""
+Score = dict[str, Any]
+"""Figures, the details of the task, and ``reliability`` (Bins; those without rows are left out).
 
-    macro_f1 is the mean over the classes that are true or predicted for some row, as
-    scikit-learn has it by default; ece is the expected calibration error (15 bins).
-    """
-
-    n: int
-    macro_f1: float
-    macro_f1_interval: list[float]
-    accuracy: float
-    accuracy_interval: list[float]
-    ece: float
+Details of classification: ``per_class`` (ClassScore of each class that counts in macro_f1) and ``confusion``:
+``confusion[i][j]`` rows of class i were taken for class j, in the order of ``Metrics.classes``.
+"""
+Difference = dict[str, Any]
+"""By how much one model's headline metric is above another's on the same rows: {METRIC: float, interval}."""
 
 
 class ClassScore(TypedDict):
@@ -52,25 +50,6 @@ class Bin(TypedDict):
     n: int
     confidence: float
     accuracy: float
-
-
-class Score(Figures):
-    """Figures in detail. ``per_class`` has the classes that count in macro_f1, and no others.
-
-    ``confusion[i][j]`` is the number of rows of class i taken for class j, in the order of
-    ``Metrics.classes``; ``reliability`` leaves out bins without rows.
-    """
-
-    per_class: dict[str, ClassScore]
-    confusion: list[list[int]]
-    reliability: list[Bin]
-
-
-class Difference(TypedDict):
-    """By how much one model's macro-F1 is above another's on the same rows."""
-
-    macro_f1: float
-    interval: list[float]
 
 
 class Arm(TypedDict):
@@ -125,12 +104,14 @@ class Metrics(TypedDict):
     part. ``rows`` counts the rows of each part, ``unused`` the unlabelled ones beyond
     ``data.pool``, ``refused`` those of each reason; ``labels_used`` are all labels the run
     saw, validation included, test not.
+    ``headline`` names the task's first metric.
     ``chosen`` is a key of ``arms``, ``why`` a sentence. ``label_quality`` is None without
     unlabelled rows. ``seconds`` has one entry a stage, ``reused`` those not run again.
     """
 
     version: str
     task: str
+    headline: str
     seed: int
     model: str
     classes: list[str]

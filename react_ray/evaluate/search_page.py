@@ -8,6 +8,7 @@ from typing import Any, TypedDict
 
 from react_ray.evaluate.pictures import Mark, Scatter, scatter_chart
 from react_ray.evaluate.report import page_environment
+from react_ray.evaluate.view import metric_title
 from react_ray.folders import replace_file
 from react_ray.version import __version__
 
@@ -42,7 +43,7 @@ def write_search_page(path: Path, content: SearchContent) -> None:
         .get_template("search.html.j2")
         .render(
             **{key: content[key] for key in ("title", "about", "repeats")},
-            metric={"macro_f1": "macro-F1"}.get(content["metric"], content["metric"]),
+            metric=metric_title(content["metric"]),
             version=__version__,
             progress=_progress(scored),
             settings=[

@@ -80,6 +80,7 @@ def make_content() -> Callable[..., Any]:
         metrics: dict[str, Any] = {
             "version": "0.1.0",
             "task": "text-classification",
+            "headline": "macro_f1",
             "seed": 0,
             "model": "embedded",
             "classes": list(names),

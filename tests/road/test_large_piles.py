@@ -122,7 +122,13 @@ def test_the_end_of_a_run_gives_the_command_that_labels_the_rest(classifier: Pat
     Config(data=data, output=str(output)).save(output / "config.yaml")
     (output / "model").symlink_to(classifier)
     metrics: dict[str, Any] = dict.fromkeys(("test", "validation", "refused"))
-    metrics |= {"arms": {}, "chosen": "generated_labels", "why": "It is better.", "unused": 1234}
+    metrics |= {
+        "headline": "macro_f1",
+        "arms": {},
+        "chosen": "generated_labels",
+        "why": "It is better.",
+        "unused": 1234,
+    }
     told = summarise(output, metrics)
     assert "not used: 1,234 unlabelled rows" in told
     [command] = [line for line in told.splitlines() if line.strip().startswith("react-ray predict")]
