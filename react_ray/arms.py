@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from react_ray.answer import Answer
 from react_ray.classifier import load
+from react_ray.console import Progress
 from react_ray.evaluate.intervals import probability_worse
 from react_ray.labelers.gate import MIN_ROWS, WORSE
 from react_ray.lgan import SENTENCE, Labeler, LganInputs, fit_probe, self_train
 from react_ray.tasks import Task
-from react_ray.worker import Progress
 
 __all__ = [
     "Choice",

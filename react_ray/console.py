@@ -7,7 +7,7 @@ import os
 import sys
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,12 +15,13 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
-from react_ray.worker import Progress
-
-__all__ = ["Reporter", "log_to", "quiet_libraries", "warnings_to"]
+__all__ = ["Progress", "Reporter", "log_to", "quiet_libraries", "warnings_to"]
 
 LINE_EVERY_S = 10.0
 """Seconds between two progress lines where there is no terminal."""
+
+Progress = Callable[[int, int, str], None]
+"""Called with (done, total, note); ``done`` and ``total`` in the stage's own unit."""
 
 
 class Reporter:

@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 
 from react_ray.cluster.session import Session
 from react_ray.config import Config
+from react_ray.console import Progress
 from react_ray.data.features import Features
 from react_ray.labels import LabelMap
 from react_ray.tasks import Task, get_task
-from react_ray.worker import Progress
 
 __all__ = ["Context"]
 

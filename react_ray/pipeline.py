@@ -23,8 +23,8 @@ from react_ray.console import Reporter, log_to, quiet_libraries
 from react_ray.context import Context
 from react_ray.data.shards import INPUTS
 from react_ray.data.sources import fingerprint as fingerprint_files
+from react_ray.data.views import BLOCKS
 from react_ray.errors import ConfigError
-from react_ray.lgan.views import BLOCKS
 from react_ray.pretrained import fingerprint as fingerprint_model
 from react_ray.publish import publish, summarise
 from react_ray.store import Store, content_of

@@ -23,7 +23,7 @@ from react_ray.cluster.datasets import map_items
 from react_ray.cluster.readiness import Asked, check_cluster
 from react_ray.cluster.session import Session, check_lasting
 from react_ray.config import ClusterConfig
-from react_ray.console import Reporter, quiet_libraries, warnings_to
+from react_ray.console import Progress, Reporter, quiet_libraries, warnings_to
 from react_ray.data.encode import write_whole
 from react_ray.data.read import SHOWN_CHARS, printable
 from react_ray.data.refusals import kind_of
@@ -34,7 +34,6 @@ from react_ray.errors import InputError
 from react_ray.folders import model_folder
 from react_ray.pretrained import fingerprint as fingerprint_model
 from react_ray.store import Store, digest
-from react_ray.worker import Progress
 
 __all__ = ["LabelTask", "predict_file"]
 

@@ -14,8 +14,8 @@ from react_ray.cluster.readiness import Readiness
 from react_ray.cluster.session import Session
 from react_ray.config import Config
 from react_ray.data.encode import Encoder
+from react_ray.data.views import BLOCKS, VIEWS
 from react_ray.finetune.train import rows_that_decide
-from react_ray.lgan.views import BLOCKS, VIEWS
 from react_ray.pipeline import run
 
 __all__ = ["Check", "check"]

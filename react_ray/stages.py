@@ -25,22 +25,23 @@ from react_ray.cluster.trainer import fit
 from react_ray.config import AugmentConfig
 from react_ray.context import Context
 from react_ray.data.augment import AugmentTask, augment_items, join_parts
-from react_ray.data.augment_search import search
 from react_ray.data.encode import Encoder, EncodeTask, encode_items, save_features
 from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
 from react_ray.data.shards import ROW_BYTES, read_items
+from react_ray.data.views import BLOCKS
 from react_ray.evaluate.arms import Judged, measure_arms, measure_model
 from react_ray.evaluate.metrics import label_quality
 from react_ray.evaluate.schema import LabelQuality
 from react_ray.evaluate.tables import Mistake, worst_mistakes
 from react_ray.finetune.run import finetune as finetune_arm
 from react_ray.folders import remove_folder, replace_file
+from react_ray.labelers.augment_search import search
 from react_ray.labelers.label_gan import generate as generate_labels
+from react_ray.labelers.label_gan import inputs_of
 from react_ray.labelers.label_gan import prepare as prepare_labeler
 from react_ray.lgan import pretrain as phase1
 from react_ray.lgan import train as phase2
-from react_ray.lgan.views import BLOCKS
 from react_ray.onnx_export import export_if_possible
 from react_ray.reference import FEW_TEXTS, spread, write_reference
 from react_ray.tasks.closed import ranked
@@ -112,7 +113,7 @@ def encode(context: Context) -> None:
 
 def pretrain(context: Context) -> None:
     """P1: the teacher, and a plain GAN on the unlabelled features."""
-    inputs = context.features().lgan_inputs()
+    inputs = inputs_of(context.features())
     given = context.config.lgan.model_dump()
     prepare_labeler(inputs, given, context.folder / "inputs", context.progress)
     settings = {"inputs": context.folder / "inputs", "output": context.folder / "players"}

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 from react_ray.config_file import load_config
 from react_ray.data.features import Features as RunFeatures
 from react_ray.data.tables import checked_target, write_tables
+from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.labels import LabelMap
 from react_ray.lgan import SENTENCE, Generation
 from react_ray.lgan.inputs import Features, Indices
 from react_ray.lgan.suggest import most_useful
-from react_ray.lgan.views import BLOCKS
 from react_ray.pipeline import run
 
 __all__ = ["choose", "suggest"]

@@ -15,12 +15,12 @@ from typing import Any, Protocol
 
 import torch
 
+from react_ray.console import Progress
 from react_ray.training_log import TrainingLog
 
 __all__ = [
     "KEPT",
     "LocalWorker",
-    "Progress",
     "Worker",
     "average_gradients",
     "checkpoint_to_load",
@@ -34,9 +34,6 @@ SIZES = "sizes.json"
 """Written last into a checkpoint: the bytes of each of its other files."""
 
 log = logging.getLogger(__name__)
-
-Progress = Callable[[int, int, str], None]
-"""Called with (done, total, note); ``done`` and ``total`` in the stage's own unit."""
 
 
 class Worker(Protocol):

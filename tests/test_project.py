@@ -33,9 +33,9 @@ BESIDE = {
 }  # fmt: skip
 
 MAY_IMPORT = {
-    "data": {"data", "lgan"},
+    "data": {"data"},
     "lgan": {"lgan", "data"},
-    "labelers": {"labelers", "lgan", "tasks", "evaluate"},
+    "labelers": {"labelers", "lgan", "data", "tasks", "evaluate"},
     "tasks": {"tasks"},
     "finetune": {"finetune", "tasks", "cluster"},
     "evaluate": {"evaluate", "tasks"},

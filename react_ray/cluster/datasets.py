@@ -17,8 +17,8 @@ from typing import Any
 from react_ray import errors
 from react_ray.cluster.resources import Demand, lacking
 from react_ray.cluster.session import Session
+from react_ray.console import Progress
 from react_ray.errors import ClusterError, ReactRayError, TrainingError
-from react_ray.worker import Progress
 
 __all__ = ["map_items", "watched"]
 

@@ -3,7 +3,7 @@
 A row is three blocks of width d: the mean of the last layer's token states, which is the
 sentence embedding (Reimers & Gurevych 2019, arXiv:1908.10084); the same of the last layer
 but one; and the mean of the last layer over the opening words. What is made of them is in
-``lgan.views``. Rows are encoded a row group at a time into files of their own, so that a
+``data.views``. Rows are encoded a row group at a time into files of their own, so that a
 killed pass goes on with the next group.
 """
 
@@ -25,7 +25,7 @@ from torch.nn.functional import normalize
 from react_ray.batching import token_batches
 from react_ray.config import EncodeConfig
 from react_ray.data.known import KnownFeatures, text_keys
-from react_ray.lgan.views import BLOCKS
+from react_ray.data.views import BLOCKS
 from react_ray.pretrained import load_encoder, load_tokenizer, longest_text
 from react_ray.worker import pick_device
 

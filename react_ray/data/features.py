@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 
 from react_ray.data.encode import load_features
 from react_ray.labels import LabelMap
-from react_ray.lgan import LganInputs
-from react_ray.lgan.views import BLOCKS
 
 __all__ = ["Features"]
 
@@ -57,17 +55,3 @@ class Features:
     def targets(self, part: str) -> NDArray[np.int64]:
         """Class indices of one labelled part."""
         return self.labels.indices(self.rows.loc[self.rows["part"] == part, "label"].tolist())
-
-    def lgan_inputs(self) -> LganInputs:
-        """What the label GAN is given: everything but the test rows."""
-        return LganInputs(
-            labeled=self.of("labeled"),
-            labels=self.targets("labeled"),
-            unlabeled=self.of("unlabeled"),
-            names=self.names,
-            augmented=self.augmented,
-            augmented_labels=self.augmented_labels,
-            validation=self.of("validation"),
-            validation_labels=self.targets("validation"),
-            blocks=BLOCKS,
-        )

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from react_ray.config import DataConfig
+from react_ray.console import Progress
 from react_ray.data.check import check_usable
 from react_ray.data.copies import PARTS, POOL, REFUSED, UNUSED
 from react_ray.data.judged import Judged
@@ -25,7 +26,6 @@ from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder
 from react_ray.labels import LabelMap
-from react_ray.worker import Progress
 
 __all__ = ["prepare"]
 

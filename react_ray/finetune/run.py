@@ -11,10 +11,10 @@ import pyarrow.parquet as pq
 from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
 from react_ray.config import Config
+from react_ray.console import Progress
 from react_ray.finetune.train import loop
 from react_ray.folders import remove_folder
 from react_ray.labels import LabelMap
-from react_ray.worker import Progress
 
 __all__ = ["finetune"]
 

@@ -16,12 +16,12 @@ from scipy.sparse import csr_array
 from sklearn.model_selection import StratifiedKFold
 
 from react_ray.config import LganConfig
+from react_ray.data.views import SENTENCE
 from react_ray.evaluate.intervals import probability_worse
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.generate import Labeler
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.probe import Probe, fit_probe
-from react_ray.lgan.views import SENTENCE
 from react_ray.tasks.closed_metrics import class_scores, class_statistics
 
 __all__ = ["Decision", "Evidence", "collapse_alarm", "decide", "gather"]

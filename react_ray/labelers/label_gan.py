@@ -15,6 +15,9 @@ from typing import Any
 from safetensors.numpy import load_file
 
 from react_ray.config import LganConfig
+from react_ray.console import Progress
+from react_ray.data.features import Features as EncodedRows
+from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.labelers.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.experts import fit_teacher
@@ -22,9 +25,23 @@ from react_ray.lgan.foreign import find_foreign
 from react_ray.lgan.generate import Generation, Labeler, believe, generate_labels
 from react_ray.lgan.inputs import LganInputs, save_arrays
 from react_ray.lgan.words import describe
-from react_ray.worker import Progress
 
-__all__ = ["generate", "prepare"]
+__all__ = ["generate", "inputs_of", "prepare"]
+
+
+def inputs_of(features: EncodedRows) -> LganInputs:
+    """What the label GAN learns from: everything but the test rows."""
+    return LganInputs(
+        labeled=features.of("labeled"),
+        labels=features.targets("labeled"),
+        unlabeled=features.of("unlabeled"),
+        names=features.names,
+        augmented=features.augmented,
+        augmented_labels=features.augmented_labels,
+        validation=features.of("validation"),
+        validation_labels=features.targets("validation"),
+        blocks=BLOCKS,
+    )
 
 
 def prepare(

@@ -1,10 +1,10 @@
 """The label GAN on frozen features: networks, losses, training, label generation."""
 
+from react_ray.data.views import SENTENCE
 from react_ray.lgan.generate import Generation, Labeler, augmented_table, left_out_table, weigh_for_training
 from react_ray.lgan.inputs import LganInputs
 from react_ray.lgan.probe import Probe, fit_probe
 from react_ray.lgan.self_training import self_train
-from react_ray.lgan.views import SENTENCE
 
 __all__ = [
     "SENTENCE",

@@ -1,6 +1,6 @@
 """The teacher G_y starts from and is held to: labels and names joined, then self-training.
 
-An expert for each view of the rows, see :mod:`react_ray.lgan.views`:
+An expert for each view of the rows, see :mod:`react_ray.data.views`:
 
 1. Product of labels and names, probe^(1-w) * names^w, with w from :mod:`react_ray.lgan.names`. All
    classes weigh the same in the probe: how many rows of each happen to be labelled says little.
@@ -26,13 +26,13 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
+from react_ray.console import Progress
+from react_ray.data.views import SENTENCE, views_of
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.names import TOPICAL_WEIGHT, join, names_weight, similarity
 from react_ray.lgan.neighbours import homophily, nearest, neighbour_count, smooth
 from react_ray.lgan.probe import Probe, fit_probe, fit_softmax, log, one_hot, softmax
 from react_ray.lgan.self_training import confident_rows
-from react_ray.lgan.views import SENTENCE, views_of
-from react_ray.worker import Progress
 
 __all__ = ["Expert", "Teacher", "class_prior", "fit_teacher"]
 

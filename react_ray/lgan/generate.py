@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
+from react_ray.console import Progress
 from react_ray.lgan.calibrate import calibrate, expected_accuracy
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities, save_arrays
 from react_ray.lgan.names import product
@@ -26,7 +27,6 @@ from react_ray.lgan.networks import NOISE, Players
 from react_ray.lgan.probe import one_hot
 from react_ray.lgan.state import load_players
 from react_ray.lgan.verify import judge
-from react_ray.worker import Progress
 
 __all__ = [
     "Believed",

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
+from react_ray.data.views import View
 from react_ray.errors import InputError
-from react_ray.lgan.views import View
 
 __all__ = ["Features", "Indices", "LganInputs", "Probabilities", "save_arrays"]
 
 Features = NDArray[np.float32]
-"""n x d, rows of length 1: blocks of one width and length, see :mod:`react_ray.lgan.views`."""
+"""n x d, rows of length 1: blocks of one width and length, see :mod:`react_ray.data.views`."""
 Indices = NDArray[np.int64]
 """n class indices."""
 Probabilities = NDArray[np.float32]

@@ -15,10 +15,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from react_ray.console import Progress
 from react_ray.lgan.experts import ITERATIONS, LABEL_WEIGHT
 from react_ray.lgan.inputs import Features, LganInputs, Probabilities
 from react_ray.lgan.probe import fit_softmax, log, one_hot, softmax
-from react_ray.worker import Progress
 
 __all__ = ["judge"]
 

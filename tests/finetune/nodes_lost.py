@@ -26,8 +26,9 @@ from ray.cluster_utils import Cluster
 from react_ray.cluster import trainer
 from react_ray.cluster.session import Session
 from react_ray.config import ClusterConfig
+from react_ray.console import Progress
 from react_ray.finetune import loop
-from react_ray.worker import Progress, Worker
+from react_ray.worker import Worker
 
 DIES_AT = 6
 

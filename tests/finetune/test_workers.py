@@ -13,8 +13,9 @@ from tiny_training import make_rows, probabilities, train, write_settings
 from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
 from react_ray.config import ClusterConfig
+from react_ray.console import Progress
 from react_ray.finetune import loop
-from react_ray.worker import Progress, Worker
+from react_ray.worker import Worker
 
 DIES_AT = 8
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from feature_blobs import make_blobs, unit
 
+from react_ray.data.views import SENTENCE, VIEWS
 from react_ray.lgan import experts, fit_probe, self_train
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.names import join, names_weight, product, spread
 from react_ray.lgan.neighbours import homophily, nearest, smooth
 from react_ray.lgan.probe import fit_softmax, one_hot
-from react_ray.lgan.views import SENTENCE, VIEWS
 
 
 def accuracy(believed, truth):

@@ -15,8 +15,8 @@ from react_ray.answer import Answer
 from react_ray.classifier import load
 from react_ray.config import EncodeConfig
 from react_ray.data.encode import Encoder
+from react_ray.data.views import BLOCKS, SENTENCE
 from react_ray.errors import ConfigError
-from react_ray.lgan.views import BLOCKS, SENTENCE
 from react_ray.pretrained import load_encoder, load_tokenizer
 from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked

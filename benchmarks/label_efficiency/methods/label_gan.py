@@ -27,9 +27,9 @@ from react_ray.config import DataConfig, LganConfig
 from react_ray.data.prepare import MIN_CLASS, MIN_VALIDATION
 from react_ray.data.shards import text_id
 from react_ray.data.split import validation_mask
+from react_ray.data.views import BLOCKS
 from react_ray.labelers import label_gan as labeler_stages
 from react_ray.lgan import pretrain, train
-from react_ray.lgan.views import BLOCKS
 from react_ray.worker import LocalWorker
 
 __all__ = ["VARIANTS", "Variant", "held_back", "ours"]

@@ -8,10 +8,10 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from benchmarks.label_efficiency.draws import Draw
+from react_ray.data.views import BLOCKS, SENTENCE
 from react_ray.lgan import fit_probe, self_train
 from react_ray.lgan.inputs import Features, Indices, Probabilities
 from react_ray.lgan.names import similarity
-from react_ray.lgan.views import BLOCKS, SENTENCE
 from react_ray.lgan.words import TOKEN
 
 COSTS = (1.0, 10.0, 100.0)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn.feature_extraction.text import HashingVectorizer
 
 from react_ray.config import AugmentConfig
-from react_ray.data.augment_search import search
+from react_ray.labelers.augment_search import search
 
 OPERATIONS = {"delete", "swap", "crop", "typo"}
 
