@@ -1,0 +1,135 @@
+"""Entities as people write them down: tags of tokens, spans of characters, exports of annotation tools.
+
+Reads columns ``tokens`` and ``tags``, or ``text`` and ``spans``, and rows as doccano, Label Studio and
+Prodigy export them, into one form: words with their offsets, and spans of words.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from react_ray.tasks.tagging import Scheme, Span, bio_tags, spans_of
+from react_ray.tasks.words import Words, join_words, split_words, trim
+
+__all__ = ["read_annotation"]
+
+START = ("start", "start_offset", "begin")
+END = ("end", "end_offset", "stop")
+LABEL = ("label", "labels", "entity", "entity_group", "type", "tag")
+SPANS = ("spans", "entities", "label", "labels", "annotations")
+"""Columns with spans, by the tools that write them so."""
+EXPECTED = 'expected a list of {"start", "end", "label"}'
+
+
+def read_annotation(cells: Mapping[str, Any], scheme: Scheme = "BIO") -> tuple[Words, list[Span] | None]:
+    """The words of a row and its entities as spans of words; None where the row is not labelled.
+
+    An empty list of spans is a label (no entity), a blank cell is none. Raises ValueError ("kind: details")
+    for tokens and tags of different lengths, tags that ``scheme`` does not allow, spans that are out of range
+    or overlap, and rows that hold neither tokens nor a text.
+
+    Example
+    -------
+    >>> row = {"text": "Ada in Paris", "spans": [{"start": 7, "end": 12, "label": "LOC"}]}
+    >>> read_annotation(row)[1]
+    [Span(start=2, end=3, label='LOC')]
+    """
+    if cells.get("answer") in ("reject", "ignore"):  # Prodigy
+        raise ValueError(f"not accepted: the annotator's answer is {cells['answer']!r}")
+    tokens = _parsed(cells.get("tokens"))
+    if tokens and isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+        return _of_tags(tokens, _parsed(cells.get("tags")), scheme)
+    text = _text(cells)
+    found = _spans(cells)
+    if found is None:
+        return split_words(text), None
+    characters = [trim(text, span) for span in found]
+    words = split_words(text, characters)
+    spans = sorted(words.span(span) for span in set(characters))
+    bio_tags(spans, len(words))  # raises ValueError where they overlap
+    return words, spans
+
+
+def _of_tags(tokens: list[str], tags: Any, scheme: Scheme) -> tuple[Words, list[Span] | None]:
+    if any(not token.strip() for token in tokens):
+        raise ValueError("empty token: a token is blank")
+    words = join_words(tokens)
+    if tags is None or tags == []:
+        return words, None
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise ValueError(f"tags are no list of strings: {str(tags)[:60]}")
+    if len(tags) != len(tokens):
+        raise ValueError(f"wrong lengths: {len(tokens)} tokens and {len(tags)} tags")
+    return words, spans_of(tags, scheme)
+
+
+def _text(cells: Mapping[str, Any]) -> str:
+    data = cells.get("data")  # Label Studio
+    text = cells.get("text", data.get("text") if isinstance(data, Mapping) else None)
+    if text is None or text == "":
+        raise ValueError("empty text")
+    if not isinstance(text, str):
+        raise ValueError(f"not text: {type(text).__name__} where text is expected")
+    return text
+
+
+def _spans(cells: Mapping[str, Any]) -> list[Span] | None:
+    """Spans of characters; None where there are none to read."""
+    for column in SPANS:
+        value = _parsed(cells.get(column))
+        if value is None:
+            continue
+        if not isinstance(value, list):
+            raise ValueError(f"spans are no list: {str(value)[:60]}; {EXPECTED}")
+        if value and isinstance(value[0], Mapping) and "result" in value[0]:
+            return _of_label_studio(value)
+        return [_span(item) for item in value]
+    return None
+
+
+def _of_label_studio(annotations: Sequence[Mapping[str, Any]]) -> list[Span] | None:
+    """The spans of the first annotation that was not cancelled."""
+    for annotation in annotations:
+        if not annotation.get("was_cancelled"):
+            results = annotation.get("result") or []
+            return [_span(item["value"]) for item in results if _has_span(item.get("value"))]
+    return None
+
+
+def _has_span(value: Any) -> bool:
+    return isinstance(value, Mapping) and any(key in value for key in START)
+
+
+def _span(item: Any) -> Span:
+    if isinstance(item, Mapping):
+        start, end, label = (_first(item, keys) for keys in (START, END, LABEL))
+        label = label[0] if isinstance(label, list) and len(label) == 1 else label
+    elif isinstance(item, Sequence) and not isinstance(item, str) and len(item) == 3:
+        start, end, label = item
+    else:
+        raise ValueError(f"unreadable span: {str(item)[:60]}; {EXPECTED}")
+    if not (_is_place(start) and _is_place(end) and isinstance(label, str) and label.strip()):
+        raise ValueError(f"unreadable span: {str(item)[:60]}; {EXPECTED}")
+    return Span(int(start), int(end), label.strip())
+
+
+def _is_place(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and float(value).is_integer()
+
+
+def _first(item: Mapping[str, Any], keys: Sequence[str]) -> Any:
+    return next((item[key] for key in keys if key in item), None)
+
+
+def _parsed(value: Any) -> Any:
+    """A list in a csv cell is written as JSON; a blank cell is no value."""
+    if not isinstance(value, str):
+        return value
+    if not value.strip():
+        return None
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError(f"not a list in JSON: {value[:60]!r}") from None

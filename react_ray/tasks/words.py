@@ -1,0 +1,108 @@
+"""Words of a text and where they stand: the tokens that entities are made of.
+
+A Chinese, Japanese or Korean character is a word of its own, as are marks; other letters and digits in a row
+are one word. Offsets are in characters, so a prediction can always be shown in the text as it was given.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from react_ray.tasks.tagging import Span
+
+__all__ = ["Words", "join_words", "split_words", "trim"]
+
+IDEOGRAPHS = (
+    "\u2e80-\u2fdf"  # radicals
+    "\u3040-\u30ff\u31f0-\u31ff"  # kana
+    "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"  # Han
+    "\uac00-\ud7a3"  # Hangul
+    "\U00020000-\U0003ffff"  # Han, rare
+)
+WORD = re.compile(rf"[{IDEOGRAPHS}]|[^\W{IDEOGRAPHS}]+|[^\w\s]")
+NO_SPACE = re.compile(rf"[{IDEOGRAPHS}\u3000-\u303f\uff00-\uffef]")
+"""What stands beside its neighbours without a space: ideographs and full-width marks."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text and its words, each from a character ``starts[i]`` to before ``ends[i]``."""
+
+    text: str
+    starts: tuple[int, ...]
+    ends: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.starts)
+
+    def words(self) -> list[str]:
+        """The words themselves."""
+        return [self.text[start:end] for start, end in zip(self.starts, self.ends, strict=True)]
+
+    def characters(self, span: Span) -> Span:
+        """A span of words as a span of characters."""
+        return Span(self.starts[span.start], self.ends[span.end - 1], span.label)
+
+    def span(self, characters: Span) -> Span:
+        """A span of characters as a span of words; ValueError where it does not begin and end with a word."""
+        try:
+            start, end = self.starts.index(characters.start), self.ends.index(characters.end)
+        except ValueError:
+            shown = self.text[characters.start : characters.end]
+            raise ValueError(
+                f"span is no words: {characters.start} to {characters.end} ({shown!r}) does not begin "
+                "and end with a word"
+            ) from None
+        return Span(start, end + 1, characters.label)
+
+
+def split_words(text: str, spans: Iterable[Span] = ()) -> Words:
+    """Find the words of ``text``, cut also where one of ``spans`` (in characters) begins or ends.
+
+    Spaces at the ends of a span do not count, see :func:`trim`.
+
+    Example
+    -------
+    >>> split_words("Ray 支持GPU!").words()
+    ['Ray', '支', '持', 'GPU', '!']
+    """
+    cuts = sorted({place for span in spans for place in (span.start, span.end)})
+    starts: list[int] = []
+    ends: list[int] = []
+    for match in WORD.finditer(text):
+        inside = [cut for cut in cuts if match.start() < cut < match.end()] if cuts else []
+        starts += [match.start(), *inside]
+        ends += [*inside, match.end()]
+    return Words(text, tuple(starts), tuple(ends))
+
+
+def join_words(words: Sequence[str]) -> Words:
+    """A text made of words: a space between two, but none beside an ideograph or a full-width mark.
+
+    Example
+    -------
+    >>> join_words(["高", "勇", "：", "Ray", "Data"]).text
+    '高勇：Ray Data'
+    """
+    text, starts, ends = "", [], []
+    for word in words:
+        if text and word and not (NO_SPACE.match(text[-1]) or NO_SPACE.match(word[0])):
+            text += " "
+        starts.append(len(text))
+        text += word
+        ends.append(len(text))
+    return Words(text, tuple(starts), tuple(ends))
+
+
+def trim(text: str, span: Span) -> Span:
+    """The span without white space at its ends; ValueError where it is out of range or nothing is left."""
+    if not 0 <= span.start < span.end <= len(text):
+        raise ValueError(f"span out of range: {span.start} to {span.end} of {len(text)} characters")
+    inside = text[span.start : span.end]
+    start = span.start + len(inside) - len(inside.lstrip())
+    end = span.end - (len(inside) - len(inside.rstrip()))
+    if start >= end:
+        raise ValueError(f"empty span: only white space from {span.start} to {span.end}")
+    return Span(start, end, span.label)
