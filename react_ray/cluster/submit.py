@@ -9,6 +9,7 @@ import re
 import secrets
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,7 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from react_ray.cluster.session import refuses
-from react_ray.cluster.upload import EXCLUDES, check_size, check_words, files_to_send
+from react_ray.cluster.upload import check_words, collect, pack
 from react_ray.console import Reporter
 from react_ray.errors import ClusterError, InputError
 
@@ -46,14 +47,18 @@ def submit(
     token is missing or wrong, the job could not be started).
     """
     say, server, command = Reporter(quiet).say, job_server(address, os.environ), entrypoint(words)
-    files = files_to_send(working_dir)
-    size = check_size(working_dir, files)
-    check_words(working_dir, files, words[1:])
+    upload = collect(working_dir)
+    size = upload.check_size()
+    check_words(upload, words[1:])
     client = _connect(server)
-    say(f"sending {working_dir.absolute()}: {size}" if files else "nothing to send along")
+    say(f"sending {working_dir.absolute()}: {size}" if upload.files else "nothing to send along")
+    for note in upload.notes():
+        say(f"  {note}")
     job = f"react-ray-{Path(words[0]).name}-{secrets.token_hex(4)}"
-    folder = {"working_dir": str(working_dir.absolute()), "excludes": list(EXCLUDES)} if files else {}
-    _send(client, server, {"entrypoint": command, "submission_id": job, "runtime_env": folder})
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = pack(upload, Path(scratch) / "upload.zip") if upload.files else None
+        folder = {"working_dir": str(archive)} if archive else {}
+        _send(client, server, {"entrypoint": command, "submission_id": job, "runtime_env": folder})
     say(f"job {job} on {_shown(server)}")
     try:
         info = _follow(client, job, server)
