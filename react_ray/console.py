@@ -10,11 +10,13 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from react_ray.private import open_private
 from react_ray.worker import Progress
 
 __all__ = ["Reporter", "log_to", "quiet_libraries", "warnings_to"]
@@ -177,8 +179,15 @@ class _Said(logging.Handler):
         self._reporter.say(f"  {record.getMessage()}")
 
 
+class _PrivateFile(logging.FileHandler):
+    """A log that only its owner can read: there are texts in tracebacks."""
+
+    def _open(self) -> TextIO:  # type: ignore[override]
+        return open_private(Path(self.baseFilename), self.mode)
+
+
 def _handler(path: Path, of_ray: bool) -> logging.Handler:
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = _PrivateFile(path, delay=True)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda record: (record.name.partition(".")[0] == "ray") == of_ray)
     return handler

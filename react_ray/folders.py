@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from react_ray.errors import InputError
+from react_ray.private import make_private_file
 
 __all__ = ["model_folder", "model_version", "remove_folder", "replace_file"]
 
@@ -44,8 +45,13 @@ def remove_folder(folder: Path) -> None:
         shutil.rmtree(over)
 
 
-def replace_file(path: Path, write: Callable[[Path], object]) -> None:
-    """Have ``write(half)`` fill a file beside ``path`` and rename it: what is there is whole."""
+def replace_file(path: Path, write: Callable[[Path], object], *, private: bool = False) -> None:
+    """Have ``write(half)`` fill a file beside ``path`` and rename it: what is there is whole.
+
+    With ``private`` only its owner can read it, while it is written too.
+    """
     half = path.with_name(path.name + ".half")
+    if private:
+        make_private_file(half)
     write(half)
     half.replace(path)

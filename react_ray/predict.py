@@ -12,6 +12,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from react_ray.data.shards import ROW_BYTES
 from react_ray.data.sources import Source, find_files, fingerprint
 from react_ray.data.tables import checked_target, common_schema, read_whole, widen, write_tables
 from react_ray.errors import InputError
-from react_ray.folders import model_folder
+from react_ray.folders import model_folder, replace_file
 from react_ray.pretrained import fingerprint as fingerprint_model
 from react_ray.store import Store, digest
 from react_ray.worker import Progress
@@ -216,12 +217,14 @@ def _list_refused(read: Path, target: Path) -> str:
     told = _describe(_refused(read))
     path.unlink(missing_ok=True)
     if told:
-        half = path.with_name(path.name + ".half")
-        with half.open("w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _refused(read))
-        half.replace(path)
+        replace_file(path, partial(_write_refused, read), private=True)
         told += f", see {path}"
     return told
+
+
+def _write_refused(read: Path, half: Path) -> None:
+    with half.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in _refused(read))
 
 
 def _check_text(kind: pa.DataType, source: str, text_column: str) -> None:

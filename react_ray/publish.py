@@ -12,6 +12,7 @@ import re
 import shlex
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,8 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
     _replace_folder(model_of(done), output / "model", lambda folder: _complete(folder, done, metrics))
     _replace_folder(done["generate"] / "augmented", output / "augmented")
-    replace_file(output / "refused.jsonl", lambda path: shutil.copy(done["prepare"] / "refused.jsonl", path))
-    left_out = done["generate"] / "left_out.parquet"
-    replace_file(output / "left_out.parquet", lambda path: shutil.copy(left_out, path))
+    for aside in (done["prepare"] / "refused.jsonl", done["generate"] / "left_out.parquet"):
+        replace_file(output / aside.name, partial(shutil.copyfile, aside), private=True)
     replace_file(output / "config.yaml", config.save)
     write_report(output / "report.html", _report(config, done, metrics))
     text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)

@@ -17,6 +17,7 @@ from react_ray.errors import TrainingError
 from react_ray.evaluate.search_page import write_search_page
 from react_ray.folders import remove_folder, replace_file
 from react_ray.pipeline import STAGES, advance, cache_of, check_ready, located, prerequisites
+from react_ray.private import make_private_folder
 from react_ray.store import digest
 from react_ray.tune.board import Board
 from react_ray.tune.journal import Journal, Trial
@@ -117,7 +118,7 @@ def _folder(config: Config, space: Space) -> Path:
     first = STAGES[0].settings(config)
     key = digest({"config": settings, "space": _plain(space), "data": first})
     folder = Path(config.output) / "search" / key
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     return folder
 
 

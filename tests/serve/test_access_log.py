@@ -45,6 +45,14 @@ def entry(number: str) -> dict[str, object]:
     return json.loads(line[line.index("{") :])
 
 
+def test_only_the_owner_can_read_the_logs_of_replicas(client: Client) -> None:
+    import ray
+
+    folder = Path(ray._private.worker._global_node.get_logs_dir_path()) / "serve"
+    modes = {path.stat().st_mode & 0o777 for path in folder.glob("replica_*.log")}
+    assert modes == {0o600}
+
+
 def test_a_request_leaves_one_line_without_its_texts(client: Client) -> None:
     body = json.dumps({"inputs": ["a private matter", "another"]}).encode()
     headers = {"Content-Type": "application/json", "X-Request-Id": "order-66.a"}

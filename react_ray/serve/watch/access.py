@@ -4,17 +4,34 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+from contextlib import suppress
 from datetime import UTC, datetime
+from pathlib import Path
 
 from react_ray.config import ServeConfig
+from react_ray.private import FILE_MODE
 from react_ray.serve.watch.caller import Caller
 
-__all__ = ["CALLER_LEFT", "log_request"]
+__all__ = ["CALLER_LEFT", "keep_private", "log_request"]
 
 CALLER_LEFT = 499
 """The status of a request that nobody waits for any more."""
 
 logger = logging.getLogger("ray.serve")
+
+
+def keep_private() -> None:
+    """Let only the owner read the log of this process, which is open, and what it writes later.
+
+    For a replica: it writes logs and records and nothing else. Ray opens another log when one is full.
+    """
+    os.umask(0o077)
+    for handler in logger.handlers:
+        file = getattr(getattr(handler, "target", handler), "baseFilename", None)
+        if file:
+            with suppress(OSError):
+                Path(file).chmod(FILE_MODE)
 
 
 def log_request(
