@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from react_ray.cluster.resources import Demand, Node, lacking, room
+from react_ray.cluster.token import check_token, close_session_folder, ensure_token, token_in_use
 from react_ray.config import ClusterConfig
 from react_ray.errors import ClusterError, InputError
 
@@ -110,6 +111,10 @@ class Session:
         if ray.is_initialized():
             return
         self._knock()
+        if self.address is None:
+            ensure_token()
+        elif token_in_use():
+            check_token()
         if not self.verbose:  # the C++ part writes to standard error past Python's logging
             os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         level = logging.INFO if self.verbose else logging.ERROR
@@ -129,6 +134,8 @@ class Session:
             ) from error
         self.dashboard = getattr(context, "dashboard_url", None)
         self._started = True
+        if self.address is None:
+            close_session_folder(vars(context)["address_info"]["session_dir"])
 
     def _knock(self) -> None:
         """ClusterError at once where nothing listens at the address."""

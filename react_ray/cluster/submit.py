@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from react_ray.cluster.session import refuses
+from react_ray.cluster.token import check_token, token_in_use
 from react_ray.cluster.upload import check_words, collect, pack
 from react_ray.console import Reporter
 from react_ray.errors import ClusterError, InputError
@@ -139,6 +140,8 @@ def _connect(server: str) -> Any:
             f"nothing answers at {_shown(server)}: {reason}\nCheck that the cluster runs, and that its "
             "dashboard can be reached: ssh -L, ray dashboard or kubectl port-forward bring it to this machine"
         )
+    if token_in_use():
+        check_token()
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 

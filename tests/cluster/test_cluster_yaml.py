@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import importlib
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -68,6 +69,32 @@ def test_every_node_asks_for_the_token_and_no_dashboard_is_open() -> None:
     assert all("RAY_AUTH_MODE=token" in line for line in starts)
     assert "--dashboard-host=127.0.0.1" in starts[0]
     assert any(path.endswith(".ray/auth_token") for path in config["file_mounts"])
+
+
+def test_the_token_is_closed_to_other_users_on_every_node(tmp_path: Path) -> None:
+    config = launcher()
+    for key in ("initialization_commands", "head_start_ray_commands", "worker_start_ray_commands"):
+        folder = tmp_path / key / ".ray"
+        folder.mkdir(parents=True)
+        token = folder / "auth_token"
+        token.touch()
+        folder.chmod(0o777)
+        token.chmod(0o666)
+        environ = {"HOME": str(folder.parent), "PATH": os.environ["PATH"]}
+        subprocess.run(["bash", "-c", config[key][0]], env=environ, check=True)
+        assert (folder.stat().st_mode & 0o777, token.stat().st_mode & 0o777) == (0o700, 0o600)
+    for key in ("head_start_ray_commands", "worker_start_ray_commands"):
+        assert config[key][-1] == "chmod 700 /tmp/ray/session_latest/"
+
+
+def test_documents_make_the_token_for_its_owner_alone() -> None:
+    for path in (LAUNCHER, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "get-auth-token --generate" in line:
+                assert "umask 077" in line, f"{path.name}: {line}"
+    steps = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert "chmod 700 ~/.ray; chmod 600 ~/.ray/auth_token" in steps
+    assert steps.count("chmod 700 /tmp/ray/session_latest/") == 2
 
 
 def test_what_is_mounted_is_there_and_is_enough_to_install() -> None:
