@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -208,6 +209,19 @@ def test_the_architecture_names_every_stage_and_folder() -> None:
     parts = {path.parent.name for path in MODULES if path.parent.parent == ROOT / "react_ray" / "serve"}
     assert parts == set(re.findall(r"^\| `serve/(\w+)/` \|", text, re.M))
     assert parts <= SERVE_MAY_IMPORT.keys()
+
+
+def test_actions_are_pinned_by_commit_and_may_read_only() -> None:
+    for path in (ROOT / ".github" / "workflows").glob("*"):
+        text = path.read_text(encoding="utf-8")
+        workflow = yaml.safe_load(text)
+        assert workflow["permissions"] == {"contents": "read"}
+        assert "concurrency" in workflow
+        assert all("timeout-minutes" in job for job in workflow["jobs"].values())
+        used = re.findall(r"uses: (.+)$", text, re.M)
+        assert used
+        assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", name) for name in used)
+        assert text.count("actions/checkout@") == text.count("persist-credentials: false")
 
 
 def test_every_decision_is_listed() -> None:
