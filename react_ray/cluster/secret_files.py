@@ -19,6 +19,7 @@ FOLDERS = {
 }
 """Hidden folders, without their dot, in which programs keep their access."""
 PLAIN_FOLDERS = {"secret", "secrets", "credentials"}
+"""What is in these is a secret, but for source code: they may be packages."""
 
 COPY = r"(?:[.~ (].*)?"
 WORD_END = r"(?:[._ ~(-].*)?"
@@ -78,17 +79,17 @@ KEY_LINE = re.compile(rb"(?m)^[A-Za-z0-9._-]{1,64}[ \t]*:[ \t]*[0-9a-fA-F]{64}[ 
 KEY_FILE_BYTES = 100_000
 
 
-def is_secret_name(path: str) -> bool:
-    """Whether the relative ``path`` has the name of a file or folder of secrets.
+def is_secret_name(path: str, is_folder: bool = False) -> bool:
+    """Whether the relative ``path`` has the name of a file of secrets, or is in a folder of such.
 
-    >>> is_secret_name("conf/ID_RSA"), is_secret_name("tokenizer.json")
-    (True, False)
+    >>> is_secret_name("conf/ID_RSA"), is_secret_name("tokenizer.json"), is_secret_name("secrets/code.py")
+    (True, False, False)
     """
     parts = [part.casefold() for part in PurePosixPath(path).parts]
     if any(part.startswith(".") and part[1:] in FOLDERS for part in parts):
         return True
     name = parts[-1].lstrip(".")
-    if PurePosixPath(name).suffix in CODE:
+    if is_folder or PurePosixPath(name).suffix in CODE:
         return False
     return bool(NAMES.fullmatch(name)) or not PLAIN_FOLDERS.isdisjoint(parts)
 

@@ -135,7 +135,7 @@ class Session:
         self.dashboard = getattr(context, "dashboard_url", None)
         self._started = True
         if self.address is None:
-            close_session_folder(vars(context)["address_info"]["session_dir"])
+            close_session_folder(getattr(context, "address_info", {})["session_dir"])
 
     def _knock(self) -> None:
         """ClusterError at once where nothing listens at the address."""

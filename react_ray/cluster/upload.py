@@ -189,7 +189,7 @@ class _Rules:
             if any(rule.match_file(rest) for rule in self._of(folder)):
                 return ""
             folder = folder / part
-        if is_secret_name(path):
+        if is_secret_name(path, is_folder):
             return SECRETS
         name = parts[-1].casefold()
         junk = any(part.startswith(".") or part.casefold() in JUNK for part in parts)

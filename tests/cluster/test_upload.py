@@ -116,6 +116,13 @@ def test_files_with_names_of_secrets_stay_and_are_named(name: str, place: str, t
     [
         *("token.py", "secrets.py", "passwords.md", "keys.py", "tokenizer.json", "tokenizer_config.json"),
         *("special_tokens_map.json", "added_tokens.json", "config.json", "environment.yaml", "monkey.txt"),
+        *(
+            "secrets/__init__.py",
+            "tokens/words.yaml",
+            "keys/code.py",
+            "env/model.yaml",
+            "password/reset.yaml",
+        ),
         *("keyboard.yaml", "shadows.txt", "requirements.txt", "token_classification.yaml", "secretary.txt"),
     ],
 )

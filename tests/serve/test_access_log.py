@@ -48,9 +48,14 @@ def entry(number: str) -> dict[str, object]:
 def test_only_the_owner_can_read_the_logs_of_replicas(client: Client) -> None:
     import ray
 
-    folder = Path(ray._private.worker._global_node.get_logs_dir_path()) / "serve"
-    modes = {path.stat().st_mode & 0o777 for path in folder.glob("replica_*.log")}
-    assert modes == {0o600}
+    body = json.dumps({"inputs": "a text"}).encode()
+    client.send("POST", "/predict", body, {"Content-Type": "application/json", "X-Request-Id": "whose-log"})
+    assert logged("whose-log")
+    folder = Path(ray._private.worker._global_node.get_logs_dir_path())
+    logs = [path for path in folder.rglob("*.*") if path.suffix in (".log", ".err", ".out")]
+    holding = {path.name: path.stat().st_mode & 0o777 for path in logs if b"whose-log" in path.read_bytes()}
+    assert len(holding) == 2, "the log of Serve, and the standard error of the replica"
+    assert set(holding.values()) == {0o600}
 
 
 def test_a_request_leaves_one_line_without_its_texts(client: Client) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
-from contextlib import suppress
+import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -22,16 +22,19 @@ logger = logging.getLogger("ray.serve")
 
 
 def keep_private() -> None:
-    """Let only the owner read the log of this process, which is open, and what it writes later.
+    """Let only the owner read the logs of this process, which are open, and what it writes later.
 
-    For a replica: it writes logs and records and nothing else. Ray opens another log when one is full.
+    For a replica: it writes logs and records and nothing else. Its lines are in a log of Serve, and again in
+    the file that Ray has made of its standard error. Ray opens another log when one is full.
     """
     os.umask(0o077)
     for handler in logger.handlers:
         file = getattr(getattr(handler, "target", handler), "baseFilename", None)
         if file:
-            with suppress(OSError):
-                Path(file).chmod(FILE_MODE)
+            Path(file).chmod(FILE_MODE)
+    for stream in (1, 2):
+        if stat.S_ISREG(os.fstat(stream).st_mode):
+            os.fchmod(stream, FILE_MODE)
 
 
 def log_request(
