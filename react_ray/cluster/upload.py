@@ -96,7 +96,7 @@ class Upload:
         for kind, names in self.left_out.items():
             shown = ", ".join(map(_shown, sorted(names)[:NAMED])) + (", ..." if len(names) > NAMED else "")
             way = "; a line !PATH in .rayignore sends a file all the same" if kind == SECRETS else ""
-            yield f"left out {len(names)}, {kind}: {shown}{way}"
+            yield f"left out {kind} ({len(names)}): {shown}{way}"
 
 
 def collect(folder: Path) -> Upload:

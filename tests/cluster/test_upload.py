@@ -107,7 +107,7 @@ def test_files_with_names_of_secrets_stay_and_are_named(name: str, place: str, t
     (left,) = found.left_out[SECRETS]
     assert (place + name).startswith(left)
     (note,) = found.notes()
-    assert note.startswith("left out 1, what looks like a secret: ")
+    assert note.startswith("left out what looks like a secret (1): ")
     assert left in note
 
 
@@ -288,7 +288,7 @@ def test_notes_stay_short_and_on_one_line(tmp_path: Path) -> None:
         write(tmp_path, f"{number:02}.pem")
     write(tmp_path, "00\n\x1b[2J.pem")
     (note,) = collect(tmp_path).notes()
-    assert note.startswith("left out 21, what looks like a secret: '00\\n\\x1b[2J.pem', 00.pem, 01.pem")
+    assert note.startswith("left out what looks like a secret (21): '00\\n\\x1b[2J.pem', 00.pem, 01.pem")
     assert "05.pem" not in note
     assert note.isprintable()
 
