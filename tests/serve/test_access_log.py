@@ -53,7 +53,8 @@ def test_only_the_owner_can_read_the_logs_of_replicas(client: Client) -> None:
     assert logged("whose-log")
     folder = Path(ray._private.worker._global_node.get_logs_dir_path())
     logs = [path for path in folder.rglob("*.*") if path.suffix in (".log", ".err", ".out")]
-    holding = {path.name: path.stat().st_mode & 0o777 for path in logs if b"whose-log" in path.read_bytes()}
+    line = b'"id": "whose-log"'
+    holding = {path.name: path.stat().st_mode & 0o777 for path in logs if line in path.read_bytes()}
     assert len(holding) == 2, "the log of Serve, and the standard error of the replica"
     assert set(holding.values()) == {0o600}
 
