@@ -48,6 +48,7 @@ Seed = Annotated[int | None, typer.Option(help="Of every random choice (default:
 Preset = Annotated[str | None, typer.Option(help="article: the settings of the article's own code")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
+GuardFormulas = Annotated[bool, typer.Option("--guard-formulas", help="csv: no cell can run as a formula")]
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run")]
 Served = Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a run, or a YAML file of several")]
 ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a run, or the model/ inside it")]
@@ -173,14 +174,19 @@ def predict(
         str, typer.Option(help="csv, jsonl or parquet: all rows and columns, with label and score")
     ],
     text_column: Annotated[str, typer.Option(help="Name of the column with the text")] = "text",
+    max_chars: Annotated[
+        int, typer.Option(min=1, help="Longer texts are rejected: data.max_chars")
+    ] = 100_000,
+    guard_formulas: GuardFormulas = False,
     address: Address = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
     """Label a file of any size, in parallel."""
-    from react_ray.predict import predict_file
+    from react_ray.predict import PredictOptions, predict_file
 
-    print(predict_file(model, input, output, text_column, address=address, verbose=verbose, quiet=quiet))
+    options = PredictOptions(text_column, max_chars, guard_formulas)
+    print(predict_file(model, input, output, options, address=address, verbose=verbose, quiet=quiet))
 
 
 @app.command()
@@ -242,12 +248,13 @@ def suggest(
     folder: RunFolder,
     count: Annotated[int, typer.Option(min=1, help="Rows to label")] = 20,
     output: Annotated[str, typer.Option(help="csv, jsonl or parquet to fill in")] = "suggested.csv",
+    guard_formulas: GuardFormulas = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the rows whose labels would help a run most."""
     from react_ray.suggest import suggest as suggest_rows
 
-    print(suggest_rows(folder, count, output, quiet=quiet))
+    print(suggest_rows(folder, count, output, guard_formulas=guard_formulas, quiet=quiet))
 
 
 @app.command()
@@ -301,20 +308,10 @@ def _parse(words: list[str]) -> None:
 
 
 FLAGS = {
-    "labeled": "data.labeled",
-    "unlabeled": "data.unlabeled",
-    "validation": "data.validation",
-    "test": "data.test",
-    "labels": "data.labels",
-    "text_column": "data.columns.text",
-    "label_column": "data.columns.label",
-    "truth_column": "data.columns.truth",
-    "task": "task",
-    "output": "output",
+    **{name: f"data.{name}" for name in ("labeled", "unlabeled", "validation", "test", "labels")},
+    **{f"{name}_column": f"data.columns.{name}" for name in ("text", "label", "truth")},
+    **{name: name for name in ("task", "output", "model", "encoder", "seed")},
     "address": "cluster.address",
-    "model": "model",
-    "encoder": "encoder",
-    "seed": "seed",
     "trials": "tune.trials",
     "minutes": "tune.minutes",
 }

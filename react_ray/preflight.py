@@ -54,7 +54,7 @@ class Check:
         files = self.rows["files"]
         lines = [
             f"  {f['file']}: {f['read']:,} read = {f['rows']:,} used + {f['unused']:,} not used "
-            f"+ {f['refused']:,} refused"
+            f"+ {f['refused']:,} refused" + "".join(f"; {note}" for note in f.get("notes", ()))
             for f in files[:SHOWN_FILES]
         ]
         more = [f"  and {len(files) - SHOWN_FILES} more files"] if len(files) > SHOWN_FILES else []

@@ -84,6 +84,7 @@ def summarise(output: Path, metrics: Any) -> str:
     if refused:
         kinds = ", ".join(f"{reason}: {count:,}" for reason, count in refused.items())
         lines.append(f"refused: {sum(refused.values()):,} rows ({kinds}), see {output / 'refused.jsonl'}")
+    lines += metrics.get("notes", [])
     cache = output / "cache"
     lines += [
         f"chosen: {metrics['chosen']}. {metrics['why']}",
@@ -124,6 +125,7 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
         "rows": parts,
         "unused": rows["unused"],
         "refused": rows["refused"],
+        "notes": [f"{file['file']}: {note}" for file in rows["files"] for note in file.get("notes", ())],
         "test": figures["test"],
         "validation": figures["validation"],
         "arms": figures["arms"],

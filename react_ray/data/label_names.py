@@ -22,8 +22,11 @@ def label_name(value: Any) -> str | None:
     """The name of the class that a cell holds, or None where there is no label.
 
     1, 1.0 and "1.0" are all "1" and True is "true", as programs that write csv differ
-    in this. Raises ValueError with the reason when the cell is no single name.
+    in this. A list holds one name or, where it is empty, none. Raises ValueError with the reason when
+    the cell is no single name.
     """
+    if isinstance(value, list) and len(value) < 2:
+        value = value[0] if value else None
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, (list, dict, tuple)):

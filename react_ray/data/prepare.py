@@ -180,7 +180,8 @@ def _sample(path: Path) -> list[str]:
 def _summary(rows: Judged, refusals: Refusals, labels: LabelMap) -> dict[str, Any]:
     """Counts: rows per part, not used, labelled rows per class, refused rows per reason, rows per file.
 
-    Of each file, what was read is what is used (rows), not used and refused.
+    Of each file, what was read is what is used (rows), not used and refused; ``notes`` say how it was
+    read, where that is not obvious.
     """
     fates = rows.fates()
     total = fates.sum(0)
@@ -191,7 +192,8 @@ def _summary(rows: Judged, refusals: Refusals, labels: LabelMap) -> dict[str, An
         read = int(count.sum()) + sum(row["row"] > 0 for row in shard.refused())
         refused = refusals.files[shard.input, shard.file]
         told = {"input": shard.input, "file": shard.file, "read": read}
-        files.append({**told, "rows": used, "unused": unused, "refused": refused})
+        notes = {"notes": found} if (found := shard.notes()) else {}
+        files.append({**told, "rows": used, "unused": unused, "refused": refused, **notes})
     return {
         "parts": {part: int(total[PARTS.index(part)]) for part in INPUTS},
         "unused": int(total[UNUSED]),

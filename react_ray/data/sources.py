@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import io
 import os
 import re
 from collections.abc import Iterator
@@ -12,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.fs as pafs
@@ -50,25 +48,23 @@ class Source:
         raise InputError(f"{self.path}: unknown ending, {EXPECTED}{hint}")
 
     @property
-    def delimiter(self) -> str:
-        """What separates the fields of a line, for kind csv."""
-        return "\t" if self.key.lower().removesuffix(".gz").endswith(".tsv") else ","
+    def is_tsv(self) -> bool:
+        """Whether its ending says that tabs separate the cells."""
+        return self.key.lower().removesuffix(".gz").endswith(".tsv")
 
     def open(self) -> pa.NativeFile:
         """The bytes as they are, seekable; InputError when they cannot be reached."""
         with _reaching(self.path):
             return _filesystem(self.root).open_input_file(self.key)
 
-    def open_text(self) -> TextIO:
-        """The text of a csv or jsonl file, unpacked, with its line ends as they are.
+    def open_unpacked(self) -> pa.NativeFile:
+        """The bytes of a csv or jsonl file, unpacked.
 
-        Bytes that are not UTF-8 become lone surrogates, so that one row can be refused.
         Raises InputError for UTF-16 and for content that is not text at all.
         """
         with _reaching(self.path), self._unpacked() as stream:
             _refuse_binary(stream.read(HEAD_BYTES), self.path)
-        unpacked: Any = self._unpacked()
-        return io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return self._unpacked()
 
     def _unpacked(self) -> pa.NativeFile:
         compression = "gzip" if self.key.lower().endswith(".gz") else None
