@@ -15,6 +15,7 @@ from react_ray.errors import InputError
 from react_ray.folders import model_folder
 from react_ray.prediction import Prediction, rank
 from react_ray.pretrained import load_pretrained, load_tokenizer, longest_text
+from react_ray.tokenization import Side
 from react_ray.worker import pick_device
 
 __all__ = ["Classifier", "label_names", "load", "model_folder", "predict_logits"]
@@ -29,6 +30,7 @@ class Classifier:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.max_length = max_length
+        self.truncation_side: Side = "left" if tokenizer.truncation_side == "left" else "right"
         self.labels: list[str] = label_names(model)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:

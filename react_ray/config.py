@@ -34,6 +34,9 @@ WorkerRange = tuple[Annotated[int, Field(ge=1, strict=True)], Annotated[int, Fie
 Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
 """A sentence with {} where the name of a class goes."""
 
+Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s,*]+)$")]
+"""As a browser sends it: a scheme, a host and where it is needed a port, no path."""
+
 
 class _Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -190,6 +193,8 @@ class ServeConfig(_Settings):
     body_timeout_s: float = Field(10, gt=0)  # for the whole body to come; above: 408
     request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
     api_keys: str | None = None  # file of react-ray key; None: whoever reaches the port may ask
+    allowed_hosts: tuple[str, ...] = ()  # more names for a service on 127.0.0.1, as a proxy before it has
+    cors_origins: tuple[Origin, ...] = ()  # sites whose pages may ask, as https://app.example.org; "*": all
     rate_limit: float | None = Field(None, gt=0)  # requests a second, a key (or address) and replica
     access_log: bool = True  # a line a request in the replicas' logs, without texts
     log_texts: bool = False  # and with them
@@ -202,6 +207,11 @@ class ServeConfig(_Settings):
     def tokens_per_call(self) -> int:
         """Tokens that a model call takes at most."""
         return self.batch_tokens or (8192 if self.gpus_per_replica else 512)
+
+    @property
+    def max_values(self) -> int:
+        """JSON values in a request, or fields over gRPC: 4 for each text, and some for the rest."""
+        return 4 * self.max_texts + 1000
 
     @model_validator(mode="after")
     def _room_to_grow(self) -> ServeConfig:

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from react_ray.batching import token_batches
 from react_ray.onnx_record import OnnxRecord, onnx_file
+from react_ray.tokenization import truncation_side
 
 __all__ = ["INPUTS", "OnnxClassifier"]
 
@@ -32,7 +33,8 @@ class OnnxClassifier:
         self._record = record
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(record.max_length)
+        self.truncation_side = truncation_side(folder)
+        self._tokenizer.enable_truncation(record.max_length, direction=self.truncation_side)
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = ort.InferenceSession(

@@ -26,6 +26,7 @@ HEALTHY_WITHIN_S = 30.0
 
 
 class _Arguments(ServeConfig):
+    host: str = ""  # told to Serve itself
     model: str
     version: str | None = None
 

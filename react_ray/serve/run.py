@@ -21,6 +21,7 @@ from react_ray.errors import ClusterError, InputError
 from react_ray.serve import ingress
 from react_ray.serve.deploy import grpc_options, http_options
 from react_ray.serve.engine.memory import check_memory
+from react_ray.serve.limits.edge import VARIABLES
 from react_ray.serve.limits.keys import Keys
 from react_ray.serve.models import application_of, models_of, route_of
 
@@ -75,7 +76,7 @@ def _ingress(config: ServeConfig, session: Session) -> dict[str, str]:
         return {}
     if not ingress.available():
         _say("HAProxy is not installed (its wheel is for Linux): Ray's own proxy serves, which is slower")
-        return {}
+        return VARIABLES
     return {**ingress.variables(config), **ingress.private()}
 
 

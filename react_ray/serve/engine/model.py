@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from react_ray.errors import InputError
 from react_ray.folders import model_folder, model_version
 from react_ray.onnx_record import FOLDER, OnnxRecord
+from react_ray.tokenization import Side, encode_start, reach_of
 
 __all__ = ["Engine", "Model", "Outcome", "Precision", "load_engine"]
 
@@ -29,6 +30,7 @@ class Model(Protocol):
 
     labels: list[str]
     max_length: int
+    truncation_side: Side
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at ``max_length``."""
@@ -101,12 +103,16 @@ class Engine:
         self._model = model
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, cut at the model's length."""
-        return self._model.encode(texts)
+        """Token ids of each text, cut at the model's length, at the cost of that length."""
+        return encode_start(self._model.encode, texts, self.max_length, self._model.truncation_side)
 
     def reach(self, text: str) -> int:
         """How many characters of ``text`` the model reads before its length is used up."""
-        return self._model.reach(text)
+
+        def measure(part: str) -> tuple[list[int], int]:
+            return self._model.encode([part])[0], self._model.reach(part)
+
+        return reach_of(measure, text, self.max_length, self._model.truncation_side)
 
     def classify(self, rows: Sequence[list[int]]) -> list[Outcome]:
         """The outcome of each row of token ids.

@@ -48,6 +48,7 @@ def variables(config: ServeConfig) -> dict[str, str]:
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(SCRIPT),
         "REACT_RAY_PYTHON": sys.executable,
         "REACT_RAY_FORWARDS": "1",  # replicas may believe its x-forwarded-for: see limits/address.py
+        "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH": "react_ray.serve.limits.edge.middlewares",
         "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
         "RAY_SERVE_HAPROXY_RETRIES": "5",
         "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(buffer),

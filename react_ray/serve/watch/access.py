@@ -18,6 +18,9 @@ __all__ = ["CALLER_LEFT", "keep_private", "log_request"]
 CALLER_LEFT = 499
 """The status of a request that nobody waits for any more."""
 
+MOST_OF_METHOD = 20
+"""Characters; a caller may make one up."""
+
 logger = logging.getLogger("ray.serve")
 
 
@@ -47,7 +50,7 @@ def log_request(
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "id": asker.id,
         "key": asker.name,
-        "method": method,
+        "method": method[:MOST_OF_METHOD],
         "route": route,
         "status": status,
         "ms": round(seconds * 1000, 1),
