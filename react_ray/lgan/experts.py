@@ -187,7 +187,7 @@ def _self_train(
         believed = smooth(believed, near, share)
         probe = _fit(
             inputs,
-            one_hot(believed.argmax(1), inputs.classes),
+            believed.argmax(1),
             confident_rows(believed, turn / rounds),
             probe,
         )
@@ -195,14 +195,21 @@ def _self_train(
     return smooth(believed, near, share).argmax(1)
 
 
-def _fit(inputs: LganInputs, targets: Probabilities, sure: Indices, start: Probe) -> Probe:
+def _fit(inputs: LganInputs, targets: Probabilities | Indices, sure: Indices, start: Probe) -> Probe:
     """Fit labelled rows, copies, and the ``sure`` rows of the pool to their targets."""
     features: Features = np.vstack([inputs.labeled, inputs.augmented, inputs.pool[sure]])
-    known = one_hot(np.concatenate([inputs.labels, inputs.augmented_labels]), inputs.classes)
+    known: Probabilities | Indices = np.concatenate([inputs.labels, inputs.augmented_labels])
+    if targets.ndim == 2:
+        known = one_hot(known, inputs.classes)
     weights = np.ones(len(features), np.float32)
     weights[: len(inputs.labels)] = LABEL_WEIGHT
     return fit_softmax(
-        features, np.vstack([known, targets[sure]]), weights, start=start, iterations=ITERATIONS
+        features,
+        np.concatenate([known, targets[sure]]),
+        inputs.classes,
+        weights,
+        start=start,
+        iterations=ITERATIONS,
     )
 
 

@@ -24,7 +24,7 @@ def test_soft_targets_fit_like_the_rows_they_stand_for():
     other = (labels + 1) % 4
     both = fit_probe(np.vstack([rows] * 4), np.concatenate([labels, labels, labels, other]), 4)
     soft = 0.75 * one_hot(labels, 4) + 0.25 * one_hot(other, 4)
-    weighted = fit_softmax(rows, soft, np.full(len(rows), 4.0))
+    weighted = fit_softmax(rows, soft, 4, np.full(len(rows), 4.0))
     assert np.allclose(both.predict_proba(blobs.test), weighted.predict_proba(blobs.test), atol=5e-3)
 
 
