@@ -98,11 +98,14 @@ def measure(folder: Path, flags: list[str]) -> dict[str, Any]:
     spent = 0.0
     with (folder / "run.log").open("w") as log:
         process = subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
-        for now, held in _samples(process):
-            stage = _stage(folder / "out" / "cache")
-            cpu[stage] = cpu.get(stage, 0.0) + max(now - spent, 0)
-            memory[stage] = max(memory.get(stage, 0.0), held)
-            spent = max(now, spent)
+        try:
+            for now, held in _samples(process):
+                stage = _stage(folder / "out" / "cache")
+                cpu[stage] = cpu.get(stage, 0.0) + max(now - spent, 0)
+                memory[stage] = max(memory.get(stage, 0.0), held)
+                spent = max(now, spent)
+        finally:
+            process.kill()  # when this one is stopped; it has ended otherwise
     if process.returncode:
         sys.stderr.write((folder / "run.log").read_text()[-4000:])
         raise subprocess.CalledProcessError(process.returncode, command)
