@@ -1,4 +1,4 @@
-"""How the cost of a run grows with the number of classes: seconds, CPU seconds and peak memory of every stage.
+"""What a run costs by the number of classes: seconds, CPU seconds and peak memory of every stage.
 
     python -m benchmarks.classes                                   # all cells: hours on two cores
     python -m benchmarks.classes --classes 1000 --rows 1 --pool 100
@@ -6,8 +6,9 @@
 A cell is a number of classes, of labelled rows a class and of unlabelled rows. A class is a pair of words
 ("amber harbour"), and its texts hold both among others, so that names and texts are alike as those of real
 classes are. Each cell is a whole `run` with the embedded model in a process of its own; `--test` adds a row a
-class that is judged, which costs time. CPU seconds are those of the process and all that it started, so they hold
-on a busy machine as well. Kept in benchmarks/results/classes.json; a cell that is there is not run again.
+class that is judged, which costs time. CPU seconds are those of the process and all that it started, so
+they hold on a busy machine as well. Kept in benchmarks/results/classes.json; a cell that is there is not run
+again.
 """
 
 from __future__ import annotations
@@ -30,19 +31,28 @@ import psutil
 
 RESULTS = Path(__file__).parent / "results" / "classes.json"
 EVERY_S = 0.1
-FIRST = """amber ancient bitter brave bright broken bronze calm clever cloudy coastal copper crimson curious dusty
-eager early electric empty faint fancy fierce foreign fragile frozen gentle giant golden grand grey hidden hollow
-humble icy ivory jolly late lazy little lonely lost loud lucky marble misty modern narrow noble northern odd old
-painted pale patient plain polite proud quick quiet rapid rare rough royal rusty sacred scarlet secret sharp silent
-silver simple slow solar southern steep stormy sunny tiny velvet wild""".split()
-SECOND = """anchor apron arrow basket beacon bell blanket bottle bridge bucket button cabin camera candle canoe carpet
-castle chain chimney clock compass cottage crown desk diary drum engine fence ferry flag flute fountain garden gate
-glove hammer harbour helmet hotel island jacket jewel kettle key kitchen ladder lamp lantern letter library lighthouse
-market mask medal mill mirror museum necklace needle oven palace pencil piano pillow planet pocket pond quilt radio
-ribbon river saddle sail school shovel statue stove teapot temple tower tractor trumpet tunnel umbrella violin
-wagon wallet whistle window""".split()
-FILLER = """we have been asking about the with our some more than last week again please could you tell my there when
-it was found at this place and nobody knew where to look for what happened then they said that all of it""".split()
+FIRST = (
+    "amber ancient bitter brave bright broken bronze calm clever cloudy coastal copper crimson curious "
+    "dusty eager early electric empty faint fancy fierce foreign fragile frozen gentle giant golden grand "
+    "grey hidden hollow humble icy ivory jolly late lazy little lonely lost loud lucky marble misty "
+    "modern narrow noble northern odd old painted pale patient plain polite proud quick quiet rapid rare "
+    "rough royal rusty sacred scarlet secret sharp silent silver simple slow solar southern steep stormy "
+    "sunny tiny velvet wild"
+)
+SECOND = (
+    "anchor apron arrow basket beacon bell blanket bottle bridge bucket button cabin camera candle canoe "
+    "carpet castle chain chimney clock compass cottage crown desk diary drum engine fence ferry flag "
+    "flute fountain garden gate glove hammer harbour helmet hotel island jacket jewel kettle key kitchen "
+    "ladder lamp lantern letter library lighthouse market mask medal mill mirror museum necklace needle "
+    "oven palace pencil piano pillow planet pocket pond quilt radio ribbon river saddle sail school "
+    "shovel statue stove teapot temple tower tractor trumpet tunnel umbrella violin wagon wallet whistle "
+    "window"
+)
+FILLER = (
+    "we have been asking about the with our some more than last week again please could you tell my there "
+    "when it was found at this place and nobody knew where to look for what happened then they said that "
+    "all of it"
+)
 
 
 def main() -> None:
@@ -69,7 +79,8 @@ def main() -> None:
 
 def write_files(folder: Path, classes: int, rows: int, pool: int, test: bool = False) -> list[str]:
     """Write the input; the options of ``react-ray run``."""
-    names = [f"{FIRST[i // len(SECOND) % len(FIRST)]} {SECOND[i % len(SECOND)]}" for i in range(classes)]
+    pairs = product(FIRST.split(), SECOND.split())
+    names = [" ".join(pair) for pair, _ in zip(pairs, range(classes), strict=False)]
     draw = np.random.default_rng(classes)
     folder.mkdir(parents=True, exist_ok=True)
     parts = {"labeled": [name for name in names for _ in range(rows)]}
@@ -85,7 +96,7 @@ def write_files(folder: Path, classes: int, rows: int, pool: int, test: bool = F
 
 
 def _text(draw: np.random.Generator, label: str) -> str:
-    words = [*label.split(), *draw.choice(FILLER, draw.integers(8, 16))]
+    words = [*label.split(), *draw.choice(FILLER.split(), draw.integers(8, 16))]
     return " ".join(str(word) for word in draw.permutation(words))
 
 

@@ -118,9 +118,7 @@ def ordered(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, i
     return {part: counts[part] for part in PART_NAMES if part in counts}
 
 
-def by_rows(
-    classes: Sequence[str], counts: Mapping[str, Mapping[str, int]], most: int
-) -> Sequence[str]:
+def by_rows(classes: Sequence[str], counts: Mapping[str, Mapping[str, int]], most: int) -> Sequence[str]:
     """The classes as they are; where there are more than ``most``, those of most rows first."""
     if len(classes) <= most:
         return classes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,7 @@ from threadpoolctl import ThreadpoolController
 
 from react_ray.lgan.inputs import Features, Indices, Probabilities
 
-__all__ = ["MANY_CLASSES", "Probe", "fit_probe", "fit_softmax", "one_hot", "softmax"]
+__all__ = ["MANY_CLASSES", "Probe", "fit_probe", "fit_softmax", "one_hot", "seconds_a_cell", "softmax"]
 
 MANY_CLASSES = 200
 """Above this the cost of a fit, rows times classes, is what a run waits for, so less is asked of it."""
@@ -70,7 +71,7 @@ def fit_softmax(
     start: Probe | None = None,
     iterations: int = 100,
 ) -> Probe:
-    """Softmax regression on ``targets`` (n classes, or n x K distributions), rows weighted by ``weights`` (n).
+    """Softmax regression on ``targets``: n classes, or n x K distributions; ``weights`` (n) of the rows.
 
     Minimises cost * sum of weighted cross-entropies + |W|^2 / 2 with L-BFGS, from
     ``start`` if given. With more than MANY_CLASSES it stops at TOLERANCE.
@@ -109,7 +110,7 @@ def fit_softmax(
 def _subtract(
     predicted: Probabilities, targets: Probabilities | Indices, scale: NDArray[np.float32]
 ) -> np.float64:
-    """Turn ``predicted`` in place into the slope of the loss by logits (n x K); the loss, summed over rows."""
+    """Turn ``predicted`` (n x K) in place into the slope of the loss by logits; the loss over all rows."""
     if targets.ndim == 1:
         own = np.arange(len(targets)), targets
         losses = log(predicted[own])
@@ -119,6 +120,21 @@ def _subtract(
         predicted -= targets
     predicted *= scale[:, None]
     return -(scale * losses).sum(dtype=np.float64)
+
+
+def seconds_a_cell(width: int, rows: int = 1024, classes: int = 256) -> float:
+    """What a pass over one row and class costs here: measured on made-up rows, for estimates."""
+    features, weights = np.ones((rows, width), np.float32), np.zeros((width, classes), np.float32)
+    labels, scale = np.arange(rows) % classes, np.ones(rows, np.float32)
+    spent = []
+    with _BLAS.limit(limits=1):
+        for _ in range(3):
+            started = time.monotonic()
+            off = softmax(features @ weights)
+            _subtract(off, labels, scale)
+            off.T @ features
+            spent.append(time.monotonic() - started)
+    return min(spent) / (rows * classes)
 
 
 def one_hot(labels: Indices, classes: int) -> Probabilities:

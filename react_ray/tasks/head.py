@@ -18,7 +18,7 @@ BATCH_TOKENS = 4096
 PENALTY = 0.1
 """Half the weight of the squared norm for features of length 1, divided by the number of rows."""
 MANY_LABELS, TOLERANCE = 200, 1e-4
-"""With more labels than this the linear fit ends at the first step that gains less than this of the mean loss."""
+"""With more labels the linear fit ends at the first step that gains less than this of the mean loss."""
 PRIOR_SPREAD = 0.5
 """Standard deviation of log temperature around 0 before any validation row is seen."""
 
