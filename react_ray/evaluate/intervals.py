@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import csr_array
 
 __all__ = ["accuracy_interval", "lead_interval", "macro_f1_interval"]
 
@@ -57,11 +58,17 @@ def _cells(*columns: Indices) -> tuple[Indices, Indices]:
 
 def _macro_f1(counts: Indices, truth: Indices, predicted: Indices, classes: int) -> NDArray[np.float64]:
     """Macro-F1 of each sample: F1 of a class is 2 tp / (rows true + rows predicted)."""
-    one_hot = np.eye(classes)
-    true, made = one_hot[truth], one_hot[predicted]
-    hits, total = counts @ (true * made), counts @ (true + made)
-    scores = np.divide(2 * hits, total, out=np.zeros_like(hits), where=total > 0)
+    right = truth == predicted
+    hits = counts[:, right] @ _members(truth[right], classes)
+    total = counts @ (_members(truth, classes) + _members(predicted, classes))
+    scores = np.divide(2.0 * hits, total, out=np.zeros(hits.shape), where=total > 0)
     return scores.sum(axis=1) / (total > 0).sum(axis=1)
+
+
+def _members(labels: Indices, classes: int) -> csr_array:
+    """Which class each cell is of (c x K): one number a cell, however many classes there are."""
+    ones = np.ones(len(labels), np.int64)
+    return csr_array((ones, labels, np.arange(len(labels) + 1)), shape=(len(labels), classes))
 
 
 def _middle(values: NDArray[np.float64]) -> list[float]:

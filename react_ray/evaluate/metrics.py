@@ -16,6 +16,8 @@ __all__ = ["brief", "label_quality", "lead", "reliability", "score"]
 
 BINS = 15
 """Of equal width, as in Guo et al. 2017, arXiv:1706.04599."""
+MATRIX_CLASSES = 200
+"""Above this the confusion matrix would be most of metrics.json, and nearly all of it zeros."""
 Labels = Sequence[str] | NDArray[np.int64]
 
 
@@ -31,7 +33,8 @@ def score(truth: Labels, probabilities: ArrayLike, names: Sequence[str]) -> Scor
         raise ValueError(f"{len(true)} labels and {len(names)} classes, but probabilities of {given.shape}")
     predicted = given.argmax(axis=1)
     bins = reliability(given.max(axis=1), predicted == true)
-    return {
+    whole = len(names) <= MATRIX_CLASSES
+    found: Score = {
         "n": len(true),
         "macro_f1": float(f1_score(true, predicted, average="macro", zero_division=0)),
         "macro_f1_interval": macro_f1_interval(true, predicted, len(names)),
@@ -39,9 +42,13 @@ def score(truth: Labels, probabilities: ArrayLike, names: Sequence[str]) -> Scor
         "accuracy_interval": accuracy_interval(true, predicted),
         "ece": _calibration_error(bins),
         "per_class": _per_class(true, predicted, names),
-        "confusion": confusion_matrix(true, predicted, labels=range(len(names))).tolist(),
+        "confusion": confusion_matrix(true, predicted, labels=range(len(names))).tolist() if whole else None,
         "reliability": bins,
     }
+    if not whole:
+        cells, counts = np.unique(np.stack([true, predicted], axis=1), axis=0, return_counts=True)
+        found["cells"] = np.column_stack([cells, counts]).tolist()
+    return found
 
 
 def brief(full: Score) -> Figures:

@@ -18,6 +18,7 @@ __all__ = ["write_model_card"]
 
 TAGS = ["text-classification", "few-shot", "semi-supervised", "react-ray"]
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+MOST_LABELS = 300
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 
@@ -45,6 +46,7 @@ def write_model_card(
     environment.filters |= {"md": _escape, "score": as_score, "share": as_share, "count": "{:,}".format}
     body = environment.get_template("model_card.md.j2").render(
         m=metrics,
+        most=MOST_LABELS,
         name=name,
         origin=_origin(metrics["model"]),
         shown=metrics["test"] or metrics["validation"],

@@ -22,6 +22,8 @@ __all__ = ["ReportContent", "page_environment", "write_report"]
 
 MOST_CLASSES = 30
 """Longer tables show the first rows, and the others on demand."""
+LIMIT_CLASSES = 300
+"""Rows of a table at most, so that the page of thousands of classes opens at once."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -116,6 +118,8 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "confusion": view.confusion(shown, metrics["classes"]) if shown else None,
         "worst_classes": sorted(shown["per_class"].items(), key=lambda item: item[1]["f1"]) if shown else [],
         "most": MOST_CLASSES,
+        "limit": LIMIT_CLASSES,
+        "counted_classes": view.by_rows(metrics["classes"], content.get("class_counts") or {}, LIMIT_CLASSES),
         "calibration": calibration_chart(shown["reliability"]) if shown else None,
         "label_rows": view.label_rows(quality) if quality else [],
         "weights": calibration_chart(quality["reliability"]) if quality else None,

@@ -58,11 +58,13 @@ class Score(Figures):
     """Figures in detail. ``per_class`` has the classes that count in macro_f1, and no others.
 
     ``confusion[i][j]`` is the number of rows of class i taken for class j, in the order of
-    ``Metrics.classes``; ``reliability`` leaves out bins without rows.
+    ``Metrics.classes``; with more than 200 classes it is None, and ``cells`` has [i, j, rows] for each
+    pair that occurs. ``reliability`` leaves out bins without rows.
     """
 
     per_class: dict[str, ClassScore]
-    confusion: list[list[int]]
+    confusion: list[list[int]] | None
+    cells: NotRequired[list[list[int]]]
     reliability: list[Bin]
 
 

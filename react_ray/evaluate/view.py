@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -77,12 +78,15 @@ def _percent(value: float, low: float, high: float) -> float:
 
 def confusion(shown: Score, classes: Sequence[str]) -> dict[str, Any]:
     """Rows of (n, share of the row) unless there are too many, and the pairs mixed up most."""
-    matrix = shown["confusion"]
+    matrix = shown["confusion"] or []
+    cells = shown.get("cells") or [[i, j, n] for i, row in enumerate(matrix) for j, n in enumerate(row) if n]
+    totals: Counter[int] = Counter()
+    for i, _, n in cells:
+        totals[i] += n
     pairs: list[dict[str, Any]] = [
-        {"truth": classes[i], "predicted": classes[j], "n": n, "share": n / sum(row)}
-        for i, row in enumerate(matrix)
-        for j, n in enumerate(row)
-        if n and i != j
+        {"truth": classes[i], "predicted": classes[j], "n": n, "share": n / totals[i]}
+        for i, j, n in cells
+        if i != j
     ]
     pairs.sort(key=lambda pair: (-pair["n"], -pair["share"]))
     rows = [[(n, n / max(sum(row), 1)) for n in row] for row in matrix]
@@ -112,6 +116,13 @@ def label_rows(quality: LabelQuality) -> list[dict[str, Any]]:
 def ordered(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
     """Parts in the order the run uses them."""
     return {part: counts[part] for part in PART_NAMES if part in counts}
+
+
+def by_rows(classes: Sequence[str], counts: Mapping[str, Mapping[str, int]], most: int) -> Sequence[str]:
+    """The classes as they are; where there are more than ``most``, those of most rows first."""
+    if len(classes) <= most:
+        return classes
+    return sorted(classes, key=lambda name: -sum(of_part.get(name, 0) for of_part in counts.values()))
 
 
 def finetune_charts(history: Mapping[str, History]) -> list[LineChart]:

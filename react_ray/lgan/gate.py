@@ -32,6 +32,8 @@ MIN_ROWS = 10
 """Fewer judged rows than this cannot speak against the default."""
 FOLD_POOL = 1500
 """Pool rows used for out-of-fold scores: enough to tell better from worse, and cheap."""
+ENOUGH_ROWS = 1000
+"""Judged rows after which no further fold is judged: each takes a teacher of its own."""
 LOSS_CEILING = 1e3
 PINNED = 0.995
 VANISHED = 0.05
@@ -133,11 +135,14 @@ def _out_of_fold(inputs: LganInputs, config: LganConfig) -> Evidence | None:
         augmented_labels=inputs.augmented_labels[:0],
     )
     plain, lgan = np.zeros(len(held), bool), np.zeros(len(held), bool)
+    judged = np.zeros(len(held), bool)
     splitter = StratifiedKFold(folds, shuffle=True, random_state=0)
     for _, test in splitter.split(held, inputs.labels[held]):
-        out = held[test]
-        plain[test], lgan[test] = _judge_fold(small, out, config)
-    return Evidence(plain, lgan, "labelled (out of fold)")
+        plain[test], lgan[test] = _judge_fold(small, held[test], config)
+        judged[test] = True
+        if judged.sum() >= ENOUGH_ROWS:
+            break
+    return Evidence(plain[judged], lgan[judged], "labelled (out of fold)")
 
 
 def _judge_fold(
