@@ -31,8 +31,8 @@ from react_ray.data.shards import ROW_BYTES
 from react_ray.data.sources import Source, find_files, fingerprint
 from react_ray.data.tables import checked_target, common_schema, read_whole, widen, write_tables
 from react_ray.errors import InputError
-from react_ray.folders import model_folder
-from react_ray.pretrained import fingerprint as fingerprint_model
+from react_ray.folders import model_folder, model_version
+from react_ray.model_folder import check_classifier
 from react_ray.store import Store, digest
 from react_ray.worker import Progress
 
@@ -61,9 +61,11 @@ def predict_file(
     check_lasting(str(target))
     target = checked_target(target)
     folder = model_folder(model).absolute()  # workers have working directories of their own
+    check_classifier(folder)
+    version = model_version(folder)
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
-    settings = {"model": fingerprint_model(str(folder)), "source": fingerprint(source), "text": text_column}
+    settings = {"model": version, "source": fingerprint(source), "text": text_column}
     store = Store(target.parent / f".{target.name}-{digest(settings)}")
     cluster = ClusterConfig(address=address)
     with store.locked(), warnings_to(reporter), Session(cluster, verbose) as session:
@@ -77,7 +79,7 @@ def predict_file(
         todo = [item for item in items if not Path(item["target"]).exists()]
         with reporter.step("predict") as progress:
             gpu = session.use_gpu()
-            task = LabelTask(str(folder), _kept_name(text_column), gpu)
+            task = LabelTask(str(folder), _kept_name(text_column), gpu, version)
             map_items(task, todo, rows=rows, session=session, progress=progress, use_gpu=gpu)
     parts = [Path(item["target"]) for item in items]
     with reporter.step("write"):
@@ -96,12 +98,14 @@ class LabelTask:
     model: str
     text_column: str
     use_gpu: bool
+    version: str
+    """Of the model: every process loads this one, or none."""
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the model and return the function that labels a part."""
         from react_ray.classifier import load
 
-        classifier = load(self.model, self.use_gpu)
+        classifier = load(self.model, self.use_gpu, self.version)
 
         def label(item: dict[str, Any]) -> int:
             table = pq.read_table(item["source"])
