@@ -34,8 +34,8 @@ from react_ray.data.shards import ROW_BYTES, Shard, read_shard
 from react_ray.data.sources import Source, find_files, fingerprint
 from react_ray.data.tables import Layout, checked_target, open_output
 from react_ray.errors import InputError
-from react_ray.folders import model_folder, replace_file
-from react_ray.pretrained import fingerprint as fingerprint_model
+from react_ray.folders import model_folder, model_version, replace_file
+from react_ray.model_folder import check_classifier
 from react_ray.store import Store, digest
 from react_ray.worker import Progress
 
@@ -82,10 +82,12 @@ def predict_file(
     check_lasting(str(target))
     target = checked_target(target)
     folder = model_folder(model).absolute()  # workers have working directories of their own
+    check_classifier(folder)
+    version = model_version(folder)
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
     settings: dict[str, Any] = {
-        "model": fingerprint_model(str(folder)),
+        "model": version,
         "source": fingerprint(source),
         "text": options.text_column,
         "max_chars": options.max_chars,
@@ -109,7 +111,7 @@ def predict_file(
         todo = [item for item in items if not Path(item["target"]).exists()]
         with reporter.step("predict") as progress:
             gpu = session.use_gpu()
-            task = LabelTask(str(folder), gpu)
+            task = LabelTask(str(folder), gpu, version)
             map_items(task, todo, rows=rows, session=session, progress=progress, use_gpu=gpu)
         with reporter.step("write"):
             summary = read.write(items, settings["source"])
@@ -134,12 +136,14 @@ class LabelTask:
 
     model: str
     use_gpu: bool
+    version: str
+    """Of the model: every process loads this one, or none."""
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the model and return the function that labels a part."""
         from react_ray.classifier import load
 
-        classifier = load(self.model, self.use_gpu)
+        classifier = load(self.model, self.use_gpu, self.version)
 
         def label(item: dict[str, Any]) -> int:
             with pq.ParquetFile(item["source"]) as file:

@@ -8,7 +8,6 @@ import logging
 import signal
 import socket
 import sys
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator, Mapping
@@ -18,12 +17,14 @@ from pathlib import Path
 from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig, ServeConfig
 from react_ray.errors import ClusterError, InputError
+from react_ray.folders import model_version
 from react_ray.serve import ingress
 from react_ray.serve.deploy import grpc_options, http_options
 from react_ray.serve.engine.memory import check_memory
 from react_ray.serve.limits.edge import VARIABLES
 from react_ray.serve.limits.keys import Keys
-from react_ray.serve.models import application_of, models_of, route_of
+from react_ray.serve.models import application_of, models_of, note_of, route_of
+from react_ray.serve.replicas import reason_of, watch
 
 __all__ = ["serve"]
 
@@ -48,6 +49,7 @@ def serve(
     if config.api_keys:
         Keys(config.api_keys)  # what is wrong with the file is said before Ray's seconds are spent
     models = models_of(model)
+    versions = {name: model_version(folder) for name, folder in models.items()}
     session = Session(ClusterConfig(address=address), verbose)
     if session.address is None:
         check_memory(list(models.values()), config)
@@ -56,13 +58,15 @@ def serve(
             _check_port(config.host, config.grpc_port, "grpc_port=")
     with _until_signal(), environment(_ingress(config, session)), session:
         _say(f"Starting Ray and {config.replicas} replica(s) of {', '.join(map(str, models.values()))} ...")
+        for note in filter(None, (note_of(folder, config) for folder in models.values())):
+            _say(note)
         session.start()
         _heed_signals()  # again: Ray took SIGTERM for itself
         try:
-            _deploy(models, config, session)
+            _deploy(models, versions, config, session)
             _wait_until_ready(models, config, local=session.address is None)
             print(_welcome(models, config, local=session.address is None), flush=True)
-            threading.Event().wait()
+            watch([application_of(name) for name in models], _say)
         except KeyboardInterrupt:
             _say("Stopping: running requests are finished first ...")
             raise
@@ -119,7 +123,9 @@ def _check_port(host: str, port: int, setting: str) -> None:
         raise InputError(f"cannot listen on {host} port {port}: {error.strerror}") from None
 
 
-def _deploy(models: Mapping[str, Path], config: ServeConfig, session: Session) -> None:
+def _deploy(
+    models: Mapping[str, Path], versions: Mapping[str, str], config: ServeConfig, session: Session
+) -> None:
     import ray
     from ray import serve as ray_serve
     from ray.serve.exceptions import RayServeException
@@ -145,7 +151,7 @@ def _deploy(models: Mapping[str, Path], config: ServeConfig, session: Session) -
     )
     targets = [
         ray_serve.RunTarget(
-            build_application(str(folder), config, cpus),
+            build_application(str(folder), config, cpus, versions[name]),
             name=application_of(name),
             route_prefix=route_of(name),
             logging_config={"enable_access_log": False},
@@ -157,7 +163,7 @@ def _deploy(models: Mapping[str, Path], config: ServeConfig, session: Session) -
             targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
         )
     except RayServeException as error:  # another application has the route, for one
-        raise ClusterError(f"Ray Serve does not take the model: {_reason(str(error))}") from None
+        raise ClusterError(f"Ray Serve does not take the model: {reason_of(str(error))}") from None
 
 
 def _share(cores: float, replicas: int) -> float:
@@ -197,17 +203,11 @@ def _missing(name: str, config: ServeConfig, local: bool) -> str | None:
     deployment = application.deployments.get(DEPLOYMENT)
     state = deployment.message if deployment else ""
     if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        raise InputError(f"the model cannot be served: {_reason(state or application.message)}")
+        raise InputError(f"the model cannot be served: {reason_of(state or application.message)}")
     if application.status != "RUNNING":
         return f"{config.replicas} replica(s) to load the model. {state.partition(chr(10))[0]}".strip()
     ready = f"{_url(config, name)}/readyz"
     return f"an answer from {ready}" if local and not _answers(ready) else None
-
-
-def _reason(message: str) -> str:
-    """The error at the end of a traceback, or the message where there is none."""
-    errors = [line for line in message.splitlines() if "Error: " in line or "Exception: " in line]
-    return errors[-1].rpartition("InputError: ")[2].strip() if errors else message
 
 
 def _answers(url: str) -> bool:

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from react_ray.config import ServeConfig
-from react_ray.errors import InputError
-from react_ray.folders import model_folder
+from react_ray.folders import model_folder, unchanged
 from react_ray.prediction import Prediction, rank
 from react_ray.reference import Reference, load_reference
 from react_ray.serve.engine.about import About, read_about
@@ -73,15 +72,12 @@ class Service:
         cls, model: str, config: ServeConfig, threads: int, use_gpu: bool = False, version: str | None = None
     ) -> Service:
         """Load and warm the model in folder ``model``; InputError where it is none, or not ``version``."""
-        engine = load_engine(model, config.precision, threads, use_gpu)
-        about = read_about(model, engine.name)
-        if version not in (None, about.version):
-            raise InputError(
-                f"{model} holds version {about.version}, and version {version} is to be served: the model "
-                "was trained again. Write the file again with react-ray serve --write-config, and deploy it"
-            )
+        folder = model_folder(model)
+        with unchanged(folder, version):
+            engine = load_engine(model, config.precision, threads, use_gpu)
+            about = read_about(folder, engine.name)
         engine.warm_up()
-        return cls(engine, config, about, load_reference(model_folder(model)))
+        return cls(engine, config, about, load_reference(folder))
 
     async def predict(
         self, texts: Sequence[str], top: int | None = None, threshold: float | None = None

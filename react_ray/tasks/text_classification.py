@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,9 +19,10 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from react_ray import tokens
 from react_ray.classifier import label_names, predict_logits
 from react_ray.labels import LabelMap
-from react_ray.pretrained import load_pretrained
+from react_ray.pretrained import load_pretrained, load_weights
 from react_ray.tasks.base import Example
 from react_ray.tasks.head import best_temperature, final_linear, fit_head, head_features, scale_logits
 from react_ray.tasks.pooling import pools_by_mean, set_head, set_mean_layer
@@ -48,23 +49,28 @@ class TextClassification:
         mean = config.model_type == "bert" and pools_by_mean(name)
         if mean:
             config.num_hidden_layers += 1
-        model = load_pretrained(
+
+        def is_new(model: PreTrainedModel, weight: str) -> bool:
+            """The head is, as is a pooler that came without one, and the layer that takes the mean."""
+            body = weight.startswith(f"{model.base_model_prefix}.") and "pooler" not in weight
+            return not body or (mean and f".layer.{config.num_hidden_layers - 1}." in weight)
+
+        model = load_weights(
             AutoModelForSequenceClassification,
             name,
+            is_new,
             config=config,
             dtype=torch.float32,  # half precision loses small updates; autocast is for speed
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
         )
         if mean:
-            set_mean_layer(model)
+            set_mean_layer(cast(BertForSequenceClassification, model))
         return model
 
     def encode(
         self, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, labels: Sequence[str], max_length: int
     ) -> list[Example]:
         """Columns text, label (a name or a distribution over ``labels``) and, if there, weight."""
-        ids = tokenizer(rows["text"].to_pylist(), truncation=True, max_length=max_length)["input_ids"]
+        ids = tokens.encode(tokenizer, rows["text"].to_pylist(), max_length)
         targets = distributions(rows["label"], labels)
         weights = rows["weight"].to_numpy() if "weight" in rows.column_names else np.ones(len(rows))
         return [Example(i, t, float(w)) for i, t, w in zip(ids, targets, weights, strict=True)]

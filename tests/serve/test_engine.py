@@ -34,6 +34,9 @@ def engine_of(folder: Path) -> Engine:
 
 def test_only_the_poisoned_texts_fail(folder: Path) -> None:
     engine = engine_of(folder)
+    if engine.name.startswith("torch"):
+        table = engine._model.model.get_input_embeddings()
+        table.weight.data = table.weight.data[:-1]
     outcomes = engine.classify(engine.encode(TEXTS))
     assert [isinstance(outcome, Exception) for outcome in outcomes] == [POISON in text for text in TEXTS]
     good = [text for text in TEXTS if POISON not in text]
@@ -157,16 +160,6 @@ def test_int8_must_keep_the_labels_and_be_faster(
 ) -> None:
     reason = why_not_int8(Agreement(mean, mean, same_label), speed)
     assert says in reason if says and reason else reason is says
-
-
-def test_a_record_without_the_speed_of_int8_is_read(classifier_folder: Path, tmp_path: Path) -> None:
-    onnx = Path(shutil.copytree(classifier_folder / "onnx", tmp_path / "onnx"))
-    content = json.loads((onnx / "export.json").read_text())
-    del content["int8_speed"], content["int8_refused"]
-    (onnx / "export.json").write_text(json.dumps(content))
-    record = OnnxRecord.load(onnx)
-    assert record is not None
-    assert (list(record.precisions), record.int8_speed) == (["fp32", "int8"], None)
 
 
 def test_an_export_that_says_something_else_is_an_error_and_leaves_nothing(

@@ -1,0 +1,127 @@
+"""Files as users have them: each case was once read, served or labelled wrongly without a word."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import (
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    PreTrainedTokenizerFast,
+)
+
+from react_ray.classifier import load
+from react_ray.cli import main
+
+
+def save_classifier(tiny_model: Path, folder: Path) -> Path:
+    torch.manual_seed(1)
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_model, num_labels=3)
+    model.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
+    return folder
+
+
+def change_config(folder: Path, **values: object) -> None:
+    content = json.loads((folder / "config.json").read_text()) | values
+    (folder / "config.json").write_text(json.dumps(content))
+
+
+def save_decoder(folder: Path) -> Path:
+    """A GPT-2 classifier whose tokenizer adds no token of its own: an empty text has none."""
+    tokenizer = Tokenizer(models.BPE({"</s>": 0, "<s>": 1, **{c: 2 + n for n, c in enumerate("abcdeĠ")}}, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    fast = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, bos_token="<s>", eos_token="</s>", model_max_length=32
+    )
+    fast.save_pretrained(folder)
+    torch.manual_seed(0)
+    size = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32, "initializer_range": 0.5}
+    GPT2ForSequenceClassification(GPT2Config(vocab_size=len(fast), num_labels=3, **size)).save_pretrained(
+        folder
+    )
+    return folder
+
+
+def predict(folder: Path, tmp_path: Path) -> int:
+    (tmp_path / "texts.csv").write_text("text\nthe market rose\na late goal\n")
+    return main(
+        [
+            "predict",
+            str(folder),
+            "--input",
+            str(tmp_path / "texts.csv"),
+            "--output",
+            str(tmp_path / "out.csv"),
+        ]
+    )
+
+
+def test_model_without_tokenizer(
+    tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_classifier(tiny_model, tmp_path / "model")
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink()
+    assert predict(folder, tmp_path) == 2
+    assert f"error: {folder}: there is no tokenizer" in capsys.readouterr().err
+    assert not (tmp_path / "out.csv").exists()
+
+
+@pytest.mark.parametrize("kind", ["pointer", "cut off"])
+def test_weights_not_fetched(
+    kind: str, tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_classifier(tiny_model, tmp_path / "model")
+    weights = folder / "model.safetensors"
+    pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00ff\nsize 99\n"
+    weights.write_bytes(pointer if kind == "pointer" else weights.read_bytes()[:10_000])
+    assert predict(folder, tmp_path) == 2
+    assert f"error: {folder}: model.safetensors " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("numbers", [(1, 2, 3), (0, 1, 10)])
+def test_id2label_from_1(
+    numbers: tuple[int, ...], tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_classifier(tiny_model, tmp_path / "model")
+    change_config(folder, id2label=dict(zip(numbers, "abc", strict=True)))
+    assert predict(folder, tmp_path) == 2
+    assert "id2label in config.json does not name outputs 0 to 2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "values", [{"problem_type": "multi_label_classification"}, {"id2label": {"0": "LABEL_0"}}]
+)
+def test_multi_label_and_regression_heads(
+    values: dict[str, object], tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = save_classifier(tiny_model, tmp_path / "model")
+    change_config(folder, **values)
+    assert predict(folder, tmp_path) == 2
+    assert "is no classifier that gives each text one of several labels" in capsys.readouterr().err
+
+
+def test_decoder_empty_text(tmp_path: Path) -> None:
+    from react_ray.onnx_export import export
+    from react_ray.serve.engine.model import load_engine
+
+    folder = save_decoder(tmp_path / "model")
+    texts = ["", " ", "a bad cab", "\u200b", "dd e"]
+    classifier = load(folder, use_gpu=False)
+    together = classifier.predict_proba(texts)
+    assert np.isfinite(together).all()
+    for text, row in zip(texts, together, strict=True):
+        np.testing.assert_allclose(classifier.predict_proba([text])[0], row, atol=1e-6)
+    np.testing.assert_array_equal(together[0], classifier.predict_proba(["", "a" * 40])[0])
+    export(folder, folder / "onnx", [])
+    engine = load_engine(str(folder), "fp32", threads=1, use_gpu=False)
+    assert engine.name == "ONNX Runtime, fp32"
+    np.testing.assert_allclose(np.array(engine.classify(engine.encode(texts))), together, atol=1e-5)
