@@ -53,7 +53,7 @@ SERVE_MAY_IMPORT = {
     "web": {"protocols", "service", "limits", "watch"},
     "app": {"protocols", "service", "web", "watch"},
     "deploy": {"models", "protocols"},
-    "run": {"app", "deploy", "engine", "ingress", "limits", "models"},
+    "run": {"app", "deploy", "engine", "ingress", "limits", "models", "supervise"},
 }
 """Parts of ``serve`` -> parts of it that they may import."""
 CONDUCTORS = {"pipeline", "stages", "cli", "publish", "preflight", "demo"}
