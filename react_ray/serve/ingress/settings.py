@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import socket
 import sys
 from contextlib import ExitStack
@@ -21,6 +22,8 @@ BUFFERS = 2
 """Of a connection at a time: one while its body comes, two while a replica is slow to read it."""
 CONNECTIONS = (64, 4096)
 """The fewest and the most."""
+BLOCKS = range(10_000, 30_000, 400)
+"""Ports for the replicas of one service on this machine, half of them for gRPC."""
 
 
 def available() -> bool:
@@ -86,9 +89,15 @@ def private(folder: Path, host: str | None = None) -> dict[str, str]:
         "METRICS_SOCKET_PATH": "metrics.sock",
     }
     ports = ("FALLBACK_PROXY_HTTP_PORT", "FALLBACK_PROXY_GRPC_PORT")
+    first = secrets.choice(BLOCKS)
     return {
         **{f"RAY_SERVE_HAPROXY_{name}": str(folder / file) for name, file in files.items()},
         **{f"RAY_SERVE_{name}": str(port) for name, port in zip(ports, _free_ports(len(ports)), strict=True)},
+        # Replicas of two services take no port of each other's: a HAProxy may know one that has died.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + BLOCKS.step // 2 - 1),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first + BLOCKS.step // 2),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(first + BLOCKS.step - 1),
         **({HOST: host} if host else {}),
     }
 
