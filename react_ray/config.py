@@ -182,6 +182,7 @@ class ServeConfig(_Settings):
     max_bulk_lines: int = Field(100_000, ge=1)  # of it: each takes memory; few models do as many in time
     max_bulk_ongoing: int = Field(16, ge=1)  # bulk requests in a replica, some 20 MB each; above: 429
     proxy_memory_bytes: int = Field(1 << 30, ge=1 << 26)  # HAProxy's, a replica: sets how many may connect
+    connections_per_address: int | None = Field(None, ge=0)  # None: half of all; 0: all, for a proxy in front
     max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
     precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
@@ -220,6 +221,13 @@ class ServeConfig(_Settings):
                 f"max_replicas = {self.max_replicas}: less than the {self.replicas} replicas there always are"
             )
         return self
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        if not host or host != host.strip():
+            raise ValueError(f"host = {host!r}: give an address or a name, as 127.0.0.1, ::1 or 0.0.0.0")
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
     @field_validator("api_keys", "record")
     @classmethod

@@ -54,7 +54,8 @@ SERVE_MAY_IMPORT = {
     "web": {"protocols", "service", "limits", "watch"},
     "app": {"protocols", "service", "web", "watch"},
     "deploy": {"models", "protocols"},
-    "run": {"app", "deploy", "engine", "ingress", "limits", "models", "replicas"},
+    "run": {"app", "deploy", "engine", "ingress", "limits", "models", "replicas", "supervise"},
+    "supervise": {"replicas"},
 }
 """Parts of ``serve`` -> parts of it that they may import."""
 CONDUCTORS = {"pipeline", "stages", "cli", "publish", "preflight", "demo"}

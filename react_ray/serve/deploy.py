@@ -14,7 +14,8 @@ from react_ray.serve.models import application_of, models_of, route_of
 
 __all__ = ["grpc_options", "http_options", "serve_config", "write_config"]
 
-ELSEWHERE = {"host", "port", "grpc_port", "threshold", "proxy_memory_bytes", "start_timeout_s"}
+LISTENING = {"host", "port", "grpc_port", "proxy_memory_bytes", "connections_per_address"}
+ELSEWHERE = {*LISTENING, "threshold", "start_timeout_s"}
 """Settings that stand in other places of the file, or are the command's or HAProxy's alone."""
 HEAD = """\
 # What `serve deploy` and serveConfigV2 of a RayService take. `threshold` can be changed and deployed again

@@ -1,29 +1,27 @@
-"""What the command says of its replicas while they serve."""
+"""What keeps a replica from being replaced, in words."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 
-__all__ = ["reason_of", "watch"]
-
-LOOK_EVERY_S = 2.0
+__all__ = ["Replacements", "reason_of"]
 
 
-def watch(applications: Sequence[str], say: Callable[[str], None]) -> None:
-    """Look after the replicas until the process is stopped, and say once what keeps one from starting."""
-    said: dict[str, str | None] = {}
-    while True:
-        for application in applications:
+class Replacements:
+    """Says once what keeps a replica of some applications from starting, and when all run again."""
+
+    def __init__(self, applications: Sequence[str], say: Callable[[str], None]):
+        self._applications, self._say = applications, say
+        self._said: dict[str, str | None] = {}
+
+    def check(self) -> None:
+        """Ask Ray Serve how the replicas are."""
+        for application in self._applications:
             problem = _problem(application)
-            if problem != said.get(application):
-                said[application] = problem
-                say(
-                    f"warning: a replica cannot be replaced: {problem}"
-                    if problem
-                    else "all replicas run again"
-                )
-        time.sleep(LOOK_EVERY_S)
+            if problem != self._said.get(application):
+                self._said[application] = problem
+                warning = f"warning: a replica cannot be replaced: {problem}"
+                self._say(warning if problem else "all replicas run again")
 
 
 def _problem(application: str) -> str | None:
@@ -33,8 +31,8 @@ def _problem(application: str) -> str | None:
     status = ray_serve.status().applications.get(application)
     if status is None:
         return None
-    told = [deployment.message for deployment in status.deployments.values() if "Error" in deployment.message]
-    return reason_of(told[0]) if told else None
+    messages = [d.message for d in status.deployments.values() if "Error" in d.message]
+    return reason_of(messages[0]) if messages else None
 
 
 def reason_of(message: str) -> str:
