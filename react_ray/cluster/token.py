@@ -16,7 +16,7 @@ from pathlib import Path
 from react_ray.errors import ClusterError
 from react_ray.private import FILE_MODE, FOLDER_MODE, make_private_folder
 
-__all__ = ["check_token", "close_session_folder", "ensure_token", "token_in_use"]
+__all__ = ["check_token", "ensure_token", "token_in_use"]
 
 MODE, TOKEN, TOKEN_PATH = "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"
 READ_BY_OTHERS, WRITTEN_BY_OTHERS = 0o077, 0o022
@@ -70,17 +70,6 @@ def check_token() -> bool:
         return False
     _check_folders(path)
     return True
-
-
-def close_session_folder(folder: str | Path) -> None:
-    """Keep other users out of the folder of a Ray that was started here.
-
-    Ray opens it, and the folders of its logs, sockets and uploaded code in it, to everybody on purpose.
-    """
-    root = Path(folder)
-    for place in (root, *(path for path in root.iterdir() if path.is_dir() and not path.is_symlink())):
-        with suppress(OSError):
-            place.chmod(FOLDER_MODE)
 
 
 def _check_file(path: Path, handle: int, found: os.stat_result) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from react_ray.cluster.token import check_token, close_session_folder, ensure_token
+from react_ray.cluster.token import check_token, ensure_token
 from react_ray.errors import ClusterError
 
 ROOT = Path(__file__).parents[2]
@@ -181,17 +181,6 @@ def test_without_a_place_for_it_the_token_stays_in_memory(
     assert not token.is_file()
 
 
-def test_the_folder_of_a_session_is_closed(tmp_path: Path) -> None:
-    for name in ("logs", "sockets", "runtime_resources"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name).chmod(0o777)
-    (tmp_path / "link").symlink_to("/")
-    tmp_path.chmod(0o777)
-    close_session_folder(tmp_path)
-    assert {mode(path) for path in (tmp_path, *tmp_path.glob("[!l]*"), tmp_path / "logs")} == {0o700}
-    assert mode(Path("/")) != 0o700
-
-
 STARTS = """
 import os, ray
 from react_ray.cluster.session import Session
@@ -199,8 +188,7 @@ from react_ray.config import ClusterConfig
 os.umask(0)
 with Session(ClusterConfig()) as session:
     session.start()
-    folder = ray._private.worker._global_node.get_session_dir_path()
-    print(oct(os.stat(folder).st_mode), ray.get(ray.remote(lambda: os.environ["RAY_AUTH_MODE"]).remote()))
+    print(oct(os.stat(session.folder).st_mode), ray.get(ray.remote(lambda: os.environ["RAY_AUTH_MODE"]).remote()))
 """
 
 
