@@ -143,11 +143,11 @@ class TextClassification:
 
 def distributions(column: pa.ChunkedArray, labels: Sequence[str]) -> NDArray[np.float32]:
     """Label column (names, or lists of probabilities) as an n x classes array."""
-    if pa.types.is_string(column.type):
-        known = LabelMap(tuple(labels)).indices(column.to_pylist())
-        return (known[:, None] == np.arange(len(labels))).astype(np.float32)
-    numbers = column.combine_chunks().flatten().to_numpy().astype(np.float32)
-    return numbers.reshape(len(column), len(labels))
+    if pa.types.is_list(column.type):
+        numbers = column.combine_chunks().flatten().to_numpy().astype(np.float32)
+        return numbers.reshape(len(column), len(labels))
+    known = LabelMap(tuple(labels)).indices(column.to_pylist())
+    return (known[:, None] == np.arange(len(labels))).astype(np.float32)
 
 
 def _set_dropout(config: PretrainedConfig, rate: float) -> None:
