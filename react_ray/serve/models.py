@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
-
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
+from react_ray.yaml_text import read_yaml
 
 __all__ = ["application_of", "models_of", "route_of"]
 
@@ -26,12 +25,7 @@ def models_of(given: str | Path) -> dict[str, Path]:
     path = Path(given).expanduser()
     if path.suffix not in LISTS or path.is_dir():
         return {"": model_folder(given).resolve()}
-    try:
-        listed = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML in UTF-8: {error}") from None
+    listed = read_yaml(path)
     if not isinstance(listed, dict) or not listed:
         raise InputError(f"{path}: expected a line `name: folder` for each model")
     return {_name(path, name): _folder(path, name, folder) for name, folder in listed.items()}

@@ -23,6 +23,7 @@ from react_ray.serve.deploy import grpc_options, http_options
 from react_ray.serve.engine.memory import check_memory
 from react_ray.serve.limits.keys import Keys
 from react_ray.serve.models import application_of, models_of, route_of
+from react_ray.terminal import plain
 
 __all__ = ["serve"]
 
@@ -99,7 +100,7 @@ def _heed_signals() -> None:
 
 
 def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    print(plain(text), file=sys.stderr, flush=True)
 
 
 def _check_port(host: str, port: int, setting: str) -> None:

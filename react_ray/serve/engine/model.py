@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from react_ray.errors import InputError
 from react_ray.folders import model_folder, model_version
 from react_ray.onnx_record import FOLDER, OnnxRecord
+from react_ray.terminal import command
 
 __all__ = ["Engine", "Model", "Outcome", "Precision", "load_engine"]
 
@@ -55,7 +56,7 @@ def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) ->
             return Engine(exported, f"ONNX Runtime, {precision}", lanes=threads)
     if precision == "int8":
         raise InputError(
-            f"{folder}: no ONNX file in int8 to serve on processors; `react-ray export {path}` makes one "
+            f"{folder}: no ONNX file in int8 to serve on processors; `{command('export', path)}` makes one "
             "where that keeps the labels and is faster"
         )
     return _load_torch(folder, threads, use_gpu)
