@@ -14,6 +14,7 @@ from react_ray.cluster.readiness import Readiness
 from react_ray.cluster.session import Session
 from react_ray.config import Config
 from react_ray.data.encode import Encoder
+from react_ray.data.similar_names import visible
 from react_ray.finetune.train import rows_that_decide
 from react_ray.lgan.views import BLOCKS, VIEWS
 from react_ray.pipeline import run
@@ -42,10 +43,13 @@ class Check:
         if unused:
             parts += f" ({unused:,} more are not used: data.pool)"
         lines = [f"rows: {parts}", f"classes: {len(self.rows['classes'])}"]
-        lines += [f"  {name}: {count:,} labelled" for name, count in self.rows["classes"].items()]
+        lines += [
+            f"  {visible(name)[1:-1]}: {count:,} labelled" for name, count in self.rows["classes"].items()
+        ]
         refused = self.rows["refused"]
         lines.append(f"refused: {sum(refused.values()):,}" + (f", see {self.folder}" if refused else ""))
         lines += [f"  {reason}: {count:,}" for reason, count in refused.items()]
+        lines += [f"warning: {warning}" for warning in self.rows["warnings"]]
         nodes = [self.ready.summary()] if self.ready else []
         return "\n".join([*lines, *self._files(), *self._costs(), *nodes])
 

@@ -85,6 +85,7 @@ def summarise(output: Path, metrics: Any) -> str:
     if refused:
         kinds = ", ".join(f"{reason}: {count:,}" for reason, count in refused.items())
         lines.append(f"refused: {sum(refused.values()):,} rows ({kinds}), see {output / 'refused.jsonl'}")
+    lines += [f"warning: {warning}" for warning in metrics["warnings"]]
     cache = output / "cache"
     lines += [
         f"chosen: {metrics['chosen']}. {metrics['why']}",
@@ -125,6 +126,7 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
         "rows": parts,
         "unused": rows["unused"],
         "refused": rows["refused"],
+        "warnings": rows["warnings"],
         "test": figures["test"],
         "validation": figures["validation"],
         "arms": figures["arms"],

@@ -94,7 +94,7 @@ def entrypoint(words: Sequence[str]) -> str:
     for word in words:
         if mask_address(word) != word:
             raise InputError(
-                f"{mask_address(word)}: this address holds a password or another secret, and the command of a "
+                f"{mask_address(word)}: this address holds a password or token, and the command of a "
                 "job is shown to all who see the cluster; let the nodes have the access instead"
             )
     own = ["python", "-m", "react_ray.cli"] if words[0] != "python" else []
