@@ -12,6 +12,7 @@ from typer.core import TyperCommand
 
 from react_ray.errors import ConfigError, InputError
 from react_ray.masking import mask
+from react_ray.terminal import not_utf8
 
 if TYPE_CHECKING:
     from react_ray.config import Config
@@ -49,6 +50,8 @@ class Command(TyperCommand):
         valued = {name for p in self.params for name in p.opts if not getattr(p, "is_flag", True)}
         options = {name for p in self.params for name in p.opts}
         for number, word in enumerate(args):
+            if reason := not_utf8(word):
+                raise InputError(reason)
             if word == "--":
                 break
             if word in valued:

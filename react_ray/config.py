@@ -253,9 +253,9 @@ class Config(_Settings):
     """One run, whole."""
 
     task: Literal["text-classification"] = "text-classification"
-    output: str = "out"
+    output: str = Field("out", min_length=1)
     seed: int = Field(0, ge=0, lt=1 << 32)
-    model: str = EMBEDDED  # fine-tuned and served: embedded, a hub name or a folder
+    model: str = Field(EMBEDDED, min_length=1)  # fine-tuned and served: embedded, a hub name or a folder
     encoder: str | None = None  # features for the LGAN; None: the same as model
     onnx: bool = True  # export the model for ONNX Runtime as well: faster answers on processors
     data: DataConfig = DataConfig()

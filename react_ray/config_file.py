@@ -72,8 +72,11 @@ def _override(tree: dict[str, Any], overrides: Iterable[str], flags: Mapping[str
 
 
 def _read_value(key: str, value: str) -> Any:
+    """Return ``value`` as YAML reads it, but plain text as it stands: in "run #1" is no comment."""
     try:
-        return parse_yaml(value, key)
+        parsed = parse_yaml(value, key)
+        plain_text = isinstance(parsed, str) and value[:1] not in ("'", '"', "|", ">", "!", "&")
+        return value if plain_text or value[:1] == "#" else parsed
     except ConfigError as error:
         quoted = json.dumps(value, ensure_ascii=False)
         raise ConfigError(

@@ -189,7 +189,7 @@ class _Masking(logging.Formatter):
 
 
 def _handler(path: Path, of_ray: bool) -> logging.Handler:
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
+    handler = logging.FileHandler(path, encoding="utf-8", delay=True, errors="backslashreplace")
     handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda record: (record.name.partition(".")[0] == "ray") == of_ray)
     return handler

@@ -9,10 +9,10 @@ import shlex
 import sys
 from collections.abc import Callable
 
-from react_ray.errors import ReactRayError
+from react_ray.errors import InputError, ReactRayError
 from react_ray.masking import mask
 
-__all__ = ["command", "plain", "show", "with_exit_code"]
+__all__ = ["command", "not_utf8", "plain", "show", "with_exit_code"]
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """What moves the cursor, recolours or reorders a terminal: a class name may hold it."""
@@ -44,14 +44,9 @@ def with_exit_code(work: Callable[[], object]) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         code = _exit_code(work)
-        _flush()
     except BrokenPipeError:
         code = 1
-    except OSError as error:
-        print(f"error: cannot write to standard output: {error.strerror}", file=sys.stderr)
-        code = 1
-    _discard_unwritten()
-    return code
+    return _flush() or code
 
 
 def _exit_code(work: Callable[[], object]) -> int:
@@ -62,29 +57,40 @@ def _exit_code(work: Callable[[], object]) -> int:
     except ReactRayError as error:
         print(f"error: {plain(str(error))}", file=sys.stderr)
         return error.exit_code
-    except UnicodeEncodeError as error:
-        if sys.getfilesystemencoding() == "utf-8":
+    except OSError as error:
+        if error.filename is None:
             raise
-        print(
-            f"error: {error.object!r}: the locale of this shell ({sys.getfilesystemencoding()}) has no such "
-            "characters for file names; set PYTHONUTF8=1",
-            file=sys.stderr,
-        )
-        return 2
+        print(f"error: {plain(str(error.filename))}: {error.strerror}", file=sys.stderr)
+        return ReactRayError.exit_code
+    except UnicodeEncodeError as error:
+        reason = not_utf8(error.object)
+        if reason is None:
+            raise
+        print(f"error: {reason}", file=sys.stderr)
+        return InputError.exit_code
     return 0
 
 
-def _flush() -> None:
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:
-            stream.flush()
+def not_utf8(path: str) -> str | None:
+    """Why a path cannot be used that the system's encoding has no characters for; None where it has."""
+    encoding = sys.getfilesystemencoding()
+    if encoding != "utf-8" and not path.isascii():
+        return f"{path!r}: the locale of this shell ({encoding}) lacks these characters; set PYTHONUTF8=1"
+    if re.search("[\ud800-\udfff]", path):
+        return f"{path!r}: this name is not UTF-8; rename the file or folder"
+    return None
 
 
-def _discard_unwritten() -> None:
-    """Keep the interpreter from complaining about what it cannot write at its end."""
+def _flush() -> int:
+    """Write what is buffered; 1 where that fails, and then the interpreter will not try again at its end."""
+    failed = 0
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:
                 stream.flush()
-        except OSError:
+        except OSError as error:
+            failed = 1
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+            if not isinstance(error, BrokenPipeError):
+                print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
+    return failed

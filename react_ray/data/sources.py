@@ -19,6 +19,7 @@ import pyarrow.fs as pafs
 
 from react_ray.errors import InputError
 from react_ray.masking import is_masked, mask_address
+from react_ray.terminal import not_utf8
 
 __all__ = ["Source", "find_files", "fingerprint", "open_source"]
 
@@ -193,6 +194,9 @@ def _filesystem(root: str) -> pafs.FileSystem:
 def _reaching(path: str) -> Iterator[None]:
     try:
         yield
+    except UnicodeError:
+        reason = not_utf8(path) or f"{mask_address(path)}: a file name there is not UTF-8; rename the file"
+        raise InputError(reason) from None
     except (OSError, pa.ArrowException, ImportError) as error:
         shown = mask_address(path)
         reason = str(error).replace(path, shown).partition("\n")[0]
