@@ -114,8 +114,9 @@ def _checked(place: str, values: Range) -> Range:
 
 
 def _settings(path: tuple[str, ...], values: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """The settings in a space that is nested as the rest of a file, at most three of them."""
-    if len(path) >= 2 or not isinstance(values, Mapping):
+    """The settings in a space that is nested as the rest of a file is, at most three of each group."""
+    path = path[2:] if path[:2] == ("tune", "space") else path
+    if (len(path) >= 2 and path[0] != "tune") or not isinstance(values, Mapping):
         yield path, values
         return
     for key, value in list(values.items())[:3]:
@@ -124,7 +125,7 @@ def _settings(path: tuple[str, ...], values: Any) -> Iterator[tuple[tuple[str, .
 
 def _right_form(key: str, values: Any) -> str:
     """How the entry is probably meant, in the form that is taken."""
-    words = str(values)[:400]
+    words = str(values)[:400].replace("..", " ")
     numbers = list(dict.fromkeys(NUMBER.findall(words)))[:8]
     listed = any(word in words.lower() for word in ("values", "choice", "categor", "grid", "options"))
     if len(numbers) == 2 and not listed:

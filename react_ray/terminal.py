@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import re
@@ -42,10 +43,7 @@ def with_exit_code(work: Callable[[], object]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    try:
-        code = _exit_code(work)
-    except BrokenPipeError:
-        code = 1
+    code = _exit_code(work)
     return _flush() or code
 
 
@@ -57,10 +55,13 @@ def _exit_code(work: Callable[[], object]) -> int:
     except ReactRayError as error:
         print(f"error: {plain(str(error))}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        return 1
     except OSError as error:
-        if error.filename is None:
+        if error.filename is None and error.errno != errno.ENOSPC:
             raise
-        print(f"error: {plain(str(error.filename))}: {error.strerror}", file=sys.stderr)
+        place = "cannot write the output" if error.filename is None else plain(str(error.filename))
+        print(f"error: {place}: {error.strerror}", file=sys.stderr)
         return ReactRayError.exit_code
     except UnicodeEncodeError as error:
         reason = not_utf8(error.object)
@@ -91,6 +92,6 @@ def _flush() -> int:
         except OSError as error:
             failed = 1
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
-            if not isinstance(error, BrokenPipeError):
+            if stream is sys.stdout and not isinstance(error, BrokenPipeError):
                 print(f"error: cannot write the output: {error.strerror}", file=sys.stderr)
     return failed

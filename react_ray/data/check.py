@@ -108,8 +108,8 @@ def label_warnings(
     for part, names in kept.items():
         lost = _lost_classes(refusals, part, names)
         warnings += [
-            f"class {visible(name)} has no {PART_NAMES[part]} row left: all {rows.count:,} were rejected\n"
-            f"{rows.describe()}"
+            f"class {visible(name)} has no {PART_NAMES[part]} row left: "
+            f"{f'all {rows.count:,} were' if rows.count > 1 else 'the only one was'} rejected\n{rows.describe()}"
             for name, rows in lost[:SHOWN_CLASSES]
         ]
         if len(lost) > SHOWN_CLASSES:

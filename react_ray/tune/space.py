@@ -87,7 +87,8 @@ def _check_key(key: str) -> None:
         return
     allowed = ", ".join([*(f"{name}.*" for name in GROUPS), *KEYS])
     meant = "" if key in settings else suggest(key, Config)
-    raise ConfigError(f"tune.space: {key} cannot be searched; allowed are {allowed}{meant}")
+    hint = meant if meant.startswith("; did you mean") else ""
+    raise ConfigError(f"tune.space: {key} cannot be searched; allowed are {allowed}{hint}")
 
 
 def _typed(config: Config, key: str, values: Range | Sequence[Any]) -> Range | list[Any]:

@@ -127,3 +127,15 @@ def test_a_probe_that_cannot_know_all_classes_is_no_judge(tmp_path):
     some = blobs.with_inputs(labeled=blobs.inputs.labeled[known], labels=blobs.inputs.labels[known]).inputs
     assert gather(some, labeler, LganConfig()) is None
     assert decide(None, (), generated=9, kept=9).use_lgan
+
+
+@pytest.mark.parametrize(
+    ("generated", "kept", "told"),
+    [
+        (9, 9, "Generated labels are used"),
+        (0, 0, "There was no unlabelled text, so no labels were generated."),
+        (9, 0, "None of the 9 generated labels is reliable enough to train on."),
+    ],
+)
+def test_what_is_used_is_said_as_it_is(generated: int, kept: int, told: str) -> None:
+    assert decide(None, (), generated=generated, kept=kept).why.startswith(told)
