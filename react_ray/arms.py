@@ -90,11 +90,13 @@ def choose(
     validation: Mapping[str, Probabilities],
     truth: NDArray[np.int64],
     seed: int,
+    kept: int,
 ) -> Choice:
     """The gate: ``lgan``, unless it is worse than the better of the ``plain_arms``.
 
     ``decision`` is what the label GAN's own gate found on stored features; from
     MIN_ROWS validation rows on, the fine-tuned models are compared on those instead.
+    ``kept`` generated labels are in D_aug.
     """
     if not plain_arms:
         warning = f" Beware: {decision['why']}" if decision["alarms"] else ""
@@ -106,8 +108,9 @@ def choose(
         return Choice("lgan" if decision["use_lgan"] else plain, decision["why"])
     right = {arm: validation[arm].argmax(1) == truth for arm in ("lgan", plain)}
     worse = probability_worse(right[plain], right["lgan"], seed)
+    trained_on = "generated labels" if kept else "the labelled rows and changed copies of them"
     why = (
-        f"On {len(truth)} validation rows the model trained on made labels is right for "
+        f"On {len(truth)} validation rows the model trained on {trained_on} is right for "
         f"{right['lgan'].mean():.1%}, "
         f"{plain} for {right[plain].mean():.1%}; probability of being worse {worse:.2f} (limit {WORSE:g})."
     )

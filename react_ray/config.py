@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from react_ray.masking import masked, texts_of
+from react_ray.ranges import Range, read_space
+
 __all__ = [
     "AugmentConfig",
     "ClusterConfig",
@@ -20,6 +23,7 @@ __all__ = [
     "Range",
     "ServeConfig",
     "TuneConfig",
+    "variable_of",
 ]
 
 EMBEDDED = "embedded"
@@ -39,7 +43,7 @@ Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s,*]+)$")]
 
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Columns(_Settings):
@@ -245,14 +249,6 @@ class ServeConfig(_Settings):
         return self
 
 
-class Range(_Settings):
-    """The values from ``low`` to ``high``; whole numbers where both are."""
-
-    low: int | float
-    high: int | float
-    log: bool = False  # draw the exponent evenly, not the value
-
-
 class TuneConfig(_Settings):
     """The search for hyperparameters: what is tried, how often, and what ends it."""
 
@@ -265,14 +261,19 @@ class TuneConfig(_Settings):
     repeats: int = Field(1, ge=1)  # seeds a trial; its score is their mean
     concurrent: int = Field(0, ge=0)  # trials at a time; 0: as many as there is room for
 
+    @field_validator("space", mode="before")
+    @classmethod
+    def _in_our_form(cls, space: object) -> object:
+        return read_space(space)
+
 
 class Config(_Settings):
     """One run, whole."""
 
     task: Literal["text-classification"] = "text-classification"
-    output: str = "out"
-    seed: int = Field(0, ge=0)
-    model: str = EMBEDDED  # fine-tuned and served: embedded, a hub name or a folder
+    output: str = Field("out", min_length=1)
+    seed: int = Field(0, ge=0, lt=1 << 32)
+    model: str = Field(EMBEDDED, min_length=1)  # fine-tuned and served: embedded, a hub name or a folder
     encoder: str | None = None  # features for the LGAN; None: the same as model
     onnx: bool = True  # export the model for ONNX Runtime as well: faster answers on processors
     data: DataConfig = DataConfig()
@@ -303,6 +304,26 @@ class Config(_Settings):
         return self
 
     def save(self, path: Path) -> None:
-        """Write the resolved configuration as YAML."""
-        content = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        path.write_text(content, encoding="utf-8")
+        """Write the resolved configuration as YAML, without the secrets of addresses in it.
+
+        A comment names the variables that :func:`load_config` takes the whole addresses from.
+        """
+        whole = self.model_dump(mode="json")
+        shown = masked(whole)
+        secret = [
+            key
+            for (key, text), (_, other) in zip(texts_of(whole), texts_of(shown), strict=True)
+            if text != other
+        ]
+        head = "".join(
+            f"# {key} stands here without its secret: to repeat the run, set {variable_of(key)} to the whole "
+            "address.\n"
+            for key in secret
+        )
+        content = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+        path.write_text(head + content, encoding="utf-8")
+
+
+def variable_of(key: str) -> str:
+    """Name of the environment variable for an address that is saved without its secret."""
+    return f"REACT_RAY_{key.upper().replace('.', '_')}"

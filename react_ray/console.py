@@ -16,7 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from react_ray.masking import mask
 from react_ray.private import open_private
+from react_ray.terminal import plain
 from react_ray.worker import Progress
 
 __all__ = ["Reporter", "log_to", "quiet_libraries", "warnings_to"]
@@ -38,7 +40,7 @@ class Reporter:
     def say(self, text: str) -> None:
         """Print one line unless quiet."""
         if not self.quiet:
-            self.console.print(text, markup=False, soft_wrap=True)
+            self.console.print(plain(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Progress]:
@@ -117,6 +119,8 @@ def quiet_libraries(verbose: bool = False) -> None:
     """
     if verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_Masking(logging.BASIC_FORMAT))
         return
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -186,8 +190,15 @@ class _PrivateFile(logging.FileHandler):
         return open_private(Path(self.baseFilename), self.mode)
 
 
+class _Masking(logging.Formatter):
+    """Lines of a log, with their tracebacks, without the secrets of addresses."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
 def _handler(path: Path, of_ray: bool) -> logging.Handler:
     handler = _PrivateFile(path, delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda record: (record.name.partition(".")[0] == "ray") == of_ray)
     return handler

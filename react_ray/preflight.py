@@ -14,6 +14,7 @@ from react_ray.cluster.readiness import Readiness
 from react_ray.cluster.session import Session
 from react_ray.config import Config
 from react_ray.data.encode import Encoder, default_prompts
+from react_ray.data.similar_names import visible
 from react_ray.finetune.train import rows_that_decide
 from react_ray.labels import LabelMap
 from react_ray.lgan.probe import MANY_CLASSES, seconds_a_cell
@@ -57,6 +58,7 @@ class Check:
         refused = self.rows["refused"]
         lines.append(f"refused: {sum(refused.values()):,}" + (f", see {self.folder}" if refused else ""))
         lines += [f"  {reason}: {count:,}" for reason, count in refused.items()]
+        lines += [f"warning: {warning}" for warning in self.rows["warnings"]]
         nodes = [self.ready.summary()] if self.ready else []
         return "\n".join([*lines, *self._files(), *self._costs(), *nodes])
 
@@ -64,7 +66,8 @@ class Check:
         """The classes with their labelled rows; of many those with most."""
         counts = self.rows["classes"]
         shown = sorted(counts, key=counts.get, reverse=True) if len(counts) > SHOWN_CLASSES else counts
-        lines = [f"  {name}: {counts[name]:,} labelled" for name in list(shown)[:SHOWN_CLASSES]]
+        names = list(shown)[:SHOWN_CLASSES]
+        lines = [f"  {visible(name)[1:-1]}: {counts[name]:,} labelled" for name in names]
         more = len(counts) - SHOWN_CLASSES
         return [*lines, f"  and {more:,} more classes"] if more > 0 else lines
 

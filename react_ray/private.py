@@ -18,7 +18,7 @@ FILE_MODE, FOLDER_MODE = 0o600, 0o700
 
 def open_private(path: Path, mode: str = "w") -> TextIO:
     """Open a text file in UTF-8 to write ("w") or append ("a") with mode 600, as one that exists gets too."""
-    return cast(TextIO, open(path, mode, encoding="utf-8", opener=_opener))
+    return cast(TextIO, open(path, mode, encoding="utf-8", errors="backslashreplace", opener=_opener))
 
 
 def make_private_file(path: Path) -> None:

@@ -1,10 +1,15 @@
-"""Files as users have them: each case was once read, served or labelled wrongly without a word."""
-
-"""Inputs that went wrong for users once, one small case each."""
+"""Inputs that went wrong for users once, one small case each: what is right, and stays so."""
 
 from __future__ import annotations
 
+import io
 import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +19,8 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import (
     AutoModelForSequenceClassification,
     AutoTokenizer,
+    BertConfig,
+    BertForSequenceClassification,
     GPT2Config,
     GPT2ForSequenceClassification,
     PreTrainedTokenizerFast,
@@ -21,6 +28,8 @@ from transformers import (
 
 from react_ray.classifier import load
 from react_ray.cli import main
+from react_ray.cluster.local import private_folder
+from react_ray.publish import summarise
 
 
 def save_classifier(tiny_model: Path, folder: Path) -> Path:
@@ -129,16 +138,39 @@ def test_decoder_empty_text(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.array(engine.classify(engine.encode(texts))), together, atol=1e-5)
 
 
-import os
-import signal
-import subprocess
-import sys
-import urllib.request
+def test_output_not_utf8(tiny_chinese_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chinese class names on a terminal that knows ASCII only."""
+    monkeypatch.chdir(tmp_path)
+    Path("labels.csv").write_text("text,label\n比赛 球队,体育\n股市 银行,财经\n", encoding="utf-8")
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    words = ["--labeled", "labels.csv", "--model", str(tiny_chinese_model), "data.max_unknown=1"]
+    assert main(["check", *words]) == 0
+    assert rb"\u8d22\u7ecf: 1 labelled" in written.getvalue()
 
-import pytest
-from transformers import BertConfig, BertForSequenceClassification
 
-from react_ray.cluster.local import private_folder
+def test_hints_not_quoted() -> None:
+    """The folder of a run with spaces and a # in its name."""
+    folder = Path("/data/aus gabe #1")
+    metrics = {"test": None, "validation": None, "arms": {}, "chosen": "lgan", "why": "", "unused": 0}
+    told = summarise(folder, {**metrics, "refused": {}, "warnings": []})
+    for name in ("serve", "clean"):
+        hint = next(line for line in told.splitlines() if f"react-ray {name}" in line)
+        assert shlex.split(hint.partition("(")[2].rstrip(")")) == ["react-ray", name, str(folder)]
+
+
+@pytest.mark.parametrize("space", ["{finetune.lr: {min: 1e-4, max: 2e-4}}", "{finetune: {lr: [1e-4, 2e-4]}}"])
+def test_tune_space_min_max(
+    space: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A space in the words of other libraries, or nested as the rest of the file is."""
+    monkeypatch.chdir(tmp_path)
+    Path("c.yaml").write_text(f"data: {{labeled: a.csv}}\ntune: {{space: {space}}}\n", encoding="utf-8")
+    assert main(["tune", "c.yaml"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "tune.space.finetune" in error
+    assert "finetune.lr: {low: 1e-4, high: 2e-4}" in error
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from react_ray.config import EMBEDDED
 from react_ray.evaluate.schema import Metrics, Score
-from react_ray.evaluate.view import ABOUT_ARMS, as_score, as_share
+from react_ray.evaluate.view import arms_of, as_score, as_share
 
 __all__ = ["write_model_card"]
 
@@ -51,7 +51,7 @@ def write_model_card(
         origin=_origin(metrics["model"]),
         shown=metrics["test"] or metrics["validation"],
         part="test" if metrics["test"] else "validation",
-        about=ABOUT_ARMS.get(metrics["chosen"], metrics["chosen"]),
+        about=arms_of(metrics).get(metrics["chosen"], ("", metrics["chosen"]))[1],
         descriptions=descriptions or {},
     )
     front = _front_matter(metrics, name, language, license)

@@ -126,7 +126,8 @@ class Metrics(TypedDict):
     ``test`` and ``validation`` are those of the saved model, None without rows of that
     part. ``rows`` counts the rows of each part, ``unused`` the unlabelled ones beyond
     ``data.pool``, ``refused`` those of each reason; ``notes`` say how files were read, where that is not
-    obvious; ``labels_used`` are all labels the run saw, validation included, test not.
+    obvious; ``warnings`` are sentences on the labels (similar names, classes whose rows were all
+    rejected). ``labels_used`` are all labels the run saw, validation included, test not.
     ``chosen`` is a key of ``arms``, ``why`` a sentence. ``label_quality`` is None without
     unlabelled rows. ``seconds`` has one entry a stage, ``reused`` those not run again.
     """
@@ -141,6 +142,7 @@ class Metrics(TypedDict):
     unused: int
     refused: dict[str, int]
     notes: list[str]
+    warnings: list[str]
     test: Score | None
     validation: Score | None
     arms: dict[str, Arm]

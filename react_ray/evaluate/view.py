@@ -9,7 +9,7 @@ from typing import Any, Literal
 from react_ray.evaluate.pictures import LineChart, Tick, line_chart, ticks
 from react_ray.evaluate.schema import Figures, LabelQuality, Metrics, Score
 
-__all__ = ["arm_title", "arms", "confusion", "finetune_charts", "label_rows", "lgan_charts", "rival"]
+__all__ = ["arms", "arms_of", "confusion", "finetune_charts", "label_rows", "lgan_charts", "rival"]
 
 ARMS = {
     "probe": ("Frozen probe", "a linear model on the frozen encoder, labelled rows only"),
@@ -18,7 +18,11 @@ ARMS = {
     "labels_only": ("Labels only", "the pretrained model, fine-tuned on the labelled rows only"),
     "lgan": ("With made labels", "the pretrained model, fine-tuned on labels made by the label GAN"),
 }
-ABOUT_ARMS = {name: about for name, (_, about) in ARMS.items()}
+WITHOUT_GENERATED = (
+    "With changed copies",
+    "the pretrained model, fine-tuned on labelled rows and copies of them",
+)
+"""The arm ``lgan`` where no generated label was there to train on."""
 PART_NAMES = {"labeled": "labelled", "unlabeled": "unlabelled", "validation": "validation", "test": "test"}
 PLAYERS = {"discriminator": "D", "sample_generator": "G_x", "label_generator": "G_y"}
 MATRIX_CLASSES = 20
@@ -28,9 +32,10 @@ Part = Literal["test", "validation"]
 History = Sequence[Mapping[str, float]]
 
 
-def arm_title(name: str) -> str:
-    """What an arm is called on the page."""
-    return ARMS[name][0] if name in ARMS else name
+def arms_of(metrics: Metrics) -> dict[str, tuple[str, str]]:
+    """Title of each arm of this run, and what it is."""
+    quality = metrics["label_quality"]
+    return ARMS if quality and quality["kept"] else {**ARMS, "lgan": WITHOUT_GENERATED}
 
 
 def rival(metrics: Metrics) -> dict[str, Any] | None:
@@ -125,9 +130,9 @@ def by_rows(classes: Sequence[str], counts: Mapping[str, Mapping[str, int]], mos
     return sorted(classes, key=lambda name: -sum(of_part.get(name, 0) for of_part in counts.values()))
 
 
-def finetune_charts(history: Mapping[str, History]) -> list[LineChart]:
+def finetune_charts(history: Mapping[str, History], titles: Mapping[str, str]) -> list[LineChart]:
     """Loss of each arm, and its validation score where there is one."""
-    named = {arm_title(arm): rows for arm, rows in history.items()}
+    named = {titles.get(arm, arm): rows for arm, rows in history.items()}
     charts = [line_chart("Training loss", {arm: _points(rows, "loss") for arm, rows in named.items()})]
     for key, title in (("macro_f1", "Validation macro-F1"), ("accuracy", "Validation accuracy")):
         charts.append(line_chart(title, {arm: _points(rows, key) for arm, rows in named.items()}))

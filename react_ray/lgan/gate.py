@@ -42,11 +42,6 @@ LOST = 0.05
 """Of the pool, in vanished classes: less is a class or two of many, which plain methods miss as well."""
 
 
-UNJUDGED = (
-    "Generated labels are used, as by default: the labels cannot judge them (too few, or not of every class)."
-)
-
-
 @dataclass(frozen=True)
 class Decision:
     """Whether D_aug is used, why, and on what evidence (``rows`` judged rows)."""
@@ -85,12 +80,15 @@ def gather(inputs: LganInputs, labeler: Labeler, config: LganConfig) -> Evidence
     return _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, config)
 
 
-def decide(evidence: Evidence | None, alarms: Sequence[str], seed: int = 0) -> Decision:
-    """Whether the evidence and the alarms leave room for generated labels."""
+def decide(
+    evidence: Evidence | None, alarms: Sequence[str], seed: int = 0, *, generated: int, kept: int
+) -> Decision:
+    """Whether evidence and alarms leave room for D_aug, with ``kept`` of ``generated`` labels in it."""
     if alarms:
         return Decision(False, f"The label GAN collapsed: {'; '.join(alarms)}.", tuple(alarms))
     if evidence is None:
-        return Decision(True, UNJUDGED, ())
+        unjudged = "as by default: the labels cannot judge this (too few, or not of every class)"
+        return Decision(True, f"{_about(generated, kept, True)}, {unjudged}.", ())
     plain, lgan = evidence.plain, evidence.lgan
     worse = probability_worse(plain, lgan, seed)
     figures = (
@@ -98,8 +96,21 @@ def decide(evidence: Evidence | None, alarms: Sequence[str], seed: int = 0) -> D
         f"{evidence.where} rows; probability of being worse {worse:.2f}"
     )
     use = worse <= WORSE
-    why = f"Generated labels are {'used' if use else 'not used'}: {figures} (limit {WORSE:g})."
+    why = f"{_about(generated, kept, use)}: {figures} (limit {WORSE:g})."
     return Decision(use, why, (), worse, float(plain.mean()), float(lgan.mean()), len(lgan))
+
+
+def _about(generated: int, kept: int, used: bool) -> str:
+    """What is used or not: generated labels, or where there are none, the rest of D_aug."""
+    used_or_not = "used" if used else "not used"
+    if kept:
+        return f"Generated labels are {used_or_not}"
+    none = (
+        f"None of the {generated:,} generated labels is reliable enough to train on"
+        if generated
+        else "There was no unlabelled text, so no labels were generated"
+    )
+    return f"{none}. The model trained on the labelled rows and any changed copies of them is {used_or_not}"
 
 
 def probability_worse(plain: NDArray[np.bool_], lgan: NDArray[np.bool_], seed: int) -> float:

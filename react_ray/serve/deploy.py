@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ def write_config(model: str, config: ServeConfig, path: Path) -> str:
     replace_file(path, lambda half: half.write_text(HEAD + text, encoding="utf-8"))
     return (
         f"{path}: serves {', '.join(map(str, models.values()))}: every node must see it under this name\n"
-        f"  serve deploy {path}   (or as serveConfigV2 of a RayService, see deploy/kuberay)\n"
+        f"  {shlex.join(['serve', 'deploy', str(path)])}   "
+        "(or as serveConfigV2 of a RayService, see deploy/kuberay)\n"
         f"  each node listens on {config.host}; where others are to reach it: --host 0.0.0.0"
     )
 

@@ -5,13 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
-
 from react_ray.config import ServeConfig
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
 from react_ray.model_folder import check_classifier
 from react_ray.onnx_record import find_onnx
+from react_ray.yaml_text import read_yaml
 
 __all__ = ["application_of", "models_of", "note_of", "route_of"]
 
@@ -29,12 +28,7 @@ def models_of(given: str | Path) -> dict[str, Path]:
     path = Path(given).expanduser()
     if path.suffix not in LISTS or path.is_dir():
         return {"": _whole_model(Path(given))}
-    try:
-        listed = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML in UTF-8: {error}") from None
+    listed = read_yaml(path)
     if not isinstance(listed, dict) or not listed:
         raise InputError(f"{path}: expected a line `name: folder` for each model")
     return {_name(path, name): _folder(path, name, folder) for name, folder in listed.items()}

@@ -14,6 +14,7 @@ from typing import TextIO
 from react_ray.cluster.guard import marked
 from react_ray.errors import ClusterError
 from react_ray.serve.replicas import Replacements
+from react_ray.terminal import plain
 
 __all__ = ["Console", "ray_apart", "supervise"]
 
@@ -38,7 +39,7 @@ class Console:
 
     def say(self, text: str) -> None:
         """Tell what is being done."""
-        print(text, file=self.err, flush=True)
+        print(plain(text), file=self.err, flush=True)
 
 
 @contextmanager

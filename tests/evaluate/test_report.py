@@ -266,3 +266,15 @@ def test_ticks_are_few_and_hold_the_range(low: float, high: float) -> None:
     assert 2 <= len(found) <= 9
     assert found[0] <= low
     assert found[-1] >= high
+
+
+def test_without_generated_labels_the_page_says_so_and_warnings_are_shown(
+    make_content: Callable[..., Any], tmp_path: Path
+) -> None:
+    content = make_content(pool=0)
+    content["metrics"]["warnings"] = ["class names that differ only in case: 'a', 'A'"]
+    write_report(tmp_path / "report.html", content)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "With changed copies" in page
+    assert "With made labels" not in page
+    assert "class names that differ only in case" in page

@@ -15,6 +15,7 @@ from react_ray.errors import InputError
 from react_ray.folders import model_folder
 from react_ray.model_folder import check_classifier
 from react_ray.onnx_record import FOLDER, OnnxRecord, find_onnx
+from react_ray.terminal import command
 from react_ray.tokenization import Side, encode_start, reach_of
 
 __all__ = ["Engine", "Model", "Outcome", "Precision", "load_engine"]
@@ -61,8 +62,8 @@ def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) ->
         return Engine(_load_onnx(folder, record, precision), f"ONNX Runtime, {precision}", lanes=threads)
     if precision == "int8":
         raise InputError(
-            f"{folder}: no ONNX file in int8 to serve on processors ({record}); `react-ray export {path}` "
-            "makes one where that keeps the labels and is faster"
+            f"{folder}: no ONNX file in int8 to serve on processors ({record}); "
+            f"`{command('export', path)}` makes one where that keeps the labels and is faster"
         )
     logger.warning("%s: torch serves it. `react-ray export` makes an ONNX file", record)
     return _load_torch(folder, threads, use_gpu)
