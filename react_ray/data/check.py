@@ -109,7 +109,8 @@ def label_warnings(
         lost = _lost_classes(refusals, part, names)
         warnings += [
             f"class {visible(name)} has no {PART_NAMES[part]} row left: "
-            f"{f'all {rows.count:,} were' if rows.count > 1 else 'the only one was'} rejected\n{rows.describe()}"
+            + (f"all {rows.count:,} were" if rows.count > 1 else "the only one was")
+            + f" rejected\n{rows.describe()}"
             for name, rows in lost[:SHOWN_CLASSES]
         ]
         if len(lost) > SHOWN_CLASSES:

@@ -188,7 +188,8 @@ from react_ray.config import ClusterConfig
 os.umask(0)
 with Session(ClusterConfig()) as session:
     session.start()
-    print(oct(os.stat(session.folder).st_mode), ray.get(ray.remote(lambda: os.environ["RAY_AUTH_MODE"]).remote()))
+    mode = ray.get(ray.remote(lambda: os.environ["RAY_AUTH_MODE"]).remote())
+    print(oct(os.stat(session.folder).st_mode), mode)
 """
 
 
