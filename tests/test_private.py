@@ -12,7 +12,6 @@ import pytest
 
 from react_ray.console import Reporter, log_to
 from react_ray.folders import replace_file
-from react_ray.predict import _list_refused
 from react_ray.private import make_private_file, make_private_folder, open_private
 from react_ray.serve.limits.keys import add_key
 from react_ray.serve.watch.record import Recorder
@@ -62,15 +61,7 @@ def keys(folder: Path) -> None:
     add_key("one", folder / "keys.txt")
 
 
-def refused(folder: Path) -> None:
-    with open_private(folder / "part.jsonl") as part:
-        part.write('{"reason": "empty", "text": "a text"}\n')
-    _list_refused(folder, folder / "out.csv")
-
-
-@pytest.mark.parametrize(
-    "work", [log, training, journal, record, keys, refused], ids=lambda work: work.__name__
-)
+@pytest.mark.parametrize("work", [log, training, journal, record, keys], ids=lambda work: work.__name__)
 def test_only_the_owner_can_read_it(work: Callable[[Path], None], folder: Path) -> None:
     work(folder)
     made = list(folder.rglob("*"))

@@ -45,7 +45,7 @@ MAY_IMPORT = {
 }
 """Folder -> folders it may import; modules at the top level are open to all but these."""
 SERVE_MAY_IMPORT = {
-    "ingress": {"ingress"},
+    "ingress": {"ingress", "limits"},
     "engine": {"engine"},
     "watch": {"watch"},
     "limits": {"limits", "watch"},
