@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-__all__ = ["reason_of", "watch"]
+__all__ = ["problem_of", "reason_of", "watch"]
 
 LOOK_EVERY_S = 2.0
 
@@ -15,7 +15,7 @@ def watch(applications: Sequence[str], say: Callable[[str], None]) -> None:
     said: dict[str, str | None] = {}
     while True:
         for application in applications:
-            problem = _problem(application)
+            problem = problem_of(application)
             if problem != said.get(application):
                 said[application] = problem
                 say(
@@ -26,7 +26,7 @@ def watch(applications: Sequence[str], say: Callable[[str], None]) -> None:
         time.sleep(LOOK_EVERY_S)
 
 
-def _problem(application: str) -> str | None:
+def problem_of(application: str) -> str | None:
     """Why a replica of the application does not start, in words; None where none fails."""
     from ray import serve as ray_serve
 
