@@ -210,13 +210,16 @@ def _rows(model: Any) -> int | None:
 
 
 def set_padding(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Give ``model`` the tokenizer's padding token, unless it has one that it knows.
+    """Give ``model`` a padding token, unless it has one that it knows.
 
-    A decoder finds the last token of a text by it, so it is also the one to pad with.
+    A decoder reads its answer at the last token that is not padding, so the end token, which texts may end
+    with, is the last resort: with the start token the answer to a text is the one without padding.
     """
     token, rows = model.config.pad_token_id, _rows(model)
     if token is None or token < 0 or (rows is not None and token >= rows):
-        model.config.pad_token_id = tokenizer.pad_token_id
+        candidates = (tokenizer.pad_token_id, tokenizer.bos_token_id)
+        other = (it for it in candidates if it not in (None, tokenizer.eos_token_id))
+        model.config.pad_token_id = next(other, tokenizer.pad_token_id)
 
 
 def padding_side(model: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import os
@@ -11,8 +12,10 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -29,6 +32,9 @@ from transformers import (
 from react_ray.classifier import load
 from react_ray.cli import main
 from react_ray.cluster.local import private_folder
+from react_ray.config import Columns
+from react_ray.data.read import read_file
+from react_ray.data.sources import find_files
 from react_ray.publish import summarise
 
 
@@ -138,6 +144,88 @@ def test_decoder_empty_text(tmp_path: Path) -> None:
     np.testing.assert_allclose(np.array(engine.classify(engine.encode(texts))), together, atol=1e-5)
 
 
+TOPICS = {"Sports": "goal team win", "Business": "shares bank fell", "Science": "fires rocket study"}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A classifier that was not trained: which label it gives does not matter here."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = tmp_path_factory.mktemp("model")
+    classifier = AutoModelForSequenceClassification.from_pretrained(
+        tiny_model, num_labels=2, id2label={0: "x", 1: "y"}, label2id={"x": 0, "y": 1}
+    )
+    classifier.save_pretrained(folder)
+    AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
+    return folder
+
+
+def read(path: Path) -> tuple[list[tuple[str, str | None]], list[dict[str, Any]]]:
+    batches = list(read_file(find_files(str(path))[0], Columns()))
+    rows = [(row["text"], row["label"]) for batch in batches for row in batch.rows.to_pylist()]
+    return rows, [row for batch in batches for row in batch.refused]
+
+
+def test_tsv_stray_quotes(tmp_path: Path) -> None:
+    rows = [(f'{"" if n else chr(34)}{words} {n}{"" if n < 3 else chr(34)}', label)
+            for label, words in TOPICS.items() for n in range(4)]  # fmt: skip
+    for name, separator in (("a.tsv", "\t"), ("a.csv", ",")):
+        lines = [separator.join(row) for row in [("text", "label"), *rows]]
+        (tmp_path / name).write_text("\n".join(lines) + "\n")
+        found, refused = read(tmp_path / name)
+        assert len(found) + len(refused) == 12
+        assert {label for _, label in found} == set(TOPICS)
+        assert len(refused) == (0 if name == "a.tsv" else 3)
+
+
+def test_csv_semicolon(tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_model: Path) -> None:
+    rows = [(f"{words} {n}, more", label) for label, words in TOPICS.items() for n in range(3)]
+    lines = [";".join(row) for row in [("text", "label"), *rows]]
+    (tmp_path / "semi.csv").write_text("\r\n".join(["sep=;", *lines]))
+    command = ["check", "--labeled", str(tmp_path / "semi.csv"), "--output", str(tmp_path / "out"), "--quiet"]
+    assert main([*command, "--model", str(tiny_model), "data.max_unknown=1"]) == 0
+    told = capsys.readouterr().out
+    assert "9 labeled" in told
+    assert "separated by semicolons" in told
+
+
+def test_predict_unnamed_columns(model: Path, tmp_path: Path) -> None:
+    (tmp_path / "trail.csv").write_text(",text,label,,\n0,goal,a,,\n1,rain,b,,\n2,tax,c\n")
+    for output in ("out.csv", "out.jsonl", "out.parquet"):
+        target = predict(model, tmp_path / "trail.csv", output)
+        read = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(target.suffix)
+        made = read(target) if read else pd.read_json(target, lines=True)
+        assert made["text"].tolist() == ["goal", "rain", "tax"]
+        assert made["label_given"].tolist() == ["a", "b", "c"]
+        assert set(made["label"]) <= {"x", "y"}
+        target.unlink()
+
+
+def test_predict_jsonl_empty_object(model: Path, tmp_path: Path) -> None:
+    metas = [{}, {}, {"a": 2}, [{}], {"spans": [], "meta": {}}, None]
+    lines = [json.dumps({"text": "goal", "meta": meta}) for meta in metas]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    for output in ("out.jsonl", "out.csv", "out.parquet"):
+        target = predict(model, tmp_path / "in.jsonl", output)
+        if output == "out.jsonl":
+            assert [json.loads(line)["meta"] for line in target.open()] == metas
+        elif output == "out.csv":
+            made = pd.read_csv(target, keep_default_na=False)["meta"].tolist()
+            assert made == ["" if meta is None else json.dumps(meta) for meta in metas]
+        else:
+            assert pd.read_parquet(target)["meta"].tolist()[:3] == ["{}", "{}", '{"a": 2}']
+        target.unlink()
+
+
+def test_predict_jsonl_own_keys(model: Path, tmp_path: Path) -> None:
+    lines = [f'{{"text": "goal", "n": {n}, "meta": {{"user_{n}":{n}.0}}}}' for n in range(200)]
+    (tmp_path / "in.jsonl").write_text("\n".join(lines))
+    made = predict(model, tmp_path / "in.jsonl", "out.jsonl").read_text().splitlines()
+    assert [line.rpartition(', "label": ')[0] + "}" for line in made] == lines
+    assert sum(map(len, made)) < 2 * sum(map(len, lines))
+
+
 def test_output_not_utf8(tiny_chinese_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Chinese class names on a terminal that knows ASCII only."""
     monkeypatch.chdir(tmp_path)
@@ -171,6 +259,67 @@ def test_tune_space_min_max(
     assert error.startswith("error: ")
     assert "tune.space.finetune" in error
     assert "finetune.lr: {low: 1e-4, high: 2e-4}" in error
+
+
+def _ask(method: str, path: str, body: Any = None) -> Any:
+    """The answer of the service of a model that computes nothing."""
+    import httpx2
+    import numpy as np
+
+    from react_ray.config import ServeConfig
+    from react_ray.serve.engine.about import About
+    from react_ray.serve.engine.model import Engine
+    from react_ray.serve.service import Service
+    from react_ray.serve.web import build_app
+
+    class Model:
+        labels, max_length, truncation_side = ("a", "b"), 8, "right"
+
+        def encode(self, texts: Any) -> list[list[int]]:
+            return [[1]] * len(texts)
+
+        def probabilities(self, encoded: Any) -> Any:
+            return np.full((len(encoded), 2), 0.5, dtype=np.float32)
+
+    async def scrape() -> bytes:
+        return b""
+
+    async def asked() -> Any:
+        engine: Any = Engine(Model())  # type: ignore[arg-type]
+        app = build_app(Service(engine, ServeConfig(), About("1", None, "none")), scrape)
+        async with httpx2.AsyncClient(
+            transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8000"
+        ) as http:
+            return await http.request(method, path, json=body)
+
+    return asyncio.run(asked())
+
+
+TENSOR = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["a text"]}
+
+
+def test_head_on_probes() -> None:
+    for path in ("/healthz", "/readyz", "/"):
+        answer = _ask("HEAD", path)
+        assert (answer.status_code, answer.content) == (200, b"")
+
+
+def test_v2_kserve_client_body() -> None:
+    body = {"id": "7", "model_name": "classifier", "inputs": [TENSOR]}
+    assert _ask("POST", "/v2/models/classifier/infer", body).status_code == 200
+    other = _ask("POST", "/v2/models/classifier/infer", {**body, "model_name": "bert"})
+    assert (other.status_code, "is not here" in other.json()["error"]) == (404, True)
+
+
+def test_v2_version_in_path() -> None:
+    for version, status in (("1", 200), ("2", 404)):
+        path = f"/v2/models/classifier/versions/{version}"
+        answers = [_ask("GET", path), _ask("GET", f"{path}/ready")]
+        answers.append(_ask("POST", f"{path}/infer", {"inputs": [TENSOR]}))
+        assert [answer.status_code for answer in answers] == [status] * 3
+        assert status == 200 or all(
+            json.loads(one.text)["error"].startswith("version '2'") for one in answers
+        )
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-__all__ = ["Replacements", "reason_of"]
+__all__ = ["Replacements", "problem_of", "reason_of"]
 
 
 class Replacements:
@@ -17,14 +17,14 @@ class Replacements:
     def check(self) -> None:
         """Ask Ray Serve how the replicas are."""
         for application in self._applications:
-            problem = _problem(application)
+            problem = problem_of(application)
             if problem != self._said.get(application):
                 self._said[application] = problem
                 warning = f"warning: a replica cannot be replaced: {problem}"
                 self._say(warning if problem else "all replicas run again")
 
 
-def _problem(application: str) -> str | None:
+def problem_of(application: str) -> str | None:
     """Why a replica of the application does not start, in words; None where none fails."""
     from ray import serve as ray_serve
 
