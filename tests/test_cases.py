@@ -1,4 +1,5 @@
 """Inputs that went wrong for users once, one small case each: what is right, and stays so."""
+"""Small inputs on which something was wrong once, each as its user gave it."""
 
 from __future__ import annotations
 
@@ -259,6 +260,9 @@ def test_tune_space_min_max(
     assert error.startswith("error: ")
     assert "tune.space.finetune" in error
     assert "finetune.lr: {low: 1e-4, high: 2e-4}" in error
+
+import json
+from typing import Any
 
 
 def _ask(method: str, path: str, body: Any = None) -> Any:

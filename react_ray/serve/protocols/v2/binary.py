@@ -12,7 +12,7 @@ from starlette.datastructures import Headers
 from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.protocols.v2.tensors import InferAnswer, InferRequest, OutputTensor
 
-__all__ = ["HEADER", "binary_answer", "decoded", "fill", "header_length", "split", "wants_binary"]
+__all__ = ["HEADER", "binary_answer", "decoded", "fill", "header_length", "joined", "split", "wants_binary"]
 
 HEADER = "inference-header-content-length"
 """How many bytes of a body are JSON; tensors follow it."""
@@ -101,12 +101,13 @@ def binary_answer(answer: InferAnswer, names: set[str]) -> Iterator[bytes]:
     """The data of the tensors in ``names``, which lose them: they have ``binary_data_size`` instead."""
     for tensor in answer.outputs:
         if tensor.name in names and tensor.data is not None:
-            raw = _joined(tensor)
+            raw = joined(tensor)
             tensor.data, tensor.parameters = None, {"binary_data_size": len(raw)}
             yield raw
 
 
-def _joined(tensor: OutputTensor) -> bytes:
+def joined(tensor: OutputTensor) -> bytes:
+    """The data of a tensor as bytes."""
     if tensor.datatype == "FP32":
         return np.asarray(tensor.data, "<f4").tobytes()
     items = [text.encode() for text in tensor.data or []]

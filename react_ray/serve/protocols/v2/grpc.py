@@ -16,7 +16,7 @@ from ray.serve.grpc_util import RayServegRPCContext
 
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
-from react_ray.serve.protocols.v2.binary import decoded, split
+from react_ray.serve.protocols.v2.binary import decoded, joined, split
 from react_ray.serve.protocols.v2.fields import check_fields
 from react_ray.serve.protocols.v2.tensors import (
     MODEL_VERSION,
@@ -137,7 +137,8 @@ class InferenceMethods:
         self._enter(grpc_context)
         message = _parsed(request, service.config)
         check_model(message.model_name, message.model_version)
-        return _written(await infer(_read(message, service.config.max_texts), service))
+        answer = await infer(_read(message, service.config.max_texts), service)
+        return _written(answer, raw=len(message.raw_input_contents) > 0)
 
     def _enter(self, context: RayServegRPCContext) -> None:
         """Ask for the key as over HTTP: in the metadata ``authorization``."""
@@ -193,13 +194,16 @@ def _read(request: wire.ModelInferRequest, most: int) -> InferRequest:
     return InferRequest(id=request.id or None, inputs=inputs, outputs=outputs or None)
 
 
-def _written(answer: InferAnswer) -> wire.ModelInferResponse:
+def _written(answer: InferAnswer, raw: bool) -> wire.ModelInferResponse:
+    """The answer, with its data in the form in which those of the request came."""
     message = wire.ModelInferResponse(
         model_name=answer.model_name, model_version=MODEL_VERSION, id=answer.id or ""
     )
     for tensor in answer.outputs:
         written = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        if tensor.datatype == "BYTES":
+        if raw:
+            message.raw_output_contents.append(joined(tensor))
+        elif tensor.datatype == "BYTES":
             written.contents.bytes_contents.extend(text.encode() for text in tensor.data or [])
         else:
             written.contents.fp32_contents.extend(tensor.data or [])

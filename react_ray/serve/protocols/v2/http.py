@@ -148,7 +148,9 @@ def _add_infer(app: FastAPI, service: Service, path: str, check: Callable[..., A
 
 async def _infer(request: Request, service: Service) -> Response:
     config = service.config
-    if HEADER not in request.headers or "content-type" in request.headers:
+    # Triton's client names no type. A browser does not say what it sends on behalf of a page of another
+    # site either, where the page wants it so, but then it names the site.
+    if "content-type" in request.headers or "origin" in request.headers:
         check_content_type(request.headers, BINARY if HEADER in request.headers else JSON)
     body = await read_body(request, config)
     length = header_length(request.headers, body)
