@@ -127,7 +127,7 @@ def _right_form(key: str, values: Any) -> str:
     """How the entry is probably meant, in the form that is taken."""
     words = str(values)[:400].replace("..", " ")
     numbers = list(dict.fromkeys(NUMBER.findall(words)))[:8]
-    listed = any(word in words.lower() for word in ("values", "choice", "categor", "grid", "options"))
+    listed = any(word in words.lower() for word in ("values", "choice", "categorical", "grid", "options"))
     if len(numbers) == 2 and not listed:
         low, high = sorted(numbers, key=float)
         return f"{key}: {{low: {low}, high: {high}{', log: true' if 'log' in words.lower() else ''}}}"

@@ -107,12 +107,10 @@ def label_warnings(
     warnings = similar_names(counts)
     for part, names in kept.items():
         lost = _lost_classes(refusals, part, names)
-        warnings += [
-            f"class {visible(name)} has no {PART_NAMES[part]} row left: "
-            + (f"all {rows.count:,} were" if rows.count > 1 else "the only one was")
-            + f" rejected\n{rows.describe()}"
-            for name, rows in lost[:SHOWN_CLASSES]
-        ]
+        for name, rows in lost[:SHOWN_CLASSES]:
+            lost_rows = f"all {rows.count:,} were" if rows.count > 1 else "the only one was"
+            told = f"class {visible(name)} has no {PART_NAMES[part]} row left: {lost_rows} rejected"
+            warnings.append(f"{told}\n{rows.describe()}")
         if len(lost) > SHOWN_CLASSES:
             warnings.append(
                 f"{len(lost) - SHOWN_CLASSES:,} more classes have no {PART_NAMES[part]} row left, "
