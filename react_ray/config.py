@@ -74,7 +74,7 @@ class DataConfig(_Settings):
     test: str | None = None
     labels: str | None = None  # YAML: class name -> description
     columns: Columns = Columns()
-    max_chars: int = Field(100_000, ge=1)  # longer rows are refused: no text of a person is longer
+    max_chars: int = Field(100_000, ge=1)  # longer texts are rejected; a whole row has at most 16 MiB
     max_unknown: float = Field(0.05, ge=0, le=1)  # share of [UNK] tokens the model may see
     pool: int = Field(50_000, ge=0)  # unlabelled rows that are used; of more, a fair draw
     validation_fraction: float = Field(0.2, ge=0, lt=1)  # of the labelled rows, where these are many

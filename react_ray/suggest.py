@@ -44,7 +44,8 @@ def suggest(
 
     The file has the columns of the run's own labelled file, with an empty label, and
     ``likely`` and ``weight``: the label made for the row and how far it is believed. Fill
-    in labels and give the file to a run: a row left empty counts as unlabelled. Stages of
+    in labels and give the file to a run: a row left empty counts as unlabelled. With
+    ``guard_formulas`` no cell of a csv file can run in a spreadsheet. Stages of
     the run that are gone are done again. Raises InputError.
     """
     target, folder = checked_target(target), Path(folder).expanduser().absolute()

@@ -144,6 +144,21 @@ def test_decoder_empty_text(tmp_path: Path) -> None:
     assert engine.name == "ONNX Runtime, fp32"
     np.testing.assert_allclose(np.array(engine.classify(engine.encode(texts))), together, atol=1e-5)
 
+"""Small files with the traits of those that once went wrong, through the commands that people give."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from react_ray.cli import main
+from react_ray.config import Columns
+from react_ray.data.read import read_file
+from react_ray.data.sources import find_files
 
 TOPICS = {"Sports": "goal team win", "Business": "shares bank fell", "Science": "fires rocket study"}
 
@@ -160,6 +175,14 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     classifier.save_pretrained(folder)
     AutoTokenizer.from_pretrained(tiny_model).save_pretrained(folder)
     return folder
+
+
+def predict(model: Path, given: Path, output: str) -> Path:
+    target = given.parent / output
+    assert main(["predict", str(model), "--input", str(given), "--output", str(target), "--quiet"]) == 0
+    left = {path.name for path in given.parent.iterdir()} - {given.name, output, f"{output}.refused.jsonl"}
+    assert left == set(), "nothing else is left"
+    return target
 
 
 def read(path: Path) -> tuple[list[tuple[str, str | None]], list[dict[str, Any]]]:

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from react_ray.data.lines import BAD_ENCODING, FlawedLine, read_lines
+from react_ray.data.lines import BAD_ENCODING, read_lines
 from react_ray.data.quotes import Lines, Quotes, TooLongError
 from react_ray.data.row import Broken, Record, require
 from react_ray.data.sources import Source
@@ -36,7 +36,10 @@ class DelimitedRows:
         self.notes: list[str] = []
         self.columns: list[str] = []
         self._lines = Lines(read_lines(source.open_unpacked()))
-        first = self._first_line()
+        try:
+            first = self._first_line()
+        except TooLongError as error:
+            raise InputError(f"{source.path}: the first line is no header: {error}") from None
         if not first:
             return
         self._delimiter, self._quoted = self._dialect(first, required)
@@ -72,19 +75,18 @@ class DelimitedRows:
 
     def _dialect(self, first: str, required: Sequence[str]) -> tuple[str, bool]:
         """The separator, and whether quotes are more than characters."""
-        if isinstance(first, FlawedLine) and first.too_long:
-            raise InputError(f"{self.source.path}: the first line is no header: {first.reason}")
         default = "\t" if self.source.is_tsv else ","
         order = list(dict.fromkeys([*self._told, default, *SEPARATORS]))
+        columns = max(map(first.count, order)) + 1
+        if columns > MAX_COLUMNS:
+            raise InputError(
+                f"{self.source.path}: the header has {columns:,} columns, at most {MAX_COLUMNS:,} are read; "
+                "keep those that are needed"
+            )
         headers = {mark: _split(first, mark) for mark in order}
         fits = [mark for mark in order if set(required) <= set(headers[mark])]
         most = max(order, key=lambda mark: len(headers[mark]))
         chosen = self._told or next(iter(fits), most)
-        if first.count(chosen) >= MAX_COLUMNS:
-            raise InputError(
-                f"{self.source.path}: the header has {first.count(chosen) + 1:,} columns, at most "
-                f"{MAX_COLUMNS:,} are read; keep those that are needed"
-            )
         if chosen != default:
             self.notes.append(f"separated by {SEPARATORS.get(chosen, repr(chosen))}")
         names = [name.strip() for name in first.strip("\r\n").split(chosen)]
@@ -154,7 +156,5 @@ class DelimitedRows:
 
 def _split(line: str, delimiter: str) -> list[str]:
     """The names in a header."""
-    if line.count(delimiter) >= MAX_COLUMNS:
-        return []
     cells = next(csv.reader([line], delimiter=delimiter), [])
     return [cell.strip() for cell in cells]

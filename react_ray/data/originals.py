@@ -171,8 +171,8 @@ class Original:
         raise NotImplementedError
 
     def size(self, whole: Any) -> int:
-        """Characters of a row, about; those of parquet are in memory already."""
-        return 0
+        """Characters or bytes of a row, about."""
+        raise NotImplementedError
 
 
 class _Csv(Original):
@@ -238,11 +238,15 @@ class _Parquet(Original):
         return json.dumps(row, ensure_ascii=False)
 
     def table(self, wholes: Sequence[tuple[Batch, int]]) -> pa.Table:
-        parts = [
-            group[0][0].arrow.take(pa.array([place for _, place in group]))
-            for group in (list(rows) for _, rows in groupby(wholes, key=lambda whole: id(whole[0])))
-        ]
+        parts = []
+        runs = groupby(enumerate(wholes), key=lambda row: (id(row[1][0]), row[1][1] - row[0]))
+        for _, run in runs:  # rows that lie side by side
+            (_, (batch, start)), *others = run
+            parts.append(batch.arrow.slice(start, 1 + len(others)))
         return pa.Table.from_batches(parts).rename_columns(list(self.columns))
+
+    def size(self, whole: tuple[Batch, int]) -> int:
+        return whole[0].row_bytes
 
 
 def original_of(source: Source, text: str, kinds: Mapping[str, str]) -> Original:

@@ -53,16 +53,19 @@ def read_pages(stream: pa.NativeFile, chunk: pq.ColumnChunkMetaData, block: int 
             length *= 4
         fields, behind = header
         _add(found, fields)
-        if fields.get(3, 0) < 0:
+        packed = fields.get(3)
+        if not isinstance(packed, int) or packed < 0:
             raise ValueError("a page header is damaged")
-        place = start + behind + fields.get(3, 0)
+        place = start + behind + packed
     return found
 
 
 def _add(found: ChunkPages, fields: dict[int, Any]) -> None:
     size = fields.get(2, 0)
     details = fields.get(5) or fields.get(8) or fields.get(7) or {}
-    values = details.get(1, 0)
+    values = details.get(1, 0) if isinstance(details, dict) else None
+    if not isinstance(size, int) or not isinstance(values, int) or size < 0:
+        raise ValueError("a page header is damaged")
     found.page_bytes = max(found.page_bytes, size)
     if fields.get(1) == DICTIONARY_PAGE:
         found.dictionary_bytes = max(found.dictionary_bytes, size)

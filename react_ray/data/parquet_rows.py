@@ -36,6 +36,7 @@ class Batch:
 
     def __init__(self, arrow: pa.RecordBatch):
         self.arrow = arrow
+        self.row_bytes = arrow.nbytes // max(arrow.num_rows, 1)
 
     @cached_property
     def values(self) -> list[tuple[Any, ...]]:
@@ -81,8 +82,11 @@ class ParquetRows:
 
     def __iter__(self) -> Iterator[Record]:
         number = 0
+        schema = pa.schema([field for field in self.schema if field.name in self._read])
         for group in range(self._file.num_row_groups):
             rows = self._file.metadata.row_group(group).num_rows
+            if not rows:
+                continue
             try:
                 batches = self._batches(group)
             except _TooLargeError as error:
@@ -94,20 +98,18 @@ class ParquetRows:
                     number += 1
                     yield number, Broken(f"too long: a row of more than {LINE_BYTES:,} bytes", ""), None
                     continue
-                yield from self._records(batch, number)
+                yield from self._records(_in_types(batch, schema), number)
                 number += batch.num_rows
 
     def _batches(self, group: int) -> Iterator[pa.RecordBatch]:
-        """Batches of a row group, in the types of the schema; _TooLargeError before any memory is taken."""
+        """Small batches of a row group; _TooLargeError before any memory is taken."""
         plan = _Plan(self._file, group, self._read)
         plan.look_at_pages(self._stream, 1 << 20 if self.source.root else 1 << 13)
-        file, schema = self._file, pa.schema([f for f in self.schema if f.name in self._read])
+        file = self._file
         if as_dictionary := plan.needs_dictionaries(self._stream):
             file = pq.ParquetFile(self._stream, metadata=file.metadata, read_dictionary=as_dictionary)
         found = file.iter_batches(plan.rows, row_groups=[group], columns=self._read)
-        if not as_dictionary:
-            return (part for batch in found for part in _in_parts(batch))
-        return (_in_types(part, schema) for batch in found for part in _in_parts(batch))
+        return (part for batch in found for part in _in_parts(batch))
 
     def _records(self, batch: pa.RecordBatch, before: int) -> Iterator[Record]:
         columns = {name: batch.schema.names.index(name) for name in self._wanted if name in self._read}
@@ -282,6 +284,8 @@ def _plain(array: pa.Array) -> pa.Array:
 
 def _in_types(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     """The batch in the types of the file, where columns were read as dictionaries."""
+    if batch.schema.equals(schema):
+        return batch
     columns = []
     for column, field in zip(batch.columns, schema, strict=True):
         if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(field.type):

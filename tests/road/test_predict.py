@@ -219,3 +219,33 @@ def test_rows_that_cannot_be_read_are_listed_beside_and_the_others_are_labelled(
         (given / name).unlink()
     assert main(command) == 0
     assert not (tmp_path / "out.csv.refused.jsonl").exists(), "a list of another time"
+
+
+def test_formulas_are_guarded_and_long_texts_rejected_on_request(model: Path, tmp_path: Path) -> None:
+    given = write(pd.DataFrame({"text": ["=goal", "rain", "a text that is too long"]}), tmp_path / "in.csv")
+    output = tmp_path / "out.csv"
+    command = ["predict", str(model), "--input", str(given), "--output", str(output), "--quiet"]
+    assert main([*command, "--guard-formulas", "--max-chars", "10"]) == 0
+    assert read(output)["text"].tolist() == ["'=goal", "rain"]
+    [refused] = (tmp_path / "out.csv.refused.jsonl").read_text().splitlines()
+    assert json.loads(refused)["reason"] == "too long: 23 characters, at most 10 (data.max_chars)"
+    assert main(command) == 0
+    assert read(output)["text"].tolist() == ["=goal", "rain", "a text that is too long"]
+
+
+def test_the_separator_and_doubtful_quotes_are_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.csv").write_text('sep=;\ntext;n\n"Dear Sir;\nBye";1\nrain;2\n')
+    command = [
+        "predict",
+        str(model),
+        "--input",
+        str(tmp_path / "in.csv"),
+        "--output",
+        str(tmp_path / "o.csv"),
+    ]
+    assert main([*command, "--quiet"]) == 0
+    told = capsys.readouterr().out
+    assert "in.csv: separated by semicolons" in told
+    assert "1 quoted cells with line ends were read as one text each" in told
