@@ -14,12 +14,14 @@ from typing import Any
 from react_ray.cluster.guard import Guard
 from react_ray.errors import ClusterError, InputError
 
-__all__ = ["LocalRay", "private_folder"]
+__all__ = ["RAY", "LocalRay", "private_folder"]
 
 LONGEST = 20
 """Characters of the folder that ours is made in: a path of a socket has 107 bytes, and Ray adds the rest."""
 OPEN_FILES = 1024
 """The fewest that Ray and HAProxy start with."""
+RAY = "ray"
+"""Ray's own folder in ours."""
 SHARED, SMALL = Path("/dev/shm"), 1 << 28
 """Where Ray keeps objects, and how many bytes are few for that."""
 
@@ -79,7 +81,10 @@ class LocalRay:
                     self.folder,
                 )
         try:
-            return ray.init("local", _temp_dir=str(self.folder), object_store_memory=object_store, **options)
+            # one below ours: Ray opens its folder to everybody
+            return ray.init(
+                "local", _temp_dir=str(self.folder / RAY), object_store_memory=object_store, **options
+            )
         except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(f"Ray does not start on this machine: {error}") from error
 

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from react_ray.cluster.local import RAY
 from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig, ServeConfig
 from react_ray.errors import ClusterError, InputError
@@ -25,7 +26,7 @@ from react_ray.serve.ingress.instead import finish
 from react_ray.serve.ingress.listening import listen
 from react_ray.serve.limits.keys import Keys
 from react_ray.serve.models import application_of, models_of, route_of
-from react_ray.serve.supervise import Console, ray_apart, supervise
+from react_ray.serve.supervise import Console, ray_apart, ray_is_whole, supervise
 
 __all__ = ["serve"]
 
@@ -64,7 +65,7 @@ def serve(
     elif ":" in config.host:
         raise InputError(f"--host {config.host}: on a cluster Ray Serve listens on IPv4; give 0.0.0.0")
     with _until_signal(), session, _variables(config, session), _console(session) as (console, said):
-        logs = f" (logs: {session.folder / 'session_latest/logs'})" if local else ""
+        logs = f" (logs: {session.folder / RAY / 'session_latest/logs'})" if local else ""
         console.say(f"Starting Ray and {config.replicas} replica(s) of {_list(models.values())} ...{logs}")
         session.start()
         _heed_signals()  # again: Ray took SIGTERM for itself
@@ -269,8 +270,8 @@ def _shut_down(models: Mapping[str, Path], config: ServeConfig, session: Session
 
     if session.address is None:
         finish(session.folder, config.drain_timeout_s)
-    if ray.is_initialized():
-        # Where Ray is dying, calls of it wait for a minute and more.
+    if ray.is_initialized() and (session.address or ray_is_whole(session.folder)):
+        # Where Ray dies meanwhile, calls of it wait for a minute and more.
         thread = threading.Thread(target=_delete, args=(models, session), daemon=True)
         thread.start()
         thread.join(config.drain_timeout_s + DELETE_S)

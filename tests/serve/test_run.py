@@ -164,7 +164,7 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
 
 def folder_of(said: Path) -> Path:
     """Where the service has its files, as it said."""
-    found = re.search(r"\(logs: (.*)/session_latest/logs\)", said.read_text())
+    found = re.search(r"\(logs: (.*)/ray/session_latest/logs\)", said.read_text())
     assert found is not None
     return Path(found[1])
 

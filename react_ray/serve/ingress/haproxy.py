@@ -88,6 +88,12 @@ class HAProxy:
                 self._signal(signal.SIGTERM)
             await asyncio.sleep(0.1)
 
+    def clean_up(self) -> None:
+        """It has ended for good: its files go."""
+        for file in (self._file, self._file.with_suffix(".log"), self._socket):
+            file.unlink(missing_ok=True)
+        self.ended.set()
+
     def kill(self) -> None:
         """End it at once, whatever it is doing."""
         self.finishing = True
