@@ -50,7 +50,8 @@ class HAProxy:
         while not await self.ask(b"show info"):
             if process.returncode is not None or time.monotonic() > deadline:
                 self._signal(signal.SIGKILL)
-                raise RuntimeError(f"HAProxy did not start: {said.read_text(errors='replace')[-2000:]}")
+                words = said.read_text(errors="replace")[-2000:] or await self.wait()
+                raise RuntimeError(f"HAProxy did not start: {words}")
             await asyncio.sleep(0.01)
 
     async def ask(self, question: bytes) -> bytes:

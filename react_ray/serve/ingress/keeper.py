@@ -130,8 +130,7 @@ class Keeper:
         file = self._folder / f"{self._count}.cfg"
         # Not beside it: the folder's name is long, and HAProxy adds to the name while it starts.
         answers_on = self._folder.parent / f"{os.getpid()}-{self._count}.sock"
-        open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        file.write_text(configuration(routes, self._limits, answers_on, http, grpc, open_files))
+        file.write_text(configuration(routes, self._limits, answers_on, http, grpc, _open_files()))
         haproxy = HAProxy(file, answers_on, (*http, *grpc))
         await haproxy.start()
         self._haproxy = haproxy
@@ -194,6 +193,12 @@ def _peer(writer: asyncio.StreamWriter) -> int:
     """The number of the process at the other end."""
     told = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
     return int(CREDENTIALS.unpack(told)[0])
+
+
+def _open_files() -> int:
+    """How many HAProxy may have: it raises its own limit as far as it is allowed to."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def _log(text: str) -> None:
