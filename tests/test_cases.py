@@ -1,5 +1,4 @@
 """Inputs that went wrong for users once, one small case each: what is right, and stays so."""
-"""Small inputs on which something was wrong once, each as its user gave it."""
 
 from __future__ import annotations
 
@@ -144,21 +143,6 @@ def test_decoder_empty_text(tmp_path: Path) -> None:
     assert engine.name == "ONNX Runtime, fp32"
     np.testing.assert_allclose(np.array(engine.classify(engine.encode(texts))), together, atol=1e-5)
 
-"""Small files with the traits of those that once went wrong, through the commands that people give."""
-
-from __future__ import annotations
-
-import json
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-import pytest
-
-from react_ray.cli import main
-from react_ray.config import Columns
-from react_ray.data.read import read_file
-from react_ray.data.sources import find_files
 
 TOPICS = {"Sports": "goal team win", "Business": "shares bank fell", "Science": "fires rocket study"}
 
@@ -177,7 +161,7 @@ def model(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def predict(model: Path, given: Path, output: str) -> Path:
+def predict_reading(model: Path, given: Path, output: str) -> Path:
     target = given.parent / output
     assert main(["predict", str(model), "--input", str(given), "--output", str(target), "--quiet"]) == 0
     left = {path.name for path in given.parent.iterdir()} - {given.name, output, f"{output}.refused.jsonl"}
@@ -217,7 +201,7 @@ def test_csv_semicolon(tmp_path: Path, capsys: pytest.CaptureFixture[str], tiny_
 def test_predict_unnamed_columns(model: Path, tmp_path: Path) -> None:
     (tmp_path / "trail.csv").write_text(",text,label,,\n0,goal,a,,\n1,rain,b,,\n2,tax,c\n")
     for output in ("out.csv", "out.jsonl", "out.parquet"):
-        target = predict(model, tmp_path / "trail.csv", output)
+        target = predict_reading(model, tmp_path / "trail.csv", output)
         read = {".csv": pd.read_csv, ".parquet": pd.read_parquet}.get(target.suffix)
         made = read(target) if read else pd.read_json(target, lines=True)
         assert made["text"].tolist() == ["goal", "rain", "tax"]
@@ -231,7 +215,7 @@ def test_predict_jsonl_empty_object(model: Path, tmp_path: Path) -> None:
     lines = [json.dumps({"text": "goal", "meta": meta}) for meta in metas]
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
     for output in ("out.jsonl", "out.csv", "out.parquet"):
-        target = predict(model, tmp_path / "in.jsonl", output)
+        target = predict_reading(model, tmp_path / "in.jsonl", output)
         if output == "out.jsonl":
             assert [json.loads(line)["meta"] for line in target.open()] == metas
         elif output == "out.csv":
@@ -245,7 +229,7 @@ def test_predict_jsonl_empty_object(model: Path, tmp_path: Path) -> None:
 def test_predict_jsonl_own_keys(model: Path, tmp_path: Path) -> None:
     lines = [f'{{"text": "goal", "n": {n}, "meta": {{"user_{n}":{n}.0}}}}' for n in range(200)]
     (tmp_path / "in.jsonl").write_text("\n".join(lines))
-    made = predict(model, tmp_path / "in.jsonl", "out.jsonl").read_text().splitlines()
+    made = predict_reading(model, tmp_path / "in.jsonl", "out.jsonl").read_text().splitlines()
     assert [line.rpartition(', "label": ')[0] + "}" for line in made] == lines
     assert sum(map(len, made)) < 2 * sum(map(len, lines))
 
@@ -283,9 +267,6 @@ def test_tune_space_min_max(
     assert error.startswith("error: ")
     assert "tune.space.finetune" in error
     assert "finetune.lr: {low: 1e-4, high: 2e-4}" in error
-
-import json
-from typing import Any
 
 
 def _ask(method: str, path: str, body: Any = None) -> Any:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -25,6 +26,7 @@ from pathlib import Path
 
 import psutil
 
+from benchmarks.serving.kinds import some_requests
 from benchmarks.serving.load import REFUSED, Load, outcomes
 from benchmarks.serving.service import free_port
 from benchmarks.serving.tiny import make_tiny
@@ -71,81 +73,56 @@ def busy() -> Iterator[None]:
 
 
 @contextmanager
-def command(model: Path, port: int, victims: Victims) -> Iterator[psutil.Popen]:
-    """``react-ray serve``, in a process group of its own, once it is ready."""
+def command(model: Path, port: int, victims: Victims) -> Iterator[tuple[psutil.Popen, Path]]:
+    """``react-ray serve`` once it is ready, in its own process group, and its folder; then what it said."""
     words = [sys.executable, "-m", "react_ray.cli", "serve", str(model), "--port", str(port)]
     words += ["--replicas", "2", "cpus_per_replica=1", f"start_timeout_s={START_S}"]
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.NamedTemporaryFile("w+") as said:
         process = psutil.Popen(
             words, stdout=subprocess.PIPE, stderr=said, text=True, start_new_session=True,
             env={**os.environ, **victims.environment},
         )  # fmt: skip
         try:
-            if not process.stdout.readline().startswith("Ready"):
-                said.seek(0)
-                raise SystemExit(f"the service did not start:\n{said.read()}")
-            yield process
+            ready = process.stdout.readline().startswith("Ready")
+            told = Path(said.name).read_text()
+            folder = re.search(r"\(logs: (/.*?react-ray-[^/]*)", told)
+            if not (ready and folder):
+                raise SystemExit(f"the service did not start:\n{told}")
+            yield process, Path(folder[1])
         finally:
             with suppress(psutil.NoSuchProcess):
                 process.kill()
-            said.seek(0)
-            print("".join(f"    {line}" for line in said.read().splitlines(True)[1:]), end="", flush=True)
+            told = Path(said.name).read_text()
+            print("".join(f"    {line}\n" for line in told.splitlines()[1:]), end="", flush=True)
 
 
-def end(way: str, model: Path) -> tuple[float, int, float, Counter[str], list[str]]:
+def end(way: str, model: Path) -> tuple[float, int | None, float, Counter[str], list[str]]:
     """Seconds to the end, exit code, seconds until nothing was left, outcomes, what was left."""
-    port, victims, before = free_port(), Victims(), folders()
-    with command(model, port, victims) as process, busy():
-        load = Load(f"http://127.0.0.1:{port}", [_request(port)])
+    port, victims = free_port(), Victims()
+    with command(model, port, victims) as (process, folder), busy():
+        load = Load(f"http://127.0.0.1:{port}", some_requests(f"http://127.0.0.1:{port}"))
         with load.callers(CALLERS):
             time.sleep(3)
-            told = time.monotonic()
+            told, code = time.monotonic(), None
             WAYS[way](process)
-            code = process.wait(END_S)
-            ended = time.monotonic() - told
-        while (left := _left(port, victims, before)) and time.monotonic() - told < ended + CLEAN_S:
+            with suppress(psutil.TimeoutExpired):
+                code = process.wait(END_S)
+            ended = time.monotonic()
+        while (left := _left(port, victims, folder)) and time.monotonic() - ended < CLEAN_S:
             time.sleep(0.1)
-        clean = time.monotonic() - told
+        clean = time.monotonic()
     victims.sweep(0)
-    after = [one for one in load.answers if not (one.outcome == REFUSED and one.ended > told)]
-    return ended, code, clean, outcomes(after), left
+    counted = [one for one in load.answers if not (one.outcome == REFUSED and one.ended > told)]
+    return ended - told, code, clean - told, outcomes(counted), left
 
 
-def _request(port: int):  # type: ignore[no-untyped-def]
-    from benchmarks.serving.load import Request, learn
-
-    request = Request(["the team won the match"])
-    other = Request(["a company share price of the market"])
-    for text in ("the", "law of a bank", "music"):
-        try:
-            learn(f"http://127.0.0.1:{port}", [request, other, Request([text])])
-            break
-        except SystemExit:
-            continue
-    return request
-
-
-def folders() -> set[str]:
-    """Where services of this machine have their files."""
-    places = {Path(tempfile.gettempdir()), Path("/tmp")}
-    return {str(one) for place in places for one in place.glob("react-ray-*")}
-
-
-def _left(port: int, victims: Victims, before: set[str]) -> list[str]:
-    left = [process.info["name"] for process in _named(victims)]
-    left += sorted(folders() - before)
+def _left(port: int, victims: Victims, folder: Path) -> list[str]:
+    left = [" ".join(process.cmdline())[:60] for process in victims.all() if process.is_running()]
+    left += [str(folder)] * folder.exists()
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:
             left.append(f"port {port}")
     return left
-
-
-def _named(victims: Victims) -> list[psutil.Process]:
-    found = victims.all()
-    for process in found:
-        with process.oneshot():
-            process.info = {"name": " ".join(process.cmdline())[:60]}
-    return found
 
 
 def main() -> None:

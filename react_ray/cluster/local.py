@@ -14,12 +14,14 @@ from typing import Any
 from react_ray.cluster.guard import Guard
 from react_ray.errors import ClusterError, InputError
 
-__all__ = ["LocalRay", "private_folder"]
+__all__ = ["RAY", "LocalRay", "private_folder"]
 
 LONGEST = 20
 """Characters of the folder that ours is made in: a path of a socket has 107 bytes, and Ray adds the rest."""
-OPEN_FILES = 1024
-"""The fewest that Ray and HAProxy start with."""
+OPEN_FILES, PLENTY = 1024, 65_536
+"""The fewest that Ray and HAProxy start with, and the most that they need."""
+RAY = "ray"
+"""Ray's own folder in ours."""
 SHARED, SMALL = Path("/dev/shm"), 1 << 28
 """Where Ray keeps objects, and how many bytes are few for that."""
 
@@ -67,21 +69,26 @@ class LocalRay:
         """``ray.init`` here; ``object_store`` are bytes (None: as many as Ray likes)."""
         import ray
 
-        shared = shutil.disk_usage(SHARED).free if SHARED.is_dir() else 0
-        if shared < (object_store or SMALL):
-            os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
-            if object_store is None:
-                log.warning(
-                    "%s has only %d MB free, so Ray keeps its objects in %s, which is slower: "
-                    "make room there (in a container with --shm-size=2g)",
-                    SHARED,
-                    shared >> 20,
-                    self.folder,
-                )
+        self._allow_little_shared_memory(object_store)
         try:
-            return ray.init("local", _temp_dir=str(self.folder), object_store_memory=object_store, **options)
+            # one below ours: Ray opens its folder to everybody
+            return ray.init(
+                "local", _temp_dir=str(self.folder / RAY), object_store_memory=object_store, **options
+            )
         except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(f"Ray does not start on this machine: {error}") from error
+
+    def _allow_little_shared_memory(self, object_store: int | None) -> None:
+        """Ray keeps its objects in our folder where ``/dev/shm`` is small: say so where that matters."""
+        if not SHARED.is_dir() or (free := shutil.disk_usage(SHARED).free) >= (object_store or SMALL):
+            return
+        os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
+        if object_store is None:
+            log.warning(
+                "%s has only %d MB free, so Ray keeps its objects in %s, which is slower: "
+                "make room there (in a container with --shm-size=2g)",
+                *(SHARED, free >> 20, self.folder),
+            )
 
     def end(self) -> None:
         """Return when nothing of it is left: no process, no folder."""
@@ -93,10 +100,11 @@ class LocalRay:
 def _check_open_files() -> None:
     """Take as many as are allowed; InputError where that is not enough."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and hard < OPEN_FILES:
+    allowed = PLENTY if hard == resource.RLIM_INFINITY else min(hard, PLENTY)
+    if allowed < OPEN_FILES:
         raise InputError(
             f"this process may have {hard} files open, and Ray needs {OPEN_FILES}: "
             f"raise the limit, as with ulimit -n {OPEN_FILES}"
         )
-    if soft < hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from react_ray.cluster.local import RAY
 from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig, ServeConfig
 from react_ray.errors import ClusterError, InputError
 from react_ray.folders import model_version
-from react_ray.serve.deploy import grpc_options, http_options
+from react_ray.serve.deploy import check_cluster_host, grpc_options, http_options
 from react_ray.serve.engine.memory import check_memory
 from react_ray.serve.ingress import settings as ingress
 from react_ray.serve.ingress.instead import finish
@@ -28,7 +29,7 @@ from react_ray.serve.limits.edge import VARIABLES
 from react_ray.serve.limits.keys import Keys
 from react_ray.serve.models import application_of, models_of, note_of, route_of
 from react_ray.serve.replicas import Replacements, reason_of
-from react_ray.serve.supervise import Console, ray_apart, supervise
+from react_ray.serve.supervise import Console, ray_apart, ray_is_whole, supervise
 
 __all__ = ["serve"]
 
@@ -62,13 +63,14 @@ def serve(
     local = session.address is None
     if local:
         check_memory(list(models.values()), config)
+        ingress.check_shared_memory()
         _check_port(config.host, config.port, "--port")
         if config.grpc_port:
             _check_port(config.host, config.grpc_port, "grpc_port=")
-    elif ":" in config.host:
-        raise InputError(f"--host {config.host}: on a cluster Ray Serve listens on IPv4; give 0.0.0.0")
+    else:
+        check_cluster_host(config.host)
     with _until_signal(), session, _variables(config, session), _console(session) as (console, said):
-        logs = f" (logs: {session.folder / 'session_latest/logs'})" if local else ""
+        logs = f" (logs: {session.folder / RAY / 'session_latest/logs'})" if local else ""
         console.say(f"Starting Ray and {config.replicas} replica(s) of {_list(models.values())} ...{logs}")
         for note in filter(None, (note_of(folder, config) for folder in models.values())):
             console.say(note)
@@ -151,6 +153,7 @@ def _deploy(
 ) -> None:
     import ray
     from ray import serve as ray_serve
+    from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
 
     from react_ray.serve.app import build_application
@@ -166,12 +169,15 @@ def _deploy(
             f"{least} replicas of {cpus:g} cores each need more than the {cores:g} cores "
             "of the cluster: ask for fewer with --replicas"
         )
-    ray_serve.start(
-        proxy_location="EveryNode",
-        http_options={**http_options(config), **({"host": "127.0.0.1"} if _behind_ours(session) else {})},
-        grpc_options=grpc_options(config),
-        logging_config={"enable_access_log": False},
-    )
+    try:
+        ray_serve.start(
+            proxy_location="EveryNode",
+            http_options={**http_options(config), **({"host": "127.0.0.1"} if _behind_ours(session) else {})},
+            grpc_options=grpc_options(config),
+            logging_config={"enable_access_log": False},
+        )
+    except RayError as error:
+        raise ClusterError(f"Ray Serve does not start: {reason_of(str(error))}") from None
     targets = [
         ray_serve.RunTarget(
             build_application(str(folder), config, cpus, versions[name]),
@@ -275,11 +281,18 @@ def _shut_down(models: Mapping[str, Path], config: ServeConfig, session: Session
 
     if session.address is None:
         finish(session.folder, config.drain_timeout_s)
-    if ray.is_initialized():
-        # Where Ray is dying, calls of it wait for a minute and more.
-        thread = threading.Thread(target=_delete, args=(models, session), daemon=True)
-        thread.start()
-        thread.join(config.drain_timeout_s + DELETE_S)
+    if not ray.is_initialized():
+        return
+    thread = threading.Thread(target=_delete, args=(models, session), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + config.drain_timeout_s + DELETE_S
+    # Where Ray dies meanwhile, calls of it wait for a minute and more.
+    while thread.is_alive() and time.monotonic() < deadline and _ray_lives(session):
+        thread.join(0.2)
+
+
+def _ray_lives(session: Session) -> bool:
+    return session.address is not None or ray_is_whole(session.folder)
 
 
 def _delete(models: Mapping[str, Path], session: Session) -> None:

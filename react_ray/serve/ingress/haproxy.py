@@ -50,7 +50,8 @@ class HAProxy:
         while not await self.ask(b"show info"):
             if process.returncode is not None or time.monotonic() > deadline:
                 self._signal(signal.SIGKILL)
-                raise RuntimeError(f"HAProxy did not start: {said.read_text(errors='replace')[-2000:]}")
+                words = said.read_text(errors="replace")[-2000:] or await self.wait()
+                raise RuntimeError(f"HAProxy did not start: {words}")
             await asyncio.sleep(0.01)
 
     async def ask(self, question: bytes) -> bytes:
@@ -87,6 +88,12 @@ class HAProxy:
             if time.monotonic() - busy > IDLE_S:
                 self._signal(signal.SIGTERM)
             await asyncio.sleep(0.1)
+
+    def clean_up(self) -> None:
+        """It has ended for good: its files go."""
+        for file in (self._file, self._file.with_suffix(".log"), self._socket):
+            file.unlink(missing_ok=True)
+        self.ended.set()
 
     def kill(self) -> None:
         """End it at once, whatever it is doing."""

@@ -16,6 +16,8 @@ import fcntl
 import os
 import resource
 import signal
+import socket
+import struct
 import sys
 import time
 from pathlib import Path
@@ -34,6 +36,8 @@ HOST = "REACT_RAY_HOST"
 LOOK_EVERY_S = 0.2
 TAKEOVER_S = 60.0
 """For Ray to replace the actor that manages HAProxy, on a machine that is busy."""
+CREDENTIALS = struct.Struct("3i")
+"""Process, user and group."""
 AGAIN_S = (0.02, 1.0)
 """Pauses before HAProxy is started again: the first, and the longest where it dies at once each time."""
 
@@ -118,21 +122,16 @@ class Keeper:
 
     async def _take(self, routes: Routes) -> HAProxy:
         """Have another HAProxy serve these routes, and the one before finish what it has."""
-        ports = {}
-        if not self._stopping:
-            ports = {
-                name: (frontend.host, frontend.port)
-                for name, frontend in (("http", routes.http), ("grpc", routes.grpc))
-                if frontend and frontend.serves
-            }
+        frontends = {} if self._stopping else {"http": routes.http, "grpc": routes.grpc}
+        ports = {name: (one.host, one.port) for name, one in frontends.items() if one and one.serves}
         self._ports.open(ports)
-        before, self._count = self._haproxy, self._count + 1
-        file, socket = (self._folder / f"{self._count}.{kind}" for kind in ("cfg", "sock"))
         http, grpc = (self._ports.numbers(name) if name in ports else [] for name in ("http", "grpc"))
-        open_files = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-        text = configuration(routes, self._limits, socket, http, grpc, open_files)
-        file.write_text(text)
-        haproxy = HAProxy(file, socket, (*http, *grpc))
+        before, self._count = self._haproxy, self._count + 1
+        file = self._folder / f"{self._count}.cfg"
+        # Not beside it: the folder's name is long, and HAProxy adds to the name while it starts.
+        answers_on = self._folder.parent / f"{os.getpid()}-{self._count}.sock"
+        file.write_text(configuration(routes, self._limits, answers_on, http, grpc, _open_files()))
+        haproxy = HAProxy(file, answers_on, (*http, *grpc))
         await haproxy.start()
         self._haproxy = haproxy
         self._ports.close_others(ports)
@@ -154,7 +153,7 @@ class Keeper:
             began = time.monotonic()
             why = await haproxy.wait()
             if haproxy.finishing:
-                haproxy.ended.set()
+                haproxy.clean_up()
                 return
             if time.monotonic() - began > longest:
                 pause = AGAIN_S[0]
@@ -192,11 +191,14 @@ class Keeper:
 
 def _peer(writer: asyncio.StreamWriter) -> int:
     """The number of the process at the other end."""
-    import socket
-    import struct
+    told = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
+    return int(CREDENTIALS.unpack(told)[0])
 
-    line = writer.get_extra_info("socket")
-    return int(struct.unpack("3i", line.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))[0])
+
+def _open_files() -> int:
+    """How many HAProxy may have: it raises its own limit as far as it is allowed to."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
 
 def _log(text: str) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import secrets
+import shutil
 import socket
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 from react_ray.config import ServeConfig
+from react_ray.errors import InputError
 from react_ray.serve.ingress.configuration import Limits
 from react_ray.serve.ingress.haproxy import binary
 from react_ray.serve.ingress.keeper import HOST, LIMITS
 from react_ray.serve.limits.edge import VARIABLES as EDGE
 
-__all__ = ["available", "limits", "private", "variables"]
+__all__ = ["available", "check_shared_memory", "limits", "private", "variables"]
 
 SCRIPT = Path(__file__).parent / "haproxy.sh"
 HEADERS = 1 << 15
@@ -23,6 +25,8 @@ BUFFERS = 2
 """Of a connection at a time: one while its body comes, two while a replica is slow to read it."""
 CONNECTIONS = (64, 4096)
 """The fewest and the most."""
+SHARED = 1 << 18
+"""Bytes of shared memory."""
 BLOCKS = range(10_000, 30_000, 400)
 """Ports for the replicas of one service on this machine, half of them for gRPC."""
 
@@ -30,6 +34,15 @@ BLOCKS = range(10_000, 30_000, 400)
 def available() -> bool:
     """Whether HAProxy is here: its wheel is for Linux only. Ray's own proxy serves without it, slower."""
     return binary() is not None
+
+
+def check_shared_memory(folder: Path = Path("/dev/shm")) -> None:
+    """InputError where HAProxy cannot keep what it says while it starts: the kernel would end it then."""
+    if available() and folder.is_dir() and shutil.disk_usage(folder).free < SHARED:
+        raise InputError(
+            f"{folder} is full, and HAProxy needs {SHARED >> 10} KB there to start: make room, or give a "
+            "container more of it (--shm-size=64m)"
+        )
 
 
 def limits(config: ServeConfig) -> Limits:
