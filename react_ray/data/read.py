@@ -79,7 +79,8 @@ class _Pending:
     def add(self, number: int, text: Any, label: Any, truth: Any, max_chars: int) -> None:
         name = None
         try:
-            name, true_name = label_name(label), label_name(truth)
+            name = label_name(label)  # known even where the truth is not legible
+            true_name = label_name(truth)
             check_text(text, max_chars)
         except ValueError as error:
             self.refuse(number, str(error), text, name)
