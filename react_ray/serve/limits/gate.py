@@ -24,7 +24,7 @@ MOST_QUERY = 4096
 """Bytes of a query; a route takes one number."""
 
 
-WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE = 1.0, 50.0
+WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE = 5.0, 150.0
 """Requests without a good key that an address may send before it is told to slow down."""
 
 

@@ -194,10 +194,10 @@ def _said(service: Service, parsed: dict[int, _Line], outcomes: Iterator[Outcome
 def parse_line(line: bytes | bytearray, config: ServeConfig) -> _Line:
     """The text of ``line``, or the error that is its answer."""
     most = BYTES_A_CHARACTER * config.max_chars + REST_OF_LINE
-    if len(line) > most:
-        return _wrong(f"has {len(line)} bytes; a line has at most {most}")
     try:
-        check_structure(line, VALUES_A_LINE)
+        check_structure(line[:most], VALUES_A_LINE)
+        if len(line) > most:
+            return _wrong(f"has {len(line)} bytes; a line has at most {most}")
         given = from_json(line)
     except RefusalError:
         return _wrong(f"not JSON, or too many values; {EXPECTED}")
