@@ -209,9 +209,8 @@ def _fit(inputs: LganInputs, targets: Probabilities | Indices, sure: Indices, st
     """
     copies = slice(0) if inputs.classes > MANY_CLASSES else slice(None)
     features: Features = np.vstack([inputs.labeled, inputs.augmented[copies], inputs.pool[sure]])
-    known: Probabilities | Indices = np.concatenate([inputs.labels, inputs.augmented_labels[copies]])
-    if targets.ndim == 2:
-        known = one_hot(known, inputs.classes)
+    labels = np.concatenate([inputs.labels, inputs.augmented_labels[copies]])
+    known = one_hot(labels, inputs.classes) if targets.ndim == 2 else labels
     weights = np.ones(len(features), np.float32)
     weights[: len(inputs.labels)] = LABEL_WEIGHT
     return fit_softmax(
