@@ -28,8 +28,10 @@ SHOWN_FILES = 20
 SHOWN_CLASSES = 100
 HINT_CLASSES = 1000
 """Above this most of a run's time goes into the number of classes: the report says what to set."""
-PASSES = {False: 1200, True: 250}
+PASSES = {False: 4000, True: 550}
 """Passes of fits over all rows and classes in a run (True: with many classes), of one view's width each."""
+SOLVER_ROWS = 3.6
+"""Rows that a step of L-BFGS costs beside its pass, for each number of a row's features."""
 CELL_BYTES = 60
 """A row and class at the peak: label distributions, made and trained on, of 4 and of 8 bytes a number."""
 CLASS_BYTES = 800
@@ -127,36 +129,47 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
     copies = config.augment.copies * parts["labeled"]
     encoder = Encoder(config.encoder or config.model, config.encode)
     tokens = encoder.count_tokens(sample)
-    encoder.encode(sample[:8])
-    started = time.monotonic()
-    encoder.encode(sample)
-    speed = tokens / (time.monotonic() - started)
-    per_text = tokens / max(len(sample), 1)
+    speed, per_text = tokens / _seconds(encoder, sample), tokens / max(len(sample), 1)
     prompts = config.encode.prompts or default_prompts(names)
     read = encoder.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
-    encode_tokens = per_text * (rows + copies) + read
+    texts = per_text * (rows + copies)
     trained = config.finetune.token_budget
     if config.finetune.epochs:
-        trained = int(config.finetune.epochs * encode_tokens)
+        trained = int(config.finetune.epochs * texts)
     models = 2 if parts["labeled"] else 1
     in_rounds = config.finetune.evaluations * rows_that_decide(parts["validation"])
     looks = models * per_text * (in_rounds + parts["validation"] + parts["test"])
     parameters = sum(p.numel() for p in encoder.model.parameters())
     width = encoder.model.config.hidden_size
     row = 4 * width * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
-    cells = len(names) * (parts["labeled"] + copies + parts["unlabeled"])
-    fitted = cells - (len(names) * copies if len(names) > MANY_CLASSES else 0)
-    label_minutes = PASSES[len(names) > MANY_CLASSES] * fitted * seconds_a_cell(width) / 60
+    given = parts["labeled"] + parts["unlabeled"]
+    label_minutes = _label_minutes(len(names), given, copies, width)
+    memory = 16 * parameters + row * (rows + copies) + size
     return {
-        "encode_tokens": encode_tokens,
+        "encode_tokens": texts + read,
         "tokens_per_second": speed,
         "tokens_per_row": per_text,
-        "encode_minutes": encode_tokens / speed / 60,
+        "encode_minutes": (texts + read) / speed / 60,
         "training_steps": models * trained / per_text / config.finetune.batch_size,
         "label_minutes": label_minutes,
-        "minutes": (encode_tokens + looks + TRAINING_COST * models * trained) / speed / 60 + label_minutes,
-        "memory_gb": _gigabytes(16 * parameters + row * (rows + copies) + size, cells, len(names) * width),
+        "minutes": (texts + read + looks + TRAINING_COST * models * trained) / speed / 60 + label_minutes,
+        "memory_gb": _gigabytes(memory, len(names) * (given + copies), len(names) * width),
     }
+
+
+def _seconds(encoder: Encoder, texts: list[str]) -> float:
+    """To encode ``texts``, once it is warm."""
+    encoder.encode(texts[:8])
+    started = time.monotonic()
+    encoder.encode(texts)
+    return time.monotonic() - started
+
+
+def _label_minutes(classes: int, rows: int, copies: int, width: int) -> float:
+    """Of the label GAN's fits, on one core; with many classes the copies are left out of them."""
+    many = classes > MANY_CLASSES
+    fitted = rows + (0 if many else copies) + SOLVER_ROWS * width
+    return PASSES[many] * classes * fitted * seconds_a_cell(width) / 60
 
 
 def _gigabytes(rows_and_model: int, cells: int, weights: int) -> float:
