@@ -76,7 +76,7 @@ def commands(page: str) -> Iterator[str]:
 def walk(command: str, folder: Path, nodes: ExitStack) -> dict[str, Any]:
     """One command: a node that stays, or something that ends."""
     given = command.replace("HEAD", "127.0.0.1").replace("/mnt/data", str(folder / "data"))
-    given = given.replace("~/", f"{folder}/")
+    given = given.replace("~/", f"{folder}/").replace("/tmp/ray", f"{folder}/ray")
     started = time.monotonic()
     if given.startswith("ray start"):
         nodes.enter_context(node(f"{given} --block --temp-dir={folder}/ray", folder))

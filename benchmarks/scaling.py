@@ -9,7 +9,7 @@ Measured, some three minutes on 2 cores:
 | v | rows a second that a core encodes, with the model of --model |
 | d | items a second that one driver hands to processes and hears of again, where an item is no work |
 | g | rows a second that the driver judges (copies, the pool) and writes in the stage ``prepare`` |
-| w | rows a second that the driver joins at the end of ``predict`` |
+| w | rows a second that the driver writes at the end of ``predict`` |
 
 From these, for N nodes of C cores that get ROWS rows a core each (so the pile grows with the cluster):
 
@@ -31,6 +31,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -43,8 +44,10 @@ from react_ray.cluster.datasets import map_items
 from react_ray.cluster.session import Session
 from react_ray.config import EMBEDDED, ClusterConfig, DataConfig, EncodeConfig
 from react_ray.data.encode import EncodeTask, encode_items
+from react_ray.data.originals import original_of
 from react_ray.data.prepare import GROUP_ROWS, prepare
-from react_ray.data.tables import write_tables
+from react_ray.data.sources import open_source
+from react_ray.data.tables import Layout, open_output
 from react_ray.predict import PART_ROWS
 
 RESULT = Path(__file__).parent / "results" / "scaling.json"
@@ -134,18 +137,18 @@ def preparing(folder: Path) -> dict[str, float]:
 
 
 def joining(folder: Path) -> float:
-    """w: rows/s of writing parts to one file in their order."""
+    """w: rows/s of reading the input again and writing it with what was predicted."""
     folder.mkdir()
-    texts = make_texts(PART_ROWS, seed=1)
-    part = pa.table(
-        {"text": texts, "label": pa.repeat("sport", PART_ROWS), "score": pa.repeat(0.9, PART_ROWS)}
-    )
-    parts = [folder / f"{number:06d}.parquet" for number in range(JOINED // PART_ROWS)]
-    for path in parts:
-        pq.write_table(part, path)
+    path = folder / "pile.parquet"
+    pq.write_table(pa.table({"text": make_texts(JOINED, seed=1)}), path)
     started = time.perf_counter()
-    write_tables(parts, folder / "labelled.parquet")
-    return len(parts) * PART_ROWS / (time.perf_counter() - started)
+    original = original_of(open_source(str(path)), "text", {})
+    target = folder / "labelled.parquet"
+    with closing(open_output(target, target, Layout([original]))) as output:
+        output.begin(original)
+        for _, _, whole in original.rows:
+            output.add(whole, "sport", 0.9)
+    return JOINED / (time.perf_counter() - started)
 
 
 def print_table(measured: dict[str, float]) -> None:

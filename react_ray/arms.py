@@ -106,11 +106,13 @@ def choose(
     rows: pa.Table,
     labels: Sequence[str],
     seed: int,
+    kept: int,
 ) -> Choice:
     """The gate: ``generated_labels``, unless it is worse than the better of the ``plain_arms``.
 
     ``decision`` is what the label GAN's own gate found on stored features; from
     MIN_ROWS validation ``rows`` on, the answers of the fine-tuned models are compared instead.
+    ``kept`` generated labels are in D_aug.
     """
     if not plain_arms:
         warning = f" Beware: {decision['why']}" if decision["alarms"] else ""
@@ -125,8 +127,9 @@ def choose(
         return Choice(GENERATED if decision["use_lgan"] else plain, decision["why"])
     plain_counts, lgan_counts = (task.statistics(validation[arm], rows, labels) for arm in (plain, GENERATED))
     worse = probability_worse(plain_counts, lgan_counts, task.score, metric, seed)
+    trained_on = "generated labels" if kept else "the labelled rows and changed copies of them"
     why = (
-        f"On {len(rows)} validation rows the model trained on generated labels has {metric} "
+        f"On {len(rows)} validation rows the model trained on {trained_on} has {metric} "
         f"{score[GENERATED]:.3f}, {plain} {score[plain]:.3f}; probability of being worse {worse:.2f} "
         f"(limit {WORSE:g})."
     )

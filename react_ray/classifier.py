@@ -10,11 +10,23 @@ import torch
 from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, PreTrainedModel, PreTrainedTokenizerBase
 
+from react_ray import tokens
 from react_ray.batching import token_batches
 from react_ray.errors import InputError
-from react_ray.folders import model_folder
+from react_ray.folders import model_folder, unchanged
+from react_ray.model_folder import check_classifier
+from react_ray.model_folder import label_names as names_in
 from react_ray.prediction import Prediction, rank
-from react_ray.pretrained import load_pretrained, load_tokenizer, longest_text
+from react_ray.pretrained import (
+    TRIED_TEXTS,
+    check_pair,
+    load_tokenizer,
+    load_weights,
+    longest_text,
+    padding_side,
+    set_padding,
+)
+from react_ray.tokenization import Side
 from react_ray.worker import pick_device
 
 __all__ = ["Classifier", "label_names", "load", "model_folder"]
@@ -29,11 +41,12 @@ class Classifier:
         self.model = model.eval()
         self.tokenizer = tokenizer
         self.max_length = max_length
+        self.truncation_side: Side = "left" if tokenizer.truncation_side == "left" else "right"
         self.labels: list[str] = label_names(model)
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at ``max_length``."""
-        return _encode(self.tokenizer, texts, self.max_length)
+        return tokens.encode(self.tokenizer, texts, self.max_length)
 
     def reach(self, text: str) -> int:
         """How many characters of ``text`` lie before the end of its last token, cut at ``max_length``."""
@@ -46,7 +59,7 @@ class Classifier:
 
     def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
         """Probabilities of encoded texts (n x labels, in the order of ``labels``)."""
-        logits = _logits(self.model, self.tokenizer, encoded)
+        logits = _logits(self.model, encoded)
         return torch.softmax(torch.from_numpy(logits), dim=1).numpy()
 
     def predict_proba(self, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -62,45 +75,47 @@ class Classifier:
         return [rank(row, self.labels, top) for row in self.predict_proba(texts)]
 
 
-def load(path: str | Path, use_gpu: bool = True) -> Classifier:
+def load(path: str | Path, use_gpu: bool = True, version: str | None = None) -> Classifier:
     """Load a run's folder, the ``model/`` inside it, or any sequence classifier.
 
-    Raises InputError when there is no model at ``path``, or one without a trained head.
+    Raises InputError when there is no model at ``path``, one that is not whole or without a trained head,
+    or one that is not of ``version``, where that is given.
     """
     folder = model_folder(path)
-    model, loading = load_pretrained(
-        AutoModelForSequenceClassification, str(folder), use_safetensors=True, output_loading_info=True
-    )
-    if loading["missing_keys"]:  # transformers fills these in at random, with a warning only
-        raise InputError(
-            f"{folder} is not a trained classifier: its weights lack "
-            f"{', '.join(sorted(loading['missing_keys']))}. Give the folder of a finished run."
-        )
-    tokenizer = load_tokenizer(str(folder))
-    if model.config.pad_token_id is None:  # decoders find the last real token by it
-        model.config.pad_token_id = tokenizer.pad_token_id
-    return Classifier(model.to(pick_device(use_gpu)), tokenizer, max_length=longest_text(model, tokenizer))
+    check_classifier(folder)
+    with unchanged(folder, version):
+        model = load_weights(AutoModelForSequenceClassification, str(folder), lambda *_: False)
+        tokenizer = load_tokenizer(str(folder))
+    check_pair(model, tokenizer, str(folder))
+    set_padding(model, tokenizer)
+    model.to(pick_device(use_gpu))  # type: ignore[arg-type]
+    classifier = Classifier(model, tokenizer, longest_text(model, tokenizer))
+    _try(classifier, folder)
+    return classifier
+
+
+def _try(classifier: Classifier, folder: Path) -> None:
+    """Raise InputError where the model gives no scores for a text, whatever the reason."""
+    try:
+        scores = classifier.predict_proba(TRIED_TEXTS)
+    except Exception as error:  # of many kinds, for what may be wrong with a model
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{folder}: the model fails on a text: {reason}") from error
+    if not np.isfinite(scores).all():
+        raise InputError(f"{folder}: the model gives scores that are not finite: its weights are damaged")
 
 
 def label_names(model: PreTrainedModel) -> list[str]:
     """Label of each output column, from the model's configuration."""
-    names = {int(index): str(name) for index, name in (model.config.id2label or {}).items()}
-    return [names[index] for index in range(len(names))]
+    return names_in({"id2label": model.config.id2label})
 
 
-def _encode(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int) -> list[list[int]]:
-    if not len(texts):
-        return []
-    return tokenizer(list(texts), truncation=True, max_length=max_length)["input_ids"]
-
-
-def _logits(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, encoded: Sequence[list[int]]
-) -> NDArray[np.float32]:
+def _logits(model: PreTrainedModel, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
     logits = np.empty((len(encoded), len(label_names(model))), dtype=np.float32)
     for batch in token_batches([len(ids) for ids in encoded], BATCH_TOKENS):
-        inputs = tokenizer.pad({"input_ids": [encoded[i] for i in batch]}, return_tensors="pt")
+        ids, mask = tokens.pad([encoded[i] for i in batch], model.config.pad_token_id, padding_side(model))
+        inputs = {"input_ids": torch.from_numpy(ids), "attention_mask": torch.from_numpy(mask)}
         with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
-            output = model(**inputs.to(model.device)).logits
+            output = model(**{name: tensor.to(model.device) for name, tensor in inputs.items()}).logits
         logits[batch] = output.float().cpu().numpy()
     return logits

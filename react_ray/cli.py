@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from react_ray.errors import ReactRayError
+from react_ray.arguments import Command, config_of
+from react_ray.terminal import show, with_exit_code
 from react_ray.version import __version__
 
 __all__ = ["app", "main"]
@@ -21,6 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+command = partial(app.command, cls=Command)
 
 Arguments = Annotated[
     list[str] | None,
@@ -48,12 +51,13 @@ Seed = Annotated[int | None, typer.Option(help="Of every random choice (default:
 Preset = Annotated[str | None, typer.Option(help="article: the settings of the article's own code")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
+GuardFormulas = Annotated[bool, typer.Option("--guard-formulas", help="csv: no cell can run as a formula")]
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run")]
 Served = Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a run, or a YAML file of several")]
 ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a run, or the model/ inside it")]
 
 
-@app.command()
+@command()
 def run(
     arguments: Arguments = None,
     labeled: Labeled = None,
@@ -76,14 +80,14 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Go the whole road: read, make labels, fine-tune, measure, report."""
-    config = _config(locals())
+    config = config_of(locals())
     from react_ray.pipeline import run as run_pipeline
 
     result = run_pipeline(config, until=until, verbose=verbose, quiet=quiet)
-    print(result.summary())
+    show(result.summary())
 
 
-@app.command()
+@command()
 def demo(
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[key=value ...]")] = None,
     labels_per_class: Annotated[int, typer.Option(min=1, help="Labels kept in each class")] = 5,
@@ -99,10 +103,10 @@ def demo(
 
     overrides = list(arguments or []) + ([f"cluster.address={address}"] if address else [])
     config = demo_config(output, labels_per_class, seed, tuple(overrides))
-    print(run_pipeline(config, verbose=verbose, quiet=quiet).summary())
+    show(run_pipeline(config, verbose=verbose, quiet=quiet).summary())
 
 
-@app.command()
+@command()
 def check(
     arguments: Arguments = None,
     labeled: Labeled = None,
@@ -124,13 +128,13 @@ def check(
     quiet: Quiet = False,
 ) -> None:
     """Say what a run would read and refuse, and what it would cost; train nothing."""
-    config = _config(locals())
+    config = config_of(locals())
     from react_ray.preflight import check as check_inputs
 
-    print(check_inputs(config, verbose=verbose, quiet=quiet).summary())
+    show(check_inputs(config, verbose=verbose, quiet=quiet).summary())
 
 
-@app.command()
+@command()
 def tune(
     arguments: Arguments = None,
     labeled: Labeled = None,
@@ -155,17 +159,17 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Search for the settings with the best validation score, then run with them."""
-    config = _config(locals())
+    config = config_of(locals())
     from react_ray.pipeline import run as run_pipeline
     from react_ray.tune.search import tune as search
 
     found = search(config, verbose=verbose, quiet=quiet)
-    print(found.summary())
+    show(found.summary())
     if not search_only:
-        print(run_pipeline(found.config, verbose=verbose, quiet=quiet).summary())
+        show(run_pipeline(found.config, verbose=verbose, quiet=quiet).summary())
 
 
-@app.command()
+@command()
 def predict(
     model: ModelFolder,
     input: Annotated[str, typer.Option(help="File, folder or glob to label")],
@@ -173,17 +177,22 @@ def predict(
         str, typer.Option(help="csv, jsonl or parquet: all rows and columns, with label and score")
     ],
     text_column: Annotated[str, typer.Option(help="Name of the column with the text")] = "text",
+    max_chars: Annotated[
+        int, typer.Option(min=1, help="Longer texts are rejected: data.max_chars")
+    ] = 100_000,
+    guard_formulas: GuardFormulas = False,
     address: Address = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
     """Label a file of any size, in parallel."""
-    from react_ray.predict import predict_file
+    from react_ray.predict import PredictOptions, predict_file
 
-    print(predict_file(model, input, output, text_column, address=address, verbose=verbose, quiet=quiet))
+    options = PredictOptions(text_column, max_chars, guard_formulas)
+    show(predict_file(model, input, output, options, address=address, verbose=verbose, quiet=quiet))
 
 
-@app.command()
+@command()
 def serve(
     model: Served,
     arguments: Annotated[
@@ -205,12 +214,12 @@ def serve(
     flags = {"host": host, "port": port, "replicas": replicas}
     settings = load_serve_config(arguments or (), flags)
     if write_config:
-        print(write(model, settings, write_config))
+        show(write(model, settings, write_config))
     else:
         serve_model(model, settings, address=address, verbose=verbose)
 
 
-@app.command()
+@command()
 def key(
     name: Annotated[str, typer.Argument(help="Whose key it is; stands in the access log")],
     file: Annotated[Path, typer.Option(help="Where its hash is added; serve reads it with api_keys=FILE")],
@@ -221,9 +230,9 @@ def key(
     print(add_key(name, file))
 
 
-@app.command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
+@command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
 def submit(
-    command: Annotated[list[str], typer.Argument(metavar="COMMAND ...", help="As behind react-ray: run ...")],
+    words: Annotated[list[str], typer.Argument(metavar="COMMAND ...", help="As behind react-ray: run ...")],
     address: Annotated[
         str | None, typer.Option(help="URL of the dashboard (default: http://127.0.0.1:8265)")
     ] = None,
@@ -231,26 +240,27 @@ def submit(
     quiet: Quiet = False,
 ) -> None:
     """Run a command as a job on a Ray cluster, and show its output."""
-    _parse(command)
+    _parse(words)
     from react_ray.cluster.submit import submit as submit_job
 
-    raise typer.Exit(submit_job(command, address=address, working_dir=working_dir, quiet=quiet))
+    raise typer.Exit(submit_job(words, address=address, working_dir=working_dir, quiet=quiet))
 
 
-@app.command()
+@command()
 def suggest(
     folder: RunFolder,
     count: Annotated[int, typer.Option(min=1, help="Rows to label")] = 20,
     output: Annotated[str, typer.Option(help="csv, jsonl or parquet to fill in")] = "suggested.csv",
+    guard_formulas: GuardFormulas = False,
     quiet: Quiet = False,
 ) -> None:
     """Write the rows whose labels would help a run most."""
     from react_ray.suggest import suggest as suggest_rows
 
-    print(suggest_rows(folder, count, output, quiet=quiet))
+    show(suggest_rows(folder, count, output, guard_formulas=guard_formulas, quiet=quiet))
 
 
-@app.command()
+@command()
 def export(
     model: ModelFolder,
     input: Annotated[
@@ -261,24 +271,24 @@ def export(
     """Write the ONNX files of a model, as a run does at its end: for fast answers on processors."""
     from react_ray.onnx_export import export_saved
 
-    print(export_saved(model, input, text_column))
+    show(export_saved(model, input, text_column))
 
 
-@app.command()
+@command()
 def clean(folder: RunFolder) -> None:
     """Delete the cached stages of a run; its results stay."""
     from react_ray.pipeline import cache_of
 
     store = cache_of(folder)
     freed = store.clear()
-    print(f"{store.root}: {freed / 1e6:.1f} MB freed")
+    show(f"{store.root}: {freed / 1e6:.1f} MB freed")
 
 
 @app.callback(invoke_without_command=True)
-def version(show: Annotated[bool, typer.Option("--version", help="Print the version")] = False) -> None:
+def version(asked: Annotated[bool, typer.Option("--version", help="Print the version")] = False) -> None:
     """From a handful of labels and a pile of unlabelled text to a served classifier."""
-    if show:
-        print(__version__)
+    if asked:
+        show(__version__)
         raise typer.Exit
 
 
@@ -300,49 +310,9 @@ def _parse(words: list[str]) -> None:
         )
 
 
-FLAGS = {
-    "labeled": "data.labeled",
-    "unlabeled": "data.unlabeled",
-    "validation": "data.validation",
-    "test": "data.test",
-    "labels": "data.labels",
-    "text_column": "data.columns.text",
-    "label_column": "data.columns.label",
-    "truth_column": "data.columns.truth",
-    "task": "task",
-    "output": "output",
-    "address": "cluster.address",
-    "model": "model",
-    "encoder": "encoder",
-    "seed": "seed",
-    "trials": "tune.trials",
-    "minutes": "tune.minutes",
-}
-
-
-def _config(given: dict):  # type: ignore[no-untyped-def]
-    from react_ray.config_file import load_config
-    from react_ray.errors import ConfigError
-
-    arguments = given["arguments"] or []
-    files = [argument for argument in arguments if "=" not in argument]
-    if len(files) > 1:
-        raise ConfigError(f"one configuration file is taken, given were: {', '.join(files)}")
-    flags = {dotted: given[name] for name, dotted in FLAGS.items() if name in given}
-    overrides = [argument for argument in arguments if "=" in argument]
-    return load_config(files[0] if files else None, overrides, flags, given["preset"])
-
-
 def main(argv: list[str] | None = None) -> int:
     """Run a command; the exit code: 0, or that of the error (see ``errors``)."""
-    try:
-        app(args=argv)
-    except SystemExit as end:
-        return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except ReactRayError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return error.exit_code
-    return 0
+    return with_exit_code(lambda: app(args=argv))
 
 
 if __name__ == "__main__":

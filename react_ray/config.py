@@ -8,6 +8,9 @@ from typing import Annotated, Any, Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from react_ray.masking import masked, texts_of
+from react_ray.ranges import Range, read_space
+
 __all__ = [
     "AugmentConfig",
     "ClusterConfig",
@@ -20,6 +23,7 @@ __all__ = [
     "Range",
     "ServeConfig",
     "TuneConfig",
+    "variable_of",
 ]
 
 EMBEDDED = "embedded"
@@ -34,9 +38,12 @@ WorkerRange = tuple[Annotated[int, Field(ge=1, strict=True)], Annotated[int, Fie
 Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
 """A sentence with {} where the name of a class goes."""
 
+Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s,*]+)$")]
+"""As a browser sends it: a scheme, a host and where it is needed a port, no path."""
+
 
 class _Settings(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Columns(_Settings):
@@ -67,7 +74,7 @@ class DataConfig(_Settings):
     test: str | None = None
     labels: str | None = None  # YAML: class name -> description
     columns: Columns = Columns()
-    max_chars: int = Field(100_000, ge=1)  # longer rows are refused: no text of a person is longer
+    max_chars: int = Field(100_000, ge=1)  # longer texts are rejected; a whole row has at most 16 MiB
     max_unknown: float = Field(0.05, ge=0, le=1)  # share of [UNK] tokens the model may see
     pool: int = Field(50_000, ge=0)  # unlabelled rows that are used; of more, a fair draw
     validation_fraction: float = Field(0.2, ge=0, lt=1)  # of the labelled rows, where these are many
@@ -179,6 +186,7 @@ class ServeConfig(_Settings):
     max_bulk_lines: int = Field(100_000, ge=1)  # of it: each takes memory; few models do as many in time
     max_bulk_ongoing: int = Field(16, ge=1)  # bulk requests in a replica, some 20 MB each; above: 429
     proxy_memory_bytes: int = Field(1 << 30, ge=1 << 26)  # HAProxy's, a replica: sets how many may connect
+    connections_per_address: int | None = Field(None, ge=0)  # None: half of all; 0: all, for a proxy in front
     max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
     max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
     precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
@@ -190,6 +198,8 @@ class ServeConfig(_Settings):
     body_timeout_s: float = Field(10, gt=0)  # for the whole body to come; above: 408
     request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
     api_keys: str | None = None  # file of react-ray key; None: whoever reaches the port may ask
+    allowed_hosts: tuple[str, ...] = ()  # more names for a service on 127.0.0.1, as a proxy before it has
+    cors_origins: tuple[Origin, ...] = ()  # sites whose pages may ask, as https://app.example.org; "*": all
     rate_limit: float | None = Field(None, gt=0)  # requests a second, a key (or address) and replica
     access_log: bool = True  # a line a request in the replicas' logs, without texts
     log_texts: bool = False  # and with them
@@ -203,6 +213,11 @@ class ServeConfig(_Settings):
         """Tokens that a model call takes at most."""
         return self.batch_tokens or (8192 if self.gpus_per_replica else 512)
 
+    @property
+    def max_values(self) -> int:
+        """JSON values in a request, or fields over gRPC: 4 for each text, and some for the rest."""
+        return 4 * self.max_texts + 1000
+
     @model_validator(mode="after")
     def _room_to_grow(self) -> ServeConfig:
         if self.max_replicas is not None and self.max_replicas < self.replicas:
@@ -210,6 +225,13 @@ class ServeConfig(_Settings):
                 f"max_replicas = {self.max_replicas}: less than the {self.replicas} replicas there always are"
             )
         return self
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        if not host or host != host.strip():
+            raise ValueError(f"host = {host!r}: give an address or a name, as 127.0.0.1, ::1 or 0.0.0.0")
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
     @field_validator("api_keys", "record")
     @classmethod
@@ -227,14 +249,6 @@ class ServeConfig(_Settings):
         return self
 
 
-class Range(_Settings):
-    """The values from ``low`` to ``high``; whole numbers where both are."""
-
-    low: int | float
-    high: int | float
-    log: bool = False  # draw the exponent evenly, not the value
-
-
 class TuneConfig(_Settings):
     """The search for hyperparameters: what is tried, how often, and what ends it."""
 
@@ -247,14 +261,19 @@ class TuneConfig(_Settings):
     repeats: int = Field(1, ge=1)  # seeds a trial; its score is their mean
     concurrent: int = Field(0, ge=0)  # trials at a time; 0: as many as there is room for
 
+    @field_validator("space", mode="before")
+    @classmethod
+    def _in_our_form(cls, space: object) -> object:
+        return read_space(space)
+
 
 class Config(_Settings):
     """One run, whole."""
 
     task: Literal["text-classification"] = "text-classification"
-    output: str = "out"
-    seed: int = Field(0, ge=0)
-    model: str = EMBEDDED  # fine-tuned and served: embedded, a hub name or a folder
+    output: str = Field("out", min_length=1)
+    seed: int = Field(0, ge=0, lt=1 << 32)
+    model: str = Field(EMBEDDED, min_length=1)  # fine-tuned and served: embedded, a hub name or a folder
     encoder: str | None = None  # features for the LGAN; None: the same as model
     onnx: bool = True  # export the model for ONNX Runtime as well: faster answers on processors
     data: DataConfig = DataConfig()
@@ -285,6 +304,26 @@ class Config(_Settings):
         return self
 
     def save(self, path: Path) -> None:
-        """Write the resolved configuration as YAML."""
-        content = yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-        path.write_text(content, encoding="utf-8")
+        """Write the resolved configuration as YAML, without the secrets of addresses in it.
+
+        A comment names the variables that :func:`load_config` takes the whole addresses from.
+        """
+        whole = self.model_dump(mode="json")
+        shown = masked(whole)
+        secret = [
+            key
+            for (key, text), (_, other) in zip(texts_of(whole), texts_of(shown), strict=True)
+            if text != other
+        ]
+        head = "".join(
+            f"# {key} stands here without its secret: to repeat the run, set {variable_of(key)} to the whole "
+            "address.\n"
+            for key in secret
+        )
+        content = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+        path.write_text(head + content, encoding="utf-8")
+
+
+def variable_of(key: str) -> str:
+    """Name of the environment variable for an address that is saved without its secret."""
+    return f"REACT_RAY_{key.upper().replace('.', '_')}"

@@ -10,10 +10,15 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+from react_ray.masking import mask
+from react_ray.private import open_private
+from react_ray.terminal import plain
 
 __all__ = ["Progress", "Reporter", "log_to", "quiet_libraries", "warnings_to"]
 
@@ -37,7 +42,7 @@ class Reporter:
     def say(self, text: str) -> None:
         """Print one line unless quiet."""
         if not self.quiet:
-            self.console.print(text, markup=False, soft_wrap=True)
+            self.console.print(plain(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Progress]:
@@ -116,6 +121,8 @@ def quiet_libraries(verbose: bool = False) -> None:
     """
     if verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
+        for handler in logging.getLogger().handlers:
+            handler.setFormatter(_Masking(logging.BASIC_FORMAT))
         return
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -178,8 +185,22 @@ class _Said(logging.Handler):
         self._reporter.say(f"  {record.getMessage()}")
 
 
+class _PrivateFile(logging.FileHandler):
+    """A log that only its owner can read: there are texts in tracebacks."""
+
+    def _open(self) -> TextIO:  # type: ignore[override]
+        return open_private(Path(self.baseFilename), self.mode)
+
+
+class _Masking(logging.Formatter):
+    """Lines of a log, with their tracebacks, without the secrets of addresses."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask(super().format(record))
+
+
 def _handler(path: Path, of_ray: bool) -> logging.Handler:
-    handler = logging.FileHandler(path, encoding="utf-8", delay=True)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler = _PrivateFile(path, delay=True)
+    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda record: (record.name.partition(".")[0] == "ray") == of_ray)
     return handler

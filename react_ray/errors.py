@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from react_ray.masking import mask
+
 __all__ = [
     "ClusterError",
     "ConfigError",
@@ -14,9 +16,12 @@ __all__ = [
 
 
 class ReactRayError(Exception):
-    """Base of every error raised on purpose; its text is written for the user."""
+    """Base of every error raised on purpose; its text is written for the user, without secrets."""
 
     exit_code = 1
+
+    def __init__(self, *told: object):
+        super().__init__(*(mask(part) if isinstance(part, str) else part for part in told))
 
 
 class InputError(ReactRayError):
@@ -60,6 +65,6 @@ class ServiceError(ReactRayError):
 
     def __init__(self, message: str, status: int | None = None, retry_after: float | None = None):
         super().__init__(message if status is None else f"{message} (HTTP {status})")
-        self.message = message
+        self.message = mask(message)
         self.status = status
         self.retry_after = retry_after

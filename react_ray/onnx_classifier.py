@@ -10,8 +10,10 @@ import onnxruntime as ort
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from react_ray import tokens
 from react_ray.batching import token_batches
 from react_ray.onnx_record import OnnxRecord, onnx_file
+from react_ray.tokenization import truncation_side
 
 __all__ = ["INPUTS", "OnnxClassifier"]
 
@@ -32,7 +34,8 @@ class OnnxClassifier:
         self._record = record
         self._tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
         self._tokenizer.no_padding()
-        self._tokenizer.enable_truncation(record.max_length)
+        self.truncation_side = truncation_side(folder)
+        self._tokenizer.enable_truncation(record.max_length, direction=self.truncation_side)
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         self._session = ort.InferenceSession(
@@ -41,7 +44,8 @@ class OnnxClassifier:
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at ``max_length``."""
-        return [encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        rows = (encoding.ids for encoding in self._tokenizer.encode_batch_fast(list(texts)))
+        return tokens.never_empty(rows, self._record.blank_token)
 
     def reach(self, text: str) -> int:
         """How many characters of ``text`` lie before the end of its last token, cut at ``max_length``."""
@@ -51,21 +55,11 @@ class OnnxClassifier:
         """Probabilities of encoded texts (n x labels, in the order of ``labels``)."""
         logits = np.empty((len(encoded), len(self.labels)), dtype=np.float32)
         for batch in token_batches([len(ids) for ids in encoded], BATCH_TOKENS):
-            inputs = dict(zip(INPUTS, self._padded([encoded[i] for i in batch]), strict=True))
-            logits[batch] = self._session.run(None, inputs)[0]
-        return _softmax(logits)
-
-    def _padded(self, rows: list[list[int]]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        longest = max(map(len, rows))
-        ids = np.full((len(rows), longest), self._record.pad_token, dtype=np.int64)
-        mask = np.zeros_like(ids)
-        for number, row in enumerate(rows):
-            place = (
-                slice(longest - len(row), None) if self._record.padding_side == "left" else slice(len(row))
+            padded = tokens.pad(
+                [encoded[i] for i in batch], self._record.pad_token, self._record.padding_side
             )
-            ids[number, place] = row
-            mask[number, place] = 1
-        return ids, mask
+            logits[batch] = self._session.run(None, dict(zip(INPUTS, padded, strict=True)))[0]
+        return _softmax(logits)
 
 
 def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -23,9 +23,11 @@ from react_ray.console import quiet_libraries
 from react_ray.data.read import read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
-from react_ray.folders import model_folder, model_version, remove_folder
+from react_ray.folders import model_folder, remove_folder, trained_version, unchanged
 from react_ray.onnx_classifier import INPUTS, OnnxClassifier
-from react_ray.onnx_record import FOLDER, Agreement, OnnxRecord, onnx_file
+from react_ray.onnx_record import FOLDER, Agreement, OnnxRecord, digest_of, onnx_file
+from react_ray.pretrained import padding_side
+from react_ray.tokens import blank_token
 
 __all__ = [
     "CHECKED_TOKENS",
@@ -65,21 +67,19 @@ def export(folder: Path, target: Path, texts: Sequence[str]) -> OnnxRecord:
     keep the labels and be faster here. Raises InputError, and leaves no ``target``, where the model cannot
     be exported or fp32 differs from torch by more than LARGEST.
     """
-    classifier = load(folder, use_gpu=False)
-    size = sum(weight.numel() * weight.element_size() for weight in classifier.model.parameters())
-    if size > MOST_BYTES:
-        raise InputError(f"{folder}: {size / 1e9:.1f} GB of weights are too many for an ONNX file")
     half = target.with_name(target.name + ".half")
     shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
-    try:
-        record = _make(folder, half, classifier, [*_some(texts, classifier), *SAMPLES])
-    except Exception as error:  # torch, onnx and ONNX Runtime raise many kinds
-        shutil.rmtree(half)
-        if isinstance(error, InputError):
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{folder}: no ONNX file can be made of this model: {reason}") from error
+    with unchanged(folder):
+        classifier = load(folder, use_gpu=False)
+        half.mkdir(parents=True)
+        try:
+            record = _make(folder, half, classifier, [*_some(texts, classifier), *SAMPLES])
+        except Exception as error:  # torch, onnx and ONNX Runtime raise many kinds
+            shutil.rmtree(half)
+            if isinstance(error, InputError):
+                raise
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{folder}: no ONNX file can be made of this model: {reason}") from error
     remove_folder(target)
     half.rename(target)
     return record
@@ -139,14 +139,19 @@ def _some(texts: Sequence[str], classifier: Classifier) -> list[str]:
 
 
 def _make(folder: Path, onnx: Path, classifier: Classifier, texts: list[str]) -> OnnxRecord:
+    size = sum(weight.numel() * weight.element_size() for weight in classifier.model.parameters())
+    if size > MOST_BYTES:
+        raise InputError(f"{folder}: {size / 1e9:.1f} GB of weights are too many for an ONNX file")
     record = OnnxRecord(
-        version=model_version(folder),
+        version=trained_version(folder),
         labels=classifier.labels,
         max_length=classifier.max_length,
-        pad_token=int(classifier.tokenizer.pad_token_id),
-        padding_side=classifier.tokenizer.padding_side,
+        pad_token=int(classifier.model.config.pad_token_id),
+        padding_side=padding_side(classifier.model),
+        blank_token=blank_token(classifier.tokenizer),
         checked=len(texts),
         precisions={},
+        digests={},
     )
     _write(classifier, onnx_file(onnx, "fp32"))
     single = _agreement(OnnxClassifier(folder, onnx, record, "fp32"), classifier, texts)
@@ -155,6 +160,8 @@ def _make(folder: Path, onnx: Path, classifier: Classifier, texts: list[str]) ->
     record = replace(record, precisions={"fp32": single})
     if len(texts) > len(SAMPLES):
         record = _with_int8(record, folder, onnx, classifier, texts)
+    digests = {name: digest_of(onnx_file(onnx, name)) for name in record.precisions}
+    record = replace(record, digests=digests)
     record.save(onnx)
     return record
 
@@ -240,7 +247,9 @@ def _quantize(onnx: Path) -> None:
 
 def _agreement(exported: OnnxClassifier, classifier: Classifier, texts: list[str]) -> Agreement:
     """How far two engines agree: in calls of many rows, a row at a time for a few, and at full length."""
-    long = (" ".join(texts) * classifier.max_length)[: 20 * classifier.max_length]
+    most = 20 * classifier.max_length
+    line = " ".join(texts)
+    long = (line * (most // len(line) + 1))[:most]
     texts = [*texts, long]  # cut at the model's length
     rows = classifier.encode(texts)
     if exported.encode(texts) != rows:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-__all__ = ["FOLDER", "Agreement", "OnnxRecord", "onnx_file"]
+from react_ray.folders import ONNX as FOLDER
+from react_ray.folders import trained_version
 
-FOLDER = "onnx"
-"""Beside the weights in the folder of a model."""
+__all__ = ["FOLDER", "Agreement", "OnnxRecord", "digest_of", "find_onnx", "onnx_file"]
+
 RECORD = "export.json"
 
 
@@ -27,15 +29,19 @@ class OnnxRecord:
     """How the ONNX files of a model were made and checked: ``export.json`` beside them."""
 
     version: str
-    """Of the saved model that they were made from, see ``folders.model_version``."""
+    """Of the saved model that they were made from, see ``folders.trained_version``."""
     labels: list[str]
     max_length: int
     pad_token: int
     padding_side: str
+    blank_token: int
+    """What stands for a text without tokens, see ``tokens.never_empty``."""
     checked: int
     """Texts on which they were compared with torch."""
     precisions: dict[str, Agreement]
     """The files there are, fp32 and int8."""
+    digests: dict[str, str]
+    """SHA-256 of each file."""
     int8_speed: float | None = None
     """Times that of fp32, on one core of the machine that made them; None where no int8 was made."""
     int8_refused: str | None = None
@@ -43,19 +49,57 @@ class OnnxRecord:
 
     @classmethod
     def load(cls, onnx: Path) -> OnnxRecord | None:
-        """The record in the folder ``onnx``, of the files that are there; None where nothing was exported."""
+        """The record in the folder ``onnx``, of the files that are there; None where nothing was exported.
+
+        It is none either where its content is not what was written: cut off, edited, of another version.
+        """
         try:
             content = json.loads((onnx / RECORD).read_text(encoding="utf-8"))
+            seal = content.pop("seal")
             files = {name: Agreement(**figures) for name, figures in content.pop("precisions").items()}
-            there = {name: agreement for name, agreement in files.items() if onnx_file(onnx, name).exists()}
-            return cls(**content, precisions=there)
-        except (OSError, ValueError, KeyError, TypeError):  # of another version, cut off, or none
+            record = cls(**content, precisions=files)
+            if record._seal() != seal:
+                return None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
+        return replace(
+            record, precisions={name: it for name, it in files.items() if onnx_file(onnx, name).exists()}
+        )
 
     def save(self, onnx: Path) -> None:
         """Write it into the folder ``onnx``."""
-        text = json.dumps(asdict(self), ensure_ascii=False, indent=1)
+        text = json.dumps({**asdict(self), "seal": self._seal()}, ensure_ascii=False, indent=1)
         (onnx / RECORD).write_text(text, encoding="utf-8")
+
+    def _seal(self) -> str:
+        """A digest of the record: labels or a length that were edited by hand are not the model's."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+
+def find_onnx(folder: Path, precision: str) -> OnnxRecord | str:
+    """The record of the ONNX file that answers for the model in ``folder``, or why there is none, in words.
+
+    There is none where the model, the record or the file was changed after the export.
+    """
+    onnx = folder / FOLDER
+    record = OnnxRecord.load(onnx)
+    if record is None:
+        if (onnx / RECORD).exists():
+            return f"{onnx / RECORD} is damaged, was changed after the export, or is of another version"
+        return f"{folder} has no ONNX file"
+    if record.version != trained_version(folder):
+        return f"{folder} was changed after its ONNX file was made"
+    if precision not in record.precisions:
+        return f"{folder} has no ONNX file in {precision}"
+    if record.digests.get(precision) != digest_of(onnx_file(onnx, precision)):
+        return f"{onnx_file(onnx, precision)} is not the file that was exported from this model"
+    return record
+
+
+def digest_of(file: Path) -> str:
+    """SHA-256 of the content of ``file``."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def onnx_file(onnx: Path, precision: str) -> Path:

@@ -25,6 +25,7 @@ from react_ray.data.shards import INPUTS
 from react_ray.data.sources import fingerprint as fingerprint_files
 from react_ray.data.views import BLOCKS
 from react_ray.errors import ConfigError
+from react_ray.masking import masked
 from react_ray.pretrained import fingerprint as fingerprint_model
 from react_ray.publish import publish, summarise
 from react_ray.store import Store, content_of
@@ -70,7 +71,7 @@ def _data_settings(config: Config) -> dict[str, Any]:
     sources = {key: getattr(config.data, key) for key in _FILES}
     files = {key: fingerprint_files(source) for key, source in sources.items() if source}
     models = {"model": fingerprint_model(config.model), **_encoder(config)}
-    return {"data": config.data.model_dump(), "files": files, **models}
+    return {"data": masked(config.data.model_dump()), "files": files, **models}
 
 
 def _encoder(config: Config) -> dict[str, Any]:

@@ -13,15 +13,29 @@ import pyarrow.parquet as pq
 from react_ray.cluster.readiness import Readiness
 from react_ray.cluster.session import Session
 from react_ray.config import Config
-from react_ray.data.encode import Encoder
+from react_ray.data.encode import Encoder, default_prompts
+from react_ray.data.similar_names import visible
 from react_ray.data.views import BLOCKS, VIEWS
 from react_ray.finetune.train import rows_that_decide
+from react_ray.labels import LabelMap
+from react_ray.lgan.probe import MANY_CLASSES, seconds_a_cell
 from react_ray.pipeline import run
 
 __all__ = ["Check", "check"]
 
 SAMPLE_TEXTS = 400
 SHOWN_FILES = 20
+SHOWN_CLASSES = 100
+HINT_CLASSES = 1000
+"""Above this most of a run's time goes into the number of classes: the report says what to set."""
+PASSES = {False: 4000, True: 550}
+"""Passes of fits over all rows and classes in a run (True: with many classes), of one view's width each."""
+SOLVER_ROWS = 3.6
+"""Rows that a step of L-BFGS costs beside its pass, for each number of a row's features."""
+CELL_BYTES = 60
+"""A row and class at the peak: label distributions, made and trained on, of 4 and of 8 bytes a number."""
+CLASS_BYTES = 800
+"""A weight of a class: what L-BFGS remembers of it, and three players with their optimisers."""
 TRAINING_COST = 3.0
 """A training step against an inference step on the same tokens (forward, backward twice as much)."""
 
@@ -42,19 +56,29 @@ class Check:
         if unused:
             parts += f" ({unused:,} more are not used: data.pool)"
         lines = [f"rows: {parts}", f"classes: {len(self.rows['classes'])}"]
-        lines += [f"  {name}: {count:,} labelled" for name, count in self.rows["classes"].items()]
+        lines += self._classes()
         refused = self.rows["refused"]
         lines.append(f"refused: {sum(refused.values()):,}" + (f", see {self.folder}" if refused else ""))
         lines += [f"  {reason}: {count:,}" for reason, count in refused.items()]
+        lines += [f"warning: {warning}" for warning in self.rows["warnings"]]
         nodes = [self.ready.summary()] if self.ready else []
         return "\n".join([*lines, *self._files(), *self._costs(), *nodes])
+
+    def _classes(self) -> list[str]:
+        """The classes with their labelled rows; of many those with most."""
+        counts = self.rows["classes"]
+        shown = sorted(counts, key=counts.get, reverse=True) if len(counts) > SHOWN_CLASSES else counts
+        names = list(shown)[:SHOWN_CLASSES]
+        lines = [f"  {visible(name)[1:-1]}: {counts[name]:,} labelled" for name in names]
+        more = len(counts) - SHOWN_CLASSES
+        return [*lines, f"  and {more:,} more classes"] if more > 0 else lines
 
     def _files(self) -> list[str]:
         """What became of the rows of each file."""
         files = self.rows["files"]
         lines = [
             f"  {f['file']}: {f['read']:,} read = {f['rows']:,} used + {f['unused']:,} not used "
-            f"+ {f['refused']:,} refused"
+            f"+ {f['refused']:,} refused" + "".join(f"; {note}" for note in f.get("notes", ()))
             for f in files[:SHOWN_FILES]
         ]
         more = [f"  and {len(files) - SHOWN_FILES} more files"] if len(files) > SHOWN_FILES else []
@@ -66,8 +90,15 @@ class Check:
             f"estimate: {cost['encode_tokens']:,.0f} tokens to encode at {cost['tokens_per_second']:,.0f} "
             f"a second (measured here, one process): {cost['encode_minutes']:.1f} minutes; "
             f"at most {cost['training_steps']:,.0f} training steps; "
+            f"{cost['label_minutes']:.1f} minutes to make labels; "
             f"{cost['minutes']:.1f} minutes in all with as many, {cost['memory_gb']:.1f} GB of memory"
         ]
+        classes = len(self.rows["classes"])
+        if classes > HINT_CLASSES:
+            lines.append(
+                f"warning: {classes:,} classes: time and memory grow with rows times classes. "
+                "augment.copies=0 (or 1) saves most memory, data.pool=N and lgan.verifier=false save time."
+            )
         if unused:
             minutes = cost["tokens_per_row"] * unused / cost["tokens_per_second"] / 60
             lines.append(f"labels for the rows not used, with react-ray predict: {minutes:,.1f} minutes")
@@ -94,31 +125,56 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
     with pq.ParquetFile(prepared / "rows.parquet") as file:
         rows, size = file.metadata.num_rows, _bytes(file.metadata)
         sample = next(file.iter_batches(SAMPLE_TEXTS, columns=["text"]))["text"].to_pylist()
+    names = LabelMap.load(prepared / "labels.json").texts()
+    copies = config.augment.copies * parts["labeled"]
     encoder = Encoder(config.encoder or config.model, config.encode)
     tokens = encoder.count_tokens(sample)
-    encoder.encode(sample[:8])
-    started = time.monotonic()
-    encoder.encode(sample)
-    speed = tokens / (time.monotonic() - started)
-    per_text = tokens / max(len(sample), 1)
-    encode_tokens = per_text * rows
+    speed, per_text = tokens / _seconds(encoder, sample), tokens / max(len(sample), 1)
+    prompts = config.encode.prompts or default_prompts(names)
+    read = encoder.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
+    texts = per_text * (rows + copies)
     trained = config.finetune.token_budget
     if config.finetune.epochs:
-        trained = int(config.finetune.epochs * encode_tokens)
+        trained = int(config.finetune.epochs * texts)
     models = 2 if parts["labeled"] else 1
     in_rounds = config.finetune.evaluations * rows_that_decide(parts["validation"])
     looks = models * per_text * (in_rounds + parts["validation"] + parts["test"])
     parameters = sum(p.numel() for p in encoder.model.parameters())
-    row = 4 * encoder.model.config.hidden_size * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
+    width = encoder.model.config.hidden_size
+    row = 4 * width * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
+    given = parts["labeled"] + parts["unlabeled"]
+    label_minutes = _label_minutes(len(names), given, copies, width)
+    memory = 16 * parameters + row * (rows + copies) + size
     return {
-        "encode_tokens": encode_tokens,
+        "encode_tokens": texts + read,
         "tokens_per_second": speed,
         "tokens_per_row": per_text,
-        "encode_minutes": encode_tokens / speed / 60,
+        "encode_minutes": (texts + read) / speed / 60,
         "training_steps": models * trained / per_text / config.finetune.batch_size,
-        "minutes": (encode_tokens + looks + TRAINING_COST * models * trained) / speed / 60,
-        "memory_gb": (16 * parameters + row * rows + size) / 1e9 + 1,
+        "label_minutes": label_minutes,
+        "minutes": (texts + read + looks + TRAINING_COST * models * trained) / speed / 60 + label_minutes,
+        "memory_gb": _gigabytes(memory, len(names) * (given + copies), len(names) * width),
     }
+
+
+def _seconds(encoder: Encoder, texts: list[str]) -> float:
+    """To encode ``texts``, once it is warm."""
+    encoder.encode(texts[:8])
+    started = time.monotonic()
+    encoder.encode(texts)
+    return time.monotonic() - started
+
+
+def _label_minutes(classes: int, rows: int, copies: int, width: int) -> float:
+    """Of the label GAN's fits, on one core; with many classes the copies are left out of them."""
+    many = classes > MANY_CLASSES
+    fitted = rows + (0 if many else copies) + SOLVER_ROWS * width
+    return PASSES[many] * classes * fitted * seconds_a_cell(width) / 60
+
+
+def _gigabytes(rows_and_model: int, cells: int, weights: int) -> float:
+    """Of memory at the peak, libraries included."""
+    return (rows_and_model + CELL_BYTES * cells + CLASS_BYTES * weights) / 1e9 + 1
 
 
 def _bytes(metadata: pq.FileMetaData) -> int:

@@ -9,9 +9,9 @@ import json
 import os
 import platform
 import re
-import shlex
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,6 @@ import pyarrow.parquet as pq
 
 from react_ray.arms import choice_of, model_of, models_of
 from react_ray.config import Columns, Config
-from react_ray.config_file import load_config
 from react_ray.evaluate.model_card import write_model_card
 from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Metrics
@@ -27,9 +26,12 @@ from react_ray.evaluate.tables import class_counts, refused_by_reason
 from react_ray.evaluate.view import metric_title
 from react_ray.folders import remove_folder, replace_file
 from react_ray.labels import LabelMap
+from react_ray.masking import mask
 from react_ray.store import RECORD, Store, folder_size
 from react_ray.tasks import get_task
+from react_ray.terminal import command
 from react_ray.version import __version__
+from react_ray.yaml_text import read_yaml
 
 __all__ = ["publish", "summarise"]
 
@@ -41,9 +43,8 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
     _replace_folder(model_of(done), output / "model", lambda folder: _complete(folder, done, metrics))
     _replace_folder(done["generate"] / "augmented", output / "augmented")
-    replace_file(output / "refused.jsonl", lambda path: shutil.copy(done["prepare"] / "refused.jsonl", path))
-    left_out = done["generate"] / "left_out.parquet"
-    replace_file(output / "left_out.parquet", lambda path: shutil.copy(left_out, path))
+    for aside in (done["prepare"] / "refused.jsonl", done["generate"] / "left_out.parquet"):
+        replace_file(output / aside.name, partial(shutil.copyfile, aside), private=True)
     replace_file(output / "config.yaml", config.save)
     write_report(output / "report.html", _report(config, done, metrics))
     text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)
@@ -86,25 +87,27 @@ def summarise(output: Path, metrics: Any) -> str:
     if refused:
         kinds = ", ".join(f"{reason}: {count:,}" for reason, count in refused.items())
         lines.append(f"refused: {sum(refused.values()):,} rows ({kinds}), see {output / 'refused.jsonl'}")
+    lines += metrics.get("notes", [])
+    lines += [f"warning: {warning}" for warning in metrics["warnings"]]
     cache = output / "cache"
     lines += [
         f"chosen: {metrics['chosen']}. {metrics['why']}",
         f"report: {output / 'report.html'}",
-        f"model:  {output / 'model'}   (react-ray serve {output})",
-        f"cache:  {cache}, {folder_size(cache) / 1e6:.0f} MB   (react-ray clean {output})",
+        f"model:  {output / 'model'}   ({command('serve', output)})",
+        f"cache:  {cache}, {folder_size(cache) / 1e6:.0f} MB   ({command('clean', output)})",
     ]
     return "\n".join(lines)
 
 
 def _predict_command(output: Path) -> str:
     """What labels the whole pile of a run, in the format it has."""
-    data = load_config(output / "config.yaml").data
-    source = str(data.unlabeled or data.labeled)
+    data = read_yaml(output / "config.yaml")["data"]  # where addresses stand without their secrets
+    source = str(data["unlabeled"] or data["labeled"])
+    text = data["columns"]["text"]
     ending = re.search(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", source)
-    column = [] if data.columns.text == Columns().text else ["--text-column", data.columns.text]
+    column = [] if text == Columns().text else ["--text-column", text]
     target = output / f"labelled.{ending[1] if ending else 'parquet'}"
-    words = ["react-ray", "predict", str(output), "--input", source, "--output", str(target), *column]
-    return shlex.join(words)
+    return command("predict", output, "--input", source, "--output", target, *column)
 
 
 def _headline(metrics: Any, arm: Any, part: str) -> float:
@@ -121,12 +124,14 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
         "task": config.task,
         "headline": get_task(config.task).metrics[0],
         "seed": config.seed,
-        "model": config.model,
+        "model": mask(config.model),
         "classes": list(LabelMap.load(done["prepare"] / "labels.json").names),
         "labels_used": parts.get("labeled", 0) + parts.get("validation", 0),
         "rows": parts,
         "unused": rows["unused"],
         "refused": rows["refused"],
+        "notes": [f"{file['file']}: {note}" for file in rows["files"] for note in file.get("notes", ())],
+        "warnings": rows["warnings"],
         "test": figures["test"],
         "validation": figures["validation"],
         "arms": figures["arms"],

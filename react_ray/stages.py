@@ -169,9 +169,8 @@ def choose(context: Context) -> None:
     diagnostics = json.loads((context.done["generate"] / "diagnostics.json").read_text())
     all_labelled = len(set(context.rows("labeled")["label"].to_pylist())) == len(labels)
     plain = ("probe", "labels_only") if all_labelled else ()
-    choice = arms.choose(
-        diagnostics["decision"], plain, found, context.task, validation, labels, context.config.seed
-    )
+    decision, kept = diagnostics["decision"], diagnostics["kept"]
+    choice = arms.choose(decision, plain, found, context.task, validation, labels, context.config.seed, kept)
     if choice.chosen == "probe":
         _distil_probe(context)
     (context.folder / "choice.json").write_text(

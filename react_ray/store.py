@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from react_ray.errors import DiskFullError, InputError, ReactRayError
+from react_ray.private import make_private_folder
 from react_ray.version import __version__
 
 __all__ = ["RECORD", "Store", "content_of", "digest", "folder_size", "stage_of"]
@@ -35,7 +36,7 @@ STAGE_FOLDER = re.compile(r"(\w+)-[0-9a-f]{16}(\.part)?")
 
 @dataclass
 class Store:
-    """The stages of one run's folder; ``root`` is made when first needed."""
+    """The stages of one run's folder; ``root`` is made when first needed, for its owner alone."""
 
     root: Path
     seconds: dict[str, float] = field(default_factory=dict)
@@ -72,7 +73,8 @@ class Store:
     @contextmanager
     def _turn(self, stage: str) -> Iterator[None]:
         """One process at a time on a stage: trials of a search share a store."""
-        (self.root / LOCKS).mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.root)
+        (self.root / LOCKS).mkdir(exist_ok=True)
         with (self.root / LOCKS / stage).open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the process
             yield
@@ -98,7 +100,7 @@ class Store:
         can be written, and DiskFullError for whatever a full disk makes of the block.
         """
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
+            make_private_folder(self.root)
             opened = (self.root / "lock").open(
                 "a+b", buffering=0
             )  # or a full disk would fail its closing, too

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +10,7 @@ import pyarrow.parquet as pq
 
 from react_ray.config_file import load_config
 from react_ray.data.features import Features as RunFeatures
-from react_ray.data.tables import checked_target, write_tables
+from react_ray.data.tables import checked_target, write_table
 from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.labels import LabelMap
@@ -33,12 +32,20 @@ def choose(rows: Features, made: Generation, count: int, seed: int) -> Indices:
     return most_useful(SENTENCE.of(rows, BLOCKS), doubt.astype(np.float32), count, seed)
 
 
-def suggest(folder: str | Path, count: int, target: str | Path, *, quiet: bool = False) -> str:
+def suggest(
+    folder: str | Path,
+    count: int,
+    target: str | Path,
+    *,
+    guard_formulas: bool = False,
+    quiet: bool = False,
+) -> str:
     """Write ``count`` unlabelled rows of the run in ``folder`` to ``target``; a summary in words.
 
     The file has the columns of the run's own labelled file, with an empty label, and
     ``likely`` and ``weight``: the label made for the row and how far it is believed. Fill
-    in labels and give the file to a run: a row left empty counts as unlabelled. Stages of
+    in labels and give the file to a run: a row left empty counts as unlabelled. With
+    ``guard_formulas`` no cell of a csv file can run in a spreadsheet. Stages of
     the run that are gone are done again. Raises InputError.
     """
     target, folder = checked_target(target), Path(folder).expanduser().absolute()
@@ -67,10 +74,7 @@ def suggest(folder: str | Path, count: int, target: str | Path, *, quiet: bool =
             "weight": np.round(made.weight[chosen].astype(float), 4),
         }
     )
-    with tempfile.TemporaryDirectory() as temporary:
-        part = Path(temporary) / "rows.parquet"
-        pq.write_table(table, part)
-        write_tables([part], target)
+    write_table(table, target, guard_formulas)
     return (
         f"{target}: {len(chosen)} rows. Fill in the column {config.data.columns.label!r}, put the file into "
         "one folder with your labelled file, and run again with --labeled on that folder."

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from react_ray.folders import replace_file
+from react_ray.private import FILE_MODE, make_private_folder, open_private
 
 __all__ = ["TrainingLog"]
 
@@ -30,7 +31,7 @@ class TrainingLog:
         """Keep the figures of ``step``; steps come in order."""
         if self._writer is None:
             self._open(step)
-        with (self.folder / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        with open_private(self.folder / "metrics.jsonl", "a") as file:
             known = {name: value if math.isfinite(value) else None for name, value in values.items()}
             file.write(json.dumps({"step": step, **known}) + "\n")
         for name, value in values.items():
@@ -39,15 +40,17 @@ class TrainingLog:
     def _open(self, step: int) -> None:
         from tensorboardX import SummaryWriter
 
-        self.folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self.folder)
         lines, before = self.folder / "metrics.jsonl", list[str]()
         if lines.exists():
             whole, _, _ = lines.read_text(encoding="utf-8").rpartition("\n")
             before = [line for line in whole.splitlines() if json.loads(line)["step"] < step]
         kept = "".join(f"{line}\n" for line in before)
-        replace_file(lines, lambda half: half.write_text(kept, encoding="utf-8"))
+        replace_file(lines, lambda half: half.write_text(kept, encoding="utf-8"), private=True)
         if not before:
             for events in self.folder.glob("events.out.tfevents.*"):
                 events.unlink()
         going_on = {"purge_step": step, "filename_suffix": f".{step}"} if before else {}
         self._writer = SummaryWriter(str(self.folder), flush_secs=FLUSH_S, **going_on)
+        for events in self.folder.glob("events.out.tfevents.*"):
+            events.chmod(FILE_MODE)

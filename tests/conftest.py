@@ -46,7 +46,10 @@ def ray_cluster() -> Iterator[None]:
     """One Ray on this machine for the whole session; a test that asks for it is slow."""
     import ray
 
+    from react_ray.serve.limits.edge import VARIABLES
+
     os.environ["PYTHONPATH"] = os.pathsep.join(sys.path)  # workers import loops that tests define
+    os.environ.update(VARIABLES)
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()

@@ -57,6 +57,11 @@ def test_a_flag_that_was_not_given_changes_nothing() -> None:
         ("data.labeled=[x", ["data.labeled = [x: ", "not YAML", """'data.labeled="[x"'"""]),
         ("data.columns.text=label", ["data.columns.label", "'label'", "--text-column, --label-column"]),
         ("data.columns.truth=text", ["data.columns.truth", "'text'", "--text-column, --truth-column"]),
+        ("finetune=3", ["finetune = 3: expected a group of settings", "lr, batch_size"]),
+        ("finetune.lr=.inf", ["finetune.lr = inf", "finite"]),
+        ("seed=99999999999", ["seed = 99999999999", "4294967296"]),
+        ("output=", ["output = None", "string"]),
+        ("data.test=3", ["data.test = 3", "put it in quotes"]),
         ("output=s3://bucket/out", ["output = 's3://bucket/out'", "file system", "mounted"]),
     ],
 )

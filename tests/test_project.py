@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import typer.main
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -45,7 +46,7 @@ MAY_IMPORT = {
 }
 """Folder -> folders it may import; modules at the top level are open to all but these."""
 SERVE_MAY_IMPORT = {
-    "ingress": {"ingress"},
+    "ingress": {"ingress", "limits"},
     "engine": {"engine"},
     "watch": {"watch"},
     "limits": {"limits", "watch"},
@@ -54,7 +55,8 @@ SERVE_MAY_IMPORT = {
     "web": {"protocols", "service", "limits", "watch"},
     "app": {"protocols", "service", "web", "watch"},
     "deploy": {"models", "protocols"},
-    "run": {"app", "deploy", "engine", "ingress", "limits", "models"},
+    "run": {"app", "deploy", "engine", "ingress", "limits", "models", "replicas", "supervise"},
+    "supervise": {"replicas"},
 }
 """Parts of ``serve`` -> parts of it that they may import."""
 CONDUCTORS = {"pipeline", "stages", "cli", "publish", "preflight", "demo"}
@@ -209,6 +211,19 @@ def test_the_architecture_names_every_stage_and_folder() -> None:
     parts = {path.parent.name for path in MODULES if path.parent.parent == ROOT / "react_ray" / "serve"}
     assert parts == set(re.findall(r"^\| `serve/(\w+)/` \|", text, re.M))
     assert parts <= SERVE_MAY_IMPORT.keys()
+
+
+def test_actions_are_pinned_by_commit_and_may_read_only() -> None:
+    for path in (ROOT / ".github" / "workflows").glob("*"):
+        text = path.read_text(encoding="utf-8")
+        workflow = yaml.safe_load(text)
+        assert workflow["permissions"] == {"contents": "read"}
+        assert "concurrency" in workflow
+        assert all("timeout-minutes" in job for job in workflow["jobs"].values())
+        used = re.findall(r"uses: (.+)$", text, re.M)
+        assert used
+        assert all(re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+", name) for name in used)
+        assert text.count("actions/checkout@") == text.count("persist-credentials: false")
 
 
 def test_every_decision_is_listed() -> None:

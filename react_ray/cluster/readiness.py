@@ -21,6 +21,7 @@ from react_ray.cluster.session import Session
 from react_ray.config import EMBEDDED, Config
 from react_ray.console import Reporter
 from react_ray.errors import ClusterError, InputError
+from react_ray.private import make_private_folder
 
 __all__ = ["Asked", "Readiness", "check_cluster", "compare"]
 
@@ -164,7 +165,7 @@ def _probe(nodes: Sequence[Node], asked: Asked, limit_s: float, say: Say) -> dic
         "models": [(name, flag, kind) for name, flag in asked.models.items() if (kind := _kind(name))],
     }
     try:
-        folder.mkdir(parents=True)
+        make_private_folder(folder)  # as stages are kept: nodes that work as another user are found out
         (folder / "driver").write_text(mark)
     except OSError as error:
         raise InputError(f"{asked.output}: the output folder cannot be written: {error.strerror}") from None

@@ -12,7 +12,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from react_ray.cluster.local import LocalRay
 from react_ray.cluster.resources import Demand, Node, lacking, room
+from react_ray.cluster.token import check_token, ensure_token, token_in_use
 from react_ray.config import ClusterConfig
 from react_ray.errors import ClusterError, InputError
 
@@ -68,9 +70,11 @@ class Session:
     on_report: Callable[[dict[str, Any], Path], None] | None = None  # these two: see LocalWorker
     start_from: Path | None = None
 
-    def __init__(self, cluster: ClusterConfig, verbose: bool = False):
+    def __init__(self, cluster: ClusterConfig, verbose: bool = False, object_store: int | None = None):
         self.cluster = cluster
         self.verbose = verbose
+        self._object_store = object_store  # bytes, where Ray starts here
+        self._local: LocalRay | None = None
         self.address = cluster.address or os.environ.get("RAY_ADDRESS")
         self.dashboard: str | None = None
         self._started = False
@@ -98,6 +102,15 @@ class Session:
             import ray
 
             ray.shutdown()
+        if self._local:
+            self._local.end()
+
+    @property
+    def folder(self) -> Path:
+        """Where Ray keeps its files while it runs on this machine; gone with the run."""
+        if self._local is None:
+            self._local = LocalRay()
+        return self._local.folder
 
     def in_process(self, rows: int) -> bool:
         """Whether work on ``rows`` rows is too small to be worth Ray's start."""
@@ -110,17 +123,25 @@ class Session:
         if ray.is_initialized():
             return
         self._knock()
+        if self.address is None:
+            ensure_token()
+        elif token_in_use():
+            check_token()
         if not self.verbose:  # the C++ part writes to standard error past Python's logging
             os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         level = logging.INFO if self.verbose else logging.ERROR
+        options: dict[str, Any] = {
+            "log_to_driver": self.verbose,
+            "logging_level": level,
+            "configure_logging": True,
+        }
+        self._started = True
+        if self.address is None:  # not whatever cluster happens to run on this machine
+            self._local = self._local or LocalRay()
+            self._local.start(self._object_store, include_dashboard=False, **options)
+            return
         try:
-            context = ray.init(
-                address=self.address or "local",  # not whatever cluster happens to run on this machine
-                include_dashboard=None if self.address else False,
-                log_to_driver=self.verbose,
-                logging_level=level,
-                configure_logging=True,
-            )
+            context = ray.init(address=self.address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(
                 f"no Ray cluster at {self.address!r}: {error}\nSomething answers there: check the "
@@ -128,7 +149,6 @@ class Session:
                 "RAY_AUTH_MODE=token and the token in ~/.ray/auth_token or RAY_AUTH_TOKEN."
             ) from error
         self.dashboard = getattr(context, "dashboard_url", None)
-        self._started = True
 
     def _knock(self) -> None:
         """ClusterError at once where nothing listens at the address."""

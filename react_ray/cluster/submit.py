@@ -9,6 +9,7 @@ import re
 import secrets
 import shlex
 import sys
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -17,9 +18,11 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from react_ray.cluster.session import refuses
-from react_ray.cluster.upload import EXCLUDES, check_size, check_words, files_to_send
+from react_ray.cluster.token import check_token, token_in_use
+from react_ray.cluster.upload import check_words, collect, pack
 from react_ray.console import Reporter
 from react_ray.errors import ClusterError, InputError
+from react_ray.masking import mask_address
 
 __all__ = ["entrypoint", "exit_code", "job_server", "submit"]
 
@@ -46,15 +49,19 @@ def submit(
     token is missing or wrong, the job could not be started).
     """
     say, server, command = Reporter(quiet).say, job_server(address, os.environ), entrypoint(words)
-    files = files_to_send(working_dir)
-    size = check_size(working_dir, files)
-    check_words(working_dir, files, words[1:])
+    upload = collect(working_dir)
+    size = upload.check_size()
+    check_words(upload, words[1:])
     client = _connect(server)
-    say(f"sending {working_dir.absolute()}: {size}" if files else "nothing to send along")
+    say(f"sending {working_dir.absolute()}: {size}" if upload.files else "nothing to send along")
+    for note in upload.notes():
+        say(f"  {note}")
     job = f"react-ray-{Path(words[0]).name}-{secrets.token_hex(4)}"
-    folder = {"working_dir": str(working_dir.absolute()), "excludes": list(EXCLUDES)} if files else {}
-    _send(client, server, {"entrypoint": command, "submission_id": job, "runtime_env": folder})
-    say(f"job {job} on {_shown(server)}")
+    with tempfile.TemporaryDirectory() as scratch:
+        archive = pack(upload, Path(scratch) / "upload.zip") if upload.files else None
+        folder = {"working_dir": str(archive)} if archive else {}
+        _send(client, server, {"entrypoint": command, "submission_id": job, "runtime_env": folder})
+    say(f"job {job} on {mask_address(server)}")
     try:
         info = _follow(client, job, server)
     except KeyboardInterrupt:
@@ -79,7 +86,7 @@ def job_server(given: str | None, environ: Mapping[str, str]) -> str:
         whole = False
     if not whole or address == "http://auto":
         raise ClusterError(
-            f"--address {_shown(address)}: expected the URL of the cluster's dashboard, which takes the "
+            f"--address {address}: expected the URL of the cluster's dashboard, which takes the "
             f"jobs, like {DEFAULT_ADDRESS}"
         )
     return address
@@ -88,13 +95,13 @@ def job_server(given: str | None, environ: Mapping[str, str]) -> str:
 def entrypoint(words: Sequence[str]) -> str:
     """The command line of the job.
 
-    Everybody who may look at the cluster sees it, so InputError where a URI holds a password.
+    Everybody who may look at the cluster sees it, so InputError where an address holds a secret.
     """
     for word in words:
-        if re.search(r"://[^/@\s]+:[^/@\s]+@", word):
+        if mask_address(word) != word:
             raise InputError(
-                f"{word.partition('://')[0]}://...: this URI holds a password, and the command of a job is "
-                "shown to all who see the cluster; let the nodes have the access instead"
+                f"{mask_address(word)}: this address holds a password or token, and the command of a "
+                "job is shown to all who see the cluster; let the nodes have the access instead"
             )
     own = ["python", "-m", "react_ray.cli"] if words[0] != "python" else []
     return shlex.join([*own, *words])
@@ -131,9 +138,11 @@ def _connect(server: str) -> Any:
     reason = refuses(host, port) if direct else None
     if reason:
         raise ClusterError(
-            f"nothing answers at {_shown(server)}: {reason}\nCheck that the cluster runs, and that its "
+            f"nothing answers at {server}: {reason}\nCheck that the cluster runs, and that its "
             "dashboard can be reached: ssh -L, ray dashboard or kubectl port-forward bring it to this machine"
         )
+    if token_in_use():
+        check_token()
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
@@ -145,7 +154,7 @@ def _connect(server: str) -> Any:
     except AuthenticationError as error:
         raise ClusterError(_about_token(server, str(error), os.environ)) from None
     except (RuntimeError, ValueError, OSError, KeyError) as error:
-        raise ClusterError(f"{_shown(server)} is no Ray dashboard that takes jobs: {error}") from None
+        raise ClusterError(f"{server} is no Ray dashboard that takes jobs: {error}") from None
 
 
 def _send(client: Any, server: str, job: dict[str, Any]) -> None:
@@ -158,7 +167,7 @@ def _send(client: Any, server: str, job: dict[str, Any]) -> None:
         except (RuntimeError, ValueError, OSError) as error:
             early = "No available agent" in str(error) and time.monotonic() - started < RETRY_S
             if not early:
-                raise ClusterError(f"{_shown(server)} does not take the job: {error}") from None
+                raise ClusterError(f"{server} does not take the job: {error}") from None
         time.sleep(1)
 
 
@@ -171,14 +180,9 @@ def _about_token(server: str, told: str, environ: Mapping[str, str]) -> str:
     else:
         reason = "and none was found here"
     return (
-        f"{_shown(server)} asks for a token, {reason}.\nSet RAY_AUTH_MODE=token, and have the token of the "
+        f"{server} asks for a token, {reason}.\nSet RAY_AUTH_MODE=token, and have the token of the "
         "cluster in ~/.ray/auth_token, or in a file that RAY_AUTH_TOKEN_PATH names, or in RAY_AUTH_TOKEN."
     )
-
-
-def _shown(url: str) -> str:
-    """The URL without a password that may be in it."""
-    return re.sub(r"//[^/@]*@", "//", url)
 
 
 def _follow(client: Any, job: str, server: str) -> Any:
@@ -210,7 +214,7 @@ def _follow(client: Any, job: str, server: str) -> Any:
             broken = broken or time.monotonic()
             if time.monotonic() - broken > RETRY_S:
                 raise ClusterError(
-                    f"lost the connection to {_shown(server)} ({error}); the job goes on as long as the "
+                    f"lost the connection to {server} ({error}); the job goes on as long as the "
                     f"cluster does:\n{_by_hand(job, server)}"
                 ) from None
         time.sleep(1)
@@ -241,5 +245,5 @@ def _wants_stop(job: str) -> bool:
 
 
 def _by_hand(job: str, server: str) -> str:
-    where = f"--address {_shown(server)} {job}"
+    where = shlex.join(["--address", mask_address(server), job])
     return f"  ray job logs --follow {where}\n  ray job stop {where}"

@@ -11,12 +11,16 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from react_ray.data.copies import PARTS
-from react_ray.data.refusals import Refusals, count_kinds, describe
+from react_ray.data.refusals import LostRows, Refusals, describe
+from react_ray.data.similar_names import similar_names, visible
 from react_ray.errors import InputError
 from react_ray.labels import LabelMap
 
-__all__ = ["check_labelled", "check_usable", "copy_reason"]
+__all__ = ["check_labelled", "check_usable", "copy_reason", "label_warnings"]
 
+SHOWN_CLASSES = 5
+
+PART_NAMES = {"labeled": "labelled", "validation": "validation", "test": "test"}
 COPY = {"labeled": "also labelled", "test": "also in test", "validation": "also in validation"}
 
 
@@ -81,7 +85,7 @@ def check_usable(
     """
     for name, kinds in refusals.inputs.items():
         if not kept.get(name):
-            raise InputError(f"--{name}: none of its rows is usable. Refused:\n{describe(kinds.values())}")
+            raise InputError(f"--{name}: none of its rows is usable. Rejected:\n{describe(kinds.values())}")
     if not labels and not described:
         raise InputError(
             "no row has a label: fill in at least one for each class in the label column of --labeled "
@@ -92,23 +96,55 @@ def check_usable(
     _check_classes(set(labels), refusals, described)
 
 
+def label_warnings(
+    counts: Mapping[str, int], kept: Mapping[str, Collection[str]], refusals: Refusals
+) -> list[str]:
+    """Return what a person should look at in the labels: similar names, and classes without a usable row.
+
+    ``counts`` are the rows of each class name in all inputs, rejected ones included; ``kept`` the names of
+    each input (labeled, validation, test) that still have a row.
+    """
+    warnings = similar_names(counts)
+    for part, names in kept.items():
+        lost = _lost_classes(refusals, part, names)
+        for name, rows in lost[:SHOWN_CLASSES]:
+            lost_rows = f"all {rows.count:,} were" if rows.count > 1 else "the only one was"
+            told = f"class {visible(name)} has no {PART_NAMES[part]} row left: {lost_rows} rejected"
+            warnings.append(f"{told}\n{rows.describe()}")
+        if len(lost) > SHOWN_CLASSES:
+            warnings.append(
+                f"{len(lost) - SHOWN_CLASSES:,} more classes have no {PART_NAMES[part]} row left, "
+                "see refused.jsonl"
+            )
+    return warnings
+
+
+def _lost_classes(refusals: Refusals, part: str, kept: Collection[str]) -> list[tuple[str, LostRows]]:
+    """Classes of an input whose rows were all rejected."""
+    return [
+        (label, rows) for (given, label), rows in refusals.lost.items() if given == part and label not in kept
+    ]
+
+
 def _check_classes(labels: set[str], refusals: Refusals, described: dict[str, str]) -> None:
-    lost = [row for row in refusals.lost if row[0] not in labels]
+    lost = _lost_classes(refusals, "labeled", labels)
     if not described and lost:
-        raise InputError(
-            f"the class {lost[0][0]!r} has neither a usable row nor a name. Refused:\n"
-            f"{describe(count_kinds(row[1:] for row in lost))}\n"
-            "Mend these rows, delete them, or name all classes with --labels."
-        )
+        told = [
+            f"the class {visible(name)} has neither a usable row nor a name. Rejected:\n{rows.describe()}"
+            for name, rows in lost[:SHOWN_CLASSES]
+        ]
+        more = [f"and {len(lost) - SHOWN_CLASSES} more classes"] if len(lost) > SHOWN_CLASSES else []
+        end = "Correct these rows, delete them, or name all classes with --labels."
+        raise InputError("\n".join([*told, *more, end]))
     classes = LabelMap.of(labels, described)
     if len(classes) < 2:
         raise InputError(
-            f"there is only one class, {classes.names[0]!r}: at least two are needed, "
+            f"there is only one class, {visible(classes.names[0])}: at least two are needed, "
             "in the label column of --labeled or in --labels"
         )
     for name, words in zip(classes.names, classes.texts(), strict=True):
         if name not in labels and not any(map(str.isalpha, words)):
             raise InputError(
-                f"the class {name!r} has no labelled row, and its name has no words; "
+                f"the class {visible(name)} has no labelled row, and its name has no words; "
                 f'label a row, or describe it in --labels ("{name}": what it is about)'
             )

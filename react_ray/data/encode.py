@@ -22,11 +22,13 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
+from react_ray import tokens
 from react_ray.batching import token_batches
 from react_ray.config import EncodeConfig
 from react_ray.data.known import KnownFeatures, text_keys
 from react_ray.data.views import BLOCKS
-from react_ray.pretrained import load_encoder, load_tokenizer, longest_text
+from react_ray.errors import InputError
+from react_ray.pretrained import TRIED_TEXTS, check_pair, load_encoder, load_tokenizer, longest_text
 from react_ray.worker import pick_device
 
 __all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_features"]
@@ -56,13 +58,14 @@ class Encoder:
         self.max_length = longest_text(self.model, self.tokenizer, settings.max_length)
         self.batch_tokens = settings.batch_tokens
         self.width = BLOCKS * self.model.config.hidden_size
+        self._check(model)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Features of ``texts``: n x 3d, blocks of one length, rows of length 1, in the order given."""
         features = np.zeros((len(texts), self.width), dtype=np.float32)
         if not len(texts):
             return features
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
+        ids = tokens.encode(self.tokenizer, texts, self.max_length)
         for batch in token_batches([len(row) for row in ids], self.batch_tokens):
             features[batch] = self._forward([ids[i] for i in batch])
         return features
@@ -81,8 +84,18 @@ class Encoder:
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Tokens the encoder reads of ``texts``, after truncation."""
-        ids = self.tokenizer(list(texts), truncation=True, max_length=self.max_length)["input_ids"]
-        return sum(len(row) for row in ids)
+        return sum(len(row) for row in tokens.encode(self.tokenizer, texts, self.max_length))
+
+    def _check(self, name: str) -> None:
+        """Raise InputError where the model and its tokenizer make no features of a text."""
+        check_pair(self.model, self.tokenizer, name)
+        try:
+            found = self._forward(tokens.encode(self.tokenizer, TRIED_TEXTS, self.max_length))
+        except Exception as error:  # of many kinds: a model that needs other inputs, for one
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{name}: the model cannot be used as an encoder of texts: {reason}") from error
+        if not np.isfinite(found).all():
+            raise InputError(f"{name}: the model's features are not finite: its weights are damaged")
 
     def _forward(self, ids: list[list[int]]) -> NDArray[np.float32]:
         inputs = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self.model.device)

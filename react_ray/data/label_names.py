@@ -11,6 +11,7 @@ import yaml
 
 from react_ray.data.sources import open_source
 from react_ray.errors import InputError
+from react_ray.yaml_text import MAX_BYTES, compose_yaml
 
 __all__ = ["label_name", "read_label_file"]
 
@@ -22,8 +23,11 @@ def label_name(value: Any) -> str | None:
     """The name of the class that a cell holds, or None where there is no label.
 
     1, 1.0 and "1.0" are all "1" and True is "true", as programs that write csv differ
-    in this. Raises ValueError with the reason when the cell is no single name.
+    in this. A list holds one name or, where it is empty, none. Raises ValueError with the reason when
+    the cell is no single name.
     """
+    if isinstance(value, list) and len(value) < 2:
+        value = value[0] if value else None
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, (list, dict, tuple)):
@@ -65,18 +69,15 @@ def read_label_file(given: str) -> dict[str, str]:
         if name is None:
             raise InputError(f"{given}: a class without a name (description: {text!r})")
         if name in described:
-            raise InputError(f"{given}: the class {name!r} stands there twice")
+            raise InputError(f"{given}: class {name!r} is listed twice")
         described[name] = " ".join(text.split())
     return described
 
 
 def _pairs(given: str) -> list[tuple[str, str]]:
     with open_source(given).open() as file:
-        content = file.read()
-    try:
-        root = yaml.compose(content.decode("utf-8-sig"), Loader=yaml.SafeLoader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{given} is not YAML in UTF-8: {error}") from None
+        content = file.read(MAX_BYTES + 1)
+    root = compose_yaml(content, given)
     if isinstance(root, yaml.MappingNode):
         return [(_scalar(key, given), _scalar(value, given)) for key, value in root.value]
     if isinstance(root, yaml.SequenceNode):

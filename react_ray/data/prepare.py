@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from react_ray.config import DataConfig
 from react_ray.console import Progress
-from react_ray.data.check import check_usable
+from react_ray.data.check import check_usable, label_warnings
 from react_ray.data.copies import PARTS, POOL, REFUSED, UNUSED
 from react_ray.data.judged import Judged
 from react_ray.data.label_names import read_label_file
@@ -28,6 +29,8 @@ from react_ray.folders import remove_folder
 from react_ray.labels import LabelMap
 
 __all__ = ["prepare"]
+
+log = logging.getLogger(__name__)
 
 GROUP_ROWS = 2048
 """Rows of a row group in rows.parquet: the unit the encoder works through."""
@@ -78,6 +81,7 @@ def prepare(
     shards = _read(config, folder / "shards", run)
     rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", progress)
     refusals = rows.refusals()
+    warnings = _warnings(rows, refusals, described)
     _check_usable(rows, refusals, described)
     labels = LabelMap.of(rows.of_part("labeled")["label"], described)
     if not config.validation:
@@ -85,7 +89,7 @@ def prepare(
     _write(rows, folder, progress)
     _check_texts(folder / "rows.parquet", config, models or {}, all_there=not (rows.fate == UNUSED).any())
     labels.save(folder / "labels.json")
-    summary = _summary(rows, refusals, labels)
+    summary = {**_summary(rows, refusals, labels), "warnings": warnings}
     (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
     remove_folder(folder / "shards")
     return summary
@@ -112,6 +116,18 @@ def _check_usable(rows: Judged, refusals: Refusals, described: dict[str, str]) -
         kept[shard.input] += int(fates[:REFUSED].sum())
     learnable = np.isin(rows.fate, [PARTS.index("labeled"), POOL, UNUSED]).any()
     check_usable(kept, set(rows.of_part("labeled")["label"]), bool(learnable), refusals, described)
+
+
+def _warnings(rows: Judged, refusals: Refusals, described: dict[str, str]) -> list[str]:
+    """What is suspicious in the labels; also said at once, for it may explain an error that follows."""
+    counts: Counter[str] = Counter(rows.labelled["label"].dropna())
+    for name in [*described, *(label for _, label in refusals.lost)]:
+        counts.setdefault(name, 0)
+    kept = {part: set(rows.of_part(part)["label"]) for part in ("labeled", "validation", "test")}
+    warnings = label_warnings(counts, kept, refusals)
+    for warning in warnings:
+        log.warning("%s", warning)
+    return warnings
 
 
 def _hold_back(rows: Judged, fraction: float) -> None:
@@ -178,9 +194,10 @@ def _sample(path: Path) -> list[str]:
 
 
 def _summary(rows: Judged, refusals: Refusals, labels: LabelMap) -> dict[str, Any]:
-    """Counts: rows per part, not used, labelled rows per class, refused rows per reason, rows per file.
+    """Counts: rows per part, not used, labelled rows per class, rejected rows per reason, rows per file.
 
-    Of each file, what was read is what is used (rows), not used and refused.
+    Of each file, what was read is what is used (rows), not used and rejected; ``notes`` say how it was
+    read, where that is not obvious.
     """
     fates = rows.fates()
     total = fates.sum(0)
@@ -191,7 +208,8 @@ def _summary(rows: Judged, refusals: Refusals, labels: LabelMap) -> dict[str, An
         read = int(count.sum()) + sum(row["row"] > 0 for row in shard.refused())
         refused = refusals.files[shard.input, shard.file]
         told = {"input": shard.input, "file": shard.file, "read": read}
-        files.append({**told, "rows": used, "unused": unused, "refused": refused})
+        notes = {"notes": found} if (found := shard.notes()) else {}
+        files.append({**told, "rows": used, "unused": unused, "refused": refused, **notes})
     return {
         "parts": {part: int(total[PARTS.index(part)]) for part in INPUTS},
         "unused": int(total[UNUSED]),

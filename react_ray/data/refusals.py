@@ -1,4 +1,4 @@
-"""What was refused and why, counted: memory does not grow with the rows."""
+"""What was rejected and why, counted: memory does not grow with the rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-__all__ = ["Refusals", "count_kinds", "describe", "kind_of"]
+__all__ = ["LostRows", "Refusals", "count_kinds", "describe", "kind_of"]
+
+SHOWN_ROWS = 5
 
 
 def kind_of(reason: str) -> str:
@@ -25,28 +27,47 @@ class _Kind:
 
 
 @dataclass
-class Refusals:
-    """Refused rows by input and kind, in the order they were added.
+class LostRows:
+    """Rejected rows of one class in one input: their number, and the first of them in words."""
 
-    ``lost`` are the refused rows of the labelled input that have a label: (label, reason, file, row).
+    count: int = 0
+    rows: list[str] = field(default_factory=list)
+
+    def add(self, reason: str, file: str, row: int) -> None:
+        """Count a row."""
+        self.count += 1
+        if len(self.rows) < SHOWN_ROWS:
+            self.rows.append(f"{file}, row {row}: {reason}")
+
+    def describe(self) -> str:
+        """The rows, one a line, and how many more there are."""
+        more = [f"and {self.count - len(self.rows):,} more"] if self.count > len(self.rows) else []
+        return "\n".join(f"  {line}" for line in [*self.rows, *more])
+
+
+@dataclass
+class Refusals:
+    """Rejected rows by input and kind, in the order they were added.
+
+    ``lost`` has, by input and class, those that have a legible label.
     """
 
     inputs: dict[str, dict[str, _Kind]] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     files: Counter[tuple[str, str]] = field(default_factory=Counter)
-    lost: list[tuple[str, str, str, int]] = field(default_factory=list)
+    lost: dict[tuple[str, str], LostRows] = field(default_factory=dict)
 
     def add(self, given: str, file: str, row: int, reason: str, label: str | None) -> None:
         """Count a row of ``file``, which is of the input ``given``."""
         _count(self.inputs.setdefault(given, {}), reason, file, row)
         self.kinds[kind_of(reason)] += 1
         self.files[given, file] += 1
-        if given == "labeled" and label is not None:
-            self.lost.append((label, reason, file, row))
+        if label is not None:
+            self.lost.setdefault((given, label), LostRows()).add(reason, file, row)
 
 
 def describe(kinds: Iterable[_Kind], shown: int = 5) -> str:
-    """The commonest reasons, each with its count and the first row it befell."""
+    """The most frequent reasons, each with its count and the first row that has it."""
     largest = sorted(kinds, key=lambda kind: -kind.count)[:shown]
     return "\n".join(
         f"  {kind.count:,} × {kind.reason} (first: {kind.file}{f', row {kind.row}' if kind.row else ''})"

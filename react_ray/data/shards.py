@@ -68,6 +68,12 @@ class Shard:
         with _refused_path(self.target).open(encoding="utf-8") as lines:
             yield from map(json.loads, lines)
 
+    def notes(self) -> list[str]:
+        """How the file was read, where that is not obvious."""
+        path = _notes_path(self.target)
+        found: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        return found
+
     def error(self) -> str | None:
         """Why the file as a whole cannot be used, if so."""
         path = _error_path(self.target)
@@ -76,6 +82,10 @@ class Shard:
 
 def _refused_path(target: Path) -> Path:
     return target.with_suffix(".refused.jsonl")
+
+
+def _notes_path(target: Path) -> Path:
+    return target.with_suffix(".notes.json")
 
 
 def _error_path(target: Path) -> Path:
@@ -122,11 +132,14 @@ def read_items(config: DataConfig, folder: Path) -> list[dict[str, Any]]:
     return items
 
 
-def read_shard(source: Source, target: Path, columns: Columns, *, labeled: bool, max_chars: int) -> int:
+def read_shard(
+    source: Source, target: Path, columns: Columns, *, labeled: bool, max_chars: int, group_rows: int = 10_000
+) -> int:
     """Read ``source`` into the parquet file ``target``, there only when it is whole.
 
-    Refused rows go into a jsonl file beside it. Returns the number of rows kept;
-    raises InputError when the file cannot be used.
+    Rejected rows go into a jsonl file beside it, and notes on the file into another. A row group has
+    at most ``group_rows`` rows. Returns the number of rows kept; raises InputError when the file cannot be
+    used.
     """
     half = target.with_suffix(".half")
     rows = 0
@@ -136,8 +149,10 @@ def read_shard(source: Source, target: Path, columns: Columns, *, labeled: bool,
     ):
         for batch in read_file(source, columns, labeled=labeled, max_chars=max_chars):
             ids = pa.array([text_id(text) for text in batch.rows["text"].to_pylist()], pa.string())
-            writer.write_table(batch.rows.add_column(0, "id", ids))
+            writer.write_table(batch.rows.add_column(0, "id", ids), row_group_size=group_rows)
             refused.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.refused)
+            if batch.notes:
+                _notes_path(target).write_text(json.dumps(batch.notes), encoding="utf-8")
             rows += len(ids)
     half.replace(target)
     return rows

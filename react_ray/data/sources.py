@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-import io
 import os
 import re
 from collections.abc import Iterator
@@ -12,12 +11,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
-from typing import Any, TextIO
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 
 from react_ray.errors import InputError
+from react_ray.masking import is_masked, mask_address
+from react_ray.terminal import not_utf8
 
 __all__ = ["Source", "find_files", "fingerprint", "open_source"]
 
@@ -50,25 +50,23 @@ class Source:
         raise InputError(f"{self.path}: unknown ending, {EXPECTED}{hint}")
 
     @property
-    def delimiter(self) -> str:
-        """What separates the fields of a line, for kind csv."""
-        return "\t" if self.key.lower().removesuffix(".gz").endswith(".tsv") else ","
+    def is_tsv(self) -> bool:
+        """Whether its ending says that tabs separate the cells."""
+        return self.key.lower().removesuffix(".gz").endswith(".tsv")
 
     def open(self) -> pa.NativeFile:
         """The bytes as they are, seekable; InputError when they cannot be reached."""
         with _reaching(self.path):
             return _filesystem(self.root).open_input_file(self.key)
 
-    def open_text(self) -> TextIO:
-        """The text of a csv or jsonl file, unpacked, with its line ends as they are.
+    def open_unpacked(self) -> pa.NativeFile:
+        """The bytes of a csv or jsonl file, unpacked.
 
-        Bytes that are not UTF-8 become lone surrogates, so that one row can be refused.
         Raises InputError for UTF-16 and for content that is not text at all.
         """
         with _reaching(self.path), self._unpacked() as stream:
             _refuse_binary(stream.read(HEAD_BYTES), self.path)
-        unpacked: Any = self._unpacked()
-        return io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors="surrogateescape", newline="")
+        return self._unpacked()
 
     def _unpacked(self) -> pa.NativeFile:
         compression = "gzip" if self.key.lower().endswith(".gz") else None
@@ -106,7 +104,7 @@ def find_files(given: str) -> list[Source]:
     readable = [k for k in keys if k.lower().removesuffix(".gz").endswith(tuple(KINDS))]
     if not readable:
         there = f"there are: {', '.join(k.rpartition('/')[2] for k in keys[:5])}" if keys else "none is there"
-        raise InputError(f"{given}: no file to read ({there}); {EXPECTED}")
+        raise InputError(f"{mask_address(given)}: no file to read ({there}); {EXPECTED}")
     return [_known(_source(given, root, k)) for k in readable]
 
 
@@ -115,7 +113,7 @@ def open_source(given: str) -> Source:
     root, key = _locate(given)
     with _reaching(given):
         if _filesystem(root).get_file_info(key).type != pafs.FileType.File:
-            raise InputError(f"{given}: there is no such file")
+            raise InputError(f"{mask_address(given)}: there is no such file")
     return _source(given, root, key)
 
 
@@ -143,6 +141,8 @@ def _source(given: str, root: str, key: str) -> Source:
 
 def _locate(given: str) -> tuple[str, str]:
     """The filesystem's URI and the path there; a wildcard is not part of the URI."""
+    if is_masked(given):
+        raise InputError(f"{given}: the secret of this address was taken out; give the whole address")
     scheme, mark, _ = given.partition("://")
     if not mark:
         return "", str(Path(given).expanduser().absolute())
@@ -159,7 +159,7 @@ def _matching(filesystem: pafs.FileSystem, key: str, folder: bool, given: str) -
         return _inside(filesystem, key.rstrip("/"), re.escape(key.rstrip("/")) + "/.*", deep=True)
     wildcard = re.search(r"[*?\[]", key)
     if wildcard is None:
-        raise InputError(f"{given}: there is no such file or folder")
+        raise InputError(f"{mask_address(given)}: there is no such file or folder")
     base = key[: wildcard.start()].rpartition("/")[0]
     rest = key[len(base) + 1 :]
     return _inside(filesystem, base, _as_regex(key), deep="**" in rest or "/" in rest)
@@ -190,10 +190,14 @@ def _filesystem(root: str) -> pafs.FileSystem:
 def _reaching(path: str) -> Iterator[None]:
     try:
         yield
+    except UnicodeError:
+        reason = not_utf8(path) or f"{mask_address(path)}: a file name there is not UTF-8; rename the file"
+        raise InputError(reason) from None
     except (OSError, pa.ArrowException, ImportError) as error:
-        reason = str(error).splitlines()[0]
+        shown = mask_address(path)
+        reason = str(error).replace(path, shown).partition("\n")[0]
         raise InputError(
-            f"{path} cannot be read: {reason}; check the address, your access and the file"
+            f"{shown} cannot be read: {reason}; check the address, your access and the file"
         ) from None
 
 

@@ -1,155 +1,42 @@
-"""Whole tables in and out: every column as it is, in csv, jsonl or parquet."""
+"""Tables out: rows with all their columns in csv, tsv, jsonl or parquet."""
 
 from __future__ import annotations
 
 import csv
-import json
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from react_ray.data.records import Broken, read_records, refuse_doubled, require
-from react_ray.data.sources import Source
+from react_ray.data.json_text import add_members
+from react_ray.data.originals import (
+    ADDED,
+    MAX_KEYS,
+    Original,
+    arrow_type,
+    as_text,
+    common_kind,
+    unique_names,
+)
+from react_ray.data.parquet_rows import python_values
 from react_ray.errors import InputError
 
-__all__ = ["ENDINGS", "checked_target", "common_schema", "read_whole", "widen", "write_tables"]
+__all__ = ["ENDINGS", "Layout", "Output", "checked_target", "open_output", "write_table"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 GROUP_BYTES = 1 << 26
 """Of a row group of the output, before compression: readers take one at a time."""
-BAD_ENCODING = "bad encoding: bytes that are not UTF-8"
+TABLE_ROWS, TABLE_CHARS = 1024, 1 << 24
+"""Rows that become an Arrow table together."""
+FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
+NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?%?")
 
-Refuse = Callable[[int, str, str], None]
-"""Called with the number of a row (0: the file as a whole), why it is refused, and what stands there."""
-
-
-def read_whole(source: Source, text: str, rows: int, refuse: Refuse) -> Iterator[pa.Table]:
-    """Tables of at most ``rows`` rows with all columns of the file, in order.
-
-    ``text`` is a column it must have. csv cells are strings; jsonl values keep their types. A row
-    that cannot be read is given to ``refuse`` and the next ones follow. Raises InputError where the
-    file as a whole cannot be used.
-    """
-    if source.kind == "parquet":
-        yield from _parquet_tables(source, text, rows, refuse)
-        return
-    batch: list[tuple[int, dict[str, Any]]] = []
-    for number, cells in read_records(source, [text], None):
-        if isinstance(cells, Broken):
-            refuse(number, cells.reason, cells.text)
-        else:
-            batch.append((number, cells))
-        if len(batch) == rows:
-            yield from _as_table(batch, source, refuse)
-            batch = []
-    yield from _as_table(batch, source, refuse)
-
-
-def _parquet_tables(source: Source, text: str, rows: int, refuse: Refuse) -> Iterator[pa.Table]:
-    done = 0
-    try:
-        with source.open() as file:
-            parquet = pq.ParquetFile(file)
-            refuse_doubled(parquet.schema_arrow.names, source)
-            require([text], parquet.schema_arrow.names, source)
-            for part in parquet.iter_batches(rows):
-                yield _legible(pa.Table.from_batches([part]), text, done, refuse)
-                done += len(part)
-    except (OSError, pa.ArrowException) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(
-            f"{source.path} is damaged after {done:,} rows: {reason}; make the file again"
-        ) from None
-    if not done:
-        refuse(0, "empty file: it holds no rows", "")
-
-
-def _legible(table: pa.Table, text: str, done: int, refuse: Refuse) -> pa.Table:
-    """The rows whose strings are UTF-8: a parquet file need not see to it. Bytes become a string."""
-    place = table.column_names.index(text)
-    if pa.types.is_binary(table[text].type) or pa.types.is_large_binary(table[text].type):
-        table = table.set_column(place, text, _as_strings(table[text]))
-    try:
-        table.validate(full=True)
-        return table
-    except pa.ArrowInvalid:
-        bad = np.zeros(len(table), bool)
-    for column in table.columns:
-        if pa.types.is_string(column.type) or pa.types.is_large_string(column.type):
-            cells = _as_bytes(column).to_pylist()
-            bad |= [cell is not None and _broken(cell) for cell in cells]
-    texts = _as_bytes(table[text]).to_pylist() if bad.any() else []
-    for row in np.flatnonzero(bad).tolist():
-        refuse(done + row + 1, BAD_ENCODING, (texts[row] or b"").decode("utf-8", "backslashreplace"))
-    return table.filter(pa.array(~bad))
-
-
-def _as_strings(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """The same bytes as strings, unchecked."""
-    arrays = [chunk.cast(pa.large_binary()).view(pa.large_string()) for chunk in column.chunks]
-    return pa.chunked_array(arrays, pa.large_string())
-
-
-def _as_bytes(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    return column.cast(pa.large_binary())
-
-
-def _broken(cell: bytes) -> bool:
-    try:
-        cell.decode()
-    except UnicodeDecodeError:
-        return True
-    return False
-
-
-def common_schema(parts: Iterable[tuple[Path, str]]) -> pa.Schema:
-    """The columns of all parquet ``parts``, each with a type that holds what every part has.
-
-    A part comes with the file it is from. Raises InputError that names column and file
-    where there is no such type (numbers beside text).
-    """
-    types: dict[str, pa.DataType] = {}
-    for part, file in parts:
-        for field in pq.read_schema(part):
-            types[field.name] = _wider(types.get(field.name, field.type), field, file)
-    return pa.schema(list(types.items()))
-
-
-def _wider(known: pa.DataType, field: pa.Field, file: str) -> pa.DataType:
-    schemas = [pa.schema([(field.name, known)]), pa.schema([field])]
-    try:
-        return pa.unify_schemas(schemas, promote_options="permissive").field(0).type
-    except pa.ArrowException:
-        raise _unlike(field.name, file, f"{known} in earlier rows, {field.type} in later ones") from None
-
-
-def widen(table: pa.Table, schema: pa.Schema, file: str) -> pa.Table:
-    """The table in ``schema``, with columns that only other parts have, empty here.
-
-    Raises InputError that names column and file where a value would change: a whole
-    number too large to stand beside fractions.
-    """
-    columns = []
-    for field in schema:
-        there = field.name in table.column_names
-        column = table[field.name] if there else pa.nulls(table.num_rows, field.type)
-        try:
-            columns.append(column.cast(field.type))
-        except pa.ArrowException as error:
-            raise _unlike(field.name, file, str(error)) from None
-    return pa.table(columns, schema=schema)
-
-
-def _unlike(column: str, file: str, reason: str) -> InputError:
-    return InputError(
-        f"{file}: the values of {column!r} do not fit into one column ({reason}); "
-        'write all of them as the same kind, for example as text in quotes ("7")'
-    )
+Label = str | None
+Score = float | None
 
 
 def checked_target(target: str | Path) -> Path:
@@ -165,65 +52,203 @@ def checked_target(target: str | Path) -> Path:
     return path
 
 
-def write_tables(parts: Sequence[Path], target: Path) -> None:
-    """Join parquet ``parts`` of one schema into ``target`` in the format of its ending, in one step."""
-    half = target.with_name(target.name + ".half")
-    schema = pq.read_schema(parts[0])
-    tables = (pq.read_table(part) for part in parts)
+class Layout:
+    """The columns of an output: those of every file of the input, in the order they are met first.
+
+    A column is known by its name and, since files may have two of one name, by how many of that name
+    come before it.
+    """
+
+    def __init__(self, originals: Iterable[Original]):
+        self.kinds: dict[tuple[str, int], str | pa.DataType] = {}
+        for original in originals:
+            for key, kind in zip(_keys(original.columns), original.kinds, strict=True):
+                known = self.kinds.get(key, kind)
+                self.kinds[key] = kind if known is kind else common_kind(known, kind)
+        self._places = {key: place for place, key in enumerate(self.kinds)}
+
+    def check_width(self, target: Path, source: str) -> None:
+        """Raise InputError where the input has more keys than a table can have columns."""
+        if len(self.kinds) > MAX_KEYS and target.suffix not in (".jsonl", ".ndjson"):
+            raise InputError(
+                f"{source}: the rows have more than {MAX_KEYS:,} different keys, too many for the columns "
+                "of a table; give an --output that ends with .jsonl"
+            )
+
+    @property
+    def names(self) -> list[str]:
+        """The header."""
+        return [name for name, _ in self.kinds]
+
+    def places(self, original: Original) -> list[int]:
+        """Where the columns of a file go."""
+        return [self._places[key] for key in _keys(original.columns)]
+
+
+def _keys(columns: Sequence[str]) -> list[tuple[str, int]]:
+    seen: dict[str, int] = {}
+    keys = []
+    for name in columns:
+        keys.append((name, seen.get(name, 0)))
+        seen[name] = seen.get(name, 0) + 1
+    return keys
+
+
+class Output(Protocol):
+    """Takes the rows of one file after the other."""
+
+    def begin(self, original: Original) -> None:
+        """The rows that follow are of this file."""
+
+    def add(self, whole: Any, label: Label, score: Score) -> None:
+        """Write a row with what was predicted for it."""
+
+    def close(self) -> None:
+        """Write what is still to be written."""
+
+
+def open_output(path: Path, target: Path, layout: Layout, guard: bool = False) -> Output:
+    """Write into ``path`` what belongs into ``target``; ``guard`` keeps spreadsheets from running cells."""
     if target.suffix == ".parquet":
-        with pq.ParquetWriter(half, schema) as writer:
-            for table in _together(tables):
-                writer.write_table(table)
+        return _ParquetOutput(path, layout)
+    if target.suffix in (".jsonl", ".ndjson"):
+        return _JsonOutput(path)
+    return _CsvOutput(path, layout, target.suffix == ".tsv", guard)
+
+
+class _CsvOutput:
+    def __init__(self, path: Path, layout: Layout, tabs: bool, guard: bool):
+        self._layout = layout
+        self._cells = _CellWriter(path, tabs, guard)
+        self._cells.write([*layout.names, *ADDED])
+
+    def begin(self, original: Original) -> None:
+        self._original = original
+        places = self._layout.places(original)
+        self._places = None if places == list(range(len(self._layout.names))) else places
+
+    def add(self, whole: Any, label: Label, score: Score) -> None:
+        cells = self._original.texts(whole)
+        if self._places is not None:
+            row = [""] * len(self._layout.names)
+            for place, cell in zip(self._places, cells, strict=True):
+                row[place] = cell
+            cells = row
+        self._cells.write([*cells, as_text(label), as_text(score)])
+
+    def close(self) -> None:
+        self._cells.close()
+
+
+class _CellWriter:
+    """Writes rows of a csv or tsv file."""
+
+    def __init__(self, path: Path, tabs: bool, guard: bool):
+        self._file = path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file)
+        self._tabs, self._guard = tabs, guard
+
+    def write(self, cells: Sequence[str]) -> None:
+        if self._guard:
+            cells = [guarded(cell) for cell in cells]
+        if self._tabs:  # as they are read: a quote is a character, and a cell has no tabs or line ends
+            self._file.write("\t".join(re.sub(r"[\t\r\n]", " ", cell) for cell in cells) + "\n")
+        else:
+            self._writer.writerow(cells)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def guarded(cell: str) -> str:
+    """The cell with an apostrophe before what a spreadsheet would run as a formula; numbers are none."""
+    return f"'{cell}" if FORMULA.match(cell) and not NUMBER.fullmatch(cell) else cell
+
+
+class _JsonOutput:
+    def __init__(self, path: Path):
+        self._file = path.open("w", encoding="utf-8")
+
+    def begin(self, original: Original) -> None:
+        self._original = original
+
+    def add(self, whole: Any, label: Label, score: Score) -> None:
+        added = dict(zip(ADDED, (label, score), strict=True))
+        self._file.write(add_members(self._original.json(whole), added) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class _ParquetOutput:
+    def __init__(self, path: Path, layout: Layout):
+        self._layout = layout
+        names = unique_names([*layout.names, *ADDED])
+        types = [*map(arrow_type, layout.kinds.values()), pa.string(), pa.float64()]
+        self._schema = pa.schema(list(zip(names, types, strict=True)))
+        self._writer = pq.ParquetWriter(path, self._schema)
+        self._rows: list[tuple[Any, Label, Score]] = []
+        self._chars = 0
+        self._tables: list[pa.Table] = []
+
+    def begin(self, original: Original) -> None:
+        self._make_table()
+        self._original = original
+
+    def add(self, whole: Any, label: Label, score: Score) -> None:
+        self._rows.append((whole, label, score))
+        self._chars += self._original.size(whole)
+        if len(self._rows) == TABLE_ROWS or self._chars > TABLE_CHARS:
+            self._make_table()
+
+    def _make_table(self) -> None:
+        if not self._rows:
+            return
+        wholes, labels, scores = zip(*self._rows, strict=True)
+        self._rows, self._chars = [], 0
+        table = self._original.table(wholes)
+        columns = [pa.nulls(len(wholes), field.type) for field in self._schema]
+        for place, column in zip(self._layout.places(self._original), table.columns, strict=True):
+            columns[place] = _in_type(column, self._schema.field(place).type)
+        columns[-2:] = [pa.array(labels, pa.string()), pa.array(scores, pa.float64())]
+        self._tables.append(pa.Table.from_arrays(columns, schema=self._schema))
+        if sum(one.nbytes for one in self._tables) >= GROUP_BYTES:
+            self._write()
+
+    def _write(self) -> None:
+        if self._tables:
+            self._writer.write_table(pa.concat_tables(self._tables))
+        self._tables = []
+
+    def close(self) -> None:
+        self._make_table()
+        self._write()
+        self._writer.close()
+
+
+def _in_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
+    """The column in a type that holds it; numbers and more complex values become text where they must."""
+    if column.type == kind:
+        return column
+    value_type = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    strings = pa.types.is_string(value_type) or pa.types.is_large_string(value_type)
+    if pa.types.is_string(kind) and not strings:
+        values = (value for chunk in column.chunks for value in python_values(chunk))
+        return pa.array([None if value is None else as_text(value) for value in values], pa.string())
+    return column.cast(kind)
+
+
+def write_table(table: pa.Table, target: Path, guard: bool = False) -> None:
+    """Write a small table into ``target`` in the format of its ending, in one step."""
+    half = target.with_name(target.name + ".half")
+    rows = table.to_pylist()
+    if target.suffix == ".parquet":
+        pq.write_table(table, half)
     elif target.suffix in (".jsonl", ".ndjson"):
-        with half.open("w", encoding="utf-8") as file:
-            for table in tables:
-                for row in table.to_pylist():
-                    file.write(json.dumps(row, ensure_ascii=False, default=str) + "\n")
+        half.write_text("".join(add_members("{}", row) + "\n" for row in rows), encoding="utf-8")
     else:
-        with half.open("w", encoding="utf-8", newline="") as file:
-            writer_csv = csv.writer(file, delimiter="\t" if target.suffix == ".tsv" else ",")
-            writer_csv.writerow(schema.names)
-            for table in tables:
-                writer_csv.writerows(row.values() for row in table.to_pylist())
+        with closing(_CellWriter(half, target.suffix == ".tsv", guard)) as cells:
+            cells.write(table.column_names)
+            for row in rows:
+                cells.write([as_text(value) for value in row.values()])
     half.replace(target)
-
-
-def _together(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """The same rows in tables of a size that suits a row group."""
-    some: list[pa.Table] = []
-    for table in tables:
-        some.append(table)
-        if sum(one.nbytes for one in some) >= GROUP_BYTES:
-            yield pa.concat_tables(some)
-            some = []
-    if some:
-        yield pa.concat_tables(some)
-
-
-def _as_table(batch: list[tuple[int, dict[str, Any]]], source: Source, refuse: Refuse) -> Iterator[pa.Table]:
-    """The rows as a table, if there are any; those with text that is not UTF-8 are refused."""
-    try:
-        yield from _table([cells for _, cells in batch], source)
-    except UnicodeEncodeError:
-        good = []
-        for number, cells in batch:
-            try:
-                json.dumps(cells, ensure_ascii=False, default=str).encode()
-                good.append(cells)
-            except UnicodeEncodeError:
-                shown = json.dumps(cells, ensure_ascii=False, default=str).encode("utf-8", "backslashreplace")
-                refuse(number, BAD_ENCODING, shown.decode())
-        yield from _table(good, source)
-
-
-def _table(records: list[dict[str, Any]], source: Source) -> list[pa.Table]:
-    columns = dict.fromkeys(key for record in records for key in record)
-    found = {name: _as_array(name, records, source) for name in columns}
-    return [pa.table(found)] if records else []
-
-
-def _as_array(name: str, records: list[dict[str, Any]], source: Source) -> pa.Array:
-    try:
-        return pa.array([record.get(name) for record in records])
-    except (pa.ArrowException, OverflowError) as error:
-        raise _unlike(name, source.path, str(error)) from None

@@ -12,12 +12,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from react_ray.config import EMBEDDED
 from react_ray.evaluate.schema import Metrics, Score
-from react_ray.evaluate.view import ABOUT_ARMS, as_score, as_share, metric_title
+from react_ray.evaluate.view import arms_of, as_score, as_share, metric_title
 
 __all__ = ["write_model_card"]
 
 TAGS = ["text-classification", "few-shot", "semi-supervised", "react-ray"]
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+MOST_LABELS = 300
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 
@@ -51,11 +52,12 @@ def write_model_card(
     }
     body = environment.get_template("model_card.md.j2").render(
         m=metrics,
+        most=MOST_LABELS,
         name=name,
         origin=_origin(metrics["model"]),
         shown=metrics["test"] or metrics["validation"],
         part="test" if metrics["test"] else "validation",
-        about=ABOUT_ARMS.get(metrics["chosen"], metrics["chosen"]),
+        about=arms_of(metrics).get(metrics["chosen"], ("", metrics["chosen"]))[1],
         descriptions=descriptions or {},
     )
     front = _front_matter(metrics, name, language, license)

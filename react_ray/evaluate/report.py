@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Required, TypedDict
@@ -17,11 +16,14 @@ from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import Mistake, Refused
 from react_ray.evaluate.view import Part
 from react_ray.folders import replace_file
+from react_ray.terminal import command
 
 __all__ = ["ReportContent", "page_environment", "write_report"]
 
 MOST_CLASSES = 30
 """Longer tables show the first rows, and the others on demand."""
+LIMIT_CLASSES = 300
+"""Rows of a table at most, so that the page of thousands of classes opens at once."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -55,7 +57,9 @@ class ReportContent(TypedDict, total=False):
 
 def write_report(path: Path, content: ReportContent) -> None:
     """Write the page to ``path``; texts and class names in it are untrusted and escaped."""
-    page = page_environment().get_template("report.html.j2").render(_context(content))
+    environment, titles = page_environment(), _titles(content["metrics"])
+    environment.filters["arm"] = lambda name: titles.get(name, name)
+    page = environment.get_template("report.html.j2").render(_context(content))
     replace_file(path, lambda half: half.write_text(page, encoding="utf-8"))
 
 
@@ -71,7 +75,6 @@ def page_environment() -> Environment:
         finalize=_printable,
     )
     made.filters |= {
-        "arm": view.arm_title,
         "count": "{:,}".format,
         "metric": view.metric_title,
         "score": view.as_score,
@@ -93,6 +96,10 @@ def _breakable(name: str) -> Markup:
     return Markup(re.sub(r"([_/.:-])(?=\w)", r"\1<wbr>", str(escape(_printable(name)))))
 
 
+def _titles(metrics: Metrics) -> dict[str, str]:
+    return {name: title for name, (title, _) in view.arms_of(metrics).items()}
+
+
 def _context(content: ReportContent) -> dict[str, Any]:
     """Everything the templates read."""
     metrics, folder = content["metrics"], content.get("folder") or "out"
@@ -103,10 +110,11 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "part": part,
         "shown": shown,
         "title": Path(folder).resolve().name,
-        "shell": shlex.quote(folder),
+        "serve": command("serve", folder),
+        "predict": command("predict", folder, "--input", "new.csv", "--output", "labelled.csv"),
         "quoted": repr(folder),
         "quoted_model": repr(f"{folder}/model"),
-        "about": view.ABOUT_ARMS,
+        "about": {name: about for name, (_, about) in view.arms_of(metrics).items()},
         "rival": view.rival(metrics),
         "arms": view.arms(metrics, part),
         "parts": [name for name in view.PART_NAMES if metrics["rows"].get(name)],
@@ -117,10 +125,12 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "confusion": view.confusion(shown, metrics["classes"]) if shown else None,
         "worst_classes": sorted(shown["per_class"].items(), key=lambda item: item[1]["f1"]) if shown else [],
         "most": MOST_CLASSES,
+        "limit": LIMIT_CLASSES,
+        "counted_classes": view.by_rows(metrics["classes"], content.get("class_counts") or {}, LIMIT_CLASSES),
         "calibration": calibration_chart(shown["reliability"]) if shown else None,
         "label_rows": view.label_rows(quality) if quality else [],
         "weights": calibration_chart(quality["reliability"]) if quality else None,
-        "finetune_charts": view.finetune_charts(content.get("finetune_history") or {}),
+        "finetune_charts": view.finetune_charts(content.get("finetune_history") or {}, _titles(metrics)),
         "lgan_charts": view.lgan_charts(content.get("lgan_history") or {}),
         "config": content.get("config"),
         "machine": content.get("machine") or {},

@@ -27,7 +27,8 @@ Score = dict[str, Any]
 """Figures, the details of the task, and ``reliability`` (Bins; those without rows are left out).
 
 Details of classification: ``per_class`` (ClassScore of each class that counts in macro_f1) and ``confusion``:
-``confusion[i][j]`` rows of class i were taken for class j, in the order of ``Metrics.classes``.
+``confusion[i][j]`` rows of class i were taken for class j, in the order of ``Metrics.classes``. With more
+than 200 classes it is None, and ``cells`` has [i, j, rows] for each pair that occurs.
 """
 Difference = dict[str, Any]
 """By how much one model's headline metric is above another's on the same rows: {METRIC: float, interval}."""
@@ -102,8 +103,9 @@ class Metrics(TypedDict):
 
     ``test`` and ``validation`` are those of the saved model, None without rows of that
     part. ``rows`` counts the rows of each part, ``unused`` the unlabelled ones beyond
-    ``data.pool``, ``refused`` those of each reason; ``labels_used`` are all labels the run
-    saw, validation included, test not.
+    ``data.pool``, ``refused`` those of each reason; ``notes`` say how files were read, where that is not
+    obvious; ``warnings`` are sentences on the labels (similar names, classes whose rows were all
+    rejected). ``labels_used`` are all labels the run saw, validation included, test not.
     ``headline`` names the task's first metric.
     ``chosen`` is a key of ``arms``, ``why`` a sentence. ``label_quality`` is None without
     unlabelled rows. ``seconds`` has one entry a stage, ``reused`` those not run again.
@@ -119,6 +121,8 @@ class Metrics(TypedDict):
     rows: dict[str, int]
     unused: int
     refused: dict[str, int]
+    notes: list[str]
+    warnings: list[str]
     test: Score | None
     validation: Score | None
     arms: dict[str, Arm]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -9,8 +10,8 @@ from react_ray.evaluate.pictures import LineChart, Tick, line_chart, ticks
 from react_ray.evaluate.schema import Figures, LabelQuality, Metrics, Score
 
 __all__ = [
-    "arm_title",
     "arms",
+    "arms_of",
     "confusion",
     "finetune_charts",
     "label_rows",
@@ -36,7 +37,11 @@ METRICS = {
     "entity_f1": "entity F1",
     "f1": "F1",
 }
-ABOUT_ARMS = {name: about for name, (_, about) in ARMS.items()}
+WITHOUT_GENERATED = (
+    "With changed copies",
+    "the pretrained model, fine-tuned on labelled rows and copies of them",
+)
+"""The arm ``generated_labels`` where no generated label was there to train on."""
 PART_NAMES = {"labeled": "labelled", "unlabeled": "unlabelled", "validation": "validation", "test": "test"}
 PLAYERS = {"discriminator": "D", "sample_generator": "G_x", "label_generator": "G_y"}
 MATRIX_CLASSES = 20
@@ -46,9 +51,10 @@ Part = Literal["test", "validation"]
 History = Sequence[Mapping[str, float]]
 
 
-def arm_title(name: str) -> str:
-    """What an arm is called on the page."""
-    return ARMS[name][0] if name in ARMS else name
+def arms_of(metrics: Metrics) -> dict[str, tuple[str, str]]:
+    """Title of each arm of this run, and what it is."""
+    quality = metrics["label_quality"]
+    return ARMS if quality and quality["kept"] else {**ARMS, "generated_labels": WITHOUT_GENERATED}
 
 
 def metric_title(name: str) -> str:
@@ -101,12 +107,15 @@ def _percent(value: float, low: float, high: float) -> float:
 
 def confusion(shown: Score, classes: Sequence[str]) -> dict[str, Any]:
     """Rows of (n, share of the row) unless there are too many, and the pairs mixed up most."""
-    matrix = shown["confusion"]
+    matrix = shown["confusion"] or []
+    cells = shown.get("cells") or [[i, j, n] for i, row in enumerate(matrix) for j, n in enumerate(row) if n]
+    totals: Counter[int] = Counter()
+    for i, _, n in cells:
+        totals[i] += n
     pairs: list[dict[str, Any]] = [
-        {"truth": classes[i], "predicted": classes[j], "n": n, "share": n / sum(row)}
-        for i, row in enumerate(matrix)
-        for j, n in enumerate(row)
-        if n and i != j
+        {"truth": classes[i], "predicted": classes[j], "n": n, "share": n / totals[i]}
+        for i, j, n in cells
+        if i != j
     ]
     pairs.sort(key=lambda pair: (-pair["n"], -pair["share"]))
     rows = [[(n, n / max(sum(row), 1)) for n in row] for row in matrix]
@@ -138,9 +147,16 @@ def ordered(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, i
     return {part: counts[part] for part in PART_NAMES if part in counts}
 
 
-def finetune_charts(history: Mapping[str, History]) -> list[LineChart]:
+def by_rows(classes: Sequence[str], counts: Mapping[str, Mapping[str, int]], most: int) -> Sequence[str]:
+    """The classes as they are; where there are more than ``most``, those of most rows first."""
+    if len(classes) <= most:
+        return classes
+    return sorted(classes, key=lambda name: -sum(of_part.get(name, 0) for of_part in counts.values()))
+
+
+def finetune_charts(history: Mapping[str, History], titles: Mapping[str, str]) -> list[LineChart]:
     """Loss of each arm, and its validation score where there is one."""
-    named = {arm_title(arm): rows for arm, rows in history.items()}
+    named = {titles.get(arm, arm): rows for arm, rows in history.items()}
     charts = [line_chart("Training loss", {arm: _points(rows, "loss") for arm, rows in named.items()})]
     for key in dict.fromkeys(key for rows in named.values() for row in rows for key in row):
         if key in METRICS:

@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from react_ray.config import AugmentConfig
 from react_ray.data.augment import OPERATIONS, augment
-from react_ray.lgan.probe import fit_softmax, log, one_hot
+from react_ray.lgan.probe import fit_softmax, log
 
 __all__ = ["Found", "search"]
 
@@ -103,8 +103,8 @@ def _likelihood(
     for train, test in StratifiedKFold(folds, shuffle=True, random_state=0).split(labels, labels):
         kept = np.isin(of, train)
         rows = np.vstack([features[train], copies[kept]])
-        targets = one_hot(np.concatenate([labels[train], labels[of[kept]]]), classes)
+        targets = np.concatenate([labels[train], labels[of[kept]]])
         weights = np.concatenate([np.ones(len(train)), np.full(kept.sum(), COPY_WEIGHT)])
-        probe = fit_softmax(rows, targets, weights.astype(np.float32))
+        probe = fit_softmax(rows, targets, classes, weights.astype(np.float32))
         found[test] = log(probe.predict_proba(features[test]))[np.arange(len(test)), labels[test]]
     return found

@@ -32,17 +32,14 @@ MIN_ROWS = 10
 """Fewer judged rows than this cannot speak against the default."""
 FOLD_POOL = 1500
 """Pool rows used for out-of-fold scores: enough to tell better from worse, and cheap."""
+ENOUGH_ROWS = 1000
+"""Judged rows after which no further fold is judged: each takes a teacher of its own."""
 LOSS_CEILING = 1e3
 PINNED = 0.995
 VANISHED = 0.05
 """A class vanished when it gets less than this share of its estimated part."""
 LOST = 0.05
 """Of the pool, in vanished classes: less is a class or two of many, which plain methods miss as well."""
-
-
-UNJUDGED = (
-    "Generated labels are used, as by default: the labels cannot judge them (too few, or not of every class)."
-)
 
 
 @dataclass(frozen=True)
@@ -89,12 +86,21 @@ def gather(inputs: LganInputs, labeler: Labeler, config: LganConfig) -> Evidence
     return _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, config)
 
 
-def decide(evidence: Evidence | None, classes: int, alarms: Sequence[str], seed: int = 0) -> Decision:
-    """Whether the evidence and the alarms leave room for generated labels of ``classes`` classes."""
+def decide(
+    evidence: Evidence | None,
+    classes: int,
+    alarms: Sequence[str],
+    seed: int = 0,
+    *,
+    generated: int,
+    kept: int,
+) -> Decision:
+    """Whether evidence and alarms leave room for D_aug, with ``kept`` of ``generated`` labels in it."""
     if alarms:
         return Decision(False, f"The label GAN collapsed: {'; '.join(alarms)}.", tuple(alarms))
     if evidence is None:
-        return Decision(True, UNJUDGED, ())
+        unjudged = "as by default: the labels cannot judge this (too few, or not of every class)"
+        return Decision(True, f"{_about(generated, kept, True)}, {unjudged}.", ())
     statistics = evidence.statistics(classes)
     plain, lgan = (float(class_scores(found.sum(0))["macro_f1"]) for found in statistics)
     worse = probability_worse(*statistics, class_scores, "macro_f1", seed)
@@ -104,8 +110,21 @@ def decide(evidence: Evidence | None, classes: int, alarms: Sequence[str], seed:
         f"{evidence.where} rows; probability of being worse {worse:.2f}"
     )
     use = worse <= WORSE
-    why = f"Generated labels are {'used' if use else 'not used'}: {figures} (limit {WORSE:g})."
+    why = f"{_about(generated, kept, use)}: {figures} (limit {WORSE:g})."
     return Decision(use, why, (), worse, plain, lgan, rows)
+
+
+def _about(generated: int, kept: int, used: bool) -> str:
+    """What is used or not: generated labels, or where there are none, the rest of D_aug."""
+    used_or_not = "used" if used else "not used"
+    if kept:
+        return f"Generated labels are {used_or_not}"
+    none = (
+        f"None of the {generated:,} generated labels is reliable enough to train on"
+        if generated
+        else "There was no unlabelled text, so no labels were generated"
+    )
+    return f"{none}. The model trained on the labelled rows and any changed copies of them is {used_or_not}"
 
 
 def _on_validation(inputs: LganInputs, labeler: Labeler) -> Evidence:
@@ -129,10 +148,13 @@ def _out_of_fold(inputs: LganInputs, config: LganConfig) -> Evidence | None:
         augmented_labels=inputs.augmented_labels[:0],
     )
     truth = inputs.labels[held]
-    plain, lgan = np.zeros_like(truth), np.zeros_like(truth)
+    plain, lgan, judged = np.zeros_like(truth), np.zeros_like(truth), np.zeros(len(truth), bool)
     for _, test in StratifiedKFold(folds, shuffle=True, random_state=0).split(held, truth):
         plain[test], lgan[test] = _label_fold(small, held[test], config)
-    return Evidence(truth, plain, lgan, "labelled (out of fold)")
+        judged[test] = True
+        if judged.sum() >= ENOUGH_ROWS:
+            break
+    return Evidence(truth[judged], plain[judged], lgan[judged], "labelled (out of fold)")
 
 
 def _label_fold(inputs: LganInputs, out: Indices, config: LganConfig) -> tuple[Indices, Indices]:

@@ -109,11 +109,13 @@ def generate(
     foreign = find_foreign(inputs) if config.foreign else None
     generation = generate_labels(inputs, labeler, believed, teacher["homophily"], right, foreign)
     prior = load_file(folder / "teacher.safetensors")["prior"]
-    decision = decide(evidence, inputs.classes, collapse_alarm(generation.labels, prior, history), seed)
+    alarms = collapse_alarm(generation.labels, prior, history)
+    generated, kept = len(generation.weight), int(generation.kept.sum())
+    decision = decide(evidence, inputs.classes, alarms, seed, generated=generated, kept=kept)
     generation.save(output)
     diagnostics = {
         "decision": decision.as_dict(),
-        "kept": int(generation.kept.sum()),
+        "kept": kept,
         "generated": len(generation.weight),
         "confidence": round(float(believed.joined.max(1).mean()), 6) if len(believed.joined) else None,
         "teacher": teacher,

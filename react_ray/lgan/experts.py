@@ -31,7 +31,7 @@ from react_ray.data.views import SENTENCE, views_of
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.names import TOPICAL_WEIGHT, join, names_weight, similarity
 from react_ray.lgan.neighbours import homophily, nearest, neighbour_count, smooth
-from react_ray.lgan.probe import Probe, fit_probe, fit_softmax, log, one_hot, softmax
+from react_ray.lgan.probe import MANY_CLASSES, Probe, fit_probe, fit_softmax, log, one_hot, softmax
 from react_ray.lgan.self_training import confident_rows
 
 __all__ = ["Expert", "Teacher", "class_prior", "fit_teacher"]
@@ -152,7 +152,7 @@ def _fit_expert(inputs: LganInputs, use_names: bool, rounds: int) -> Expert:
     alike = homophily(join(start, named, weight, labelled).argmax(1), near)
     share = float(np.clip(SLOPE * (alike - NO_SMOOTHING), 0, MOST_SMOOTHING))
     votes = np.zeros_like(start)
-    for member_weight, turns, say in _committee(weight, alike, rounds, len(pool) / classes):
+    for member_weight, turns, say in _committee(weight, alike, rounds, len(pool) / classes, classes):
         believed = join(start, named, member_weight, labelled)
         votes += say * one_hot(_self_train(inputs, believed, probe, near, share, turns), classes)
     everyone = np.arange(len(pool))
@@ -170,8 +170,15 @@ def _names_as_rows(inputs: LganInputs, named: NDArray[np.bool_]) -> LganInputs:
     )
 
 
-def _committee(weight: float, alike: float, rounds: int, rows: float) -> list[tuple[float, int, float]]:
-    """Members that vote on the pool of ``rows`` a class: weight of the names, rounds, and say."""
+def _committee(
+    weight: float, alike: float, rounds: int, rows: float, classes: int
+) -> list[tuple[float, int, float]]:
+    """Members that vote on the pool of ``rows`` a class: weight of the names, rounds, and say.
+
+    With many classes only the last round votes: each other one is a self-training of its own.
+    """
+    if classes > MANY_CLASSES:
+        return [(weight, rounds, 1.0)]
     if alike > HOMOPHILOUS:
         return [(weight, turns, 1.0) for turns in range(0 if rows < FEW_ROWS else rounds, rounds + 1)]
     trust = min(1.0, weight / TOPICAL_WEIGHT)
@@ -187,7 +194,7 @@ def _self_train(
         believed = smooth(believed, near, share)
         probe = _fit(
             inputs,
-            one_hot(believed.argmax(1), inputs.classes),
+            believed.argmax(1),
             confident_rows(believed, turn / rounds),
             probe,
         )
@@ -195,14 +202,24 @@ def _self_train(
     return smooth(believed, near, share).argmax(1)
 
 
-def _fit(inputs: LganInputs, targets: Probabilities, sure: Indices, start: Probe) -> Probe:
-    """Fit labelled rows, copies, and the ``sure`` rows of the pool to their targets."""
-    features: Features = np.vstack([inputs.labeled, inputs.augmented, inputs.pool[sure]])
-    known = one_hot(np.concatenate([inputs.labels, inputs.augmented_labels]), inputs.classes)
+def _fit(inputs: LganInputs, targets: Probabilities | Indices, sure: Indices, start: Probe) -> Probe:
+    """Fit labelled rows, copies, and the ``sure`` rows of the pool to their targets.
+
+    With many classes without the copies: they are most of the rows, and give next to nothing here.
+    """
+    copies = slice(0) if inputs.classes > MANY_CLASSES else slice(None)
+    features: Features = np.vstack([inputs.labeled, inputs.augmented[copies], inputs.pool[sure]])
+    labels = np.concatenate([inputs.labels, inputs.augmented_labels[copies]])
+    known = one_hot(labels, inputs.classes) if targets.ndim == 2 else labels
     weights = np.ones(len(features), np.float32)
     weights[: len(inputs.labels)] = LABEL_WEIGHT
     return fit_softmax(
-        features, np.vstack([known, targets[sure]]), weights, start=start, iterations=ITERATIONS
+        features,
+        np.concatenate([known, targets[sure]]),
+        inputs.classes,
+        weights,
+        start=start,
+        iterations=ITERATIONS,
     )
 
 

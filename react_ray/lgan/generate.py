@@ -40,7 +40,8 @@ __all__ = [
 ]
 
 DRAWS = 8
-BLOCK = 4096
+BLOCK, BLOCK_CELLS = 4096, 1 << 20
+"""Rows at a time, and rows times classes: each is held for every draw."""
 COPY_WEIGHT = 0.5
 """Of a copy whose label G_y fully believes: copies repeat their text."""
 FLOOR = 0.2
@@ -65,9 +66,10 @@ class Labeler:
     def predict_proba(self, features: Features) -> Probabilities:
         """G_y's mean distribution over draws of z, n x K."""
         noise = torch.randn(DRAWS, 1, NOISE, generator=torch.Generator().manual_seed(self.seed))
-        found = [np.zeros((0, len(self.players.label_generator.bias)), np.float32)]
-        for start in range(0, len(features), BLOCK):
-            rows = torch.from_numpy(features[start : start + BLOCK])
+        classes = len(self.players.label_generator.bias)
+        found, block = [np.zeros((0, classes), np.float32)], min(BLOCK, max(1, BLOCK_CELLS // classes))
+        for start in range(0, len(features), block):
+            rows = torch.from_numpy(features[start : start + block])
             draws = [
                 torch.softmax(self.players.label_generator(rows, z.expand(len(rows), -1)), 1) for z in noise
             ]
@@ -199,12 +201,18 @@ def augmented_table(
     return pa.table(
         {
             "text": pa.array(texts, pa.string()),
-            "label": pa.array(list(np.vstack(labels).astype(np.float64)), pa.list_(pa.float64())),
+            "label": _lists(np.vstack(labels)),
             "weight": pa.array(np.concatenate(weights).astype(np.float64)),
             "origin": pa.array(np.repeat(origins, [len(part) for part in labels]).tolist(), pa.string()),
             "score": pa.array(given + generation.score[kept].tolist(), pa.float64()),
         }
     )
+
+
+def _lists(rows: Probabilities) -> pa.Array:
+    """Rows as a column of lists, without a Python object a number: there are rows times classes of them."""
+    starts = np.arange(len(rows) + 1, dtype=np.int64) * rows.shape[1]
+    return pa.LargeListArray.from_arrays(starts, rows.ravel().astype(np.float64)).cast(pa.list_(pa.float64()))
 
 
 def left_out_table(

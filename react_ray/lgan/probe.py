@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +13,15 @@ from threadpoolctl import ThreadpoolController
 
 from react_ray.lgan.inputs import Features, Indices, Probabilities
 
-__all__ = ["Probe", "fit_probe", "fit_softmax", "one_hot", "softmax"]
+__all__ = ["MANY_CLASSES", "Probe", "fit_probe", "fit_softmax", "one_hot", "seconds_a_cell", "softmax"]
+
+MANY_CLASSES = 200
+"""Above this the cost of a fit, rows times classes, is what a run waits for, so less is asked of it."""
+TOLERANCE = 1e-4
+"""Of the loss: with many classes a fit ends at the first step that gains less. The iterations after it
+change hardly a label, and the last of them search for a gain below the precision of the sums."""
+BLOCK_CELLS = 1 << 22
+"""Of rows times classes, worked on at a time."""
 
 COST = 10.0
 """1 / L2 penalty. Unit-length features and few labels: from 1 to 100 it hardly matters,
@@ -50,45 +59,82 @@ def fit_probe(
     if balanced and len(labels):
         counts = np.bincount(labels, minlength=classes)
         weights = (len(labels) / (counts > 0).sum() / counts[labels]).astype(np.float32)
-    return fit_softmax(features, one_hot(labels, classes), weights, cost=cost)
+    return fit_softmax(features, labels, classes, weights, cost=cost)
 
 
 def fit_softmax(
     features: Features,
-    targets: Probabilities,
+    targets: Probabilities | Indices,
+    classes: int,
     weights: NDArray[np.float32] | None = None,
     cost: float = COST,
     start: Probe | None = None,
     iterations: int = 100,
 ) -> Probe:
-    """Softmax regression on soft ``targets`` (n x K), rows weighted by ``weights`` (n).
+    """Softmax regression on ``targets``: n classes, or n x K distributions; ``weights`` (n) of the rows.
 
     Minimises cost * sum of weighted cross-entropies + |W|^2 / 2 with L-BFGS, from
-    ``start`` if given.
+    ``start`` if given. With more than MANY_CLASSES it stops at TOLERANCE.
     """
     n, width = features.shape
-    classes = targets.shape[1]
     if not n:
         return Probe(np.zeros((classes, width), np.float32), np.zeros(classes, np.float32))
     rows = np.hstack([features, np.ones((n, 1), np.float32)]).astype(np.float32, copy=False)
     scale = np.full(n, cost, np.float32) if weights is None else (cost * weights).astype(np.float32)
     penalty = np.r_[np.ones(width), BIAS_PENALTY]
+    size = max(1, BLOCK_CELLS // classes)
+    blocks = [slice(first, first + size) for first in range(0, n, size)]
 
     def objective(flat: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         solution = flat.reshape(classes, width + 1)
-        predicted = softmax(rows @ solution.T.astype(np.float32))
-        loss = -(scale * (targets * log(predicted)).sum(1)).sum(dtype=np.float64)
-        slope = ((predicted - targets) * scale[:, None]).T @ rows + solution * penalty
-        return loss + 0.5 * (solution**2 * penalty).sum(), slope.ravel()
+        narrow, slope = solution.T.astype(np.float32), solution * penalty
+        loss = 0.5 * (solution**2 * penalty).sum()
+        for block in blocks:
+            off = softmax(rows[block] @ narrow)
+            loss += _subtract(off, targets[block], scale[block])
+            slope += off.T @ rows[block]
+        return loss, slope.ravel()
 
     first = np.zeros((classes, width + 1))
     if start is not None:
         first = np.hstack([start.weights, start.bias[:, None]]).astype(np.float64)
+    options: dict[str, float] = {"maxiter": iterations}
+    if classes > MANY_CLASSES:
+        options["ftol"] = TOLERANCE
     with _BLAS.limit(limits=1):
-        found = minimize(
-            objective, first.ravel(), jac=True, method="L-BFGS-B", options={"maxiter": iterations}
-        ).x.reshape(classes, width + 1)
-    return Probe(found[:, :-1].astype(np.float32), found[:, -1].astype(np.float32))
+        found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=options)
+    solution = found.x.reshape(classes, width + 1)
+    return Probe(solution[:, :-1].astype(np.float32), solution[:, -1].astype(np.float32))
+
+
+def _subtract(
+    predicted: Probabilities, targets: Probabilities | Indices, scale: NDArray[np.float32]
+) -> np.float64:
+    """Turn ``predicted`` (n x K) in place into the slope of the loss by logits; the loss over all rows."""
+    if targets.ndim == 1:
+        own = np.arange(len(targets)), targets
+        losses = log(predicted[own])
+        predicted[own] -= 1
+    else:
+        losses = (targets * log(predicted)).sum(1)
+        predicted -= targets
+    predicted *= scale[:, None]
+    return -(scale * losses).sum(dtype=np.float64)
+
+
+def seconds_a_cell(width: int, rows: int = 1024, classes: int = 256) -> float:
+    """What a pass over one row and class costs here: measured on made-up rows, for estimates."""
+    features, weights = np.ones((rows, width), np.float32), np.zeros((width, classes), np.float32)
+    labels, scale = np.arange(rows) % classes, np.ones(rows, np.float32)
+    spent = []
+    with _BLAS.limit(limits=1):
+        for _ in range(3):
+            started = time.monotonic()
+            off = softmax(features @ weights)
+            _subtract(off, labels, scale)
+            off.T @ features
+            spent.append(time.monotonic() - started)
+    return min(spent) / (rows * classes)
 
 
 def one_hot(labels: Indices, classes: int) -> Probabilities:
@@ -98,8 +144,10 @@ def one_hot(labels: Indices, classes: int) -> Probabilities:
 
 def softmax(logits: NDArray[Any]) -> Probabilities:
     """Probabilities of each row of ``logits``."""
-    powers = np.exp(logits - logits.max(1, keepdims=True))
-    return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+    powers = logits - logits.max(1, keepdims=True)
+    np.exp(powers, out=powers)
+    powers /= powers.sum(1, keepdims=True)
+    return powers.astype(np.float32, copy=False)
 
 
 def log(probabilities: Probabilities) -> NDArray[np.float32]:

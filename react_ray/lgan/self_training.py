@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from react_ray.lgan.inputs import Features, Indices
-from react_ray.lgan.probe import Probe, fit_probe, fit_softmax, one_hot
+from react_ray.lgan.probe import Probe, fit_probe, fit_softmax
 
 __all__ = ["confident_rows", "self_train"]
 
@@ -22,13 +22,12 @@ def self_train(labeled: Features, labels: Indices, unlabeled: Features, classes:
     probe = fit_probe(labeled, labels, classes)
     if not len(unlabeled):
         return probe
-    known = one_hot(labels, classes)
     for turn in range(1, ROUNDS + 1):
         believed = probe.predict_proba(unlabeled)
         rows = confident_rows(believed, turn / ROUNDS)
         features = np.vstack([labeled, unlabeled[rows]])
-        targets = np.vstack([known, one_hot(believed[rows].argmax(1), classes)])
-        probe = fit_softmax(features, targets, start=probe)
+        targets = np.concatenate([labels, believed[rows].argmax(1)])
+        probe = fit_softmax(features, targets, classes, start=probe)
     return probe
 
 

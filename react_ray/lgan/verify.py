@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 
 from react_ray.console import Progress
 from react_ray.lgan.experts import ITERATIONS, LABEL_WEIGHT
-from react_ray.lgan.inputs import Features, LganInputs, Probabilities
-from react_ray.lgan.probe import fit_softmax, log, one_hot, softmax
+from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
+from react_ray.lgan.probe import fit_softmax, log, softmax
 
 __all__ = ["judge"]
 
@@ -35,12 +35,12 @@ def judge(
 
     ``given`` is what G_y says of them, ``words`` describes labelled, then unlabelled texts.
     """
-    known, told = len(inputs.labels), one_hot(given.argmax(1), inputs.classes)
+    known, told = len(inputs.labels), given.argmax(1)
     sights = [(inputs.labeled, inputs.unlabeled)]
     if words is not None and words.shape[1]:
         sights.append((words[:known], words[known:]))
     fold = np.random.default_rng(0).permutation(len(given)) % FOLDS
-    verdicts = [np.zeros_like(told) for _ in sights]
+    verdicts = [np.zeros_like(given) for _ in sights]
     parts = [(sight, number) for sight in range(len(sights)) for number in range(FOLDS)]
     for done, (sight, number) in enumerate(parts, start=1):
         own = fold == number
@@ -51,15 +51,15 @@ def judge(
 
 
 def _judge_fold(
-    labeled: Features, pool: Features, inputs: LganInputs, told: Probabilities, own: NDArray[np.bool_]
+    labeled: Features, pool: Features, inputs: LganInputs, told: Indices, own: NDArray[np.bool_]
 ) -> Probabilities:
     """The ``own`` rows of the pool judged by a D that was not told their labels."""
-    sure = one_hot(inputs.labels, inputs.classes)
     others = ~own
     weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(others.sum())])
     judge_of_pairs = fit_softmax(
         np.vstack([labeled, pool[others]]),
-        np.vstack([sure, told[others]]),
+        np.concatenate([inputs.labels, told[others]]),
+        inputs.classes,
         weights.astype(np.float32),
         iterations=ITERATIONS,
     )

@@ -26,6 +26,7 @@ HEALTHY_WITHIN_S = 30.0
 
 
 class _Arguments(ServeConfig):
+    host: str = ""  # told to Serve itself
     model: str
     version: str | None = None
 
@@ -85,7 +86,9 @@ class Replica(InferenceMethods):
 
     def __init__(self, model: str, config: ServeConfig, version: str | None = None):
         from react_ray.serve.service import Service
+        from react_ray.serve.watch.access import keep_private
 
+        keep_private()
         owned = ray.get_runtime_context().get_assigned_resources()
         threads, use_gpu = max(1, int(owned.get("CPU", 1))), owned.get("GPU", 0) > 0
         self._service = Service.load(model, config, threads, use_gpu, version)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import yaml
 
 from react_ray.config import ServeConfig
+from react_ray.errors import InputError
 from react_ray.folders import model_version, replace_file
 from react_ray.serve.models import application_of, models_of, route_of
 
-__all__ = ["grpc_options", "http_options", "serve_config", "write_config"]
+__all__ = ["check_cluster_host", "grpc_options", "http_options", "serve_config", "write_config"]
 
-ELSEWHERE = {"host", "port", "grpc_port", "threshold", "proxy_memory_bytes", "start_timeout_s"}
+LISTENING = {"host", "port", "grpc_port", "proxy_memory_bytes", "connections_per_address"}
+ELSEWHERE = {*LISTENING, "threshold", "start_timeout_s"}
 """Settings that stand in other places of the file, or are the command's or HAProxy's alone."""
 HEAD = """\
 # What `serve deploy` and serveConfigV2 of a RayService take. `threshold` can be changed and deployed again
@@ -28,13 +31,21 @@ HEAD = """\
 def write_config(model: str, config: ServeConfig, path: Path) -> str:
     """Write the file that serves ``model`` (or a list) with these settings; what to do with it, in words."""
     models = models_of(model)
+    check_cluster_host(config.host)
     text = yaml.dump(serve_config(models, config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     replace_file(path, lambda half: half.write_text(HEAD + text, encoding="utf-8"))
     return (
         f"{path}: serves {', '.join(map(str, models.values()))}: every node must see it under this name\n"
-        f"  serve deploy {path}   (or as serveConfigV2 of a RayService, see deploy/kuberay)\n"
+        f"  {shlex.join(['serve', 'deploy', str(path)])}   "
+        "(or as serveConfigV2 of a RayService, see deploy/kuberay)\n"
         f"  each node listens on {config.host}; where others are to reach it: --host 0.0.0.0"
     )
+
+
+def check_cluster_host(host: str) -> None:
+    """InputError for an IPv6 address: Ray Serve would start its proxies on IPv4, or on one node only."""
+    if ":" in host:
+        raise InputError(f"--host {host}: on a cluster Ray Serve listens on IPv4; give --host 0.0.0.0")
 
 
 def serve_config(models: Mapping[str, Path], config: ServeConfig) -> dict[str, Any]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
-
+from react_ray.config import ServeConfig
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
+from react_ray.model_folder import check_classifier
+from react_ray.onnx_record import find_onnx
+from react_ray.yaml_text import read_yaml
 
-__all__ = ["application_of", "models_of", "route_of"]
+__all__ = ["application_of", "models_of", "note_of", "route_of"]
 
 APPLICATION = "react-ray"
 """Of a service with one model, which answers at the top."""
@@ -21,17 +23,12 @@ LISTS = (".yaml", ".yml")
 def models_of(given: str | Path) -> dict[str, Path]:
     """The folder of each model by its name: of a list as YAML, or of one model, whose name is empty.
 
-    InputError where the list is none, or a model is not there.
+    InputError where the list is none, or a model is not there or not whole.
     """
     path = Path(given).expanduser()
     if path.suffix not in LISTS or path.is_dir():
-        return {"": model_folder(given).resolve()}
-    try:
-        listed = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not YAML in UTF-8: {error}") from None
+        return {"": _whole_model(Path(given))}
+    listed = read_yaml(path)
     if not isinstance(listed, dict) or not listed:
         raise InputError(f"{path}: expected a line `name: folder` for each model")
     return {_name(path, name): _folder(path, name, folder) for name, folder in listed.items()}
@@ -50,9 +47,29 @@ def _folder(path: Path, name: object, folder: object) -> Path:
     if not isinstance(folder, str):
         raise InputError(f"{path}: {name}: expected the folder of a run or model, found {folder!r}")
     try:  # a relative folder is beside the list, wherever the command is given
-        return model_folder(path.parent / Path(folder).expanduser()).resolve()
+        return _whole_model(path.parent / Path(folder).expanduser())
     except InputError as error:
         raise InputError(f"{path}: {name}: {error}") from None
+
+
+def _whole_model(given: Path) -> Path:
+    """The model's folder itself: a link that is later set to another model does not change the service."""
+    folder = model_folder(given)
+    check_classifier(folder)
+    return folder.resolve()
+
+
+def note_of(folder: Path, config: ServeConfig) -> str | None:
+    """Why torch, which is slower, will answer for the model in ``folder``; None where ONNX Runtime will.
+
+    InputError where int8 is asked for, which torch does not have.
+    """
+    found = "" if config.gpus_per_replica else find_onnx(folder, config.precision)
+    if not isinstance(found, str) or not found:
+        return None
+    if config.precision == "int8":
+        raise InputError(f"no ONNX file in int8 can be served: {found}; react-ray export makes it")
+    return f"note: {found}: torch serves it, more slowly; react-ray export makes an ONNX file"
 
 
 def application_of(name: str) -> str:

@@ -6,26 +6,37 @@ import errno
 import json
 import logging
 import signal
-import socket
 import sys
+import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
+from react_ray.cluster.local import RAY
 from react_ray.cluster.session import Session, environment
 from react_ray.config import ClusterConfig, ServeConfig
 from react_ray.errors import ClusterError, InputError
-from react_ray.serve import ingress
-from react_ray.serve.deploy import grpc_options, http_options
+from react_ray.folders import model_version
+from react_ray.serve.deploy import check_cluster_host, grpc_options, http_options
 from react_ray.serve.engine.memory import check_memory
+from react_ray.serve.ingress import settings as ingress
+from react_ray.serve.ingress.instead import finish
+from react_ray.serve.ingress.listening import listen
+from react_ray.serve.limits.edge import VARIABLES
 from react_ray.serve.limits.keys import Keys
-from react_ray.serve.models import application_of, models_of, route_of
+from react_ray.serve.models import application_of, models_of, note_of, route_of
+from react_ray.serve.replicas import Replacements, reason_of
+from react_ray.serve.supervise import Console, ray_apart, ray_is_whole, supervise
 
 __all__ = ["serve"]
 
+OBJECT_STORE = 100 << 20
+"""Bytes: a service keeps no objects in Ray."""
+DELETE_S = 10.0
+"""For Ray Serve to take an application away, beside the time for running requests."""
 SAY_EVERY_S = 10.0
 """Seconds between two lines that say what is waited for."""
 
@@ -47,36 +58,62 @@ def serve(
     if config.api_keys:
         Keys(config.api_keys)  # what is wrong with the file is said before Ray's seconds are spent
     models = models_of(model)
-    session = Session(ClusterConfig(address=address), verbose)
-    if session.address is None:
+    versions = {name: model_version(folder) for name, folder in models.items()}
+    session = Session(ClusterConfig(address=address), verbose, object_store=OBJECT_STORE)
+    local = session.address is None
+    if local:
         check_memory(list(models.values()), config)
+        ingress.check_shared_memory()
         _check_port(config.host, config.port, "--port")
         if config.grpc_port:
             _check_port(config.host, config.grpc_port, "grpc_port=")
-    with _until_signal(), environment(_ingress(config, session)), session:
-        _say(f"Starting Ray and {config.replicas} replica(s) of {', '.join(map(str, models.values()))} ...")
+    else:
+        check_cluster_host(config.host)
+    with _until_signal(), session, _variables(config, session), _console(session) as (console, said):
+        logs = f" (logs: {session.folder / RAY / 'session_latest/logs'})" if local else ""
+        console.say(f"Starting Ray and {config.replicas} replica(s) of {_list(models.values())} ...{logs}")
+        for note in filter(None, (note_of(folder, config) for folder in models.values())):
+            console.say(note)
         session.start()
         _heed_signals()  # again: Ray took SIGTERM for itself
         try:
-            _deploy(models, config, session)
-            _wait_until_ready(models, config, local=session.address is None)
-            print(_welcome(models, config, local=session.address is None), flush=True)
-            threading.Event().wait()
+            _deploy(models, versions, config, session)
+            _wait_until_ready(models, config, local, console)
+            print(_welcome(models, config, local), file=console.out, flush=True)
+            replacements = Replacements([application_of(name) for name in models], console.say)
+            supervise(console, said, session.folder if local else None, replacements)
         except KeyboardInterrupt:
-            _say("Stopping: running requests are finished first ...")
+            console.say("Stopping: running requests are finished first ...")
             raise
         finally:
-            _shut_down(models, session)
+            _shut_down(models, config, session)
 
 
-def _ingress(config: ServeConfig, session: Session) -> dict[str, str]:
+def _list(folders: Iterable[Path]) -> str:
+    return ", ".join(map(str, folders))
+
+
+def _variables(config: ServeConfig, session: Session) -> AbstractContextManager[None]:
     """The variables for HAProxy where Ray starts here; a cluster has its own."""
     if session.address:
-        return {}
+        return environment({})
     if not ingress.available():
-        _say("HAProxy is not installed (its wheel is for Linux): Ray's own proxy serves, which is slower")
-        return {}
-    return {**ingress.variables(config), **ingress.private()}
+        print("HAProxy has no wheel for this system: Ray's own proxy serves, more slowly", file=sys.stderr)
+        return environment(VARIABLES)
+    return environment({**ingress.variables(config), **ingress.private(session.folder, config.host)})
+
+
+@contextmanager
+def _console(session: Session) -> Iterator[tuple[Console, Path]]:
+    """Where the command speaks, and the file that Ray's own words go to."""
+    with ExitStack() as stack:
+        folder = session.folder if session.address is None else None
+        said = (folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))) / "ray.log"
+        said.touch()
+        if session.verbose:
+            yield Console(sys.stdout, sys.stderr), said
+        else:
+            yield stack.enter_context(ray_apart(said)), said
 
 
 @contextmanager
@@ -98,29 +135,25 @@ def _heed_signals() -> None:
         signal.signal(number, signal.default_int_handler)
 
 
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
-
-
 def _check_port(host: str, port: int, setting: str) -> None:
     """InputError when nothing can listen there: said before Ray's seconds are spent."""
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(where)
-            probe.listen()
+        for probe in listen(host, port):
+            probe.close()
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise InputError(
                 f"port {port} on {host} is in use by another program: give a free one with {setting}"
             ) from None
-        raise InputError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        raise InputError(f"cannot listen on {host} port {port}: {error.strerror or error}") from None
 
 
-def _deploy(models: Mapping[str, Path], config: ServeConfig, session: Session) -> None:
+def _deploy(
+    models: Mapping[str, Path], versions: Mapping[str, str], config: ServeConfig, session: Session
+) -> None:
     import ray
     from ray import serve as ray_serve
+    from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
 
     from react_ray.serve.app import build_application
@@ -136,15 +169,18 @@ def _deploy(models: Mapping[str, Path], config: ServeConfig, session: Session) -
             f"{least} replicas of {cpus:g} cores each need more than the {cores:g} cores "
             "of the cluster: ask for fewer with --replicas"
         )
-    ray_serve.start(
-        proxy_location="EveryNode",
-        http_options=http_options(config),
-        grpc_options=grpc_options(config),
-        logging_config={"enable_access_log": False},
-    )
+    try:
+        ray_serve.start(
+            proxy_location="EveryNode",
+            http_options={**http_options(config), **({"host": "127.0.0.1"} if _behind_ours(session) else {})},
+            grpc_options=grpc_options(config),
+            logging_config={"enable_access_log": False},
+        )
+    except RayError as error:
+        raise ClusterError(f"Ray Serve does not start: {reason_of(str(error))}") from None
     targets = [
         ray_serve.RunTarget(
-            build_application(str(folder), config, cpus),
+            build_application(str(folder), config, cpus, versions[name]),
             name=application_of(name),
             route_prefix=route_of(name),
             logging_config={"enable_access_log": False},
@@ -156,7 +192,12 @@ def _deploy(models: Mapping[str, Path], config: ServeConfig, session: Session) -
             targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
         )
     except RayServeException as error:  # another application has the route, for one
-        raise ClusterError(f"Ray Serve does not take the model: {_reason(str(error))}") from None
+        raise ClusterError(f"Ray Serve does not take the model: {reason_of(str(error))}") from None
+
+
+def _behind_ours(session: Session) -> bool:
+    """Whether HAProxy listens for callers here, and the replicas for it alone."""
+    return session.address is None and ingress.available()
 
 
 def _share(cores: float, replicas: int) -> float:
@@ -164,7 +205,7 @@ def _share(cores: float, replicas: int) -> float:
     return float(cores // replicas) or cores / replicas
 
 
-def _wait_until_ready(models: Mapping[str, Path], config: ServeConfig, local: bool) -> None:
+def _wait_until_ready(models: Mapping[str, Path], config: ServeConfig, local: bool, console: Console) -> None:
     started = said = time.monotonic()
     while True:
         missing = (_missing(name, config, local) for name in models)
@@ -180,7 +221,7 @@ def _wait_until_ready(models: Mapping[str, Path], config: ServeConfig, local: bo
             )
         if now - said > SAY_EVERY_S:
             said = now
-            _say(f"  {now - started:.0f} s: waiting for {waiting_for}")
+            console.say(f"  {now - started:.0f} s: waiting for {waiting_for}")
         time.sleep(0.1)
 
 
@@ -196,17 +237,11 @@ def _missing(name: str, config: ServeConfig, local: bool) -> str | None:
     deployment = application.deployments.get(DEPLOYMENT)
     state = deployment.message if deployment else ""
     if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        raise InputError(f"the model cannot be served: {_reason(state or application.message)}")
+        raise InputError(f"the model cannot be served: {reason_of(state or application.message)}")
     if application.status != "RUNNING":
         return f"{config.replicas} replica(s) to load the model. {state.partition(chr(10))[0]}".strip()
     ready = f"{_url(config, name)}/readyz"
     return f"an answer from {ready}" if local and not _answers(ready) else None
-
-
-def _reason(message: str) -> str:
-    """The error at the end of a traceback, or the message where there is none."""
-    errors = [line for line in message.splitlines() if "Error: " in line or "Exception: " in line]
-    return errors[-1].rpartition("InputError: ")[2].strip() if errors else message
 
 
 def _answers(url: str) -> bool:
@@ -236,17 +271,33 @@ def _welcome(models: Mapping[str, Path], config: ServeConfig, local: bool) -> st
     )
 
 
-def _shut_down(models: Mapping[str, Path], session: Session) -> None:
-    """Take the applications away; on a cluster then Serve too, unless it has others to run.
+def _shut_down(models: Mapping[str, Path], config: ServeConfig, session: Session) -> None:
+    """Let running requests have their answers, then take the applications away.
 
-    In this order running requests get their answers: Serve's own end cuts them off.
-    Where Ray is ours, its end is Serve's.
+    Here HAProxy takes no new connection from now on and ends when it has no request; then no replica has one.
+    On a cluster the replicas finish what they have, and Serve ends too unless it has others to run.
     """
     import ray
-    from ray import serve as ray_serve
 
+    if session.address is None:
+        finish(session.folder, config.drain_timeout_s)
     if not ray.is_initialized():
         return
+    thread = threading.Thread(target=_delete, args=(models, session), daemon=True)
+    thread.start()
+    deadline = time.monotonic() + config.drain_timeout_s + DELETE_S
+    # Where Ray dies meanwhile, calls of it wait for a minute and more.
+    while thread.is_alive() and time.monotonic() < deadline and _ray_lives(session):
+        thread.join(0.2)
+
+
+def _ray_lives(session: Session) -> bool:
+    return session.address is not None or ray_is_whole(session.folder)
+
+
+def _delete(models: Mapping[str, Path], session: Session) -> None:
+    from ray import serve as ray_serve
+
     there, own = set(ray_serve.status().applications), set(map(application_of, models))
     for application in sorted(there & own):
         ray_serve.delete(application)

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
 from react_ray.config import ServeConfig
-from react_ray.errors import InputError
-from react_ray.folders import model_folder
+from react_ray.folders import model_folder, unchanged
 from react_ray.prediction import Prediction, rank
 from react_ray.reference import Reference, load_reference
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher, Rows
 from react_ray.serve.engine.model import Engine, Outcome, load_engine
 from react_ray.serve.engine.probe import Probe
+from react_ray.serve.engine.turns import Turns
 from react_ray.serve.engine.words import Plan, make_plan
 from react_ray.serve.limits.gate import Gate
 from react_ray.serve.watch.caller import current
@@ -28,7 +28,8 @@ from react_ray.serve.watch.record import Recorder
 
 __all__ = ["NOT_READY", "Service", "TextError"]
 
-TEXTS_A_TURN = 16
+CHARS_A_TURN = 4096
+"""Characters that a caller has tokenized at a time: a few milliseconds."""
 READY_WITHIN_S = 5.0
 """Seconds a ready replica may take for one text, which goes before all that wait."""
 NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
@@ -64,22 +65,19 @@ class Service:
         self.metrics.watch(
             "react_ray_texts_waiting", "Texts that no model call has taken up", lambda: self._batcher.waiting
         )
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="tokenizer")
+        self._tokenizer = Turns("tokenizer")
 
     @classmethod
     def load(
         cls, model: str, config: ServeConfig, threads: int, use_gpu: bool = False, version: str | None = None
     ) -> Service:
         """Load and warm the model in folder ``model``; InputError where it is none, or not ``version``."""
-        engine = load_engine(model, config.precision, threads, use_gpu)
-        about = read_about(model, engine.name)
-        if version not in (None, about.version):
-            raise InputError(
-                f"{model} holds version {about.version}, and version {version} is to be served: the model "
-                "was trained again. Write the file again with react-ray serve --write-config, and deploy it"
-            )
+        folder = model_folder(model)
+        with unchanged(folder, version):
+            engine = load_engine(model, config.precision, threads, use_gpu)
+            about = read_about(folder, engine.name)
         engine.warm_up()
-        return cls(engine, config, about, load_reference(model_folder(model)))
+        return cls(engine, config, about, load_reference(folder))
 
     async def predict(
         self, texts: Sequence[str], top: int | None = None, threshold: float | None = None
@@ -108,11 +106,11 @@ class Service:
         return _all_of(await self._batcher.submit(await self._encode(texts)))
 
     async def _encode(self, texts: Sequence[str]) -> Rows:
-        """Token ids; callers take turns at the tokenizer too, some texts at a time."""
-        loop, rows = asyncio.get_running_loop(), []
-        for start in range(0, len(texts), TEXTS_A_TURN):
-            part = texts[start : start + TEXTS_A_TURN]
-            rows += await loop.run_in_executor(self._thread, self._engine.encode, part)
+        """Token ids; callers take turns at the tokenizer too, some characters at a time."""
+        rows: list[list[int]] = []
+        for part in _turns(texts):
+            cost = sum(map(len, part))
+            rows += await self._tokenizer.run(cost, partial(self._engine.encode, part))
         return rows
 
     async def plan(self, text: str) -> Plan:
@@ -122,7 +120,7 @@ class Service:
         def make() -> Plan:
             return make_plan(text, limit, self._engine.reach(text))
 
-        return await asyncio.get_running_loop().run_in_executor(self._thread, make)
+        return await self._tokenizer.run(len(text), make)
 
     def _answer(self, ranking: list[Prediction], threshold: float) -> list[Prediction]:
         kept = [prediction for prediction in ranking if prediction.score >= threshold]
@@ -168,6 +166,20 @@ class Service:
         outcomes = self._engine.classify(rows)
         self.metrics.called(len(rows), time.perf_counter() - started)
         return outcomes
+
+
+def _turns(texts: Sequence[str]) -> Iterator[list[str]]:
+    """``texts`` in parts of CHARS_A_TURN characters, or of one text that is longer."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        if part and size + len(text) > CHARS_A_TURN:
+            yield part
+            part, size = [], 0
+        part.append(text)
+        size += len(text)
+    if part:
+        yield part
 
 
 def _all_of(outcomes: Sequence[Outcome]) -> list[NDArray[np.float32]]:

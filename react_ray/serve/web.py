@@ -9,15 +9,18 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import HTTPException, RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException as StarletteHTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from react_ray.serve.limits.gate import GateMiddleware
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.protocols.bulk import add_bulk
 from react_ray.serve.protocols.described import describe_everywhere, refusals
 from react_ray.serve.protocols.explain import add_explanation
+from react_ray.serve.protocols.forms import Forms
 from react_ray.serve.protocols.model import add_model
 from react_ray.serve.protocols.page import add_page
 from react_ray.serve.protocols.predict import add_prediction
+from react_ray.serve.protocols.v2.binary import HEADER
 from react_ray.serve.protocols.v2.http import add_inference_v2
 from react_ray.serve.service import NOT_READY, Service
 from react_ray.serve.watch.metrics import CONTENT_TYPE
@@ -25,6 +28,8 @@ from react_ray.serve.watch.middleware import Watch
 from react_ray.version import __version__
 
 __all__ = ["build_app"]
+
+DOCS = "/docs"
 
 
 def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastAPI:
@@ -35,10 +40,11 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
         description="Text classification. Labels and their probabilities, best first.",
         docs_url=None,
         redoc_url=None,
+        servers=[{"url": "."}],  # as seen from openapi.json, whatever prefix a proxy puts before it
+        root_path_in_servers=False,
+        redirect_slashes=False,
     )
-    app.add_middleware(GateMiddleware, gate=service.gate)
-    # The last one is the outermost.
-    app.add_middleware(Watch, config=service.config, metrics=service.metrics, version=service.about.version)
+    _add_middleware(app, service)
     app.add_exception_handler(RefusalError, _refuse)
     app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
@@ -49,9 +55,25 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
     add_inference_v2(app, service)
     _add_health(app, service, scrape)
     add_page(app, "/", "try.html")
-    add_page(app, "/docs", "docs.html")
+    add_page(app, DOCS, "docs.html")
     describe_everywhere(app)
     return app
+
+
+def _add_middleware(app: FastAPI, service: Service) -> None:
+    """What is around all routes, the innermost first."""
+    config = service.config
+    app.add_middleware(GateMiddleware, gate=service.gate)
+    app.add_middleware(Forms, pages={DOCS})
+    app.add_middleware(Watch, config=config, metrics=service.metrics, version=service.about.version)
+    if config.cors_origins:  # around all others, so that pages can read what is refused, too
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=config.cors_origins,
+            allow_methods=["GET", "HEAD", "POST"],
+            allow_headers=["authorization", "content-type", "x-request-id", HEADER],
+            expose_headers=["retry-after", "x-model-version", "x-request-id", HEADER],
+        )
 
 
 def _add_health(app: FastAPI, service: Service, scrape: Callable[[], Awaitable[bytes]]) -> None:
@@ -83,7 +105,10 @@ async def _refuse(request: Request, error: Exception) -> Response:
     if isinstance(error, RefusalError):
         return JSONResponse({"error": error.message}, error.status, headers=error.headers)
     if isinstance(error, RequestValidationError):  # of the path and the query
-        problems = [f"{problem['loc'][-1]}: {problem['msg'].lower()}" for problem in error.errors()]
-        return JSONResponse({"error": "; ".join(problems)}, 422)
+        problem = error.errors()[0]
+        return JSONResponse({"error": f"{problem['loc'][-1]}: {problem['msg'].lower()}"}, 422)
     assert isinstance(error, StarletteHTTPException)
-    return JSONResponse({"error": error.detail}, error.status_code, headers=error.headers)
+    headers = dict(error.headers or {})
+    if headers.get("Allow") == "GET":
+        headers["Allow"] = "GET, HEAD"
+    return JSONResponse({"error": error.detail}, error.status_code, headers=headers)

@@ -21,6 +21,8 @@ from react_ray.tasks.task import Example, Outputs, Task, run_model
 
 __all__ = ["ClosedTask", "ranked"]
 
+MATRIX_CLASSES = 200
+"""Above this the confusion matrix would be most of metrics.json, and nearly all of it zeros."""
 RANKED = 100
 """Options in the ranking of an answer at most; of thousands nobody reads the last."""
 
@@ -62,7 +64,7 @@ class ClosedTask(Task):
         if head is None:
             return {}
         examples = self.encode(tokenizer, rows, labels, max_length)
-        logits = np.reshape(run_model(self, model, tokenizer, examples), (len(rows), len(labels)))
+        logits = np.reshape(run_model(self, model, examples), (len(rows), len(labels)))
         temperature = best_temperature(logits, _truth(rows, labels))
         scale_logits(head, 1 / temperature)
         return {"temperature": temperature}
@@ -81,10 +83,17 @@ class ClosedTask(Task):
         return class_scores(sums)
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
-        """Precision, recall and F1 of each class, and the confusion matrix (rows are the truth)."""
+        """Precision, recall and F1 of each class, and the confusion matrix (rows are the truth).
+
+        With many classes ``cells`` has [truth, predicted, rows] for the pairs that occur, and no matrix.
+        """
         truth, predicted = _truth(rows, labels), _predicted(answers, labels)
-        confusion = confusion_matrix(truth, predicted, labels=range(len(labels)))
-        return {"per_class": _per_class(truth, predicted, labels), "confusion": confusion.tolist()}
+        found: dict[str, Any] = {"per_class": _per_class(truth, predicted, labels), "confusion": None}
+        if len(labels) <= MATRIX_CLASSES:
+            matrix = confusion_matrix(truth, predicted, labels=range(len(labels)))
+            return found | {"confusion": matrix.tolist()}
+        cells, counts = np.unique(np.stack([truth, predicted], axis=1), axis=0, return_counts=True)
+        return found | {"cells": np.column_stack([cells, counts]).tolist()}
 
 
 def ranked(probabilities: NDArray[np.floating], labels: Sequence[str]) -> list[Answer]:

@@ -17,6 +17,8 @@ __all__ = ["best_temperature", "final_linear", "fit_head", "head_features", "sca
 BATCH_TOKENS = 4096
 PENALTY = 0.1
 """Half the weight of the squared norm for features of length 1, divided by the number of rows."""
+MANY_LABELS, TOLERANCE = 200, 1e-4
+"""With more labels the linear fit ends at the first step that gains less than this of the mean loss."""
 PRIOR_SPREAD = 0.5
 """Standard deviation of log temperature around 0 before any validation row is seen."""
 
@@ -70,7 +72,10 @@ def fit_head(head: nn.Linear, features: torch.Tensor, targets: torch.Tensor, wei
     weight = torch.zeros(head.out_features, head.in_features, dtype=torch.double, requires_grad=True)
     bias = torch.zeros(head.out_features, dtype=torch.double, requires_grad=head.bias is not None)
     free = [weight, bias] if head.bias is not None else [weight]
-    optimizer = torch.optim.LBFGS(free, max_iter=200, line_search_fn="strong_wolfe")
+    tolerance = TOLERANCE if head.out_features > MANY_LABELS else 1e-9
+    optimizer = torch.optim.LBFGS(
+        free, max_iter=200, tolerance_change=tolerance, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()

@@ -13,8 +13,11 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from react_ray import tokens
 from react_ray.answer import Answer
 from react_ray.batching import token_batches
+from react_ray.model_folder import label_names
+from react_ray.pretrained import padding_side
 
 __all__ = ["Example", "Outputs", "Task", "run_model"]
 
@@ -97,12 +100,11 @@ class Task(ABC):
         """Answers of a model in evaluation mode for ``rows``, in order."""
         labels = self.labels_of(model)
         examples = self.encode(tokenizer, rows, labels, max_length)
-        return self.decode(run_model(self, model, tokenizer, examples), labels)
+        return self.decode(run_model(self, model, examples), labels)
 
     def labels_of(self, model: PreTrainedModel) -> list[str]:
         """The names of the model's outputs, in order."""
-        names = {int(index): str(name) for index, name in (model.config.id2label or {}).items()}
-        return [names[index] for index in range(len(names))]
+        return label_names({"id2label": model.config.id2label})
 
     def calibrate(
         self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
@@ -134,15 +136,18 @@ class Task(ABC):
         return {name: float(value) for name, value in figures.items()}
 
 
-def run_model(
-    task: Task, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
-) -> Outputs:
+def run_model(task: Task, model: PreTrainedModel, examples: Sequence[Example]) -> Outputs:
     """Outputs of ``model`` for each example, computed in batches of like length."""
     outputs: Outputs = [np.zeros(0, np.float32)] * len(examples)
     for batch in token_batches([len(example.ids) for example in examples], BATCH_TOKENS):
-        padded = tokenizer.pad({"input_ids": [examples[i].ids for i in batch]}, return_tensors="pt")
+        side, blank = padding_side(model), model.config.pad_token_id
+        padded = tokens.pad([examples[i].ids for i in batch], blank, side)
+        inputs = {
+            name: torch.from_numpy(array).to(model.device)
+            for name, array in zip(("input_ids", "attention_mask"), padded, strict=True)
+        }
         with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
-            found = task.infer(model, dict(padded.to(model.device)))
+            found = task.infer(model, inputs)
         for place, output in zip(batch, found, strict=True):
             outputs[place] = output
     return outputs

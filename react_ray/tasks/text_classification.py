@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -17,8 +18,9 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
+from react_ray import tokens
 from react_ray.labels import LabelMap
-from react_ray.pretrained import load_pretrained
+from react_ray.pretrained import load_pretrained, load_weights
 from react_ray.tasks.closed import ClosedTask
 from react_ray.tasks.pooling import pools_by_mean, set_head, set_mean_layer
 from react_ray.tasks.task import Example
@@ -42,16 +44,21 @@ class TextClassification(ClosedTask):
         mean = config.model_type == "bert" and pools_by_mean(name)
         if mean:
             config.num_hidden_layers += 1
-        model = load_pretrained(
+
+        def is_new(model: PreTrainedModel, weight: str) -> bool:
+            """The head is, as is a pooler that came without one, and the layer that takes the mean."""
+            body = weight.startswith(f"{model.base_model_prefix}.") and "pooler" not in weight
+            return not body or (mean and f".layer.{config.num_hidden_layers - 1}." in weight)
+
+        model = load_weights(
             AutoModelForSequenceClassification,
             name,
+            is_new,
             config=config,
             dtype=torch.float32,  # half precision loses small updates; autocast is for speed
-            use_safetensors=True,
-            ignore_mismatched_sizes=True,
         )
         if mean:
-            set_mean_layer(model)
+            set_mean_layer(cast(BertForSequenceClassification, model))
         return model
 
     def encode(
@@ -59,7 +66,7 @@ class TextClassification(ClosedTask):
     ) -> list[Example]:
         """Column text and, if present, label (a name or a distribution over ``labels``) and weight."""
         texts, given = rows["text"].to_pylist(), set(rows.column_names)
-        ids = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"] if texts else []
+        ids = tokens.encode(tokenizer, texts, max_length)
         targets = distributions(rows["label"], labels) if "label" in given else [None] * len(rows)
         weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
         return [Example(i, t, float(w)) for i, t, w in zip(ids, targets, weights, strict=True)]
@@ -84,10 +91,11 @@ class TextClassification(ClosedTask):
 
 def distributions(column: pa.ChunkedArray, labels: Sequence[str]) -> NDArray[np.float32]:
     """Label column (names, or lists of probabilities) as an n x classes array."""
-    values = column.to_pylist()
-    if values and isinstance(values[0], str):
-        return np.eye(len(labels), dtype=np.float32)[LabelMap(tuple(labels)).indices(values)]
-    return np.array(values, dtype=np.float32).reshape(len(values), len(labels))
+    if pa.types.is_list(column.type):
+        numbers = column.combine_chunks().flatten().to_numpy().astype(np.float32)
+        return numbers.reshape(len(column), len(labels))
+    known = LabelMap(tuple(labels)).indices(column.to_pylist())
+    return (known[:, None] == np.arange(len(labels))).astype(np.float32)
 
 
 def _set_dropout(config: PretrainedConfig, rate: float) -> None:

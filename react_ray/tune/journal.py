@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from react_ray.private import open_private
 from react_ray.tune.space import Values
 
 __all__ = ["Journal", "Trial"]
@@ -50,7 +51,8 @@ class Journal:
             for number, trial in self.trials.items():
                 if trial.status == "failed":
                     self.trials[number] = Trial(number, trial.values)
-            path.write_text(f"{whole}\n" if whole else "", encoding="utf-8")
+            with open_private(path) as file:
+                file.write(f"{whole}\n" if whole else "")
 
     def start(self, values: Values) -> int:
         """A trial begins, or one that a kill cut off begins again; its number."""
@@ -101,5 +103,5 @@ class Journal:
     def _keep(self, number: int) -> None:
         self.trials[number].time = round(time.time(), 2)
         line: Mapping[str, Any] = asdict(self.trials[number])
-        with self.path.open("a", encoding="utf-8") as file:
+        with open_private(self.path, "a") as file:
             file.write(json.dumps(line, ensure_ascii=False) + "\n")

@@ -16,8 +16,11 @@ from react_ray.console import Reporter, log_to, quiet_libraries
 from react_ray.errors import TrainingError
 from react_ray.evaluate.search_page import write_search_page
 from react_ray.folders import remove_folder, replace_file
+from react_ray.masking import masked
 from react_ray.pipeline import STAGES, advance, cache_of, check_ready, located, prerequisites
+from react_ray.private import make_private_folder
 from react_ray.store import digest
+from react_ray.terminal import command
 from react_ray.tune.board import Board
 from react_ray.tune.journal import Journal, Trial
 from react_ray.tune.objective import check_validation, stages_of
@@ -52,7 +55,7 @@ class Search:
             f"best of {tried} trials ({ends.count('stopped')} stopped early, {ends.count('failed')} failed): "
             f"{self.best.score:.3f} on validation rows{given}",
             *(f"  {key} = {value}" for key, value in self.best.values.items()),
-            f"configuration: {folder / 'best.yaml'}   (react-ray run {folder / 'best.yaml'})",
+            f"configuration: {folder / 'best.yaml'}   ({command('run', folder / 'best.yaml')})",
             f"page:          {folder / 'search.html'}",
             f"trials:        {self.folder / 'trials.jsonl'}",
         ]
@@ -113,11 +116,12 @@ def stages_before(config: Config, space: Space) -> list[str]:
 
 def _folder(config: Config, space: Space) -> Path:
     """Of this search: another one in the same run's folder has trials of its own."""
-    settings = config.model_dump(exclude={"output": True, "cluster": True, "tune": BUDGET}, mode="json")
+    whole = config.model_dump(exclude={"output": True, "cluster": True, "tune": BUDGET}, mode="json")
+    settings = masked(whole)  # a signed address changes from day to day, and means the same
     first = STAGES[0].settings(config)
     key = digest({"config": settings, "space": _plain(space), "data": first})
     folder = Path(config.output) / "search" / key
-    folder.mkdir(parents=True, exist_ok=True)
+    make_private_folder(folder)
     return folder
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from react_ray.config import Config, Range
+from react_ray.config_errors import groups_of, settings_of, suggest
 from react_ray.config_file import with_settings
 from react_ray.errors import ConfigError
 
@@ -65,33 +66,46 @@ def find_space(config: Config) -> Space:
             "tune.stage to finetune and tune.repeats to 1"
         )
     space = config.tune.space or (_POPULATION if population else DEFAULTS[config.tune.stage])
-    for key, values in space.items():
-        group = key.split(".")[0]
-        if group not in GROUPS and key not in KEYS:
-            allowed = ", ".join([*(f"{name}.*" for name in GROUPS), *KEYS])
-            raise ConfigError(f"tune.space: {key} cannot be searched; allowed are {allowed}")
+    for key in space:
+        _check_key(key)
         if population and key not in ON_THE_WAY:
             allowed = ", ".join(ON_THE_WAY)
             raise ConfigError(
                 f"tune.space: {key} cannot change on the way (tune.scheduler = pbt): {allowed} can"
             )
-        _check(key, values)
-        for value in corners(values):
-            try:
-                with_settings(config, {key: value})
-            except ConfigError as error:
-                raise ConfigError(f"tune.space: {error}") from None
-    return space
+    return {key: _typed(config, key, values) for key, values in space.items()}
 
 
-def _check(key: str, values: Range | Sequence[Any]) -> None:
+def _check_key(key: str) -> None:
+    groups, settings = groups_of(Config), settings_of(Config)
+    if key in groups:
+        example = next(setting for setting in settings if setting.startswith(f"{key}.") or not key)
+        raise ConfigError(f"tune.space: {key} is a group of settings: name one of them, such as {example}")
+    if key.split(".")[0] in GROUPS or key in KEYS:
+        if key not in settings:
+            raise ConfigError(f"tune.space: unknown setting {key!r}{suggest(key, Config)}")
+        return
+    allowed = ", ".join([*(f"{name}.*" for name in GROUPS), *KEYS])
+    meant = "" if key in settings else suggest(key, Config)
+    hint = meant if meant.startswith("; did you mean") else ""
+    raise ConfigError(f"tune.space: {key} cannot be searched; allowed are {allowed}{hint}")
+
+
+def _typed(config: Config, key: str, values: Range | Sequence[Any]) -> Range | list[Any]:
+    """``values`` as the setting holds them: 1 is true for a switch, 8.0 is 8 for a whole number.
+
+    Raises ConfigError where the setting takes one of them not, or has no values in between.
+    """
+    try:
+        taken = [values_of(with_settings(config, {key: value}), [key])[key] for value in corners(values)]
+    except ConfigError as error:
+        raise ConfigError(f"tune.space: {error}") from None
     if not isinstance(values, Range):
-        if not values:
-            raise ConfigError(f"tune.space: {key} has no value to try; give a list, or low and high")
-    elif values.low >= values.high:
-        raise ConfigError(f"tune.space: {key}: low = {values.low} is not below high = {values.high}")
-    elif values.log and values.low <= 0:
-        raise ConfigError(f"tune.space: {key}: low = {values.low}, but a logarithmic range starts above 0")
+        return [value for number, value in enumerate(taken) if value not in taken[:number]]
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in taken):
+        raise ConfigError(f"tune.space: {key} has no values between two: give a list of values")
+    whole = all(isinstance(value, int) for value in taken)
+    return values.model_copy(update={"low": taken[0], "high": taken[1]}) if whole else values
 
 
 def corners(values: Range | Sequence[Any]) -> list[Any]:
@@ -110,7 +124,7 @@ def holds(space: Space, values: Values) -> bool:
     return all(within(space[key], value) for key, value in values.items())
 
 
-def values_of(config: Config, space: Space) -> Values:
+def values_of(config: Config, space: Iterable[str]) -> Values:
     """What ``config`` itself has for the keys of ``space``."""
     known = config.model_dump(mode="json")
     found = {}

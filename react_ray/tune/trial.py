@@ -17,6 +17,7 @@ from react_ray.config_file import with_settings
 from react_ray.console import Reporter, quiet_libraries
 from react_ray.context import Context
 from react_ray.errors import ReactRayError
+from react_ray.masking import mask
 from react_ray.pipeline import advance, cache_of
 from react_ray.store import Store, stage_of
 from react_ray.tune.objective import score, stages_of
@@ -67,7 +68,7 @@ def run_trial(settings: Mapping[str, Any], values: Values, report: Report, start
     except Exception as error:
         logging.getLogger(__name__).exception("the trial failed")
         told = traceback.format_exception_only(error)[-1].strip()
-        report(0.0, config.tune.repeats * rungs_of(config), told)
+        report(0.0, config.tune.repeats * rungs_of(config), mask(told))
 
 
 def _score_seed(

@@ -5,9 +5,11 @@ from __future__ import annotations
 import copy
 import importlib
 import json
+import os
 import re
 import shlex
 import subprocess
+import tomllib
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,14 @@ import pytest
 import ray
 import ray.autoscaler
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 from ray.autoscaler._private.util import prepare_config, validate_config
 
 ROOT = Path(__file__).parents[2]
 LAUNCHER = ROOT / "cluster.yaml"
 MANIFESTS = sorted((ROOT / "deploy" / "kuberay").glob("*.yaml"))
+ISOLATION = ROOT / "deploy" / "isolation.yaml"
 CRDS = Path(__file__).parent / "kuberay_crds.yaml"
 
 
@@ -68,6 +73,32 @@ def test_every_node_asks_for_the_token_and_no_dashboard_is_open() -> None:
     assert all("RAY_AUTH_MODE=token" in line for line in starts)
     assert "--dashboard-host=127.0.0.1" in starts[0]
     assert any(path.endswith(".ray/auth_token") for path in config["file_mounts"])
+
+
+def test_the_token_is_closed_to_other_users_on_every_node(tmp_path: Path) -> None:
+    config = launcher()
+    for key in ("initialization_commands", "head_start_ray_commands", "worker_start_ray_commands"):
+        folder = tmp_path / key / ".ray"
+        folder.mkdir(parents=True)
+        token = folder / "auth_token"
+        token.touch()
+        folder.chmod(0o777)
+        token.chmod(0o666)
+        environ = {"HOME": str(folder.parent), "PATH": os.environ["PATH"]}
+        subprocess.run(["bash", "-c", config[key][0]], env=environ, check=True)
+        assert (folder.stat().st_mode & 0o777, token.stat().st_mode & 0o777) == (0o700, 0o600)
+    for key in ("head_start_ray_commands", "worker_start_ray_commands"):
+        assert config[key][-1] == "chmod 700 /tmp/ray/session_latest/"
+
+
+def test_documents_make_the_token_for_its_owner_alone() -> None:
+    for path in (LAUNCHER, *ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("deploy/*.md")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if "get-auth-token --generate" in line:
+                assert "umask 077" in line, f"{path.name}: {line}"
+    steps = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    assert "chmod 700 ~/.ray; chmod 600 ~/.ray/auth_token" in steps
+    assert steps.count("chmod 700 /tmp/ray/session_latest/") == 2
 
 
 def test_what_is_mounted_is_there_and_is_enough_to_install() -> None:
@@ -121,6 +152,159 @@ def test_manifests_name_what_exists(path: Path) -> None:
             module, name = application["import_path"].split(":")
             built = getattr(importlib.import_module(module), name)(application["args"])
             assert type(built).__name__ == "Application"
+
+
+def templates(path: Path) -> list[dict[str, Any]]:
+    """The pod templates of a manifest: head, workers, and what submits a job."""
+    spec = yaml.safe_load(path.read_text(encoding="utf-8"))["spec"]
+    cluster = spec.get("rayClusterSpec") or spec["rayClusterConfig"]
+    groups = [cluster["headGroupSpec"], *cluster["workerGroupSpecs"]]
+    submitter = [spec["submitterPodTemplate"]] if "submitterPodTemplate" in spec else []
+    return [*(group["template"] for group in groups), *submitter]
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_pods_run_without_privileges(path: Path) -> None:
+    for template in templates(path):
+        pod = template["spec"]
+        assert pod["automountServiceAccountToken"] is False
+        assert not pod.keys() & {"hostNetwork", "hostPID", "hostIPC"}
+        security = pod["securityContext"]
+        assert security["runAsNonRoot"] is True
+        assert security["runAsUser"] > 0
+        assert security["runAsGroup"] > 0
+        assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+        (container,) = pod["containers"]
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "privileged": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"]["requests"].keys() == container["resources"]["limits"].keys()
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_pods_can_write_where_they_must_and_no_secret_is_in_their_environment(path: Path) -> None:
+    for template in templates(path):
+        pod = template["spec"]
+        (container,) = pod["containers"]
+        volumes = {volume["name"]: volume for volume in pod["volumes"]}
+        mounts = {mount["mountPath"]: volumes[mount["name"]] for mount in container["volumeMounts"]}
+        environ = {entry["name"]: entry["value"] for entry in container["env"]}
+        writable = {place for place, volume in mounts.items() if "emptyDir" in volume}
+        assert {"/tmp", environ["HOME"]} <= writable
+        assert all(
+            "sizeLimit" in volumes[name]["emptyDir"] for name in volumes if "emptyDir" in volumes[name]
+        )
+        assert mounts.get("/dev/shm", {"emptyDir": {"medium": "Memory"}})["emptyDir"]["medium"] == "Memory"
+        assert all(v["secret"]["defaultMode"] == 0o400 for v in volumes.values() if "secret" in v)
+        assert not [name for name in environ if re.search("TOKEN|KEY|SECRET|PASSWORD", name)]
+
+
+def test_the_service_asks_for_the_keys_of_a_secret() -> None:
+    manifest = yaml.safe_load((ROOT / "deploy" / "kuberay" / "rayservice.yaml").read_text(encoding="utf-8"))
+    (application,) = yaml.safe_load(manifest["spec"]["serveConfigV2"])["applications"]
+    keys = Path(application["args"]["api_keys"])
+    for template in templates(ROOT / "deploy" / "kuberay" / "rayservice.yaml"):
+        mounts = {
+            mount["mountPath"]: mount["name"] for mount in template["spec"]["containers"][0]["volumeMounts"]
+        }
+        (volume,) = [v for v in template["spec"]["volumes"] if v["name"] == mounts[str(keys.parent)]]
+        secret = volume["secret"]["secretName"]
+        readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+        assert f"kubectl create secret generic {secret} --from-file={keys.name}" in readme
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: path.name)
+def test_pods_of_ray_are_probed(path: Path) -> None:
+    from ray.dashboard import http_server_agent, http_server_head
+
+    for template in templates(path):
+        (container,) = template["spec"]["containers"]
+        if container["name"] == "ray":
+            probes = [container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")]
+            assert {(probe["path"], probe["port"]) for probe in probes} <= {
+                ("/api/healthz", 52365),
+                ("/-/healthz", 8000),
+            }
+    for module in (http_server_agent, http_server_head):  # it asks for no token
+        assert "/api/healthz" in Path(str(module.__file__)).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", [*MANIFESTS, ISOLATION], ids=lambda path: path.name)
+def test_manifests_need_no_merge_keys(path: Path) -> None:
+    """Tools differ in what they make of them; anchors are understood by all."""
+    assert "<<" not in path.read_text(encoding="utf-8")
+
+
+def test_every_pod_is_isolated() -> None:
+    policies = list(yaml.safe_load_all(ISOLATION.read_text(encoding="utf-8")))
+    chosen = [
+        tuple(policy["spec"]["podSelector"]["matchLabels"].items())
+        for policy in policies
+        if policy["kind"] == "NetworkPolicy"
+    ]
+    for path in MANIFESTS:
+        for template in templates(path):
+            labels = template["metadata"]["labels"].items()
+            assert sum(set(choice) <= set(labels) for choice in chosen) == 1
+    for policy in policies:
+        if policy["kind"] == "NetworkPolicy":
+            assert set(policy["spec"]["policyTypes"]) == {"Ingress", "Egress"}
+            for rule in [*policy["spec"]["ingress"], *policy["spec"]["egress"]]:
+                peers = rule.get("from") or rule["to"]
+                assert peers
+                assert all("podSelector" in peer or peer["namespaceSelector"] for peer in peers), (
+                    "not everybody"
+                )
+
+
+def test_images_are_pinned_and_the_docs_say_where_the_digest_is_from() -> None:
+    readme = (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+    for path in MANIFESTS:
+        for template in templates(path):
+            (container,) = template["spec"]["containers"]
+            assert re.fullmatch(r"[\w.-]+/[\w-]+@sha256:[0-9a-f]{64}", container["image"])
+    assert "docker push" in readme
+    given = re.search(r"sed -i '(s#.*#)'", readme)
+    assert given is not None
+    _, pattern, new, _ = given[1].split("#")
+    for path in MANIFESTS:
+        changed, count = re.subn(pattern, new, path.read_text(encoding="utf-8"), flags=re.M)
+        assert count >= 1
+        assert all("DIGEST" in line for line in changed.splitlines() if "image: " in line and "@" in line)
+
+
+def test_the_image_runs_as_a_user_from_a_base_that_is_given_by_digest() -> None:
+    text = (ROOT / "deploy" / "Containerfile").read_text(encoding="utf-8")
+    steps = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert steps[:2] == ["ARG BASE", "FROM ${BASE}"], "a tag is no digest, so there is no default"
+    users = [line.split()[1] for line in steps if line.startswith("USER ")]
+    pod = templates(MANIFESTS[0])[0]["spec"]["securityContext"]
+    assert users[-1] == f"{pod['runAsUser']}:{pod['runAsGroup']}"
+    assert "--require-hashes -r requirements.lock" in text
+    assert "imagetools inspect" in (ROOT / "deploy" / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_lock_has_the_pinned_versions_and_a_hash_for_each() -> None:
+    entries = (ROOT / "deploy" / "requirements.lock").read_text(encoding="utf-8").replace("\\\n", "")
+    lines = [line.split() for line in entries.splitlines() if not line.startswith("#")]
+    assert all(re.fullmatch(r"--hash=sha256:[0-9a-f]{64}", word) for line in lines for word in line[1:])
+    assert all(len(line) > 1 for line in lines)
+    locked = dict(line[0].split("==") for line in lines)
+    pins = dict(
+        re.findall(r"^([\w.-]+)==(\S+)$", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.M)
+    )
+    pinned = {canonicalize_name(name): version for name, version in pins.items()}
+    assert {name: pinned.get(name) for name in locked if name != "setuptools"} == {
+        name: version for name, version in locked.items() if name != "setuptools"
+    }
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    needed = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["demo"]]
+    needed += project["build-system"]["requires"]
+    names = {canonicalize_name(Requirement(line).name) for line in needed}
+    assert names - set(locked) == {"torch"}, "run python deploy/lock.py"
 
 
 def test_the_image_has_the_pinned_ray_and_all_that_is_copied_exists() -> None:

@@ -8,7 +8,7 @@ from react_ray.cluster import session as module
 from react_ray.cluster.resources import Node
 from react_ray.cluster.session import Session
 from react_ray.config import ClusterConfig
-from react_ray.errors import ClusterError
+from react_ray.errors import ClusterError, InputError
 
 ONE, BOTH = [Node("a", "1", 2, 0)], [Node("a", "1", 2, 0), Node("b", "2", 2, 0)]
 
@@ -44,3 +44,11 @@ def test_on_this_machine_nothing_comes_back(
     with pytest.raises(ClusterError, match="asks for 4 CPU"):
         session(None).check_resources(wait_s=10)
     assert len(counts) == 2
+
+
+def test_no_folder_for_ray_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setenv("RAY_TMPDIR", "/tmp/" + 70 * "x")
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    with session(None) as run, pytest.raises(InputError, match="set RAY_TMPDIR to one that you can write to"):
+        run.start()

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from react_ray.data.check import check_usable
+from react_ray.data.check import check_usable, label_warnings
 from react_ray.data.copies import PARTS
 from react_ray.data.judged import Judged
 from react_ray.data.refusals import Refusals, count_kinds, describe, kind_of
@@ -201,6 +201,30 @@ def test_what_is_not_enough_is_an_error_that_says_why(
 def test_a_lost_row_of_a_class_that_has_others_or_a_name_is_no_error() -> None:
     usable(X, Y, early=(("labeled", "y", "empty text"), ("labeled", None, "not JSON: x")))
     usable(X, described={"x": "", "y": ""}, early=(("labeled", "y", "empty text"),))
+
+
+def test_the_rows_of_a_lost_class_are_shown() -> None:
+    lost = [("labeled", "z", f"empty text: {number}") for number in range(7)]
+    with pytest.raises(InputError) as error:
+        usable(X, Y, early=(*lost, ("labeled", "w\u200b", "too long: 9")))
+    told = str(error.value)
+    assert told.count("labeled.csv, row 7: empty text") == 5
+    assert "and 2 more" in told
+    assert r"the class 'w\u200b' has neither a usable row nor a name" in told
+    assert "labeled.csv, row 7: too long: 9" in told
+
+
+@pytest.mark.parametrize("part", ["labeled", "validation", "test"])
+def test_a_class_whose_rows_were_all_rejected_is_a_warning(part: str) -> None:
+    refusals = Refusals()
+    for row in range(1, 8):
+        refusals.add(part, "a.csv", row, "unknown label: y", "y")
+    refusals.add(part, "a.csv", 9, "empty text", "x")
+    [warning] = label_warnings({"x": 1}, {part: {"x"}}, refusals)
+    name = "labelled" if part == "labeled" else part
+    assert warning.splitlines()[0] == f"class 'y' has no {name} row left: all 7 were rejected"
+    assert warning.splitlines()[1] == "  a.csv, row 1: unknown label: y"
+    assert warning.splitlines()[-1] == "  and 2 more"
 
 
 def test_reasons_are_counted_by_kind_commonest_first() -> None:

@@ -160,7 +160,7 @@ def test_bad_jsonl_rows_are_refused_alone(tmp_path: Path) -> None:
 def test_the_start_of_a_refused_text_is_kept_in_a_form_that_can_be_written(tmp_path: Path) -> None:
     [source] = find_files(str(csv_file(tmp_path, b"text,label\ncaf\xe9 " + b"x" * 500 + b",sport\n")))
     [row] = [row for batch in read_file(source, Columns()) for row in batch.refused]
-    assert row["text"].encode().startswith(b"caf\\udce9 xxx")
+    assert row["text"].encode().startswith(b"caf\\xe9 xxx")
     assert 200 <= len(row["text"]) < 220
     assert row["label"] == "sport"
 
@@ -213,7 +213,6 @@ def test_columns_by_other_names_and_the_truth(tmp_path: Path) -> None:
 
 CASES = [
     ("csv", "body,label\nx,a\n", r"no column 'text' \(it has: 'body', 'label'\); name it with --text-column"),
-    ("csv", "text;label\nx;a\n", "it has: 'text;label'"),
     ("csv", "text,topic\nx,a\n", "no column 'label' .* --label-column"),
     ("csv", "text,label,label\nx,a,b\n", "2 columns 'label'; rename all but one"),
     ("csv", b"text,caf\xe9\nx,a\n", "the header is not UTF-8"),

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from react_ray.data.lines import read_lines
 from react_ray.data.sources import Source, _filesystem, find_files, fingerprint, open_source
 from react_ray.errors import InputError
 
@@ -61,21 +62,21 @@ def test_relative_paths_stay_relative_and_can_be_opened_from_elsewhere(
     [source] = find_files("deep/c.jsonl")
     assert source.path == "deep/c.jsonl"
     monkeypatch.chdir("/")
-    assert Source(**asdict(source)).open_text().read() == "text,label\na,b\n"
+    assert Source(**asdict(source)).open_unpacked().read() == b"text,label\na,b\n"
 
 
 @pytest.mark.parametrize(
-    ("name", "kind", "delimiter"),
+    ("name", "kind", "tabs"),
     [
-        ("a.csv", "csv", ","),
-        ("A.TSV.GZ", "csv", "\t"),
-        ("a.ndjson", "jsonl", ","),
-        ("a.parquet", "parquet", ","),
+        ("a.csv", "csv", False),
+        ("A.TSV.GZ", "csv", True),
+        ("a.ndjson", "jsonl", False),
+        ("a.parquet", "parquet", False),
     ],
 )
-def test_the_ending_tells_the_kind(name: str, kind: str, delimiter: str) -> None:
+def test_the_ending_tells_the_kind(name: str, kind: str, tabs: bool) -> None:
     source = Source(name, "", name)
-    assert (source.kind, source.delimiter) == (kind, delimiter)
+    assert (source.kind, source.is_tsv) == (kind, tabs)
 
 
 @pytest.mark.parametrize(
@@ -111,7 +112,7 @@ def test_utf16_is_refused_with_the_fix(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("text,label\n今日股市大涨,finance\nhello,greeting\n".encode(encoding))
     with pytest.raises(InputError, match="convert it to UTF-8"):
-        open_source(str(path)).open_text()
+        open_source(str(path)).open_unpacked()
 
 
 @pytest.mark.parametrize(
@@ -122,20 +123,20 @@ def test_binary_content_is_refused_whatever_the_ending(tmp_path: Path, content: 
     path = tmp_path / "a.jsonl"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"a\.jsonl is .*(binary|UTF-16)"):
-        open_source(str(path)).open_text()
+        open_source(str(path)).open_unpacked()
 
 
 def test_text_in_another_8_bit_encoding_is_not_taken_for_binary(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_bytes("text,label\n今日股市大涨,财经\n".encode("gbk"))
-    assert "\udcbd" in open_source(str(path)).open_text().read()
+    assert "\udcbd" in list(read_lines(open_source(str(path)).open_unpacked()))[1]
 
 
 def test_a_character_across_the_end_of_the_inspected_head_is_fine(tmp_path: Path) -> None:
     for shift in range(3):
         path = tmp_path / "a.csv"
         path.write_bytes(b"x" * shift + "涨涨\x02涨".encode() * 10_000)
-        assert open_source(str(path)).open_text().read().count("涨") == 30_000
+        assert open_source(str(path)).open_unpacked().read().decode().count("涨") == 30_000
 
 
 def test_the_fingerprint_follows_the_content_not_the_time(folder: Path) -> None:
@@ -158,6 +159,6 @@ def test_files_behind_a_uri_that_is_not_this_machine() -> None:
     found = find_files("mock:///bucket")
     assert [source.path for source in found] == paths
     assert [source.path for source in find_files("mock:///bucket/*.csv")] == paths[:2]
-    assert Source(**asdict(found[0])).open_text().read() == "text\na\n"
+    assert Source(**asdict(found[0])).open_unpacked().read() == b"text\na\n"
     assert found[1].size() == 7
     assert [path for path, _ in fingerprint("mock:///bucket/*.csv")] == paths[:2]

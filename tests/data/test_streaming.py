@@ -121,6 +121,7 @@ def test_the_size_of_chunks_changes_nothing(tmp_path: Path, monkeypatch: pytest.
 def test_memory_does_not_grow_with_the_pile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python's and numpy's; Arrow's holds a row group."""
     monkeypatch.setattr("react_ray.data.read.BATCH_ROWS", 200)
+    monkeypatch.setattr("react_ray.data.lines.CHUNK_BYTES", 4096)
     monkeypatch.setattr("react_ray.data.copies.FILE_ROWS", 500)
     monkeypatch.setattr("react_ray.data.judged.WINDOW", 500)
     peaks = {}

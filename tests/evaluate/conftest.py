@@ -88,6 +88,7 @@ def make_content() -> Callable[..., Any]:
             "rows": {part: n for part, n in rows.items() if n},
             "unused": 0,
             "refused": {"empty text": 4},
+            "warnings": [],
             "test": full.get("test"),
             "validation": full.get("validation"),
             "arms": arms,

@@ -85,3 +85,11 @@ def test_names_cannot_break_out(tmp_path: Path, make_content: Callable[..., Any]
     assert "<script>" not in body
     assert r"\[x\](http://evil.example)" in body
     assert r"| a \| b --- license: evil |" in body
+
+
+def test_the_labels_of_thousands_are_cut(tmp_path: Path, make_content: Callable[..., Any]) -> None:
+    write_model_card(tmp_path, make_content(tuple(f"intent {i}" for i in range(1000)))["metrics"])
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "| intent 299 |" in card
+    assert "| intent 300 |" not in card
+    assert "And 700 more: `id2label` in config.json has them all." in card

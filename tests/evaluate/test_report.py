@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable
@@ -194,6 +195,24 @@ def test_two_classes_have_a_matrix_and_many_have_pairs(
     assert "better classes" in many.sections["classes"]
 
 
+def test_the_page_of_a_thousand_classes_is_small_and_says_what_is_left_out(
+    tmp_path: Path, make_content: Callable[..., Any]
+) -> None:
+    content = make_content(tuple(f"intent {i}" for i in range(1000)), test=1500, pool=1200)
+    assert content["metrics"]["test"]["confusion"] is None
+    content["class_counts"]["labeled"]["intent 999"] = 70
+    path = tmp_path / "report.html"
+    write_report(path, content)
+    assert path.stat().st_size < 1_000_000
+    page = Page(path.read_text(encoding="utf-8"))
+    for section in ("data", "classes", "labels"):
+        assert "and 700 more" in page.sections[section], section
+    assert "Classes mixed up most" in page.sections["classes"]
+    rows = page.sections["data"].split("Rows of each class")[1]
+    assert rows.index("intent 999") < rows.index("intent 0")  # the class with most rows comes first
+    assert len(json.dumps(content["metrics"])) < 1_000_000
+
+
 def test_a_win_within_chance_is_not_called_a_win(
     show: Callable[[Any], Page], make_content: Callable[..., Any]
 ) -> None:
@@ -247,3 +266,15 @@ def test_ticks_are_few_and_hold_the_range(low: float, high: float) -> None:
     assert 2 <= len(found) <= 9
     assert found[0] <= low
     assert found[-1] >= high
+
+
+def test_without_generated_labels_the_page_says_so_and_warnings_are_shown(
+    make_content: Callable[..., Any], tmp_path: Path
+) -> None:
+    content = make_content(pool=0)
+    content["metrics"]["warnings"] = ["class names that differ only in case: 'a', 'A'"]
+    write_report(tmp_path / "report.html", content)
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "With changed copies" in page
+    assert "With made labels" not in page
+    assert "class names that differ only in case" in page

@@ -85,6 +85,13 @@ def test_rows_of_the_confusion_matrix_are_the_truth() -> None:
     assert found["confusion"] == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
 
 
+def test_of_many_classes_the_pairs_that_occur_are_kept() -> None:
+    names = [f"class {i}" for i in range(201)]
+    found = score(np.array([7, 7, 200, 3]), certain([7, 0, 200, 0], 201), names)
+    assert found["confusion"] is None
+    assert found["cells"] == [[3, 0, 1], [7, 0, 1], [7, 7, 1], [200, 200, 1]]
+
+
 def test_calibration_error_of_a_hand_made_case() -> None:
     given = np.array([[0.9, 0.1], [0.9, 0.1], [0.6, 0.4], [0.6, 0.4]])
     found = score(np.array([0, 0, 0, 1]), given, ("x", "y"))

@@ -63,7 +63,7 @@ def test_a_rare_class_may_be_missing_by_chance():
 
 
 def test_an_alarm_falls_back_and_says_why():
-    decision = decide(None, 4, ("a loss is not a number",))
+    decision = decide(None, 4, ("a loss is not a number",), generated=9, kept=9)
     assert not decision.use_lgan
     assert "a loss is not a number" in decision.why
 
@@ -79,7 +79,7 @@ def test_random_labels_fall_back(tmp_path):
     astray = torch.from_numpy(inputs.names[[2, 3, 1, 0]])
     save_players(Players.make(astray, 3), [], tmp_path)
     untrained = Labeler(inputs.names, tmp_path, 0)
-    decision = decide(gather(inputs, untrained, LganConfig()), 4, ())
+    decision = decide(gather(inputs, untrained, LganConfig()), 4, (), generated=9, kept=9)
     assert not decision.use_lgan
     assert decision.probability_worse > 0.9
     assert "60 validation rows" in decision.why
@@ -90,7 +90,7 @@ def test_good_labels_are_used(tmp_path):
     trained = run_phases(tmp_path, blobs.inputs)
     labeler = Labeler(blobs.inputs.names, trained, 0)
     for inputs in (blobs.inputs, with_validation(blobs)):
-        decision = decide(gather(inputs, labeler, LganConfig()), 4, ())
+        decision = decide(gather(inputs, labeler, LganConfig()), 4, (), generated=9, kept=9)
         assert decision.use_lgan
         assert f"macro-F1 {decision.lgan:.3f}" in decision.why
         assert decision.lgan > decision.plain
@@ -98,7 +98,7 @@ def test_good_labels_are_used(tmp_path):
 
 def test_too_few_labels_leave_the_default():
     blobs = make_blobs(per_class=1)
-    decision = decide(gather(blobs.inputs, None, LganConfig()), 4, ())  # type: ignore[arg-type]
+    decision = decide(gather(blobs.inputs, None, LganConfig()), 4, (), generated=9, kept=9)  # type: ignore[arg-type]
     assert decision.use_lgan
     assert "by default" in decision.why
 
@@ -107,7 +107,7 @@ def test_a_class_with_one_row_is_no_obstacle():
     blobs = make_blobs(per_class=5)
     keep = np.r_[0, 5:20]
     inputs = blobs.with_inputs(labeled=blobs.inputs.labeled[keep], labels=blobs.inputs.labels[keep]).inputs
-    decision = decide(gather(inputs, None, LganConfig()), 4, ())  # type: ignore[arg-type]
+    decision = decide(gather(inputs, None, LganConfig()), 4, (), generated=9, kept=9)  # type: ignore[arg-type]
     assert decision.rows == 15
 
 
@@ -118,4 +118,16 @@ def test_a_probe_that_cannot_know_all_classes_is_no_judge(tmp_path):
     known = blobs.inputs.labels != 3
     some = blobs.with_inputs(labeled=blobs.inputs.labeled[known], labels=blobs.inputs.labels[known]).inputs
     assert gather(some, labeler, LganConfig()) is None
-    assert decide(None, 4, ()).use_lgan
+    assert decide(None, 4, (), generated=9, kept=9).use_lgan
+
+
+@pytest.mark.parametrize(
+    ("generated", "kept", "told"),
+    [
+        (9, 9, "Generated labels are used"),
+        (0, 0, "There was no unlabelled text, so no labels were generated."),
+        (9, 0, "None of the 9 generated labels is reliable enough to train on."),
+    ],
+)
+def test_what_is_used_is_said_as_it_is(generated: int, kept: int, told: str) -> None:
+    assert decide(None, 4, (), generated=generated, kept=kept).why.startswith(told)

@@ -24,7 +24,7 @@ def test_soft_targets_fit_like_the_rows_they_stand_for():
     other = (labels + 1) % 4
     both = fit_probe(np.vstack([rows] * 4), np.concatenate([labels, labels, labels, other]), 4)
     soft = 0.75 * one_hot(labels, 4) + 0.25 * one_hot(other, 4)
-    weighted = fit_softmax(rows, soft, np.full(len(rows), 4.0))
+    weighted = fit_softmax(rows, soft, 4, np.full(len(rows), 4.0))
     assert np.allclose(both.predict_proba(blobs.test), weighted.predict_proba(blobs.test), atol=5e-3)
 
 
@@ -104,7 +104,7 @@ def test_labels_decide_between_classes_that_have_them_and_names_about_the_others
     ("alike", "rows", "turns"), [(0.9, 100, [5]), (0.9, 10, [0, 1, 2, 3, 4, 5]), (0.3, 100, [0, 3, 5])]
 )
 def test_earlier_rounds_vote_too_where_the_last_may_have_gone_astray(alike, rows, turns):
-    members = experts._committee(0.5, alike, rounds=5, rows=rows)
+    members = experts._committee(0.5, alike, rounds=5, rows=rows, classes=4)
     assert [turn for _, turn, _ in members] == turns
 
 

@@ -103,6 +103,9 @@ def test_memory_of_predict_does_not_grow_with_the_pile(
 ) -> None:
     """Python's and numpy's."""
     monkeypatch.setattr("react_ray.predict.PART_ROWS", 50)
+    monkeypatch.setattr("react_ray.data.lines.CHUNK_BYTES", 1000)
+    monkeypatch.setattr("react_ray.data.parquet_rows.BATCH_ROWS", 50)
+    monkeypatch.setattr("react_ray.data.read.BATCH_ROWS", 50)
     peaks = {}
     for rows in (100, 800):
         write_pile(tmp_path / f"{rows}", rows)

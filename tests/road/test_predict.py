@@ -125,19 +125,18 @@ def test_numbers_widen_from_part_to_part(
     output = tmp_path / "out.jsonl"
     assert main(["predict", str(model), "--input", str(given), "--output", str(output), "--quiet"]) == 0
     made = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
-    assert [row["n"] for row in made] == [1, 2, 0.5, None]
+    assert [row.get("n") for row in made] == [1, 2, 0.5, None]
 
 
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([{"n": 1}, {"n": 2}, {"n": "x"}], ["in.jsonl", "'n'", "int64", "string", "same kind"]),
-        ([{"n": 2**60 + 1}, {"n": 2}, {"n": 0.5}], ["in.jsonl", "'n'", str(2**60 + 1), "same kind"]),
-        ([{"text": ["a", "list"]}], ["in.jsonl", "'text'", "list", "--text-column"]),
+        ([{"text": ["a", "list"]}], ["in.jsonl", "'text'", "not text: 1", "--text-column"]),
+        ([{f"k{n}": n for n in range(10_001)}], ["in.jsonl", "10,000 different keys", ".jsonl"]),
         ([{"label": "a", "label_given": "b"}], ["in.jsonl", "'label'", "'label_given'", "rename"]),
     ],
 )
-def test_columns_that_cannot_be_kept_are_named_before_the_work(
+def test_what_the_output_cannot_hold_is_named_before_the_work(
     model: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -214,8 +213,39 @@ def test_rows_that_cannot_be_read_are_listed_beside_and_the_others_are_labelled(
     assert "7 rows, 1 of them without text" in told
     assert "refused: 9 (bad encoding: 4" in told
     assert "out.csv.refused.jsonl" in told
+    assert (tmp_path / "out.csv.refused.jsonl").stat().st_mode & 0o077 == 0, "it holds texts"
     write(table(), given / "a.csv")
     for name in ("b.jsonl", "c.parquet", "d.csv"):
         (given / name).unlink()
     assert main(command) == 0
     assert not (tmp_path / "out.csv.refused.jsonl").exists(), "a list of another time"
+
+
+def test_formulas_are_guarded_and_long_texts_rejected_on_request(model: Path, tmp_path: Path) -> None:
+    given = write(pd.DataFrame({"text": ["=goal", "rain", "a text that is too long"]}), tmp_path / "in.csv")
+    output = tmp_path / "out.csv"
+    command = ["predict", str(model), "--input", str(given), "--output", str(output), "--quiet"]
+    assert main([*command, "--guard-formulas", "--max-chars", "10"]) == 0
+    assert read(output)["text"].tolist() == ["'=goal", "rain"]
+    [refused] = (tmp_path / "out.csv.refused.jsonl").read_text().splitlines()
+    assert json.loads(refused)["reason"] == "too long: 23 characters, at most 10 (data.max_chars)"
+    assert main(command) == 0
+    assert read(output)["text"].tolist() == ["=goal", "rain", "a text that is too long"]
+
+
+def test_the_separator_and_doubtful_quotes_are_named(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "in.csv").write_text('sep=;\ntext;n\n"Dear Sir;\nBye";1\nrain;2\n')
+    command = [
+        "predict",
+        str(model),
+        "--input",
+        str(tmp_path / "in.csv"),
+        "--output",
+        str(tmp_path / "o.csv"),
+    ]
+    assert main([*command, "--quiet"]) == 0
+    told = capsys.readouterr().out
+    assert "in.csv: separated by semicolons" in told
+    assert "1 quoted cells with line ends were read as one text each" in told

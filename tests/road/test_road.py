@@ -62,6 +62,16 @@ def test_the_folder_holds_what_is_promised(done: Path) -> None:
     assert not [path for path in done.rglob("*") if path.name.endswith((".part", ".half"))]
 
 
+def test_logs_and_texts_that_were_left_out_are_for_their_owner_alone(done: Path) -> None:
+    private = [done / "left_out.parquet", done / "refused.jsonl", *(done / "cache").glob("*.log")]
+    private += [path for path in (done / "logs").rglob("*") if path.is_file()]
+    assert len(private) > 4
+    assert {path.stat().st_mode & 0o777 for path in private} == {0o600}
+    assert (done / "cache").stat().st_mode & 0o777 == 0o700
+    assert (done / "report.html").stat().st_mode & 0o044, "results are handed on"
+    assert (done / "model" / "config.json").stat().st_mode & 0o044
+
+
 def test_the_model_is_exported_and_agrees_with_the_saved_one(done: Path) -> None:
     engine = load_engine(str(done), "fp32", threads=1, use_gpu=False)
     assert engine.name == "ONNX Runtime, fp32"

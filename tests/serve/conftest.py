@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from both_clients import Awaited, Blocking
 from service_client import CARD, LABELS, LIMITS, POISON, Client, Guarded, free_port
 
+from react_ray.onnx_record import OnnxRecord, digest_of, onnx_file
 from react_ray.reference import write_reference
 from react_ray.serve.limits.keys import add_key
 
@@ -17,10 +19,10 @@ CHINESE = "股市上涨球队夺得冠军足科技今日的"
 
 @pytest.fixture(scope="session")
 def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny classifier of English letters and Chinese characters; it breaks on POISON.
+    """A tiny classifier of English letters and Chinese characters; its ONNX files break on POISON.
 
-    The poison is a token that the tokenizer knows and the model has no embedding for,
-    as after an incomplete resizing.
+    The poison is a token that the tokenizer knows and the file has no embedding for. Such a model cannot be
+    exported, so its row is cut off afterwards.
     """
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
@@ -32,7 +34,7 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     words = list(dict.fromkeys([*words, *CHINESE, POISON]))
     torch.manual_seed(0)
     config = BertConfig(
-        vocab_size=len(words) - 1,
+        vocab_size=len(words),
         hidden_size=32,
         num_hidden_layers=2,
         num_attention_heads=2,
@@ -49,8 +51,26 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:  # so small a model gains nothing from int8
         patch.setattr("react_ray.onnx_export._speed", lambda *_: 2.0)
         export(folder, folder / "onnx", ["goal in the last minute", "股市上涨", "what?"])
+    cut_off_last_embedding(folder / "onnx", len(words))
     (folder / "README.md").write_text(CARD, encoding="utf-8")
     return folder
+
+
+def cut_off_last_embedding(onnx_folder: Path, rows: int) -> None:
+    """Have exported files know one token less, and their record say that this is how they were made."""
+    import onnx
+    from onnx import numpy_helper
+
+    record = OnnxRecord.load(onnx_folder)
+    assert record is not None
+    for precision in record.precisions:
+        model = onnx.load(onnx_file(onnx_folder, precision))
+        tables = [it for it in model.graph.initializer if list(it.dims) == [rows, 32]]
+        assert len(tables) == 1
+        tables[0].CopyFrom(numpy_helper.from_array(numpy_helper.to_array(tables[0])[:-1], tables[0].name))
+        onnx.save(model, onnx_file(onnx_folder, precision))
+    digests = {name: digest_of(onnx_file(onnx_folder, name)) for name in record.precisions}
+    replace(record, digests=digests).save(onnx_folder)
 
 
 @pytest.fixture(scope="package")

@@ -30,7 +30,7 @@ class Model:
     """Is as sure of label b as the text says, in tenths."""
 
     def __init__(self) -> None:
-        self.labels, self.max_length = ["a", "b", "c"], 8
+        self.labels, self.max_length, self.truncation_side = ["a", "b", "c"], 8, "right"
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         return [[int(text)] for text in texts]
@@ -47,7 +47,7 @@ def service() -> Service:
 
 async def answer(service: Service, path: str, body: bytes, kind: str = "application/json") -> bytes:
     transport = httpx2.ASGITransport(build_app(service, scrape=None))  # type: ignore[arg-type]
-    async with httpx2.AsyncClient(transport=transport, base_url="http://here") as http:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
         told = await http.post(path, content=body, headers={"Content-Type": kind})
     assert told.status_code == 200, told.text
     return told.content
@@ -82,7 +82,7 @@ async def v2_grpc(service: Service) -> list[str | None]:
     context: Any = SimpleNamespace(
         trailing_metadata=list, invocation_metadata=list, peer=lambda: "ipv4:127.0.0.1:5", code=lambda: None
     )
-    told = await methods.ModelInfer(message, context)
+    told = await methods.ModelInfer(message.SerializeToString(), context)
     return [name.decode() or None for name in told.outputs[0].contents.bytes_contents]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -45,6 +46,20 @@ def entry(number: str) -> dict[str, object]:
     return json.loads(line[line.index("{") :])
 
 
+def test_only_the_owner_can_read_the_logs_of_replicas(client: Client) -> None:
+    import ray
+
+    body = json.dumps({"inputs": "a text"}).encode()
+    client.send("POST", "/predict", body, {"Content-Type": "application/json", "X-Request-Id": "whose-log"})
+    assert logged("whose-log")
+    folder = Path(ray._private.worker._global_node.get_logs_dir_path())
+    logs = [path for path in folder.rglob("*.*") if path.suffix in (".log", ".err", ".out")]
+    line = b'"id": "whose-log"'
+    holding = {path.name: path.stat().st_mode & 0o777 for path in logs if line in path.read_bytes()}
+    assert len(holding) == 2, "the log of Serve, and the standard error of the replica"
+    assert set(holding.values()) == {0o600}
+
+
 def test_a_request_leaves_one_line_without_its_texts(client: Client) -> None:
     body = json.dumps({"inputs": ["a private matter", "another"]}).encode()
     headers = {"Content-Type": "application/json", "X-Request-Id": "order-66.a"}
@@ -62,6 +77,22 @@ def test_every_answer_has_a_number_that_is_in_the_log(client: Client) -> None:
         line = entry(answer.headers["x-request-id"])
         assert (line["route"], line["status"]) == (route, answer.status)
         assert "made" not in str(line)
+
+
+@pytest.mark.parametrize("number", ["\xff\xfe", "x" * 30_000, "two words", '7 {"status": 200}'])
+@pytest.mark.parametrize("path", ["/healthz", "/model"])
+def test_a_number_that_is_not_plain_is_replaced_before_ray_reads_it(
+    client: Client, path: str, number: str
+) -> None:
+    answer = client.send("GET", path, headers={"X-Request-Id": number, "X-Session-Id": "\xff"})
+    assert answer.status == 200
+    assert re.fullmatch(r"[0-9a-f-]{32,36}", answer.headers["x-request-id"])
+    assert entry(answer.headers["x-request-id"])["status"] == 200
+
+
+def test_ray_tells_nobody_its_routes(client: Client) -> None:
+    assert client.get("/-/routes").status == 404
+    assert client.get("/-/healthz").status == 200
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ NDJSON = {"Content-Type": "application/x-ndjson"}
 class Model:
     """Answers when ``gate`` is open."""
 
-    labels, max_length = ("a", "b"), 8
+    labels, max_length, truncation_side = ("a", "b"), 8, "right"
 
     def __init__(self) -> None:
         self.gate = threading.Event()
@@ -49,7 +49,7 @@ def talk(model: Model, scenario: Callable[[httpx2.AsyncClient], Awaitable[None]]
     async def run() -> None:
         service = Service(Engine(model), ServeConfig(max_bulk_ongoing=2), About("1", None, "none"))
         transport = httpx2.ASGITransport(build_app(service, scrape=None))  # type: ignore[arg-type]
-        async with httpx2.AsyncClient(transport=transport, base_url="http://here", timeout=10) as http:
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost", timeout=10) as http:
             await scenario(http)
 
     asyncio.run(run())

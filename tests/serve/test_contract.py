@@ -18,6 +18,7 @@ pytestmark = pytest.mark.ray
 Drawn = st.SearchStrategy[Any]
 MISTAKES = st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just([]) | st.just({})
 NAMES = st.just("classifier") | st.text(min_size=1, max_size=8).filter(lambda name: name.strip("./") == name)
+VERSIONS = st.sampled_from(["1", "2", "01", "latest", "-"])
 ROUTES = [
     ("post", "/predict"),
     ("post", "/explain"),
@@ -29,6 +30,9 @@ ROUTES = [
     ("get", "/v2/models/{name}"),
     ("get", "/v2/models/{name}/ready"),
     ("post", "/v2/models/{name}/infer"),
+    ("get", "/v2/models/{name}/versions/{version}"),
+    ("get", "/v2/models/{name}/versions/{version}/ready"),
+    ("post", "/v2/models/{name}/versions/{version}/infer"),
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -117,7 +121,7 @@ def test_every_route_tells_what_it_may_answer(guarded: Guarded, method: str, pat
         "/v2/models/{name}/ready": {"404"},
         "/v2/models/{name}/infer": {"400", "404", "413", "415", "422", "500"},
     }
-    assert set(route["responses"]) == common | own.get(path, set())
+    assert set(route["responses"]) == common | own.get(path.replace("/versions/{version}", ""), set())
     assert {"text/plain"} <= set(route["responses"]["429"]["content"])
     without = guarded.ask(method.upper(), path, Authorization="")
     assert without.status == (200 if path in OPEN else 401)
@@ -163,9 +167,7 @@ def test_what_the_schema_does_not_allow_is_refused(
 ) -> None:
     kind, schema = schema_of(api, path)
     body = data.draw(drawn(schema).flatmap(broken))
-    answer = client.send(
-        "POST", path.replace("{name}", "classifier"), json.dumps(body).encode(), {"Content-Type": kind}
-    )
+    answer = client.send("POST", at_model(path), json.dumps(body).encode(), {"Content-Type": kind})
     assert_documented(api, api["paths"][path]["post"], answer)
     if not Draft202012Validator(schema).is_valid(body):
         assert 400 <= answer.status < 500
@@ -180,17 +182,24 @@ def test_what_is_only_read_is_answered(
     where = filled(path, data)
     answer = client.get(where)
     assert_documented(api, api["paths"][path]["get"], answer)
-    assert answer.status == (200 if where == path.replace("{name}", "classifier") else 404)
+    assert answer.status == (200 if where == at_model(path) else 404)
+
+
+def at_model(path: str) -> str:
+    """The path of the model that is served."""
+    return path.replace("{name}", "classifier").replace("{version}", "1")
 
 
 def filled(path: str, data: st.DataObject) -> str:
-    return path.replace("{name}", quote(data.draw(NAMES), safe="")) if "{name}" in path else path
+    for part, names in (("{name}", NAMES), ("{version}", VERSIONS)):
+        path = path.replace(part, quote(data.draw(names), safe="")) if part in path else path
+    return path
 
 
 @pytest.mark.parametrize("path", POSTS)
 def test_another_type_of_body_is_refused(client: Client, api: dict[str, Any], path: str) -> None:
     for kind in ("", "text/plain", "multipart/form-data", "application/json; charset=latin-1"):
-        answer = client.send("POST", path.replace("{name}", "classifier"), b"{}", {"Content-Type": kind})
+        answer = client.send("POST", at_model(path), b"{}", {"Content-Type": kind})
         assert answer.status == 415
         assert_documented(api, api["paths"][path]["post"], answer)
 
@@ -203,6 +212,6 @@ def others(path: str) -> Iterator[str]:
 @pytest.mark.parametrize("path", [path for _, path in ROUTES])
 def test_other_methods_are_refused_and_told_which_there_is(client: Client, path: str) -> None:
     for method in others(path):
-        answer = client.send(method, path.replace("{name}", "classifier"), b"{}")
+        answer = client.send(method, at_model(path), b"{}")
         assert (answer.status, answer.json) == (405, {"error": "Method Not Allowed"})
-        assert answer.headers["allow"] in ("GET", "POST")
+        assert answer.headers["allow"] in ("GET, HEAD", "POST")

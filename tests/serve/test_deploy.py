@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import ray
 import yaml
 from ray import serve
 from ray.serve.schema import ServeDeploySchema
@@ -20,7 +21,9 @@ from react_ray.cli import main
 from react_ray.config import ServeConfig
 from react_ray.errors import InputError
 from react_ray.folders import model_version
+from react_ray.serve.app import build_application
 from react_ray.serve.deploy import serve_config, write_config
+from react_ray.serve.replicas import problem_of
 from react_ray.serve.service import Service
 
 
@@ -78,7 +81,7 @@ def test_a_version_that_is_not_in_the_folder_is_not_served(classifier_folder: Pa
     version = model_version(folder)
     assert Service.load(str(folder), ServeConfig(), 1, version=version).about.version == version
     trained_again(folder)
-    said = f"model holds version {model_version(folder)}, and version {version} is to be served.*Write the"
+    said = f"model holds version {model_version(folder)}, and version {version} is to be used.*write the"
     with pytest.raises(InputError, match=said):
         Service.load(str(folder), ServeConfig(), 1, version=version)
     assert Service.load(str(folder), ServeConfig(), 1).about.version != version
@@ -171,3 +174,43 @@ def process(client: Client) -> str:
         if line.startswith("process_start_time_seconds")
     ]
     return line
+
+
+@pytest.mark.ray
+def test_a_replica_never_loads_another_model_than_the_one_that_is_served(
+    client: Client, classifier_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(classifier_folder, tmp_path / "model"))
+    version = model_version(folder)
+    config = ServeConfig(cpus_per_replica=0.1)
+    serve.run(build_application(str(folder), config, 0.1, version), name="pinned", route_prefix="/pinned")
+    try:
+        trained_again(folder)
+        kill_replica("pinned")
+        answers, reason = labels_and_reason(client)
+        assert answers <= {frozenset(LABELS)}
+        assert f"holds version {model_version(folder)}, and version {version} is to be used" in reason
+        again = build_application(str(folder), config, 0.1, model_version(folder))
+        serve.run(again, name="pinned", route_prefix="/pinned")
+        assert client.get("/pinned/model").json["labels"] == [f"new {label}" for label in LABELS]
+    finally:
+        serve.delete("pinned")
+
+
+def kill_replica(application: str) -> None:
+    everyone = ray.util.list_named_actors(all_namespaces=True)
+    (actor,) = [actor for actor in everyone if f"{application}#classifier" in actor["name"]]
+    ray.kill(ray.get_actor(**actor))
+
+
+def labels_and_reason(client: Client) -> tuple[set[frozenset[str]], str]:
+    """All sets of labels that were answered until Serve says why no replica starts."""
+    answers, deadline = set(), time.monotonic() + 90
+    while time.monotonic() < deadline:
+        answer = client.get("/pinned/model")
+        if answer.status == 200:
+            answers.add(frozenset(answer.json["labels"]))
+        if reason := problem_of("pinned"):
+            return answers, reason
+        time.sleep(0.2)
+    return answers, ""

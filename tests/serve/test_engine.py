@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,13 @@ import torch
 from service_client import LABELS, POISON
 
 from react_ray.classifier import load
+from react_ray.config import ServeConfig
 from react_ray.errors import InputError
+from react_ray.folders import model_version
 from react_ray.onnx_export import export, export_saved, why_not_int8
 from react_ray.onnx_record import Agreement, OnnxRecord
 from react_ray.serve.engine.model import Engine, load_engine
+from react_ray.serve.models import note_of
 
 TEXTS = ["one", "two", POISON, "four", "five", f"six {POISON}", "股市", "long " * 80, ""]
 
@@ -34,6 +39,9 @@ def engine_of(folder: Path) -> Engine:
 
 def test_only_the_poisoned_texts_fail(folder: Path) -> None:
     engine = engine_of(folder)
+    if engine.name.startswith("torch"):
+        table = engine._model.model.get_input_embeddings()
+        table.weight.data = table.weight.data[:-1]
     outcomes = engine.classify(engine.encode(TEXTS))
     assert [isinstance(outcome, Exception) for outcome in outcomes] == [POISON in text for text in TEXTS]
     good = [text for text in TEXTS if POISON not in text]
@@ -84,6 +92,66 @@ def test_onnx_runtime_serves_what_was_exported_and_not_changed_since(
         model.classifier.bias[0] += 1
     model.save_pretrained(trained_on)
     assert runs_on(trained_on) == "torch, fp32"
+
+
+def reversed_labels(onnx: Path) -> None:
+    record = json.loads((onnx / "export.json").read_text())
+    record["labels"].reverse()
+    (onnx / "export.json").write_text(json.dumps(record))
+
+
+def longer_texts(onnx: Path) -> None:
+    record = json.loads((onnx / "export.json").read_text()) | {"max_length": 2_000_000_000}
+    (onnx / "export.json").write_text(json.dumps(record))
+
+
+def another_weight(onnx: Path) -> None:
+    import onnx as library
+    from onnx import numpy_helper
+
+    model = library.load(onnx / "model.fp32.onnx")
+    weight = max(model.graph.initializer, key=lambda it: len(it.raw_data))
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) + 1, weight.name))
+    library.save(model, onnx / "model.fp32.onnx")
+
+
+def cut_off(onnx: Path) -> None:
+    file = onnx / "model.fp32.onnx"
+    file.write_bytes(file.read_bytes()[:5000])
+
+
+def no_json(onnx: Path) -> None:
+    (onnx / "export.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (reversed_labels, "export.json .*was changed after the export"),
+        (longer_texts, "export.json .*was changed after the export"),
+        (no_json, "export.json is damaged"),
+        (another_weight, "model.fp32.onnx is not the file that was exported"),
+        (cut_off, "model.fp32.onnx is not the file that was exported"),
+        (lambda onnx: (onnx / "model.fp32.onnx").unlink(), "has no ONNX file in fp32"),
+        (shutil.rmtree, "has no ONNX file"),
+    ],
+)
+def test_onnx_files_that_are_not_those_exported_are_not_served_and_it_is_said(
+    change: Callable[[Path], object], said: str, classifier_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(classifier_folder, tmp_path / "model"))
+    before = model_version(folder)
+    change(folder / "onnx")
+    assert model_version(folder) != before
+    assert re.search(f"note: .*{said}.*: torch serves it", note_of(folder, ServeConfig()) or "")
+    engine = engine_of(folder)
+    assert engine.name == "torch, fp32"
+    expected = load(folder, use_gpu=False).predict_proba(["goal"])
+    np.testing.assert_allclose(np.array(engine.classify(engine.encode(["goal"]))), expected, atol=1e-6)
+
+
+def test_nothing_is_said_of_a_model_that_onnx_runtime_serves(classifier_folder: Path) -> None:
+    assert note_of(classifier_folder, ServeConfig()) is None
 
 
 def test_exported_models_are_served_without_torch(classifier_folder: Path) -> None:
@@ -157,16 +225,6 @@ def test_int8_must_keep_the_labels_and_be_faster(
 ) -> None:
     reason = why_not_int8(Agreement(mean, mean, same_label), speed)
     assert says in reason if says and reason else reason is says
-
-
-def test_a_record_without_the_speed_of_int8_is_read(classifier_folder: Path, tmp_path: Path) -> None:
-    onnx = Path(shutil.copytree(classifier_folder / "onnx", tmp_path / "onnx"))
-    content = json.loads((onnx / "export.json").read_text())
-    del content["int8_speed"], content["int8_refused"]
-    (onnx / "export.json").write_text(json.dumps(content))
-    record = OnnxRecord.load(onnx)
-    assert record is not None
-    assert (list(record.precisions), record.int8_speed) == (["fp32", "int8"], None)
 
 
 def test_an_export_that_says_something_else_is_an_error_and_leaves_nothing(

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 import grpc
+import numpy as np
 import pytest
 from service_client import LABELS, LIMITS, POISON, Client, Guarded
 
@@ -73,16 +74,29 @@ def test_the_server_and_the_model_describe_themselves(service: Any) -> None:
     ]
 
 
+def contents_of(answer: Any, raw: bool) -> tuple[list[bytes], list[float], list[float]]:
+    """The data of label, score and probabilities: in the form in which the texts were sent."""
+    if not raw:
+        label, *numbers = answer.outputs
+        return list(label.contents.bytes_contents), *(list(one.contents.fp32_contents) for one in numbers)
+    items, *numbers = answer.raw_output_contents
+    labels = []
+    while items:
+        end = 4 + int.from_bytes(items[:4], "little")
+        labels.append(items[4:end])
+        items = items[end:]
+    return labels, *(np.frombuffer(one, "<f4").tolist() for one in numbers)
+
+
 @pytest.mark.parametrize("raw", [False, True])
 def test_infer_says_what_predict_says(client: Client, service: Any, raw: bool) -> None:
     answer = service.ModelInfer(request(TEXTS, raw))
     assert (answer.model_name, answer.model_version, answer.id) == ("classifier", "1", "7")
-    label, score, probabilities = answer.outputs
-    assert list(probabilities.shape) == [len(TEXTS), len(LABELS)]
-    flat = list(probabilities.contents.fp32_contents)
+    assert list(answer.outputs[2].shape) == [len(TEXTS), len(LABELS)]
+    labels, best, flat = contents_of(answer, raw)
     for i, ranking in enumerate(client.predict(TEXTS).json):
-        assert label.contents.bytes_contents[i].decode() == ranking[0]["label"]
-        assert score.contents.fp32_contents[i] == pytest.approx(ranking[0]["score"], abs=1e-6)
+        assert labels[i].decode() == ranking[0]["label"]
+        assert best[i] == pytest.approx(ranking[0]["score"], abs=1e-6)
         scores = {entry["label"]: entry["score"] for entry in ranking}
         row = flat[i * len(LABELS) : (i + 1) * len(LABELS)]
         assert row == pytest.approx([scores[label] for label in LABELS], abs=1e-6)

@@ -27,7 +27,7 @@ class Model:
     """Counts its calls; fails while ``broken``."""
 
     def __init__(self) -> None:
-        self.labels, self.max_length = ["a", "b"], 8
+        self.labels, self.max_length, self.truncation_side = ["a", "b"], 8, "right"
         self.calls, self.broken = 0, False
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
@@ -52,7 +52,7 @@ def service(model: Model) -> Service:
 
 async def over_http(service: Service) -> list[bool]:
     transport = httpx2.ASGITransport(build_app(service, scrape=None))  # type: ignore[arg-type]
-    async with httpx2.AsyncClient(transport=transport, base_url="http://here") as http:
+    async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
         paths = ("/readyz", "/v2/health/ready", "/v2/models/classifier/ready")
         return [(await http.get(path)).status_code == 200 for path in paths]
 

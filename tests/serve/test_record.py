@@ -130,6 +130,7 @@ def test_the_service_records_what_it_answers_and_writes_the_rest_when_it_stops(
     found = rows(tmp_path)
     assert len(found) == 10
     assert "text" not in found[0]
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.rglob("*.parquet")} == {0o600}
     for row in found:
         again = row["text_sha256"] == hashlib.sha256(b"again").hexdigest()
         best = answers[row["request_id"]][again][0]

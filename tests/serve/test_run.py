@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
+import re
 import shlex
 import shutil
 import signal
@@ -12,6 +14,8 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,12 +23,15 @@ import grpc
 import pytest
 from service_client import LABELS, Client, free_port
 
+from react_ray.cluster.guard import marked
 from react_ray.config import ServeConfig
 from react_ray.config_file import load_serve_config
 from react_ray.errors import ClusterError, InputError
+from react_ray.serve.deploy import write_config
 from react_ray.serve.engine.memory import free_memory
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
 from react_ray.serve.run import _wait_until_ready, serve
+from react_ray.serve.supervise import Console
 
 START = """
 import json, sys
@@ -77,12 +84,30 @@ def test_host_that_is_not_here(classifier_folder: Path) -> None:
         serve(classifier_folder, ServeConfig(host="203.0.113.9"))
 
 
+@pytest.mark.parametrize("host", ["::", "::1", "[2001:db8::7]"])
+def test_ipv6_on_a_cluster_is_an_error_at_once(classifier_folder: Path, tmp_path: Path, host: str) -> None:
+    with pytest.raises(InputError, match=r"on a cluster Ray Serve listens on IPv4; give --host 0\.0\.0\.0"):
+        serve(classifier_folder, ServeConfig(host=host), address="127.0.0.1:1")
+    with pytest.raises(InputError, match="on a cluster Ray Serve listens on IPv4"):
+        write_config(str(classifier_folder), ServeConfig(host=host), tmp_path / "serve.yaml")
+
+
+@pytest.mark.parametrize("host", ["::", "::1"])
+def test_a_port_in_use_on_either_kind_of_address(classifier_folder: Path, host: str) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(InputError, match=rf"port {port} on {host} is in use"):
+            serve(classifier_folder, ServeConfig(host=host, port=port))
+
+
 def test_a_service_that_does_not_get_ready_says_how_to_give_it_longer(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("react_ray.serve.run._missing", lambda name, config, local: "a replica")
     with pytest.raises(ClusterError, match=r"still waiting for a replica(?s:.*)\(start_timeout_s=0.2\)"):
-        _wait_until_ready({"": Path()}, ServeConfig(start_timeout_s=0.1), local=True)
+        _wait_until_ready(
+            {"": Path()}, ServeConfig(start_timeout_s=0.1), True, Console(sys.stdout, sys.stderr)
+        )
     assert load_serve_config(["start_timeout_s=0.2"]).start_timeout_s == 0.2
 
 
@@ -138,6 +163,8 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
         overload_is_refused_politely(client)
         headers_that_never_end_are_cut_off(port)
         a_caller_cannot_change_the_time_limit(client)
+        folder = folder_of(tmp_path / "err.txt")
+        a_death_is_one_line(folder, tmp_path / "err.txt", client)
         with ThreadPoolExecutor(1) as pool:
             running = pool.submit(client.predict, ["a long text " * 20] * 256)
             time.sleep(0.05)
@@ -148,7 +175,67 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
     said = (tmp_path / "err.txt").read_text()
     assert "Stopping" in said
     assert "Traceback" not in said
-    assert listeners(port) == set()
+    assert len(said.splitlines()) == 3, said
+    assert nothing_is_left(folder, port)
+
+
+def folder_of(said: Path) -> Path:
+    """Where the service has its files, as it said."""
+    found = re.search(r"\(logs: (.*)/ray/session_latest/logs\)", said.read_text())
+    assert found is not None
+    return Path(found[1])
+
+
+def a_death_is_one_line(folder: Path, said: Path, client: Client) -> None:
+    (replica,) = (
+        process for process in marked(str(folder)) if title(process).startswith("ray::ServeReplica")
+    )
+    os.kill(replica, signal.SIGKILL)
+    line = (
+        f"Died: a replica of react-ray (process {replica}). Ray starts another one; more in {folder}/ray.log"
+    )
+    wait_until(lambda: line in said.read_text().splitlines())
+    wait_until(lambda: client.get("/readyz").status == 200)
+    assert str(replica) in (folder / "ray.log").read_text()
+
+
+def title(process: int) -> str:
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{process}/cmdline").read_text().partition("\0")[0]
+    return ""
+
+
+def nothing_is_left(folder: Path, port: int) -> bool:
+    return not (marked(str(folder)) or folder.exists() or listeners(port))
+
+
+def wait_until(true: Callable[[], object], within_s: float = 60) -> None:
+    deadline = time.monotonic() + within_s
+    while not true():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+@pytest.mark.ray
+def test_nothing_is_left_of_a_service_that_was_killed(classifier_folder: Path, tmp_path: Path) -> None:
+    port = free_port()
+    command = [sys.executable, "-c", START, str(classifier_folder), json.dumps({"host": "::", "port": port})]
+    with (
+        (tmp_path / "err.txt").open("w+") as err,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=err, text=True) as process,
+    ):
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline().startswith(f"Ready: http://[::1]:{port}")
+            folder = folder_of(tmp_path / "err.txt")
+            assert folder.stat().st_mode & 0o777 == 0o700
+            assert {title(one).rpartition("/")[2] for one in marked(str(folder))} >= {"raylet", "haproxy"}
+            for where in ("127.0.0.1", "[::1]"):
+                with urllib.request.urlopen(f"http://{where}:{port}/readyz", timeout=20) as answer:
+                    assert answer.status == 200
+        finally:
+            process.kill()
+    wait_until(lambda: nothing_is_left(folder, port), 30)
 
 
 @pytest.mark.ray

@@ -55,6 +55,7 @@ def test_features_are_what_the_head_reads_in_the_order_of_the_rows(tmp_path, tin
         name = str(tmp_path)
         size = {"n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 2}
         GPT2Model(GPT2Config(vocab_size=len(tokenizer), **size)).save_pretrained(name)
+        tokenizer.save_pretrained(name)
     model = get_task("text-classification").load_model(name, ["a", "b"]).eval()
     model.config.pad_token_id = tokenizer.pad_token_id
     rows = tokenizer(["a b c d e f g", "x", "hello you"])["input_ids"]

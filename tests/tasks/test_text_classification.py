@@ -51,15 +51,17 @@ def test_labels_keep_their_order_from_training_to_prediction(tmp_path: Path, tin
 
 def test_a_head_for_other_labels_is_replaced(tmp_path: Path, tiny_model: Path):
     TASK.load_model(str(tiny_model), ["a", "b"]).save_pretrained(tmp_path)
+    load_tokenizer(str(tiny_model)).save_pretrained(tmp_path)
     model = TASK.load_model(str(tmp_path), LABELS)
     assert model.classifier.out_features == 3
     assert model.config.id2label == {0: "zeta", 1: "alpha", 2: "中"}
 
 
 def test_dropout_reaches_every_layer(tmp_path: Path, tiny_model: Path):
-    GPT2Model(GPT2Config(vocab_size=50, n_positions=16, n_embd=8, n_layer=2, n_head=2)).save_pretrained(
-        tmp_path
-    )
+    tokenizer = load_tokenizer(str(tiny_model))
+    tokenizer.save_pretrained(tmp_path)
+    size = {"n_positions": 16, "n_embd": 8, "n_layer": 2, "n_head": 2}
+    GPT2Model(GPT2Config(vocab_size=len(tokenizer), **size)).save_pretrained(tmp_path)
     for folder in (tiny_model, tmp_path):
         for rate in (0.0, 0.25):
             model = TASK.load_model(str(folder), LABELS, dropout=rate)
@@ -68,6 +70,7 @@ def test_dropout_reaches_every_layer(tmp_path: Path, tiny_model: Path):
 
 def test_weights_are_loaded_in_full_precision(tmp_path: Path, tiny_model: Path):
     load_encoder(str(tiny_model)).to(torch.bfloat16).save_pretrained(tmp_path)
+    load_tokenizer(str(tiny_model)).save_pretrained(tmp_path)
     assert {p.dtype for p in TASK.load_model(str(tmp_path), LABELS).parameters()} == {torch.float32}
 
 

@@ -48,6 +48,59 @@ def test_a_space_that_cannot_be_searched_is_told_by_its_key(space, told):
         find_space(config(space))
 
 
+FORMS = [
+    ("{finetune.lr: {min: 1e-5, max: 1e-4}}", "unknown setting 'tune.space.finetune.lr.min'; "),
+    ("{finetune.lr: {min: 1e-5, max: 1e-4}}", "write finetune.lr: {low: 1e-5, high: 1e-4}"),
+    ("{finetune.lr: {lower: 1e-5, upper: 1e-4}}", "write finetune.lr: {low: 1e-5, high: 1e-4}"),
+    ("{finetune.lr: {loguniform: [1e-5, 1e-3]}}", "write finetune.lr: {low: 1e-5, high: 1e-3, log: true}"),
+    ("{finetune.lr: {type: loguniform, min: 1e-5, max: 1e-3}}", "{low: 1e-5, high: 1e-3, log: true}"),
+    ("{finetune.lr: {values: [1e-5, 1e-4, 1e-3]}}", "write finetune.lr: [1e-5, 1e-4, 1e-3]"),
+    ("{finetune.lr: {choices: [1e-5, 1e-4]}}", "write finetune.lr: [1e-5, 1e-4]"),
+    ("{finetune.lr: 1e-5..1e-3}", "write finetune.lr: {low: 1e-5, high: 1e-3}"),
+    ("{finetune.lr: 'loguniform(1e-5, 1e-3)'}", "write finetune.lr: {low: 1e-5, high: 1e-3, log: true}"),
+    ("{finetune: {lr: {low: 1e-5, high: 1e-3}}}", "write finetune.lr: {low: 1e-5, high: 1e-3}"),
+    ("{finetune: {lr: {min: 1e-5, max: 1e-3}, batch_size: [8, 16, 32]}}", "finetune.batch_size: [8, 16, 32]"),
+    ("{tune: {space: {finetune: {lr: [1e-5, 1, 2]}}}}", "write finetune.lr: [1e-5, 1, 2]"),
+    ("{lr: [1e-5]}", "lr cannot be searched ... ; did you mean 'lgan.lr' or 'finetune.lr'"),
+    ("{finetune: [1, 2]}", "finetune is a group of settings: name one of them, such as finetune.lr"),
+    ("{finetune.lr: 5}", "tune.space.finetune.lr = 5: write"),
+    ("{finetune.lr: }", "tune.space.finetune.lr = None: write"),
+    ("{finetune.lr: {}}", "low is missing"),
+    ("{finetune.lr: {low: 1e-5}}", "high is missing"),
+    ("{}", "tune.space is empty"),
+    ("[]", "tune.space = []: expected settings by their keys"),
+    ("words", "tune.space = 'words': expected settings by their keys"),
+    ("{finetune.lr: {low: 1e-3, high: 1e-3}}", "low = 0.001 is not below high = 0.001"),
+    ("{finetune.lr: {low: 1, high: .inf}}", "tune.space.finetune.lr.high = inf: expected a finite number"),
+    ("{finetune.lr: {low: .nan, high: 1}}", "tune.space.finetune.lr.low = nan: expected a finite number"),
+    ("{finetune.lr: {low: true, high: 1}}", "tune.space.finetune.lr.low = True: expected a number"),
+    ("{finetune.lr: {low: 1e-5, high: 1, log: sure}}", "log = 'sure': expected true or false"),
+    ("{finetune.lr: [.inf]}", "finetune.lr = inf: input should be a finite number"),
+    ("{finetune.lr: [{low: 1, high: 2}]}", "is no value"),
+    ("{lgan.names: {low: 0, high: 1}}", "lgan.names has no values between two"),
+    ("{lgan.rounds: {low: 1.5, high: 9}}", "lgan.rounds = 1.5"),
+    ("{1: [1]}", "tune.space: 1 cannot be searched"),
+    ("{finetune.lr.x: [1]}", "unknown setting 'finetune.lr.x'"),
+    (f"{{finetune.batch_size: {list(range(1, 200))}}}", "has 199 values, at most 100"),
+]
+
+
+@pytest.mark.parametrize(("space", "told"), FORMS)
+def test_a_space_in_other_words_is_one_line_with_the_right_form(space, told):
+    with pytest.raises(ConfigError) as error:
+        find_space(load_config(overrides=[f"tune.space={space}"], flags={"data.labeled": "labels.csv"}))
+    assert all(part in str(error.value) for part in told.split(" ... "))
+    assert len(str(error.value)) < 300
+    assert "\n" not in str(error.value)
+
+
+def test_values_are_tried_as_the_setting_holds_them():
+    found = find_space(config({"lgan.names": [0, 1, 1], "lgan.rounds": {"low": 1.0, "high": 9.0}}))
+    assert found == {"lgan.names": [False, True], "lgan.rounds": Range(low=1, high=9)}
+    assert isinstance(found["lgan.rounds"].high, int)
+    assert find_space(config({"finetune.lr": ["1e-5", "1e-4"]})) == {"finetune.lr": [1e-5, 1e-4]}
+
+
 @pytest.mark.parametrize(
     ("more", "told"),
     [

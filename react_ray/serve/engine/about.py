@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from react_ray.folders import model_folder, model_version
+from react_ray.folders import model_version
 
 __all__ = ["About", "read_about"]
 
@@ -19,9 +19,8 @@ class About:
     engine: str
 
 
-def read_about(model: str | Path, engine: str) -> About:
-    """Read the folder ``model`` or, as for a run, the ``model/`` inside it."""
-    folder = model_folder(model)
+def read_about(folder: Path, engine: str) -> About:
+    """Read what lies beside the model in ``folder``."""
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
     return About(model_version(folder), text, engine)

@@ -12,14 +12,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from react_ray.errors import InputError
-from react_ray.folders import model_folder, model_version
-from react_ray.onnx_record import FOLDER, OnnxRecord
+from react_ray.folders import model_folder
+from react_ray.model_folder import check_classifier
+from react_ray.onnx_record import FOLDER, OnnxRecord, find_onnx
+from react_ray.terminal import command
+from react_ray.tokenization import Side, encode_start, reach_of
 
 __all__ = ["Engine", "Model", "Outcome", "Precision", "load_engine"]
 
 Outcome = NDArray[np.float32] | Exception
 """Probabilities of one text (labels), or why it has none."""
 Precision = Literal["fp32", "int8"]
+
+WARM_TOKENS = 512
+"""Of the longest row in the first calls: of a model that reads 100,000 they would take minutes."""
 
 logger = logging.getLogger("ray.serve")
 
@@ -29,6 +35,7 @@ class Model(Protocol):
 
     labels: list[str]
     max_length: int
+    truncation_side: Side
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, cut at ``max_length``."""
@@ -43,36 +50,28 @@ class Model(Protocol):
 def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) -> Engine:
     """The model in folder ``path`` on ``threads`` cores or the GPU.
 
-    ONNX Runtime on processors, where the model was exported and not changed since; torch
-    otherwise, in half precision on a GPU. InputError where there is no model, or no int8.
+    ONNX Runtime on processors, where the model was exported and nothing of it changed since; torch
+    otherwise, in half precision on a GPU. InputError where there is no whole model, or no int8.
     """
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # of the tokenizer
     folder = model_folder(path)
-    if not use_gpu:
-        exported = _load_onnx(folder, precision)
-        if exported is not None:
-            # A core a call: short texts, alone or in a batch, gain nothing from a second one.
-            return Engine(exported, f"ONNX Runtime, {precision}", lanes=threads)
+    check_classifier(folder)
+    record = "a GPU is used" if use_gpu else find_onnx(folder, precision)
+    if isinstance(record, OnnxRecord):
+        # A core a call: short texts, alone or in a batch, gain nothing from a second one.
+        return Engine(_load_onnx(folder, record, precision), f"ONNX Runtime, {precision}", lanes=threads)
     if precision == "int8":
         raise InputError(
-            f"{folder}: no ONNX file in int8 to serve on processors; `react-ray export {path}` makes one "
-            "where that keeps the labels and is faster"
+            f"{folder}: no ONNX file in int8 to serve on processors ({record}); "
+            f"`{command('export', path)}` makes one where that keeps the labels and is faster"
         )
+    logger.warning("%s: torch serves it. `react-ray export` makes an ONNX file", record)
     return _load_torch(folder, threads, use_gpu)
 
 
-def _load_onnx(folder: Path, precision: Precision) -> Model | None:
+def _load_onnx(folder: Path, record: OnnxRecord, precision: Precision) -> Model:
     from react_ray.onnx_classifier import OnnxClassifier
 
-    record = OnnxRecord.load(folder / FOLDER)
-    if record is None:
-        logger.warning("%s has no ONNX file: torch serves it. `react-ray export` makes one", folder)
-        return None
-    if record.version != model_version(folder):
-        logger.warning("%s was changed after its ONNX file was made: torch serves it", folder)
-        return None
-    if precision not in record.precisions:
-        return None
     return OnnxClassifier(folder, folder / FOLDER, record, precision)
 
 
@@ -101,12 +100,16 @@ class Engine:
         self._model = model
 
     def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, cut at the model's length."""
-        return self._model.encode(texts)
+        """Token ids of each text, cut at the model's length, at the cost of that length."""
+        return encode_start(self._model.encode, texts, self.max_length, self._model.truncation_side)
 
     def reach(self, text: str) -> int:
         """How many characters of ``text`` the model reads before its length is used up."""
-        return self._model.reach(text)
+
+        def measure(part: str) -> tuple[list[int], int]:
+            return self._model.encode([part])[0], self._model.reach(part)
+
+        return reach_of(measure, text, self.max_length, self._model.truncation_side)
 
     def classify(self, rows: Sequence[list[int]]) -> list[Outcome]:
         """The outcome of each row of token ids.
@@ -126,7 +129,8 @@ class Engine:
     def warm_up(self) -> None:
         """Pay the costs of first calls: a short row and a full batch."""
         word = self.encode(["a"])[0]
-        longest = (word * self._model.max_length)[: self._model.max_length]
+        length = min(self._model.max_length, WARM_TOKENS)
+        longest = (word * length)[:length]
         for outcome in self.classify([word]) + self.classify([longest] * 4):
             if isinstance(outcome, Exception):
                 raise outcome

@@ -6,8 +6,7 @@ Offsets count characters (code points) of the text as it was given.
 from __future__ import annotations
 
 import re
-from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -53,11 +52,15 @@ def make_plan(text: str, limit: int, reach: int) -> Plan:
 
     ``reach`` is how many characters it reads; a word that begins among them is taken whole.
     """
-    words = find_words(text)
-    count = bisect_left(words, reach, key=lambda word: word.start)
-    end = words[count - 1].end if count else 0
-    rest = Span(words[count].start, words[-1].end) if count < len(words) else None
-    return Plan(text[:end], group(words[:count], limit), rest)
+    words: list[Span] = []
+    rest = None
+    for word in _words(text):
+        if word.start >= reach:  # the words after it are not looked for: a text may be long
+            rest = Span(word.start, len(text.rstrip()))
+            break
+        words.append(word)
+    end = words[-1].end if words else 0
+    return Plan(text[:end], group(words, limit), rest)
 
 
 def find_words(text: str) -> list[Span]:
@@ -66,7 +69,10 @@ def find_words(text: str) -> list[Span]:
     Punctuation belongs to the word before it, as combining marks do. Where a script
     sets no spaces, a Han character is a word and so are ``RUN`` letters of the others.
     """
-    words: list[Span] = []
+    return list(_words(text))
+
+
+def _words(text: str) -> Iterator[Span]:
     start, within, letters = 0, "space", 0
     for place, character in enumerate(text):
         kind = _kind(character)
@@ -76,14 +82,13 @@ def find_words(text: str) -> list[Span]:
             kind != within or kind == "alone" or (kind == "unspaced" and letters >= RUN)
         ):
             if within != "space":
-                words.append(Span(start, place))
+                yield Span(start, place)
             start, within, letters = place, kind, 0
         elif within == "space" and kind == "mark":
             start, within, letters = place, kind, 0
         letters += kind != "mark"
     if within != "space":
-        words.append(Span(start, len(text)))
-    return words
+        yield Span(start, len(text))
 
 
 def group(words: Sequence[Span], limit: int) -> list[Span]:

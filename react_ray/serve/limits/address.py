@@ -6,16 +6,21 @@ import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 
 import ray
 
-__all__ = ["FORWARDS", "Addresses"]
+__all__ = ["FORWARDS", "Addresses", "source_of"]
 
 FORWARDS = "REACT_RAY_FORWARDS"
 """In the environment where HAProxy is set up to say in ``x-forwarded-for`` whom it saw."""
 ASK_EVERY_S = 10.0
 """Seconds between two looks at the nodes, however many strangers come."""
+
+NETWORK = 64
+"""Bits of an IPv6 address that tell callers apart."""
+MOST_CHARS = 64
+"""Of what is no address."""
 
 
 class Addresses:
@@ -48,6 +53,19 @@ class Addresses:
             with suppress(Exception):  # without a head the nodes are those that were there
                 self._nodes = self._ask()
         return peer in self._nodes
+
+
+def source_of(address: str) -> str:
+    """The address or network whose requests are counted together.
+
+    For IPv6 that is the network of 64 bits: one caller gets all of it.
+    """
+    plain = _plain(address.partition("%")[0])  # without the name of an interface
+    try:
+        found = ip_address(plain)
+    except ValueError:
+        return plain[:MOST_CHARS]
+    return plain if found.version == 4 else str(ip_network((found, NETWORK), strict=False))
 
 
 def _nodes() -> set[str]:

@@ -3,31 +3,43 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 from fastapi import Request
 from starlette.datastructures import Headers
 
 from react_ray.config import ServeConfig
-from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.limits.refusal import RefusalError, clipped
 
-__all__ = ["check_content_type", "read_body"]
+__all__ = ["BINARY", "JSON", "LINES", "check_content_type", "read_body"]
+
+
+JSON, LINES, BINARY = "application/json", "application/x-ndjson", "application/octet-stream"
+TAKEN = {
+    JSON: re.compile(r"application/(json|[a-z0-9.!#$&^_-]+\+json)"),
+    LINES: re.compile(r"application/(x-)?(ndjson|jsonl|jsonlines|json-lines)"),
+    BINARY: re.compile(r"application/(octet-stream|json)"),
+}
+"""What a body may be called, by the type that we call it."""
+UTF_8 = ("utf-8", "utf8")
 
 
 def check_content_type(headers: Headers, expected: str) -> None:
-    """RefusalError 415 unless the body is ``expected``, in UTF-8 and not compressed.
+    """RefusalError 415 unless the body is ``expected`` (of TAKEN), in UTF-8 and not compressed.
 
     Also what keeps other sites' forms out: a browser asks first before it sends JSON across origins.
     """
-    given = headers.get("content-type", "")
-    kind, _, parameters = given.lower().partition(";")
-    charset = parameters.replace(" ", "").replace('"', "")
-    if kind.strip() != expected or charset not in ("", "charset=utf-8"):
-        raise RefusalError(415, f"content type {given!r} is not taken; expected {expected} in UTF-8")
-    if headers.get("content-encoding", "identity") != "identity":
+    given = ", ".join(headers.getlist("content-type"))
+    kind, *parameters = given.lower().split(";")
+    pairs = [parameter.partition("=") for parameter in parameters]
+    charsets = {value.strip().strip('"') for name, _, value in pairs if name.strip() == "charset"}
+    if not TAKEN[expected].fullmatch(kind.strip()) or not charsets <= set(UTF_8):
+        raise RefusalError(415, f"content type {clipped(given)!r} is not taken; expected {expected} in UTF-8")
+    if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise RefusalError(415, "compressed bodies are not taken")
 
 
-async def read_body(request: Request, config: ServeConfig, limit: int | None = None) -> bytes:
+async def read_body(request: Request, config: ServeConfig, limit: int | None = None) -> bytearray:
     """The body; RefusalError 413 when over ``limit`` (None: as in ``config``), 408 when it comes too slowly.
 
     It is counted as it comes: a length that the caller declares proves nothing. The time is
@@ -44,13 +56,13 @@ async def read_body(request: Request, config: ServeConfig, limit: int | None = N
         raise RefusalError(408, message, {"connection": "close"}) from None
 
 
-async def _count(request: Request, limit: int) -> bytes:
+async def _count(request: Request, limit: int) -> bytearray:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > limit:
             raise _too_large(limit)
-    return bytes(body)
+    return body
 
 
 def _declared(headers: Headers) -> int:

@@ -9,7 +9,8 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from react_ray.config import ServeConfig
-from react_ray.serve.limits.address import Addresses
+from react_ray.serve.limits.address import Addresses, source_of
+from react_ray.serve.limits.hosts import Hosts
 from react_ray.serve.limits.keys import Keys
 from react_ray.serve.limits.rate import RateLimit
 from react_ray.serve.limits.refusal import RefusalError
@@ -19,6 +20,12 @@ __all__ = ["OPEN", "Gate", "GateMiddleware"]
 
 OPEN = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
 """What anyone may ask: probes bring no key, and a browser that opens a page brings none either."""
+MOST_QUERY = 4096
+"""Bytes of a query; a route takes one number."""
+
+
+WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE = 5.0, 150.0
+"""Requests without a good key that an address may send before it is told to slow down."""
 
 
 class Gate:
@@ -26,33 +33,49 @@ class Gate:
 
     def __init__(self, config: ServeConfig):
         self.keys = Keys(config.api_keys) if config.api_keys else None
+        self.hosts = Hosts(config)
         self._limit = RateLimit(config.rate_limit) if config.rate_limit else None
+        self._wrong = RateLimit(WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE)
         self._addresses = Addresses()
+
+    @property
+    def open(self) -> bool:
+        """Whether anyone may ask, and as often as they like."""
+        return self.keys is None and self._limit is None
 
     def enter(self, authorization: str, peer: str, forwarded: str = "") -> str | None:
         """The name of the caller's key; RefusalError 401 without a good key, 429 when too fast.
 
         ``peer`` is the address of the connection, ``forwarded`` the header ``x-forwarded-for``.
         """
-        name = None
-        if self.keys:
-            scheme, _, key = authorization.partition(" ")
-            name = self.keys.name_of(key.strip()) if scheme.lower() == "bearer" else None
-            if name is None:
-                raise RefusalError(
-                    401, "a key is needed: Authorization: Bearer KEY", {"www-authenticate": "Bearer"}
-                )
-        wait = self._limit.wait(name or self._addresses.of(peer, forwarded)) if self._limit else 0
+        name = self._name(authorization) if self.keys else None
+        if name is not None:
+            self._take(self._limit, name)
+            return name
+        source = source_of(self._addresses.of(peer, forwarded))
+        if not self.keys:
+            self._take(self._limit, source)
+            return None
+        # A good key is good however many wrong ones came from its address: who shares it is not locked out.
+        # With 256 bits there is nothing to guess; what is limited is the work, and the lines in the log.
+        self._take(self._wrong, source)
+        raise RefusalError(401, "a key is needed: Authorization: Bearer KEY", {"www-authenticate": "Bearer"})
+
+    def _name(self, authorization: str) -> str | None:
+        scheme, _, key = authorization.partition(" ")
+        return self.keys.name_of(key.strip()) if self.keys and scheme.lower() == "bearer" else None
+
+    def _take(self, limit: RateLimit | None, caller: str) -> None:
+        wait = limit.wait(caller) if limit else 0
         if wait:
             again = math.ceil(wait)
             raise RefusalError(
                 429, f"too many requests; come again in {again} s", {"retry-after": str(again)}
             )
-        return name
 
 
 class GateMiddleware:
-    """Asks the gate before every route that is not open."""
+    """Asks by which name the service is called, and at the gate before every route that is not open."""
 
     def __init__(self, app: ASGIApp, gate: Gate):
         self._app = app
@@ -60,15 +83,22 @@ class GateMiddleware:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let the request through, or answer why not."""
-        if scope["type"] == "http" and scope["path"].removeprefix(scope.get("root_path", "")) not in OPEN:
-            headers = Headers(scope=scope)
-            peer = scope["client"][0] if scope.get("client") else ""
-            forwarded = ",".join(headers.getlist("x-forwarded-for"))
+        if scope["type"] == "http":
             try:
-                name = self._gate.enter(headers.get("authorization", ""), peer, forwarded)
+                self._check(scope)
             except RefusalError as error:
                 refusal = JSONResponse({"error": error.message}, error.status, headers=error.headers)
                 await refusal(scope, receive, send)
                 return
-            current().name = name
         await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if len(scope.get("query_string", b"")) > MOST_QUERY:
+            raise RefusalError(414, f"the query is over {MOST_QUERY} bytes")
+        self._gate.hosts.check(headers.get("host"))
+        if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
+            return
+        peer = scope["client"][0] if scope.get("client") else ""
+        forwarded = ",".join(headers.getlist("x-forwarded-for"))
+        current().name = self._gate.enter(headers.get("authorization", ""), peer, forwarded)

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 
 from react_ray.errors import InputError
+from react_ray.terminal import command
 
 __all__ = ["Keys", "add_key"]
 
@@ -34,7 +35,7 @@ class Keys:
         self._version = _version(self._path)
         self._known = _read(self._path)
         if not self._known:
-            raise InputError(f"{path}: no API key in it; react-ray key NAME --file {path} adds one")
+            raise InputError(f"{path}: no API key in it; {command('key', 'NAME', '--file', path)} adds one")
         self._looked = time.monotonic()
 
     def name_of(self, key: str) -> str | None:
@@ -94,7 +95,7 @@ def _read(path: Path) -> list[tuple[str, str]]:
         return _parse(path.read_text(encoding="utf-8"), path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            f"{path}: the keys cannot be read: {error}\nreact-ray key NAME --file {path} makes one"
+            f"{path}: the keys cannot be read: {error}\n{command('key', 'NAME', '--file', path)} makes one"
         ) from None
 
 

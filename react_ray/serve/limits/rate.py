@@ -15,11 +15,11 @@ MOST_CALLERS = 10_000
 
 
 class RateLimit:
-    """A bucket of tokens a caller: one token a request, ``rate`` new ones a second."""
+    """A bucket of tokens a caller: one token a request, ``rate`` new ones a second, ``burst`` at most."""
 
-    def __init__(self, rate: float, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, rate: float, burst: float | None = None, clock: Callable[[], float] = time.monotonic):
         self._rate = rate
-        self._burst = max(1.0, rate * BURST_S)
+        self._burst = max(1.0, rate * BURST_S) if burst is None else burst
         self._clock = clock
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # caller -> tokens, when
 

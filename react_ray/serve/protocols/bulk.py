@@ -14,28 +14,40 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.responses import StreamingResponse
+from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
 from react_ray.config import ServeConfig
 from react_ray.serve.engine.model import Outcome
-from react_ray.serve.limits.body import check_content_type, read_body
-from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.limits.body import LINES, check_content_type, read_body
+from react_ray.serve.limits.refusal import RefusalError, clipped
+from react_ray.serve.limits.structure import check_structure
 from react_ray.serve.protocols.described import refusals
-from react_ray.serve.protocols.messages import kind_of
+from react_ray.serve.protocols.messages import BOM, kind_of
 from react_ray.serve.service import Service
 
-__all__ = ["MEDIA_TYPE", "add_bulk"]
+__all__ = ["add_bulk"]
 
-MEDIA_TYPE = "application/x-ndjson"
 AT_A_TIME = 64
 """Lines that are answered together: a slow model must have some done before the time limit of a request."""
 COME_AGAIN_S = 5
 """Seconds after which a place may be free: a bulk request is seconds of work."""
 EXPECTED = 'expected a string or {"text": "a text"}'
+VALUES_A_LINE = 100
+"""JSON values; a line needs five."""
+BYTES_A_CHARACTER = 12
+"""At most, as two escapes; a line of more bytes than its text may have is not parsed."""
+REST_OF_LINE = 4096
+"""Bytes of a line beside its text: the id, names, white space."""
+BYTES_A_TURN = 1 << 16
+"""Bytes that are parsed before other requests get their turn."""
+MAX_OFFSET = 10**15
+"""Lines; so every number in an answer is one that JSON parsers with floats take in exactly."""
 
 logger = logging.getLogger("ray.serve")
 
@@ -72,7 +84,7 @@ class _Answer(StreamingResponse):
     """Keeps its place until it is out, or its reader gone."""
 
     def __init__(self, content: AsyncIterator[bytes], place: ExitStack):
-        super().__init__(content, media_type=MEDIA_TYPE)
+        super().__init__(content, media_type=LINES)
         self._place = place
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,37 +101,49 @@ def add_bulk(app: FastAPI, service: Service) -> None:
         summary="Classify the lines of a file",
         response_class=StreamingResponse,
         responses=_described_answers(service.config, service.labels),
-        openapi_extra={"requestBody": {"required": True, "content": {MEDIA_TYPE: _described_body()}}},
+        openapi_extra={"requestBody": {"required": True, "content": {LINES: _described_body()}}},
     )
     async def bulk(
         request: Request,
-        offset: Annotated[int, Query(ge=0, description="The number of the first line that is sent")] = 0,
+        offset: Annotated[
+            int, Query(ge=0, le=MAX_OFFSET, description="The number of the first line that is sent")
+        ] = 0,
     ) -> Response:
         config = service.config
-        check_content_type(request.headers, MEDIA_TYPE)
+        check_content_type(request.headers, LINES)
         with ExitStack() as place:
             place.enter_context(places.taken())
-            lines = _lines(await read_body(request, config, config.max_bulk_bytes), config.max_bulk_lines)
-            return _Answer(_answers(service, lines, offset), place.pop_all())
+            body = (await read_body(request, config, config.max_bulk_bytes)).removeprefix(BOM)
+            return _Answer(_answers(service, body, _count(body, config), offset), place.pop_all())
 
 
-def _lines(body: bytes, limit: int) -> list[bytes]:
-    """The lines of ``body``; RefusalError 413 where they are over ``limit``, before each takes its memory."""
-    number = body.count(b"\n") + (not body.endswith(b"\n"))
-    if number > limit:
-        raise RefusalError(413, f"{number} lines were sent; at most {limit} are taken at a time")
-    lines = body.split(b"\n")
-    if not lines[-1]:  # what follows the last line's end
-        lines.pop()
-    return lines
+def _count(body: bytearray, config: ServeConfig) -> int:
+    """The number of lines of ``body``; RefusalError 413 where they are too many."""
+    number = body.count(b"\n") + (not body.endswith(b"\n") and len(body) > 0)
+    if number > config.max_bulk_lines:
+        raise RefusalError(
+            413, f"{number} lines were sent; at most {config.max_bulk_lines} are taken at a time"
+        )
+    return number
 
 
-async def _answers(service: Service, lines: Sequence[bytes], offset: int) -> AsyncIterator[bytes]:
+def _lines(body: bytearray) -> Iterator[bytearray]:
+    """The lines of ``body``, one at a time: as a list they would take many times its memory."""
+    start = 0
+    while start < len(body):
+        end = body.find(b"\n", start)
+        end = len(body) if end < 0 else end
+        yield body[start:end]
+        start = end + 1
+
+
+async def _answers(service: Service, body: bytearray, count: int, offset: int) -> AsyncIterator[bytes]:
+    lines = _lines(body)
     running: deque[asyncio.Task[bytes]] = deque()
     try:
-        for start in range(0, len(lines), AT_A_TIME):
-            group = lines[start : start + AT_A_TIME]
-            running.append(asyncio.create_task(_answer(service, group, offset + start)))
+        for start in range(offset, offset + count, AT_A_TIME):
+            group = list(islice(lines, AT_A_TIME))
+            running.append(asyncio.create_task(_answer(service, group, start)))
             if len(running) > 1:  # the model has the next group while this one's answers go out
                 yield await running.popleft()
         while running:
@@ -127,14 +151,26 @@ async def _answers(service: Service, lines: Sequence[bytes], offset: int) -> Asy
     finally:
         for task in running:  # the caller went away
             task.cancel()
-    yield _encoded({"done": True, "lines": offset + len(lines)})
+    yield _encoded({"done": True, "lines": offset + count})
 
 
-async def _answer(service: Service, lines: Sequence[bytes], first: int) -> bytes:
-    parsed = {first + i: parse_line(line, service.config) for i, line in enumerate(lines) if line.strip()}
+async def _answer(service: Service, lines: Sequence[bytearray], first: int) -> bytes:
+    parsed = await _parsed(service, lines, first)
     texts = [line.text for line in parsed.values() if line.text is not None]
     outcomes = iter(await service.outcomes(texts) if texts else [])
     return b"".join(_said(service, parsed, outcomes))
+
+
+async def _parsed(service: Service, lines: Sequence[bytearray], first: int) -> dict[int, _Line]:
+    parsed, size = {}, 0
+    for number, line in enumerate(lines, first):
+        size += len(line)
+        if size > BYTES_A_TURN:
+            await asyncio.sleep(0)
+            size = 0
+        if line.strip():
+            parsed[number] = parse_line(line, service.config)
+    return parsed
 
 
 def _said(service: Service, parsed: dict[int, _Line], outcomes: Iterator[Outcome]) -> Iterator[bytes]:
@@ -155,14 +191,18 @@ def _said(service: Service, parsed: dict[int, _Line], outcomes: Iterator[Outcome
         yield _encoded(answer)
 
 
-def parse_line(line: bytes, config: ServeConfig) -> _Line:
+def parse_line(line: bytes | bytearray, config: ServeConfig) -> _Line:
     """The text of ``line``, or the error that is its answer."""
+    most = BYTES_A_CHARACTER * config.max_chars + REST_OF_LINE
     try:
-        given = json.loads(line.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        return _wrong(f"not UTF-8 at byte {error.start}")
-    except (ValueError, RecursionError):
-        return _wrong(f"not JSON; {EXPECTED}")
+        check_structure(line[:most], VALUES_A_LINE)
+        if len(line) > most:
+            return _wrong(f"has {len(line)} bytes; a line has at most {most}")
+        given = from_json(line)
+    except RefusalError:
+        return _wrong(f"not JSON, or too many values; {EXPECTED}")
+    except ValueError as error:
+        return _wrong(_why(line, str(error)))
     if isinstance(given, str):
         given = {"text": given}
     if not isinstance(given, dict):
@@ -176,10 +216,19 @@ def parse_line(line: bytes, config: ServeConfig) -> _Line:
     return _wrong(problem, more) if problem else _Line(given["text"], more)
 
 
+def _why(line: bytes | bytearray, error: str) -> str:
+    """What is wrong with a line that the parser did not take."""
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as wrong:
+        return f"not UTF-8 at byte {wrong.start}"
+    return "has half of a surrogate pair" if "hex escape" in error else f"not JSON; {EXPECTED}"
+
+
 def _problem(given: dict[str, Any], config: ServeConfig) -> str | None:
     unknown = sorted(given.keys() - {"text", "id"})
     if unknown:
-        return f"{unknown[0]} is not known; known are: text, id"
+        return f"{clipped(unknown[0])} is not known; known are: text, id"
     if "text" not in given:
         return f"text is missing; {EXPECTED}"
     text = given["text"]
@@ -187,8 +236,6 @@ def _problem(given: dict[str, Any], config: ServeConfig) -> str | None:
         return f"text is {kind_of(text)}; expected a string"
     if len(text) > config.max_chars:
         return f"text has {len(text)} characters; at most {config.max_chars} are taken"
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        return "text has half of a surrogate pair"
     return None
 
 
@@ -230,7 +277,7 @@ def _described_answers(config: ServeConfig, labels: Sequence[str]) -> dict[int |
     refused = {
         408: f"No body within {config.body_timeout_s:g} s",
         413: f"Over {config.max_bulk_bytes} bytes, or over {config.max_bulk_lines} lines",
-        415: f"Not {MEDIA_TYPE}",
+        415: f"Not {LINES}",
         422: "offset is not a whole number of 0 or more",
         429: f"{config.max_bulk_ongoing} bulk requests are at work; Retry-After says when to come again",
     }
@@ -239,7 +286,7 @@ def _described_answers(config: ServeConfig, labels: Sequence[str]) -> dict[int |
         200: {
             "description": "A line for each that is not blank, in their order; where the last is missing, "
             "the answer was cut: send the rest with its offset",
-            "content": {MEDIA_TYPE: {"schema": schema, "example": example}},
+            "content": {LINES: {"schema": schema, "example": example}},
         },
         **refusals(refused),
     }

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from react_ray.serve.engine.words import Plan, Span
-from react_ray.serve.limits.body import check_content_type, read_body
-from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.limits.body import JSON, check_content_type, read_body
+from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.protocols.described import refusals
 from react_ray.serve.protocols.messages import parse
 from react_ray.serve.service import Service
@@ -74,8 +74,8 @@ def add_explanation(app: FastAPI, service: Service) -> None:
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
     async def explain(request: Request) -> Explanation:
-        check_content_type(request.headers, "application/json")
-        wanted = parse(await read_body(request, service.config), ExplainRequest)
+        check_content_type(request.headers, JSON)
+        wanted = parse(await read_body(request, service.config), ExplainRequest, service.config)
         _check(wanted, service)
         plan = await service.plan(wanted.input)
         scores = np.stack(await service.explore(plan.texts))
@@ -88,7 +88,7 @@ def _check(wanted: ExplainRequest, service: Service) -> None:
         raise RefusalError(413, f"input has {len(wanted.input)} characters; at most {most} are taken")
     if wanted.label is not None and wanted.label not in service.labels:
         known = json.dumps(service.labels, ensure_ascii=False)
-        raise RefusalError(422, f"label: {wanted.label!r} is not one of {known}")
+        raise RefusalError(422, f"label: {clipped(wanted.label)!r} is not one of {known}")
 
 
 def _explanation(

@@ -7,26 +7,31 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_core import from_json
 
 from react_ray.config import ServeConfig
 from react_ray.prediction import Prediction
-from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.limits.refusal import RefusalError, clipped
+from react_ray.serve.limits.structure import check_structure
 
 __all__ = [
+    "BOM",
     "ErrorAnswer",
     "PredictRequest",
     "Score",
     "answer",
     "check_limits",
+    "check_utf8",
     "kind_of",
     "parse",
     "parse_request",
+    "where_is",
 ]
 
 Wanted = TypeVar("Wanted", bound=BaseModel)
 
-TOLD = 5
-"""Problems of a request that its refusal lists; a body may hold a hundred thousand."""
+BOM = b"\xef\xbb\xbf"
+"""What some editors and exports put before UTF-8; JSON parsers are free to pass over it (RFC 8259)."""
 
 
 class PredictRequest(BaseModel):
@@ -88,31 +93,43 @@ class ErrorAnswer(BaseModel):
     request_id: str | None = None
 
 
-def parse_request(body: bytes, config: ServeConfig) -> PredictRequest:
+def parse_request(body: bytes | bytearray, config: ServeConfig) -> PredictRequest:
     """The texts in ``body``; RefusalError as :func:`parse`, and 413 where they are too many or too long."""
-    request = parse(body, PredictRequest)
+    request = parse(body, PredictRequest, config)
     check_limits("inputs", request.texts, config)
     return request
 
 
-def parse(body: bytes, kind: type[Wanted], explain: Callable[[Any], str] | None = None) -> Wanted:
-    """The request in ``body``; RefusalError 400 where it is not JSON in UTF-8, 422 where it is wrong.
+def parse(
+    body: bytes | bytearray,
+    kind: type[Wanted],
+    config: ServeConfig,
+    explain: Callable[[Any], str] | None = None,
+) -> Wanted:
+    """The request in ``body``; RefusalError 400 where it is not JSON in UTF-8, 413 or 422 where it is wrong.
 
-    ``explain`` puts a problem that pydantic found in words, where ours do not fit.
+    ``explain`` puts a problem that pydantic found in words, where ours do not fit. The first one is told.
     """
+    body = body.removeprefix(BOM)
+    check_structure(body, config.max_values)
     explain = explain or partial(_explain, kind=kind)
+    try:
+        return kind.model_validate(
+            from_json(body)
+        )  # in one step, each problem would hold a copy of its input
+    except ValidationError as error:
+        raise RefusalError(422, explain(error.errors(include_url=False)[0])) from None
+    except ValueError as error:
+        check_utf8(body)
+        raise RefusalError(400, f"the body is not JSON: {error}") from None
+
+
+def check_utf8(body: bytes | bytearray) -> None:
+    """RefusalError 400 that says where ``body`` is not UTF-8."""
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise RefusalError(400, f"the body is not UTF-8 at byte {error.start}") from None
-    try:
-        return kind.model_validate_json(body)
-    except ValidationError as error:
-        problems = error.errors(include_url=False)
-        malformed = problems[0]["type"] == "json_invalid"
-        told = [explain(problem) for problem in problems[:TOLD]]
-        more = [f"and {len(problems) - TOLD} more"] if len(problems) > TOLD else []
-        raise RefusalError(400 if malformed else 422, "; ".join([*told, *more])) from None
 
 
 def check_limits(field: str, texts: Sequence[str], config: ServeConfig) -> None:
@@ -137,10 +154,8 @@ def answer(request: PredictRequest, rankings: Sequence[Sequence[Prediction]]) ->
 def _explain(problem: Any, kind: type[BaseModel]) -> str:
     first = next(iter(kind.model_fields))
     expected = f'expected {{"{first}": "a text"}}'
-    where = ".".join(str(part) for part in problem["loc"])
+    where = where_is(problem)
     match problem["type"]:
-        case "json_invalid":
-            return f"the body is not JSON: {problem['ctx']['error']}"
         case "missing":
             return f"{where} is missing; {expected}"
         case "extra_forbidden":
@@ -150,6 +165,11 @@ def _explain(problem: Any, kind: type[BaseModel]) -> str:
         case _ if not where:
             return f"the body is {kind_of(problem['input'])}; {expected}"
     return f"{where}: {problem['msg'].lower()}"
+
+
+def where_is(problem: Any) -> str:
+    """The place of a problem that pydantic found: names and indices with dots between."""
+    return ".".join(clipped(str(part)) for part in problem["loc"])
 
 
 def kind_of(value: Any) -> str:

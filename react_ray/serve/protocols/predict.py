@@ -8,7 +8,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from react_ray.config import ServeConfig
-from react_ray.serve.limits.body import check_content_type, read_body
+from react_ray.serve.limits.body import JSON, check_content_type, read_body
 from react_ray.serve.protocols.described import refusals
 from react_ray.serve.protocols.messages import PredictRequest, Score, answer, parse_request
 from react_ray.serve.service import Service
@@ -27,7 +27,7 @@ def add_prediction(app: FastAPI, service: Service) -> None:
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
     async def predict(request: Request) -> Response:
-        check_content_type(request.headers, "application/json")
+        check_content_type(request.headers, JSON)
         wanted = parse_request(await read_body(request, service.config), service.config)
         return JSONResponse(
             answer(wanted, await service.predict(wanted.texts, wanted.top_k, wanted.threshold))

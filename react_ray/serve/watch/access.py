@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import stat
 from datetime import UTC, datetime
+from pathlib import Path
 
 from react_ray.config import ServeConfig
+from react_ray.private import FILE_MODE
 from react_ray.serve.watch.caller import Caller
 
-__all__ = ["CALLER_LEFT", "log_request"]
+__all__ = ["CALLER_LEFT", "keep_private", "log_request"]
 
 CALLER_LEFT = 499
 """The status of a request that nobody waits for any more."""
 
+MOST_OF_METHOD = 20
+"""Characters; a caller may make one up."""
+
 logger = logging.getLogger("ray.serve")
+
+
+def keep_private() -> None:
+    """Let only the owner read the logs of this process, which are open, and what it writes later.
+
+    For a replica: it writes logs and records and nothing else. Its lines are in a log of Serve, and again in
+    the file that Ray has made of its standard error. Ray opens another log when one is full.
+    """
+    os.umask(0o077)
+    for handler in logger.handlers:
+        file = getattr(getattr(handler, "target", handler), "baseFilename", None)
+        if file:
+            Path(file).chmod(FILE_MODE)
+    for stream in (1, 2):
+        if stat.S_ISREG(os.fstat(stream).st_mode):
+            os.fchmod(stream, FILE_MODE)
 
 
 def log_request(
@@ -27,7 +50,7 @@ def log_request(
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
         "id": asker.id,
         "key": asker.name,
-        "method": method,
+        "method": method[:MOST_OF_METHOD],
         "route": route,
         "status": status,
         "ms": round(seconds * 1000, 1),

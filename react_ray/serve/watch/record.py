@@ -1,7 +1,7 @@
 """What the service saw, as parquet files by day: for audits, drift and the next training set.
 
-A file is ``FOLDER/date=YYYY-MM-DD/part-REPLICA-N.parquet``. A thread writes; a request
-only puts its rows into a list of limited length, so a slow or full disk costs rows
+A file is ``FOLDER/date=YYYY-MM-DD/part-REPLICA-N.parquet``, which only its owner can read. A thread
+writes; a request only puts its rows into a list of limited length, so a slow or full disk costs rows
 (counted) and never an answer.
 """
 
@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from react_ray.folders import replace_file
+from react_ray.private import make_private_folder
 
 __all__ = ["Recorder"]
 
@@ -120,10 +121,11 @@ class Recorder:
             self._chars = sum(len(row[-1]) for row in self._rows)
 
     def _write(self, folder: Path, rows: list[_Row]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private_folder(self._folder)
+        make_private_folder(folder)
         schema = SCHEMA.append(TEXT) if self._with_text else SCHEMA
         columns = list(zip(*rows, strict=True))[: len(schema)]
         arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         table = pa.Table.from_arrays(arrays, schema=schema)
         path = folder / f"part-{self._replica}-{next(self._numbers)}.parquet"
-        replace_file(path, lambda half: pq.write_table(table, half, compression="zstd"))
+        replace_file(path, lambda half: pq.write_table(table, half, compression="zstd"), private=True)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 import grpc
+from google.protobuf.message import DecodeError
 from ray.serve.grpc_util import RayServegRPCContext
 
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
+from react_ray.serve.protocols.v2.binary import decoded, joined, split
+from react_ray.serve.protocols.v2.fields import check_fields
 from react_ray.serve.protocols.v2.tensors import (
     MODEL_VERSION,
     SERVER,
@@ -30,6 +33,7 @@ from react_ray.serve.watch.access import CALLER_LEFT, log_request
 from react_ray.serve.watch.caller import begin, current
 
 if TYPE_CHECKING:
+    from react_ray.config import ServeConfig
     from react_ray.serve.service import Service
 
 __all__ = ["ADD_SERVICER", "InferenceMethods"]
@@ -101,6 +105,7 @@ class InferenceMethods:
         self, request: wire.ModelReadyRequest, grpc_context: RayServegRPCContext
     ) -> wire.ModelReadyResponse:
         """Whether the model answers."""
+        self._enter(grpc_context)
         check_model(request.name, request.version)
         return wire.ModelReadyResponse(ready=await self._service.ready())
 
@@ -109,6 +114,7 @@ class InferenceMethods:
         self, request: wire.ServerMetadataRequest, grpc_context: RayServegRPCContext
     ) -> wire.ServerMetadataResponse:
         """The server."""
+        self._enter(grpc_context)
         return wire.ServerMetadataResponse(**SERVER)
 
     @_watched
@@ -124,20 +130,23 @@ class InferenceMethods:
 
     @_watched
     async def ModelInfer(  # noqa: N802
-        self, request: wire.ModelInferRequest, grpc_context: RayServegRPCContext
+        self, request: bytes, grpc_context: RayServegRPCContext
     ) -> wire.ModelInferResponse:
-        """The tensors that are asked for, of the texts in ``request``."""
+        """The tensors that are asked for, of the texts in ``request``: a ModelInferRequest as it came."""
         service = self._service
         self._enter(grpc_context)
-        check_model(request.model_name, request.model_version)
-        if request.ByteSize() > service.config.max_body_bytes:
-            raise RefusalError(413, f"the message is over {service.config.max_body_bytes} bytes")
-        return _written(await infer(_read(request), service))
+        message = _parsed(request, service.config)
+        check_model(message.model_name, message.model_version)
+        answer = await infer(_read(message, service.config.max_texts), service)
+        return _written(answer, raw=len(message.raw_input_contents) > 0)
 
     def _enter(self, context: RayServegRPCContext) -> None:
         """Ask for the key as over HTTP: in the metadata ``authorization``."""
+        gate = self._service.gate
+        if gate.open:
+            return
         given = dict(context.invocation_metadata())
-        current().name = self._service.gate.enter(
+        current().name = gate.enter(
             given.get("authorization", ""), _host(context.peer()), given.get("x-forwarded-for", "")
         )
 
@@ -161,53 +170,41 @@ def _host(peer: str) -> str:
     return unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]")
 
 
-def _read(request: wire.ModelInferRequest) -> InferRequest:
+def _parsed(request: bytes, config: ServeConfig) -> wire.ModelInferRequest:
+    if len(request) > config.max_body_bytes:
+        raise RefusalError(413, f"the message is over {config.max_body_bytes} bytes")
+    check_fields(request, wire.ModelInferRequest, config.max_values)
+    try:
+        return wire.ModelInferRequest.FromString(request)
+    except DecodeError as error:
+        raise RefusalError(400, f"the message is no ModelInferRequest: {error}") from None
+
+
+def _read(request: wire.ModelInferRequest, most: int) -> InferRequest:
     raw = request.raw_input_contents
     if raw and len(raw) != len(request.inputs):
         raise RefusalError(422, f"{len(request.inputs)} inputs and {len(raw)} raw contents; expected as many")
     inputs = []
     for index, tensor in enumerate(request.inputs):
-        items = _split(raw[index]) if raw else tensor.contents.bytes_contents
+        data = decoded(split(raw[index], most) if raw else tensor.contents.bytes_contents)
         inputs.append(
-            InputTensor(
-                name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape), data=_decoded(items)
-            )
+            InputTensor(name=tensor.name, datatype=tensor.datatype, shape=list(tensor.shape), data=data)
         )
     outputs = [RequestedOutput(name=output.name) for output in request.outputs]
     return InferRequest(id=request.id or None, inputs=inputs, outputs=outputs or None)
 
 
-def _split(raw: bytes) -> list[bytes]:
-    """The items of a BYTES tensor in raw form: each after its length, four bytes, little end first."""
-    items: list[bytes] = []
-    at = 0
-    while at < len(raw):
-        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
-        if end > len(raw):
-            raise RefusalError(422, f"raw contents end within item {len(items)}")
-        items.append(raw[at + 4 : end])
-        at = end
-    return items
-
-
-def _decoded(items: Sequence[bytes]) -> list[Any]:
-    texts: list[Any] = []
-    for index, item in enumerate(items):
-        try:
-            texts.append(item.decode("utf-8"))
-        except UnicodeDecodeError as error:
-            raise RefusalError(400, f"item {index} is not UTF-8 at byte {error.start}") from None
-    return texts
-
-
-def _written(answer: InferAnswer) -> wire.ModelInferResponse:
+def _written(answer: InferAnswer, raw: bool) -> wire.ModelInferResponse:
+    """The answer, with its data in the form in which those of the request came."""
     message = wire.ModelInferResponse(
         model_name=answer.model_name, model_version=MODEL_VERSION, id=answer.id or ""
     )
     for tensor in answer.outputs:
         written = message.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        if tensor.datatype == "BYTES":
-            written.contents.bytes_contents.extend(text.encode() for text in tensor.data)
+        if raw:
+            message.raw_output_contents.append(joined(tensor))
+        elif tensor.datatype == "BYTES":
+            written.contents.bytes_contents.extend(text.encode() for text in tensor.data or [])
         else:
-            written.contents.fp32_contents.extend(tensor.data)
+            written.contents.fp32_contents.extend(tensor.data or [])
     return message

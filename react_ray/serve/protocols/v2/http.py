@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fastapi import FastAPI, Request, Response
+from fastapi import Depends, FastAPI, Request, Response
 from fastapi.exceptions import HTTPException
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from react_ray.serve.limits.body import check_content_type, read_body
-from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.limits.body import BINARY, JSON, check_content_type, read_body
 from react_ray.serve.protocols.described import refusals
+from react_ray.serve.protocols.v2.binary import HEADER, binary_answer, fill, header_length, wants_binary
 from react_ray.serve.protocols.v2.tensors import (
     MODEL,
+    MODEL_VERSION,
     SERVER,
     InferAnswer,
     InferRequest,
@@ -59,8 +61,9 @@ class ModelMetadata(BaseModel):
 def add_inference_v2(app: FastAPI, service: Service) -> None:
     """Add the routes below ``/v2``."""
     _add_server(app, service)
-    _add_model(app, service)
-    _add_infer(app, service)
+    for path, check in MODELS.items():
+        _add_model(app, service, path, check)
+        _add_infer(app, service, path, check)
 
 
 def _add_server(app: FastAPI, service: Service) -> None:
@@ -83,53 +86,83 @@ def _add_server(app: FastAPI, service: Service) -> None:
         return {"ready": True}
 
 
-def _add_model(app: FastAPI, service: Service) -> None:
-    missing = {404: f"The model is called {MODEL}"}
+async def _model(name: str) -> None:
+    check_model(name)
+
+
+async def _version(name: str, version: str) -> None:
+    check_model(name, version)
+
+
+MODELS: dict[str, Callable[..., Awaitable[None]]] = {
+    "/v2/models/{name}": _model,
+    "/v2/models/{name}/versions/{version}": _version,
+}
+"""Where the model is found, and what checks that it is the one that is served."""
+
+
+def _add_model(app: FastAPI, service: Service, path: str, check: Callable[..., Awaitable[None]]) -> None:
+    missing = {404: f"The model is called {MODEL}, its version {MODEL_VERSION}"}
 
     @app.get(
-        "/v2/models/{name}",
+        path,
         tags=[TAG],
         summary="What the model takes and gives, and its labels",
         response_model=ModelMetadata,
+        dependencies=[Depends(check)],
         responses={
             200: {"content": {"application/json": {"example": metadata(service.labels)}}},
             **refusals(missing),
         },
     )
-    async def model(name: str) -> dict[str, Any]:
-        check_model(name)
+    async def model() -> dict[str, Any]:
         return metadata(service.labels)
 
     @app.get(
-        "/v2/models/{name}/ready",
+        f"{path}/ready",
         tags=[TAG],
         summary="Whether the model answers",
+        dependencies=[Depends(check)],
         responses=refusals(missing | {503: "The model did not answer in time"}),
     )
-    async def model_ready(name: str) -> dict[str, Any]:
-        check_model(name)
+    async def model_ready() -> dict[str, Any]:
         await _require_ready(service)
-        return {"name": name, "ready": True}
+        return {"name": MODEL, "ready": True}
 
 
-def _add_infer(app: FastAPI, service: Service) -> None:
+def _add_infer(app: FastAPI, service: Service, path: str, check: Callable[..., Awaitable[None]]) -> None:
     content = {"application/json": {"schema": inlined_schema(InferRequest)}}
 
     @app.post(
-        "/v2/models/{name}/infer",
+        f"{path}/infer",
         tags=[TAG],
         summary="Classify the texts of a tensor",
         description="A text whose best label scores less than the service's threshold has an empty label.",
+        dependencies=[Depends(check)],
         responses=_described_answers(service),
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
-    async def infer_texts(name: str, request: Request) -> Response:
-        check_model(name)
-        if "inference-header-content-length" in request.headers:
-            raise RefusalError(415, "binary tensors are not taken; expected tensors as JSON")
-        check_content_type(request.headers, "application/json")
-        answer = await infer(parse_infer(await read_body(request, service.config)), service)
-        return JSONResponse(answer.model_dump(exclude_none=True))
+    async def infer_texts(request: Request) -> Response:
+        return await _infer(request, service)
+
+
+async def _infer(request: Request, service: Service) -> Response:
+    config = service.config
+    # Triton's client names no type. A browser does not say what it sends on behalf of a page of another
+    # site either, where the page wants it so, but then it names the site.
+    if "content-type" in request.headers or "origin" in request.headers:
+        check_content_type(request.headers, BINARY if HEADER in request.headers else JSON)
+    body = await read_body(request, config)
+    length = header_length(request.headers, body)
+    wanted = parse_infer(body[:length], config)
+    fill(wanted, None if length is None else body[length:], config.max_texts)
+    answer = await infer(wanted, service)
+    parts = list(binary_answer(answer, wants_binary(wanted)))
+    response = JSONResponse(answer.model_dump(exclude_none=True))
+    if not parts:
+        return response
+    headers = {HEADER: str(len(response.body))}
+    return Response(b"".join([response.body, *parts]), media_type=BINARY, headers=headers)
 
 
 def inlined_schema(model: type[BaseModel]) -> dict[str, Any]:
@@ -158,14 +191,20 @@ def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     refused = {
         400: "Not JSON in UTF-8",
         408: f"No body within {config.body_timeout_s:g} s",
-        404: f"The model is called {MODEL}",
+        404: f"The model is called {MODEL}, its version {MODEL_VERSION}",
         413: f"Over the limits: {limits}",
-        415: "Not application/json, or binary tensors",
+        415: f"Not {JSON}, nor {BINARY} with {HEADER}",
         422: "Not the tensor of texts, or an output that is not there",
         500: "The model failed; the number leads to the server's log",
     }
     return {
-        200: {"model": InferAnswer, "content": {"application/json": {"example": example}}},
+        200: {
+            "model": InferAnswer,
+            "content": {
+                "application/json": {"example": example},
+                BINARY: {"schema": {"type": "string", "format": "binary"}},
+            },
+        },
         **refusals(refused),
     }
 

@@ -11,15 +11,21 @@ from react_ray.serve.protocols.v2 import inference_pb2 as wire
 __all__ = ["SERVICE", "add_GRPCInferenceServiceServicer_to_server"]
 
 SERVICE = "inference.GRPCInferenceService"
+LIST = "/ray.serve.RayServeAPIService/ListApplications"
+"""What Ray answers without asking for a key: which applications there are."""
 METHODS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
+RAW = ("ModelInfer",)
+"""Methods whose requests come to the replica as bytes, which it looks at before it parses them."""
 
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: Any, server: Any) -> None:  # noqa: N802
     """What protoc would make of inference.proto, under the name that it would have."""
+    for built_in, *_ in getattr(server, "generic_rpc_handlers", []):
+        built_in._method_handlers.pop(LIST, None)
     handlers = {
         method: grpc.unary_unary_rpc_method_handler(
             getattr(servicer, method),
-            request_deserializer=getattr(wire, f"{method}Request").FromString,
+            request_deserializer=None if method in RAW else getattr(wire, f"{method}Request").FromString,
             response_serializer=getattr(wire, f"{method}Response").SerializeToString,
         )
         for method in METHODS

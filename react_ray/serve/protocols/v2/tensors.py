@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from react_ray.config import ServeConfig
-from react_ray.serve.limits.refusal import RefusalError
-from react_ray.serve.protocols.messages import check_limits, kind_of, parse
+from react_ray.serve.limits.refusal import RefusalError, clipped
+from react_ray.serve.protocols.messages import check_limits, kind_of, parse, where_is
 from react_ray.version import __version__
 
 if TYPE_CHECKING:
@@ -34,13 +34,18 @@ __all__ = [
 
 MODEL = "classifier"
 MODEL_VERSION = "1"  # a service has one model
-SERVER: dict[str, Any] = {"name": "react-ray", "version": __version__, "extensions": []}
+SERVER: dict[str, Any] = {
+    "name": "react-ray",
+    "version": __version__,
+    "extensions": ["binary_tensor_data"],
+}
 INPUT = "text"
 OUTPUTS = ("label", "score", "probabilities")
 ABSTAINED = ""
 """The label of a text that the service gives none: the protocol has no null."""
 
 Parameters = dict[str, str | bool | int | float]
+"""Clients put what concerns other servers there too: a priority, the number of a sequence."""
 
 
 class InputTensor(BaseModel):
@@ -50,8 +55,8 @@ class InputTensor(BaseModel):
 
     name: str = Field(description=f"`{INPUT}`")
     datatype: str = Field(description="`BYTES`")
-    shape: list[int] = Field(description="[n] or [n, 1]")
-    data: list[Any] = Field(description="n strings, or n lists of one string")
+    shape: Annotated[list[int], Field(fail_fast=True)] = Field(description="[n] or [n, 1]")
+    data: list[Any] | None = Field(None, description="n strings, or n lists of one string")
     parameters: Parameters | None = None
 
 
@@ -89,18 +94,23 @@ class InferRequest(BaseModel):
     )
 
     id: str | None = Field(None, description="Comes back in the answer")
-    inputs: list[InputTensor]
-    outputs: list[RequestedOutput] | None = Field(None, description="All of them if left out")
+    model_name: str | None = Field(None, description="As in the path")
+    model_version: str | None = Field(None, description="As in the path")
+    inputs: Annotated[list[InputTensor], Field(fail_fast=True)]
+    outputs: Annotated[list[RequestedOutput], Field(fail_fast=True)] | None = Field(
+        None, description="All of them if left out"
+    )
     parameters: Parameters | None = None
 
 
 class OutputTensor(BaseModel):
-    """A tensor, row by row in one list."""
+    """A tensor, row by row in one list, or as bytes behind the JSON: ``binary_data_size`` of them."""
 
     name: str
     datatype: str
     shape: list[int]
-    data: list[Any]
+    data: list[Any] | None = None
+    parameters: Parameters | None = None
 
 
 class InferAnswer(BaseModel):
@@ -131,28 +141,33 @@ def metadata(labels: Sequence[str]) -> dict[str, Any]:
 def check_model(name: str, version: str = "") -> None:
     """RefusalError 404 unless it is the model that is served."""
     if name != MODEL:
-        raise RefusalError(404, f"model {name!r} is not here; the model is {MODEL!r}")
+        raise RefusalError(404, f"model {clipped(name)!r} is not here; the model is {MODEL!r}")
     if version not in ("", MODEL_VERSION):
-        raise RefusalError(404, f"version {version!r} is not here; the version is {MODEL_VERSION!r}")
+        raise RefusalError(404, f"version {clipped(version)!r} is not here; the version is {MODEL_VERSION!r}")
 
 
-def parse_infer(body: bytes) -> InferRequest:
-    """The request in ``body``; RefusalError 400 where it is not JSON, 422 where it is wrong."""
-    return parse(body, InferRequest, _explain)
+def parse_infer(body: bytes | bytearray, config: ServeConfig) -> InferRequest:
+    """The request in ``body``; RefusalError 404 where it names another model, else as ``parse``."""
+    request = parse(body, InferRequest, config, _explain)
+    check_model(request.model_name or MODEL, request.model_version or "")
+    return request
 
 
 def texts_of(request: InferRequest, config: ServeConfig) -> list[str]:
     """The texts of ``request``; RefusalError 422 where it asks for what is not there, 413 for too much."""
-    _refuse_binary(request)
     for output in request.outputs or []:
         if output.name not in OUTPUTS:
-            raise RefusalError(422, f"output {output.name!r} is not known; known are: {', '.join(OUTPUTS)}")
+            raise RefusalError(
+                422, f"output {clipped(output.name)!r} is not known; known are: {', '.join(OUTPUTS)}"
+            )
+        if (output.parameters or {}).get("classification"):
+            raise RefusalError(422, f"classification is not taken; {OUTPUTS[2]!r} has the probabilities")
     if [tensor.name for tensor in request.inputs] != [INPUT]:
-        given = ", ".join(repr(tensor.name) for tensor in request.inputs) or "none"
+        given = ", ".join(repr(clipped(tensor.name)) for tensor in request.inputs) or "none"
         raise RefusalError(422, f"the input tensors are {given}; expected one, {INPUT!r}")
     tensor = request.inputs[0]
     if tensor.datatype != "BYTES":
-        raise RefusalError(422, f"{INPUT} has datatype {tensor.datatype!r}; expected 'BYTES'")
+        raise RefusalError(422, f"{INPUT} has datatype {clipped(tensor.datatype)!r}; expected 'BYTES'")
     texts = _flat(tensor)
     check_limits(INPUT, texts, config)
     return texts
@@ -187,8 +202,9 @@ async def infer(request: InferRequest, service: Service) -> InferAnswer:
 def _flat(tensor: InputTensor) -> list[str]:
     count = tensor.shape[0] if tensor.shape else 0
     if count < 1 or tensor.shape[1:] not in ([], [1]):
-        raise RefusalError(422, f"{INPUT} has shape {tensor.shape}; expected [n] or [n, 1], n > 0")
-    data = tensor.data
+        shape = clipped(str(tensor.shape[:50]))
+        raise RefusalError(422, f"{INPUT} has shape {shape}; expected [n] or [n, 1], n > 0")
+    data = tensor.data or []
     if len(tensor.shape) == 2 and all(isinstance(item, list) and len(item) == 1 for item in data):
         data = [item[0] for item in data]
     for index, item in enumerate(data):
@@ -199,25 +215,9 @@ def _flat(tensor: InputTensor) -> list[str]:
     return data
 
 
-def _refuse_binary(request: InferRequest) -> None:
-    """What clients of the extension for binary tensors ask for."""
-    given = [request.parameters, *(tensor.parameters for tensor in request.inputs)]
-    given += [output.parameters for output in request.outputs or []]
-    names = {name for parameters in given for name, value in (parameters or {}).items() if value}
-    binary = names & {"binary_data", "binary_data_output", "binary_data_size"}
-    if binary:
-        raise RefusalError(
-            422, f"{min(binary)} is not taken: tensors go as JSON here (binary_data=False in most clients)"
-        )
-
-
 def _explain(problem: Any) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    where = where_is(problem)
     match problem["type"]:
-        case "json_invalid":
-            return f"the body is not JSON: {problem['ctx']['error']}"
-        case "missing" if where.endswith(".data"):
-            return f"{where} is missing; tensors go as JSON here, not in binary form"
         case "missing":
             return f"{where} is missing"
         case "extra_forbidden":

@@ -1,0 +1,82 @@
+"""Split a stream of UTF-8 text into lines of bounded length."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import IO, Any
+
+__all__ = ["BAD_ENCODING", "LINE_BYTES", "FlawedLine", "read_lines"]
+
+LINE_BYTES = 1 << 24
+"""A longer line is rejected: hundreds of times ``data.max_chars``, and little enough to hold in memory."""
+CHUNK_BYTES = 1 << 18
+SHOWN_BYTES = 1000
+BAD_ENCODING = "bad encoding: bytes that are not UTF-8"
+
+
+class FlawedLine(str):
+    """A line that cannot be used, and the reason; of one that is too long it holds the start."""
+
+    reason: str
+    too_long: bool
+
+    @classmethod
+    def of(cls, line: bytes, reason: str, too_long: bool = False) -> FlawedLine:
+        """Bytes that are not UTF-8 become lone surrogates."""
+        flawed = cls(line.decode("utf-8", "surrogateescape"))
+        flawed.reason, flawed.too_long = reason, too_long
+        return flawed
+
+
+def read_lines(stream: IO[bytes] | Any) -> Iterator[str]:
+    r"""Yield every line with its end (\n, \r\n or \r); a byte order mark is dropped.
+
+    Memory does not grow with the length of a line: one of more than ``LINE_BYTES`` bytes, and one that
+    is not UTF-8, comes as a :class:`FlawedLine`.
+    """
+    line = _Unfinished()
+    chunk = stream.read(CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")
+    while chunk:
+        if chunk.endswith(b"\r"):  # its \n may be the next byte
+            chunk += stream.read(1)
+        pieces = chunk.splitlines(keepends=True)
+        last = b"" if pieces[-1].endswith((b"\n", b"\r")) else pieces.pop()
+        if pieces and line.size:
+            yield line.end(pieces.pop(0))
+        for piece in pieces:
+            try:
+                yield piece.decode()
+            except UnicodeDecodeError:
+                yield FlawedLine.of(piece, BAD_ENCODING)
+        line.add(last)
+        chunk = stream.read(CHUNK_BYTES)
+    if line.size:
+        yield line.end(b"")
+
+
+class _Unfinished:
+    """The pieces of a line whose end is in a chunk that is not read yet."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._pieces: list[bytes] = []
+
+    def add(self, piece: bytes) -> None:
+        self.size += len(piece)
+        if self.size > LINE_BYTES:
+            self._pieces = [b"".join(self._pieces)[:SHOWN_BYTES]]
+        elif piece:
+            self._pieces.append(piece)
+
+    def end(self, piece: bytes) -> str:
+        """The whole line, of which ``piece`` is the last one."""
+        self.add(piece)
+        line, too_long = b"".join(self._pieces), self.size > LINE_BYTES
+        self.size, self._pieces = 0, []
+        if too_long:
+            start = line[:SHOWN_BYTES] + b"\n"
+            return FlawedLine.of(start, f"too long: a line of more than {LINE_BYTES:,} bytes", too_long=True)
+        try:
+            return line.decode()
+        except UnicodeDecodeError:
+            return FlawedLine.of(line, BAD_ENCODING)

@@ -1,0 +1,322 @@
+"""Rows as they were in their file, put into the format of an output.
+
+There is a class for each format of the input. ``texts`` gives a row as cells of a csv file, ``json`` as a
+JSON object, ``table`` some rows as an Arrow table. Columns of the input named as those that are added
+(label, score) are kept under another name.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import Any
+
+import pyarrow as pa
+
+from react_ray.data.delimited import DelimitedRows
+from react_ray.data.json_lines import JsonRows
+from react_ray.data.json_text import members, rename_keys
+from react_ray.data.parquet_rows import Batch
+from react_ray.data.records import Rows
+from react_ray.data.sources import Source
+from react_ray.errors import InputError
+
+__all__ = [
+    "ADDED",
+    "MAX_KEYS",
+    "Original",
+    "arrow_type",
+    "as_text",
+    "column_kinds",
+    "common_kind",
+    "original_of",
+    "unique_names",
+]
+
+ADDED = ("label", "score")
+MAX_KEYS = 10_000
+"""Different keys in a jsonl file that can become columns of a table."""
+WHOLE_IN_FLOAT = 2**53
+SCALARS: dict[str, pa.DataType] = {
+    "null": pa.null(),
+    "bool": pa.bool_(),
+    "int": pa.int64(),
+    "long": pa.int64(),  # too large to stand beside fractions
+    "float": pa.float64(),
+    "text": pa.string(),
+    "json": pa.string(),
+}
+
+
+def kept_name(column: str) -> str:
+    """The name in the output of a column of the input."""
+    return f"{column}_given" if column in ADDED else column
+
+
+def column_kinds(source: Source, text: str) -> dict[str, str]:
+    """The keys of all rows of a jsonl file, in order, and the kind of value that holds all of theirs.
+
+    Empty for other formats, whose header or schema says as much. Raises InputError where two columns would
+    have one name in the output.
+    """
+    rows = Rows(source, [text])
+    kinds: dict[str, str] = {}
+    if isinstance(rows.format, JsonRows):
+        for _, _, line in rows:
+            if line is None or len(kinds) > MAX_KEYS:
+                continue
+            for key, value in json.loads(line).items():
+                kinds[key] = _wider(kinds.get(key, "null"), _kind(value))
+    columns = list(kinds) if isinstance(rows.format, JsonRows) else rows.format.columns
+    for name in ADDED:
+        if name in columns and kept_name(name) in columns:
+            raise InputError(
+                f"{source.path} has both {name!r} and {kept_name(name)!r}, the name under which the first is "
+                "kept; rename one of them"
+            )
+    return kinds
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, bool):
+        return "bool"
+    if isinstance(value, int):
+        return "int" if abs(value) <= WHOLE_IN_FLOAT else "long" if -(2**63) <= value < 2**63 else "json"
+    if isinstance(value, list):
+        kind = "null"
+        for element in value:
+            kind = _wider(kind, _kind(element))
+        return "json" if kind == "json" or kind.startswith("list ") else f"list {kind}"
+    return {type(None): "null", float: "float", str: "text"}.get(type(value), "json")
+
+
+def _wider(one: str, other: str) -> str:
+    """The kind of a column with values of both kinds; "json" is text, of JSON where a value was none."""
+    if one == other or other == "null":
+        return one
+    if one == "null":
+        return other
+    if one.startswith("list ") and other.startswith("list "):
+        kind = _wider(one[5:], other[5:])
+        return "json" if kind == "json" else f"list {kind}"
+    pair = {one, other}
+    return "long" if pair == {"int", "long"} else "float" if pair == {"int", "float"} else "json"
+
+
+def common_kind(one: str | pa.DataType, other: str | pa.DataType) -> str | pa.DataType:
+    """The kind of a column that holds both kinds and loses nothing of either; if need be, text."""
+    if isinstance(one, str) and isinstance(other, str):
+        return _wider(one, other)
+    if "int" in (one, other) and any(kind == pa.float64() for kind in (one, other)):
+        return pa.float64()
+    first, second = (_without_dictionary(arrow_type(kind)) for kind in (one, other))
+    if arrow_type(one) == arrow_type(other) or pa.types.is_null(second):
+        return arrow_type(one)
+    if pa.types.is_null(first):
+        return arrow_type(other)
+    return first if first == second else _common_type(first, second)
+
+
+def _common_type(one: pa.DataType, other: pa.DataType) -> str | pa.DataType:
+    types = pa.types
+    if all(types.is_string(kind) or types.is_large_string(kind) for kind in (one, other)):
+        return pa.large_string()
+    if all(types.is_binary(kind) or types.is_large_binary(kind) for kind in (one, other)):
+        return pa.large_binary()
+    whole = [types.is_integer(kind) for kind in (one, other)]
+    unsigned = any(types.is_uint64(kind) for kind in (one, other))
+    if all(whole) and not unsigned:
+        return pa.int64()
+    small = [types.is_integer(kind) and kind.bit_width <= 32 for kind in (one, other)]
+    if all(types.is_floating(kind) or fits for kind, fits in zip((one, other), small, strict=True)):
+        return pa.float64()
+    return "json"
+
+
+def _without_dictionary(kind: pa.DataType) -> pa.DataType:
+    return kind.value_type if pa.types.is_dictionary(kind) else kind
+
+
+def arrow_type(kind: str | pa.DataType) -> pa.DataType:
+    """The type in Arrow of a kind."""
+    if not isinstance(kind, str):
+        return kind
+    return pa.list_(SCALARS[kind[5:]]) if kind.startswith("list ") else SCALARS[kind]
+
+
+class Original:
+    """The rows of one file of the input; ``columns`` are their names in the output, in order."""
+
+    columns: Sequence[str]
+    kinds: Sequence[str | pa.DataType]
+    """Of the columns: of Arrow, or of :func:`column_kinds`."""
+
+    def __init__(self, rows: Rows):
+        self.rows = rows
+
+    def texts(self, whole: Any) -> list[str]:
+        """The cells of a row as text."""
+        raise NotImplementedError
+
+    def json(self, whole: Any) -> str:
+        """A row as a JSON object."""
+        raise NotImplementedError
+
+    def table(self, wholes: Sequence[Any]) -> pa.Table:
+        """Some rows, in columns."""
+        raise NotImplementedError
+
+    def size(self, whole: Any) -> int:
+        """Characters or bytes of a row, about."""
+        raise NotImplementedError
+
+
+class _Csv(Original):
+    def __init__(self, rows: Rows):
+        super().__init__(rows)
+        self.columns = [kept_name(name) for name in rows.format.columns]  # type: ignore[union-attr]
+        self.kinds = ["text"] * len(self.columns)
+        self._keys = unique_names(self.columns)
+
+    def texts(self, whole: list[str]) -> list[str]:
+        return whole
+
+    def json(self, whole: list[str]) -> str:
+        return json.dumps(dict(zip(self._keys, whole, strict=True)), ensure_ascii=False)
+
+    def table(self, wholes: Sequence[list[str]]) -> pa.Table:
+        arrays = [pa.array(column, pa.string()) for column in zip(*wholes, strict=True)]
+        return pa.Table.from_arrays(arrays, names=list(self.columns))
+
+    def size(self, whole: list[str]) -> int:
+        return sum(map(len, whole))
+
+
+class _Json(Original):
+    def __init__(self, rows: Rows, kinds: Mapping[str, str]):
+        super().__init__(rows)
+        self._kinds = kinds
+        self.columns = [kept_name(name) for name in kinds]
+        self.kinds = list(kinds.values())
+        self._renamed = {name: kept_name(name) for name in ADDED if name in kinds or len(kinds) > MAX_KEYS}
+
+    def texts(self, whole: str) -> list[str]:
+        cells = {m.key: _json_cell(m.value, whole[m.value_start : m.value_end]) for m in members(whole)}
+        return [cells.get(name, "") for name in self._kinds]
+
+    def json(self, whole: str) -> str:
+        return rename_keys(whole, self._renamed) if self._renamed else whole
+
+    def table(self, wholes: Sequence[str]) -> pa.Table:
+        rows = [json.loads(line) for line in wholes]
+        arrays = [_array([row.get(name) for row in rows], kind) for name, kind in self._kinds.items()]
+        return pa.Table.from_arrays(arrays, names=list(self.columns))
+
+    def size(self, whole: str) -> int:
+        return len(whole)
+
+
+class _Parquet(Original):
+    def __init__(self, rows: Rows):
+        super().__init__(rows)
+        schema: pa.Schema = rows.format.schema  # type: ignore[union-attr]
+        self.columns = [kept_name(name) for name in schema.names]
+        self.kinds = schema.types
+        self._keys = unique_names(self.columns)
+
+    def texts(self, whole: tuple[Batch, int]) -> list[str]:
+        batch, place = whole
+        return [as_text(value) for value in batch.values[place]]
+
+    def json(self, whole: tuple[Batch, int]) -> str:
+        batch, place = whole
+        row = {key: _as_json(value) for key, value in zip(self._keys, batch.values[place], strict=True)}
+        return json.dumps(row, ensure_ascii=False)
+
+    def table(self, wholes: Sequence[tuple[Batch, int]]) -> pa.Table:
+        parts = []
+        runs = groupby(enumerate(wholes), key=lambda row: (id(row[1][0]), row[1][1] - row[0]))
+        for _, run in runs:  # rows that lie side by side
+            (_, (batch, start)), *others = run
+            parts.append(batch.arrow.slice(start, 1 + len(others)))
+        return pa.Table.from_batches(parts).rename_columns(list(self.columns))
+
+    def size(self, whole: tuple[Batch, int]) -> int:
+        return whole[0].row_bytes
+
+
+def original_of(source: Source, text: str, kinds: Mapping[str, str]) -> Original:
+    """Open a file for a second reading, of whole rows; ``kinds`` are those of :func:`column_kinds`."""
+    rows = Rows(source, [text], whole=True)
+    if isinstance(rows.format, DelimitedRows):
+        return _Csv(rows)
+    return _Json(rows, kinds) if isinstance(rows.format, JsonRows) else _Parquet(rows)
+
+
+def unique_names(names: Sequence[str]) -> list[str]:
+    """The names as keys: the second "a" becomes "a_2", and a third column without name "column_3"."""
+    taken, unique = set(names), []
+    seen: Counter[str] = Counter()
+    for place, name in enumerate(names, start=1):
+        seen[name] += 1
+        key = name if name and seen[name] == 1 else f"{name}_{seen[name]}" if name else f"column_{place}"
+        while key in taken and (key != name or seen[name] > 1):
+            key += "_"
+        taken.add(key)
+        unique.append(key)
+    return unique
+
+
+def as_text(value: Any) -> str:
+    """A value as a cell of a csv file."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, list, dict, tuple)):
+        return json.dumps(_as_json(value), ensure_ascii=False)
+    return _readable(value) if isinstance(value, bytes) else str(value)
+
+
+def _as_json(value: Any) -> Any:
+    """A value that JSON has; NaN and infinity, which it has not, become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): _as_json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_as_json(one) for one in value]
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return _readable(value) if isinstance(value, bytes) else str(value)
+
+
+def _readable(value: bytes) -> str:
+    """Bytes as text where they are UTF-8, else in base64."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode("ascii")
+
+
+def _json_cell(value: Any, raw: str) -> str:
+    """The value of a JSON object as a cell: a string as it is, anything else as it is written there."""
+    return "" if value is None else _whole_characters(value) if isinstance(value, str) else raw
+
+
+def _array(values: list[Any], kind: str) -> pa.Array:
+    if kind in ("text", "json"):
+        values = [None if value is None else _whole_characters(as_text(value)) for value in values]
+    try:
+        return pa.array(values, arrow_type(kind))
+    except UnicodeEncodeError:  # in a list
+        return pa.array([value and [one and _whole_characters(one) for one in value] for value in values])
+
+
+def _whole_characters(text: str) -> str:
+    """The text without halves of surrogate pairs, which no file can hold."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,0 +1,342 @@
+"""Rows of parquet files, in batches of bounded size whatever the file declares."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from react_ray.data.lines import LINE_BYTES
+from react_ray.data.pages import ChunkPages, read_pages
+from react_ray.data.row import Broken, Record, require
+from react_ray.data.sources import Source
+from react_ray.errors import InputError
+
+__all__ = ["Batch", "ParquetRows", "python_values"]
+
+BATCH_ROWS = 2048
+BATCH_BYTES = 1 << 25
+"""Of a batch in memory, about."""
+PAGE_BYTES, LIST_VALUES = 1 << 27, 1 << 23
+"""A page that declares more is not read: writers make pages of a megabyte."""
+MAX_COLUMNS = 100_000
+FREE_ROWS, ROWS_PER_BYTE = 1_000_000, 1000
+"""No file that was not made to exhaust a reader has more rows than this in each of its bytes."""
+BYTES, FIXED = "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"
+PLAIN_OR_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "RLE_DICTIONARY", "PLAIN_DICTIONARY"}
+
+
+class Batch:
+    """Some rows of a parquet file; the whole of a row is its batch and its place there."""
+
+    def __init__(self, arrow: pa.RecordBatch):
+        self.arrow = arrow
+        self.row_bytes = arrow.nbytes // max(arrow.num_rows, 1)
+
+    @cached_property
+    def values(self) -> list[tuple[Any, ...]]:
+        """The rows as Python values; what is not UTF-8 in a string is replaced, and bytes stay bytes."""
+        return list(zip(*map(python_values, self.arrow.columns), strict=True))
+
+
+class ParquetRows:
+    """The rows of a parquet file; only the needed columns are read, unless ``whole`` rows are wanted.
+
+    Columns of whole numbers whose ``ClassLabel`` names Hugging Face's ``datasets`` has left in the
+    metadata give these names.
+    """
+
+    def __init__(
+        self, source: Source, required: Sequence[str], optional: Sequence[str] = (), *, whole: bool = False
+    ):
+        self.source = source
+        self.notes: list[str] = []
+        self._wanted = (*required, *optional)
+        self._stream = source.open()
+        self._file = pq.ParquetFile(self._stream)
+        self.schema: pa.Schema = self._file.schema_arrow
+        self.columns: list[str] = self.schema.names
+        self._check_size()
+        require(required, self.columns, source)
+        needed = [name for name in self.columns if name in self._wanted]
+        self._read = self.columns if whole else list(dict.fromkeys(needed))
+        self._names = {name: names for name in self._wanted[1:] if (names := _class_names(self.schema, name))}
+
+    def _check_size(self) -> None:
+        rows, size = self._file.metadata.num_rows, self.source.size()
+        if rows > FREE_ROWS + ROWS_PER_BYTE * size:
+            raise InputError(
+                f"{self.source.path} declares {rows:,} rows in {size:,} bytes: it is damaged, or made to "
+                "exhaust whoever reads it; make the file again"
+            )
+        if len(self.columns) > MAX_COLUMNS:
+            raise InputError(
+                f"{self.source.path} has {len(self.columns):,} columns, at most {MAX_COLUMNS:,} are read; "
+                "keep those that are needed"
+            )
+
+    def __iter__(self) -> Iterator[Record]:
+        number = 0
+        schema = pa.schema([field for field in self.schema if field.name in self._read])
+        for group in range(self._file.num_row_groups):
+            rows = self._file.metadata.row_group(group).num_rows
+            if not rows:
+                continue
+            try:
+                batches = self._batches(group)
+            except _TooLargeError as error:
+                yield from ((number + row, Broken(str(error), ""), None) for row in range(1, rows + 1))
+                number += rows
+                continue
+            for batch in batches:
+                if batch.num_rows == 1 and _bytes_of(batch) > LINE_BYTES:
+                    number += 1
+                    yield number, Broken(f"too long: a row of more than {LINE_BYTES:,} bytes", ""), None
+                    continue
+                yield from self._records(_in_types(batch, schema), number)
+                number += batch.num_rows
+
+    def _batches(self, group: int) -> Iterator[pa.RecordBatch]:
+        """Small batches of a row group; _TooLargeError before any memory is taken."""
+        plan = _Plan(self._file, group, self._read)
+        plan.look_at_pages(self._stream, 1 << 20 if self.source.root else 1 << 13)
+        file = self._file
+        if as_dictionary := plan.needs_dictionaries(self._stream):
+            file = pq.ParquetFile(self._stream, metadata=file.metadata, read_dictionary=as_dictionary)
+        found = file.iter_batches(plan.rows, row_groups=[group], columns=self._read)
+        return (part for batch in found for part in _in_parts(batch))
+
+    def _records(self, batch: pa.RecordBatch, before: int) -> Iterator[Record]:
+        columns = {name: batch.schema.names.index(name) for name in self._wanted if name in self._read}
+        found = [
+            _as_values(batch.column(columns[name]), "surrogateescape")
+            if name in columns
+            else [None] * batch.num_rows
+            for name in self._wanted
+        ]
+        whole = Batch(batch)
+        for place, values in enumerate(zip(*found, strict=True)):
+            named = self._named(values) if self._names else values
+            yield before + place + 1, named, (whole, place)
+
+    def _named(self, values: Sequence[Any]) -> Sequence[Any] | Broken:
+        """The values with names of classes for their numbers."""
+        named = list(values)
+        for place, column in enumerate(self._wanted):
+            names, value = self._names.get(column), values[place]
+            one = value[0] if isinstance(value, list) and len(value) == 1 else value
+            if names is None or not isinstance(one, int) or isinstance(one, bool):
+                continue
+            if not -1 <= one < len(names):
+                reason = (
+                    f"not a label: {one} is none of the {len(names)} classes that the file's metadata names"
+                )
+                return Broken(reason, str(values[0]), (values[0],))
+            named[place] = None if one == -1 else names[one]
+        return named
+
+
+class _TooLargeError(Exception):
+    """What is declared is more than is read; the message is the reason."""
+
+
+class _Plan:
+    """How to read a row group: how many rows at a time, and which columns as dictionaries."""
+
+    def __init__(self, file: pq.ParquetFile, group: int, columns: Sequence[str]):
+        self._file, self._group = file, group
+        metadata = file.metadata.row_group(group)
+        wanted = set(columns)
+        self._chunks = [
+            (file.schema.column(index), metadata.column(index))
+            for index in range(metadata.num_columns)
+            if file.schema.column(index).path.partition(".")[0] in wanted
+            or file.schema.column(index).path in wanted
+        ]
+        self._pages: list[ChunkPages] = []
+        self.rows = BATCH_ROWS
+        self._group_rows = metadata.num_rows
+
+    def look_at_pages(self, stream: pa.NativeFile, block: int) -> None:
+        """Choose the rows at a time."""
+        bytes_per_row = 1
+        for leaf, chunk in self._chunks:
+            try:
+                pages = read_pages(stream, chunk, block)
+            except ValueError as error:
+                raise pa.ArrowInvalid(f"column {leaf.path!r}: {error}") from None
+            self._pages.append(pages)
+            if pages.page_bytes > PAGE_BYTES:
+                raise _TooLargeError(
+                    f"too long: column {leaf.path!r} has a page of {pages.page_bytes:,} bytes in these rows, "
+                    f"at most {PAGE_BYTES:,} are read"
+                )
+            if leaf.max_repetition_level and pages.page_values > LIST_VALUES:
+                raise _TooLargeError(
+                    f"too long: column {leaf.path!r} has {pages.page_values:,} values in one page of lists, "
+                    f"at most {LIST_VALUES:,} are read"
+                )
+            each = pages.value_bytes
+            if leaf.physical_type == FIXED:
+                each = leaf.length
+            if not _is_plain(chunk):  # a value may repeat the start of another
+                each = pages.page_bytes if leaf.physical_type == BYTES else each
+            bytes_per_row += each * -(-chunk.num_values // max(self._group_rows, 1))
+        self.rows = max(1, min(BATCH_ROWS, BATCH_BYTES // bytes_per_row))
+
+    def needs_dictionaries(self, stream: pa.NativeFile) -> list[str]:
+        """The columns whose values must not be copied for every row: a long one may stand in all of them."""
+        coded = [
+            (leaf, pages)
+            for (leaf, chunk), pages in zip(self._chunks, self._pages, strict=True)
+            if leaf.physical_type == BYTES
+            and pages.dictionary_bytes
+            and set(chunk.encodings) <= PLAIN_OR_DICTIONARY
+        ]
+        rows = min(self.rows, self._group_rows)
+        copies = [pages.page_values if leaf.max_repetition_level else rows for leaf, pages in coded]
+        if (
+            sum(n * pages.dictionary_bytes for n, (_, pages) in zip(copies, coded, strict=True))
+            <= BATCH_BYTES
+        ):
+            return []
+        paths = [leaf.path for leaf, _ in coded]
+        longest = self._longest(stream, paths)
+        worst = sum(n * longest[path] for n, path in zip(copies, paths, strict=True))
+        return paths if worst > 4 * BATCH_BYTES else []
+
+    def _longest(self, stream: pa.NativeFile, paths: Sequence[str]) -> dict[str, int]:
+        """The length of the longest value in the dictionary of each column."""
+        file = pq.ParquetFile(stream, metadata=self._file.metadata, read_dictionary=paths)
+        longest = {}
+        for path in paths:
+            batch = next(file.iter_batches(1, row_groups=[self._group], columns=[path]))
+            longest[path] = max(_longest_value(column) for column in batch.columns)
+        return longest
+
+
+def _is_plain(chunk: pq.ColumnChunkMetaData) -> bool:
+    """Whether no value is put together from another one."""
+    return set(chunk.encodings) <= PLAIN_OR_DICTIONARY
+
+
+def _in_parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
+    """The batch, cut until each part is small or a single row."""
+    if batch.num_rows < 2 or _bytes_of(batch) <= BATCH_BYTES:
+        if batch.num_rows:
+            yield batch
+        return
+    half = batch.num_rows // 2
+    yield from _in_parts(batch.slice(0, half))
+    yield from _in_parts(batch.slice(half))
+
+
+def _bytes_of(batch: pa.RecordBatch) -> int:
+    return sum(map(_size, batch.columns))
+
+
+def _size(array: pa.Array) -> int:
+    """Bytes with each value where it stands, not in a dictionary."""
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        if not _is_text(kind.value_type):
+            return int(array.indices.nbytes)
+        return int(pc.sum(pc.binary_length(_plain(array.dictionary)).take(array.indices)).as_py() or 0)
+    if pa.types.is_struct(kind):
+        return sum(map(_size, array.flatten()))
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return 8 * len(array) + _size(array.flatten())
+    return int(array.nbytes)
+
+
+def _longest_value(array: pa.Array) -> int:
+    kind = array.type
+    if pa.types.is_dictionary(kind):
+        return int(pc.max(pc.binary_length(_plain(array.dictionary))).as_py() or 0)
+    if pa.types.is_struct(kind):
+        return max(map(_longest_value, array.flatten()), default=0)
+    if hasattr(array, "values"):
+        return _longest_value(array.values)
+    return 0
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    types = pa.types
+    binary = types.is_binary(kind) or types.is_large_binary(kind) or types.is_binary_view(kind)
+    return bool(binary or types.is_fixed_size_binary(kind) or _is_string(kind))
+
+
+def _is_string(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+
+
+def _plain(array: pa.Array) -> pa.Array:
+    """Strings and bytes in a type that has all kernels."""
+    if pa.types.is_string_view(array.type):
+        return array.cast(pa.large_string())
+    return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
+
+
+def _in_types(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
+    """The batch in the types of the file, where columns were read as dictionaries."""
+    if batch.schema.equals(schema):
+        return batch
+    columns = []
+    for column, field in zip(batch.columns, schema, strict=True):
+        if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(field.type):
+            column = column.dictionary_decode()
+        columns.append(column if column.type == field.type else column.cast(field.type, safe=False))
+    return pa.record_batch(columns, schema=schema)
+
+
+def _as_values(column: pa.Array, errors: str) -> list[Any]:
+    """Python values; bytes are taken for UTF-8, and what is not goes the way of ``errors``."""
+    if isinstance(column, pa.ExtensionArray):
+        column = column.storage
+    if pa.types.is_dictionary(column.type):
+        column = column.dictionary_decode()
+    if not _is_text(column.type):
+        return _legible(column)
+    try:
+        return _plain(column).cast(pa.large_string()).to_pylist()
+    except (pa.ArrowException, UnicodeDecodeError):
+        cells = _plain(column).cast(pa.large_binary()).to_pylist()
+        return [None if cell is None else cell.decode("utf-8", errors) for cell in cells]
+
+
+def python_values(column: pa.Array) -> list[Any]:
+    """The values of a column; what is not UTF-8 in a string is replaced, and bytes stay bytes."""
+    kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
+    return _as_values(column, "replace") if _is_string(kind) else _legible(column)
+
+
+def _legible(column: pa.Array) -> list[Any]:
+    """Python values; a cell that has none, such as a date of the year 200,000, becomes its own words."""
+    try:
+        return column.to_pylist()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return [_words(scalar) for scalar in column]
+
+
+def _words(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except (ValueError, OverflowError, pa.ArrowException):
+        return None if pa.types.is_nested(scalar.type) else str(scalar)
+
+
+def _class_names(schema: pa.Schema, column: str) -> list[str]:
+    """The names that ``datasets`` has for the numbers of a column; none where it has no such."""
+    try:
+        feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
+        while isinstance(feature, list) or "feature" in feature:
+            feature = feature[0] if isinstance(feature, list) else feature["feature"]
+        names = feature["names"] if feature["_type"] == "ClassLabel" else []
+    except (KeyError, TypeError, ValueError, IndexError, RecursionError):
+        return []
+    return names if isinstance(names, list) and all(isinstance(name, str) for name in names) else []

@@ -1,0 +1,53 @@
+"""A thread that many callers share, in turns that are as long as their work."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+__all__ = ["Turns"]
+
+Result = TypeVar("Result")
+
+
+class Turns:
+    """Runs one piece of work at a time in a thread of its own: what costs little goes first.
+
+    Self-clocked fair queueing: a piece is due at the time of the piece that runs, plus its cost. So a short
+    text waits for the piece that runs and for others as short, not for the long texts that came before it;
+    and a long one waits until as much other work was done as it is itself, not for ever.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._numbers = itertools.count()
+        self._waiting: list[tuple[float, int, Callable[[], Any], asyncio.Future[Any]]] = []
+        self._time = 0.0
+        self._worker: asyncio.Task[None] | None = None
+
+    async def run(self, cost: float, work: Callable[[], Result]) -> Result:
+        """The result of ``work``, when its turn has come; when cancelled before that, it is not done."""
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (self._time + cost, next(self._numbers), work, done))
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        return await done
+
+    async def _work(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._waiting:
+            self._time, _, work, done = heapq.heappop(self._waiting)
+            if done.done():  # its caller left
+                continue
+            try:
+                result = await loop.run_in_executor(self._thread, work)
+            except Exception as error:
+                if not done.done():
+                    done.set_exception(error)
+            else:
+                if not done.done():
+                    done.set_result(result)

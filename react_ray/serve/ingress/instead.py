@@ -1,0 +1,100 @@
+"""Stands for HAProxy where Ray Serve starts one, and tells the keeper, which has the real one.
+
+    python -m react_ray.serve.ingress.instead -db -f CONFIGURATION ...
+
+Ray starts a process for every change of the routes and kills it when HAProxy is to end. This one lives as
+long as the HAProxy with these routes. It ends with the process that started it, and starts another keeper
+where the first one is gone.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from react_ray.serve.ingress.processes import die_with_parent, is_alive, parent_of
+
+__all__ = ["DONE", "FAILED", "call", "finish", "main"]
+
+KEEPER_WITHIN_S = 30.0
+DONE, FAILED = b"done", b"failed: "
+
+
+def main(words: list[str]) -> None:
+    """Hand the configuration to the keeper and wait until its HAProxy has ended."""
+    manager = os.getppid()
+    raylet = parent_of(manager)
+    die_with_parent(manager)
+    if raylet <= 1:  # it has ended, and the manager is about to
+        raise SystemExit("HAProxy is not started: there is no raylet")
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, signal.SIG_IGN)  # to the whole group, or because another one takes over
+    configuration = Path(words[words.index("-f") + 1])
+    while True:
+        with call(configuration.parent, f"routes {configuration}", start=raylet) as line:
+            said = _all_of(line)
+        if said.startswith(FAILED):
+            raise SystemExit(said.removeprefix(FAILED).decode())
+        if said == DONE:
+            return
+
+
+def _all_of(line: socket.socket) -> bytes:
+    """What the keeper says until it ends the connection."""
+    said = b""
+    while part := line.recv(4096):
+        said += part
+    return said
+
+
+def call(folder: Path, command: str, start: int = 0) -> socket.socket:
+    """A connection to the keeper of this folder, which has been sent ``command``.
+
+    Where there is none, one is started that lives as long as the process ``start``;
+    with 0 that is an OSError.
+    """
+    deadline = time.monotonic() + KEEPER_WITHIN_S
+    keeper: subprocess.Popen[bytes] | None = None
+    while True:
+        line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            line.connect(str(folder / "keeper.sock"))
+            line.sendall(command.encode() + b"\n")
+            return line
+        except OSError:
+            line.close()
+            if not start or not is_alive(start) or time.monotonic() > deadline:
+                raise
+        if keeper is None or keeper.poll() is not None:
+            keeper = _start_keeper(folder, start)
+        time.sleep(0.02)
+
+
+def finish(folder: Path, within_s: float) -> None:
+    """Have every HAProxy below ``folder`` take no new connection; return when all requests are answered."""
+    for keeper in folder.glob("*/keeper.sock"):
+        with suppress(OSError), call(keeper.parent, "stop") as line:
+            line.settimeout(within_s)
+            _all_of(line)
+
+
+def _start_keeper(folder: Path, raylet: int) -> subprocess.Popen[bytes]:
+    """In a session of its own, so that it outlives the process that Ray started; one is enough."""
+    with (folder / "ingress.log").open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "react_ray.serve.ingress.keeper", str(folder), str(raylet)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

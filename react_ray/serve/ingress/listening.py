@@ -1,0 +1,96 @@
+"""The sockets on which callers come in: opened here, used by HAProxy."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Mapping
+
+__all__ = ["Listening", "addresses", "listen"]
+
+BACKLOG = 1024
+ANY = ("*", "0.0.0.0", "::", "")
+NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+
+
+def addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
+    """All addresses that a name stands for; ``::`` is every one of this machine, of both kinds.
+
+    OSError where the name is not known.
+    """
+    if host in ("*", "0.0.0.0"):
+        return [(socket.AF_INET, ("0.0.0.0", port))]
+    if host == "::":
+        return [(socket.AF_INET, ("0.0.0.0", port)), (socket.AF_INET6, ("::", port))]
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((family, where) for family, _, _, _, where in found))  # type: ignore[misc]
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on all addresses of ``host``; OSError where one cannot.
+
+    Where a name stands for addresses of both kinds, one of a kind that this machine lacks is left out.
+    An IPv6 socket takes no IPv4: HAProxy would see all callers in one network.
+    """
+    opened: list[socket.socket] = []
+    missing: OSError | None = None
+    try:
+        for family, where in addresses(host, port):
+            try:
+                opened.append(_listen(family, where))
+            except OSError as error:
+                if error.errno not in NO_IPV6:
+                    raise
+                missing = error
+    except OSError:
+        for one in opened:
+            one.close()
+        raise
+    if missing and not opened:
+        raise missing
+    return opened
+
+
+def _listen(family: socket.AddressFamily, where: tuple[str, int]) -> socket.socket:
+    opened = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        opened.bind(where)
+        opened.listen(BACKLOG)
+    except OSError:
+        opened.close()
+        raise
+    return opened
+
+
+class Listening:
+    """The ports that are open, by name; ``host`` is where they listen, whatever Ray says."""
+
+    def __init__(self, host: str | None = None):
+        self._host = host
+        self._open: dict[str, list[socket.socket]] = {}
+
+    def open(self, ports: Mapping[str, tuple[str, int]]) -> None:
+        """Open those that are not; OSError where another program has one."""
+        for name, (host, port) in ports.items():
+            if name not in self._open:
+                try:
+                    self._open[name] = listen(self._host or host, port)
+                except OSError as error:
+                    raise OSError(f"cannot listen on {self._host or host} port {port}: {error}") from None
+
+    def numbers(self, name: str) -> list[int]:
+        """The file descriptors of a port."""
+        return [one.fileno() for one in self._open.get(name, ())]
+
+    def close_others(self, ports: Mapping[str, tuple[str, int]]) -> None:
+        """Close those that are not among ``ports``."""
+        for name in self._open.keys() - ports.keys():
+            for one in self._open.pop(name):
+                one.close()
+
+    def close(self) -> None:
+        """Close all."""
+        self.close_others({})

@@ -1,0 +1,92 @@
+"""What HAProxy is to do, read from the configuration that Ray Serve writes for it.
+
+Ray knows where requests go: which replicas there are, how they are checked, which path or application
+leads to them. Those lines are taken as they are. Everything else of its file is ours: see ``configuration``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+__all__ = ["Frontend", "Routes", "read_routes"]
+
+HTTP, GRPC = "frontend http_frontend", "frontend grpc_frontend"
+CHECKS = ("option httpchk", "http-check ", "option tcp-check", "tcp-check ", "default-server ", "server ")
+"""How lines of a backend begin that say where its servers are and how they are checked."""
+
+
+@dataclass
+class Frontend:
+    """One port, and which requests on it go to which backend."""
+
+    host: str = ""
+    port: int = 0
+    rules: list[str] = field(default_factory=list)
+
+    @property
+    def serves(self) -> bool:
+        """Whether there is an application behind it."""
+        return any(rule.startswith("use_backend ") for rule in self.rules)
+
+
+@dataclass
+class Routes:
+    """The content of Ray's file: ``backends`` maps names to lines about their servers."""
+
+    admin: str
+    http: Frontend
+    grpc: Frontend | None
+    healthy: bool
+    backends: dict[str, list[str]]
+
+
+def read_routes(text: str) -> Routes:
+    """Read Ray's file; ValueError where it has another form than the one this version of Ray writes."""
+    sections = _sections(text)
+    if HTTP not in sections:
+        raise ValueError("Ray's configuration of HAProxy has no http_frontend")
+    admin = [line.split()[2] for line in sections.get("global", ()) if line.startswith("stats socket ")]
+    if len(admin) != 1:
+        raise ValueError("Ray's configuration of HAProxy names no admin socket")
+    backends = {
+        title.removeprefix("backend "): [line for line in lines if line.startswith(CHECKS)]
+        for title, lines in sections.items()
+        if title.startswith("backend ")
+    }
+    return Routes(
+        admin=admin[0],
+        http=_frontend(sections[HTTP]),
+        grpc=_frontend(sections[GRPC]) if GRPC in sections else None,
+        healthy=any("return status 200 " in line and " healthcheck" in line for line in sections[HTTP]),
+        backends={name: lines for name, lines in backends.items() if any(map(_is_server, lines))},
+    )
+
+
+def _sections(text: str) -> dict[str, list[str]]:
+    """The lines of each section, without indentation and comments."""
+    sections: dict[str, list[str]] = {}
+    lines: list[str] = []
+    for line in text.splitlines():
+        words = line.strip()
+        if not words or words.startswith("#"):
+            continue
+        if line[0].isspace():
+            lines.append(words)
+        else:
+            lines = sections.setdefault(words, [])
+    return sections
+
+
+def _is_server(line: str) -> bool:
+    return line.startswith("server ")
+
+
+def _frontend(lines: list[str]) -> Frontend:
+    host, _, port = next(line for line in lines if line.startswith("bind ")).split()[1].rpartition(":")
+    grpc_own = ("acl is_healthz ", "acl is_list_applications ", "use_backend grpc_fallback_backend ")
+    rules = [
+        line
+        for line in lines
+        if line.startswith(("acl is_", "use_backend ", "default_backend ")) and not line.startswith(grpc_own)
+    ]
+    return Frontend(host, int(port), [rule for rule in rules if "default_" not in rule.split()[-1]])

@@ -1,0 +1,62 @@
+"""Before Ray Serve reads a request, in each of its HTTP servers: what it would take from a caller unchecked.
+
+Ray writes ``x-request-id`` into its log lines as it is, fails where one of the headers that it reads is not
+UTF-8 (an answer of 500 that no metric counts, on health routes too), lets a caller lift the time limit of its
+request, and tells its routes to whoever asks.
+"""
+
+from __future__ import annotations
+
+from starlette.middleware import Middleware
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from react_ray.serve.watch.caller import IDENTIFIER
+
+__all__ = ["VARIABLE", "VARIABLES", "Edge", "middlewares"]
+
+VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
+VARIABLES = {VARIABLE: "react_ray.serve.limits.edge.middlewares"}
+"""In the environment of all of Ray's processes: where each of its HTTP servers finds ``middlewares``."""
+NUMBER = b"x-request-id"
+RAYS_OWN = {
+    b"serve-multiplexed-model-id",
+    b"x-session-id",
+    b"x-request-timeout-seconds",
+    b"x-request-disconnect-disabled",
+}
+"""Headers that Ray acts upon, and that nobody needs here; ``_`` means ``-`` to it."""
+
+
+def middlewares() -> list[Middleware]:
+    """What Ray puts around its own application."""
+    return [Middleware(Edge)]
+
+
+class Edge:
+    """Takes out of the headers what Ray must not see; its routes are not there."""
+
+    def __init__(self, app: ASGIApp):
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        if scope["type"] == "http":
+            if scope["path"] == "/-/routes":
+                await JSONResponse({"error": "Not Found"}, 404)(scope, receive, send)
+                return
+            scope = {**scope, "headers": _checked(scope["headers"])}
+        await self._app(scope, receive, send)
+
+
+def _checked(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    kept, numbers = [], 0
+    for name, value in headers:
+        if name == NUMBER:
+            numbers += 1
+            if numbers > 1 or not IDENTIFIER.fullmatch(value.decode("latin-1")):
+                continue  # Ray makes a number where there is none
+        elif name.replace(b"_", b"-") in RAYS_OWN or not name.isascii():
+            continue
+        kept.append((name, value))
+    return kept

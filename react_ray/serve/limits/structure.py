@@ -1,0 +1,37 @@
+"""How much structure a JSON body may have: found out before a parser makes objects of it."""
+
+from __future__ import annotations
+
+import re
+
+from react_ray.serve.limits.refusal import RefusalError
+
+__all__ = ["MAX_DEPTH", "check_structure"]
+
+MAX_DEPTH = 100
+"""Lists and objects inside each other; a request needs four."""
+MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
+"""A string, or one of the characters between which values stand."""
+
+
+def check_structure(body: bytes | bytearray, most: int) -> None:
+    """RefusalError 413 where ``body`` has more than ``most`` values, 400 where it is nested too deeply.
+
+    Two bytes of JSON, ``{}``, become an object of 64 and more, and a problem of several hundred when
+    validated. So the values are counted first, which takes one pass and no memory, and ends at the limit.
+    """
+    if body.count(b",") + body.count(b"[") + body.count(b"{") < min(most, MAX_DEPTH):
+        return  # whatever is in strings: there are not more
+    values = depth = 0
+    for mark in MARK.finditer(body):
+        match body[mark.start()]:
+            case 0x5B | 0x7B:  # [ {
+                values, depth = values + 1, depth + 1
+            case 0x5D | 0x7D:  # ] }
+                depth -= 1
+            case _:
+                values += 1
+        if depth > MAX_DEPTH:
+            raise RefusalError(400, f"the body is not JSON of a request: nested over {MAX_DEPTH} times")
+        if values > most:
+            raise RefusalError(413, f"the body has over {most} values")

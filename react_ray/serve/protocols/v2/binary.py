@@ -1,0 +1,114 @@
+"""Tensors as bytes: the binary tensor extension over HTTP, and raw contents over gRPC."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from starlette.datastructures import Headers
+
+from react_ray.serve.limits.refusal import RefusalError, clipped
+from react_ray.serve.protocols.v2.tensors import InferAnswer, InferRequest, OutputTensor
+
+__all__ = ["HEADER", "binary_answer", "decoded", "fill", "header_length", "joined", "split", "wants_binary"]
+
+HEADER = "inference-header-content-length"
+"""How many bytes of a body are JSON; tensors follow it."""
+Raw = bytes | bytearray
+
+
+def header_length(headers: Headers, body: Raw) -> int | None:
+    """Bytes of JSON that ``body`` begins with; None where it is JSON alone.
+
+    RefusalError 400 where the header has no such number.
+    """
+    given = headers.get(HEADER)
+    if given is None:
+        return None
+    length = int(given) if given.isascii() and given.isdecimal() and len(given) < 19 else -1
+    if not 0 <= length <= len(body):
+        raise RefusalError(
+            400, f"{HEADER} is {clipped(given)!r}; expected a number up to {len(body)}, the size of the body"
+        )
+    return length
+
+
+def fill(request: InferRequest, binary: Raw | None, most: int) -> None:
+    """Put the tensors in ``binary`` (None: the body is JSON alone) into ``request``; RefusalError 422.
+
+    A tensor has ``binary_data_size`` among its parameters where its data are there, ``most`` items at most.
+    """
+    at = 0
+    for index, tensor in enumerate(request.inputs):
+        size = (tensor.parameters or {}).get("binary_data_size")
+        if size is None and tensor.data is not None:
+            continue
+        if size is None or binary is None:
+            raise RefusalError(
+                422, f"inputs.{index}.data is missing; tensors go as JSON, or as bytes after it with {HEADER}"
+            )
+        if type(size) is not int or not 0 <= size <= len(binary) - at:
+            raise RefusalError(422, f"inputs.{index}: binary_data_size does not fit the {len(binary)} bytes")
+        tensor.data = decoded(split(binary[at : at + size], most))
+        at += size
+    if binary is not None and at != len(binary):
+        raise RefusalError(422, f"{len(binary) - at} bytes of the body belong to no tensor")
+
+
+def split(raw: Raw, most: int) -> list[Raw]:
+    """The items of a BYTES tensor: each after its length, four bytes, little end first.
+
+    RefusalError 413 where there are more than ``most``, 422 where they do not fill ``raw``.
+    """
+    items: list[Raw] = []
+    at = 0
+    while at < len(raw):
+        end = at + 4 + int.from_bytes(raw[at : at + 4], "little")
+        if end > len(raw) or at + 4 > len(raw):
+            raise RefusalError(422, f"raw contents end within item {len(items)}")
+        if len(items) == most:
+            raise RefusalError(413, f"over {most} texts; at most {most} are taken in a request")
+        items.append(raw[at + 4 : end])
+        at = end
+    return items
+
+
+def decoded(items: Sequence[Raw]) -> list[Any]:
+    """The items as texts; RefusalError 400 where one is not UTF-8."""
+    texts: list[Any] = []
+    for index, item in enumerate(items):
+        try:
+            texts.append(item.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise RefusalError(400, f"item {index} is not UTF-8 at byte {error.start}") from None
+    return texts
+
+
+def wants_binary(request: InferRequest) -> set[str]:
+    """The outputs that are to come as bytes: what the request says of each, or of all."""
+    everything = bool((request.parameters or {}).get("binary_data_output"))
+    if not request.outputs:
+        return {"label", "score", "probabilities"} if everything else set()
+    asked = {
+        output.name: (output.parameters or {}).get("binary_data", everything) for output in request.outputs
+    }
+    return {name for name, binary in asked.items() if binary}
+
+
+def binary_answer(answer: InferAnswer, names: set[str]) -> Iterator[bytes]:
+    """The data of the tensors in ``names``, which lose them: they have ``binary_data_size`` instead."""
+    for tensor in answer.outputs:
+        if tensor.name in names and tensor.data is not None:
+            raw = joined(tensor)
+            tensor.data, tensor.parameters = None, {"binary_data_size": len(raw)}
+            yield raw
+
+
+def joined(tensor: OutputTensor) -> bytes:
+    """The data of a tensor as bytes."""
+    if tensor.datatype == "FP32":
+        return np.asarray(tensor.data, "<f4").tobytes()
+    items = [text.encode() for text in tensor.data or []]
+    return b"".join(struct.pack("<I", len(item)) + item for item in items)

@@ -1,0 +1,41 @@
+"""What keeps a replica from being replaced, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+__all__ = ["Replacements", "problem_of", "reason_of"]
+
+
+class Replacements:
+    """Says once what keeps a replica of some applications from starting, and when all run again."""
+
+    def __init__(self, applications: Sequence[str], say: Callable[[str], None]):
+        self._applications, self._say = applications, say
+        self._said: dict[str, str | None] = {}
+
+    def check(self) -> None:
+        """Ask Ray Serve how the replicas are."""
+        for application in self._applications:
+            problem = problem_of(application)
+            if problem != self._said.get(application):
+                self._said[application] = problem
+                warning = f"warning: a replica cannot be replaced: {problem}"
+                self._say(warning if problem else "all replicas run again")
+
+
+def problem_of(application: str) -> str | None:
+    """Why a replica of the application does not start, in words; None where none fails."""
+    from ray import serve as ray_serve
+
+    status = ray_serve.status().applications.get(application)
+    if status is None:
+        return None
+    messages = [d.message for d in status.deployments.values() if "Error" in d.message]
+    return reason_of(messages[0]) if messages else None
+
+
+def reason_of(message: str) -> str:
+    """The error at the end of a traceback, or the message where there is none."""
+    errors = [line for line in message.splitlines() if "Error: " in line or "Exception: " in line]
+    return errors[-1].rpartition("InputError: ")[2].strip() if errors else message

@@ -1,0 +1,136 @@
+"""What the command says while it serves: a line where a process dies. Ray's own words go to a file."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from react_ray.cluster.guard import marked
+from react_ray.errors import ClusterError
+from react_ray.serve.replicas import Replacements
+from react_ray.terminal import plain
+
+__all__ = ["Console", "ray_apart", "ray_is_whole", "supervise"]
+
+LOOK_EVERY_S = 1.0
+DEAD = re.compile(r"Worker PID: (\d+)")
+"""Where Ray says that one of its processes has ended and should not have."""
+NAMES = {
+    "ray::ServeReplica:": "a replica of {}",
+    "ray::ServeController": "the controller of Ray Serve",
+    "ray::HAProxyManager": "the manager of HAProxy",
+    "ray::ProxyActor": "Ray's own proxy",
+}
+NEEDED = ("gcs_server", "raylet")
+"""Without these there is no Ray, and nothing starts them again."""
+
+
+class Console:
+    """Where the command's own words go: answers to ``out``, what it does to ``err``."""
+
+    def __init__(self, out: TextIO, err: TextIO):
+        self.out, self.err = out, err
+
+    def say(self, text: str) -> None:
+        """Tell what is being done."""
+        print(plain(text), file=self.err, flush=True)
+
+
+@contextmanager
+def ray_apart(file: Path) -> Iterator[Console]:
+    """Send all that is written to standard output and error to ``file``, but what goes to the console given.
+
+    Ray writes there past Python's logging, from threads of its own and from C++.
+    """
+    before = os.dup(1), os.dup(2)
+    _flush()
+    with file.open("ab") as log:
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    encoding = sys.stdout.encoding
+    with (
+        open(before[0], "w", encoding=encoding, errors="replace", closefd=False) as out,
+        open(before[1], "w", encoding=encoding, errors="replace", closefd=False) as err,
+    ):
+        try:
+            yield Console(out, err)
+        finally:
+            _flush()
+            for number, kept in enumerate(before, 1):
+                os.dup2(kept, number)
+                os.close(kept)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+
+
+def ray_is_whole(folder: Path) -> bool:
+    """Whether the processes that nothing replaces are there: without them Ray answers nobody."""
+    return set(NEEDED) <= set(_processes(folder).values())
+
+
+def supervise(console: Console, said: Path, folder: Path | None, replacements: Replacements) -> None:
+    """Say what dies, for ever; ClusterError when Ray itself is gone.
+
+    ``said`` is what Ray says, ``folder`` that of a Ray on this machine.
+    """
+    names: dict[int, str] = {}
+    files = _Following(said, folder)
+    while True:
+        now = _processes(folder) if folder else {}
+        lost = [name for process, name in names.items() if name in NEEDED and process not in now]
+        if lost:
+            raise ClusterError(f"Ray has ended: its {' and '.join(lost)} died. Start the service again")
+        for line in files.new_lines():
+            for process in map(int, DEAD.findall(line)):
+                name = names.get(process, "a process of Ray's")
+                console.say(f"Died: {name} (process {process}). Ray starts another one; more in {said}")
+            if " died: " in line:
+                console.say("Died: " + line.partition(" died: ")[2])
+        replacements.check()
+        names |= now
+        time.sleep(LOOK_EVERY_S)
+
+
+class _Following:
+    """The lines that are added to files."""
+
+    def __init__(self, said: Path, folder: Path | None):
+        self._said, self._folder = said, folder
+        self._read: dict[Path, int] = {said: said.stat().st_size}
+
+    def new_lines(self) -> Iterator[str]:
+        """Whole lines that were not there before."""
+        kept = self._folder.glob("*/ingress.log") if self._folder else ()
+        for file in (self._said, *kept):
+            with suppress(OSError), file.open("rb") as stream:
+                stream.seek(self._read.get(file, 0))
+                whole = stream.read().rpartition(b"\n")
+                self._read[file] = self._read.get(file, 0) + len(whole[0] + whole[1])
+                yield from whole[0].decode(errors="replace").splitlines()
+
+
+def _processes(folder: Path) -> dict[int, str]:
+    """What the processes of this Ray are, in words, by their number."""
+    found = {}
+    for process in marked(str(folder)):
+        with suppress(OSError):
+            title = Path(f"/proc/{process}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
+            found[process] = _name(title)
+    return found
+
+
+def _name(title: str) -> str:
+    for start, name in NAMES.items():
+        if title.startswith(start):
+            return name.format(title.removeprefix(start).partition(":")[0])
+    return title.removeprefix("ray::") if title.startswith("ray::") else Path(title).name

@@ -1,0 +1,120 @@
+"""The worst body of each shape, over every route: nobody else waits for it, and it takes little memory."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+from costs import Cost, Model, bodies, context, cost_of, messages, request
+from fastapi import FastAPI
+
+from react_ray.config import ServeConfig
+from react_ray.serve.engine.about import About
+from react_ray.serve.engine.model import Engine
+from react_ray.serve.protocols.v2.grpc import InferenceMethods
+from react_ray.serve.service import Service
+from react_ray.serve.web import build_app
+
+CONFIG = ServeConfig(access_log=False)
+BLOCKED_S = 0.25
+"""Of processor time in the event loop; 0.02 were measured, and 5 s before there were limits."""
+TIMES, SPARE = 5, 8 << 20
+"""Of a body in memory: itself, and four bytes for each of its characters; and what the allocator keeps."""
+ANSWER = 2000
+NDJSON = "application/x-ndjson"
+ROUTES = {
+    "/predict": ("application/json", CONFIG.max_body_bytes),
+    "/explain": ("application/json", CONFIG.max_body_bytes),
+    "/v2/models/classifier/infer": ("application/json", CONFIG.max_body_bytes),
+    "/v2/models/classifier/versions/1/infer": ("application/json", CONFIG.max_body_bytes),
+    "/bulk": (NDJSON, CONFIG.max_bulk_bytes),
+}
+
+
+@pytest.fixture(scope="module")
+def service() -> Service:
+    return Service(Engine(Model()), CONFIG, About("1", None, "none"))
+
+
+@pytest.fixture(scope="module")
+def app(service: Service) -> FastAPI:
+    async def scrape() -> bytes:
+        return b""
+
+    made = build_app(service, scrape)
+    cost_of(lambda: request(made, "/predict", b'{"inputs": "warm"}'))
+    return made
+
+
+def assert_cheap(name: str, size: int, cost: Cost) -> None:
+    assert cost.status < 500, name
+    assert cost.blocked_s < BLOCKED_S, name
+    assert cost.memory <= TIMES * size + SPARE, name
+
+
+@pytest.mark.parametrize("path", ROUTES)
+def test_the_worst_bodies_cost_little(app: FastAPI, path: str) -> None:
+    kind, size = ROUTES[path]
+    for name, body in bodies(size):
+        cost = cost_of(lambda body=body: request(app, path, body, kind))  # type: ignore[misc]
+        assert_cheap(name, size, cost)
+        assert max(map(len, cost.answer.splitlines())) < ANSWER, name
+
+
+def test_the_worst_binary_tensors_cost_little(app: FastAPI) -> None:
+    size = CONFIG.max_body_bytes - 1000
+    for item in (b"\x00\x00\x00\x00", b"\x01\x00\x00\x00a", b"\x02\x00\x00\x00ab", b"\xff\xff\xff\xff"):
+        raw = item * (size // len(item))
+        tensor = b'{"name":"text","datatype":"BYTES","shape":[1],"parameters":{"binary_data_size":%d}}' % len(
+            raw
+        )
+        head = b'{"inputs":[' + tensor + b"]}"
+        headers = {b"inference-header-content-length": str(len(head)).encode()}
+        asked = "/v2/models/classifier/infer", head + raw, "application/octet-stream"
+        cost = cost_of(lambda asked=asked, headers=headers: request(app, *asked, headers=headers))  # type: ignore[misc]
+        assert_cheap(str(item), size, cost)
+        assert cost.status in (413, 422)
+
+
+def test_the_worst_messages_over_grpc_cost_little(service: Service) -> None:
+    methods = InferenceMethods()
+    methods._service = service
+    size = CONFIG.max_body_bytes - 100
+    for name, message in messages(size):
+
+        async def ask(message: bytes = message) -> tuple[int, bytes]:
+            given = context()
+            await methods.ModelInfer(message, given)
+            return given.told.status.value[0], given.told.details.encode()
+
+        cost = cost_of(ask)
+        assert_cheap(name, size, cost)
+        assert len(cost.answer) < ANSWER
+        assert b"internal" not in cost.answer, name
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"query": b"offset=" + b"9" * 60_000},
+        {"query": b"a=1&" * 15_000},
+        {"query": b"offset=9999999999999999"},
+        {"query": b"offset=%ff%zz"},
+        {"kind": "application/x-ndjson;" + "charset=utf-8;" * 4000},
+        {"kind": "a" * 60_000},
+        {"headers": {b"authorization": b"Bearer \xff" * 6000}},
+        {"headers": {b"x-request-id": b"\xff" * 30_000, b"user-agent": b"\xff" * 30_000}},
+        {"headers": {b"host": b"\xff:" * 30_000}},
+        {"path": "/" + "a/" * 30_000},
+        {"path": "/v2/models/" + "a" * 60_000},
+        {"path": "/v2/models/classifier/versions/" + "é" * 30_000},
+    ],
+)
+def test_the_worst_lines_of_a_request_cost_little(app: FastAPI, asked: dict[str, Any]) -> None:
+    given = {"path": "/bulk", "body": b'"a"\n', "kind": NDJSON, **asked}
+    logging.getLogger("ray.serve").setLevel(logging.INFO)
+    for method in ("POST", "GET", "HEAD"):
+        cost = cost_of(lambda method=method: request(app, **given, method=method))  # type: ignore[misc]
+        assert_cheap(str(given)[:80], 60_000, cost)
+        assert len(cost.answer) < ANSWER
