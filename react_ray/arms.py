@@ -41,7 +41,7 @@ __all__ = [
 Probabilities = NDArray[np.float32]
 """n x K, a row a text, a column a class."""
 GENERATED = "generated_labels"
-MODEL_STAGES = {GENERATED: "finetune", "labels_only": "labels_only", "probe": "choose"}
+MODEL_STAGES = {GENERATED: "finetune", "labels_only": "labels_only", "probe": "distil"}
 """The stage whose folder holds an arm's model; the probe's is the one that it was distilled into."""
 FINETUNED = (GENERATED, "labels_only")
 """Arms whose model is fine-tuned whether or not they are chosen."""

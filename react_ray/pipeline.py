@@ -103,6 +103,10 @@ def _finetune_settings(config: Config) -> dict[str, Any]:
     return {"model": model, "finetune": config.finetune.model_dump(), "seed": config.seed}
 
 
+def _seed(config: Config) -> dict[str, Any]:
+    return {"seed": config.seed}
+
+
 FEATURES = ("prepare", "augment", "encode")
 PLAYERS = (*FEATURES, "pretrain", "lgan", "generate")
 MODELS = ("labels_only", "finetune")
@@ -120,9 +124,10 @@ STAGES = (
     ),
     Stage(stages.labels_only, _finetune_settings, ("prepare",)),
     Stage(stages.finetune, _finetune_settings, ("prepare", "pretrain", "generate")),
-    Stage(stages.choose, _finetune_settings, (*PLAYERS, *MODELS)),
-    Stage(stages.evaluate, lambda c: {"seed": c.seed}, (*PLAYERS, *MODELS, "choose")),
-    Stage(stages.export, lambda c: {"onnx": c.onnx}, ("prepare", *MODELS, "choose")),
+    Stage(stages.choose, _seed, (*PLAYERS, *MODELS)),
+    Stage(stages.distil, _finetune_settings, ("prepare", "augment", "pretrain", "generate", "choose")),
+    Stage(stages.evaluate, _seed, (*PLAYERS, *MODELS, "choose", "distil")),
+    Stage(stages.export, lambda c: {"onnx": c.onnx}, ("prepare", *MODELS, "choose", "distil")),
 )
 
 

@@ -171,11 +171,15 @@ def choose(context: Context) -> None:
     plain = ("probe", "labels_only") if all_labelled else ()
     decision, kept = diagnostics["decision"], diagnostics["kept"]
     choice = arms.choose(decision, plain, found, context.task, validation, labels, context.config.seed, kept)
-    if choice.chosen == "probe":
-        _distil_probe(context)
     (context.folder / "choice.json").write_text(
         json.dumps(choice.as_dict(), ensure_ascii=False), encoding="utf-8"
     )
+
+
+def distil(context: Context) -> None:
+    """The plain model folder of the probe, where that is the result; nothing to do for the other arms."""
+    if arms.choice_of(context.done)["chosen"] == "probe":
+        _distil_probe(context)
 
 
 def evaluate(context: Context) -> None:
@@ -212,7 +216,7 @@ def _judge(context: Context, part: str) -> Judged | None:
         else _predict(context, part, rows)
     )
     chosen = arms.model_of(context.done)
-    if chosen.parent != context.done["choose"]:
+    if chosen.parent != context.done["distil"]:
         return Judged(rows, found, found[arms.choice_of(context.done)["chosen"]])
     gpu = context.session.use_gpu()
     return Judged(
