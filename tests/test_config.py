@@ -24,6 +24,8 @@ def test_flags_beat_overrides_beat_file_beat_preset(tmp_path: Path) -> None:
 
 def test_the_article_preset_has_the_article_s_settings() -> None:
     config = load_config(flags=LABELED, preset="article")
+    assert config.lgan.pretrain_steps > 0, "phase 1"
+    assert min(config.lgan.adversarial, config.lgan.sampled) > 0, "phase 2 with its adversarial terms"
     assert config.model == "bert-base-cased"
     settings = config.finetune
     assert (settings.lr, settings.epochs, settings.batch_size, settings.max_length) == (2e-5, 5, 16, 128)
