@@ -86,8 +86,8 @@ def unchanged(folder: Path, version: str | None = None) -> Iterator[None]:
     before = file_states(folder)
     if version is not None and (found := model_version(folder)) != version:
         raise InputError(
-            f"{folder} holds version {found}, and version {version} is to be used: the model was changed. Put "
-            "that version back, or give the command again to use the new one (after react-ray serve "
+            f"{folder} holds version {found}, and version {version} is to be used: the model was changed. "
+            "Put that version back, or give the command again to use the new one (after react-ray serve "
             "--write-config: write the file again, and deploy it)"
         )
     yield
