@@ -117,7 +117,10 @@ def end(way: str, model: Path) -> tuple[float, int | None, float, Counter[str], 
 
 
 def _left(port: int, victims: Victims, folder: Path) -> list[str]:
-    left = [" ".join(process.cmdline())[:60] for process in victims.all() if process.is_running()]
+    left = []
+    for process in victims.all():
+        with suppress(psutil.Error):  # it ends meanwhile
+            left.append(" ".join(process.cmdline())[:60])
     left += [str(folder)] * folder.exists()
     with socket.socket() as probe:
         if probe.connect_ex(("127.0.0.1", port)) == 0:

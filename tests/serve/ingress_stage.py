@@ -8,6 +8,7 @@ A manager reads commands from its standard input: ``routes PORT ...`` are the po
 from __future__ import annotations
 
 import asyncio
+import http.client
 import json
 import os
 import signal
@@ -86,7 +87,8 @@ class Stage:
 
     def serve(self) -> None:
         """Route to the replica, and return when it is reached."""
-        assert self.tell(f"routes {self.replica.server_port}") == "done"
+        said = self.tell(f"routes {self.replica.server_port}")
+        assert said == "done", said
         self.until(lambda: self.status() == 200)
 
     def send(self, path: str = "/", body: bytes | None = None, **headers: str) -> tuple[int, Any, bytes]:
@@ -98,10 +100,10 @@ class Stage:
             return error.code, error.headers, error.read()
 
     def status(self, path: str = "/") -> int:
-        """Of a request; 0 where nobody listens."""
+        """Of a request; 0 where there is no answer."""
         try:
             return self.send(path)[0]
-        except OSError:
+        except (OSError, http.client.HTTPException):
             return 0
 
     def until(self, true: Callable[[], object], within_s: float = 20) -> None:
@@ -113,6 +115,12 @@ class Stage:
     def process(self, kind: str) -> int:
         """The number of the process of this kind, alive and of this stage; 0 where there is none."""
         return max(self.processes(kind), default=0)
+
+    def signal(self, kind: str, number: int) -> None:
+        """Send it to the process of this kind, once it is there."""
+        found: list[int] = []
+        self.until(lambda: found.append(self.process(kind)) or found[-1])
+        os.kill(found[-1], number)  # never 0: that is everybody
 
     def processes(self, kind: str) -> list[int]:
         found = []

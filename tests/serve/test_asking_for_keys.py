@@ -43,7 +43,7 @@ def test_keys_are_added_and_removed_without_a_restart(guarded: Guarded) -> None:
 
 def test_a_caller_who_is_too_fast_is_told_when_to_come_again(guarded: Guarded) -> None:
     quick = add_key("quick", guarded.file)
-    wait_for(lambda: guarded.ask("GET", "/openapi.json", Authorization=f"Bearer {quick}").status == 200)
+    wait_for(lambda: guarded.ask("GET", "/model", Authorization=f"Bearer {quick}").status == 200)
     deadline = time.monotonic() + 30
     while (answer := guarded.ask("GET", "/x", Authorization=f"Bearer {quick}")).status != 429:
         assert time.monotonic() < deadline, "never too fast"

@@ -182,7 +182,7 @@ def test_a_replica_never_loads_another_model_than_the_one_that_is_served(
 ) -> None:
     folder = Path(shutil.copytree(classifier_folder, tmp_path / "model"))
     version = model_version(folder)
-    config = ServeConfig(cpus_per_replica=0.1)
+    config = ServeConfig()
     serve.run(build_application(str(folder), config, 0.1, version), name="pinned", route_prefix="/pinned")
     try:
         trained_again(folder)

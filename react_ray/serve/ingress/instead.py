@@ -46,10 +46,11 @@ def main(words: list[str]) -> None:
 
 
 def _all_of(line: socket.socket) -> bytes:
-    """What the keeper says until it ends the connection."""
+    """What the keeper says until it ends the connection, or is gone."""
     said = b""
-    while part := line.recv(4096):
-        said += part
+    with suppress(ConnectionError):  # it was killed before it read the command
+        while part := line.recv(4096):
+            said += part
     return said
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import fcntl
 import os
 import resource
@@ -36,6 +37,7 @@ HOST = "REACT_RAY_HOST"
 LOOK_EVERY_S = 0.2
 TAKEOVER_S = 60.0
 """For Ray to replace the actor that manages HAProxy, on a machine that is busy."""
+PORT_FREE_S = 5.0
 CREDENTIALS = struct.Struct("3i")
 """Process, user and group."""
 AGAIN_S = (0.02, 1.0)
@@ -124,7 +126,7 @@ class Keeper:
         """Have another HAProxy serve these routes, and the one before finish what it has."""
         frontends = {} if self._stopping else {"http": routes.http, "grpc": routes.grpc}
         ports = {name: (one.host, one.port) for name, one in frontends.items() if one and one.serves}
-        self._ports.open(ports)
+        await self._open(ports)
         http, grpc = (self._ports.numbers(name) if name in ports else [] for name in ("http", "grpc"))
         before, self._count = self._haproxy, self._count + 1
         file = self._folder / f"{self._count}.cfg"
@@ -140,6 +142,17 @@ class Keeper:
             before.finish()
         await self._listen_to_ray(Path(routes.admin))
         return haproxy
+
+    async def _open(self, ports: dict[str, tuple[str, int]]) -> None:
+        """Open ports; the HAProxy of a keeper that was killed may still have them for a moment."""
+        deadline = time.monotonic() + PORT_FREE_S
+        while True:
+            try:
+                return self._ports.open(ports)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE or time.monotonic() > deadline:
+                    raise
+            await asyncio.sleep(0.05)
 
     def _watch(self, haproxy: HAProxy) -> None:
         task = asyncio.create_task(self._restart(haproxy))

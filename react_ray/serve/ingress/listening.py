@@ -79,7 +79,8 @@ class Listening:
                 try:
                     self._open[name] = listen(self._host or host, port)
                 except OSError as error:
-                    raise OSError(f"cannot listen on {self._host or host} port {port}: {error}") from None
+                    where = f"cannot listen on {self._host or host} port {port}"
+                    raise OSError(error.errno, f"{where}: {error.strerror}") from None
 
     def numbers(self, name: str) -> list[int]:
         """The file descriptors of a port."""
