@@ -11,7 +11,8 @@ import pytest
 from feature_blobs import make_blobs, unit
 
 from react_ray.config import LganConfig
-from react_ray.lgan import fit_probe, gate, probe, self_train
+from react_ray.labelers import gate
+from react_ray.lgan import fit_probe, probe, self_train
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.verify import judge
 
@@ -103,9 +104,9 @@ def test_numbers_of_classes_fit_like_certain_distributions():
 
 def test_the_gate_judges_no_further_fold_when_it_has_judged_enough(monkeypatch):
     blobs = make_blobs(4, per_class=30, pool=50)
-    judged = gate._out_of_fold(blobs.inputs, LganConfig())
+    judged = gate.gather(blobs.inputs, None, LganConfig())
     monkeypatch.setattr(gate, "ENOUGH_ROWS", 40)
-    fewer = gate._out_of_fold(blobs.inputs, LganConfig())
+    fewer = gate.gather(blobs.inputs, None, LganConfig())
     assert (len(judged.lgan), len(fewer.lgan)) == (120, 40)
 
 
