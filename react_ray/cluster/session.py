@@ -135,11 +135,12 @@ class Session:
             "logging_level": level,
             "configure_logging": True,
         }
-        self._started = True
         if self.address is None:  # not whatever cluster happens to run on this machine
             self._local = self._local or LocalRay()
+            self._started = True
             self._local.start(self._object_store, include_dashboard=False, **options)
             return
+        self._started = True
         try:
             context = ray.init(address=self.address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
