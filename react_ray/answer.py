@@ -43,6 +43,7 @@ def save_answers(answers: Sequence[Answer], path: Path) -> None:
         json.dumps([answer.value, answer.score, answer.ranking], ensure_ascii=False) for answer in answers
     ]
     text = "".join(f"{line}\n" for line in lines)
+    path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, lambda half: half.write_text(text, encoding="utf-8"))
 
 

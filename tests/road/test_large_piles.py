@@ -127,6 +127,7 @@ def test_the_end_of_a_run_gives_the_command_that_labels_the_rest(classifier: Pat
     metrics: dict[str, Any] = dict.fromkeys(("test", "validation", "refused"))
     metrics |= {
         "headline": "macro_f1",
+        "warnings": [],
         "arms": {},
         "chosen": "generated_labels",
         "why": "It is better.",

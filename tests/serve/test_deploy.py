@@ -55,7 +55,7 @@ def test_the_file_is_what_serve_takes(classifier_folder: Path, tmp_path: Path, c
 def test_the_manifest_says_what_the_file_would() -> None:
     manifest = Path(__file__).parents[2] / "deploy" / "kuberay" / "rayservice.yaml"
     given = yaml.safe_load(yaml.safe_load(manifest.read_text())["spec"]["serveConfigV2"])
-    config = ServeConfig(host="0.0.0.0", replicas=2, max_replicas=4)
+    config = ServeConfig(host="0.0.0.0", replicas=2, max_replicas=4, api_keys="/etc/react-ray/keys.txt")
     expected = serve_config({"": Path("/mnt/data/run")}, config)
     expected["applications"][0]["args"].pop("version")  # of a model that nobody knows yet
     assert given == expected

@@ -82,7 +82,7 @@ def test_model_says_what_is_served(client: Client) -> None:
 def test_the_version_is_that_of_the_weights(classifier_folder: Path, tmp_path: Path) -> None:
     model = shutil.copytree(classifier_folder, tmp_path / "run" / "model")
     (model / "README.md").unlink()
-    before = read_about(tmp_path / "run", "torch")
+    before = read_about(model, "torch")
     assert before == About(read_about(classifier_folder, "torch").version, None, "torch")
     with (model / "model.safetensors").open("ab") as weights:
         weights.write(b" ")

@@ -175,7 +175,8 @@ def test_serves_until_it_is_told_to_stop(classifier_folder: Path, tmp_path: Path
     said = (tmp_path / "err.txt").read_text()
     assert "Stopping" in said
     assert "Traceback" not in said
-    assert len(said.splitlines()) == 3, said
+    lines = [line for line in said.splitlines() if ": waiting for " not in line]  # on a busy machine
+    assert len(lines) == 3, said
     assert nothing_is_left(folder, port)
 
 
@@ -270,7 +271,7 @@ def two_models_answer(client: Client) -> None:
     assert client.get("/first/").status == 200
     bare = client.get("/first")  # what the page asks for lies beside it: the slash is needed
     assert bare.status == 307
-    assert bare.headers["location"].endswith(f":{client.port}/first/")
+    assert bare.headers["location"] == "first/", "relative: a proxy before it may have another address"
     assert client.send("POST", "/predict", body, kind).status == 404
 
 
@@ -290,7 +291,7 @@ def test_a_list_of_models_that_is_none(
     content: str, said: str, classifier_folder: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "models.yaml").write_text(content.format(folder=classifier_folder))
-    with pytest.raises(InputError, match=f"models.yaml: {said}"):
+    with pytest.raises(InputError, match=rf"models\.yaml.* {said}"):
         serve(tmp_path / "models.yaml")
 
 
