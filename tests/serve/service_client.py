@@ -39,9 +39,10 @@ class Answer:
 class Client:
     port: int
     grpc_port: int = 0
+    timeout: float = 60
 
     def send(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.timeout)
         try:
             connection.request(method, path, body, headers or {}, encode_chunked=not isinstance(body, bytes))
             response = connection.getresponse()

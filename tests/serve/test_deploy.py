@@ -7,6 +7,8 @@ import shutil
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -207,9 +209,10 @@ def labels_and_reason(client: Client) -> tuple[set[frozenset[str]], str]:
     """All sets of labels that were answered until Serve says why no replica starts."""
     answers, deadline = set(), time.monotonic() + 90
     while time.monotonic() < deadline:
-        answer = client.get("/pinned/model")
-        if answer.status == 200:
-            answers.add(frozenset(answer.json["labels"]))
+        with suppress(TimeoutError):  # without a replica a request waits for one
+            answer = replace(client, timeout=2).get("/pinned/model")
+            if answer.status == 200:
+                answers.add(frozenset(answer.json["labels"]))
         if reason := problem_of("pinned"):
             return answers, reason
         time.sleep(0.2)
