@@ -20,6 +20,7 @@ def checked(classes: int) -> str:
         "unused": 0,
         "classes": {f"class {i}": 1 + (i == classes - 1) for i in range(classes)},
         "refused": {},
+        "warnings": [],
         "files": [],
     }
     return Check(rows, COST, Path("refused.jsonl")).summary()
