@@ -70,8 +70,8 @@ def read_dataset(name: str, data: Path = DATA) -> tuple[pd.DataFrame, pd.DataFra
 
     Any folder of ``data`` with train.parquet and test.parquet will do. Raises DatasetMissingError.
 
-    NAME@R thins out the classes: from the first to the last in the order of their names, at most
-    geometrically fewer rows, down to an Rth of what the commonest had.
+    NAME@R skews the classes: in the order of their names, the number of rows falls geometrically, down
+    to 1/R of the largest class.
     NAME+OTHER has texts of the set OTHER, or of NAME/OTHER.parquet, among the training rows
     under the label NONE: a quarter of all, or as many as there are.
     NAME~half is read like NAME, see :func:`labelled_classes`.
@@ -138,7 +138,7 @@ def draw_rows(
     test_rows: int | None,
     seed: int,
 ) -> Rows:
-    """The same rows for the same sizes and seed, whoever asks.
+    """Draw rows: a function of the sizes and the seed alone.
 
     Fewer labels, a smaller pool and fewer test rows are the first of more. The test rows do
     not depend on the seed; those of a class without a training row are left out.

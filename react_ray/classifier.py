@@ -26,7 +26,7 @@ from react_ray.pretrained import (
     padding_side,
     set_padding,
 )
-from react_ray.tokenization import Side
+from react_ray.tokens import Side
 from react_ray.worker import pick_device
 
 __all__ = ["Classifier", "label_names", "load", "model_folder"]

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from react_ray import tokens
 from react_ray.batching import token_batches
 from react_ray.onnx_record import OnnxRecord, onnx_file
-from react_ray.tokenization import truncation_side
+from react_ray.tokens import truncation_side
 
 __all__ = ["INPUTS", "OnnxClassifier"]
 

@@ -204,7 +204,7 @@ def _rows(model: Any) -> int | None:
     """Tokens the model has an embedding of; None where it has no such table (CANINE)."""
     try:
         rows: int | None = getattr(model.get_input_embeddings(), "num_embeddings", None)
-    except (AttributeError, NotImplementedError):
+    except (AttributeError, NotImplementedError):  # what transformers raises for such a model
         return None
     return rows
 

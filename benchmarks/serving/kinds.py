@@ -122,7 +122,7 @@ def under_kills(
 
 
 def node(bench: Bench) -> Row:
-    """A node with a replica is gone, thrice, and another one comes."""
+    """Kill a node with a replica three times, and start another one each time."""
     with Cluster(bench.folder / "node", nodes=2) as cluster:
         cluster.deploy(bench.tiny(), replicas=2)
         requests = some_requests(cluster.url)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 import math
+from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import groupby
@@ -148,7 +149,7 @@ def arrow_type(kind: str | pa.DataType) -> pa.DataType:
     return pa.list_(SCALARS[kind[5:]]) if kind.startswith("list ") else SCALARS[kind]
 
 
-class Original:
+class Original(ABC):
     """The rows of one file of the input; ``columns`` are their names in the output, in order."""
 
     columns: Sequence[str]
@@ -158,21 +159,21 @@ class Original:
     def __init__(self, rows: Rows):
         self.rows = rows
 
+    @abstractmethod
     def texts(self, whole: Any) -> list[str]:
         """The cells of a row as text."""
-        raise NotImplementedError
 
+    @abstractmethod
     def json(self, whole: Any) -> str:
         """A row as a JSON object."""
-        raise NotImplementedError
 
+    @abstractmethod
     def table(self, wholes: Sequence[Any]) -> pa.Table:
         """Some rows, in columns."""
-        raise NotImplementedError
 
+    @abstractmethod
     def size(self, whole: Any) -> int:
-        """Characters or bytes of a row, about."""
-        raise NotImplementedError
+        """Approximate size of a row, in characters or bytes."""
 
 
 class _Csv(Original):

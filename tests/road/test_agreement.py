@@ -121,14 +121,7 @@ def test_a_failed_call_leaves_nothing_and_does_not_fail_again(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "in.csv").write_text("text\na\n")
-    command = [
-        "predict",
-        str(model),
-        "--input",
-        str(tmp_path / "in.csv"),
-        "--output",
-        str(tmp_path / "o.csv"),
-    ]
+    command = f"predict {model} --input {tmp_path}/in.csv --output {tmp_path}/o.csv".split()
 
     def fail(*_: object) -> None:
         raise ValueError("a fault in the program")

@@ -237,14 +237,7 @@ def test_the_separator_and_doubtful_quotes_are_named(
     model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "in.csv").write_text('sep=;\ntext;n\n"Dear Sir;\nBye";1\nrain;2\n')
-    command = [
-        "predict",
-        str(model),
-        "--input",
-        str(tmp_path / "in.csv"),
-        "--output",
-        str(tmp_path / "o.csv"),
-    ]
+    command = f"predict {model} --input {tmp_path}/in.csv --output {tmp_path}/o.csv".split()
     assert main([*command, "--quiet"]) == 0
     told = capsys.readouterr().out
     assert "in.csv: separated by semicolons" in told

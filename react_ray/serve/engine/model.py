@@ -16,7 +16,7 @@ from react_ray.folders import model_folder
 from react_ray.model_folder import check_classifier
 from react_ray.onnx_record import FOLDER, OnnxRecord, find_onnx
 from react_ray.terminal import command
-from react_ray.tokenization import Side, encode_start, reach_of
+from react_ray.tokens import Side, encode_start, reach_of
 
 __all__ = ["Engine", "Model", "Outcome", "Precision", "load_engine"]
 

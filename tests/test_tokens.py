@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 
-from react_ray.tokenization import Side, encode_start, reach_of, truncation_side
+from react_ray.tokens import Side, encode_start, reach_of, truncation_side
 
 CORPUS = [
     "The striker scored twice in the final, and the keeper was sad.",
