@@ -134,8 +134,8 @@ class Quotes:
         if not self._doubtful:
             return []
         return [
-            f"{self._doubtful:,} quoted cells with line ends were read as one text each, and may be several "
-            f"rows (first: row {self._first_doubtful:,})"
+            f"quoted cells with line ends, each read as one text though it may be several rows: "
+            f"{self._doubtful:,} (first: row {self._first_doubtful:,})"
         ]
 
     def _looks(self, lines: Sequence[str]) -> Looks:

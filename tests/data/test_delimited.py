@@ -114,7 +114,7 @@ def test_texts_of_several_lines_are_read(tmp_path: Path, content: str) -> None:
 def test_a_cell_that_may_be_a_text_or_rows_is_named(tmp_path: Path) -> None:
     *_, notes = read(tmp_path, 'text\nfoo\n"open\nmiddle\nclose"\nbar\n', labeled=False)
     assert notes == [
-        "1 quoted cells with line ends were read as one text each, and may be several rows (first: row 2)"
+        "quoted cells with line ends, each read as one text though it may be several rows: 1 (first: row 2)"
     ]
 
 

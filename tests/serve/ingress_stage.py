@@ -140,7 +140,8 @@ class Stage:
     def end(self) -> None:
         for kind in ("raylet", "manager", "keeper", "haproxy"):
             for process in self.processes(kind):
-                os.kill(process, signal.SIGKILL)
+                with suppress(ProcessLookupError):  # it has ended meanwhile
+                    os.kill(process, signal.SIGKILL)
         self.raylet.wait()
         self.replica.shutdown()
         self.replica.server_close()
