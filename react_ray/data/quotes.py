@@ -134,7 +134,7 @@ class Quotes:
         if not self._doubtful:
             return []
         return [
-            f"quoted cells with line ends, each read as one text though it may be several rows: "
+            "quoted cells with line ends, each read as one text though it may be several rows: "
             f"{self._doubtful:,} (first: row {self._first_doubtful:,})"
         ]
 
