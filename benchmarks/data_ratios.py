@@ -35,7 +35,7 @@ import pyarrow.parquet as pq
 from benchmarks.synthetic import make_texts
 from react_ray.cluster.datasets import map_items
 from react_ray.cluster.session import Session
-from react_ray.config import EMBEDDED, AugmentConfig, ClusterConfig, EncodeConfig
+from react_ray.config.settings import EMBEDDED, AugmentConfig, ClusterConfig, EncodeConfig
 from react_ray.data.augment import AugmentTask, augment, augment_items
 from react_ray.data.encode import EncodeTask, encode_items
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 import yaml
 
-from react_ray.demo import TEST_ROWS, read_bbc_news
-from react_ray.labels import LabelMap
+from react_ray.pipeline.demo import TEST_ROWS, read_bbc_news
+from react_ray.tasks.labels import LabelMap
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 FOLDER = {"trec_fine": "trec"}

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets import write_draw
-from react_ray.pipeline import STAGES
+from react_ray.pipeline.run import STAGES
 
 RESULTS = Path(__file__).parent / "results" / "kill_stages.json"
 VOLATILE = ("seconds", "reused", "created")

@@ -42,13 +42,13 @@ from benchmarks.data_ratios import in_a_loop
 from benchmarks.synthetic import make_pile, make_texts
 from react_ray.cluster.datasets import map_items
 from react_ray.cluster.session import Session
-from react_ray.config import EMBEDDED, ClusterConfig, DataConfig, EncodeConfig
+from react_ray.config.settings import EMBEDDED, ClusterConfig, DataConfig, EncodeConfig
 from react_ray.data.encode import EncodeTask, encode_items
 from react_ray.data.originals import original_of
 from react_ray.data.prepare import GROUP_ROWS, prepare
 from react_ray.data.sources import open_source
 from react_ray.data.tables import Layout, open_output
-from react_ray.predict import PART_ROWS
+from react_ray.pipeline.predict import PART_ROWS
 
 RESULT = Path(__file__).parent / "results" / "scaling.json"
 NODES = (1, 10, 30, 100, 300)

@@ -27,7 +27,7 @@ from typing import Any
 import pandas as pd
 
 from benchmarks.tiny_model import save_tiny_model
-from react_ray.config_file import load_config
+from react_ray.config.file import load_config
 from react_ray.tune.search import Search, tune
 
 RESULT = Path(__file__).parent / "results" / "search.json"

@@ -33,14 +33,14 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
-from react_ray.config import ClusterConfig, FinetuneConfig
-from react_ray.console import Progress
-from react_ray.demo import read_bbc_news
-from react_ray.finetune import loop
-from react_ray.finetune.batches import epoch_batches
-from react_ray.pretrained import load_tokenizer
+from react_ray.config.settings import ClusterConfig, FinetuneConfig
+from react_ray.console.reporter import Progress
+from react_ray.models.pretrained import load_tokenizer
+from react_ray.pipeline.demo import read_bbc_news
 from react_ray.tasks import get_task
-from react_ray.worker import Worker
+from react_ray.training import loop
+from react_ray.training.batches import epoch_batches
+from react_ray.training.worker import Worker
 
 RESULTS = Path(__file__).parent / "results" / "training.json"
 WARM_UP = 3

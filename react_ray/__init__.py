@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from react_ray.config import Config
-from react_ray.config_file import load_config
+from react_ray.config.file import load_config
+from react_ray.config.settings import Config
 from react_ray.errors import (
     ClusterError,
     ConfigError,
@@ -22,11 +22,11 @@ from react_ray.errors import (
 from react_ray.version import __version__
 
 if TYPE_CHECKING:
-    from react_ray.classifier import Classifier, load
-    from react_ray.client import AsyncClient, Client
-    from react_ray.exchange import BulkResult, Explanation, Word
-    from react_ray.pipeline import Run, run
-    from react_ray.prediction import Prediction
+    from react_ray.client.client import AsyncClient, Client
+    from react_ray.client.exchange import BulkResult, Explanation, Word
+    from react_ray.inference.classifier import Classifier, load
+    from react_ray.inference.prediction import Prediction
+    from react_ray.pipeline.run import Run, run
 
 __all__ = [
     "AsyncClient",
@@ -51,16 +51,16 @@ __all__ = [
 ]
 
 _LAZY = {
-    "AsyncClient": "client",
-    "BulkResult": "exchange",
-    "Classifier": "classifier",
-    "Client": "client",
-    "Explanation": "exchange",
-    "Prediction": "prediction",
-    "load": "classifier",
-    "Run": "pipeline",
-    "run": "pipeline",
-    "Word": "exchange",
+    "AsyncClient": "client.client",
+    "BulkResult": "client.exchange",
+    "Classifier": "inference.classifier",
+    "Client": "client.client",
+    "Explanation": "client.exchange",
+    "Prediction": "inference.prediction",
+    "load": "inference.classifier",
+    "Run": "pipeline.run",
+    "run": "pipeline.run",
+    "Word": "client.exchange",
 }
 """Names whose modules import much (torch, an HTTP client): loaded at first use, so that the command line
 starts fast."""

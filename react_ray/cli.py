@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from react_ray.arguments import Command, config_of
-from react_ray.terminal import show, with_exit_code
+from react_ray.console.arguments import Command, config_of
+from react_ray.console.terminal import show, with_exit_code
 from react_ray.version import __version__
 
 __all__ = ["app", "main"]
@@ -81,7 +81,7 @@ def run(
 ) -> None:
     """Go the whole road: read, make labels, fine-tune, measure, report."""
     config = config_of(locals())
-    from react_ray.pipeline import run as run_pipeline
+    from react_ray.pipeline.run import run as run_pipeline
 
     result = run_pipeline(config, until=until, verbose=verbose, quiet=quiet)
     show(result.summary())
@@ -98,8 +98,8 @@ def demo(
     quiet: Quiet = False,
 ) -> None:
     """Run on BBC News with most labels hidden, and show how good the result is."""
-    from react_ray.demo import demo_config
-    from react_ray.pipeline import run as run_pipeline
+    from react_ray.pipeline.demo import demo_config
+    from react_ray.pipeline.run import run as run_pipeline
 
     overrides = list(arguments or []) + ([f"cluster.address={address}"] if address else [])
     config = demo_config(output, labels_per_class, seed, tuple(overrides))
@@ -129,7 +129,7 @@ def check(
 ) -> None:
     """Say what a run would read and refuse, and what it would cost; train nothing."""
     config = config_of(locals())
-    from react_ray.preflight import check as check_inputs
+    from react_ray.pipeline.preflight import check as check_inputs
 
     show(check_inputs(config, verbose=verbose, quiet=quiet).summary())
 
@@ -160,7 +160,7 @@ def tune(
 ) -> None:
     """Search for the settings with the best validation score, then run with them."""
     config = config_of(locals())
-    from react_ray.pipeline import run as run_pipeline
+    from react_ray.pipeline.run import run as run_pipeline
     from react_ray.tune.search import tune as search
 
     found = search(config, verbose=verbose, quiet=quiet)
@@ -186,7 +186,7 @@ def predict(
     quiet: Quiet = False,
 ) -> None:
     """Label a file of any size, in parallel."""
-    from react_ray.predict import PredictOptions, predict_file
+    from react_ray.pipeline.predict import PredictOptions, predict_file
 
     options = PredictOptions(text_column, max_chars, guard_formulas)
     show(predict_file(model, input, output, options, address=address, verbose=verbose, quiet=quiet))
@@ -207,7 +207,7 @@ def serve(
     verbose: Verbose = False,
 ) -> None:
     """Put a model online: POST /predict, a page to try it, health and metrics."""
-    from react_ray.config_file import load_serve_config
+    from react_ray.config.file import load_serve_config
     from react_ray.serve.deploy import write_config as write
     from react_ray.serve.run import serve as serve_model
 
@@ -255,7 +255,7 @@ def suggest(
     quiet: Quiet = False,
 ) -> None:
     """Write the rows whose labels would help a run most."""
-    from react_ray.suggest import suggest as suggest_rows
+    from react_ray.pipeline.suggest import suggest as suggest_rows
 
     show(suggest_rows(folder, count, output, guard_formulas=guard_formulas, quiet=quiet))
 
@@ -269,7 +269,7 @@ def export(
     text_column: Annotated[str, typer.Option(help="Name of the column with the text")] = "text",
 ) -> None:
     """Write the ONNX files of a model, as a run does at its end: for fast answers on processors."""
-    from react_ray.onnx_export import export_saved
+    from react_ray.inference.onnx_export import export_saved
 
     show(export_saved(model, input, text_column))
 
@@ -277,7 +277,7 @@ def export(
 @command()
 def clean(folder: RunFolder) -> None:
     """Delete the cached stages of a run; its results stay."""
-    from react_ray.pipeline import cache_of
+    from react_ray.pipeline.run import cache_of
 
     store = cache_of(folder)
     freed = store.clear()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from react_ray.masking import mask
+from react_ray.config.masking import mask
 
 __all__ = [
     "ClusterError",

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import TextIO, cast
 
 from react_ray.errors import InputError
-from react_ray.private import make_private_file
 
 __all__ = [
+    "FILE_MODE",
+    "FOLDER_MODE",
     "FileState",
     "file_states",
+    "make_private_file",
+    "make_private_folder",
     "model_folder",
     "model_version",
+    "open_private",
     "remove_folder",
     "replace_file",
     "trained_version",
@@ -26,6 +32,11 @@ __all__ = [
 FileState = tuple[str, int, int, int]
 """Path of a file, its inode, bytes and time of change."""
 ONNX = "onnx"
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
+"""Of logs, records, rejected rows and intermediate results, which hold texts: their owner alone reads them.
+
+Results (the model, figures, reports, labelled files) are made with the user's own umask.
+"""
 NOT_READ = (".*", "*.md", "LICENSE*", "reference.json", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack")
 """Files beside a model that have no part in its answers: documents, drift's figures, other formats."""
 
@@ -134,3 +145,29 @@ def replace_file(path: Path, write: Callable[[Path], object], *, private: bool =
         make_private_file(half)
     write(half)
     half.replace(path)
+
+
+def open_private(path: Path, mode: str = "w") -> TextIO:
+    """Open a text file in UTF-8 to write ("w") or append ("a") with mode 600, as one that exists gets too."""
+    return cast(TextIO, open(path, mode, encoding="utf-8", errors="backslashreplace", opener=_opener))
+
+
+def make_private_file(path: Path) -> None:
+    """Make an empty file with mode 600, for a library to write to: that keeps the mode."""
+    open_private(path).close()
+
+
+def make_private_folder(path: Path) -> None:
+    """Make the folder with mode 700; parents that are missing get that of the umask.
+
+    A folder that exists keeps its mode: its owner may share it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=FOLDER_MODE, exist_ok=True)
+
+
+def _opener(path: str, flags: int) -> int:
+    handle = os.open(path, flags, FILE_MODE)
+    with suppress(OSError):  # another user's file, or a file system without modes
+        os.fchmod(handle, FILE_MODE)
+    return handle

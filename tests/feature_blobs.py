@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.metrics import f1_score
 
-from react_ray.config import LganConfig
+from react_ray.config.settings import LganConfig
 from react_ray.labelers.label_gan import prepare
 from react_ray.lgan import LganInputs, pretrain, train
-from react_ray.worker import LocalWorker
+from react_ray.training.worker import LocalWorker
 
 WIDTH = 32
 QUICK: dict[str, Any] = {

@@ -29,13 +29,13 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
-from react_ray.classifier import load
 from react_ray.cli import main
 from react_ray.cluster.local import private_folder
-from react_ray.config import Columns
+from react_ray.config.settings import Columns
 from react_ray.data.read import read_file
 from react_ray.data.sources import find_files
-from react_ray.publish import summarise
+from react_ray.inference.classifier import load
+from react_ray.pipeline.publish import summarise
 
 
 def save_classifier(tiny_model: Path, folder: Path) -> Path:
@@ -127,7 +127,7 @@ def test_multi_label_and_regression_heads(
 
 
 def test_decoder_empty_text(tmp_path: Path) -> None:
-    from react_ray.onnx_export import export
+    from react_ray.inference.onnx_export import export
     from react_ray.serve.engine.model import load_engine
 
     folder = save_decoder(tmp_path / "model")
@@ -274,7 +274,7 @@ def _ask(method: str, path: str, body: Any = None) -> Any:
     import httpx2
     import numpy as np
 
-    from react_ray.config import ServeConfig
+    from react_ray.config.settings import ServeConfig
     from react_ray.serve.engine.about import About
     from react_ray.serve.engine.model import Engine
     from react_ray.serve.service import Service

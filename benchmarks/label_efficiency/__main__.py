@@ -28,8 +28,8 @@ from benchmarks.label_efficiency.features import CACHE, FeatureStore
 from benchmarks.label_efficiency.methods import GROUPS, METHODS, expand
 from benchmarks.label_efficiency.progress import Progress
 from benchmarks.label_efficiency.tables import write_tables
-from react_ray.config import EMBEDDED
-from react_ray.console import quiet_libraries
+from react_ray.config.settings import EMBEDDED
+from react_ray.console.reporter import quiet_libraries
 from react_ray.errors import ReactRayError
 
 RESULTS = Path(__file__).parents[1] / "results" / "label_efficiency"

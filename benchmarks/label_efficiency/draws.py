@@ -9,8 +9,8 @@ import numpy as np
 from benchmarks.datasets import NONE, LabelsPerClass, draw_rows, labelled_classes
 from benchmarks.label_efficiency.features import Stored
 from react_ray.data.views import BLOCKS, SENTENCE
-from react_ray.labels import LabelMap
 from react_ray.lgan.inputs import Features, Indices
+from react_ray.tasks.labels import LabelMap
 
 __all__ = ["Draw", "Part", "Truth", "cut", "labeled_rows"]
 

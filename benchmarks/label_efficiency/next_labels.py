@@ -29,9 +29,9 @@ from benchmarks.label_efficiency.features import CACHE, FeatureStore, Stored
 from benchmarks.label_efficiency.methods.answer import Answer
 from benchmarks.label_efficiency.methods.label_gan import Variant, ours
 from react_ray import __version__
-from react_ray.config import EMBEDDED
+from react_ray.config.settings import EMBEDDED
 from react_ray.lgan.inputs import Indices
-from react_ray.suggest import choose
+from react_ray.pipeline.suggest import choose
 
 RESULTS = Path(__file__).parents[1] / "results" / "next_labels"
 DATASETS = tuple(name for name in NAMES if not is_variant(name))

@@ -72,7 +72,7 @@ def _limit(threads: int) -> float:
 
 def _offline(engine: Any, rows: Sequence[list[int]], threads: int) -> float:
     """Tokens a second of the engine on a pile of texts, in the calls that serve it best."""
-    from react_ray.batching import token_batches
+    from react_ray.models.batching import token_batches
 
     lengths = [len(row) for row in rows]
     batches = [[rows[i] for i in batch] for batch in token_batches(lengths, 512)]

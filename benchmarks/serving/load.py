@@ -21,7 +21,7 @@ from typing import Any
 
 import aiohttp
 
-from react_ray.client import AsyncClient
+from react_ray.client.client import AsyncClient
 from react_ray.errors import ServiceError
 
 PAUSE_S = 0.05

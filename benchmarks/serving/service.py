@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from react_ray.config import EMBEDDED
-from react_ray.onnx_export import export
-from react_ray.pretrained import resolve
+from react_ray.config.settings import EMBEDDED
+from react_ray.inference.onnx_export import export
+from react_ray.models.pretrained import resolve
 
 START_S = 240
 LABELS = ("business", "entertainment", "politics", "sports", "tech")

@@ -37,9 +37,9 @@ SERVICE = """
 import asyncio, signal, sys, tempfile
 from pathlib import Path
 from react_ray.cluster.session import environment
-from react_ray.config import ServeConfig
-from react_ray.onnx_classifier import OnnxClassifier
-from react_ray.onnx_record import FOLDER, OnnxRecord
+from react_ray.config.settings import ServeConfig
+from react_ray.inference.onnx_classifier import OnnxClassifier
+from react_ray.inference.onnx_record import FOLDER, OnnxRecord
 from react_ray.serve.ingress import settings as ingress
 way, folder, port = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
 own = tempfile.TemporaryDirectory(prefix="react-ray-")

@@ -13,7 +13,7 @@ from transformers import (  # type: ignore[attr-defined]
 )
 
 from benchmarks.serving.service import LABELS, WORDS
-from react_ray.onnx_export import export
+from react_ray.inference.onnx_export import export
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 

@@ -17,7 +17,7 @@ from typing import Any
 from react_ray import errors
 from react_ray.cluster.resources import Demand, lacking
 from react_ray.cluster.session import Session
-from react_ray.console import Progress
+from react_ray.console.reporter import Progress
 from react_ray.errors import ClusterError, ReactRayError, TrainingError
 
 __all__ = ["map_items", "watched"]

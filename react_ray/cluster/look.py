@@ -104,7 +104,7 @@ def _model_folder(name: str, flag: str) -> str | None:
     if not util.find_spec("react_ray"):  # which is a problem of its own
         return None
     from react_ray.errors import InputError
-    from react_ray.model_folder import check_model
+    from react_ray.models.folder import check_model
 
     try:
         check_model(Path(name))

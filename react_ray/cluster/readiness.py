@@ -18,10 +18,10 @@ from typing import Any
 from react_ray.cluster import look
 from react_ray.cluster.resources import Demand, Node, in_words, lacking, room
 from react_ray.cluster.session import Session
-from react_ray.config import EMBEDDED, Config
-from react_ray.console import Reporter
+from react_ray.config.settings import EMBEDDED, Config
+from react_ray.console.reporter import Reporter
 from react_ray.errors import ClusterError, InputError
-from react_ray.private import make_private_folder
+from react_ray.folders import make_private_folder
 
 __all__ = ["Asked", "Readiness", "check_cluster", "compare"]
 

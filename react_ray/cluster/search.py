@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from react_ray.cluster.resources import Demand, lacking
 from react_ray.cluster.session import Session, environment
-from react_ray.config import Range, TuneConfig
+from react_ray.config.settings import Range, TuneConfig
 from react_ray.errors import ClusterError
 
 __all__ = ["Evaluated", "Listener", "search"]

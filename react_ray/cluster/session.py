@@ -15,7 +15,7 @@ from typing import Any
 from react_ray.cluster.local import LocalRay
 from react_ray.cluster.resources import Demand, Node, lacking, room
 from react_ray.cluster.token import check_token, ensure_token, token_in_use
-from react_ray.config import ClusterConfig
+from react_ray.config.settings import ClusterConfig
 from react_ray.errors import ClusterError, InputError
 
 __all__ = ["Session", "check_lasting", "environment", "refuses"]

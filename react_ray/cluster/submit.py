@@ -20,9 +20,9 @@ from urllib.request import getproxies, proxy_bypass
 from react_ray.cluster.session import refuses
 from react_ray.cluster.token import check_token, token_in_use
 from react_ray.cluster.upload import check_words, collect, pack
-from react_ray.console import Reporter
+from react_ray.config.masking import mask_address
+from react_ray.console.reporter import Reporter
 from react_ray.errors import ClusterError, InputError
-from react_ray.masking import mask_address
 
 __all__ = ["entrypoint", "exit_code", "job_server", "submit"]
 

@@ -14,7 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from react_ray.errors import ClusterError
-from react_ray.private import FILE_MODE, FOLDER_MODE, make_private_folder
+from react_ray.folders import FILE_MODE, FOLDER_MODE, make_private_folder
 
 __all__ = ["check_token", "ensure_token", "token_in_use"]
 

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 
 from react_ray.cluster.session import Session, environment
-from react_ray.config import ClusterConfig
-from react_ray.console import Progress
+from react_ray.config.settings import ClusterConfig
+from react_ray.console.reporter import Progress
 from react_ray.errors import ReactRayError, TrainingError
-from react_ray.training_log import TrainingLog
-from react_ray.worker import KEPT, LocalWorker, save_checkpoint
+from react_ray.training.log import TrainingLog
+from react_ray.training.worker import KEPT, LocalWorker, save_checkpoint
 
 __all__ = ["fit"]
 

@@ -18,10 +18,10 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from react_ray.config import AugmentConfig
+from react_ray.config.settings import AugmentConfig
 from react_ray.data.encode import write_whole
 from react_ray.data.shards import text_id
-from react_ray.scripts import NO_SPACES
+from react_ray.models.writing_systems import NO_SPACES
 
 __all__ = ["AugmentTask", "augment", "augment_items", "augment_table", "join_parts"]
 

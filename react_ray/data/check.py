@@ -14,7 +14,7 @@ from react_ray.data.copies import PARTS
 from react_ray.data.refusals import LostRows, Refusals, describe
 from react_ray.data.similar_names import similar_names, visible
 from react_ray.errors import InputError
-from react_ray.labels import LabelMap
+from react_ray.tasks.labels import LabelMap
 
 __all__ = ["check_labelled", "check_usable", "copy_reason", "label_warnings"]
 

@@ -22,14 +22,14 @@ import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
-from react_ray import tokens
-from react_ray.batching import token_batches
-from react_ray.config import EncodeConfig
+from react_ray.config.settings import EncodeConfig
 from react_ray.data.known import KnownFeatures, text_keys
 from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
-from react_ray.pretrained import TRIED_TEXTS, check_pair, load_encoder, load_tokenizer, longest_text
-from react_ray.worker import pick_device
+from react_ray.models import tokens
+from react_ray.models.batching import token_batches
+from react_ray.models.device import pick_device
+from react_ray.models.pretrained import TRIED_TEXTS, check_pair, load_encoder, load_tokenizer, longest_text
 
 __all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_features"]
 

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from react_ray.data.encode import load_features
-from react_ray.labels import LabelMap
+from react_ray.tasks.labels import LabelMap
 
 __all__ = ["Features"]
 

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from react_ray.console import Progress
+from react_ray.console.reporter import Progress
 from react_ray.data.check import check_labelled, copy_reason
 from react_ray.data.copies import PARTS, POOL, REFUSED, Keys, Verdict
 from react_ray.data.read import SHOWN_CHARS

@@ -14,19 +14,19 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from react_ray.config import DataConfig
-from react_ray.console import Progress
+from react_ray.config.settings import DataConfig
+from react_ray.console.reporter import Progress
 from react_ray.data.check import check_usable, label_warnings
 from react_ray.data.copies import PARTS, POOL, REFUSED, UNUSED
 from react_ray.data.judged import Judged
-from react_ray.data.label_names import read_label_file
+from react_ray.data.label_file import read_label_file
 from react_ray.data.refusals import Refusals
 from react_ray.data.shards import INPUTS, ReadTask, Shard, read_items
 from react_ray.data.split import validation_mask
 from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder
-from react_ray.labels import LabelMap
+from react_ray.tasks.labels import LabelMap
 
 __all__ = ["prepare"]
 

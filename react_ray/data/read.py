@@ -8,12 +8,12 @@ from typing import Any
 
 import pyarrow as pa
 
-from react_ray.config import Columns
-from react_ray.data.label_names import label_name
+from react_ray.config.settings import Columns
 from react_ray.data.lines import BAD_ENCODING
 from react_ray.data.records import Rows
 from react_ray.data.row import Broken
 from react_ray.data.sources import Source
+from react_ray.tasks.label_names import label_name
 
 __all__ = ["EMPTY", "SCHEMA", "SHOWN_CHARS", "Batch", "check_text", "printable", "read_file"]
 

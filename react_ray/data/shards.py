@@ -16,7 +16,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from react_ray.config import Columns, DataConfig
+from react_ray.config.settings import Columns, DataConfig
 from react_ray.data.read import SCHEMA, read_file
 from react_ray.data.sources import Source, find_files
 from react_ray.errors import InputError

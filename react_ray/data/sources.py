@@ -15,9 +15,9 @@ from pathlib import Path, PurePosixPath
 import pyarrow as pa
 import pyarrow.fs as pafs
 
+from react_ray.config.masking import is_masked, mask_address
+from react_ray.console.terminal import not_utf8
 from react_ray.errors import InputError
-from react_ray.masking import is_masked, mask_address
-from react_ray.terminal import not_utf8
 
 __all__ = ["Source", "find_files", "fingerprint", "open_source"]
 

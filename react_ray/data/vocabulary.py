@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from transformers import PreTrainedTokenizerBase
 
 from react_ray.errors import InputError
-from react_ray.pretrained import load_tokenizer
+from react_ray.models.pretrained import load_tokenizer
 
 __all__ = ["SAMPLE_TEXTS", "check_vocabulary", "unknown_share"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from react_ray.config import EMBEDDED
+from react_ray.config.settings import EMBEDDED
 from react_ray.evaluate.schema import Metrics, Score
 from react_ray.evaluate.view import arms_of, as_score, as_share, metric_title
 

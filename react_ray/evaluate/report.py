@@ -10,13 +10,13 @@ from typing import Any, Required, TypedDict
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
+from react_ray.console.terminal import command
 from react_ray.evaluate import view
 from react_ray.evaluate.pictures import calibration_chart
 from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import Mistake, Refused
 from react_ray.evaluate.view import Part
 from react_ray.folders import replace_file
-from react_ray.terminal import command
 
 __all__ = ["ReportContent", "page_environment", "write_report"]
 

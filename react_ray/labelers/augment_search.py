@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
-from react_ray.config import AugmentConfig
+from react_ray.config.settings import AugmentConfig
 from react_ray.data.augment import OPERATIONS, augment
 from react_ray.lgan.probe import fit_softmax, log
 

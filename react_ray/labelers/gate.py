@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 from sklearn.model_selection import StratifiedKFold
 
-from react_ray.config import LganConfig
+from react_ray.config.settings import LganConfig
 from react_ray.data.views import SENTENCE
 from react_ray.evaluate.intervals import probability_worse
 from react_ray.lgan.experts import fit_teacher

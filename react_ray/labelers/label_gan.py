@@ -14,8 +14,8 @@ from typing import Any
 
 from safetensors.numpy import load_file
 
-from react_ray.config import LganConfig
-from react_ray.console import Progress
+from react_ray.config.settings import LganConfig
+from react_ray.console.reporter import Progress
 from react_ray.data.features import Features as EncodedRows
 from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError

@@ -26,7 +26,7 @@ from math import ceil
 import numpy as np
 from numpy.typing import NDArray
 
-from react_ray.console import Progress
+from react_ray.console.reporter import Progress
 from react_ray.data.views import SENTENCE, views_of
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.names import TOPICAL_WEIGHT, join, names_weight, similarity

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
-from react_ray.console import Progress
+from react_ray.console.reporter import Progress
 from react_ray.lgan.calibrate import calibrate, expected_accuracy
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities, save_arrays
 from react_ray.lgan.names import product

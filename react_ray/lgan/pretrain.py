@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 from torch.nn.functional import one_hot, relu
 
-from react_ray.config import LganConfig
+from react_ray.config.settings import LganConfig
 from react_ray.lgan.inputs import LganInputs
 from react_ray.lgan.networks import NOISE, Players
 from react_ray.lgan.state import TrainingState, draw_rows, own, save_players, step_generator
-from react_ray.worker import Worker
+from react_ray.training.worker import Worker
 
 __all__ = ["loop"]
 

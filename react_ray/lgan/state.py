@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from react_ray.config import LganConfig
+from react_ray.config.settings import LganConfig
 from react_ray.lgan.networks import Players
-from react_ray.worker import Worker, average_gradients, checkpoint_to_load
+from react_ray.training.worker import Worker, average_gradients, checkpoint_to_load
 
 __all__ = ["TrainingState", "draw_rows", "load_players", "own", "save_players", "step_generator"]
 

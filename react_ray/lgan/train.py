@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize, one_hot, softmax
 
-from react_ray.config import LganConfig
+from react_ray.config.settings import LganConfig
 from react_ray.lgan.inputs import LganInputs
 from react_ray.lgan.label_augmentation import wrong_labels
 from react_ray.lgan.losses import LOSSES, Verdicts
@@ -33,7 +33,7 @@ from react_ray.lgan.state import (
     save_players,
     step_generator,
 )
-from react_ray.worker import Worker
+from react_ray.training.worker import Worker
 
 __all__ = ["loop"]
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from react_ray.console import Progress
+from react_ray.console.reporter import Progress
 from react_ray.lgan.experts import ITERATIONS, LABEL_WEIGHT
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.probe import fit_softmax, log, softmax

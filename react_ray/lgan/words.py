@@ -13,7 +13,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.preprocessing import normalize
 
 from react_ray.lgan.inputs import Features
-from react_ray.scripts import NO_SPACES
+from react_ray.models.writing_systems import NO_SPACES
 
 __all__ = ["TOKEN", "describe"]
 

@@ -9,7 +9,7 @@ import ray
 from ray import serve
 from ray.serve.exceptions import DeploymentUnavailableError
 
-from react_ray.config import ServeConfig
+from react_ray.config.settings import ServeConfig
 from react_ray.serve.protocols.v2.grpc import InferenceMethods
 
 if TYPE_CHECKING:

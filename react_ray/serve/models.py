@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from react_ray.config import ServeConfig
+from react_ray.config.settings import ServeConfig
+from react_ray.config.yaml_text import read_yaml
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
-from react_ray.model_folder import check_classifier
-from react_ray.onnx_record import find_onnx
-from react_ray.yaml_text import read_yaml
+from react_ray.inference.onnx_record import find_onnx
+from react_ray.models.folder import check_classifier
 
 __all__ = ["application_of", "models_of", "note_of", "route_of"]
 

@@ -10,10 +10,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from react_ray.config import ServeConfig
+from react_ray.config.settings import ServeConfig
 from react_ray.folders import model_folder, unchanged
-from react_ray.prediction import Prediction, rank
-from react_ray.reference import Reference, load_reference
+from react_ray.inference.prediction import Prediction, rank
+from react_ray.inference.reference import Reference, load_reference
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher, Rows
 from react_ray.serve.engine.model import Engine, Outcome, load_engine

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TextIO
 
 from react_ray.cluster.guard import marked
+from react_ray.console.terminal import plain
 from react_ray.errors import ClusterError
 from react_ray.serve.replicas import Replacements
-from react_ray.terminal import plain
 
 __all__ = ["Console", "ray_apart", "ray_is_whole", "supervise"]
 

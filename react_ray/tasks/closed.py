@@ -14,9 +14,9 @@ from sklearn.metrics import classification_report, confusion_matrix
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from react_ray.answer import Answer
-from react_ray.labels import LabelMap
+from react_ray.models.head import best_temperature, final_linear, fit_head, head_features, scale_logits
 from react_ray.tasks.closed_metrics import Indices, class_scores, class_statistics
-from react_ray.tasks.head import best_temperature, final_linear, fit_head, head_features, scale_logits
+from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.task import Example, Outputs, Task, run_model
 
 __all__ = ["ClosedTask", "ranked"]

@@ -13,11 +13,11 @@ import torch
 from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from react_ray import tokens
 from react_ray.answer import Answer
-from react_ray.batching import token_batches
-from react_ray.model_folder import label_names
-from react_ray.pretrained import padding_side
+from react_ray.models import tokens
+from react_ray.models.batching import token_batches
+from react_ray.models.folder import label_names
+from react_ray.models.pretrained import padding_side
 
 __all__ = ["Example", "Outputs", "Task", "run_model"]
 

@@ -18,11 +18,11 @@ from transformers import (
     PreTrainedTokenizerBase,
 )
 
-from react_ray import tokens
-from react_ray.labels import LabelMap
-from react_ray.pretrained import load_pretrained, load_weights
+from react_ray.models import tokens
+from react_ray.models.pooling import pools_by_mean, set_head, set_mean_layer
+from react_ray.models.pretrained import load_pretrained, load_weights
 from react_ray.tasks.closed import ClosedTask
-from react_ray.tasks.pooling import pools_by_mean, set_head, set_mean_layer
+from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.task import Example
 
 __all__ = ["TextClassification", "distributions"]

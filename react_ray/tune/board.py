@@ -10,8 +10,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from react_ray.config import TuneConfig
-from react_ray.console import Reporter
+from react_ray.config.settings import TuneConfig
+from react_ray.console.reporter import Reporter
 from react_ray.evaluate.search_page import as_value, best_first
 from react_ray.folders import remove_folder
 from react_ray.tune.journal import Journal, Trial

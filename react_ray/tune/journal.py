@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from react_ray.private import open_private
+from react_ray.folders import open_private
 from react_ray.tune.space import Values
 
 __all__ = ["Journal", "Trial"]

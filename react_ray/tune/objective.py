@@ -8,11 +8,11 @@ from pathlib import Path
 
 from react_ray import lgan
 from react_ray.answer import load_answers
-from react_ray.arms import choice_of
-from react_ray.config import Config
-from react_ray.context import Context
+from react_ray.config.settings import Config
 from react_ray.errors import InputError
-from react_ray.pipeline import prerequisites
+from react_ray.pipeline.arms import choice_of
+from react_ray.pipeline.context import Context
+from react_ray.pipeline.run import prerequisites
 from react_ray.tasks.closed import ranked
 
 __all__ = ["MIN_ROWS", "check_validation", "score", "stages_of"]

@@ -10,17 +10,16 @@ from typing import Any
 from react_ray.cluster.search import Evaluated
 from react_ray.cluster.search import search as search_on_ray
 from react_ray.cluster.session import Session, check_lasting
-from react_ray.config import Config, Range
-from react_ray.config_file import with_settings
-from react_ray.console import Reporter, log_to, quiet_libraries
+from react_ray.config.file import with_settings
+from react_ray.config.masking import masked
+from react_ray.config.settings import Config, Range
+from react_ray.console.reporter import Reporter, log_to, quiet_libraries
+from react_ray.console.terminal import command
 from react_ray.errors import TrainingError
 from react_ray.evaluate.search_page import write_search_page
-from react_ray.folders import remove_folder, replace_file
-from react_ray.masking import masked
-from react_ray.pipeline import STAGES, advance, cache_of, check_ready, located, prerequisites
-from react_ray.private import make_private_folder
-from react_ray.store import digest
-from react_ray.terminal import command
+from react_ray.folders import make_private_folder, remove_folder, replace_file
+from react_ray.pipeline.run import STAGES, advance, cache_of, check_ready, located, prerequisites
+from react_ray.pipeline.store import digest
 from react_ray.tune.board import Board
 from react_ray.tune.journal import Journal, Trial
 from react_ray.tune.objective import check_validation, stages_of

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from react_ray.config import Config, Range
-from react_ray.config_errors import groups_of, settings_of, suggest
-from react_ray.config_file import with_settings
+from react_ray.config.file import with_settings
+from react_ray.config.problems import groups_of, settings_of, suggest
+from react_ray.config.settings import Config, Range
 from react_ray.errors import ConfigError
 
 __all__ = ["Space", "Values", "corners", "find_space", "holds", "values_of"]

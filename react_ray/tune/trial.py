@@ -12,14 +12,14 @@ from typing import Any, Protocol
 import numpy as np
 
 from react_ray.cluster.session import Session
-from react_ray.config import Config
-from react_ray.config_file import with_settings
-from react_ray.console import Reporter, quiet_libraries
-from react_ray.context import Context
+from react_ray.config.file import with_settings
+from react_ray.config.masking import mask
+from react_ray.config.settings import Config
+from react_ray.console.reporter import Reporter, quiet_libraries
 from react_ray.errors import ReactRayError
-from react_ray.masking import mask
-from react_ray.pipeline import advance, cache_of
-from react_ray.store import Store, stage_of
+from react_ray.pipeline.context import Context
+from react_ray.pipeline.run import advance, cache_of
+from react_ray.pipeline.store import Store, stage_of
 from react_ray.tune.objective import score, stages_of
 from react_ray.tune.space import Values
 

@@ -318,7 +318,7 @@ def test_an_upload_carries_code_and_no_data(tmp_path: Path) -> None:
     from ray._private.runtime_env.packaging import create_package
 
     (tmp_path / ".rayignore").write_text((ROOT / ".rayignore").read_text())
-    kept = ["react_ray/cli.py", "jobs/run_check.py", "examples/run.yaml"]
+    kept = ["react_ray/cli.py", "jobs/run_pipeline.py", "examples/run.yaml"]
     left = [
         ".git/objects/ab",
         ".venv/lib/x.so",

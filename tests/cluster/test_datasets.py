@@ -11,7 +11,7 @@ import pytest
 from react_ray.cluster.datasets import map_items, watched
 from react_ray.cluster.resources import Demand
 from react_ray.cluster.session import Session
-from react_ray.config import ClusterConfig
+from react_ray.config.settings import ClusterConfig
 from react_ray.errors import ClusterError, InputError, TrainingError
 
 ITEMS = [{"number": number} for number in range(4)]

@@ -11,7 +11,7 @@ import pytest
 
 from react_ray.cluster.search import Evaluated, search
 from react_ray.cluster.session import Session
-from react_ray.config import ClusterConfig, Range, TuneConfig
+from react_ray.config.settings import ClusterConfig, Range, TuneConfig
 from react_ray.errors import ClusterError
 from react_ray.tune.journal import Journal
 

@@ -7,7 +7,7 @@ import pytest
 from react_ray.cluster import session as module
 from react_ray.cluster.resources import Node
 from react_ray.cluster.session import Session
-from react_ray.config import ClusterConfig
+from react_ray.config.settings import ClusterConfig
 from react_ray.errors import ClusterError, InputError
 
 ONE, BOTH = [Node("a", "1", 2, 0)], [Node("a", "1", 2, 0), Node("b", "2", 2, 0)]

@@ -184,7 +184,7 @@ def test_without_a_place_for_it_the_token_stays_in_memory(
 STARTS = """
 import os, ray
 from react_ray.cluster.session import Session
-from react_ray.config import ClusterConfig
+from react_ray.config.settings import ClusterConfig
 os.umask(0)
 with Session(ClusterConfig()) as session:
     session.start()

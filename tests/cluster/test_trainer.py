@@ -11,9 +11,9 @@ import torch
 
 from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import _lost_while_starting, _own_groups, _release, fit
-from react_ray.config import ClusterConfig
+from react_ray.config.settings import ClusterConfig
 from react_ray.errors import ClusterError, InputError, TrainingError
-from react_ray.worker import Worker
+from react_ray.training.worker import Worker
 
 TWO = ClusterConfig(workers=2, use_gpu=False, max_failures=0)
 HERE = ClusterConfig(workers=0)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from react_ray.config import AugmentConfig
+from react_ray.config.settings import AugmentConfig
 from react_ray.data.augment import augment, augment_table
 from react_ray.data.shards import text_id
 

@@ -24,7 +24,7 @@ CHILD = """
 import resource, sys
 from contextlib import closing
 from pathlib import Path
-from react_ray.config import Columns
+from react_ray.config.settings import Columns
 from react_ray.data.originals import column_kinds, original_of
 from react_ray.data.read import read_file
 from react_ray.data.row import Broken

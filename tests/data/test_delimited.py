@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from react_ray.config import Columns
+from react_ray.config.settings import Columns
 from react_ray.data.read import read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError

@@ -21,9 +21,9 @@ from transformers import (
     XLNetForSequenceClassification,
 )
 
-from react_ray.classifier import load
-from react_ray.config import EncodeConfig
+from react_ray.config.settings import EncodeConfig
 from react_ray.data.encode import PROMPTS, Encoder, EncodeTask, default_prompts, encode_items, load_features
+from react_ray.inference.classifier import load
 
 LONG = "a text that does not end " * 100
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from react_ray.config import Columns
+from react_ray.config.settings import Columns
 from react_ray.data.pages import read_pages
 from react_ray.data.read import read_file
 from react_ray.data.sources import find_files

@@ -10,11 +10,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from react_ray.config import Columns, DataConfig
+from react_ray.config.settings import Columns, DataConfig
 from react_ray.data.prepare import GROUP_ROWS, prepare
 from react_ray.data.shards import text_id
 from react_ray.errors import InputError
-from react_ray.labels import LabelMap
+from react_ray.tasks.labels import LabelMap
 
 ARTICLES = [f"{topic} number {n}" for n in range(20) for topic in ("match", "share")]
 LABELLED = pd.DataFrame({"text": ARTICLES, "label": ["sport", "business"] * 20})

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from react_ray.config import Columns
+from react_ray.config.settings import Columns
 from react_ray.data.read import SCHEMA, read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
-from react_ray.config import DataConfig
+from react_ray.config.settings import DataConfig
 from react_ray.data.copies import PARTS, UNUSED, Keys
 from react_ray.data.prepare import prepare
 from react_ray.data.shards import text_id

@@ -6,7 +6,7 @@ import pytest
 
 from react_ray.data.vocabulary import check_vocabulary, unknown_share
 from react_ray.errors import InputError
-from react_ray.pretrained import load_tokenizer
+from react_ray.models.pretrained import load_tokenizer
 
 CHINESE = ["股市上涨", "球队比赛"]
 ENGLISH = ["the match was long", "shares rise"]

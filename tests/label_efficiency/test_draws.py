@@ -15,7 +15,7 @@ from benchmarks.label_efficiency.cells import Results
 from benchmarks.label_efficiency.draws import cut, labeled_rows
 from benchmarks.label_efficiency.features import FeatureStore
 from benchmarks.label_efficiency.methods import label_gan
-from react_ray.config import LganConfig
+from react_ray.config.settings import LganConfig
 
 
 def records(folder: Path) -> list[dict[str, Any]]:

@@ -17,7 +17,7 @@ import pytest
 from benchmarks.label_efficiency import execution, tables
 from benchmarks.label_efficiency.cells import Cell, Results
 from benchmarks.label_efficiency.methods import Method, label_gan
-from react_ray.config import LganConfig
+from react_ray.config.settings import LganConfig
 
 CHEAP = ("majority", "tfidf", "names", "probe", "self_training", "seeded_self_training", "ceiling")
 

@@ -18,8 +18,8 @@ from benchmarks.label_efficiency.methods import label_gan
 from benchmarks.label_efficiency.methods.adamatch import AdaMatch, adamatch
 from benchmarks.label_efficiency.methods.gan_bert import GanBert, gan_bert
 from benchmarks.label_efficiency.signals import judge
-from react_ray.config import LganConfig
-from react_ray.labels import LabelMap
+from react_ray.config.settings import LganConfig
+from react_ray.tasks.labels import LabelMap
 
 
 @pytest.mark.parametrize("method", [adamatch, gan_bert])

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.feature_extraction.text import HashingVectorizer
 
-from react_ray.config import AugmentConfig
+from react_ray.config.settings import AugmentConfig
 from react_ray.labelers.augment_search import search
 
 OPERATIONS = {"delete", "swap", "crop", "typo"}

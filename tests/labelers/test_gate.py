@@ -7,7 +7,7 @@ import pytest
 import torch
 from feature_blobs import make_blobs, run_phases
 
-from react_ray.config import LganConfig
+from react_ray.config.settings import LganConfig
 from react_ray.labelers.gate import collapse_alarm, decide, gather
 from react_ray.lgan import Labeler
 from react_ray.lgan.networks import Players

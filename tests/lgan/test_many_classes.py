@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from feature_blobs import make_blobs, unit
 
-from react_ray.config import LganConfig
+from react_ray.config.settings import LganConfig
 from react_ray.labelers import gate
 from react_ray.lgan import fit_probe, probe, self_train
 from react_ray.lgan.experts import fit_teacher

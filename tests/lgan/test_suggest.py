@@ -5,7 +5,7 @@ from feature_blobs import make_blobs, unit
 
 from react_ray.lgan import Generation
 from react_ray.lgan.suggest import most_useful
-from react_ray.suggest import choose
+from react_ray.pipeline.suggest import choose
 
 
 def test_rows_are_spread_over_what_is_in_doubt():

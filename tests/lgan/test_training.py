@@ -14,7 +14,7 @@ from torch.multiprocessing import spawn
 
 from react_ray.lgan import Labeler, fit_probe, pretrain, train
 from react_ray.lgan.networks import Players
-from react_ray.worker import LocalWorker
+from react_ray.training.worker import LocalWorker
 
 
 class Killed(BaseException):

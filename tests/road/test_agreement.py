@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from react_ray.cli import main
-from react_ray.config import Columns
+from react_ray.config.settings import Columns
 from react_ray.data.read import EMPTY, read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
@@ -127,7 +127,7 @@ def test_a_failed_call_leaves_nothing_and_does_not_fail_again(
         raise ValueError("a fault in the program")
 
     with monkeypatch.context() as patch:
-        patch.setattr("react_ray.predict.column_kinds", fail)
+        patch.setattr("react_ray.pipeline.predict.column_kinds", fail)
         with pytest.raises(ValueError, match="a fault"):
             main([*command, "--quiet"])
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]
@@ -139,7 +139,7 @@ def test_an_input_that_changes_meanwhile_is_an_error(
 ) -> None:
     given = tmp_path / "in.csv"
     given.write_text("text\na\nb\n")
-    from react_ray import predict
+    from react_ray.pipeline import predict
 
     write = predict._Read.write
 

@@ -14,9 +14,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from react_ray.cli import main
-from react_ray.config import Config
-from react_ray.predict import CutTask, LabelTask
-from react_ray.publish import summarise
+from react_ray.config.settings import Config
+from react_ray.pipeline.predict import CutTask, LabelTask
+from react_ray.pipeline.publish import summarise
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +52,7 @@ def predict(model: Path, pile: Path, output: Path) -> int:
 def test_files_of_all_kinds_come_out_in_order(
     classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("react_ray.predict.PART_ROWS", 7)
+    monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 7)
     monkeypatch.setattr("react_ray.data.tables.GROUP_BYTES", 500)
     keys = write_pile(tmp_path / "pile", 40)
     assert predict(classifier, tmp_path / "pile", tmp_path / "out.parquet") == 0
@@ -64,7 +64,7 @@ def test_files_of_all_kinds_come_out_in_order(
 def test_a_killed_call_goes_on_with_what_is_missing(
     classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("react_ray.predict.PART_ROWS", 10)
+    monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 10)
     keys = write_pile(tmp_path / "pile", 20)
     done: list[str] = []
     limit = {"steps": 0}
@@ -102,7 +102,7 @@ def test_memory_of_predict_does_not_grow_with_the_pile(
     classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Python's and numpy's."""
-    monkeypatch.setattr("react_ray.predict.PART_ROWS", 50)
+    monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 50)
     monkeypatch.setattr("react_ray.data.lines.CHUNK_BYTES", 1000)
     monkeypatch.setattr("react_ray.data.parquet_rows.BATCH_ROWS", 50)
     monkeypatch.setattr("react_ray.data.read.BATCH_ROWS", 50)

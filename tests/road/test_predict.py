@@ -77,7 +77,7 @@ def test_rows_columns_and_order_are_kept(model: Path, tmp_path: Path, source: st
 def test_a_long_file_is_cut_and_joined_in_order(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("react_ray.predict.PART_ROWS", 10)
+    monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 10)
     given = write(pd.DataFrame({"text": [f"goal and rain {i}" for i in range(95)]}), tmp_path / "in.csv")
     output = tmp_path / "out.jsonl"
     assert main(["predict", str(model), "--input", str(given), "--output", str(output), "--quiet"]) == 0
@@ -118,7 +118,7 @@ def test_errors_say_what_to_do(
 def test_numbers_widen_from_part_to_part(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("react_ray.predict.PART_ROWS", 2)
+    monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 2)
     given = tmp_path / "in.jsonl"
     rows = [{"text": "goal", "n": 1}, {"text": "rain", "n": 2}, {"text": "tax", "n": 0.5}, {"text": "win"}]
     given.write_text("\n".join(map(json.dumps, rows)))
@@ -147,8 +147,8 @@ def test_what_the_output_cannot_hold_is_named_before_the_work(
     def work(*_: object) -> None:
         pytest.fail("labelled before the columns were checked")
 
-    monkeypatch.setattr("react_ray.predict.PART_ROWS", 2)
-    monkeypatch.setattr("react_ray.predict.LabelTask.__call__", work)
+    monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 2)
+    monkeypatch.setattr("react_ray.pipeline.predict.LabelTask.__call__", work)
     given = tmp_path / "in.jsonl"
     given.write_text("\n".join(json.dumps({"text": "goal", **row}) for row in rows))
     output = str(tmp_path / "out.csv")
@@ -169,7 +169,7 @@ def test_paths_count_from_where_the_command_is_given_and_not_from_the_workers_fo
         monkeypatch.chdir(tmp_path)
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("react_ray.predict.map_items", map_elsewhere)
+    monkeypatch.setattr("react_ray.pipeline.predict.map_items", map_elsewhere)
     write(table(), tmp_path / "in.csv")
     Path("model").symlink_to(model)
     assert main(["predict", "model", "--input", "in.csv", "--output", "out.csv", "--quiet"]) == 0
@@ -185,7 +185,7 @@ def test_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_rows_that_cannot_be_read_are_listed_beside_and_the_others_are_labelled(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("react_ray.predict.PART_ROWS", 2)
+    monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 2)
     (tmp_path / "pile").mkdir()
     given = tmp_path / "pile"
     (given / "a.csv").write_bytes(

@@ -22,7 +22,7 @@ from sklearn.metrics import f1_score
 import react_ray
 from react_ray.cli import main
 from react_ray.data.encode import Encoder
-from react_ray.reference import load_reference
+from react_ray.inference.reference import load_reference
 from react_ray.serve.engine.model import load_engine
 
 ARMS = {"probe", "self_training", "label_generator", "labels_only", "generated_labels"}

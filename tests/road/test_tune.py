@@ -16,10 +16,10 @@ import pytest
 import yaml
 from topics import WORDS, make_texts
 
-from react_ray.config import Config
-from react_ray.config_file import load_config
+from react_ray.config.file import load_config
+from react_ray.config.settings import Config
 from react_ray.errors import InputError
-from react_ray.pipeline import run
+from react_ray.pipeline.run import run
 from react_ray.tune.search import tune
 
 

@@ -10,8 +10,8 @@ import pytest
 from both_clients import Awaited, Blocking
 from service_client import CARD, LABELS, LIMITS, POISON, Client, Guarded, free_port
 
-from react_ray.onnx_record import OnnxRecord, digest_of, onnx_file
-from react_ray.reference import write_reference
+from react_ray.inference.onnx_record import OnnxRecord, digest_of, onnx_file
+from react_ray.inference.reference import write_reference
 from react_ray.serve.limits.keys import add_key
 
 CHINESE = "股市上涨球队夺得冠军足科技今日的"
@@ -27,7 +27,7 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import torch
     from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast
 
-    from react_ray.onnx_export import export
+    from react_ray.inference.onnx_export import export
 
     letters = "abcdefghijklmnopqrstuvwxyz0123456789.,!?'"
     words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{c}" for c in letters)]
@@ -49,7 +49,7 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vocabulary = {word: i for i, word in enumerate(words)}
     BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
     with pytest.MonkeyPatch.context() as patch:  # so small a model gains nothing from int8
-        patch.setattr("react_ray.onnx_export._speed", lambda *_: 2.0)
+        patch.setattr("react_ray.inference.onnx_export._speed", lambda *_: 2.0)
         export(folder, folder / "onnx", ["goal in the last minute", "股市上涨", "what?"])
     cut_off_last_embedding(folder / "onnx", len(words))
     (folder / "README.md").write_text(CARD, encoding="utf-8")
@@ -78,7 +78,7 @@ def client(ray_cluster: None, classifier_folder: Path) -> Iterator[Client]:
     """Two replicas behind the real proxy; shared by the folder."""
     from ray import serve
 
-    from react_ray.config import ServeConfig
+    from react_ray.config.settings import ServeConfig
     from react_ray.serve.app import build
     from react_ray.serve.deploy import grpc_options
 

@@ -13,7 +13,7 @@ from service_client import LABELS, LIMITS, POISON, Client, free_port
 from unsteady import refusing_server
 
 from react_ray import Explanation, InputError, Prediction, ServiceError
-from react_ray.exchange import Attempts
+from react_ray.client.exchange import Attempts
 
 OK = (200, {}, b'[[{"label": "a", "score": 1.0}]]')
 
@@ -122,8 +122,8 @@ def test_a_pause_that_is_asked_for_is_kept_whole_or_not_begun(
     async def pause(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr("react_ray.client.time.sleep", pauses.append)
-    monkeypatch.setattr("react_ray.client.asyncio.sleep", pause)
+    monkeypatch.setattr("react_ray.client.client.time.sleep", pauses.append)
+    monkeypatch.setattr("react_ray.client.client.asyncio.sleep", pause)
     busy = (503, {"Retry-After": "45"}, b'{"error": "no replica"}')
     with refusing_server(busy, OK) as server, make(server.url, timeout=45) as service:
         assert service.predict(["a"]) == [[Prediction("a", 1.0)]]

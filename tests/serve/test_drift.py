@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 from scipy.stats import chi2_contingency
 
-from react_ray.reference import FILE, Histogram, Reference, load_reference, measure, spread, write_reference
+from react_ray.inference.reference import (
+    FILE,
+    Histogram,
+    Reference,
+    load_reference,
+    measure,
+    spread,
+    write_reference,
+)
 from react_ray.serve.watch.drift import FEWEST, WINDOW, Drift, compare
 
 LABELS = ["a", "b", "c", "rare"]

@@ -13,12 +13,12 @@ import pytest
 import torch
 from service_client import LABELS, POISON
 
-from react_ray.classifier import load
-from react_ray.config import ServeConfig
+from react_ray.config.settings import ServeConfig
 from react_ray.errors import InputError
 from react_ray.folders import model_version
-from react_ray.onnx_export import export, export_saved, why_not_int8
-from react_ray.onnx_record import Agreement, OnnxRecord
+from react_ray.inference.classifier import load
+from react_ray.inference.onnx_export import export, export_saved, why_not_int8
+from react_ray.inference.onnx_record import Agreement, OnnxRecord
 from react_ray.serve.engine.model import Engine, load_engine
 from react_ray.serve.models import note_of
 
@@ -180,7 +180,7 @@ def test_int8_is_served_when_asked_for_and_kept(classifier_folder: Path, tmp_pat
 def test_int8_that_changes_labels_is_not_kept(
     classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("react_ray.onnx_export.MEAN", 0.0)
+    monkeypatch.setattr("react_ray.inference.onnx_export.MEAN", 0.0)
     record = export(classifier_folder, tmp_path / "onnx", ["goal", "股市"])
     assert list(record.precisions) == ["fp32"]
     assert sorted(path.name for path in (tmp_path / "onnx").iterdir()) == ["export.json", "model.fp32.onnx"]
@@ -193,7 +193,7 @@ def test_int8_that_is_not_faster_is_not_kept(
     (tmp_path / "texts.csv").write_text("text\ngoal in the last minute\n股市上涨\nwhat?\n")
 
     def said(speed: float) -> tuple[str, OnnxRecord | None]:
-        monkeypatch.setattr("react_ray.onnx_export._speed", lambda *_: speed)
+        monkeypatch.setattr("react_ray.inference.onnx_export._speed", lambda *_: speed)
         text = export_saved(str(folder), str(tmp_path / "texts.csv"), "text")
         return text, OnnxRecord.load(folder / "onnx")
 
@@ -230,7 +230,7 @@ def test_int8_must_keep_the_labels_and_be_faster(
 def test_an_export_that_says_something_else_is_an_error_and_leaves_nothing(
     classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("react_ray.onnx_export.LARGEST", 0.0)
+    monkeypatch.setattr("react_ray.inference.onnx_export.LARGEST", 0.0)
     with pytest.raises(InputError, match="off by"):
         export(classifier_folder, tmp_path / "onnx", ["goal"])
     assert list(tmp_path.iterdir()) == []

@@ -18,7 +18,7 @@ import pytest
 from ingress_stage import Stage
 from service_client import free_port
 
-from react_ray.config import ServeConfig
+from react_ray.config.settings import ServeConfig
 from react_ray.serve.ingress.instead import finish
 from react_ray.serve.ingress.processes import is_alive
 from react_ray.serve.ingress.settings import variables

@@ -24,8 +24,8 @@ import pytest
 from service_client import LABELS, Client, free_port
 
 from react_ray.cluster.guard import marked
-from react_ray.config import ServeConfig
-from react_ray.config_file import load_serve_config
+from react_ray.config.file import load_serve_config
+from react_ray.config.settings import ServeConfig
 from react_ray.errors import ClusterError, InputError
 from react_ray.serve.deploy import write_config
 from react_ray.serve.engine.memory import free_memory
@@ -35,7 +35,7 @@ from react_ray.serve.supervise import Console
 
 START = """
 import json, sys
-from react_ray.config import ServeConfig
+from react_ray.config.settings import ServeConfig
 from react_ray.serve.engine.memory import free_memory
 from react_ray.serve.run import serve
 serve(sys.argv[1], ServeConfig(**json.loads(sys.argv[2])))

@@ -7,9 +7,7 @@ from sklearn.linear_model import LogisticRegression
 from torch import nn
 from transformers import GPT2Config, GPT2Model
 
-from react_ray.pretrained import load_tokenizer
-from react_ray.tasks import get_task
-from react_ray.tasks.head import (
+from react_ray.models.head import (
     PENALTY,
     best_temperature,
     final_linear,
@@ -17,6 +15,8 @@ from react_ray.tasks.head import (
     head_features,
     scale_logits,
 )
+from react_ray.models.pretrained import load_tokenizer
+from react_ray.tasks import get_task
 
 
 def points(count: int = 60) -> tuple[np.ndarray, np.ndarray]:

@@ -12,12 +12,12 @@ from sklearn.metrics import f1_score
 from transformers import AutoModelForSequenceClassification, GPT2Config, GPT2Model
 
 from react_ray.answer import Answer
-from react_ray.classifier import load
-from react_ray.config import EncodeConfig
+from react_ray.config.settings import EncodeConfig
 from react_ray.data.encode import Encoder
 from react_ray.data.views import BLOCKS, SENTENCE
 from react_ray.errors import ConfigError
-from react_ray.pretrained import load_encoder, load_tokenizer
+from react_ray.inference.classifier import load
+from react_ray.models.pretrained import load_encoder, load_tokenizer
 from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
 from react_ray.tasks.text_classification import distributions

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from react_ray.config import Range
-from react_ray.config_file import load_config
+from react_ray.config.file import load_config
+from react_ray.config.settings import Range
 from react_ray.errors import ConfigError
-from react_ray.pipeline import prerequisites
+from react_ray.pipeline.run import prerequisites
 from react_ray.tune.search import stages_before
 from react_ray.tune.space import find_space, holds, values_of
 

@@ -17,11 +17,11 @@ from benchmarks.datasets import write_files
 from benchmarks.label_efficiency.draws import Draw
 from benchmarks.label_efficiency.methods.answer import Answer
 from benchmarks.label_efficiency.methods.label_gan import GAME, held_back
-from react_ray.classifier import load
 from react_ray.cluster.session import Session
-from react_ray.finetune.run import finetune
+from react_ray.inference.classifier import load
 from react_ray.lgan.inputs import Probabilities
-from react_ray.pretrained import resolve
+from react_ray.models.pretrained import resolve
+from react_ray.training.run import finetune
 
 __all__ = ["ROAD_VARIANTS", "labels_only", "setfit", "whole_road"]
 

@@ -23,14 +23,14 @@ from benchmarks.label_efficiency.draws import Draw
 from benchmarks.label_efficiency.methods.answer import Answer
 from benchmarks.label_efficiency.signals import signals
 from react_ray import lgan
-from react_ray.config import DataConfig, LganConfig
+from react_ray.config.settings import DataConfig, LganConfig
 from react_ray.data.prepare import MIN_CLASS, MIN_VALIDATION
 from react_ray.data.shards import text_id
 from react_ray.data.split import validation_mask
 from react_ray.data.views import BLOCKS
 from react_ray.labelers import label_gan as labeler_stages
 from react_ray.lgan import pretrain, train
-from react_ray.worker import LocalWorker
+from react_ray.training.worker import LocalWorker
 
 __all__ = ["VARIANTS", "Variant", "held_back", "ours"]
 

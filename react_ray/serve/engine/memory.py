@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from react_ray.config import ServeConfig
+from react_ray.config.settings import ServeConfig
 from react_ray.errors import ClusterError
-from react_ray.onnx_record import FOLDER, onnx_file
+from react_ray.inference.onnx_record import FOLDER, onnx_file
 
 __all__ = ["check_memory", "free_memory"]
 

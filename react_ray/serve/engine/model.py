@@ -11,12 +11,12 @@ from typing import Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from react_ray.console.terminal import command
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
-from react_ray.model_folder import check_classifier
-from react_ray.onnx_record import FOLDER, OnnxRecord, find_onnx
-from react_ray.terminal import command
-from react_ray.tokens import Side, encode_start, reach_of
+from react_ray.inference.onnx_record import FOLDER, OnnxRecord, find_onnx
+from react_ray.models.folder import check_classifier
+from react_ray.models.tokens import Side, encode_start, reach_of
 
 __all__ = ["Engine", "Model", "Outcome", "Precision", "load_engine"]
 
@@ -70,7 +70,7 @@ def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) ->
 
 
 def _load_onnx(folder: Path, record: OnnxRecord, precision: Precision) -> Model:
-    from react_ray.onnx_classifier import OnnxClassifier
+    from react_ray.inference.onnx_classifier import OnnxClassifier
 
     return OnnxClassifier(folder, folder / FOLDER, record, precision)
 
@@ -78,7 +78,7 @@ def _load_onnx(folder: Path, record: OnnxRecord, precision: Precision) -> Model:
 def _load_torch(folder: Path, threads: int, use_gpu: bool) -> Engine:
     import torch
 
-    from react_ray.classifier import load
+    from react_ray.inference.classifier import load
 
     torch.set_num_threads(threads)
     classifier = load(folder, use_gpu=use_gpu)

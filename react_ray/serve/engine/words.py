@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from react_ray.scripts import NO_SPACES
+from react_ray.models.writing_systems import NO_SPACES
 
 __all__ = ["Plan", "Span", "find_words", "group", "make_plan"]
 

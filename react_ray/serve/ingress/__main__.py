@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 
-from react_ray.config_file import load_serve_config
+from react_ray.config.file import load_serve_config
 from react_ray.serve.ingress.settings import variables
 
 if __name__ == "__main__":

@@ -15,8 +15,8 @@ import secrets
 import time
 from pathlib import Path
 
+from react_ray.console.terminal import command
 from react_ray.errors import InputError
-from react_ray.terminal import command
 
 __all__ = ["Keys", "add_key"]
 

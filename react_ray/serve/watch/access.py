@@ -9,8 +9,8 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
-from react_ray.config import ServeConfig
-from react_ray.private import FILE_MODE
+from react_ray.config.settings import ServeConfig
+from react_ray.folders import FILE_MODE
 from react_ray.serve.watch.caller import Caller
 
 __all__ = ["CALLER_LEFT", "keep_private", "log_request"]

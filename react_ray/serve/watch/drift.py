@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from scipy.special import chdtrc
 
-from react_ray.reference import Reference, count
+from react_ray.inference.reference import Reference, count
 
 __all__ = ["Drift", "compare"]
 

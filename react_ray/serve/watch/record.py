@@ -20,8 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from react_ray.folders import replace_file
-from react_ray.private import make_private_folder
+from react_ray.folders import make_private_folder, replace_file
 
 __all__ = ["Recorder"]
 

@@ -1,0 +1,268 @@
+"""Clients of a running service: ``Client`` waits for answers, ``AsyncClient`` is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from typing import Any, Self, overload
+
+import httpx2
+
+from react_ray.client.exchange import (
+    Attempts,
+    BulkPart,
+    BulkResult,
+    Explanation,
+    Parts,
+    bulk_parts,
+    explain_request,
+    refusal,
+)
+from react_ray.errors import InputError, ServiceError
+from react_ray.inference.prediction import Prediction
+
+__all__ = ["AsyncClient", "Client"]
+
+
+class Client:
+    """A caller of the service at ``url``.
+
+    Requests that fail on the way, and refusals with 429 or 503, are repeated after growing
+    pauses, ``retries`` times in a row. Every method raises ServiceError when that was in vain.
+
+    Parameters
+    ----------
+    url
+        Where the service listens: ``http://127.0.0.1:8000``.
+    api_key
+        Sent as ``Authorization: Bearer KEY``.
+    timeout
+        Seconds without a sign from the service after which a request has failed, and the longest
+        ``Retry-After`` that is waited for: a refusal with a longer one is raised at once.
+    retries
+        0 for none.
+    """
+
+    def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, retries: int = 4):
+        self._http = httpx2.Client(**_options(url, api_key, timeout))
+        self._retries, self._patience = retries, timeout
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    @overload
+    def predict(
+        self, texts: str, top_k: int | None = None, threshold: float | None = None
+    ) -> list[Prediction]: ...
+
+    @overload
+    def predict(
+        self, texts: list[str], top_k: int | None = None, threshold: float | None = None
+    ) -> list[list[Prediction]]: ...
+
+    def predict(
+        self, texts: str | list[str], top_k: int | None = None, threshold: float | None = None
+    ) -> list[Prediction] | list[list[Prediction]]:
+        """The labels, best first, at most ``top_k``: one list for a string, one per text for a list.
+
+        Those that score less than ``threshold`` (None: the service's own) are left out: an empty
+        list is an abstention. A list of texts may be of any length: it is sent in parts.
+        """
+        parts = Parts([texts] if isinstance(texts, str) else texts, top_k, threshold)
+        while request := parts.request:
+            try:
+                parts.take(self._ask("POST", "/predict", request))
+            except ServiceError as problem:
+                parts.shrink(problem)
+        return parts.rankings[0] if isinstance(texts, str) else parts.rankings
+
+    def explain(self, text: str, label: str | None = None) -> Explanation:
+        """Which words of ``text`` speak for ``label``, or for the best one."""
+        return Explanation.of(self._ask("POST", "/explain", explain_request(text, label)))
+
+    def bulk(self, texts: Iterable[str]) -> Iterator[BulkResult]:
+        """The best label of each text, in their order; ``texts`` may be millions, and come as they go.
+
+        After a broken connection the work goes on at the first text that has no answer.
+        """
+        for part in bulk_parts(texts):
+            attempts = Attempts(self._retries, self._patience)
+            while not part.done:
+                try:
+                    for result in self._bulk(part):
+                        attempts.progressed()
+                        yield result
+                except ServiceError as problem:
+                    if problem.status != 413:
+                        time.sleep(attempts.pause(problem))
+                    elif too_large := part.shrink(problem):
+                        yield too_large
+
+    def ready(self) -> bool:
+        """Whether the service answers within its own time; asked once."""
+        try:
+            return self._http.get("/readyz").is_success
+        except httpx2.TransportError:
+            return False
+
+    def labels(self) -> list[str]:
+        """The labels, in the order of the model's outputs."""
+        answer = self._ask("GET", "/v2/models/classifier")
+        return list(answer["parameters"]["labels"])
+
+    def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        attempts = Attempts(self._retries, self._patience)
+        while True:
+            try:
+                return _content(self._http.request(method, path, json=body))
+            except httpx2.TransportError as error:
+                pause = attempts.pause(_lost(error, self._http.base_url))
+            except ServiceError as problem:
+                pause = attempts.pause(problem)
+            time.sleep(pause)
+
+    def _bulk(self, part: BulkPart) -> Iterator[BulkResult]:
+        try:
+            with self._http.stream("POST", "/bulk", **_bulk_request(part)) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _refused(response)
+                for received in response.iter_bytes():
+                    yield from part.take(received)
+            part.check_end()
+        except httpx2.TransportError as error:
+            raise _lost(error, self._http.base_url) from None
+
+
+class AsyncClient:
+    """As Client, to be awaited: ``async with AsyncClient(url) as client``."""
+
+    def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, retries: int = 4):
+        self._http = httpx2.AsyncClient(**_options(url, api_key, timeout))
+        self._retries, self._patience = retries, timeout
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+    @overload
+    async def predict(
+        self, texts: str, top_k: int | None = None, threshold: float | None = None
+    ) -> list[Prediction]: ...
+
+    @overload
+    async def predict(
+        self, texts: list[str], top_k: int | None = None, threshold: float | None = None
+    ) -> list[list[Prediction]]: ...
+
+    async def predict(
+        self, texts: str | list[str], top_k: int | None = None, threshold: float | None = None
+    ) -> list[Prediction] | list[list[Prediction]]:
+        """As Client.predict."""
+        parts = Parts([texts] if isinstance(texts, str) else texts, top_k, threshold)
+        while request := parts.request:
+            try:
+                parts.take(await self._ask("POST", "/predict", request))
+            except ServiceError as problem:
+                parts.shrink(problem)
+        return parts.rankings[0] if isinstance(texts, str) else parts.rankings
+
+    async def explain(self, text: str, label: str | None = None) -> Explanation:
+        """As Client.explain."""
+        return Explanation.of(await self._ask("POST", "/explain", explain_request(text, label)))
+
+    async def bulk(self, texts: Iterable[str]) -> AsyncIterator[BulkResult]:
+        """As Client.bulk."""
+        for part in bulk_parts(texts):
+            attempts = Attempts(self._retries, self._patience)
+            while not part.done:
+                try:
+                    async for result in self._bulk(part):
+                        attempts.progressed()
+                        yield result
+                except ServiceError as problem:
+                    if problem.status != 413:
+                        await asyncio.sleep(attempts.pause(problem))
+                    elif too_large := part.shrink(problem):
+                        yield too_large
+
+    async def ready(self) -> bool:
+        """As Client.ready."""
+        try:
+            return (await self._http.get("/readyz")).is_success
+        except httpx2.TransportError:
+            return False
+
+    async def labels(self) -> list[str]:
+        """As Client.labels."""
+        answer = await self._ask("GET", "/v2/models/classifier")
+        return list(answer["parameters"]["labels"])
+
+    async def _ask(self, method: str, path: str, body: Any = None) -> Any:
+        attempts = Attempts(self._retries, self._patience)
+        while True:
+            try:
+                return _content(await self._http.request(method, path, json=body))
+            except httpx2.TransportError as error:
+                pause = attempts.pause(_lost(error, self._http.base_url))
+            except ServiceError as problem:
+                pause = attempts.pause(problem)
+            await asyncio.sleep(pause)
+
+    async def _bulk(self, part: BulkPart) -> AsyncIterator[BulkResult]:
+        try:
+            async with self._http.stream("POST", "/bulk", **_bulk_request(part)) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise _refused(response)
+                async for received in response.aiter_bytes():
+                    for result in part.take(received):
+                        yield result
+            part.check_end()
+        except httpx2.TransportError as error:
+            raise _lost(error, self._http.base_url) from None
+
+
+def _options(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
+    if not url.startswith(("http://", "https://")):
+        raise InputError(f"{url!r} is no address of a service; expected one such as http://127.0.0.1:8000")
+    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
+    return {"base_url": url, "headers": headers, "timeout": timeout}
+
+
+def _bulk_request(part: BulkPart) -> dict[str, Any]:
+    headers = {"Content-Type": "application/x-ndjson"}
+    return {"params": {"offset": part.next}, "content": part.body(), "headers": headers}
+
+
+def _content(response: httpx2.Response) -> Any:
+    if not response.is_success:
+        raise _refused(response)
+    try:
+        return response.json()
+    except ValueError:
+        raise ServiceError(
+            f"no answer of the service: {response.text[:200]!r}", response.status_code
+        ) from None
+
+
+def _refused(response: httpx2.Response) -> ServiceError:
+    return refusal(response.status_code, response.content, response.headers.get("retry-after"))
+
+
+def _lost(error: httpx2.TransportError, url: object) -> ServiceError:
+    return ServiceError(f"no answer from {url}: {str(error) or type(error).__name__}")

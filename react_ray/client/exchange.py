@@ -1,0 +1,233 @@
+"""What a caller of the service does between two requests: split, count, wait, go on.
+
+No requests are made here, so that clients that block and clients that do not share it.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from react_ray.errors import InputError, ServiceError
+from react_ray.inference.prediction import Prediction
+
+__all__ = [
+    "Attempts",
+    "BulkPart",
+    "BulkResult",
+    "Explanation",
+    "Parts",
+    "Word",
+    "bulk_parts",
+    "explain_request",
+    "refusal",
+]
+
+TEXTS_A_REQUEST = 256
+LINES_A_REQUEST = 1000
+BYTES_A_REQUEST = 4 << 20
+FIRST_PAUSE_S = 0.25
+LONGEST_PAUSE_S = 30.0
+PASSING = (None, 429, 503)
+"""Statuses of refusals that may be over soon; None: there was no answer."""
+
+
+@dataclass(frozen=True)
+class BulkResult:
+    """The answer to one line: its best label, or why it has none; neither where the service abstains.
+
+    ``score`` is that of the best label, also of one that the service leaves out.
+    """
+
+    line: int
+    prediction: Prediction | None
+    error: str | None
+    score: float | None = None
+
+
+@dataclass(frozen=True)
+class Word:
+    """Characters ``start`` to ``end`` of a text, and what they add to the score of a label."""
+
+    text: str
+    start: int
+    end: int
+    weight: float
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """A label, its score, and the weight of each word; below 0 a word speaks against the label."""
+
+    label: str
+    score: float
+    words: list[Word]
+
+    @classmethod
+    def of(cls, answer: dict[str, Any]) -> Explanation:
+        """What the service says."""
+        return cls(answer["label"], answer["score"], [Word(**word) for word in answer["words"]])
+
+
+class Attempts:
+    """How often a request may fail in a row, and the growing pauses between.
+
+    Where the service asks for a pause of over ``patience`` seconds, the refusal is final.
+    """
+
+    def __init__(self, retries: int, patience: float):
+        self._retries = retries
+        self._patience = patience
+        self._failed = 0
+
+    def pause(self, problem: ServiceError) -> float:
+        """Seconds to wait before the next attempt; raises ``problem`` where there is none."""
+        asked = problem.retry_after or 0
+        if problem.status not in PASSING or self._failed >= self._retries or asked > self._patience:
+            raise problem
+        longest = min(FIRST_PAUSE_S * 2**self._failed, LONGEST_PAUSE_S)
+        self._failed += 1
+        drawn = random.uniform(longest / 2, longest)  # callers that failed together do not return together
+        return max(drawn, asked)
+
+    def progressed(self) -> None:
+        """The count starts again."""
+        self._failed = 0
+
+
+class Parts:
+    """Texts in requests that the service takes: where one is too large, the next are half of it."""
+
+    def __init__(self, texts: Iterable[str], top_k: int | None, threshold: float | None):
+        self.rankings: list[list[Prediction]] = []
+        self._texts = [_checked(text, index) for index, text in enumerate(texts)]
+        self._size = TEXTS_A_REQUEST
+        self._asked = {"top_k": top_k, "threshold": threshold}
+
+    @property
+    def request(self) -> dict[str, Any] | None:
+        """The next request; None when all texts have answers."""
+        start = len(self.rankings)
+        texts = self._texts[start : start + self._size]
+        return {"inputs": texts, **self._asked} if texts else None
+
+    def take(self, answer: list[list[dict[str, Any]]]) -> None:
+        """The answer to the request."""
+        self.rankings += [[Prediction(**entry) for entry in ranking] for ranking in answer]
+
+    def shrink(self, problem: ServiceError) -> None:
+        """Make requests smaller; raises ``problem`` where that does not help."""
+        sent = min(self._size, len(self._texts) - len(self.rankings))
+        if problem.status != 413 or sent == 1:
+            raise problem
+        self._size = sent // 2
+
+
+class BulkPart:
+    """Some lines of a bulk job, and how far their answers have come."""
+
+    def __init__(self, first: int, lines: Sequence[bytes]):
+        self.next = first  # the number of the line whose answer is missing
+        self._first = first
+        self._lines = lines
+        self._size = len(lines)
+        self._asked = first  # the number of the line after the last one that was sent
+        self._unread = b""
+        self._ended = False
+
+    @property
+    def done(self) -> bool:
+        """Whether every line has its answer."""
+        return self.next == self._first + len(self._lines)
+
+    def body(self) -> bytes:
+        """What to send, with offset ``next``."""
+        self._unread, self._ended = b"", False
+        start = self.next - self._first
+        lines = self._lines[start : start + self._size]
+        self._asked = self.next + len(lines)
+        return b"".join(lines)
+
+    def take(self, received: bytes) -> Iterator[BulkResult]:
+        """The results in what came; the part of a line at its end waits for the rest."""
+        *lines, self._unread = (self._unread + received).split(b"\n")
+        for line in lines:
+            answer = _line(line)
+            if "done" in answer:
+                self._ended = True
+                return
+            if answer["line"] != self.next:
+                raise ServiceError(f"the answer to line {self.next} is missing: line {answer['line']} came")
+            label, score = answer.get("label"), answer.get("score")
+            best = None if label is None else Prediction(label, answer["score"])
+            self.next += 1
+            yield BulkResult(answer["line"], best, answer.get("error"), score)
+
+    def check_end(self) -> None:
+        """ServiceError where the answer stopped before it said that it was done, or did not answer all."""
+        if not self._ended:
+            raise ServiceError(f"the answer was cut before line {self.next}, without saying that it was done")
+        if self.next != self._asked:
+            raise ServiceError(f"the answer ended before line {self.next} of {self._asked}")
+
+    def shrink(self, problem: ServiceError) -> BulkResult | None:
+        """Make requests smaller; the error of a line that is too large alone is its result."""
+        if problem.status != 413:
+            raise problem
+        sent = min(self._size, self._first + len(self._lines) - self.next)
+        self._size = max(1, sent // 2)
+        if sent > 1:
+            return None
+        self.next += 1
+        return BulkResult(self.next - 1, None, problem.message)
+
+
+def bulk_parts(texts: Iterable[str]) -> Iterator[BulkPart]:
+    """``texts`` in parts of one request each, taken from their source only when it is their turn."""
+    if isinstance(texts, str):
+        raise InputError("bulk takes many texts; expected a list or another source of strings, not a string")
+    first, size, lines = 0, 0, list[bytes]()
+    for index, text in enumerate(texts):
+        line = json.dumps(_checked(text, index)).encode() + b"\n"
+        if lines and (len(lines) == LINES_A_REQUEST or size + len(line) > BYTES_A_REQUEST):
+            yield BulkPart(first, lines)
+            first, size, lines = index, 0, []
+        lines.append(line)
+        size += len(line)
+    if lines:
+        yield BulkPart(first, lines)
+
+
+def explain_request(text: str, label: str | None) -> dict[str, Any]:
+    """What to send for an explanation of ``label``, or of the best one."""
+    return {"input": _checked(text, 0), "label": label}
+
+
+def refusal(status: int, body: bytes, retry_after: str | None) -> ServiceError:
+    """An answer that is an error; the proxy's are plain text."""
+    text = body.decode("utf-8", "replace").strip()
+    try:
+        text = json.loads(text)["error"]
+    except (ValueError, KeyError, TypeError):
+        text = text[:200] or "refused"
+    waits = float(retry_after) if retry_after and retry_after.isdecimal() else None
+    return ServiceError(text, status, waits)
+
+
+def _line(line: bytes) -> dict[str, Any]:
+    try:
+        answer = json.loads(line)
+        if isinstance(answer, dict) and ("done" in answer or isinstance(answer["line"], int)):
+            return answer
+    except (ValueError, KeyError):
+        pass
+    raise ServiceError(f"no answer of the service: {line[:200].decode('utf-8', 'replace')!r}")
+
+
+def _checked(text: Any, index: int) -> str:
+    if isinstance(text, str):
+        return text
+    raise InputError(f"text {index} is of type {type(text).__name__}; expected a string")

@@ -1,0 +1,145 @@
+"""Where a configuration comes from: a preset, a YAML file, ``key=value`` and flags, in that order.
+
+Unknown keys and values out of range are errors that name the key.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from react_ray.config.masking import is_masked, texts_of
+from react_ray.config.problems import explain, groups_of
+from react_ray.config.settings import Config, ServeConfig, variable_of
+from react_ray.config.yaml_text import parse_yaml, read_yaml
+from react_ray.errors import ConfigError
+
+__all__ = ["load_config", "load_serve_config", "with_settings"]
+
+_Root = TypeVar("_Root", bound=BaseModel)
+
+
+def load_config(
+    path: str | Path | None = None,
+    overrides: Iterable[str] = (),
+    flags: Mapping[str, Any] | None = None,
+    preset: str | None = None,
+) -> Config:
+    """Resolve a configuration: preset, then file, then ``key=value``, then flags.
+
+    ``flags`` maps dotted keys to values; None means not given. An address that was saved without its
+    secret is taken from the environment, see :meth:`Config.save`. Raises ConfigError that names the key,
+    the value and what is allowed.
+    """
+    tree: dict[str, Any] = {}
+    if preset:
+        _merge(tree, _read_preset(preset))
+    if path is not None:
+        _merge(tree, _read_file(Path(path)))
+    tree = _override(tree, overrides, flags or {})
+    for key, address in list(texts_of(tree)):
+        if is_masked(address):
+            _set(tree, key, _whole_address(key, address))
+    return _validate(Config, tree)
+
+
+def load_serve_config(overrides: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> ServeConfig:
+    """The settings of the service: ``key=value``, then flags; errors as in :func:`load_config`."""
+    return _validate(ServeConfig, _override({}, overrides, flags or {}))
+
+
+def with_settings(config: Config, values: Mapping[str, Any]) -> Config:
+    """``config`` with other values of some settings, by dotted key; errors as in :func:`load_config`."""
+    return _validate(Config, _override(config.model_dump(), (), values))
+
+
+def _override(tree: dict[str, Any], overrides: Iterable[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    for override in overrides:
+        key, equals, value = (part.strip() for part in override.partition("="))
+        if not equals:
+            raise ConfigError(f"{override!r} is not of the form key=value")
+        _set(tree, key, _read_value(key, value))
+    for key, value in flags.items():
+        if value is not None:
+            _set(tree, key, value)
+    return tree
+
+
+def _read_value(key: str, value: str) -> Any:
+    """Return ``value`` as YAML reads it, but plain text as it stands: in "run #1" is no comment."""
+    try:
+        parsed = parse_yaml(value, key)
+        plain_text = isinstance(parsed, str) and value[:1] not in ("'", '"', "|", ">", "!", "&")
+        return value if plain_text or value[:1] == "#" else parsed
+    except ConfigError as error:
+        quoted = json.dumps(value, ensure_ascii=False)
+        raise ConfigError(
+            f"{key} = {value[:200]}: this is not YAML ({error}); put text with special characters in double "
+            f"quotes, and all in single ones for the shell: '{key}={quoted[:200]}'"
+        ) from None
+
+
+def _validate(root: type[_Root], tree: dict[str, Any]) -> _Root:
+    for key, group in groups_of(root).items():  # a section of a file whose lines are all comments
+        *parents, last = key.split(".")
+        section: Any = tree
+        for parent in parents:
+            section = section.get(parent) if isinstance(section, Mapping) else None
+        if key and isinstance(section, dict) and section.get(last, group) is None:
+            section[last] = {}
+    try:
+        return root.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(explain(error, root)) from None
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    content = read_yaml(path)
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} holds a {type(content).__name__}; expected keys and values")
+    return content
+
+
+def _read_preset(name: str) -> dict[str, Any]:
+    folder = resources.files("react_ray") / "presets"
+    known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir())
+    if name not in known:
+        raise ConfigError(f"no preset {name!r}; there are: {', '.join(known)}")
+    return dict(parse_yaml((folder / f"{name}.yaml").read_text(encoding="utf-8"), name))
+
+
+def _whole_address(key: str, address: str) -> str:
+    variable = variable_of(key)
+    if variable not in os.environ:
+        raise ConfigError(
+            f"{key} = {address}: this address was saved without its secret; set the environment variable "
+            f"{variable} to the whole address"
+        )
+    return os.environ[variable]
+
+
+def _merge(tree: dict[str, Any], other: Mapping[str, Any]) -> None:
+    for key, value in other.items():
+        if isinstance(value, Mapping) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = dict(value) if isinstance(value, Mapping) else value
+
+
+def _set(tree: dict[str, Any], dotted: str, value: Any) -> None:
+    *parents, last = dotted.split(".")
+    for parent in parents:
+        if tree.get(parent) is None:
+            tree[parent] = {}
+        tree = tree[parent]
+        if not isinstance(tree, dict):
+            raise ConfigError(f"{dotted}: {parent} is a value, not a group of settings")
+    tree[last] = value

@@ -1,0 +1,101 @@
+"""What is wrong with a configuration, in words: a line for each setting."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from react_ray.config.masking import masked
+
+__all__ = ["explain", "groups_of", "settings_of", "suggest"]
+
+SHOWN_CHARS = 80
+"""Of a value that is not allowed."""
+SHOWN_LINES = 20
+
+Location = tuple[int | str, ...]
+
+
+def explain(error: ValidationError, root: type[BaseModel]) -> str:
+    """One line for each setting that is wrong: its dotted key, what was given, what is expected."""
+    lines = []
+    expected: dict[str, list[str]] = {}  # of a setting of several kinds, one problem for each kind
+    for problem in error.errors(include_url=False):
+        if problem["type"] == "extra_forbidden":
+            lines.append(f"unknown setting {_key(problem['loc'])!r}{suggest(_key(problem['loc']), root)}")
+        elif problem["type"] == "value_error":
+            lines.append(str(problem["ctx"]["error"]))
+        else:
+            given = f"{_key(_of_setting(problem['loc'], root))} = {_shown(problem['input'])}"
+            expected.setdefault(given, []).append(_expected(problem, root))
+    lines += [f"{given}: {', or '.join(each)}" for given, each in expected.items()]
+    more = [f"and {len(lines) - SHOWN_LINES} more"] if len(lines) > SHOWN_LINES else []
+    return "\n".join([*lines[:SHOWN_LINES], *more])
+
+
+def suggest(key: str, root: type[BaseModel]) -> str:
+    """The setting that was probably meant by an unknown key: in the same group, or in any other."""
+    *parents, last = key.split(".")
+    groups, settings = groups_of(root), settings_of(root)
+    if key in settings:  # a dotted key in a file, where keys are nested
+        nested = "{...}"
+        for part in reversed(key.split(".")):
+            nested = f"{{{part}: {nested}}}" if nested != "{...}" else f"{{{part}: ...}}"
+        return f"; in a file settings are nested: {nested}"
+    group = ".".join(parents)
+    known = list(groups[group].model_fields) if group in groups else []
+    close = difflib.get_close_matches(last, known, n=1, cutoff=0.7)
+    if close:
+        return f"; did you mean {_key([*parents, close[0]])!r}?"
+    elsewhere = [setting for setting in settings if setting.split(".")[-1] == last]
+    if elsewhere:
+        return f"; did you mean {' or '.join(map(repr, elsewhere))}?"
+    return f"; there are: {', '.join(_key([*parents, name]) for name in known)}" if known else ""
+
+
+def groups_of(root: type[BaseModel], prefix: str = "") -> dict[str, type[BaseModel]]:
+    """All groups of settings by their dotted keys; ``root`` itself has the empty key."""
+    groups = {prefix: root}
+    for name, field in root.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            groups |= groups_of(field.annotation, f"{prefix}.{name}".lstrip("."))
+    return groups
+
+
+def settings_of(root: type[BaseModel]) -> list[str]:
+    """All settings as dotted keys."""
+    groups = groups_of(root)
+    keys = [f"{group}.{name}".lstrip(".") for group, model in groups.items() for name in model.model_fields]
+    return [key for key in keys if key not in groups]
+
+
+def _expected(problem: Any, root: type[BaseModel]) -> str:
+    if problem["type"] in ("model_type", "model_attributes_type", "dict_type"):
+        group = groups_of(root).get(_key(problem["loc"]), root)
+        names = ", ".join(list(group.model_fields)[:3])
+        return f"expected a group of settings (keys and values: {names}, ...)"
+    if problem["type"] == "string_type":
+        return "input should be a valid string (put it in quotes)"
+    return str(problem["msg"]).lower()
+
+
+def _shown(value: Any) -> str:
+    """The start of a value, without the secrets of an address."""
+    try:
+        shown = repr(masked(value))
+    except (ValueError, RecursionError):  # a whole number of more than 4,300 digits
+        return "a value that is too long to show"
+    return shown if len(shown) <= SHOWN_CHARS else f"{shown[:SHOWN_CHARS]}…"
+
+
+def _key(location: Iterable[int | str]) -> str:
+    return ".".join(map(str, location))
+
+
+def _of_setting(location: Location, root: type[BaseModel]) -> Location:
+    """``location`` without the kinds of a value that pydantic puts behind the setting."""
+    known = settings_of(root)
+    return next((location[:n] for n in range(len(location)) if _key(location[:n]) in known), location)

@@ -1,0 +1,329 @@
+"""Every setting of a run, typed, with its default and the reason for it; read by ``config_file``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from react_ray.config.masking import masked, texts_of
+from react_ray.config.ranges import Range, read_space
+
+__all__ = [
+    "AugmentConfig",
+    "ClusterConfig",
+    "Columns",
+    "Config",
+    "DataConfig",
+    "EncodeConfig",
+    "FinetuneConfig",
+    "LganConfig",
+    "Range",
+    "ServeConfig",
+    "TuneConfig",
+    "variable_of",
+]
+
+EMBEDDED = "embedded"
+"""The English MiniLM that comes with the package; needs no model hub."""
+
+Count = Annotated[int, Field(ge=0, strict=True)]
+"""A whole number beside words that may stand in its place; true and false are none."""
+
+WorkerRange = tuple[Annotated[int, Field(ge=1, strict=True)], Annotated[int, Field(ge=1, strict=True)]]
+"""The fewest workers a run goes on with after nodes are lost, and the most it takes."""
+
+Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
+"""A sentence with {} where the name of a class goes."""
+
+Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s,*]+)$")]
+"""As a browser sends it: a scheme, a host and where it is needed a port, no path."""
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+
+class Columns(_Settings):
+    """Names of the columns in the input files."""
+
+    text: str = "text"
+    label: str = "label"
+    truth: str | None = None  # true label of unlabelled rows: scores the labels made, never trains
+
+    @model_validator(mode="after")
+    def _text_is_no_label(self) -> Columns:
+        # truth may be the label column: that of a pool with labels is read for nothing else
+        for name in ("label", "truth"):
+            if getattr(self, name) == self.text:
+                raise ValueError(
+                    f"data.columns.text and data.columns.{name} both name the column {self.text!r}: "
+                    f"give each a column of its own (--text-column, --{name}-column)"
+                )
+        return self
+
+
+class DataConfig(_Settings):
+    """What is read, and which rows are taken."""
+
+    labeled: str | None = None  # file, folder or glob; csv, jsonl or parquet; local or remote
+    unlabeled: str | None = None
+    validation: str | None = None
+    test: str | None = None
+    labels: str | None = None  # YAML: class name -> description
+    columns: Columns = Columns()
+    max_chars: int = Field(100_000, ge=1)  # longer texts are rejected; a whole row has at most 16 MiB
+    max_unknown: float = Field(0.05, ge=0, le=1)  # share of [UNK] tokens the model may see
+    pool: int = Field(50_000, ge=0)  # unlabelled rows that are used; of more, a fair draw
+    validation_fraction: float = Field(0.2, ge=0, lt=1)  # of the labelled rows, where these are many
+
+
+class EncodeConfig(_Settings):
+    """The frozen encoder's pass over all texts."""
+
+    max_length: int = Field(128, ge=8)  # tokens; a headline or a review fits, an article's lead too
+    batch_tokens: int = Field(4096, ge=64)  # rows x longest row: keeps CPU caches and GPUs busy
+    prompts: tuple[Prompt, ...] | None = Field(None, min_length=1)  # for names; None: English ones, see docs
+
+
+class AugmentConfig(_Settings):
+    """Copies of labelled texts with small changes (S3)."""
+
+    search: bool = False  # find operations and strength from the labelled texts (O3)
+    copies: int = Field(4, ge=0, le=100)  # per labelled text
+    strength: float = Field(0.1, ge=0, le=0.5)  # share of a text's words that change
+    operations: tuple[Literal["delete", "swap", "crop", "typo"], ...] = ("delete", "swap", "crop")
+
+
+class LganConfig(_Settings):
+    """The label GAN (P1, P2, S2, S4, L1); the game is on where adversarial or sampled is above 0."""
+
+    loss: Literal["standard", "as_written"] = "standard"  # of the game; the printed form cannot judge (L1)
+    names: bool = True  # let class names speak; their weight still falls to 0 where they do not help
+    rounds: int = Field(5, ge=0, le=50)  # of self-training, in the teacher
+    pretrain_steps: int = Field(0, ge=0)  # of phase 1's plain GAN: it serves the game below
+    steps: int = Field(500, ge=1)  # of phase 2
+    batch_size: int = Field(120, ge=8)  # pairs of each kind a step, over all workers; 120 divides evenly
+    lr: float = Field(1e-3, gt=0)  # of D and of the sample generator
+    lr_labels: float = Field(5e-5, gt=0)  # of the label generator: it starts from a fitted teacher
+    teacher: float = Field(1.0, ge=0)  # weight of agreeing with the teacher on the pool
+    foreign: bool = True  # leave out unlabelled rows that are like none of the labelled ones
+    verifier: bool = True  # D has a say in labels and weights; without it G_y decides alone
+    # Off, for they gained nothing measured (docs/method.md):
+    consistency: float = Field(0.0, ge=0)  # weight of one label for a row and its nudged self
+    nudge: float = Field(0.3, ge=0)  # length of the nudge; features have length 1
+    alignment: bool = False  # hold the consistent label to the estimated class balance
+    adversarial: float = Field(0.0, ge=0)  # weight of D's verdict in the game
+    sampled: float = Field(0.0, ge=0)  # weight of labelling generated samples as they were meant
+    wrong_pairs: bool = True  # (x, not y) among the fakes of the game (S3)
+
+
+class FinetuneConfig(_Settings):
+    """Fine-tuning the pretrained model on D_aug (S5)."""
+
+    lr: float = Field(5e-5, gt=0)  # of weights and head; adapters learn ten times as fast (LoRA)
+    batch_size: int = Field(16, ge=1)  # rows of one optimiser step, over all workers
+    accumulation: int = Field(1, ge=1)  # micro-batches a step is cut into on each worker
+    max_length: int = Field(128, ge=8)
+    token_budget: int = Field(80_000, ge=1)  # tokens trained on when epochs is not set
+    epochs: float | None = Field(None, gt=0)  # overrides token_budget
+    warmup: float = Field(0.1, ge=0, le=1)  # share of steps with a rising learning rate
+    weight_decay: float = Field(0.01, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    dropout: float | None = Field(0.0, ge=0, lt=1)  # None: the model's; 0: same on any number of workers
+    head_start: bool = True  # start the head from a linear fit, so early steps do not wreck the encoder
+    freeze: Literal["none", "embeddings", "encoder"] | Count = "none"  # or: the lowest N layers
+    lora_rank: int = Field(0, ge=0)  # of adapters, for models too large to train whole; 0: none
+    lora_targets: Literal["all-linear", "default"] = "all-linear"  # default: as peft has it for the model
+    sharding: Literal["none", "full"] = "none"  # full: each worker holds a share of the weights (FSDP)
+    precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = "auto"  # auto: bf16 or fp16 on a GPU
+    compile: bool = False  # torch.compile: a minute or more of start, for long runs on a GPU
+    evaluations: int = Field(5, ge=1)  # validation rounds over the whole of training
+    patience: int = Field(2, ge=1)  # rounds without a better score before it stops
+    metric: Literal["macro_f1", "accuracy"] = "macro_f1"  # of the validation set: picks the checkpoint
+
+
+class ClusterConfig(_Settings):
+    """Where the work runs."""
+
+    address: str | None = None  # of a Ray cluster; None: this machine
+    workers: Count | Literal["auto"] | WorkerRange = "auto"  # for training; 0: this process; [least, most]
+    use_gpu: bool | Literal["auto"] = "auto"
+    cpus_per_worker: int = Field(1, ge=1)
+    encoders: Annotated[int, Field(ge=1, strict=True)] | Literal["auto"] = (
+        "auto"  # at a time; auto: all that fit
+    )
+    max_failures: int = Field(3, ge=0)  # worker failures survived before the run ends
+    timeout_s: int = Field(600, ge=1)  # a collective call that waits longer ends the attempt
+    answer_s: int = Field(30, ge=1)  # a node that has not answered by then is not fit to run on
+    local_rows: int = Field(20_000, ge=0)  # up to here Ray Data costs more time than it saves
+
+    @field_validator("workers")
+    @classmethod
+    def _least_first(cls, workers: object) -> object:
+        if isinstance(workers, tuple) and workers[0] > workers[1]:
+            raise ValueError(
+                f"cluster.workers = {list(workers)}: give the fewest workers first, as in [1, 4]"
+            )
+        return workers
+
+
+class ServeConfig(_Settings):
+    """The HTTP service: where it listens, what a caller may ask of it; see ``config_file``."""
+
+    host: str = "127.0.0.1"  # other machines reach it only when asked for
+    port: int = Field(8000, ge=1, le=65535)
+    grpc_port: int | None = Field(None, ge=1, le=65535)  # None: no gRPC; it listens on all interfaces
+    replicas: int = Field(1, ge=1)  # copies of the model, each a process
+    max_replicas: int | None = Field(None, ge=1)  # under load; None: always as many as replicas
+    target_ongoing: int = Field(16, ge=1)  # requests in a replica that their number is made for
+    cpus_per_replica: int | None = Field(None, ge=1)  # None: this machine's cores shared out; 1 on a cluster
+    gpus_per_replica: float = Field(0, ge=0)  # a fraction lets replicas share one
+    max_body_bytes: int = Field(1 << 20, ge=1024)  # of a request: 256 long articles fit
+    max_bulk_bytes: int = Field(8 << 20, ge=1024)  # of a bulk request: it is held whole, in the proxy as well
+    max_bulk_lines: int = Field(100_000, ge=1)  # of it: each takes memory; few models do as many in time
+    max_bulk_ongoing: int = Field(16, ge=1)  # bulk requests in a replica, some 20 MB each; above: 429
+    proxy_memory_bytes: int = Field(1 << 30, ge=1 << 26)  # HAProxy's, a replica: sets how many may connect
+    connections_per_address: int | None = Field(None, ge=0)  # None: half of all; 0: all, for a proxy in front
+    max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
+    max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
+    precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
+    batch_tokens: int | None = Field(None, ge=1)  # of a model call; None: 512, as caches hold; GPU 8,192
+    threshold: float = Field(0, ge=0, le=1)  # labels that score less are left out
+    max_explain_words: int = Field(64, ge=2)  # and model rows to explain one text: seconds at most
+    max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
+    max_queued: int = Field(128, ge=0)  # requests that wait outside: a burst; above: 429
+    body_timeout_s: float = Field(10, gt=0)  # for the whole body to come; above: 408
+    request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
+    api_keys: str | None = None  # file of react-ray key; None: whoever reaches the port may ask
+    allowed_hosts: tuple[str, ...] = ()  # more names for a service on 127.0.0.1, as a proxy before it has
+    cors_origins: tuple[Origin, ...] = ()  # sites whose pages may ask, as https://app.example.org; "*": all
+    rate_limit: float | None = Field(None, gt=0)  # requests a second, a key (or address) and replica
+    access_log: bool = True  # a line a request in the replicas' logs, without texts
+    log_texts: bool = False  # and with them
+    record: str | None = None  # folder for what was asked and answered, as parquet files by day
+    record_texts: bool = False  # the texts too, not only their hashes
+    start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
+    drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
+
+    @property
+    def tokens_per_call(self) -> int:
+        """Tokens that a model call takes at most."""
+        return self.batch_tokens or (8192 if self.gpus_per_replica else 512)
+
+    @property
+    def max_values(self) -> int:
+        """JSON values in a request, or fields over gRPC: 4 for each text, and some for the rest."""
+        return 4 * self.max_texts + 1000
+
+    @model_validator(mode="after")
+    def _room_to_grow(self) -> ServeConfig:
+        if self.max_replicas is not None and self.max_replicas < self.replicas:
+            raise ValueError(
+                f"max_replicas = {self.max_replicas}: less than the {self.replicas} replicas there always are"
+            )
+        return self
+
+    @field_validator("host")
+    @classmethod
+    def _without_brackets(cls, host: str) -> str:
+        if not host or host != host.strip():
+            raise ValueError(f"host = {host!r}: give an address or a name, as 127.0.0.1, ::1 or 0.0.0.0")
+        return host[1:-1] if host.startswith("[") and host.endswith("]") else host
+
+    @field_validator("api_keys", "record")
+    @classmethod
+    def _from_here(cls, path: str | None) -> str | None:
+        # replicas have a working folder of their own
+        return path and str(Path(path).expanduser().absolute())
+
+    @model_validator(mode="after")
+    def _as_open_as_said(self) -> ServeConfig:
+        if self.grpc_port is not None and self.host not in ("0.0.0.0", "::"):
+            raise ValueError(
+                f"grpc_port = {self.grpc_port}: Ray's gRPC proxy listens on all interfaces, and host = "
+                f"{self.host!r} does not; give host=0.0.0.0 where that is wanted"
+            )
+        return self
+
+
+class TuneConfig(_Settings):
+    """The search for hyperparameters: what is tried, how often, and what ends it."""
+
+    stage: Literal["run", "finetune", "lgan"] = "finetune"  # whose validation score is searched for
+    space: dict[str, Range | list[Any]] | None = None  # None: as in docs
+    trials: int = Field(20, ge=1)
+    minutes: float | None = Field(None, gt=0)  # whatever is found by then counts
+    sampler: Literal["tpe", "random"] = "tpe"  # tpe: Optuna's, which learns from the trials before
+    scheduler: Literal["asha", "fifo", "pbt"] = "asha"  # asha stops trials that lag behind; pbt: see docs
+    repeats: int = Field(1, ge=1)  # seeds a trial; its score is their mean
+    concurrent: int = Field(0, ge=0)  # trials at a time; 0: as many as there is room for
+
+    @field_validator("space", mode="before")
+    @classmethod
+    def _in_our_form(cls, space: object) -> object:
+        return read_space(space)
+
+
+class Config(_Settings):
+    """One run, whole."""
+
+    task: Literal["text-classification"] = "text-classification"
+    output: str = Field("out", min_length=1)
+    seed: int = Field(0, ge=0, lt=1 << 32)
+    model: str = Field(EMBEDDED, min_length=1)  # fine-tuned and served: embedded, a hub name or a folder
+    encoder: str | None = None  # features for the LGAN; None: the same as model
+    onnx: bool = True  # export the model for ONNX Runtime as well: faster answers on processors
+    data: DataConfig = DataConfig()
+    encode: EncodeConfig = EncodeConfig()
+    augment: AugmentConfig = AugmentConfig()
+    lgan: LganConfig = LganConfig()
+    finetune: FinetuneConfig = FinetuneConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    tune: TuneConfig = TuneConfig()
+
+    @field_validator("output")
+    @classmethod
+    def _on_a_file_system(cls, output: str) -> str:
+        if "://" in output:
+            raise ValueError(
+                f"output = {output!r}: the run needs a folder on a file system; give one on this machine, "
+                "or one that is mounted on every machine (only inputs may be remote)"
+            )
+        return output
+
+    @model_validator(mode="after")
+    def _something_to_learn_from(self) -> Config:
+        if not (self.data.labeled or self.data.labels):
+            raise ValueError(
+                "data.labeled is missing: give a file with labels (--labeled FILE), "
+                "or names of classes (--labels FILE) and unlabelled text"
+            )
+        return self
+
+    def save(self, path: Path) -> None:
+        """Write the resolved configuration as YAML, without the secrets of addresses in it.
+
+        A comment names the variables that :func:`load_config` takes the whole addresses from.
+        """
+        whole = self.model_dump(mode="json")
+        shown = masked(whole)
+        secret = [
+            key
+            for (key, text), (_, other) in zip(texts_of(whole), texts_of(shown), strict=True)
+            if text != other
+        ]
+        head = "".join(
+            f"# {key} stands here without its secret: to repeat the run, set {variable_of(key)} to the whole "
+            "address.\n"
+            for key in secret
+        )
+        content = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+        path.write_text(head + content, encoding="utf-8")
+
+
+def variable_of(key: str) -> str:
+    """Name of the environment variable for an address that is saved without its secret."""
+    return f"REACT_RAY_{key.upper().replace('.', '_')}"

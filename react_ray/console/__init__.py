@@ -1,0 +1,1 @@
+"""What the terminal shows: progress, warnings, logs, commands that can be pasted."""

@@ -1,0 +1,100 @@
+"""Arguments of the command line: mistakes that the parser would take for something else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from itertools import takewhile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from typer.core import TyperCommand
+
+from react_ray.config.masking import mask
+from react_ray.console.terminal import not_utf8
+from react_ray.errors import ConfigError, InputError
+
+if TYPE_CHECKING:
+    from react_ray.config.settings import Config
+
+__all__ = ["Command", "config_of"]
+
+FLAGS = {
+    "labeled": "data.labeled",
+    "unlabeled": "data.unlabeled",
+    "validation": "data.validation",
+    "test": "data.test",
+    "labels": "data.labels",
+    "text_column": "data.columns.text",
+    "label_column": "data.columns.label",
+    "truth_column": "data.columns.truth",
+    "task": "task",
+    "output": "output",
+    "address": "cluster.address",
+    "model": "model",
+    "encoder": "encoder",
+    "seed": "seed",
+    "trials": "tune.trials",
+    "minutes": "tune.minutes",
+}
+DATA = ("--labeled", "--unlabeled", "--validation", "--test", "--input")
+"""Options that name data: one file, folder or glob each."""
+DATA_FILE = re.compile(r"(?i)\.(csv|tsv|jsonl|ndjson|parquet|json|txt)(\.gz)?")
+
+
+class Command(TyperCommand):
+    """A command that notices a forgotten value, and a glob that the shell has expanded."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse ``args``; InputError for the mistakes above, errors of the parser without secrets."""
+        valued = {name for p in self.params for name in p.opts if not getattr(p, "is_flag", True)}
+        options = {name for p in self.params for name in p.opts}
+        for number, word in enumerate(args):
+            if reason := not_utf8(word):
+                raise InputError(reason)
+            if word == "--":
+                break
+            if word in valued:
+                _check_value(word, args[number + 1 :], options)
+        try:
+            return super().parse_args(ctx, args)
+        except Exception as error:
+            if hasattr(error, "message"):  # the parser's own: it repeats what it was given
+                error.message = mask(str(error.message))
+            raise
+
+
+def _check_value(option: str, following: Sequence[str], options: set[str]) -> None:
+    if following and following[0].partition("=")[0] in options:
+        raise InputError(f"{option} needs a value, and the option {following[0]} follows it")
+    more = [*takewhile(_is_data, following[1:])] if option in DATA else []
+    if more:
+        folder = Path(following[0]).parent
+        raise InputError(
+            f"{option} takes one file, folder or glob, and {len(more)} more follow {following[0]}: {more[0]}"
+            f"{', ...' if len(more) > 1 else ''}. Put a glob in quotes, so that the shell leaves it as it is "
+            f"({option} '{folder / '*'}{Path(following[0]).suffix}'), or give a folder"
+        )
+
+
+def _is_data(word: str) -> bool:
+    if word.startswith("-"):
+        return False
+    whole = DATA_FILE.search(word) or Path(word).is_dir()
+    return bool(whole) and ("=" not in word or Path(word).exists())
+
+
+def config_of(given: dict[str, Any]) -> Config:
+    """The configuration that the arguments of run, check and tune give. Raises ConfigError."""
+    from react_ray.config.file import load_config
+
+    arguments = given["arguments"] or []
+    files = [argument for argument in arguments if "=" not in argument]
+    for file in files:
+        if DATA_FILE.search(file):
+            raise ConfigError(f"{file}: data is given with --labeled, --unlabeled, --validation or --test")
+    if len(files) > 1:
+        raise ConfigError(f"one configuration file is taken, given were: {', '.join(files)}")
+    flags = {dotted: given[name] for name, dotted in FLAGS.items() if name in given}
+    overrides = [argument for argument in arguments if "=" in argument]
+    return load_config(files[0] if files else None, overrides, flags, given["preset"])

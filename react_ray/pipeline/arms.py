@@ -1,0 +1,152 @@
+"""The methods of a run side by side, and which of them the user gets.
+
+probe            a linear model on the sentence embeddings of the labelled rows
+self_training    the same, fed with its own confident labels
+label_generator  G_y of the label GAN, on all that the frozen encoder says of a row
+labels_only      the pretrained model fine-tuned on the labelled rows
+generated_labels the pretrained model fine-tuned on D_aug
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from react_ray.answer import Answer
+from react_ray.console.reporter import Progress
+from react_ray.evaluate.intervals import probability_worse
+from react_ray.inference.classifier import load
+from react_ray.labelers.gate import MIN_ROWS, WORSE
+from react_ray.lgan import SENTENCE, Labeler, LganInputs, fit_probe, self_train
+from react_ray.tasks import Task
+
+__all__ = [
+    "Choice",
+    "Probabilities",
+    "choice_of",
+    "choose",
+    "model_of",
+    "models_of",
+    "predict_features",
+    "predict_rows",
+]
+
+Probabilities = NDArray[np.float32]
+"""n x K, a row a text, a column a class."""
+GENERATED = "generated_labels"
+MODEL_STAGES = {GENERATED: "finetune", "labels_only": "labels_only", "probe": "distil"}
+"""The stage whose folder holds an arm's model; the probe's is the one that it was distilled into."""
+FINETUNED = (GENERATED, "labels_only")
+"""Arms whose model is fine-tuned whether or not they are chosen."""
+CHUNK = 512
+"""Texts between two signs of progress; texts of like length, so that little is padded."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The arm whose model the user gets, and why in a sentence."""
+
+    chosen: str
+    why: str
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return asdict(self)
+
+
+def predict_features(
+    rows: NDArray[np.float32], inputs: LganInputs, players: Path, seed: int
+) -> dict[str, Probabilities]:
+    """Class probabilities of the arms that work on frozen features, for ``rows`` (n x d)."""
+    found = {"label_generator": Labeler(inputs.names, players, seed).predict_proba(rows)}
+    if len(inputs.labeled):
+        plain, sentences = inputs.seen_as(SENTENCE), SENTENCE.of(rows, inputs.blocks)
+        probe = fit_probe(plain.labeled, inputs.labels, inputs.classes)
+        trained = self_train(plain.labeled, inputs.labels, plain.pool, inputs.classes)
+        found |= {"probe": probe.predict_proba(sentences), "self_training": trained.predict_proba(sentences)}
+    return found
+
+
+def predict_rows(
+    task: Task, rows: pa.Table, models: Mapping[str, Path], use_gpu: bool, progress: Progress | None = None
+) -> dict[str, list[Answer]]:
+    """Answers of saved models (arm -> folder) for ``rows``; an arm without a folder was not trained."""
+    trained = {arm: folder for arm, folder in models.items() if folder.is_dir()}
+    lengths = [len(text) for text in rows["text"].to_pylist()]
+    order = np.array(sorted(range(len(lengths)), key=lengths.__getitem__), np.int64)
+    found: dict[str, list[Answer]] = {}
+    for number, (arm, folder) in enumerate(trained.items()):
+        classifier = load(folder, use_gpu)
+        answers: dict[int, Answer] = {}
+        for start in range(0, len(order), CHUNK):
+            chunk = order[start : start + CHUNK]
+            made = task.predict(
+                classifier.model, classifier.tokenizer, rows.take(chunk), classifier.max_length
+            )
+            answers |= zip(chunk.tolist(), made, strict=True)
+            if progress:
+                done = number * len(rows) + start + len(chunk)
+                progress(done, len(trained) * len(rows), f"texts, {arm}")
+        found[arm] = [answers[row] for row in range(len(rows))]
+    return found
+
+
+def choose(
+    decision: Mapping[str, Any],
+    plain_arms: Sequence[str],
+    validation: Mapping[str, Sequence[Answer]],
+    task: Task,
+    rows: pa.Table,
+    labels: Sequence[str],
+    seed: int,
+    kept: int,
+) -> Choice:
+    """The gate: ``generated_labels``, unless it is worse than the better of the ``plain_arms``.
+
+    ``decision`` is what the label GAN's own gate found on stored features; from
+    MIN_ROWS validation ``rows`` on, the answers of the fine-tuned models are compared instead.
+    ``kept`` generated labels are in D_aug.
+    """
+    if not plain_arms:
+        warning = f" Beware: {decision['why']}" if decision["alarms"] else ""
+        return Choice(
+            GENERATED, f"Not every class has a labelled row: no plain method to fall back to.{warning}"
+        )
+    few, metric = len(rows) < MIN_ROWS, task.metrics[0]
+    score = {} if few else {arm: task.measure(validation[arm], rows, labels)[metric] for arm in validation}
+    # without rows to tell, the first, which is the probe: fine-tuning on few labels alone is most often worst
+    plain = plain_arms[0] if few else max(plain_arms, key=score.__getitem__)
+    if decision["alarms"] or few:
+        return Choice(GENERATED if decision["use_lgan"] else plain, decision["why"])
+    plain_counts, lgan_counts = (task.statistics(validation[arm], rows, labels) for arm in (plain, GENERATED))
+    worse = probability_worse(plain_counts, lgan_counts, task.score, metric, seed)
+    trained_on = "generated labels" if kept else "the labelled rows and changed copies of them"
+    why = (
+        f"On {len(rows)} validation rows the model trained on {trained_on} has {metric} "
+        f"{score[GENERATED]:.3f}, {plain} {score[plain]:.3f}; probability of being worse {worse:.2f} "
+        f"(limit {WORSE:g})."
+    )
+    return Choice(GENERATED if worse <= WORSE else plain, why)
+
+
+def choice_of(done: dict[str, Path]) -> dict[str, str]:
+    """The arm that was chosen, and why."""
+    choice: dict[str, str] = json.loads((done["choose"] / "choice.json").read_text(encoding="utf-8"))
+    return choice
+
+
+def model_of(done: dict[str, Path]) -> Path:
+    """The folder of the model that was chosen."""
+    return done[MODEL_STAGES[choice_of(done)["chosen"]]] / "model"
+
+
+def models_of(done: dict[str, Path]) -> dict[str, Path]:
+    """The folders of the fine-tuned arms; one that was not trained does not exist."""
+    return {arm: done[MODEL_STAGES[arm]] / "model" for arm in FINETUNED}

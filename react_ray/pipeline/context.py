@@ -1,0 +1,57 @@
+"""What a stage of a run works with: settings, session, the folders of earlier stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from react_ray.cluster.session import Session
+from react_ray.config.settings import Config
+from react_ray.console.reporter import Progress
+from react_ray.data.features import Features
+from react_ray.tasks import Task, get_task
+from react_ray.tasks.labels import LabelMap
+
+__all__ = ["Context"]
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a stage works with; ``done`` holds the folders of the stages before it.
+
+    ``earlier`` are those of the same stage and settings, done for other rows, or in part.
+    """
+
+    config: Config
+    session: Session
+    done: dict[str, Path]
+    folder: Path
+    progress: Progress
+    earlier: Sequence[Path] = ()
+
+    def labels(self) -> LabelMap:
+        """The classes of the run."""
+        return LabelMap.load(self.done["prepare"] / "labels.json")
+
+    @property
+    def task(self) -> Task:
+        """The task of the run."""
+        return get_task(self.config.task)
+
+    def rows(self, part: str, columns: tuple[str, ...] = ("text", "label")) -> pa.Table:
+        """Rows of one part: labeled, unlabeled, validation or test."""
+        path = self.done["prepare"] / "rows.parquet"
+        return pq.read_table(path, columns=list(columns), filters=[("part", "=", part)])
+
+    def log(self) -> Path | None:
+        """Where figures of training are kept as it goes; trials of a search keep none."""
+        stage = self.folder.name.partition("-")[0]
+        return None if self.session.alone else Path(self.config.output) / "logs" / stage
+
+    def features(self) -> Features:
+        """All rows as features."""
+        return Features.load(self.done["prepare"], self.done["augment"], self.done["encode"])

@@ -1,0 +1,327 @@
+"""Label files of any size: rows, all their columns and their order are kept.
+
+The texts of the input are read into parquet parts, a file a process; the texts are labelled some thousand
+at a time, by whichever process is free; and the input is read again, row by row, to be written with what was
+predicted. So rows come back as they were, memory does not grow with the input, and a killed call goes on
+with what is missing.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from react_ray.cluster.datasets import map_items
+from react_ray.cluster.readiness import Asked, check_cluster
+from react_ray.cluster.session import Session, check_lasting
+from react_ray.config.settings import ClusterConfig, Columns, DataConfig
+from react_ray.console.reporter import Progress, Reporter, quiet_libraries, warnings_to
+from react_ray.data.encode import write_whole
+from react_ray.data.originals import Original, column_kinds, original_of
+from react_ray.data.read import EMPTY, check_text
+from react_ray.data.refusals import kind_of
+from react_ray.data.row import Broken
+from react_ray.data.shards import ROW_BYTES, Shard, read_shard
+from react_ray.data.sources import Source, find_files, fingerprint
+from react_ray.data.tables import Layout, checked_target, open_output
+from react_ray.errors import InputError
+from react_ray.folders import model_folder, model_version, replace_file
+from react_ray.models.folder import check_classifier
+from react_ray.pipeline.store import Store, digest
+
+__all__ = ["CutTask", "LabelTask", "predict_file"]
+
+PART_ROWS = 4096
+
+
+@dataclass(frozen=True)
+class PredictOptions:
+    """How a file is read and written.
+
+    Texts are in the column ``text_column``; those of more than ``max_chars`` characters are rejected.
+    With ``guard_formulas``, cells of csv and tsv files that a spreadsheet would run as formulas are put
+    behind an apostrophe.
+    """
+
+    text_column: str = "text"
+    max_chars: int = DataConfig().max_chars
+    guard_formulas: bool = False
+
+
+Answer = tuple[Any, str | None, float | None]
+"""A row as a whole, with its label and score."""
+
+
+def predict_file(
+    model: str,
+    source: str,
+    target: str | Path,
+    options: PredictOptions = PredictOptions(),
+    *,
+    address: str | None = None,
+    verbose: bool = False,
+    quiet: bool = False,
+) -> str:
+    """Write ``source`` with ``label`` and ``score`` added to ``target``; a summary in words.
+
+    Each row comes back as it was. Rows without text keep an empty label and score. Rows that a run
+    would reject for their text are left out and listed in a file beside the target:
+    TARGET.refused.jsonl. Columns of the input that are called label or score stay as label_given and
+    score_given. A killed call goes on where it stopped when it is given again. Raises InputError.
+    """
+    check_lasting(str(target))
+    target = checked_target(target)
+    folder = model_folder(model).absolute()  # workers have working directories of their own
+    check_classifier(folder)
+    version = model_version(folder)
+    quiet_libraries(verbose)
+    reporter = Reporter(quiet)
+    settings: dict[str, Any] = {
+        "model": version,
+        "source": fingerprint(source),
+        "text": options.text_column,
+        "max_chars": options.max_chars,
+    }
+    store = Store(target.parent / f".{target.name}-{digest(settings)}")
+    cluster = ClusterConfig(address=address)
+    with (
+        store.locked(),
+        _kept_if_worth_it(store.root),
+        warnings_to(reporter),
+        Session(cluster, verbose) as session,
+    ):
+        if session.address:
+            asked = Asked(target.parent, (source,), {str(folder): "MODEL"})
+            check_cluster(session, asked, replace(session.demand(), workers=0), reporter)
+        read = _Read(source, target, options)
+        with reporter.step("read") as progress:
+            read.folder = store.stage("read", settings, lambda part: read.cut(part, session, progress))
+        items = read.items(store.root / "labelled")
+        rows = sum(item["rows"] for item in items)
+        todo = [item for item in items if not Path(item["target"]).exists()]
+        with reporter.step("predict") as progress:
+            gpu = session.use_gpu()
+            task = LabelTask(str(folder), gpu, version)
+            map_items(task, todo, rows=rows, session=session, progress=progress, use_gpu=gpu)
+        with reporter.step("write"):
+            summary = read.write(items, settings["source"])
+    shutil.rmtree(store.root)
+    return summary
+
+
+@contextmanager
+def _kept_if_worth_it(root: Path) -> Iterator[None]:
+    """Delete what a failed call leaves, unless the same call can go on with labels that are there."""
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, InputError) or not any(root.glob("labelled/*.parquet")):
+            shutil.rmtree(root, ignore_errors=True)
+        raise
+
+
+@dataclass(frozen=True)
+class LabelTask:
+    """Labels some texts of the input; made once in each process."""
+
+    model: str
+    use_gpu: bool
+    version: str
+    """Of the model: every process loads this one, or none."""
+
+    def __call__(self) -> Callable[[dict[str, Any]], int]:
+        """Load the model and return the function that labels a part."""
+        from react_ray.inference.classifier import load
+
+        classifier = load(self.model, self.use_gpu, self.version)
+
+        def label(item: dict[str, Any]) -> int:
+            with pq.ParquetFile(item["source"]) as file:
+                table = file.read_row_group(item["group"], columns=["text", "row"])
+            predictions = classifier.predict(table["text"].to_pylist())
+            labels = pa.array([prediction.label for prediction in predictions], pa.string())
+            scores = pa.array([prediction.score for prediction in predictions], pa.float64())
+            labelled = pa.table({"row": table["row"], "label": labels, "score": scores})
+            write_whole(labelled, Path(item["target"]))
+            return len(labels)
+
+        return label
+
+
+@dataclass(frozen=True)
+class CutTask:
+    """Reads the texts of one input file into row groups of a parquet file; made once in each process."""
+
+    text_column: str
+    max_chars: int
+    part_rows: int
+
+    def __call__(self) -> Callable[[dict[str, Any]], int]:
+        """The function that reads a file and returns the number of its texts."""
+
+        def cut(item: dict[str, Any]) -> int:
+            source, target = Source(**item["source"]), Path(item["target"])
+            kinds = json.dumps(column_kinds(source, self.text_column))
+            target.with_suffix(".kinds.json").write_text(kinds, encoding="utf-8")
+            columns = Columns(text=self.text_column, label=" ")  # it is not read
+            return read_shard(
+                source,
+                target,
+                columns,
+                labeled=False,
+                max_chars=self.max_chars,
+                group_rows=self.part_rows,
+            )
+
+        return cut
+
+
+@dataclass
+class _Read:
+    """What was read of the input into ``folder``: texts to label, and what is written of the other rows."""
+
+    source: str
+    target: Path
+    options: PredictOptions
+    folder: Path = Path()
+
+    def cut(self, folder: Path, session: Session, progress: Progress) -> None:
+        """Read the texts; what the output cannot hold is found out here, before the work is done."""
+        self.folder = folder
+        files = find_files(self.source)
+        (folder / "files.json").write_text(json.dumps([asdict(file) for file in files]), encoding="utf-8")
+        items = [
+            {"source": asdict(file), "target": str(shard.target)}
+            for file, shard in self.shards()
+            if not shard.target.exists()
+        ]
+        size = sum(file.size() for file in files) if len(files) > 1 else 0  # a file is read by one process
+        task = CutTask(self.options.text_column, self.options.max_chars, PART_ROWS)
+        map_items(task, items, rows=size // ROW_BYTES, session=session, progress=progress)
+        if not any(shard.rows() or _blank(shard) for _, shard in self.shards()):
+            hint = f"; the texts are looked for in the column {self.options.text_column!r}, see --text-column"
+            raise InputError(f"{self.source}: no rows to label{self._told()}{hint}")
+        self._layout().check_width(self.target, self.source)
+
+    def shards(self) -> list[tuple[Source, Shard]]:
+        """The files of the input, each with what was read of it."""
+        found = []
+        for number, known in enumerate(json.loads((self.folder / "files.json").read_text(encoding="utf-8"))):
+            source = Source(**known)
+            found.append((source, Shard("predict", source.path, self.folder / f"{number:06d}.parquet")))
+        return found
+
+    def items(self, target: Path) -> list[dict[str, Any]]:
+        """The row groups to label, in order."""
+        target.mkdir(exist_ok=True)
+        found = []
+        for _, shard in self.shards():
+            metadata = pq.read_metadata(shard.target)
+            for group in range(metadata.num_row_groups):
+                rows = metadata.row_group(group).num_rows
+                part = target / f"{shard.target.stem}-{group:06d}.parquet"
+                if rows:
+                    found.append(
+                        {"source": str(shard.target), "group": group, "rows": rows, "target": str(part)}
+                    )
+        return found
+
+    def write(self, items: list[dict[str, Any]], state: list[tuple[str, str]]) -> str:
+        """Write the output and the list of rejected rows; a summary in words.
+
+        ``state`` is the fingerprint of the input as it was read the first time.
+        """
+        half = self.target.with_name(self.target.name + ".half")
+        rows = blank = 0
+        with closing(open_output(half, self.target, self._layout(), self.options.guard_formulas)) as output:
+            for source, shard in self.shards():
+                parts = [item["target"] for item in items if item["source"] == str(shard.target)]
+                original = self._original(source, shard)
+                output.begin(original)
+                for whole, label, score in _answers(original, parts, self.options.max_chars):
+                    output.add(whole, label, score)
+                    rows += 1
+                    blank += label is None
+        if fingerprint(self.source) != state:
+            half.unlink()
+            raise InputError(f"{self.source} was changed meanwhile; give the same command again")
+        half.replace(self.target)
+        note = f", {blank:,} of them without text and so without label" if blank else ""
+        notes = [f"\n  {shard.file}: {told}" for _, shard in self.shards() for told in shard.notes()]
+        return f"{self.target}: {rows:,} rows{note}{self._list_refused()}{''.join(notes)}"
+
+    def _layout(self) -> Layout:
+        return Layout(self._original(source, shard) for source, shard in self.shards())
+
+    def _original(self, source: Source, shard: Shard) -> Original:
+        kinds = json.loads(shard.target.with_suffix(".kinds.json").read_text(encoding="utf-8"))
+        return original_of(source, self.options.text_column, kinds)
+
+    def _refused(self) -> Iterator[dict[str, Any]]:
+        """The rows that are left out, in the order of files and rows."""
+        for _, shard in self.shards():
+            for row in shard.refused():
+                if row["reason"] != EMPTY:
+                    yield {key: row[key] for key in ("file", "row", "reason", "text")}
+
+    def _told(self) -> str:
+        kinds = Counter(kind_of(row["reason"]) for row in self._refused())
+        told = ", ".join(f"{kind}: {count:,}" for kind, count in kinds.most_common())
+        return f"; refused: {sum(kinds.values()):,} ({told})" if kinds else ""
+
+    def _list_refused(self) -> str:
+        """Write the list of rejected rows beside the target, if there are any; a summary in words."""
+        path = self.target.with_name(f"{self.target.name}.refused.jsonl")
+        told = self._told()
+        path.unlink(missing_ok=True)
+        if told:
+            replace_file(path, self._write_refused, private=True)
+            told += f", see {path}"
+        return told
+
+    def _write_refused(self, path: Path) -> None:
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self._refused())
+
+
+def _blank(shard: Shard) -> bool:
+    """Whether rows of a file have no text and come back without label."""
+    return any(row["reason"] == EMPTY for row in shard.refused())
+
+
+def _answers(original: Original, parts: Iterable[str], max_chars: int) -> Iterator[Answer]:
+    """The rows of a file that come back: those that are labelled, and those without text."""
+    labelled = _labelled(parts)
+    following = next(labelled, None)
+    for number, cells, whole in original.rows:
+        if isinstance(cells, Broken):
+            continue
+        if following is not None and following[0] == number:
+            yield whole, following[1], following[2]
+            following = next(labelled, None)
+        elif _is_empty(cells[0], max_chars):
+            yield whole, None, None
+
+
+def _labelled(parts: Iterable[str]) -> Iterator[tuple[int, str, float]]:
+    """Row, label and score of the labelled rows, in order."""
+    for part in parts:
+        table = pq.read_table(part)
+        yield from zip(*(table[name].to_pylist() for name in ("row", "label", "score")), strict=True)
+
+
+def _is_empty(text: Any, max_chars: int) -> bool:
+    try:
+        check_text(text, max_chars)
+    except ValueError as error:
+        return str(error) == EMPTY
+    return False

@@ -1,0 +1,185 @@
+"""From finished stages to the folder a user opens: model, figures, report, data.
+
+Everything is written beside its place first and renamed, so what is there is whole.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from react_ray.config.masking import mask
+from react_ray.config.settings import Columns, Config
+from react_ray.config.yaml_text import read_yaml
+from react_ray.console.terminal import command
+from react_ray.evaluate.model_card import write_model_card
+from react_ray.evaluate.report import ReportContent, write_report
+from react_ray.evaluate.schema import Metrics
+from react_ray.evaluate.tables import class_counts, refused_by_reason
+from react_ray.evaluate.view import metric_title
+from react_ray.folders import remove_folder, replace_file
+from react_ray.pipeline.arms import choice_of, model_of, models_of
+from react_ray.pipeline.store import RECORD, Store, folder_size
+from react_ray.tasks import get_task
+from react_ray.tasks.labels import LabelMap
+from react_ray.version import __version__
+
+__all__ = ["publish", "summarise"]
+
+
+def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
+    """Fill ``config.output`` from the stages; metrics.json comes last, when all is there."""
+    output = Path(config.output)
+    metrics = _metrics(config, done, store)
+    (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
+    _replace_folder(model_of(done), output / "model", lambda folder: _complete(folder, done, metrics))
+    _replace_folder(done["generate"] / "augmented", output / "augmented")
+    for aside in (done["prepare"] / "refused.jsonl", done["generate"] / "left_out.parquet"):
+        replace_file(output / aside.name, partial(shutil.copyfile, aside), private=True)
+    replace_file(output / "config.yaml", config.save)
+    write_report(output / "report.html", _report(config, done, metrics))
+    text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)
+    replace_file(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
+    return metrics
+
+
+def _complete(folder: Path, done: dict[str, Path], metrics: Metrics) -> None:
+    """Put beside the weights what is known of them: the card, and what was exported."""
+    labels = LabelMap.load(done["prepare"] / "labels.json")
+    write_model_card(folder, metrics, descriptions=labels.descriptions)
+    shutil.copytree(done["export"], folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
+
+
+def summarise(output: Path, metrics: Any) -> str:
+    """The result in a few lines for the terminal."""
+    if "stopped_after" in metrics:
+        return (
+            f"stopped after {metrics['stopped_after']}; the same command without --until goes on from there"
+        )
+    lines, title = [], metric_title(metrics["headline"])
+    part = "test" if metrics["test"] else "validation"
+    for name, arm in sorted(metrics["arms"].items(), key=lambda item: _headline(metrics, item[1], part)):
+        chosen = "  <- chosen" if name == metrics["chosen"] else ""
+        if arm[part]:
+            lines.append(f"  {name:16} {title} {_headline(metrics, arm, part):.3f} on {part} rows{chosen}")
+    saved = metrics[part]
+    if saved:
+        low, high = saved[f"{metrics['headline']}_interval"]
+        figure = f"{title} {saved[metrics['headline']]:.3f}"
+        lines.append(f"  saved model      {figure} (95 % interval {low:.3f} to {high:.3f})")
+    else:
+        lines.append("  no test and too few labels to hold any out: nothing was measured")
+    if metrics["unused"]:
+        lines.append(
+            f"not used: {metrics['unused']:,} unlabelled rows beyond data.pool; for labels of all:\n"
+            f"  {_predict_command(output)}"
+        )
+    refused = metrics["refused"]
+    if refused:
+        kinds = ", ".join(f"{reason}: {count:,}" for reason, count in refused.items())
+        lines.append(f"refused: {sum(refused.values()):,} rows ({kinds}), see {output / 'refused.jsonl'}")
+    lines += metrics.get("notes", [])
+    lines += [f"warning: {warning}" for warning in metrics["warnings"]]
+    cache = output / "cache"
+    lines += [
+        f"chosen: {metrics['chosen']}. {metrics['why']}",
+        f"report: {output / 'report.html'}",
+        f"model:  {output / 'model'}   ({command('serve', output)})",
+        f"cache:  {cache}, {folder_size(cache) / 1e6:.0f} MB   ({command('clean', output)})",
+    ]
+    return "\n".join(lines)
+
+
+def _predict_command(output: Path) -> str:
+    """What labels the whole pile of a run, in the format it has."""
+    data = read_yaml(output / "config.yaml")["data"]  # where addresses stand without their secrets
+    source = str(data["unlabeled"] or data["labeled"])
+    text = data["columns"]["text"]
+    ending = re.search(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", source)
+    column = [] if text == Columns().text else ["--text-column", text]
+    target = output / f"labelled.{ending[1] if ending else 'parquet'}"
+    return command("predict", output, "--input", source, "--output", target, *column)
+
+
+def _headline(metrics: Any, arm: Any, part: str) -> float:
+    return arm[part][metrics["headline"]] if arm[part] else 0.0
+
+
+def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
+    figures = _read_json(done["evaluate"] / "figures.json")
+    rows = _read_json(done["prepare"] / "summary.json")
+    choice = choice_of(done)
+    parts = rows["parts"]
+    return {
+        "version": __version__,
+        "task": config.task,
+        "headline": get_task(config.task).metrics[0],
+        "seed": config.seed,
+        "model": mask(config.model),
+        "classes": list(LabelMap.load(done["prepare"] / "labels.json").names),
+        "labels_used": parts.get("labeled", 0) + parts.get("validation", 0),
+        "rows": parts,
+        "unused": rows["unused"],
+        "refused": rows["refused"],
+        "notes": [f"{file['file']}: {note}" for file in rows["files"] for note in file.get("notes", ())],
+        "warnings": rows["warnings"],
+        "test": figures["test"],
+        "validation": figures["validation"],
+        "arms": figures["arms"],
+        "chosen": choice["chosen"],
+        "why": choice["why"],
+        "label_quality": figures["label_quality"],
+        "seconds": store.seconds,
+        "reused": store.reused,
+    }
+
+
+def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportContent:
+    rows = pq.read_table(done["prepare"] / "rows.parquet", columns=["part", "label"])
+    with (done["prepare"] / "refused.jsonl").open(encoding="utf-8") as refused:
+        reasons = refused_by_reason(json.loads(line) for line in refused)
+    models = models_of(done)
+    phases = {phase: done[phase] / "players" / "losses.json" for phase in ("pretrain", "lgan")}
+    return {
+        "metrics": metrics,
+        "folder": config.output,
+        "class_counts": class_counts(rows["part"].to_pylist(), rows["label"].to_pylist(), metrics["classes"]),
+        "refused": reasons,
+        "mistakes": _read_json(done["evaluate"] / "figures.json")["mistakes"],
+        "finetune_history": {
+            arm: _read_lines(model.parent / "history.jsonl") for arm, model in models.items()
+        },
+        "lgan_history": {phase: _read_json(path) for phase, path in phases.items()},
+        "config": (Path(config.output) / "config.yaml").read_text(encoding="utf-8"),
+        "machine": {"cores": os.cpu_count(), "platform": platform.platform(terse=True)},
+    }
+
+
+def _read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _read_lines(path: Path) -> list[dict[str, float]]:
+    """Lines of a jsonl file; none where the arm was not trained."""
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _replace_folder(source: Path, target: Path, change: Callable[[Path], object] = lambda _: None) -> None:
+    """Copy a folder over another; a reader sees the old one, nothing, or the new one."""
+    half = target.with_name(target.name + ".half")
+    shutil.rmtree(half, ignore_errors=True)
+    shutil.copytree(source, half)
+    change(half)
+    remove_folder(target)
+    half.rename(target)

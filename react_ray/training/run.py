@@ -1,0 +1,64 @@
+"""One arm of a run, from tables to a model folder, wherever the workers are."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from react_ray.cluster.session import Session
+from react_ray.cluster.trainer import fit
+from react_ray.config.settings import Config
+from react_ray.console.reporter import Progress
+from react_ray.folders import remove_folder
+from react_ray.tasks.labels import LabelMap
+from react_ray.training.train import loop
+
+__all__ = ["finetune"]
+
+
+def finetune(
+    folder: Path,
+    *,
+    train: pa.Table,
+    validation: pa.Table | None,
+    labels: LabelMap,
+    config: Config,
+    session: Session,
+    progress: Progress | None = None,
+    log: Path | None = None,
+    probe: Path | None = None,
+) -> Path:
+    """Fine-tune ``config.model`` and return ``folder/model``; beside it, history.jsonl.
+
+    ``train``: text, label (name or distribution), weight and origin (optional), so the
+    labelled rows as they are serve for the labels-only arm. ``validation``: text and
+    label names. The name of ``folder`` names the run: give each setting its own, and a
+    killed run goes on when this is called again. ``log``: folder for figures of training.
+    ``probe``: a linear classifier of the model's frozen features to start from. Raises
+    TrainingError.
+    """
+    work = folder / "training"
+    if (folder / "history.jsonl").exists() and not work.exists():
+        remove_folder(work)  # what a kill left of its removal
+        return folder / "model"
+    pq.write_table(train, folder / "train.parquet")
+    if validation is not None:
+        pq.write_table(validation, folder / "validation.parquet")
+    settings = {
+        "model": config.model,
+        "labels": list(labels.names),
+        "train": str(folder / "train.parquet"),
+        "validation": str(folder / "validation.parquet") if validation is not None else None,
+        "config": config.finetune.model_dump(),
+        "seed": config.seed,
+        "task": config.task,
+        "probe": str(probe) if probe else None,
+    }
+    last = fit(loop, settings, name=folder.name, folder=work, session=session, progress=progress, log=log)
+    shutil.copytree(last / "model", folder / "model", dirs_exist_ok=True)
+    shutil.copy(last / "history.jsonl", folder / "history.jsonl")
+    remove_folder(work)
+    return folder / "model"

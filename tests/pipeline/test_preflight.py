@@ -1,0 +1,47 @@
+"""What ``check`` says of the classes, and of what they cost."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from react_ray.pipeline.preflight import Check, _gigabytes
+
+COST = dict.fromkeys(
+    ("encode_tokens", "tokens_per_second", "tokens_per_row", "encode_minutes", "training_steps"), 1.0
+) | {"label_minutes": 3.0, "minutes": 5.0, "memory_gb": 2.0}
+
+
+def checked(classes: int) -> str:
+    rows: dict[str, Any] = {
+        "parts": {"labeled": classes, "unlabeled": 100},
+        "unused": 0,
+        "classes": {f"class {i}": 1 + (i == classes - 1) for i in range(classes)},
+        "refused": {},
+        "warnings": [],
+        "files": [],
+    }
+    return Check(rows, COST, Path("refused.jsonl")).summary()
+
+
+@pytest.mark.parametrize(("classes", "listed"), [(2, 2), (100, 100), (101, 100), (3000, 100)])
+def test_the_classes_with_most_rows_are_listed_and_the_others_counted(classes: int, listed: int) -> None:
+    said = checked(classes)
+    assert said.count(" labelled\n") == listed
+    assert f"class {classes - 1}: 2 labelled" in said
+    assert (f"and {classes - 100:,} more classes" in said) == (classes > 100)
+
+
+def test_thousands_of_classes_come_with_a_warning_that_says_what_to_set() -> None:
+    assert "warning: 3,000 classes" in checked(3000)
+    assert "augment.copies" in checked(3000)
+    assert "warning" not in checked(1000)
+    assert "3.0 minutes to make labels" in checked(2)
+
+
+def test_memory_grows_with_rows_times_classes() -> None:
+    width = 384
+    few, many = (_gigabytes(10**8, k * 5 * k, k * width) for k in (1000, 3000))
+    assert few < many < 9 * few
