@@ -16,6 +16,8 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from react_ray.answer import Answer
 from react_ray.models.head import best_temperature, final_linear, fit_head, head_features, scale_logits
 from react_ray.tasks.closed_metrics import Indices, class_scores, class_statistics
+from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.label_names import label_name
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.task import Example, Outputs, Task, run_model
 
@@ -30,7 +32,12 @@ RANKED = 100
 class ClosedTask(Task):
     """One of K classes for each row, in the column ``label``."""
 
+    columns = (Column("text", "text"), Column("label", "label", target=True))
     metrics = ("macro_f1", "accuracy")
+
+    def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
+        """A text and the name of its class."""
+        return {"text": cells["text"], "label": label_name(cells.get("label"))}
 
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy with each row's label distribution."""

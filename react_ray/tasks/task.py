@@ -18,6 +18,7 @@ from react_ray.models import tokens
 from react_ray.models.batching import token_batches
 from react_ray.models.folder import label_names
 from react_ray.models.pretrained import padding_side
+from react_ray.tasks.columns import Cells, Column, Options
 
 __all__ = ["Example", "Outputs", "Task", "run_model"]
 
@@ -44,8 +45,40 @@ class Task(ABC):
     """
 
     name: ClassVar[str]
+    title: ClassVar[str]
+    """In words, for people: "text classification"."""
+    columns: ClassVar[tuple[Column, ...]]
+    """What files may hold; those of ``needs`` must be there."""
+    needs: ClassVar[tuple[tuple[str, ...], ...]] = (("text",),)
+    """Input columns that a file has to have: all names of one of these groups."""
+    inputs: ClassVar[tuple[pa.Field, ...]] = (pa.field("text", pa.string()),)
+    """Input columns of a row as the run keeps it; the first is ``text``, what people are shown of a row."""
+    target: ClassVar[pa.Field] = pa.field("label", pa.string())
+    """Column of the target as the run keeps it; null where a row is unlabelled."""
     metrics: ClassVar[tuple[str, ...]]
     """Keys of :meth:`score`, higher is better; the first is the headline: gate, search and report use it."""
+
+    # --- rows
+
+    def detect(self, sample: Sequence[Cells], options: Options) -> Options:
+        """Complete ``options`` from the first rows of a file."""
+        return options
+
+    @abstractmethod
+    def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
+        """One row as the run keeps it: a value for each of ``inputs``, and for ``target`` (None: unlabelled).
+
+        ``cells`` has every name of ``columns`` that the file has. Raises ValueError ("kind: details") where
+        the row is rejected.
+        """
+
+    def names_in(self, target: Any) -> list[str]:
+        """The classes that a target names, such as the types of its entities; [] for none."""
+        return [target]
+
+    def shown(self, target: Any) -> str:
+        """A target or the value of an answer in words, for people."""
+        return str(target)
 
     # --- the model
 

@@ -32,6 +32,7 @@ class TextClassification(ClosedTask):
     """One of several classes for a text: sentiment, topic, intent."""
 
     name = "text-classification"
+    title = "text classification"
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """A sequence classifier over ``labels``; a head for other labels is replaced."""
