@@ -27,7 +27,7 @@ from react_ray.cluster import trainer
 from react_ray.cluster.session import Session
 from react_ray.config.settings import ClusterConfig
 from react_ray.console.reporter import Progress
-from react_ray.training import loop
+from react_ray.training.train import loop
 from react_ray.training.worker import Worker
 
 DIES_AT = 6

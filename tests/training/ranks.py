@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from react_ray.training import loop
+from react_ray.training.train import loop
 from react_ray.training.worker import LocalWorker
 
 WAIT_S = 60

@@ -10,7 +10,7 @@ from tiny_training import LABELS, accuracy, make_rows
 from react_ray.cluster.session import Session
 from react_ray.config.settings import Config
 from react_ray.tasks.labels import LabelMap
-from react_ray.training import finetune
+from react_ray.training.run import finetune
 
 
 @pytest.fixture

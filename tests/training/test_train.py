@@ -30,7 +30,7 @@ from transformers import (
 )
 
 from react_ray.errors import ConfigError, TrainingError
-from react_ray.training import loop
+from react_ray.training.train import loop
 from react_ray.training.worker import LocalWorker
 
 FRESH = make_rows(60, seed=9)

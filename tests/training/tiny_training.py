@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from react_ray.config.settings import FinetuneConfig
 from react_ray.inference.classifier import load
-from react_ray.training import loop
+from react_ray.training.train import loop
 from react_ray.training.worker import LocalWorker
 
 LETTERS = {"zeta": "abcdefg", "alpha": "hijklmn", "中": "opqrstu"}
