@@ -38,8 +38,8 @@ from react_ray.console.reporter import Progress
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.pipeline.demo import read_bbc_news
 from react_ray.tasks import get_task
-from react_ray.training.train import loop
 from react_ray.training.batches import epoch_batches
+from react_ray.training.train import loop
 from react_ray.training.worker import Worker
 
 RESULTS = Path(__file__).parent / "results" / "training.json"

@@ -142,7 +142,7 @@ class FinetuneConfig(_Settings):
     compile: bool = False  # torch.compile: a minute or more of start, for long runs on a GPU
     evaluations: int = Field(5, ge=1)  # validation rounds over the whole of training
     patience: int = Field(2, ge=1)  # rounds without a better score before it stops
-    metric: Literal["macro_f1", "accuracy"] = "macro_f1"  # of the validation set: picks the checkpoint
+    metric: str | None = None  # of the validation set, picks the checkpoint; None: the task's first
 
 
 class ClusterConfig(_Settings):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import nn
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import PreTrainedModel
 
 from react_ray.models.batching import token_batches
 
@@ -32,25 +33,38 @@ def final_linear(model: PreTrainedModel) -> nn.Linear | None:
 
 
 def head_features(
-    model: PreTrainedModel, head: nn.Linear, tokenizer: PreTrainedTokenizerBase, rows: Sequence[list[int]]
+    model: PreTrainedModel,
+    head: nn.Linear,
+    examples: Sequence[Any],
+    collate: Callable[[list[Any]], dict[str, NDArray[np.int64]]],
 ) -> torch.Tensor:
-    """What reaches ``head`` for each tokenised row: n x features, on the CPU.
+    """What reaches ``head`` for each example (with ``ids``): n x features, on the CPU.
 
-    A decoder applies its head to every token and keeps the last one's output.
+    ``collate`` makes the model's inputs of some of them. A decoder applies its head to every token and keeps
+    the last one's output.
     """
+    features = torch.zeros(len(examples), head.in_features)
+    for batch, states, inputs in _states(model, head, examples, collate):
+        features[batch] = _one_a_row(states, inputs["input_ids"], model).float().cpu()
+    return features
+
+
+def _states(
+    model: PreTrainedModel, head: nn.Linear, examples: Sequence[Any], collate: Callable[[list[Any]], Any]
+) -> Iterator[tuple[list[int], torch.Tensor, dict[str, torch.Tensor]]]:
+    """Batches of examples (their indices) with what reaches ``head``, and the model's inputs."""
     caught: list[torch.Tensor] = []
     hook = head.register_forward_pre_hook(lambda _, inputs: caught.append(inputs[0]))
-    features = torch.zeros(len(rows), head.in_features)
     model.eval()
     try:
-        for batch in token_batches([len(ids) for ids in rows], BATCH_TOKENS):
-            inputs = tokenizer.pad({"input_ids": [rows[i] for i in batch]}, return_tensors="pt")
+        for batch in token_batches([len(example.ids) for example in examples], BATCH_TOKENS):
+            arrays = collate([examples[i] for i in batch])
+            inputs = {name: torch.from_numpy(array).to(model.device) for name, array in arrays.items()}
             with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
-                model(**inputs.to(model.device))
-            features[batch] = _one_a_row(caught.pop(), inputs["input_ids"], model).float().cpu()
+                model(**inputs)
+            yield batch, caught.pop(), inputs
     finally:
         hook.remove()
-    return features
 
 
 def _one_a_row(states: torch.Tensor, ids: torch.Tensor, model: PreTrainedModel) -> torch.Tensor:
@@ -65,10 +79,13 @@ def _one_a_row(states: torch.Tensor, ids: torch.Tensor, model: PreTrainedModel) 
     return states[torch.arange(len(states), device=states.device), last.to(states.device)]
 
 
-def fit_head(head: nn.Linear, features: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> None:
+def fit_head(
+    head: nn.Linear, features: torch.Tensor, targets: NDArray[np.float32], weights: Sequence[float]
+) -> None:
     """Multinomial logistic regression to soft ``targets`` (n x classes), written into ``head``."""
     scale = features.norm(dim=1).mean().clamp(min=1e-8)  # so that the penalty means the same everywhere
-    x, y, w = (features / scale).double(), targets.double(), weights.double()
+    x, y = (features / scale).double(), torch.from_numpy(targets).double()
+    w = torch.tensor(weights).double()
     weight = torch.zeros(head.out_features, head.in_features, dtype=torch.double, requires_grad=True)
     bias = torch.zeros(head.out_features, dtype=torch.double, requires_grad=head.bias is not None)
     free = [weight, bias] if head.bias is not None else [weight]

@@ -25,7 +25,9 @@ from react_ray.evaluate.intervals import probability_worse
 from react_ray.inference.classifier import load
 from react_ray.labelers.gate import MIN_ROWS, WORSE
 from react_ray.lgan import SENTENCE, Labeler, LganInputs, fit_probe, self_train
+from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Task
+from react_ray.tasks.running import predict
 
 __all__ = [
     "Choice",
@@ -84,12 +86,11 @@ def predict_rows(
     found: dict[str, list[Answer]] = {}
     for number, (arm, folder) in enumerate(trained.items()):
         classifier = load(folder, use_gpu)
+        texts = TransformersTokenizer(classifier.tokenizer, classifier.max_length)
         answers: dict[int, Answer] = {}
         for start in range(0, len(order), CHUNK):
             chunk = order[start : start + CHUNK]
-            made = task.predict(
-                classifier.model, classifier.tokenizer, rows.take(chunk), classifier.max_length
-            )
+            made = predict(task, classifier.model, texts, rows.take(chunk))
             answers |= zip(chunk.tolist(), made, strict=True)
             if progress:
                 done = number * len(rows) + start + len(chunk)

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
 from scipy.special import softmax
-from sklearn.metrics import classification_report, confusion_matrix
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from react_ray.answer import Answer
-from react_ray.models.head import best_temperature, final_linear, fit_head, head_features, scale_logits
-from react_ray.tasks.closed_metrics import Indices, class_scores, class_statistics
+from react_ray.tasks.closed_metrics import Indices, class_figures, class_scores, class_statistics
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.label_names import label_name
 from react_ray.tasks.labels import LabelMap
-from react_ray.tasks.task import Example, Outputs, Task, run_model
+from react_ray.tasks.task import Example, Outputs, Padding, Task
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
 
 __all__ = ["ClosedTask", "ranked"]
 
@@ -41,37 +41,49 @@ class ClosedTask(Task):
 
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
         """Cross-entropy with each row's label distribution."""
-        return -(targets * torch.log_softmax(output.logits.float(), dim=1)).sum(dim=1)
+        return -(targets * output.logits.float().log_softmax(dim=1)).sum(dim=1)
 
-    def warm_start(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
-    ) -> bool:
+    def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
         """Fit the last layer by logistic regression (linear probing then fine-tuning).
 
         Kumar et al. 2022, arXiv:2202.10054: a random head's first gradients distort
         features that are good already.
         """
+        from react_ray.models.head import final_linear, fit_head, head_features
+
         head = final_linear(model)
         if head is None:
             return False
-        features = head_features(model, head, tokenizer, [e.ids for e in examples])
-        targets = torch.from_numpy(np.stack([e.target for e in examples]))
-        fit_head(head, features, targets, torch.tensor([e.weight for e in examples]))
+        features = head_features(model, head, examples, lambda batch: self.collate(batch, padding))
+        fit_head(head, features, self.targets(examples, padding), [e.weight for e in examples])
         return True
 
-    def decode(self, outputs: Outputs, labels: Sequence[str]) -> list[Answer]:
+    def decode(
+        self,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> list[Answer]:
         """The most probable class, with the ranking of all."""
         return ranked(softmax(np.reshape(outputs, (len(outputs), len(labels))), axis=1), labels)
 
     def calibrate(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
+        self,
+        model: PreTrainedModel,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
     ) -> dict[str, float]:
         """Fold the best temperature for ``rows`` into the last layer."""
-        head, labels = final_linear(model), self.labels_of(model)
+        from react_ray.models.head import best_temperature, final_linear, scale_logits
+
+        head = final_linear(model)
         if head is None:
             return {}
-        examples = self.encode(tokenizer, rows, labels, max_length)
-        logits = np.reshape(run_model(self, model, examples), (len(rows), len(labels)))
+        logits = np.reshape(outputs, (len(rows), len(labels)))
         temperature = best_temperature(logits, _truth(rows, labels))
         scale_logits(head, 1 / temperature)
         return {"temperature": temperature}
@@ -95,12 +107,14 @@ class ClosedTask(Task):
         With many classes ``cells`` has [truth, predicted, rows] for the pairs that occur, and no matrix.
         """
         truth, predicted = _truth(rows, labels), _predicted(answers, labels)
-        found: dict[str, Any] = {"per_class": _per_class(truth, predicted, labels), "confusion": None}
-        if len(labels) <= MATRIX_CLASSES:
-            matrix = confusion_matrix(truth, predicted, labels=range(len(labels)))
-            return found | {"confusion": matrix.tolist()}
+        sums = np.asarray(class_statistics(truth, predicted, len(labels)).sum(0))
+        found: dict[str, Any] = {"per_class": class_figures(sums, labels), "confusion": None}
         cells, counts = np.unique(np.stack([truth, predicted], axis=1), axis=0, return_counts=True)
-        return found | {"cells": np.column_stack([cells, counts]).tolist()}
+        if len(labels) > MATRIX_CLASSES:
+            return found | {"cells": np.column_stack([cells, counts]).tolist()}
+        matrix = np.zeros((len(labels), len(labels)), int)
+        matrix[tuple(cells.T)] = counts
+        return found | {"confusion": matrix.tolist()}
 
 
 def ranked(probabilities: NDArray[np.floating], labels: Sequence[str]) -> list[Answer]:
@@ -124,18 +138,3 @@ def _truth(rows: pa.Table, labels: Sequence[str]) -> Indices:
 
 def _predicted(answers: Sequence[Answer], labels: Sequence[str]) -> Indices:
     return LabelMap(tuple(labels)).indices([answer.value for answer in answers])
-
-
-def _per_class(truth: Indices, predicted: Indices, labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    occur = np.union1d(truth, predicted)
-    report = classification_report(truth, predicted, labels=occur, output_dict=True, zero_division=0)
-    return {labels[i]: _class_figures(report[str(i)]) for i in occur}
-
-
-def _class_figures(row: dict[str, float]) -> dict[str, float]:
-    return {
-        "precision": float(row["precision"]),
-        "recall": float(row["recall"]),
-        "f1": float(row["f1-score"]),
-        "support": int(row["support"]),
-    }

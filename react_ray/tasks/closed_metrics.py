@@ -6,13 +6,21 @@ intervals, paired tests and sums over workers need no other code. The figures ar
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
-__all__ = ["Indices", "class_scores", "class_statistics", "f1_of_counts", "macro_f1_of_counts"]
+__all__ = [
+    "Indices",
+    "class_figures",
+    "class_scores",
+    "class_statistics",
+    "f1_of_counts",
+    "macro_f1_of_counts",
+]
 
 Indices = NDArray[np.int64]
 """n class indices."""
@@ -63,3 +71,18 @@ def macro_f1_of_counts(true: Counts, predicted: Counts, hits: Counts) -> Counts:
     """Mean F1 over the classes (last axis) that are true or predicted at least once."""
     counted = (true + predicted > 0).sum(-1)
     return f1_of_counts(true, predicted, hits).sum(-1) / np.maximum(counted, 1)
+
+
+def class_figures(sums: NDArray[np.float64], labels: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Precision, recall, F1 and number of true rows of each class that is true or predicted (sums: 3K)."""
+    true, predicted, hits = np.split(np.asarray(sums, np.float64), 3)
+    return {
+        label: {
+            "precision": float(hits[i] / predicted[i]) if predicted[i] else 0.0,
+            "recall": float(hits[i] / true[i]) if true[i] else 0.0,
+            "f1": float(2 * hits[i] / (true[i] + predicted[i])),
+            "support": int(true[i]),
+        }
+        for i, label in enumerate(labels)
+        if true[i] + predicted[i]
+    }

@@ -1,47 +1,76 @@
-"""The interface of a task: what a model answers for a row, and how right that is."""
+"""The interface of a task: its rows, its targets, what a model answers for a row, and how right that is.
+
+Imports no torch, so that files are read and models are served without it.
+"""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from react_ray.answer import Answer
 from react_ray.models import tokens
-from react_ray.models.batching import token_batches
-from react_ray.models.folder import label_names
-from react_ray.models.pretrained import padding_side
+from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.columns import Cells, Column, Options
 
-__all__ = ["Example", "Outputs", "Task", "run_model"]
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
 
-BATCH_TOKENS = 4096
+__all__ = ["Example", "Inputs", "Outputs", "Padding", "Task"]
 
+Inputs = dict[str, NDArray[np.int64]]
+"""What a model reads: arrays of n x tokens by the names that transformers gives them."""
 Outputs = list[NDArray[np.float32]]
 """What the model computes for each example, without padding."""
 
 
+class Padding(NamedTuple):
+    """The token that fills up shorter examples of a batch, and the side it stands on (right or left)."""
+
+    token: int
+    side: str
+
+
 @dataclass(frozen=True)
 class Example:
-    """One tokenised input of the model; ``target`` is None where the row has none."""
+    """One input of the model; a row may give several (windows of a long text).
+
+    Parameters
+    ----------
+    ids
+        Token ids.
+    target
+        What is to be learnt, in the form that :meth:`Task.targets` stacks; None where the row has none.
+    weight
+        Of its loss.
+    row
+        Index of its row among those that were encoded together.
+    types
+        Token types (0 or 1), where the task gives two texts to the model.
+    places
+        Where the task's units (words, entities) stand among the tokens.
+    """
 
     ids: list[int]
     target: Any = None
     weight: float = 1.0
+    row: int = 0
+    types: list[int] | None = None
+    places: Any = None
 
 
 class Task(ABC):
-    """Everything that differs between tasks: training, evaluation and prediction use only this.
+    """Everything that differs between tasks: all other parts of the package use only this.
 
-    ``rows`` are tables with the task's columns; ``labels`` the names of the K classes, in the order of the
-    model's outputs.
+    ``rows`` are tables with the columns ``inputs`` and, where there is one, ``target``; ``labels`` the names
+    of the K classes of a run, sorted.
     """
 
     name: ClassVar[str]
@@ -57,6 +86,11 @@ class Task(ABC):
     """Column of the target as the run keeps it; null where a row is unlabelled."""
     metrics: ClassVar[tuple[str, ...]]
     """Keys of :meth:`score`, higher is better; the first is the headline: gate, search and report use it."""
+
+    auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
+    """The class of transformers that loads a saved model of this task."""
+    pipeline: ClassVar[str] = "text-classification"
+    """The pipeline of transformers that gives the same answers."""
 
     # --- rows
 
@@ -86,25 +120,36 @@ class Task(ABC):
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """Load the pretrained model ``name`` with this task's head; dropout None: the model's own."""
 
-    @abstractmethod
-    def encode(
-        self, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, labels: Sequence[str], max_length: int
-    ) -> list[Example]:
-        """Tokenise rows, with or without targets."""
+    def output_names(self, labels: Sequence[str]) -> list[str]:
+        """The names of the model's outputs, in order: the classes themselves, or tags made of them."""
+        return list(labels)
+
+    def classes_of(self, outputs: Sequence[str]) -> list[str]:
+        """The classes that a model with these outputs knows: the reverse of :meth:`output_names`."""
+        return list(outputs)
 
     @abstractmethod
-    def collate(
-        self, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
-    ) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
-        """The model's inputs, padded to the longest example, and the targets."""
+    def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
+        """Tokenise rows, with or without targets; examples of a row stand side by side."""
+
+    def collate(self, examples: Sequence[Example], padding: Padding) -> Inputs:
+        """The model's inputs, padded to the longest example."""
+        ids, mask = tokens.pad([example.ids for example in examples], *padding)
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if examples[0].types is not None:
+            types = [example.types or [] for example in examples]
+            inputs["token_type_ids"] = tokens.pad(types, 0, padding.side)[0]
+        return inputs
+
+    def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
+        """The targets of a batch, in the order of the model's outputs."""
+        return np.stack([example.target for example in examples])
 
     @abstractmethod
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
         """Loss of each example (n), unweighted."""
 
-    def warm_start(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, examples: Sequence[Example]
-    ) -> bool:
+    def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
         """Fit the untrained head to ``examples`` in closed form; False where that is not possible."""
         return False
 
@@ -119,28 +164,36 @@ class Task(ABC):
 
     # --- answers
 
-    def infer(self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> Outputs:
-        """Run the model on a padded batch; by default the logits of each example."""
-        return list(model(**inputs).logits.float().cpu().numpy())
+    def infer(self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Run the model on a padded batch; by default its logits."""
+        logits: torch.Tensor = model(**inputs).logits
+        return logits
+
+    def split(self, output: NDArray[np.float32], examples: Sequence[Example], padding: Padding) -> Outputs:
+        """The output of each example of a batch, without padding."""
+        return list(output)
 
     @abstractmethod
-    def decode(self, outputs: Outputs, labels: Sequence[str]) -> list[Answer]:
-        """Turn the outputs of :meth:`infer` into the answer of each row."""
-
-    def predict(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
+    def decode(
+        self,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+        settings: Mapping[str, Any],
     ) -> list[Answer]:
-        """Answers of a model in evaluation mode for ``rows``, in order."""
-        labels = self.labels_of(model)
-        examples = self.encode(tokenizer, rows, labels, max_length)
-        return self.decode(run_model(self, model, examples), labels)
+        """Turn the outputs of the examples of ``rows`` into the answer of each row.
 
-    def labels_of(self, model: PreTrainedModel) -> list[str]:
-        """The names of the model's outputs, in order."""
-        return label_names({"id2label": model.config.id2label})
+        ``settings`` are what :meth:`calibrate` kept in the model's configuration.
+        """
 
     def calibrate(
-        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, rows: pa.Table, max_length: int
+        self,
+        model: PreTrainedModel,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
     ) -> dict[str, float]:
         """Make the scores of the model's answers fit ``rows``, in place; what was changed, to be logged."""
         return {}
@@ -167,20 +220,3 @@ class Task(ABC):
         """Each of ``metrics`` over ``rows``."""
         figures = self.score(np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64))
         return {name: float(value) for name, value in figures.items()}
-
-
-def run_model(task: Task, model: PreTrainedModel, examples: Sequence[Example]) -> Outputs:
-    """Outputs of ``model`` for each example, computed in batches of like length."""
-    outputs: Outputs = [np.zeros(0, np.float32)] * len(examples)
-    for batch in token_batches([len(example.ids) for example in examples], BATCH_TOKENS):
-        side, blank = padding_side(model), model.config.pad_token_id
-        padded = tokens.pad([examples[i].ids for i in batch], blank, side)
-        inputs = {
-            name: torch.from_numpy(array).to(model.device)
-            for name, array in zip(("input_ids", "attention_mask"), padded, strict=True)
-        }
-        with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
-            found = task.infer(model, inputs)
-        for place, output in zip(batch, found, strict=True):
-            outputs[place] = output
-    return outputs

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from react_ray.config.settings import FinetuneConfig
 from react_ray.errors import InputError
+from react_ray.tasks import Task
 
 __all__ = ["MicroBatch", "draw_rows", "epoch_batches", "plan_epochs", "read_rows", "split_batch"]
 
@@ -25,13 +26,14 @@ CHUNK = 50
 """Batches among which rows are sorted by length: more saves padding, fewer mixes better."""
 
 
-def read_rows(path: str) -> pa.Table:
-    """Columns text, label and, if there, weight and origin of the rows that count.
+def read_rows(path: str, task: Task) -> pa.Table:
+    """Inputs and target of the task and, if there, weight and origin of the rows that count.
 
     Raises InputError when no row has a weight above 0.
     """
     source = ds.dataset(path, format="parquet")
-    names = [n for n in ("text", "label", "weight", "origin") if n in source.schema.names]
+    wanted = [*(field.name for field in (*task.inputs, task.target)), "weight", "origin"]
+    names = [name for name in wanted if name in source.schema.names]
     rows = source.to_table(columns=names)
     if "weight" in names:
         rows = rows.filter(pc.greater(rows["weight"], 0))

@@ -62,6 +62,7 @@ class Recipe:
     def _whole(self) -> Built:
         torch.manual_seed(self.seed)  # weights that the pretrained model lacks are drawn
         model = self.task.load_model(self.name, self.labels, self.config.dropout)
+        model.config.react_ray = {"task": self.task.name}  # it is saved with the model
         model.config.pad_token_id = self.pad_token_id
         freeze(model, self.config.freeze)
         return Built(model, add_adapters(model, self.config) if self.config.lora_rank else None)

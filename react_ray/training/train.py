@@ -23,8 +23,10 @@ from safetensors.torch import load_file
 
 from react_ray.config.settings import FinetuneConfig
 from react_ray.errors import TrainingError
-from react_ray.models.pretrained import load_tokenizer, longest_text, padding_side
+from react_ray.models.pretrained import load_tokenizer, longest_text
+from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Example, Task, get_task
+from react_ray.tasks.running import calibrate, classes_of, padding_of, predict
 from react_ray.training.batches import (
     MicroBatch,
     draw_rows,
@@ -75,17 +77,17 @@ def loop(
 ) -> None:
     """Train, then leave ``model/`` and ``history.jsonl`` in the last checkpoint.
 
-    ``train`` is a parquet file or folder with text, label (a name, or a distribution
-    over ``labels``), weight and origin (both optional); ``validation`` has text and
-    label names. ``config`` is a FinetuneConfig as a dictionary. ``probe`` is a safetensors
-    file with ``weights`` (K x d) and ``bias`` (K): a classifier of the model's own frozen
-    features for the head to start from.
+    ``train`` is a parquet file or folder with the inputs of the task, its target (as people gave it, or as
+    a distribution over ``labels``), weight and origin (both optional); ``validation`` has inputs and targets.
+    ``config`` is a FinetuneConfig as a dictionary. ``probe`` is a safetensors file with ``weights`` (K x d)
+    and ``bias`` (K): a classifier of the model's own frozen features for the head to start from.
     """
     checkpoint = checkpoint_to_load(worker)
     if checkpoint and (checkpoint / "model").is_dir():
         return
-    held_out = _read_validation(validation, seed) if validation else None
-    run = _Run(worker, get_task(task), model, labels, train, FinetuneConfig.model_validate(config), seed)
+    known = get_task(task)
+    held_out = _read_validation(known, validation, seed) if validation else None
+    run = _Run(worker, known, model, labels, train, FinetuneConfig.model_validate(config), seed)
     with matrix_products(run.precision):
         if checkpoint:
             run.load(checkpoint)
@@ -109,15 +111,19 @@ class _Run:
         seed: int,
     ):
         self.worker, self.task, self.config, self.seed = worker, task, config, seed
+        self.metric = config.metric or task.metrics[0]
         self.precision = pick_precision(config, worker.device)
         self.tokenizer = load_tokenizer(model)
         self.recipe = Recipe(task, model, labels, config, seed, self.tokenizer.pad_token_id)
         built = self.recipe.build(worker)
         self.model, self.adapted = built.model, built.adapted
         self.sharded = is_sharded(self.model)
-        self.tokenizer.padding_side = padding_side(self.model)
-        self.tokenizer.model_max_length = longest_text(self.model, self.tokenizer, config.max_length)
-        self.examples, self.steps = self._plan(read_rows(train), labels)
+        self.padding = padding_of(self.model)
+        self.tokenizer.padding_side = self.padding.side
+        longest = longest_text(self.model, self.tokenizer, config.max_length)
+        self.tokenizer.model_max_length = longest
+        self.texts = TransformersTokenizer(self.tokenizer, longest)
+        self.examples, self.steps = self._plan(read_rows(train, task), labels)
         self.scaler = torch.amp.GradScaler(worker.device.type, enabled=self.precision == "fp16")
         self.optimizer = make_optimizer(self.model, config)
         self.schedule = make_schedule(self.optimizer, self.steps, config.warmup)
@@ -128,12 +134,10 @@ class _Run:
 
     def _plan(self, rows: pa.Table, labels: Sequence[str]) -> tuple[list[Example], int]:
         sample = np.random.default_rng(self.seed).permutation(len(rows))[:LENGTH_SAMPLE]
-        encode = self.task.encode
-        longest = self.tokenizer.model_max_length
-        known = encode(self.tokenizer, rows.take(np.sort(sample)), labels, longest)
-        tokens = sum(len(e.ids) for e in known) / len(known)
+        known = self.task.encode(self.texts, rows.take(np.sort(sample)), labels)
+        tokens = sum(len(e.ids) for e in known) / len(sample)
         epochs = plan_epochs(len(rows), tokens, self.config)
-        examples = encode(self.tokenizer, draw_rows(rows, epochs, self.seed), labels, longest)
+        examples = self.task.encode(self.texts, draw_rows(rows, epochs, self.seed), labels)
         per_epoch = math.ceil(len(examples) / self.config.batch_size)
         return examples, max(1, round(max(epochs, 1.0) * per_epoch))
 
@@ -151,7 +155,7 @@ class _Run:
             order = np.random.default_rng(self.seed).permutation(len(self.examples))
             used = np.cumsum([len(self.examples[i].ids) for i in order])
             rows = order[: max(1, int((used <= WARM_START_TOKENS).sum()))]
-            self.task.warm_start(self.model, self.tokenizer, [self.examples[i] for i in rows])
+            self.task.warm_start(self.model, [self.examples[i] for i in rows], self.padding)
 
     def train(self, validation: pa.Table | None) -> None:
         """Take the steps that are left; stop early where ``validation`` no longer gains."""
@@ -196,10 +200,11 @@ class _Run:
 
     def _loss(self, parallel: torch.nn.Module, part: MicroBatch) -> torch.Tensor:
         examples = [self.examples[i] for i in part.rows]
-        inputs, targets = self.task.collate(self.tokenizer, examples)
+        inputs = self.task.collate(examples, self.padding)
+        targets = torch.from_numpy(self.task.targets(examples, self.padding))
         weights = torch.tensor([e.weight if part.counts else 0.0 for e in examples])
         with precision_context(self.precision, self.worker.device):
-            output = parallel(**{key: self._there(value) for key, value in inputs.items()})
+            output = parallel(**{key: self._there(torch.from_numpy(value)) for key, value in inputs.items()})
         return (self.task.loss(output, self._there(targets)) * self._there(weights)).sum()
 
     def _there(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -224,7 +229,7 @@ class _Run:
         self.tokens += tokens
         if step % LOG_STEPS == 0 or step == self.steps:
             self._log(step)
-        best = "" if self.at.best is None else f", best {self.config.metric} {self.at.best:.3f}"
+        best = "" if self.at.best is None else f", best {self.metric} {self.at.best:.3f}"
         self.worker.progress(step, self.steps, f"steps, loss {loss:.3f}{best}")
 
     def _log(self, step: int) -> None:
@@ -244,8 +249,8 @@ class _Run:
         score = self._score(validation) if validation is not None and self.looks else None
         score = self.worker.broadcast(score)
         if score is not None:
-            self.at.history[-1][self.config.metric] = score
-            self.worker.log(self.at.step, {self.config.metric: score})
+            self.at.history[-1][self.metric] = score
+            self.worker.log(self.at.step, {self.metric: score})
             self._compare(score)
         if self.at.step < self.steps:
             self._keep(score)
@@ -256,9 +261,9 @@ class _Run:
 
     def _score(self, validation: pa.Table) -> float:
         self.model.eval()
-        longest, labels = self.tokenizer.model_max_length, self.task.labels_of(self.model)
-        answers = self.task.predict(self.model, self.tokenizer, validation, longest)
-        return self.task.measure(answers, validation, labels)[self.config.metric]
+        answers = predict(self.task, self.model, self.texts, validation)
+        labels = classes_of(self.task, self.model)
+        return self.task.measure(answers, validation, labels)[self.metric]
 
     def _compare(self, score: float) -> None:
         gained = self.at.best is None or score > self.at.best
@@ -279,7 +284,7 @@ class _Run:
             assert snapshot is not None
             snapshot.save(folder, self.best_weights, self.at)
 
-        rounds = sum(self.config.metric in entry for entry in self.at.history)
+        rounds = sum(self.metric in entry for entry in self.at.history)
         scored = {} if score is None else {"best": self.at.best, "round": rounds}
         self.worker.report({"step": self.at.step, **scored}, save)
         self.saved = time.monotonic()
@@ -319,13 +324,12 @@ class _Run:
             set_weights(self.model, self.best_weights, self.sharded)
         self.model.eval()
         if validation is not None:
-            longest = self.tokenizer.model_max_length
-            self.at.history[-1].update(self.task.calibrate(self.model, self.tokenizer, validation, longest))
+            self.at.history[-1].update(calibrate(self.task, self.model, self.texts, validation))
 
 
-def _read_validation(path: str, seed: int) -> pa.Table | None:
+def _read_validation(task: Task, path: str, seed: int) -> pa.Table | None:
     """What decides: a sample when there is much, nothing when there is too little."""
-    rows = pq.read_table(path, columns=["text", "label"])
+    rows = pq.read_table(path, columns=[field.name for field in (*task.inputs, task.target)])
     count = rows_that_decide(len(rows))
     return rows.take(np.random.default_rng(seed).permutation(len(rows))[:count]) if count else None
 

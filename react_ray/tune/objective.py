@@ -39,12 +39,13 @@ def check_validation(prepared: Path) -> None:
 
 
 def score(context: Context) -> float:
-    """``finetune.metric`` on the validation rows, 0 to 1, from the stages in ``context.done``.
+    """The metric that picks checkpoints on the validation rows, from the stages in ``context.done``.
 
     lgan: of G_y; finetune: of the checkpoint that is kept; run: of the arm that is chosen.
     """
+    metric = context.config.finetune.metric or context.task.metrics[0]
     if context.config.tune.stage == "finetune":
-        return _best_round(context.done["finetune"], context.config.finetune.metric)
+        return _best_round(context.done["finetune"], metric)
     rows, labels = context.rows("validation"), context.labels().names
     if context.config.tune.stage == "run":
         chosen = choice_of(context.done)["chosen"]
@@ -54,7 +55,7 @@ def score(context: Context) -> float:
         players = context.done["lgan"] / "players"
         generator = lgan.Labeler(inputs.names, players, context.config.seed)
         answers = ranked(generator.predict_proba(context.features().of("validation")), labels)
-    return context.task.measure(answers, rows, labels)[context.config.finetune.metric]
+    return context.task.measure(answers, rows, labels)[metric]
 
 
 def _best_round(folder: Path, metric: str) -> float:

@@ -20,6 +20,7 @@ from react_ray.evaluate.search_page import write_search_page
 from react_ray.folders import make_private_folder, remove_folder, replace_file
 from react_ray.pipeline.run import STAGES, advance, cache_of, check_ready, located, prerequisites
 from react_ray.pipeline.store import digest
+from react_ray.tasks import get_task
 from react_ray.tune.board import Board
 from react_ray.tune.journal import Journal, Trial
 from react_ray.tune.objective import check_validation, stages_of
@@ -169,7 +170,7 @@ def _publish(found: Search, space: Space) -> None:
             "title": output.name,
             "about": f"{len(found.trials)} trials of the stage {config.tune.stage}; the best is trial "
             f"{found.best.number} with {found.best.score:.3f}. Its settings are in best.yaml.",
-            "metric": config.finetune.metric,
+            "metric": config.finetune.metric or get_task(config.task).metrics[0],
             "repeats": config.tune.repeats,
             "trials": [asdict(trial) for trial in found.trials],
             "space": _plain(space),

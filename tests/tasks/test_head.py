@@ -16,7 +16,8 @@ from react_ray.models.head import (
     scale_logits,
 )
 from react_ray.models.pretrained import load_tokenizer
-from react_ray.tasks import get_task
+from react_ray.tasks import Example, get_task
+from react_ray.tasks.running import padding_of
 
 
 def points(count: int = 60) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +33,7 @@ def test_the_fit_is_logistic_regression_whatever_the_scale_of_the_features():
     for scale in (1.0, 100.0):
         head = nn.Linear(8, 3)
         features = torch.tensor(x * scale, dtype=torch.float32)
-        fit_head(head, features, torch.eye(3)[truth], torch.ones(len(x)))
+        fit_head(head, features, np.eye(3, dtype=np.float32)[truth], [1.0] * len(x))
         with torch.no_grad():
             given = torch.softmax(head(features), dim=1).numpy()
         assert np.allclose(given, reference.predict_proba(x / norm), atol=1e-3)
@@ -41,10 +42,10 @@ def test_the_fit_is_logistic_regression_whatever_the_scale_of_the_features():
 def test_a_head_without_bias_and_rows_without_weight():
     x, truth = points()
     head = nn.Linear(8, 3, bias=False)
-    wrong = torch.eye(3)[(truth + 1) % 3]
+    eye = np.eye(3, dtype=np.float32)
+    targets = np.concatenate([eye[truth], eye[(truth + 1) % 3]])
     features = torch.tensor(np.concatenate([x, x]), dtype=torch.float32)
-    weights = torch.cat([torch.ones(len(x)), torch.full((len(x),), 1e-6)])
-    fit_head(head, features, torch.cat([torch.eye(3)[truth], wrong]), weights)
+    fit_head(head, features, targets, [1.0] * len(x) + [1e-6] * len(x))
     assert (head(features[: len(x)]).argmax(1).numpy() == truth).mean() > 0.8
 
 
@@ -61,8 +62,10 @@ def test_features_are_what_the_head_reads_in_the_order_of_the_rows(tmp_path, tin
     rows = tokenizer(["a b c d e f g", "x", "hello you"])["input_ids"]
     head = final_linear(model)
     assert head is not None
+    task, examples = get_task("text-classification"), [Example(row) for row in rows]
     with torch.no_grad():
-        logits = head(head_features(model, head, tokenizer, rows))
+        features = head_features(model, head, examples, lambda some: task.collate(some, padding_of(model)))
+        logits = head(features)
         for i, row in enumerate(rows):
             assert torch.allclose(model(torch.tensor([row])).logits[0], logits[i], atol=1e-5)
 

@@ -18,8 +18,10 @@ from react_ray.data.views import BLOCKS, SENTENCE
 from react_ray.errors import ConfigError
 from react_ray.inference.classifier import load
 from react_ray.models.pretrained import load_encoder, load_tokenizer
+from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
+from react_ray.tasks.running import predict
 from react_ray.tasks.text_classification import distributions
 
 TASK = get_task("text-classification")
@@ -43,10 +45,11 @@ def test_labels_keep_their_order_from_training_to_prediction(tmp_path: Path, tin
     assert classifier.labels == LABELS
     assert [p.label for p in classifier.rank(["a"])[0]] == ["alpha", "中", "zeta"]
     rows = pa.table({"text": TEXTS, "label": ["alpha"] * 4 + ["zeta"]})
-    answers = TASK.predict(classifier.model, classifier.tokenizer, rows, 32)
+    texts = TransformersTokenizer(classifier.tokenizer, 32)
+    answers = predict(TASK, classifier.model, texts, rows)
     assert [answer.value for answer in answers] == ["alpha"] * 5
     assert TASK.measure(answers, rows, LABELS)["accuracy"] == pytest.approx(0.8)
-    assert TASK.encode(classifier.tokenizer, rows, LABELS, 32)[0].target.tolist() == [0, 1, 0]
+    assert TASK.encode(texts, rows, LABELS)[0].target.tolist() == [0, 1, 0]
 
 
 def test_a_head_for_other_labels_is_replaced(tmp_path: Path, tiny_model: Path):
@@ -78,7 +81,7 @@ def test_metrics_are_those_of_scikit_learn(tiny_model: Path):
     model, tokenizer = TASK.load_model(str(tiny_model), LABELS).eval(), load_tokenizer(str(tiny_model))
     truth = ["zeta", "alpha", "zeta", "alpha", "zeta"]
     rows = pa.table({"text": TEXTS, "label": truth})
-    answers = TASK.predict(model, tokenizer, rows, 32)
+    answers = predict(TASK, model, TransformersTokenizer(tokenizer, 32), rows)
     figures = TASK.measure(answers, rows, LABELS)
     predicted = [answer.value for answer in answers]
     assert figures["macro_f1"] == pytest.approx(f1_score(truth, predicted, average="macro", zero_division=0))
@@ -158,7 +161,8 @@ def test_a_sentence_encoder_says_what_a_classifier_of_its_features_says(tiny_mod
     weights, bias = torch.randn(3, features.shape[1]), torch.zeros(3)
     model = TASK.load_model(str(folder), ["a", "b", "c"], 0.0).eval()
     assert TASK.start_from(model, str(folder), weights, bias)
-    answers = TASK.predict(model, load_tokenizer(str(folder)), pa.table({"text": texts}), 64)
+    tokenizer = TransformersTokenizer(load_tokenizer(str(folder)), 64)
+    answers = predict(TASK, model, tokenizer, pa.table({"text": texts}))
     said = np.array(["abc".index(answer.value) for answer in answers])
     meant = (features @ weights.T + bias).argmax(1).numpy()
     assert (said == meant).mean() > 0.9

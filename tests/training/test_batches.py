@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from react_ray.config.settings import FinetuneConfig
 from react_ray.errors import InputError
+from react_ray.tasks import get_task
 from react_ray.training.batches import draw_rows, epoch_batches, plan_epochs, read_rows, split_batch
 
 
@@ -73,4 +74,4 @@ def test_a_draw_keeps_every_labelled_row():
 def test_no_row_with_weight_is_an_error_that_says_so(tmp_path):
     pq.write_table(pa.table({"text": ["a"], "label": ["x"], "weight": [0.0]}), tmp_path / "t.parquet")
     with pytest.raises(InputError, match=r"t\.parquet: no row with a weight above 0"):
-        read_rows(str(tmp_path / "t.parquet"))
+        read_rows(str(tmp_path / "t.parquet"), get_task("text-classification"))

@@ -13,7 +13,8 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from react_ray.models.head import final_linear, head_features
 from react_ray.models.pretrained import load_tokenizer
-from react_ray.tasks import get_task
+from react_ray.tasks import Example, get_task
+from react_ray.tasks.running import padding_of
 
 FRESH = make_rows(60, seed=9)
 
@@ -65,7 +66,10 @@ def test_a_head_is_fitted_to_the_token_that_the_model_reads(tmp_path, tiny_model
     assert {row[-1] for row in rows} == {tokenizer.pad_token_id}, "the end token, which pads as well"
     head = final_linear(model)
     assert head is not None
-    fitted = head_features(model, head, tokenizer, rows) @ head.weight.T
+    task = get_task("text-classification")
+    examples = [Example(row) for row in rows]
+    fitted = head_features(model, head, examples, lambda some: task.collate(some, padding_of(model)))
+    fitted = fitted @ head.weight.T
     with torch.no_grad():
         read = model(**tokenizer.pad({"input_ids": rows}, return_tensors="pt")).logits
     assert torch.allclose(fitted, read, atol=1e-5)

@@ -1,0 +1,111 @@
+"""Tokenizers behind one interface: that of transformers, or the tokenizers library alone, without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from react_ray.errors import InputError
+from react_ray.models import tokens
+from react_ray.models.tokens import Side
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedTokenizerBase
+
+__all__ = ["SavedTokenizer", "TextTokenizer", "TransformersTokenizer", "Window"]
+
+
+class Window(NamedTuple):
+    """Tokens of a text, or of a part of one that is too long for the model.
+
+    ``offsets`` are the characters from and to of each token, ``parts`` says which text of a pair it is of: 0
+    or 1, and None for special tokens.
+    """
+
+    ids: list[int]
+    types: list[int]
+    offsets: list[tuple[int, int]]
+    parts: list[int | None]
+
+
+class TextTokenizer:
+    """Token ids of texts, cut at ``max_length`` tokens on the side where the model's tokenizer cuts."""
+
+    def __init__(self, max_length: int, side: Side):
+        self.max_length = max_length
+        self.side: Side = side
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, at least one."""
+        raise NotImplementedError
+
+    def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
+        """Tokens of each pair of texts; the longer text is cut first."""
+        return [_window(found) for found in self._cutting.encode_batch(list(zip(texts, others, strict=True)))]
+
+    def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
+        """All tokens of each text, in as many windows as it takes; two neighbours share ``stride`` tokens."""
+        backend = self._clone(min(stride, max(0, (self.max_length - 2) // 2)))
+        found = backend.encode_batch(list(texts))
+        return [[_window(first), *map(_window, first.overflowing)] for first in found]
+
+    @cached_property
+    def _cutting(self) -> Tokenizer:
+        return self._clone(0)
+
+    def _clone(self, stride: int) -> Tokenizer:
+        """A tokenizer of its own, so that settings of calls side by side do not mix."""
+        from tokenizers import Tokenizer
+
+        backend = Tokenizer.from_str(self._backend().to_str())
+        backend.no_padding()
+        backend.enable_truncation(self.max_length, stride=stride, direction=self.side)
+        return backend
+
+    def _backend(self) -> Tokenizer:
+        raise NotImplementedError
+
+
+class TransformersTokenizer(TextTokenizer):
+    """A tokenizer of transformers, as it is used in training."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int):
+        super().__init__(max_length, "left" if tokenizer.truncation_side == "left" else "right")
+        self.tokenizer = tokenizer
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, at least one."""
+        return tokens.encode(self.tokenizer, texts, self.max_length)
+
+    def _backend(self) -> Tokenizer:
+        if not self.tokenizer.is_fast:
+            raise InputError(
+                f"{self.tokenizer.name_or_path}: its tokenizer does not tell where its tokens stand in a "
+                "text, which this task needs: give a model with a fast tokenizer (tokenizer.json)"
+            )
+        return self.tokenizer.backend_tokenizer
+
+
+class SavedTokenizer(TextTokenizer):
+    """The ``tokenizer.json`` in ``folder``, for serving without torch; ``blank`` stands for an empty text."""
+
+    def __init__(self, folder: Path, max_length: int, blank: int):
+        super().__init__(max_length, tokens.truncation_side(folder))
+        self._file, self._blank = str(folder / "tokenizer.json"), blank
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, at least one."""
+        rows = (found.ids for found in self._cutting.encode_batch_fast(list(texts)))
+        return tokens.never_empty(rows, self._blank)
+
+    def _backend(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        return Tokenizer.from_file(self._file)
+
+
+def _window(found: object) -> Window:
+    return Window(found.ids, found.type_ids, found.offsets, found.sequence_ids)  # type: ignore[attr-defined]

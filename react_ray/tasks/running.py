@@ -1,0 +1,70 @@
+"""Run a model in memory on rows of a task, in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from transformers import PreTrainedModel
+
+from react_ray.answer import Answer
+from react_ray.models.batching import token_batches
+from react_ray.models.folder import label_names
+from react_ray.models.pretrained import padding_side
+from react_ray.models.tokenizer import TextTokenizer
+from react_ray.tasks.task import Example, Outputs, Padding, Task
+
+__all__ = ["calibrate", "classes_of", "padding_of", "predict", "run_model", "settings_of"]
+
+BATCH_TOKENS = 4096
+
+
+def predict(task: Task, model: PreTrainedModel, tokenizer: TextTokenizer, rows: pa.Table) -> list[Answer]:
+    """Answers of a model in evaluation mode for ``rows``, in order."""
+    labels = classes_of(task, model)
+    examples = task.encode(tokenizer, rows, labels)
+    return task.decode(run_model(task, model, examples), examples, rows, labels, settings_of(model))
+
+
+def calibrate(
+    task: Task, model: PreTrainedModel, tokenizer: TextTokenizer, rows: pa.Table
+) -> dict[str, float]:
+    """Make the scores of the model's answers fit ``rows``, in place; what was changed, to be logged."""
+    labels = classes_of(task, model)
+    examples = task.encode(tokenizer, rows, labels)
+    return task.calibrate(model, run_model(task, model, examples), examples, rows, labels)
+
+
+def run_model(task: Task, model: PreTrainedModel, examples: Sequence[Example]) -> Outputs:
+    """Outputs of ``model`` for each example, computed in batches of like length."""
+    outputs: Outputs = [np.zeros(0, np.float32)] * len(examples)
+    padding = padding_of(model)
+    for batch in token_batches([len(example.ids) for example in examples], BATCH_TOKENS):
+        chosen = [examples[i] for i in batch]
+        inputs = {
+            name: torch.from_numpy(array).to(model.device)
+            for name, array in task.collate(chosen, padding).items()
+        }
+        with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
+            found = task.infer(model, inputs).float().cpu().numpy()
+        for place, output in zip(batch, task.split(found, chosen, padding), strict=True):
+            outputs[place] = output
+    return outputs
+
+
+def padding_of(model: PreTrainedModel) -> Padding:
+    """How batches for ``model`` are padded."""
+    return Padding(int(model.config.pad_token_id or 0), padding_side(model))
+
+
+def classes_of(task: Task, model: PreTrainedModel) -> list[str]:
+    """The classes that ``model`` knows, in the order of its outputs."""
+    return task.classes_of(label_names({"id2label": model.config.id2label}))
+
+
+def settings_of(model: PreTrainedModel) -> dict[str, Any]:
+    """What this package keeps in the configuration of a saved model: its task and how answers are made."""
+    return dict(getattr(model.config, "react_ray", None) or {})
