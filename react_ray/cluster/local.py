@@ -8,6 +8,7 @@ import resource
 import shutil
 import sys
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,11 @@ class LocalRay:
         self.folder = private_folder()
         self._guard = Guard(self.folder) if sys.platform == "linux" else None
 
+    @property
+    def guarded(self) -> bool:
+        """Whether a guard watches over Ray's processes: on Linux, where /proc tells which they are."""
+        return self._guard is not None
+
     def start(self, object_store: int | None, **options: Any) -> Any:
         """``ray.init`` here; ``object_store`` are bytes (None: as many as Ray likes)."""
         import ray
@@ -107,4 +113,5 @@ def _check_open_files() -> None:
             f"raise the limit, as with ulimit -n {OPEN_FILES}"
         )
     if soft != resource.RLIM_INFINITY and soft < allowed:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        with suppress(ValueError, OSError):  # macOS and sandboxes allow less than they say
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))

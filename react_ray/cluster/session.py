@@ -23,6 +23,9 @@ __all__ = ["Session", "check_lasting", "environment", "refuses"]
 ANSWER_S = 5.0
 """Whatever takes longer to accept a connection is not there: Ray itself would try for minutes."""
 
+OWN = "REACT_RAY_"
+"""How the names of variables begin that this package sets for its own processes."""
+
 RECOUNT_S = 5.0
 """Between two counts of the nodes, where some are missing."""
 
@@ -40,14 +43,20 @@ def check_lasting(output: str) -> None:
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that Ray reads while the block runs; those that a user has set stay as they are."""
-    new = {name: value for name, value in values.items() if name not in os.environ}
+    """Set variables that Ray's processes read while the block runs.
+
+    Ray's variables stay as a user has set them. Those named ``REACT_RAY_...`` are no settings of a user's
+    but messages to our own processes: they are always set.
+    """
+    new = {name: value for name, value in values.items() if name.startswith(OWN) or name not in os.environ}
+    before = {name: os.environ[name] for name in new if name in os.environ}
     os.environ.update(new)
     try:
         yield
     finally:
-        for name in new:
-            del os.environ[name]
+        for name in new.keys() - before.keys():
+            os.environ.pop(name, None)
+        os.environ.update(before)
 
 
 def refuses(host: str, port: int) -> str | None:
@@ -111,6 +120,11 @@ class Session:
         if self._local is None:
             self._local = LocalRay()
         return self._local.folder
+
+    @property
+    def guarded(self) -> bool:
+        """Whether Ray was started here, on this machine, with a guard that knows its processes."""
+        return self._started and self._local is not None and self._local.guarded
 
     def in_process(self, rows: int) -> bool:
         """Whether work on ``rows`` rows is too small to be worth Ray's start."""

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -76,8 +76,9 @@ def serve(
             console.say(note)
         session.start()
         _heed_signals()  # again: Ray took SIGTERM for itself
+        deployed: list[str] = []
         try:
-            _deploy(models, versions, config, session)
+            _deploy(models, versions, config, session, deployed)
             _wait_until_ready(models, config, local, console)
             print(_welcome(models, config, local), file=console.out, flush=True)
             replacements = Replacements([application_of(name) for name in models], console.say)
@@ -86,7 +87,7 @@ def serve(
             console.say("Stopping: running requests are finished first ...")
             raise
         finally:
-            _shut_down(models, config, session)
+            _shut_down(deployed, config, session)
 
 
 def _list(folders: Iterable[Path]) -> str:
@@ -149,8 +150,13 @@ def _check_port(host: str, port: int, setting: str) -> None:
 
 
 def _deploy(
-    models: Mapping[str, Path], versions: Mapping[str, str], config: ServeConfig, session: Session
+    models: Mapping[str, Path],
+    versions: Mapping[str, str],
+    config: ServeConfig,
+    session: Session,
+    deployed: list[str],
 ) -> None:
+    """Hand the applications to Ray Serve; ``deployed`` gets the names of those that it may have taken."""
     import ray
     from ray import serve as ray_serve
     from ray.exceptions import RayError
@@ -187,6 +193,7 @@ def _deploy(
         )
         for name, folder in models.items()
     ]
+    deployed += map(application_of, models)
     try:
         ray_serve.run_many(
             targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
@@ -271,8 +278,8 @@ def _welcome(models: Mapping[str, Path], config: ServeConfig, local: bool) -> st
     )
 
 
-def _shut_down(models: Mapping[str, Path], config: ServeConfig, session: Session) -> None:
-    """Let running requests have their answers, then take the applications away.
+def _shut_down(deployed: Sequence[str], config: ServeConfig, session: Session) -> None:
+    """Let running requests have their answers, then delete the applications that were deployed.
 
     Here HAProxy takes no new connection from now on and ends when it has no request; then no replica has one.
     On a cluster the replicas finish what they have, and Serve ends too unless it has others to run.
@@ -283,7 +290,7 @@ def _shut_down(models: Mapping[str, Path], config: ServeConfig, session: Session
         finish(session.folder, config.drain_timeout_s)
     if not ray.is_initialized():
         return
-    thread = threading.Thread(target=_delete, args=(models, session), daemon=True)
+    thread = threading.Thread(target=_delete, args=(deployed, session), daemon=True)
     thread.start()
     deadline = time.monotonic() + config.drain_timeout_s + DELETE_S
     # Where Ray dies meanwhile, calls of it wait for a minute and more.
@@ -292,13 +299,13 @@ def _shut_down(models: Mapping[str, Path], config: ServeConfig, session: Session
 
 
 def _ray_lives(session: Session) -> bool:
-    return session.address is not None or ray_is_whole(session.folder)
+    return not session.guarded or ray_is_whole(session.folder)
 
 
-def _delete(models: Mapping[str, Path], session: Session) -> None:
+def _delete(deployed: Sequence[str], session: Session) -> None:
     from ray import serve as ray_serve
 
-    there, own = set(ray_serve.status().applications), set(map(application_of, models))
+    there, own = set(ray_serve.status().applications), set(deployed)
     for application in sorted(there & own):
         ray_serve.delete(application)
     if session.address and not there - own:

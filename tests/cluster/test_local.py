@@ -57,6 +57,15 @@ def test_few_open_files_are_said_before_ray_starts(monkeypatch: pytest.MonkeyPat
         LocalRay()
 
 
+def test_a_system_that_does_not_raise_the_limit_is_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (256, resource.RLIM_INFINITY))
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    LocalRay().end()
+
+
 COMMAND = """
 import os, subprocess, sys, tempfile, time
 from pathlib import Path

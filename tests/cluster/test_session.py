@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from react_ray.cluster import session as module
@@ -52,3 +54,17 @@ def test_no_folder_for_ray_is_the_users_to_mend(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr("ray.is_initialized", lambda: False)
     with session(None) as run, pytest.raises(InputError, match="set RAY_TMPDIR to one that you can write to"):
         run.start()
+
+
+def test_our_own_variables_are_set_whatever_the_shell_has(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REACT_RAY_FORWARDS", "of the shell")
+    monkeypatch.setenv("RAY_SERVE_ENABLE_HA_PROXY", "of the shell")
+    monkeypatch.delenv("REACT_RAY_HOST", raising=False)
+    with module.environment(
+        {"REACT_RAY_FORWARDS": "1", "RAY_SERVE_ENABLE_HA_PROXY": "1", "REACT_RAY_HOST": "::"}
+    ):
+        assert os.environ["REACT_RAY_FORWARDS"] == "1"
+        assert os.environ["RAY_SERVE_ENABLE_HA_PROXY"] == "of the shell", "Ray's are the user's to set"
+        assert os.environ["REACT_RAY_HOST"] == "::"
+    assert os.environ["REACT_RAY_FORWARDS"] == "of the shell"
+    assert "REACT_RAY_HOST" not in os.environ

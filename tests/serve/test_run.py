@@ -15,15 +15,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
 from service_client import LABELS, Client, free_port
 
 from react_ray.cluster.guard import marked
+from react_ray.cluster.session import Session
 from react_ray.config.file import load_serve_config
 from react_ray.config.settings import ServeConfig
 from react_ray.errors import ClusterError, InputError
@@ -109,6 +111,51 @@ def test_a_service_that_does_not_get_ready_says_how_to_give_it_longer(
             {"": Path()}, ServeConfig(start_timeout_s=0.1), True, Console(sys.stdout, sys.stderr)
         )
     assert load_serve_config(["start_timeout_s=0.2"]).start_timeout_s == 0.2
+
+
+@pytest.fixture
+def ray_with_a_service(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A Ray without cores on which a service runs; what is deleted of it."""
+    deleted: list[str] = []
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def status() -> SimpleNamespace:
+        time.sleep(0.5)  # the end of a service waits for this
+        return SimpleNamespace(applications={"react-ray": None} if not deleted else {})
+
+    monkeypatch.setattr(Session, "start", lambda _: None)  # as where the caller has started Ray
+    monkeypatch.setattr("ray.is_initialized", lambda: True)
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2})
+    monkeypatch.setattr("ray.serve.start", lambda **_: None)
+    monkeypatch.setattr("ray.serve.status", status)
+    monkeypatch.setattr("ray.serve.delete", deleted.append)
+    monkeypatch.setattr("ray.serve.shutdown", lambda: deleted.append("Ray Serve"))
+    yield deleted
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def test_a_service_that_is_not_deployed_leaves_the_one_that_runs(
+    ray_with_a_service: list[str], classifier_folder: Path
+) -> None:
+    with pytest.raises(ClusterError, match="3 replicas of 1 cores each need more than the 2 cores"):
+        serve(classifier_folder, ServeConfig(replicas=3), address="127.0.0.1:1")
+    assert ray_with_a_service == []
+
+
+@pytest.mark.parametrize("address", [None, "127.0.0.1:1"])
+def test_what_was_deployed_is_deleted_on_a_ray_that_was_there_before(
+    ray_with_a_service: list[str],
+    classifier_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    address: str | None,
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("ray.serve.run_many", interrupted)
+    serve(classifier_folder, ServeConfig(port=free_port()), address=address)
+    assert ray_with_a_service == ["react-ray", *(["Ray Serve"] if address else [])]
 
 
 def listeners(port: int) -> set[str]:
