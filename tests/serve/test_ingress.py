@@ -136,7 +136,16 @@ def test_routes_are_what_ray_says() -> None:
     assert not read_routes(RAY.format(status=503)).healthy
 
 
-@pytest.mark.parametrize("text", ["", "global\n", RAY.replace("stats socket", "# stats socket")])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "global\n",
+        RAY.replace("stats socket", "# stats socket"),
+        RAY.replace("bind *:8000", ""),
+        RAY.replace("bind *:8000", "bind "),
+    ],
+)
 def test_a_file_of_another_form_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="Ray's configuration of HAProxy"):
         read_routes(text)

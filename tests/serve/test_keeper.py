@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import http.client
 import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
@@ -20,6 +24,7 @@ from service_client import free_port
 
 from react_ray.config.settings import ServeConfig
 from react_ray.serve.ingress.instead import finish
+from react_ray.serve.ingress.keeper import keep_running
 from react_ray.serve.ingress.processes import is_alive
 from react_ray.serve.ingress.settings import variables
 
@@ -68,6 +73,73 @@ def test_one_that_is_killed_comes_back_and_no_connection_is_refused(stage: Stage
     stage.until(lambda: (stage.folder / "ingress.log").read_text().count("signal 9") == 3)
     assert stage.tell(f"routes {stage.replica.server_port}") == "done"  # Ray does not know
     assert stage.status() == 200
+
+
+@dataclass
+class Dying:
+    """A HAProxy that ends at once whenever it is started, and for good with the last of ``starts``."""
+
+    starts: list[Exception | None]
+    finishing: bool = False
+    started: int = 0
+    gone: bool = False
+
+    async def start(self) -> None:
+        self.started += 1
+        outcome = self.starts.pop(0)
+        if not self.starts:
+            self.finishing = True
+        if outcome:
+            raise outcome
+
+    async def wait(self) -> str:
+        return "code 1"
+
+    def clean_up(self) -> None:
+        self.gone = True
+
+
+def test_a_failed_start_is_said_once_and_is_no_new_start(capsys: pytest.CaptureFixture[str]) -> None:
+    haproxy = Dying([RuntimeError("no memory"), RuntimeError("no memory"), None])
+    asyncio.run(keep_running(haproxy))
+    lines = [line.partition(" died: ")[2] for line in capsys.readouterr().err.splitlines()]
+    assert lines == [
+        "HAProxy ended and does not start again: no memory",
+        "HAProxy ended with code 1 and was started again",
+    ]
+    assert haproxy.gone
+
+
+def test_one_that_has_a_successor_is_not_started_again() -> None:
+    async def replaced(haproxy: Dying) -> None:
+        keeping = asyncio.create_task(keep_running(haproxy))
+        await asyncio.sleep(0)  # it has died, and there is a pause before the next start
+        haproxy.finishing = True
+        await keeping
+
+    haproxy = Dying([None])
+    asyncio.run(replaced(haproxy))
+    assert (haproxy.started, haproxy.gone) == (0, True)
+
+
+def test_a_keeper_that_ends_at_once_is_not_asked_without_a_pause(tmp_path: Path) -> None:
+    asked = 0
+    words = [sys.executable, "-m", "react_ray.serve.ingress.instead", "-f", str(tmp_path / "haproxy.cfg")]
+    with socket.socket(socket.AF_UNIX) as keeper:
+        keeper.bind(str(tmp_path / "keeper.sock"))
+        keeper.listen()
+        keeper.settimeout(20)
+        instead = subprocess.Popen(words)
+        try:
+            keeper.accept()[0].close()
+            over = time.monotonic() + 1
+            while time.monotonic() < over:
+                keeper.accept()[0].close()
+                asked += 1
+        finally:
+            instead.kill()
+            instead.wait()
+    assert asked <= 11
 
 
 def test_a_change_of_routes_loses_no_request(stage: Stage) -> None:

@@ -23,6 +23,8 @@ from react_ray.serve.ingress.processes import die_with_parent, is_alive, parent_
 __all__ = ["DONE", "FAILED", "call", "finish", "main"]
 
 KEEPER_WITHIN_S = 30.0
+AGAIN_S = 0.1
+"""Between a keeper that ended and the next question."""
 DONE, FAILED = b"done", b"failed: "
 
 
@@ -43,6 +45,7 @@ def main(words: list[str]) -> None:
             raise SystemExit(said.removeprefix(FAILED).decode())
         if said == DONE:
             return
+        time.sleep(AGAIN_S)  # the keeper is gone: the next one may be no better
 
 
 def _all_of(line: socket.socket) -> bytes:

@@ -22,6 +22,7 @@ import struct
 import sys
 import time
 from pathlib import Path
+from typing import Protocol
 
 from react_ray.serve.ingress.configuration import Limits, configuration
 from react_ray.serve.ingress.haproxy import HAProxy
@@ -30,7 +31,7 @@ from react_ray.serve.ingress.listening import Listening
 from react_ray.serve.ingress.processes import is_alive, parent_of
 from react_ray.serve.ingress.routes import Routes, read_routes
 
-__all__ = ["Keeper"]
+__all__ = ["Keeper", "keep_running"]
 
 LIMITS = "REACT_RAY_INGRESS"
 HOST = "REACT_RAY_HOST"
@@ -155,26 +156,9 @@ class Keeper:
             await asyncio.sleep(0.05)
 
     def _watch(self, haproxy: HAProxy) -> None:
-        task = asyncio.create_task(self._restart(haproxy))
+        task = asyncio.create_task(keep_running(haproxy))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-
-    async def _restart(self, haproxy: HAProxy) -> None:
-        """Start HAProxy again whenever it ends though nobody wanted it."""
-        pause, longest = AGAIN_S
-        while True:
-            began = time.monotonic()
-            why = await haproxy.wait()
-            if haproxy.finishing:
-                haproxy.clean_up()
-                return
-            if time.monotonic() - began > longest:
-                pause = AGAIN_S[0]
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
-            with contextlib.suppress(RuntimeError, OSError):
-                await haproxy.start()
-            _log(f"died: HAProxy ended with {why} and was started again")
 
     async def _stop(self) -> None:
         """Take no new connection, and return when all requests have their answers."""
@@ -200,6 +184,52 @@ class Keeper:
             elif question == b"show stat" and self._haproxy:
                 writer.write(await self._haproxy.ask(question))
             await writer.drain()
+
+
+class Restartable(Protocol):
+    """What can be started again: a :class:`HAProxy`."""
+
+    finishing: bool
+
+    async def start(self) -> None:
+        """Return when it answers; RuntimeError or OSError where it does not start."""
+
+    async def wait(self) -> str:
+        """Return when it has ended, with the reason in words."""
+
+    def clean_up(self) -> None:
+        """It has ended for good."""
+
+
+async def keep_running(haproxy: Restartable) -> None:
+    """Start HAProxy again whenever it ends though nobody wanted it; return when it has ended for good.
+
+    The log has a line for each new start, and for each reason why there is none.
+    """
+    pause, longest = AGAIN_S
+    said = ""
+    while True:
+        began = time.monotonic()
+        why = await haproxy.wait()
+        if haproxy.finishing:
+            haproxy.clean_up()
+            return
+        if time.monotonic() - began > longest:
+            pause = AGAIN_S[0]
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, longest)
+        if haproxy.finishing:  # another one has its place since
+            continue
+        try:
+            await haproxy.start()
+        except (RuntimeError, OSError) as error:
+            failed = f"died: HAProxy ended and does not start again: {error}"
+            if failed != said:
+                _log(failed)
+            said = failed
+        else:
+            _log(f"died: HAProxy ended with {why} and was started again")
+            said = ""
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:

@@ -6,6 +6,7 @@ leads to them. Those lines are taken as they are. Everything else of its file is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 __all__ = ["Frontend", "Routes", "read_routes"]
@@ -42,7 +43,13 @@ class Routes:
 
 def read_routes(text: str) -> Routes:
     """Read Ray's file; ValueError where it has another form than the one this version of Ray writes."""
-    sections = _sections(text)
+    try:
+        return _routes(_sections(text))
+    except (StopIteration, IndexError) as error:
+        raise ValueError("Ray's configuration of HAProxy has a line of another form") from error
+
+
+def _routes(sections: Mapping[str, list[str]]) -> Routes:
     if HTTP not in sections:
         raise ValueError("Ray's configuration of HAProxy has no http_frontend")
     admin = [line.split()[2] for line in sections.get("global", ()) if line.startswith("stats socket ")]
