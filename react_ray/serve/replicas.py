@@ -17,11 +17,22 @@ class Replacements:
     def check(self) -> None:
         """Ask Ray Serve how the replicas are."""
         for application in self._applications:
-            problem = problem_of(application)
-            if problem != self._said.get(application):
-                self._said[application] = problem
-                warning = f"warning: a replica cannot be replaced: {problem}"
-                self._say(warning if problem else "all replicas run again")
+            warning = _warning_of(application)
+            if warning != self._said.get(application):
+                self._said[application] = warning
+                self._say(warning or "all replicas run again")
+
+
+def _warning_of(application: str) -> str | None:
+    """What to say of the application's replicas; None where all is well."""
+    from ray.exceptions import RayError
+    from ray.serve.exceptions import RayServeException
+
+    try:
+        problem = problem_of(application)
+    except (RayError, RayServeException) as error:  # its controller is being started again, for one
+        return f"warning: Ray Serve does not tell how the replicas are ({type(error).__name__}); asked again"
+    return f"warning: a replica cannot be replaced: {problem}" if problem else None
 
 
 def problem_of(application: str) -> str | None:

@@ -94,6 +94,12 @@ def test_the_interface_is_found_from_its_own_address() -> None:
     assert ask("GET", "/openapi.json", root="/news").json()["servers"] == [{"url": "."}]
 
 
+def test_what_is_refused_before_any_route_is_described_for_every_route() -> None:
+    for path, methods in ask("GET", "/openapi.json").json()["paths"].items():
+        for operation in methods.values():
+            assert {"414", "421"} <= operation["responses"].keys(), path
+
+
 @pytest.mark.parametrize(
     ("kind", "status"),
     [

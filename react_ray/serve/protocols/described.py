@@ -12,6 +12,10 @@ from react_ray.serve.protocols.messages import ErrorAnswer
 
 __all__ = ["describe_everywhere", "refusals"]
 
+BEFORE_THE_GATE = {
+    "414": "The query is too long",
+    "421": "The service listens on this machine only, and the header Host is another site's name",
+}
 FROM_THE_GATE = {
     "401": "No key, or one that is not known; only where the service asks for keys",
     "429": "Too many requests of this caller; Retry-After says when to come again",
@@ -40,6 +44,7 @@ def describe_everywhere(app: FastAPI) -> None:
             given = operation["responses"]
             if NEVER_GIVEN[0] in str(given.get("422")):
                 del given["422"]
+            _add(given, BEFORE_THE_GATE, JSON)
             if path not in OPEN:
                 _add(given, FROM_THE_GATE, JSON)
             _add(given, FROM_THE_PROXY, JSON)
