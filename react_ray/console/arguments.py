@@ -39,7 +39,8 @@ FLAGS = {
 }
 DATA = ("--labeled", "--unlabeled", "--validation", "--test", "--input")
 """Options that name data: one file, folder or glob each."""
-DATA_FILE = re.compile(r"(?i)\.(csv|tsv|jsonl|ndjson|parquet|json|txt)(\.gz)?")
+DATA_FILE = re.compile(r"(?i).*\.(csv|tsv|jsonl|ndjson|parquet|json|txt)(\.(gz|bz2|xz|zst|zip))?")
+"""The whole name of a file, without the folders it is in."""
 
 
 class Command(TyperCommand):
@@ -47,8 +48,9 @@ class Command(TyperCommand):
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse ``args``; InputError for the mistakes above, errors of the parser without secrets."""
-        valued = {name for p in self.params for name in p.opts if not getattr(p, "is_flag", True)}
-        options = {name for p in self.params for name in p.opts}
+        named = [(name, p) for p in self.params for name in p.opts if name.startswith("-")]  # no arguments
+        valued = {name for name, p in named if not getattr(p, "is_flag", True)}
+        options = {name for name, _ in named}
         for number, word in enumerate(args):
             if reason := not_utf8(word):
                 raise InputError(reason)
@@ -80,8 +82,12 @@ def _check_value(option: str, following: Sequence[str], options: set[str]) -> No
 def _is_data(word: str) -> bool:
     if word.startswith("-"):
         return False
-    whole = DATA_FILE.search(word) or Path(word).is_dir()
-    return bool(whole) and ("=" not in word or Path(word).exists())
+    whole = _is_data_name(word) or Path(word).is_dir()
+    return whole and ("=" not in word or Path(word).exists())
+
+
+def _is_data_name(word: str) -> bool:
+    return DATA_FILE.fullmatch(Path(word).name) is not None
 
 
 def config_of(given: dict[str, Any]) -> Config:
@@ -91,7 +97,7 @@ def config_of(given: dict[str, Any]) -> Config:
     arguments = given["arguments"] or []
     files = [argument for argument in arguments if "=" not in argument]
     for file in files:
-        if DATA_FILE.search(file):
+        if _is_data_name(file):
             raise ConfigError(f"{file}: data is given with --labeled, --unlabeled, --validation or --test")
     if len(files) > 1:
         raise ConfigError(f"one configuration file is taken, given were: {', '.join(files)}")
