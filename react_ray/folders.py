@@ -138,13 +138,19 @@ def remove_folder(folder: Path) -> None:
 def replace_file(path: Path, write: Callable[[Path], object], *, private: bool = False) -> None:
     """Have ``write(half)`` fill a file beside ``path`` and rename it: what is there is whole.
 
-    With ``private`` only its owner can read it, while it is written too.
+    Where ``write`` fails, ``path`` stays as it was and the half is deleted. With ``private`` only its owner
+    can read it, while it is written too.
     """
     half = path.with_name(path.name + ".half")
-    if private:
-        make_private_file(half)
-    write(half)
-    half.replace(path)
+    try:
+        if private:
+            make_private_file(half)
+        write(half)
+        half.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            half.unlink()
+        raise
 
 
 def open_private(path: Path, mode: str = "w") -> TextIO:

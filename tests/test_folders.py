@@ -110,3 +110,18 @@ def test_a_folder_that_is_shared_stays_shared(folder: Path) -> None:
     shared.chmod(0o750)
     make_private_folder(shared)
     assert mode(shared) == 0o750
+
+
+def test_a_file_that_cannot_be_written_leaves_the_old_one_and_no_half(tmp_path: Path) -> None:
+    path = tmp_path / "result.csv"
+    path.write_text("before")
+
+    def write(half: Path) -> None:
+        half.write_text("hal")
+        raise OSError("no space left")
+
+    for private in (False, True):
+        with pytest.raises(OSError, match="no space left"):
+            replace_file(path, write, private=private)
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]

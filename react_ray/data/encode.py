@@ -26,6 +26,7 @@ from react_ray.config.settings import EncodeConfig
 from react_ray.data.known import KnownFeatures, text_keys
 from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
+from react_ray.folders import replace_file
 from react_ray.models import tokens
 from react_ray.models.batching import token_batches
 from react_ray.models.device import pick_device
@@ -182,9 +183,7 @@ def save_features(features: NDArray[np.float32], folder: Path) -> None:
 
 def write_whole(table: pa.Table, target: Path) -> None:
     """Write ``target`` in one step: a reader sees all of it or nothing."""
-    half = target.with_suffix(".half")
-    pq.write_table(table, half)
-    half.replace(target)
+    replace_file(target, lambda half: pq.write_table(table, half))
 
 
 def _as_table(keys: NDArray[np.uint64], features: NDArray[np.float32]) -> pa.Table:

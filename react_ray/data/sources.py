@@ -19,7 +19,7 @@ from react_ray.config.masking import is_masked, mask_address
 from react_ray.console.terminal import not_utf8
 from react_ray.errors import InputError
 
-__all__ = ["Source", "find_files", "fingerprint", "open_source"]
+__all__ = ["Source", "filesystem_of", "find_files", "fingerprint", "open_source"]
 
 KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
 EXPECTED = "expected .csv, .tsv, .jsonl, .ndjson (each also with .gz) or .parquet"
@@ -57,7 +57,7 @@ class Source:
     def open(self) -> pa.NativeFile:
         """The bytes as they are, seekable; InputError when they cannot be reached."""
         with _reaching(self.path):
-            return _filesystem(self.root).open_input_file(self.key)
+            return filesystem_of(self.root).open_input_file(self.key)
 
     def open_unpacked(self) -> pa.NativeFile:
         """The bytes of a csv or jsonl file, unpacked.
@@ -71,14 +71,14 @@ class Source:
     def _unpacked(self) -> pa.NativeFile:
         compression = "gzip" if self.key.lower().endswith(".gz") else None
         with _reaching(self.path):
-            filesystem = _filesystem(self.root)
+            filesystem = filesystem_of(self.root)
             return filesystem.open_input_stream(self.key, compression=compression, buffer_size=1 << 16)
 
     def state(self) -> str:
         """Changes when the content does: its hash, or size and time where it is remote."""
         if self.root:
             with _reaching(self.path):
-                info = _filesystem(self.root).get_file_info(self.key)
+                info = filesystem_of(self.root).get_file_info(self.key)
             return f"{info.size}-{info.mtime_ns}"
         with _reaching(self.path), open(self.key, "rb") as file:  # noqa: PTH123
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
@@ -86,7 +86,7 @@ class Source:
     def size(self) -> int:
         """Bytes as stored."""
         with _reaching(self.path):
-            return int(_filesystem(self.root).get_file_info(self.key).size)
+            return int(filesystem_of(self.root).get_file_info(self.key).size)
 
 
 def find_files(given: str) -> list[Source]:
@@ -97,10 +97,10 @@ def find_files(given: str) -> list[Source]:
     """
     root, key = _locate(given)
     with _reaching(given):
-        kind = _filesystem(root).get_file_info(key).type
+        kind = filesystem_of(root).get_file_info(key).type
         if kind == pafs.FileType.File:
             return [_known(_source(given, root, key))]
-        keys = sorted(_matching(_filesystem(root), key, kind == pafs.FileType.Directory, given))
+        keys = sorted(_matching(filesystem_of(root), key, kind == pafs.FileType.Directory, given))
     readable = [k for k in keys if k.lower().removesuffix(".gz").endswith(tuple(KINDS))]
     if not readable:
         there = f"there are: {', '.join(k.rpartition('/')[2] for k in keys[:5])}" if keys else "none is there"
@@ -112,7 +112,7 @@ def open_source(given: str) -> Source:
     """The one file ``given`` names, whatever its ending; InputError when it is none."""
     root, key = _locate(given)
     with _reaching(given):
-        if _filesystem(root).get_file_info(key).type != pafs.FileType.File:
+        if filesystem_of(root).get_file_info(key).type != pafs.FileType.File:
             raise InputError(f"{mask_address(given)}: there is no such file")
     return _source(given, root, key)
 
@@ -181,7 +181,7 @@ def _as_regex(pattern: str) -> str:
 
 
 @lru_cache(maxsize=16)
-def _filesystem(root: str) -> pafs.FileSystem:
+def filesystem_of(root: str) -> pafs.FileSystem:
     """Cached: finding the region of a bucket takes a request each time."""
     return pafs.FileSystem.from_uri(root)[0] if root else pafs.LocalFileSystem()
 

@@ -24,6 +24,7 @@ from react_ray.data.originals import (
 )
 from react_ray.data.parquet_rows import python_values
 from react_ray.errors import InputError
+from react_ray.folders import replace_file
 
 __all__ = ["ENDINGS", "Layout", "Output", "checked_target", "open_output", "write_table"]
 
@@ -240,15 +241,17 @@ def _in_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa
 
 def write_table(table: pa.Table, target: Path, guard: bool = False) -> None:
     """Write a small table into ``target`` in the format of its ending, in one step."""
-    half = target.with_name(target.name + ".half")
     rows = table.to_pylist()
-    if target.suffix == ".parquet":
-        pq.write_table(table, half)
-    elif target.suffix in (".jsonl", ".ndjson"):
-        half.write_text("".join(add_members("{}", row) + "\n" for row in rows), encoding="utf-8")
-    else:
-        with closing(_CellWriter(half, target.suffix == ".tsv", guard)) as cells:
-            cells.write(table.column_names)
-            for row in rows:
-                cells.write([as_text(value) for value in row.values()])
-    half.replace(target)
+
+    def write(half: Path) -> None:
+        if target.suffix == ".parquet":
+            pq.write_table(table, half)
+        elif target.suffix in (".jsonl", ".ndjson"):
+            half.write_text("".join(add_members("{}", row) + "\n" for row in rows), encoding="utf-8")
+        else:
+            with closing(_CellWriter(half, target.suffix == ".tsv", guard)) as cells:
+                cells.write(table.column_names)
+                for row in rows:
+                    cells.write([as_text(value) for value in row.values()])
+
+    replace_file(target, write)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from scipy.special import softmax
 from tokenizers import Tokenizer
 
 from react_ray.inference.onnx_record import OnnxRecord, onnx_file
@@ -59,9 +60,5 @@ class OnnxClassifier:
                 [encoded[i] for i in batch], self._record.pad_token, self._record.padding_side
             )
             logits[batch] = self._session.run(None, dict(zip(INPUTS, padded, strict=True)))[0]
-        return _softmax(logits)
-
-
-def _softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    odds = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return odds / odds.sum(axis=1, keepdims=True)
+        probabilities: NDArray[np.float32] = softmax(logits, axis=1)
+        return probabilities

@@ -12,6 +12,7 @@ from safetensors.numpy import load_file, save_file
 
 from react_ray.data.views import View
 from react_ray.errors import InputError
+from react_ray.folders import replace_file
 
 __all__ = ["Features", "Indices", "LganInputs", "Probabilities", "save_arrays"]
 
@@ -119,6 +120,5 @@ class LganInputs:
 def save_arrays(arrays: dict[str, NDArray[Any]], target: Path) -> None:
     """Write ``arrays`` to the safetensors file ``target``; it is whole or not there."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    half = target.with_suffix(".half")
-    save_file({name: np.ascontiguousarray(value) for name, value in arrays.items()}, half)
-    half.replace(target)
+    whole = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    replace_file(target, lambda half: save_file(whole, half))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import special
 from scipy.optimize import minimize
 from threadpoolctl import ThreadpoolController
 
@@ -143,11 +144,9 @@ def one_hot(labels: Indices, classes: int) -> Probabilities:
 
 
 def softmax(logits: NDArray[Any]) -> Probabilities:
-    """Probabilities of each row of ``logits``."""
-    powers = logits - logits.max(1, keepdims=True)
-    np.exp(powers, out=powers)
-    powers /= powers.sum(1, keepdims=True)
-    return powers.astype(np.float32, copy=False)
+    """Probabilities of each row of ``logits``, in single precision."""
+    probabilities: Probabilities = special.softmax(logits, axis=1).astype(np.float32, copy=False)
+    return probabilities
 
 
 def log(probabilities: Probabilities) -> NDArray[np.float32]:

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from react_ray.config.settings import LganConfig
+from react_ray.folders import replace_file
 from react_ray.lgan.networks import Players
 from react_ray.training.worker import Worker, average_gradients, checkpoint_to_load
 
@@ -126,10 +127,9 @@ def save_players(players: Players, history: list[dict[str, float]], folder: Path
     """Write ``players.safetensors`` and ``losses.json``; each is whole or not there."""
     folder.mkdir(parents=True, exist_ok=True)
     tensors = {k: v.detach().cpu().contiguous() for k, v in players.modules().state_dict().items()}
-    (folder / "losses.json").write_text(json.dumps(history, indent=1))
-    half = folder / "players.half"
-    save_file(tensors, half)
-    half.replace(folder / "players.safetensors")
+    losses = json.dumps(history, indent=1)
+    replace_file(folder / "losses.json", lambda half: half.write_text(losses))
+    replace_file(folder / "players.safetensors", lambda half: save_file(tensors, half))
 
 
 def load_players(players: Players, folder: Path) -> None:

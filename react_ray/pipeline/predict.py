@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -194,16 +195,20 @@ class _Read:
     options: PredictOptions
     folder: Path = Path()
 
+    @cached_property
+    def files(self) -> list[Source]:
+        """The files of the input: found once, and not written down, for their addresses may hold secrets."""
+        return find_files(self.source)
+
     def cut(self, folder: Path, session: Session, progress: Progress) -> None:
         """Read the texts; what the output cannot hold is found out here, before the work is done."""
         self.folder = folder
-        files = find_files(self.source)
-        (folder / "files.json").write_text(json.dumps([asdict(file) for file in files]), encoding="utf-8")
         items = [
             {"source": asdict(file), "target": str(shard.target)}
             for file, shard in self.shards()
             if not shard.target.exists()
         ]
+        files = self.files
         size = sum(file.size() for file in files) if len(files) > 1 else 0  # a file is read by one process
         task = CutTask(self.options.text_column, self.options.max_chars, PART_ROWS)
         map_items(task, items, rows=size // ROW_BYTES, session=session, progress=progress)
@@ -214,11 +219,10 @@ class _Read:
 
     def shards(self) -> list[tuple[Source, Shard]]:
         """The files of the input, each with what was read of it."""
-        found = []
-        for number, known in enumerate(json.loads((self.folder / "files.json").read_text(encoding="utf-8"))):
-            source = Source(**known)
-            found.append((source, Shard("predict", source.path, self.folder / f"{number:06d}.parquet")))
-        return found
+        return [
+            (source, Shard("predict", source.path, self.folder / f"{number:06d}.parquet"))
+            for number, source in enumerate(self.files)
+        ]
 
     def items(self, target: Path) -> list[dict[str, Any]]:
         """The row groups to label, in order."""
@@ -240,21 +244,25 @@ class _Read:
 
         ``state`` is the fingerprint of the input as it was read the first time.
         """
-        half = self.target.with_name(self.target.name + ".half")
         rows = blank = 0
-        with closing(open_output(half, self.target, self._layout(), self.options.guard_formulas)) as output:
-            for source, shard in self.shards():
-                parts = [item["target"] for item in items if item["source"] == str(shard.target)]
-                original = self._original(source, shard)
-                output.begin(original)
-                for whole, label, score in _answers(original, parts, self.options.max_chars):
-                    output.add(whole, label, score)
-                    rows += 1
-                    blank += label is None
-        if fingerprint(self.source) != state:
-            half.unlink()
-            raise InputError(f"{self.source} was changed meanwhile; give the same command again")
-        half.replace(self.target)
+
+        def write(half: Path) -> None:
+            nonlocal rows, blank
+            with closing(
+                open_output(half, self.target, self._layout(), self.options.guard_formulas)
+            ) as output:
+                for source, shard in self.shards():
+                    parts = [item["target"] for item in items if item["source"] == str(shard.target)]
+                    original = self._original(source, shard)
+                    output.begin(original)
+                    for whole, label, score in _answers(original, parts, self.options.max_chars):
+                        output.add(whole, label, score)
+                        rows += 1
+                        blank += label is None
+            if fingerprint(self.source) != state:
+                raise InputError(f"{self.source} was changed meanwhile; give the same command again")
+
+        replace_file(self.target, write)
         note = f", {blank:,} of them without text and so without label" if blank else ""
         notes = [f"\n  {shard.file}: {told}" for _, shard in self.shards() for told in shard.notes()]
         return f"{self.target}: {rows:,} rows{note}{self._list_refused()}{''.join(notes)}"

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from react_ray.errors import DiskFullError, InputError, ReactRayError
-from react_ray.folders import make_private_folder
+from react_ray.folders import make_private_folder, replace_file
 from react_ray.version import __version__
 
 __all__ = ["RECORD", "Store", "content_of", "digest", "folder_size", "stage_of"]
@@ -163,9 +163,8 @@ def content_of(stage: Path) -> str:
 
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
-    half = folder / f"{RECORD}.half"
-    half.write_text(json.dumps(record, indent=2, default=str))
-    half.replace(folder / RECORD)
+    text = json.dumps(record, indent=2, default=str)
+    replace_file(folder / RECORD, lambda half: half.write_text(text))
 
 
 def digest(content: Any) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from react_ray.data.lines import read_lines
-from react_ray.data.sources import Source, _filesystem, find_files, fingerprint, open_source
+from react_ray.data.sources import Source, filesystem_of, find_files, fingerprint, open_source
 from react_ray.errors import InputError
 
 
@@ -150,7 +150,7 @@ def test_the_fingerprint_follows_the_content_not_the_time(folder: Path) -> None:
 
 
 def test_files_behind_a_uri_that_is_not_this_machine() -> None:
-    remote = _filesystem("mock:///bucket")
+    remote = filesystem_of("mock:///bucket")
     remote.create_dir("bucket/deep")
     for name, content in {"b.csv": b"text\nb\n", "a.csv": b"text\na\n", "deep/c.jsonl": b"{}"}.items():
         with remote.open_output_stream(f"bucket/{name}") as file:

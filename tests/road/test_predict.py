@@ -14,6 +14,9 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from react_ray.cli import main
+from react_ray.data.sources import filesystem_of
+from react_ray.inference.classifier import Classifier
+from react_ray.pipeline.predict import predict_file
 
 TEXTS = ["goal for the team", "", 'bank, stock and "tax"', "  ", "雨 rain\nand snow 🌧"]
 
@@ -83,6 +86,26 @@ def test_a_long_file_is_cut_and_joined_in_order(
     assert main(["predict", str(model), "--input", str(given), "--output", str(output), "--quiet"]) == 0
     made = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
     assert [row["text"] for row in made] == [f"goal and rain {i}" for i in range(95)]
+
+
+def test_secrets_in_the_address_of_the_input_are_not_written_down(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "mock:///in.csv?key=SECRET"
+    with filesystem_of(address).open_output_stream("in.csv") as file:
+        file.write(b"text\ngoal\nrain\nsnow\n")
+    monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 1)
+    with monkeypatch.context() as patch:
+        predict, calls = Classifier.predict, iter([True, False])
+        patch.setattr(Classifier, "predict", lambda *given: predict(*given) if next(calls) else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            predict_file(str(model), address, tmp_path / "out.csv", quiet=True)
+    kept = [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert any(path.parent.name == "labelled" for path in kept), "so that the next call goes on"
+    assert [path for path in kept if b"SECRET" in path.read_bytes()] == []
+    predict_file(str(model), address, tmp_path / "out.csv", quiet=True)
+    assert read(tmp_path / "out.csv")["text"].tolist() == ["goal", "rain", "snow"]
+    assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
 @pytest.mark.parametrize(
