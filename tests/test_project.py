@@ -108,6 +108,13 @@ def test_ray_is_imported_at_its_edge_only(path: Path) -> None:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_what_ray_keeps_to_itself_is_used_in_one_module(path: Path) -> None:
+    if path.name != "ray_private.py":
+        assert [name for name in imports(path) if re.match(r"ray\..*\b_|ray\._", name)] == []
+        assert "_fetch_" not in path.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_folders_import_what_the_architecture_allows(path: Path) -> None:
     folder = path.relative_to(ROOT / "react_ray").parts[0]
     if folder not in MAY_IMPORT:

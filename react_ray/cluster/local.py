@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from react_ray.cluster.guard import Guard
+from react_ray.cluster.ray_private import init_in
 from react_ray.errors import ClusterError, InputError
 
 __all__ = ["RAY", "LocalRay", "private_folder"]
@@ -73,14 +74,10 @@ class LocalRay:
 
     def start(self, object_store: int | None, **options: Any) -> Any:
         """``ray.init`` here; ``object_store`` are bytes (None: as many as Ray likes)."""
-        import ray
-
         self._allow_little_shared_memory(object_store)
         try:
             # one below ours: Ray opens its folder to everybody
-            return ray.init(
-                "local", _temp_dir=str(self.folder / RAY), object_store_memory=object_store, **options
-            )
+            return init_in(self.folder / RAY, object_store_memory=object_store, **options)
         except (OSError, RuntimeError, ValueError) as error:
             raise ClusterError(f"Ray does not start on this machine: {error}") from error
 

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 from react_ray.cluster.local import LocalRay
+from react_ray.cluster.ray_private import JOB_CONFIG
 from react_ray.cluster.resources import Demand, Node, lacking, room
 from react_ray.cluster.token import check_token, ensure_token, token_in_use
 from react_ray.config.settings import ClusterConfig
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 def check_lasting(output: str) -> None:
     """InputError where this is a submitted job and ``output`` would go away with it."""
-    if "RAY_JOB_CONFIG_JSON_ENV_VAR" in os.environ and not Path(output).expanduser().is_absolute():
+    if JOB_CONFIG in os.environ and not Path(output).expanduser().is_absolute():
         raise InputError(
             f"--output {output}: in a job this is a place that goes away with the job; give the whole path "
             "of one that every node of the cluster sees"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import re
 import secrets
@@ -17,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
+from react_ray.cluster.ray_private import quiet_job_client
 from react_ray.cluster.session import refuses
 from react_ray.cluster.token import check_token, token_in_use
 from react_ray.cluster.upload import check_words, collect, pack
@@ -146,8 +146,7 @@ def _connect(server: str) -> Any:
     from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
-    for name in ("_private.runtime_env", "dashboard.modules.dashboard_sdk", "dashboard.modules.job.sdk"):
-        logging.getLogger(f"ray.{name}").setLevel(logging.ERROR)  # these set a level of their own
+    quiet_job_client()
     os.environ["RAY_API_SERVER_ADDRESS"] = server  # Ray lets its variables win over what is given
     try:
         return JobSubmissionClient(server)

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 
+from react_ray.cluster.ray_private import COLLECTIVE_TIMEOUT, GROUP_START_TIMEOUT, remove_placement_group
 from react_ray.cluster.session import Session, environment
 from react_ray.config.settings import ClusterConfig
 from react_ray.console.reporter import Progress
@@ -21,7 +22,7 @@ from react_ray.errors import ReactRayError, TrainingError
 from react_ray.training.log import TrainingLog
 from react_ray.training.worker import KEPT, LocalWorker, save_checkpoint
 
-__all__ = ["fit"]
+__all__ = ["fit", "lost_while_starting", "own_groups", "release"]
 
 Loop = Callable[..., None]
 POLL_S = 0.5
@@ -110,21 +111,21 @@ def _fit_on_ray(
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT),
         ),
     )
-    foreign = _own_groups()
+    foreign = own_groups()
     for left in range(cluster.max_failures, -1, -1):
         try:
             result = trainer.fit()
             break
         except ray.train.TrainingFailedError as error:
-            if not left or not _lost_while_starting(error):
+            if not left or not lost_while_starting(error):
                 raise TrainingError(_explain(ray.get(monitor.failures.remote()), error)) from None
-            _release(_own_groups() - foreign)
+            release(own_groups() - foreign)
     if result.checkpoint is None:
         raise TrainingError("training ended without a checkpoint")
     return Path(result.checkpoint.path)
 
 
-def _lost_while_starting(error: Exception) -> bool:
+def lost_while_starting(error: Exception) -> bool:
     """Whether a worker died between its start and its work, which Ray Train does not try again itself."""
     import ray.exceptions
     import ray.train
@@ -133,7 +134,7 @@ def _lost_while_starting(error: Exception) -> bool:
     return isinstance(cause, ray.exceptions.RayActorError)
 
 
-def _own_groups() -> set[str]:
+def own_groups() -> set[str]:
     """Ids of the placement groups that hold room for this driver; they end in the number of its job."""
     import ray
 
@@ -142,17 +143,14 @@ def _own_groups() -> set[str]:
     return {name for name, group in groups.items() if name.endswith(job) and group["state"] != "REMOVED"}
 
 
-def _release(groups: set[str]) -> None:
+def release(groups: set[str]) -> None:
     """Free the room of placement groups.
 
     Ray Train leaves that of workers lost while they start to the end of the job, and the next
     workers would wait for it.
     """
-    from ray._raylet import PlacementGroupID
-    from ray.util.placement_group import PlacementGroup, remove_placement_group
-
     for name in groups:
-        remove_placement_group(PlacementGroup(PlacementGroupID.from_hex(name)))
+        remove_placement_group(name)
 
 
 def _resources(cluster: ClusterConfig, use_gpu: bool) -> dict[str, float]:
@@ -275,8 +273,7 @@ def _monitor(progress: Progress | None) -> Iterator[Any]:
 
 def _timeouts(late: int, start: int) -> AbstractContextManager[None]:
     """By default Ray Train waits for ever on a rank that is ``late``, and 60 s for room to ``start``."""
-    names = ("RAY_TRAIN_COLLECTIVE_TIMEOUT_S", "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S")
-    return environment(dict(zip(names, (str(late), str(start)), strict=True)))
+    return environment({COLLECTIVE_TIMEOUT: str(late), GROUP_START_TIMEOUT: str(start)})
 
 
 def _explain(failures: list[tuple[int, str]], error: Exception) -> str:

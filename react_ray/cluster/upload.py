@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from react_ray.cluster.ray_private import ignore_rules
 from react_ray.cluster.secret_files import holds_secret, is_secret_name
 from react_ray.errors import InputError
 
@@ -265,15 +266,13 @@ def _read(path: Path) -> bytes:
 
 def _patterns(file: Path) -> Any:
     """The rules of an ignore file, as Ray itself reads them."""
-    from ray._private.runtime_env.packaging import PathSpec
-
     lines = _lines(file)
     for number, line in enumerate(lines, 1):
         try:
-            PathSpec.from_lines("gitwildmatch", [line])
+            ignore_rules([line])
         except (ValueError, IndexError, re.error):
             raise InputError(f"{file} line {number}: {line!r} is no pattern of a .gitignore") from None
-    return PathSpec.from_lines("gitwildmatch", lines)
+    return ignore_rules(lines)
 
 
 def _lines(file: Path) -> list[str]:

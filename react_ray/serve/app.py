@@ -9,6 +9,7 @@ import ray
 from ray import serve
 from ray.serve.exceptions import DeploymentUnavailableError
 
+from react_ray.cluster.ray_private import replicas_asked
 from react_ray.config.settings import ServeConfig
 from react_ray.serve.protocols.v2.grpc import InferenceMethods
 
@@ -96,7 +97,7 @@ class Replica(InferenceMethods):
     def __serve_build_asgi_app__(self) -> FastAPI:
         from react_ray.serve.web import build_app
 
-        return build_app(self._service, self._scrape)
+        return build_app(self._service, self.scrape)
 
     def reconfigure(self, settings: dict[str, Any]) -> None:
         """Take over ``user_config``: before the first request, and whenever it changes."""
@@ -116,7 +117,7 @@ class Replica(InferenceMethods):
         """The name and the metrics of this replica."""
         return serve.get_replica_context().replica_tag, self._service.metrics.families()
 
-    async def _scrape(self) -> bytes:
+    async def scrape(self) -> bytes:
         """The metrics of all replicas that answer in time, and how many do not."""
         from react_ray.serve.watch.metrics import render
         from react_ray.serve.watch.scrape import gather
@@ -125,8 +126,7 @@ class Replica(InferenceMethods):
         everyone = serve.get_deployment_handle(DEPLOYMENT, application).broadcast("families")
         try:
             async with asyncio.timeout(SCRAPE_WITHIN_S):
-                # its results_async() gives no answer where one is missing
-                asked = await everyone._fetch_replica_results_async()
+                asked = await replicas_asked(everyone)
         except (TimeoutError, DeploymentUnavailableError):  # Serve has told nothing of the others yet
             asked = []
         return render(*await gather(self.families(), asked, SCRAPE_WITHIN_S))

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from react_ray.cluster.session import Session
-from react_ray.cluster.trainer import _lost_while_starting, _own_groups, _release, fit
+from react_ray.cluster.trainer import fit, lost_while_starting, own_groups, release
 from react_ray.config.settings import ClusterConfig
 from react_ray.errors import ClusterError, InputError, TrainingError
 from react_ray.training.worker import Worker
@@ -149,9 +149,9 @@ def test_a_worker_lost_while_it_starts_is_told_from_other_ends(ray_cluster):
 
     with pytest.raises(ray.exceptions.RayActorError) as lost:
         ray.get(Dies.remote().now.remote())
-    assert _lost_while_starting(ray.train.ControllerError(lost.value))
-    assert not _lost_while_starting(ray.train.ControllerError(ValueError("no room")))
-    assert not _lost_while_starting(ray.train.WorkerGroupError("failed", {0: lost.value}))
+    assert lost_while_starting(ray.train.ControllerError(lost.value))
+    assert not lost_while_starting(ray.train.ControllerError(ValueError("no room")))
+    assert not lost_while_starting(ray.train.WorkerGroupError("failed", {0: lost.value}))
 
 
 def test_room_that_lost_workers_held_is_freed_and_that_of_others_is_not(ray_cluster):
@@ -160,10 +160,10 @@ def test_room_that_lost_workers_held_is_freed_and_that_of_others_is_not(ray_clus
 
     other = placement_group([{"CPU": 1}])
     ray.get(other.ready())
-    before = _own_groups()
+    before = own_groups()
     lost = placement_group([{"CPU": 1}])
     ray.get(lost.ready())
-    assert _own_groups() - before == {lost.id.hex()}
-    _release(_own_groups() - before)
-    assert _own_groups() == before == {other.id.hex()}
+    assert own_groups() - before == {lost.id.hex()}
+    release(own_groups() - before)
+    assert own_groups() == before == {other.id.hex()}
     remove_placement_group(other)

@@ -52,7 +52,7 @@ def scrape(monkeypatch: pytest.MonkeyPatch, replicas: Sequence[Any]) -> tuple[se
     handle = SimpleNamespace(broadcast=lambda method: DeploymentBroadcastResponse(broadcast(), None))
     monkeypatch.setattr(serve, "get_deployment_handle", lambda *names: handle)
     replica = SimpleNamespace(families=lambda: ("own", Metrics().families()))
-    text = asyncio.run(Replica._scrape(replica)).decode()  # type: ignore[arg-type]
+    text = asyncio.run(Replica.scrape(replica)).decode()  # type: ignore[arg-type]
     (silent,) = re.findall(r"^react_ray_replicas_silent (\S+)$", text, re.M)
     return set(re.findall(r'^react_ray_requests_running\{replica="(\w+)"\}', text, re.M)), float(silent)
 
