@@ -39,6 +39,7 @@ __all__ = [
     "export",
     "export_if_possible",
     "export_saved",
+    "speed_ratio",
     "why_not_int8",
 ]
 
@@ -172,7 +173,7 @@ def _with_int8(
     """The record with what int8 is worth; the file stays where it is worth having."""
     _quantize(onnx)
     single, whole = (OnnxClassifier(folder, onnx, record, name) for name in ("fp32", "int8"))
-    agreement, speed = _agreement(whole, classifier, texts), _speed(whole, single, texts)
+    agreement, speed = _agreement(whole, classifier, texts), speed_ratio(whole, single, texts)
     refused = why_not_int8(agreement, speed)
     record = replace(record, int8_speed=round(speed, 2), int8_refused=refused)
     if refused:
@@ -183,7 +184,7 @@ def _with_int8(
     return replace(record, precisions={**record.precisions, "int8": agreement})
 
 
-def _speed(fast: OnnxClassifier, slow: OnnxClassifier, texts: list[str]) -> float:
+def speed_ratio(fast: OnnxClassifier, slow: OnnxClassifier, texts: list[str]) -> float:
     """How many times the speed of ``slow`` the other has: the medians of ROUNDS, in turns."""
     rows = slow.encode(texts)
     rows = rows[: max(1, int((np.cumsum([len(row) for row in rows]) <= TIMED_TOKENS).sum()))]

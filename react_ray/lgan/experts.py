@@ -34,7 +34,7 @@ from react_ray.lgan.neighbours import homophily, nearest, neighbour_count, smoot
 from react_ray.lgan.probe import MANY_CLASSES, Probe, fit_probe, fit_softmax, log, one_hot, softmax
 from react_ray.lgan.self_training import confident_rows
 
-__all__ = ["Expert", "Teacher", "class_prior", "fit_teacher"]
+__all__ = ["Expert", "Teacher", "class_prior", "committee", "fit_teacher"]
 
 LABEL_WEIGHT = 5.0
 """Of a labelled row against one whose label was made."""
@@ -152,7 +152,7 @@ def _fit_expert(inputs: LganInputs, use_names: bool, rounds: int) -> Expert:
     alike = homophily(join(start, named, weight, labelled).argmax(1), near)
     share = float(np.clip(SLOPE * (alike - NO_SMOOTHING), 0, MOST_SMOOTHING))
     votes = np.zeros_like(start)
-    for member_weight, turns, say in _committee(weight, alike, rounds, len(pool) / classes, classes):
+    for member_weight, turns, say in committee(weight, alike, rounds, len(pool) / classes, classes):
         believed = join(start, named, member_weight, labelled)
         votes += say * one_hot(_self_train(inputs, believed, probe, near, share, turns), classes)
     everyone = np.arange(len(pool))
@@ -170,7 +170,7 @@ def _names_as_rows(inputs: LganInputs, named: NDArray[np.bool_]) -> LganInputs:
     )
 
 
-def _committee(
+def committee(
     weight: float, alike: float, rounds: int, rows: float, classes: int
 ) -> list[tuple[float, int, float]]:
     """Members that vote on the pool of ``rows`` a class: weight of the names, rounds, and say.

@@ -21,7 +21,7 @@ from react_ray.pipeline.run import run
 from react_ray.tasks.labels import LabelMap
 from react_ray.training.train import rows_that_decide
 
-__all__ = ["Check", "check"]
+__all__ = ["Check", "check", "gigabytes"]
 
 SAMPLE_TEXTS = 400
 SHOWN_FILES = 20
@@ -153,7 +153,7 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
         "training_steps": models * trained / per_text / config.finetune.batch_size,
         "label_minutes": label_minutes,
         "minutes": (texts + read + looks + TRAINING_COST * models * trained) / speed / 60 + label_minutes,
-        "memory_gb": _gigabytes(memory, len(names) * (given + copies), len(names) * width),
+        "memory_gb": gigabytes(memory, len(names) * (given + copies), len(names) * width),
     }
 
 
@@ -172,7 +172,7 @@ def _label_minutes(classes: int, rows: int, copies: int, width: int) -> float:
     return PASSES[many] * classes * fitted * seconds_a_cell(width) / 60
 
 
-def _gigabytes(rows_and_model: int, cells: int, weights: int) -> float:
+def gigabytes(rows_and_model: int, cells: int, weights: int) -> float:
     """Of memory at the peak, libraries included."""
     return (rows_and_model + CELL_BYTES * cells + CLASS_BYTES * weights) / 1e9 + 1
 

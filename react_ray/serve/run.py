@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from react_ray.serve.models import application_of, models_of, note_of, route_of
 from react_ray.serve.replicas import Replacements, reason_of
 from react_ray.serve.supervise import Console, ray_apart, ray_is_whole, supervise
 
-__all__ = ["serve"]
+__all__ = ["serve", "wait_until_ready"]
 
 OBJECT_STORE = 100 << 20
 """Bytes: a service keeps no objects in Ray."""
@@ -79,7 +79,9 @@ def serve(
         deployed: list[str] = []
         try:
             _deploy(models, versions, config, session, deployed)
-            _wait_until_ready(models, config, local, console)
+            wait_until_ready(
+                lambda: _first_missing(models, config, local), config.start_timeout_s, console.say
+            )
             print(_welcome(models, config, local), file=console.out, flush=True)
             replacements = Replacements([application_of(name) for name in models], console.say)
             supervise(console, said, session.folder if local else None, replacements)
@@ -212,24 +214,26 @@ def _share(cores: float, replicas: int) -> float:
     return float(cores // replicas) or cores / replicas
 
 
-def _wait_until_ready(models: Mapping[str, Path], config: ServeConfig, local: bool, console: Console) -> None:
+def wait_until_ready(missing: Callable[[], str | None], within_s: float, say: Callable[[str], None]) -> None:
+    """Return when ``missing`` names nothing any more; ClusterError where it still does after ``within_s``."""
     started = said = time.monotonic()
-    while True:
-        missing = (_missing(name, config, local) for name in models)
-        waiting_for = next((told for told in missing if told), None)
-        if waiting_for is None:
-            return
+    while waiting_for := missing():
         now = time.monotonic()
-        if now - started > config.start_timeout_s:
+        if now - started > within_s:
             raise ClusterError(
-                f"not ready after {config.start_timeout_s:g} s: still waiting for {waiting_for}\n"
-                f"On a loaded machine give it longer (start_timeout_s={2 * config.start_timeout_s:g}); "
+                f"not ready after {within_s:g} s: still waiting for {waiting_for}\n"
+                f"On a loaded machine give it longer (start_timeout_s={2 * within_s:g}); "
                 "--verbose shows Ray's logs."
             )
         if now - said > SAY_EVERY_S:
             said = now
-            console.say(f"  {now - started:.0f} s: waiting for {waiting_for}")
+            say(f"  {now - started:.0f} s: waiting for {waiting_for}")
         time.sleep(0.1)
+
+
+def _first_missing(models: Mapping[str, Path], config: ServeConfig, local: bool) -> str | None:
+    """What the first model that is not ready lacks."""
+    return next(filter(None, (_missing(name, config, local) for name in models)), None)
 
 
 def _missing(name: str, config: ServeConfig, local: bool) -> str | None:

@@ -26,7 +26,7 @@ from react_ray.serve.watch.drift import Drift
 from react_ray.serve.watch.metrics import Metrics
 from react_ray.serve.watch.record import Recorder
 
-__all__ = ["NOT_READY", "Service", "TextError"]
+__all__ = ["CHARS_A_TURN", "NOT_READY", "Service", "TextError", "turns_of"]
 
 CHARS_A_TURN = 4096
 """Characters that a caller has tokenized at a time: a few milliseconds."""
@@ -108,7 +108,7 @@ class Service:
     async def _encode(self, texts: Sequence[str]) -> Rows:
         """Token ids; callers take turns at the tokenizer too, some characters at a time."""
         rows: list[list[int]] = []
-        for part in _turns(texts):
+        for part in turns_of(texts):
             cost = sum(map(len, part))
             rows += await self._tokenizer.run(cost, partial(self._engine.encode, part))
         return rows
@@ -168,7 +168,7 @@ class Service:
         return outcomes
 
 
-def _turns(texts: Sequence[str]) -> Iterator[list[str]]:
+def turns_of(texts: Sequence[str]) -> Iterator[list[str]]:
     """``texts`` in parts of CHARS_A_TURN characters, or of one text that is longer."""
     part: list[str] = []
     size = 0

@@ -104,7 +104,7 @@ def test_labels_decide_between_classes_that_have_them_and_names_about_the_others
     ("alike", "rows", "turns"), [(0.9, 100, [5]), (0.9, 10, [0, 1, 2, 3, 4, 5]), (0.3, 100, [0, 3, 5])]
 )
 def test_earlier_rounds_vote_too_where_the_last_may_have_gone_astray(alike, rows, turns):
-    members = experts._committee(0.5, alike, rounds=5, rows=rows, classes=4)
+    members = experts.committee(0.5, alike, rounds=5, rows=rows, classes=4)
     assert [turn for _, turn, _ in members] == turns
 
 

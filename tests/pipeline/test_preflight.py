@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from react_ray.pipeline.preflight import Check, _gigabytes
+from react_ray.pipeline.preflight import Check, gigabytes
 
 COST = dict.fromkeys(
     ("encode_tokens", "tokens_per_second", "tokens_per_row", "encode_minutes", "training_steps"), 1.0
@@ -43,5 +43,5 @@ def test_thousands_of_classes_come_with_a_warning_that_says_what_to_set() -> Non
 
 def test_memory_grows_with_rows_times_classes() -> None:
     width = 384
-    few, many = (_gigabytes(10**8, k * 5 * k, k * width) for k in (1000, 3000))
+    few, many = (gigabytes(10**8, k * 5 * k, k * width) for k in (1000, 3000))
     assert few < many < 9 * few

@@ -49,7 +49,7 @@ def classifier_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     vocabulary = {word: i for i, word in enumerate(words)}
     BertTokenizerFast(vocab=vocabulary, model_max_length=64).save_pretrained(folder)
     with pytest.MonkeyPatch.context() as patch:  # so small a model gains nothing from int8
-        patch.setattr("react_ray.inference.onnx_export._speed", lambda *_: 2.0)
+        patch.setattr("react_ray.inference.onnx_export.speed_ratio", lambda *_: 2.0)
         export(folder, folder / "onnx", ["goal in the last minute", "股市上涨", "what?"])
     cut_off_last_embedding(folder / "onnx", len(words))
     (folder / "README.md").write_text(CARD, encoding="utf-8")

@@ -193,7 +193,7 @@ def test_int8_that_is_not_faster_is_not_kept(
     (tmp_path / "texts.csv").write_text("text\ngoal in the last minute\n股市上涨\nwhat?\n")
 
     def said(speed: float) -> tuple[str, OnnxRecord | None]:
-        monkeypatch.setattr("react_ray.inference.onnx_export._speed", lambda *_: speed)
+        monkeypatch.setattr("react_ray.inference.onnx_export.speed_ratio", lambda *_: speed)
         text = export_saved(str(folder), str(tmp_path / "texts.csv"), "text")
         return text, OnnxRecord.load(folder / "onnx")
 

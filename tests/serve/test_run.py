@@ -32,8 +32,7 @@ from react_ray.errors import ClusterError, InputError
 from react_ray.serve.deploy import write_config
 from react_ray.serve.engine.memory import free_memory
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
-from react_ray.serve.run import _wait_until_ready, serve
-from react_ray.serve.supervise import Console
+from react_ray.serve.run import serve, wait_until_ready
 
 START = """
 import json, sys
@@ -102,14 +101,12 @@ def test_a_port_in_use_on_either_kind_of_address(classifier_folder: Path, host: 
             serve(classifier_folder, ServeConfig(host=host, port=port))
 
 
-def test_a_service_that_does_not_get_ready_says_how_to_give_it_longer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("react_ray.serve.run._missing", lambda name, config, local: "a replica")
+def test_a_service_that_does_not_get_ready_says_how_to_give_it_longer() -> None:
+    said: list[str] = []
     with pytest.raises(ClusterError, match=r"still waiting for a replica(?s:.*)\(start_timeout_s=0.2\)"):
-        _wait_until_ready(
-            {"": Path()}, ServeConfig(start_timeout_s=0.1), True, Console(sys.stdout, sys.stderr)
-        )
+        wait_until_ready(lambda: "a replica", 0.1, said.append)
+    assert said == [], "only every ten seconds"
+    wait_until_ready(lambda: None, 0.1, said.append)
     assert load_serve_config(["start_timeout_s=0.2"]).start_timeout_s == 0.2
 
 
