@@ -16,6 +16,7 @@ __all__ = [
     "GROUP_START_TIMEOUT",
     "JOB_CONFIG",
     "JOB_LOGGERS",
+    "forget_grpc_method",
     "ignore_rules",
     "init_in",
     "quiet_job_client",
@@ -67,6 +68,12 @@ def quiet_job_client() -> None:
     """Have the client for jobs log errors only."""
     for name in JOB_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def forget_grpc_method(server: Any, method: str) -> None:
+    """Have Ray Serve's gRPC server answer ``method`` (``/package.Service/Name``) no more."""
+    for handler, *_ in getattr(server, "generic_rpc_handlers", []):
+        handler._method_handlers.pop(method, None)
 
 
 async def replicas_asked(broadcast: Any) -> Sequence[Any]:

@@ -7,12 +7,15 @@ import importlib
 import inspect
 import logging
 from pathlib import Path
+from unittest.mock import Mock
 
+import grpc
 import pytest
 import ray
 from ray.serve.handle import DeploymentBroadcastResponse
 
 from react_ray.cluster import ray_private
+from react_ray.serve.protocols.v2.methods import LIST
 
 
 def test_rules_of_an_ignore_file_are_those_of_git() -> None:
@@ -39,6 +42,33 @@ def test_the_answer_of_a_replica_can_be_waited_for_and_given_up() -> None:
 
     assert inspect.iscoroutinefunction(ReplicaResult.get_async)
     assert callable(ReplicaResult.cancel)
+
+
+def test_a_method_of_rays_own_grpc_service_is_there_until_it_is_forgotten() -> None:
+    from ray.serve._private.grpc_util import gRPCGenericServer
+    from ray.serve.generated.serve_pb2_grpc import add_RayServeAPIServiceServicer_to_server
+
+    async def status(*methods: str) -> str:
+        server = gRPCGenericServer(lambda **_: answer)
+        add_RayServeAPIServiceServicer_to_server(Mock(), server)
+        for method in methods:
+            ray_private.forget_grpc_method(server, method)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+                await channel.unary_unary(LIST)(b"", timeout=20)
+        except grpc.aio.AioRpcError as error:
+            return error.code().name
+        finally:
+            await server.stop(None)
+        return "OK"
+
+    async def answer(*_: object) -> bytes:
+        return b""
+
+    assert asyncio.run(status()) == "OK"
+    assert asyncio.run(status(LIST)) == "UNIMPLEMENTED"
 
 
 def test_a_placement_group_is_known_by_its_id() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import grpc
 
+from react_ray.cluster.ray_private import forget_grpc_method
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
 
 __all__ = ["SERVICE", "add_GRPCInferenceServiceServicer_to_server"]
@@ -20,8 +21,7 @@ RAW = ("ModelInfer",)
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: Any, server: Any) -> None:  # noqa: N802
     """What protoc would make of inference.proto, under the name that it would have."""
-    for built_in, *_ in getattr(server, "generic_rpc_handlers", []):
-        built_in._method_handlers.pop(LIST, None)
+    forget_grpc_method(server, LIST)
     handlers = {
         method: grpc.unary_unary_rpc_method_handler(
             getattr(servicer, method),
