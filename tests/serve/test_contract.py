@@ -112,7 +112,7 @@ def test_the_routes_here_are_those_of_the_service(api: dict[str, Any]) -> None:
 def test_every_route_tells_what_it_may_answer(guarded: Guarded, method: str, path: str) -> None:
     api = guarded.ask("GET", "/openapi.json").json
     route = api["paths"][path][method]
-    common = {"200", "408", "429", "503"} | (set() if path in OPEN else {"401"})
+    common = {"200", "408", "414", "421", "429", "503"} | (set() if path in OPEN else {"401"})
     own = {
         "/predict": {"400", "413", "415", "422", "500"},
         "/explain": {"400", "413", "415", "422", "500"},
