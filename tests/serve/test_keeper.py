@@ -123,6 +123,11 @@ def test_one_that_has_a_successor_is_not_started_again() -> None:
 
 
 def test_a_keeper_that_ends_at_once_is_not_asked_without_a_pause(tmp_path: Path) -> None:
+    def hang_up() -> None:
+        caller, _ = keeper.accept()
+        with caller:
+            assert caller.recv(4096).startswith(b"routes ")
+
     asked = 0
     words = [sys.executable, "-m", "react_ray.serve.ingress.instead", "-f", str(tmp_path / "haproxy.cfg")]
     with socket.socket(socket.AF_UNIX) as keeper:
@@ -131,10 +136,10 @@ def test_a_keeper_that_ends_at_once_is_not_asked_without_a_pause(tmp_path: Path)
         keeper.settimeout(20)
         instead = subprocess.Popen(words)
         try:
-            keeper.accept()[0].close()
+            hang_up()
             over = time.monotonic() + 1
             while time.monotonic() < over:
-                keeper.accept()[0].close()
+                hang_up()
                 asked += 1
         finally:
             instead.kill()
