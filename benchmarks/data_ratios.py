@@ -36,8 +36,9 @@ from benchmarks.synthetic import make_texts
 from react_ray.cluster.datasets import map_items
 from react_ray.cluster.session import Session
 from react_ray.config.settings import EMBEDDED, AugmentConfig, ClusterConfig, EncodeConfig
-from react_ray.data.augment import AugmentTask, augment, augment_items
+from react_ray.data.augment import AugmentTask, augment_items
 from react_ray.data.encode import EncodeTask, encode_items
+from react_ray.tasks.text_changes import augment
 
 RESULTS = Path(__file__).parent / "results" / "data_ratios.json"
 STRENGTH = 0.1

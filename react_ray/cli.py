@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from react_ray.console.arguments import Command, config_of
+from react_ray.console.arguments import Command
+from react_ray.console.options import (
+    Address,
+    ColumnNames,
+    RunOptions,
+    config_of,
+    renamed_columns,
+    with_run_options,
+)
 from react_ray.console.terminal import show, with_exit_code
 from react_ray.version import __version__
 
@@ -25,30 +33,6 @@ app = typer.Typer(
 )
 command = partial(app.command, cls=Command)
 
-Arguments = Annotated[
-    list[str] | None,
-    typer.Argument(
-        metavar="[CONFIG.yaml] [key=value ...]",
-        help="A saved configuration, and settings by their keys in it (seed=1, finetune.lr=1e-4)",
-    ),
-]
-Labeled = Annotated[str | None, typer.Option(help="File with labels; rows with a blank label are unlabelled")]
-Unlabeled = Annotated[
-    str | None, typer.Option(help="File, folder or glob: csv, jsonl or parquet, local or s3://")
-]
-Validation = Annotated[str | None, typer.Option(help="Labelled rows that pick the checkpoint")]
-Test = Annotated[str | None, typer.Option(help="Labelled rows that are only measured on")]
-Labels = Annotated[str | None, typer.Option(help="YAML: class name -> description")]
-Task = Annotated[str | None, typer.Option(help="text-classification")]
-Output = Annotated[str | None, typer.Option(help="Folder of the run (default: out)")]
-Address = Annotated[str | None, typer.Option(help="Ray cluster, for example auto or ray://host:10001")]
-Model = Annotated[str | None, typer.Option(help="embedded, a hub name or a folder with a saved model")]
-Encoder = Annotated[str | None, typer.Option(help="Frozen encoder of the features (default: the model)")]
-TextColumn = Annotated[str | None, typer.Option(help="Name of the column with the text")]
-LabelColumn = Annotated[str | None, typer.Option(help="Name of the column with the label")]
-TruthColumn = Annotated[str | None, typer.Option(help="True labels of unlabelled rows, only to score")]
-Seed = Annotated[int | None, typer.Option(help="Of every random choice (default: 0)")]
-Preset = Annotated[str | None, typer.Option(help="article: the settings of the article's own code")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
 GuardFormulas = Annotated[bool, typer.Option("--guard-formulas", help="csv: no cell can run as a formula")]
@@ -58,29 +42,15 @@ ModelFolder = Annotated[str, typer.Argument(metavar="MODEL", help="Folder of a r
 
 
 @command()
+@with_run_options
 def run(
-    arguments: Arguments = None,
-    labeled: Labeled = None,
-    unlabeled: Unlabeled = None,
-    validation: Validation = None,
-    test: Test = None,
-    labels: Labels = None,
-    task: Task = None,
-    output: Output = None,
-    address: Address = None,
-    model: Model = None,
-    encoder: Encoder = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    truth_column: TruthColumn = None,
-    seed: Seed = None,
-    preset: Preset = None,
+    options: RunOptions,
     until: Annotated[str | None, typer.Option(help="Stop after this stage")] = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
     """Go the whole road: read, make labels, fine-tune, measure, report."""
-    config = config_of(locals())
+    config = config_of(options)
     from react_ray.pipeline.run import run as run_pipeline
 
     result = run_pipeline(config, until=until, verbose=verbose, quiet=quiet)
@@ -107,51 +77,23 @@ def demo(
 
 
 @command()
+@with_run_options
 def check(
-    arguments: Arguments = None,
-    labeled: Labeled = None,
-    unlabeled: Unlabeled = None,
-    validation: Validation = None,
-    test: Test = None,
-    labels: Labels = None,
-    task: Task = None,
-    output: Output = None,
-    address: Address = None,
-    model: Model = None,
-    encoder: Encoder = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    truth_column: TruthColumn = None,
-    seed: Seed = None,
-    preset: Preset = None,
+    options: RunOptions,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
     """Say what a run would read and refuse, and what it would cost; train nothing."""
-    config = config_of(locals())
+    config = config_of(options)
     from react_ray.pipeline.preflight import check as check_inputs
 
     show(check_inputs(config, verbose=verbose, quiet=quiet).summary())
 
 
 @command()
+@with_run_options
 def tune(
-    arguments: Arguments = None,
-    labeled: Labeled = None,
-    unlabeled: Unlabeled = None,
-    validation: Validation = None,
-    test: Test = None,
-    labels: Labels = None,
-    task: Task = None,
-    output: Output = None,
-    address: Address = None,
-    model: Model = None,
-    encoder: Encoder = None,
-    text_column: TextColumn = None,
-    label_column: LabelColumn = None,
-    truth_column: TruthColumn = None,
-    seed: Seed = None,
-    preset: Preset = None,
+    options: RunOptions,
     trials: Annotated[int | None, typer.Option(help="Settings to try (default: 20)")] = None,
     minutes: Annotated[float | None, typer.Option(help="End of the search, whatever was tried")] = None,
     search_only: Annotated[bool, typer.Option("--search-only", help="Only write best.yaml")] = False,
@@ -159,7 +101,7 @@ def tune(
     quiet: Quiet = False,
 ) -> None:
     """Search for the settings with the best validation score, then run with them."""
-    config = config_of(locals())
+    config = config_of(options, {"tune.trials": trials, "tune.minutes": minutes})
     from react_ray.pipeline.run import run as run_pipeline
     from react_ray.tune.search import tune as search
 
@@ -176,7 +118,8 @@ def predict(
     output: Annotated[
         str, typer.Option(help="csv, jsonl or parquet: all rows and columns, with label and score")
     ],
-    text_column: Annotated[str, typer.Option(help="Name of the column with the text")] = "text",
+    column: ColumnNames = None,
+    text_column: Annotated[str | None, typer.Option(help="Name of the column with the text")] = None,
     max_chars: Annotated[
         int, typer.Option(min=1, help="Longer texts are rejected: data.max_chars")
     ] = 100_000,
@@ -188,7 +131,8 @@ def predict(
     """Label a file of any size, in parallel."""
     from react_ray.pipeline.predict import PredictOptions, predict_file
 
-    options = PredictOptions(text_column, max_chars, guard_formulas)
+    columns = renamed_columns(column or ()) | ({"text": text_column} if text_column else {})
+    options = PredictOptions(columns, max_chars, guard_formulas)
     show(predict_file(model, input, output, options, address=address, verbose=verbose, quiet=quiet))
 
 

@@ -18,12 +18,12 @@ from safetensors.numpy import load_file
 
 from benchmarks.datasets import DATA, HALF, classes_of, read_dataset
 from react_ray.config.settings import EMBEDDED, AugmentConfig, EncodeConfig
-from react_ray.data.augment import augment
 from react_ray.data.encode import PROMPTS, Encoder
 from react_ray.data.views import BLOCKS
 from react_ray.lgan.inputs import Features, Indices, save_arrays
 from react_ray.models.pretrained import fingerprint
 from react_ray.tasks.labels import LabelMap
+from react_ray.tasks.text_changes import augment
 
 CACHE = Path("out") / "benchmarks" / "features"
 DIGITS = 12

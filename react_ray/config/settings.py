@@ -47,7 +47,13 @@ class _Settings(BaseModel):
 
 
 class Columns(_Settings):
-    """Names of the columns in the input files."""
+    """The columns of a task by their names in the input files; a column that is not named has its own name.
+
+    Which columns there are depends on the task: other names than these are further keys.
+    """
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, str] = Field(init=False)
 
     text: str = "text"
     label: str = "label"
@@ -64,6 +70,14 @@ class Columns(_Settings):
                 )
         return self
 
+    def of(self, name: str) -> str:
+        """The name in the files of a task's column."""
+        return self.renamed().get(name, name)
+
+    def renamed(self) -> dict[str, str]:
+        """The columns that have another name in the files than their own."""
+        return {name: other for name, other in self.model_dump().items() if other not in (None, name)}
+
 
 class DataConfig(_Settings):
     """What is read, and which rows are taken."""
@@ -74,6 +88,8 @@ class DataConfig(_Settings):
     test: str | None = None
     labels: str | None = None  # YAML: class name -> description
     columns: Columns = Columns()
+    separator: str | None = Field(None, min_length=1)  # between the labels in one cell
+    label_columns: tuple[str, ...] = ()  # columns that say 1 or 0, one a label
     max_chars: int = Field(100_000, ge=1)  # longer texts are rejected; a whole row has at most 16 MiB
     max_unknown: float = Field(0.05, ge=0, le=1)  # share of [UNK] tokens the model may see
     pool: int = Field(50_000, ge=0)  # unlabelled rows that are used; of more, a fair draw
@@ -270,7 +286,7 @@ class TuneConfig(_Settings):
 class Config(_Settings):
     """One run, whole."""
 
-    task: Literal["text-classification"] = "text-classification"
+    task: str = "text-classification"  # what is learnt; a run checks the name
     output: str = Field("out", min_length=1)
     seed: int = Field(0, ge=0, lt=1 << 32)
     model: str = Field(EMBEDDED, min_length=1)  # fine-tuned and served: embedded, a hub name or a folder

@@ -6,40 +6,21 @@ import re
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from typer.core import TyperCommand
 
 from react_ray.config.masking import mask
 from react_ray.console.terminal import not_utf8
-from react_ray.errors import ConfigError, InputError
+from react_ray.errors import InputError
 
-if TYPE_CHECKING:
-    from react_ray.config.settings import Config
+__all__ = ["Command", "is_data_name"]
 
-__all__ = ["Command", "config_of"]
-
-FLAGS = {
-    "labeled": "data.labeled",
-    "unlabeled": "data.unlabeled",
-    "validation": "data.validation",
-    "test": "data.test",
-    "labels": "data.labels",
-    "text_column": "data.columns.text",
-    "label_column": "data.columns.label",
-    "truth_column": "data.columns.truth",
-    "task": "task",
-    "output": "output",
-    "address": "cluster.address",
-    "model": "model",
-    "encoder": "encoder",
-    "seed": "seed",
-    "trials": "tune.trials",
-    "minutes": "tune.minutes",
-}
 DATA = ("--labeled", "--unlabeled", "--validation", "--test", "--input")
 """Options that name data: one file, folder or glob each."""
-DATA_FILE = re.compile(r"(?i).*\.(csv|tsv|jsonl|ndjson|parquet|json|txt)(\.(gz|bz2|xz|zst|zip))?")
+DATA_FILE = re.compile(
+    r"(?i).*\.(csv|tsv|jsonl|ndjson|parquet|json|txt|conll|bio|iob2?|bioes|bmes)(\.(gz|bz2|xz|zst|zip))?"
+)
 """The whole name of a file, without the folders it is in."""
 
 
@@ -82,25 +63,10 @@ def _check_value(option: str, following: Sequence[str], options: set[str]) -> No
 def _is_data(word: str) -> bool:
     if word.startswith("-"):
         return False
-    whole = _is_data_name(word) or Path(word).is_dir()
+    whole = is_data_name(word) or Path(word).is_dir()
     return whole and ("=" not in word or Path(word).exists())
 
 
-def _is_data_name(word: str) -> bool:
+def is_data_name(word: str) -> bool:
+    """Whether a file of this name holds data, by its ending."""
     return DATA_FILE.fullmatch(Path(word).name) is not None
-
-
-def config_of(given: dict[str, Any]) -> Config:
-    """The configuration that the arguments of run, check and tune give. Raises ConfigError."""
-    from react_ray.config.file import load_config
-
-    arguments = given["arguments"] or []
-    files = [argument for argument in arguments if "=" not in argument]
-    for file in files:
-        if _is_data_name(file):
-            raise ConfigError(f"{file}: data is given with --labeled, --unlabeled, --validation or --test")
-    if len(files) > 1:
-        raise ConfigError(f"one configuration file is taken, given were: {', '.join(files)}")
-    flags = {dotted: given[name] for name, dotted in FLAGS.items() if name in given}
-    overrides = [argument for argument in arguments if "=" in argument]
-    return load_config(files[0] if files else None, overrides, flags, given["preset"])

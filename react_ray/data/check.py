@@ -13,8 +13,11 @@ import pandas as pd
 from react_ray.data.copies import PARTS
 from react_ray.data.refusals import LostRows, Refusals, describe
 from react_ray.data.similar_names import similar_names, visible
+from react_ray.data.targets import Targets
 from react_ray.errors import InputError
+from react_ray.tasks import Task
 from react_ray.tasks.labels import LabelMap
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 __all__ = ["check_labelled", "check_usable", "copy_reason", "label_warnings"]
 
@@ -24,15 +27,15 @@ PART_NAMES = {"labeled": "labelled", "validation": "validation", "test": "test"}
 COPY = {"labeled": "also labelled", "test": "also in test", "validation": "also in validation"}
 
 
-def check_labelled(rows: pd.DataFrame, described: Collection[str] = ()) -> pd.Series:
-    """Why rows of labeled, validation and test are refused; ``rows`` has part, id and label.
+def check_labelled(rows: pd.DataFrame, targets: Targets, described: Collection[str] = ()) -> pd.Series:
+    """Why rows of labeled, validation and test are refused; ``rows`` has part, id and key (of the target).
 
     ``described`` are the classes of the label file, if there is one. The reasons ("kind: details") have
     the index of their rows, in its order; rows without one may stay.
     """
     reasons = []
-    for rule in (_without_label, _outside_label_file, _two_labels, _outside_classes):
-        found = rule(rows, described)
+    for rule in (_without_target, _outside_label_file, _several_targets, _outside_classes):
+        found = rule(rows, targets, described)
         reasons.append(found)
         rows = rows.drop(index=found.index)
     return pd.concat(reasons).sort_index()
@@ -44,31 +47,39 @@ def copy_reason(part: int, kept_part: int, file: str, row: int) -> str:
     return f"{kind}: the same text is {file}, row {row}"
 
 
-def _without_label(rows: pd.DataFrame, described: Collection[str]) -> pd.Series:
-    found = rows[rows["label"].isna()]
+def _without_target(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
+    found = rows[rows["key"].isna()]
     return "no label: a " + found["part"].astype("str") + " row needs one"
 
 
-def _outside_label_file(rows: pd.DataFrame, described: Collection[str]) -> pd.Series:
-    found = rows[(rows["part"] == "labeled") & ~rows["label"].isin(list(described))]
-    found = found if described else found.iloc[:0]
-    return "unknown label: " + found["label"] + " is not in the --labels file"
+def _outside_label_file(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
+    found = rows[rows["part"] == "labeled"] if described else rows.iloc[:0]
+    return "unknown label: " + _unknown(found["key"], targets, described) + " is not in the --labels file"
 
 
-def _outside_classes(rows: pd.DataFrame, described: Collection[str]) -> pd.Series:
-    classes = {*described, *rows.loc[rows["part"] == "labeled", "label"]}
-    found = rows[~rows["label"].isin(list(classes))]
-    return "unknown label: " + found["label"] + " has neither a labelled row nor a name in a --labels file"
+def _outside_classes(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
+    classes = {*described, *targets.count(rows.loc[rows["part"] == "labeled", "key"])}
+    unknown = _unknown(rows["key"], targets, classes)
+    return "unknown label: " + unknown + " has neither a labelled row nor a name in a --labels file"
 
 
-def _two_labels(rows: pd.DataFrame, described: Collection[str]) -> pd.Series:
-    """None of such rows is believed: which label is wrong cannot be known."""
-    key = ["part", "id"]
-    pairs = rows[[*key, "label"]].drop_duplicates()
-    clash = pairs[pairs.duplicated(key, keep=False)]
-    names = clash.groupby(key, observed=True)["label"].agg(lambda labels: " and ".join(sorted(labels)))
-    found = rows[key].join(names.rename("names"), on=key)["names"].dropna().astype("str")
-    return "two labels: the same text is labelled " + found
+def _unknown(keys: pd.Series, targets: Targets, classes: Collection[str]) -> pd.Series:
+    """The first class outside of ``classes`` that each target names; targets without one are left out."""
+    classes = set(classes)
+    first = [next((name for name in targets.names(key) if name not in classes), None) for key in keys]
+    return pd.Series(first, keys.index, "str").dropna()
+
+
+def _several_targets(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
+    """None of such rows is believed: which target is wrong cannot be known."""
+    unit = ["part", "id"]
+    pairs = rows[[*unit, "key"]].drop_duplicates()
+    clash = pairs[pairs.duplicated(unit, keep=False)]
+    names = clash.groupby(unit, observed=True)["key"].agg(
+        lambda keys: " and ".join(map(targets.shown, sorted(keys)))
+    )
+    found = rows[unit].join(names.rename("names"), on=unit)["names"].dropna().astype("str")
+    return f"two {targets.word}: the same text is labelled " + found
 
 
 def check_usable(
@@ -77,23 +88,31 @@ def check_usable(
     learnable: bool,
     refusals: Refusals,
     described: dict[str, str],
+    task: Task = TEXT_CLASSIFICATION,
 ) -> None:
     """Raise InputError when training cannot start with what is left.
 
-    ``kept`` counts the rows of each input that stay, ``labels`` are the labels of those to learn from;
+    ``kept`` counts the rows of each input that stay, ``labels`` are the classes of those to learn from;
     ``learnable`` says whether there are such rows, labelled or not.
     """
     for name, kinds in refusals.inputs.items():
         if not kept.get(name):
             raise InputError(f"--{name}: none of its rows is usable. Rejected:\n{describe(kinds.values())}")
-    if not labels and not described:
-        raise InputError(
-            "no row has a label: fill in at least one for each class in the label column of --labeled "
-            "(--label-column names it), or give the names of the classes with --labels"
-        )
+    if task.fewest_classes and not labels and not described:
+        raise InputError(_nothing_labelled(task))
     if not learnable:
         raise InputError("there is no row to learn from: give --labeled or --unlabeled")
-    _check_classes(set(labels), refusals, described)
+    if task.fewest_classes:
+        _check_classes(set(labels), refusals, described, task)
+
+
+def _nothing_labelled(task: Task) -> str:
+    columns = [column.name for column in task.columns if column.target]
+    flags = ["--label-column" if name == "label" else f"--column {name}=NAME" for name in columns]
+    return (
+        f"no row has a label: fill in at least one for each class in the {' or '.join(columns)} column of "
+        f"--labeled ({' or '.join(flags)} names it), or give the names of the classes with --labels"
+    )
 
 
 def label_warnings(
@@ -126,7 +145,7 @@ def _lost_classes(refusals: Refusals, part: str, kept: Collection[str]) -> list[
     ]
 
 
-def _check_classes(labels: set[str], refusals: Refusals, described: dict[str, str]) -> None:
+def _check_classes(labels: set[str], refusals: Refusals, described: dict[str, str], task: Task) -> None:
     lost = _lost_classes(refusals, "labeled", labels)
     if not described and lost:
         told = [
@@ -137,7 +156,7 @@ def _check_classes(labels: set[str], refusals: Refusals, described: dict[str, st
         end = "Correct these rows, delete them, or name all classes with --labels."
         raise InputError("\n".join([*told, *more, end]))
     classes = LabelMap.of(labels, described)
-    if len(classes) < 2:
+    if len(classes) < task.fewest_classes:
         raise InputError(
             f"there is only one class, {visible(classes.names[0])}: at least two are needed, "
             "in the label column of --labeled or in --labels"

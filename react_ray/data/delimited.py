@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from react_ray.data.lines import BAD_ENCODING, read_lines
 from react_ray.data.quotes import Lines, Quotes, TooLongError
-from react_ray.data.row import Broken, Record, require
+from react_ray.data.row import Broken, Record, Wanted
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
@@ -25,12 +25,12 @@ MAX_COLUMNS = 100_000
 class DelimitedRows:
     """The rows of a csv or tsv file; the whole of a row is the list of its cells, as strings.
 
-    The separator is the one under which the header has the ``required`` columns: first that of a line
+    The separator is the one under which the header has the columns that are needed: first that of a line
     ``sep=;``, then that of the file's ending, then the others. In files separated by tabs a quote is a
     character, unless every name in the header is in quotes.
     """
 
-    def __init__(self, source: Source, required: Sequence[str], optional: Sequence[str] = ()):
+    def __init__(self, source: Source, wanted: Wanted):
         csv.field_size_limit(sys.maxsize)
         self.source = source
         self.notes: list[str] = []
@@ -42,14 +42,13 @@ class DelimitedRows:
             raise InputError(f"{source.path}: the first line is no header: {error}") from None
         if not first:
             return
-        self._delimiter, self._quoted = self._dialect(first, required)
+        self._delimiter, self._quoted = self._dialect(first, wanted)
         self._reader = csv.reader(self._lines, **self._options, strict=True)
         self.columns = self._header()
-        if any("\n" in name for name in self.columns) and not set(required) <= set(self.columns):
+        if any("\n" in name for name in self.columns) and not wanted.fits(self.columns):
             raise InputError(f"{source.path}: the header has broken quotes: a name goes over several lines")
-        require(required, self.columns, source)
-        found = [(name, self.columns.index(name)) for name in (*required, *optional) if name in self.columns]
-        self._places = [dict(found).get(name) for name in (*required, *optional)]
+        wanted.require(self.columns, source)
+        self._places = [(name, self.columns.index(name)) for name in wanted.names if name in self.columns]
         named = [place for place, name in enumerate(self.columns, start=1) if name]
         self._least = max(named, default=0)  # cells of a row: columns after it have no name
 
@@ -73,7 +72,7 @@ class DelimitedRows:
             self._lines.forget()
         return ""
 
-    def _dialect(self, first: str, required: Sequence[str]) -> tuple[str, bool]:
+    def _dialect(self, first: str, wanted: Wanted) -> tuple[str, bool]:
         """The separator, and whether quotes are more than characters."""
         default = "\t" if self.source.is_tsv else ","
         order = list(dict.fromkeys([*self._told, default, *SEPARATORS]))
@@ -84,7 +83,7 @@ class DelimitedRows:
                 "keep those that are needed"
             )
         headers = {mark: _split(first, mark) for mark in order}
-        fits = [mark for mark in order if set(required) <= set(headers[mark])]
+        fits = [mark for mark in order if wanted.fits(headers[mark])]
         most = max(order, key=lambda mark: len(headers[mark]))
         chosen = self._told or next(iter(fits), most)
         if chosen != default:
@@ -132,7 +131,7 @@ class DelimitedRows:
             elif len(cells) != width:
                 yield number, self._wrong_number(cells), None
             else:
-                values = [None if place is None else cells[place] for place in places]
+                values = {name: cells[place] for name, place in places}
                 flaw = Broken(BAD_ENCODING, self._text(cells), values) if lines.flawed else None
                 yield number, flaw or values, cells
         self.notes += quotes.notes()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from react_ray.data.lines import FlawedLine, read_lines
-from react_ray.data.row import Broken, Record, require
+from react_ray.data.row import Broken, Record, Wanted
 from react_ray.data.sources import Source
 
-__all__ = ["JsonRows"]
+__all__ = ["JsonRows", "parse_object"]
 
 LONG_LINE, MAX_VALUES = 1 << 20, 1_000_000
 """The values of a line of so many characters are counted first: each takes memory, however short it is."""
@@ -23,18 +23,16 @@ class JsonRows:
     The number of a row is that of its line. A column counts as there when one line has it.
     """
 
-    def __init__(self, source: Source, required: Sequence[str], optional: Sequence[str] = ()):
+    def __init__(self, source: Source, wanted: Wanted):
         self.source = source
         self.notes: list[str] = []
-        self._required = required
-        self._wanted = (*required, *optional)
+        self._wanted = wanted
 
     def __iter__(self) -> Iterator[Record]:
-        missing, keys, rows = set(self._required), dict[str, None](), 0
-        for number, line in enumerate(read_lines(self.source.open_unpacked()), start=1):
-            if line.isspace():
-                continue
-            cells = _parse(line)
+        names, keys, rows = self._wanted.names, dict[str, None](), 0
+        missing = set(names)
+        for number, line in self._objects():
+            cells = parse_object(line)
             if isinstance(cells, Broken):
                 yield number, cells, None
                 continue
@@ -43,15 +41,22 @@ class JsonRows:
                 missing -= cells.keys()
                 if len(keys) < SHOWN_KEYS:
                     keys.update(dict.fromkeys(list(cells)[:SHOWN_KEYS]))
-            values = [cells.get(name) for name in self._wanted]
+            values = {name: cells[name] for name in names if name in cells}
             flaw = Broken(line.reason, line.strip(), values) if isinstance(line, FlawedLine) else None
             yield number, flaw or values, line
         if rows and missing:
-            found = [name for name in self._required if name not in missing]
-            require(self._required, list(dict.fromkeys([*found, *keys])), self.source)
+            found = [name for name in names if name not in missing]
+            self._wanted.require(list(dict.fromkeys([*found, *keys])), self.source)
+
+    def _objects(self) -> Iterator[tuple[int, str]]:
+        """Number and text of each object."""
+        for number, line in enumerate(read_lines(self.source.open_unpacked()), start=1):
+            if not line.isspace():
+                yield number, line
 
 
-def _parse(line: str) -> dict[str, Any] | Broken:
+def parse_object(line: str) -> dict[str, Any] | Broken:
+    """The members of a JSON object, or what is wrong with its text."""
     if isinstance(line, FlawedLine) and line.too_long:
         return Broken(line.reason, line.strip())
     if len(line) > LONG_LINE and sum(map(line.count, ",[{")) > MAX_VALUES:

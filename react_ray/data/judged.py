@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from operator import itemgetter
@@ -26,6 +27,9 @@ from react_ray.data.copies import PARTS, POOL, REFUSED, Keys, Verdict
 from react_ray.data.read import SHOWN_CHARS
 from react_ray.data.refusals import Refusals
 from react_ray.data.shards import Shard
+from react_ray.data.targets import Targets
+from react_ray.tasks import Task
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 __all__ = ["Judged"]
 
@@ -40,8 +44,8 @@ Refused = tuple[int, int, str]
 class Judged:
     """Shards with the verdict on their rows; those of shard n have the places from ``starts[n]`` on.
 
-    ``labelled`` has, by place, row, id, label and part of the rows to learn or measure labels from;
-    ``reasons`` says by place why some of them are refused.
+    ``labelled`` has, by place, row, id, key (of the target) and part of the rows to learn from or measure
+    on; ``reasons`` says by place why some of them are refused.
     """
 
     shards: Sequence[Shard]
@@ -49,6 +53,7 @@ class Judged:
     labelled: pd.DataFrame
     reasons: pd.Series
     verdict: Verdict
+    targets: Targets
 
     @classmethod
     def of(
@@ -58,13 +63,15 @@ class Judged:
         pool: int,
         folder: Path,
         progress: Progress | None = None,
+        task: Task = TEXT_CLASSIFICATION,
     ) -> Judged:
         """Judge all rows; ``folder`` is for files that are needed on the way."""
         starts = np.cumsum([0, *(shard.rows() for shard in shards)])
-        labelled = _labelled(shards, starts)
-        reasons = check_labelled(labelled, described)
+        targets = Targets(task)
+        labelled = _labelled(shards, starts, targets)
+        reasons = check_labelled(labelled, targets, described)
         keys = Keys(folder, int(starts[-1]))
-        for place, part, table in _parts(shards, starts):
+        for place, part, table in _parts(shards, starts, task.target.name):
             places = np.arange(place, place + len(table))
             here = reasons.index[slice(*reasons.index.searchsorted([place, place + len(table)]))]
             stays = ~np.isin(places, here)
@@ -72,7 +79,7 @@ class Judged:
             keys.add(kept["id"].to_pylist(), places[stays], kept["row"].to_numpy(), part[stays])
             if progress:
                 progress(place + len(table), int(starts[-1]), "rows compared,")
-        return cls(shards, starts, labelled, reasons, keys.judge(pool))
+        return cls(shards, starts, labelled, reasons, keys.judge(pool), targets)
 
     @property
     def fate(self) -> NDArray[np.uint8]:
@@ -82,6 +89,10 @@ class Judged:
     def of_part(self, part: str) -> pd.DataFrame:
         """The labelled rows that are in a part now."""
         return self.labelled[self.fate[self.labelled.index] == PARTS.index(part)]
+
+    def classes(self, part: str) -> Counter[str]:
+        """How many rows of a part name each class."""
+        return self.targets.count(self.of_part(part)["key"])
 
     def fates(self) -> NDArray[np.int64]:
         """How many rows of each shard had which fate, shards x fates."""
@@ -93,14 +104,15 @@ class Judged:
         found = Refusals()
         for shard in self.shards:
             for early in shard.refused():
-                found.add(shard.input, shard.file, early["row"], early["reason"], early["label"])
-        labels = self.labelled["label"]
+                found.add(shard.input, shard.file, early["row"], early["reason"], early["names"])
+        keys = self.labelled["key"]
         for number, shard in enumerate(self.shards):
             start, end = self.starts[number : number + 2].tolist()
             for window in range(start, end, WINDOW):
                 for place, row, reason in self.refused(window, min(window + WINDOW, end)):
-                    label = labels.get(place) if shard.input != "unlabeled" else None
-                    found.add(shard.input, shard.file, row, reason, label if isinstance(label, str) else None)
+                    key = keys.get(place) if shard.input != "unlabeled" else None
+                    names = self.targets.names(key) if isinstance(key, str) else ()
+                    found.add(shard.input, shard.file, row, reason, names)
         return found
 
     def sift(
@@ -136,29 +148,32 @@ class Judged:
         return sorted(found)
 
 
-def _labelled(shards: Sequence[Shard], starts: NDArray[np.int64]) -> pd.DataFrame:
-    """By place: row, id, label and part of all rows but the unlabelled ones."""
-    found = []
-    for place, part, table in _parts(shards, starts):
+def _labelled(shards: Sequence[Shard], starts: NDArray[np.int64], targets: Targets) -> pd.DataFrame:
+    """By place: row, id, key and part of all rows but the unlabelled ones."""
+    found, target = [], targets.task.target.name
+    for place, part, table in _parts(shards, starts, target):
         here = np.flatnonzero(part != POOL)
         if len(here):
-            found.append(table.take(here).to_pandas().assign(part=part[here], place=place + here))
-    columns = {"row": "int64", "id": "str", "label": "str", "part": "int64", "place": "int64"}
+            rows = table.take(here)
+            plain = rows.select(["row", "id"]).to_pandas()
+            keys = pd.Series(targets.keys(rows[target]), plain.index, "str")
+            found.append(plain.assign(key=keys, part=part[here], place=place + here))
+    columns = {"row": "int64", "id": "str", "key": "str", "part": "int64", "place": "int64"}
     rows = pd.concat(found) if found else pd.DataFrame(columns=[*columns])
     rows = rows.astype(columns).set_index("place")
     return rows.assign(part=pd.Categorical.from_codes(rows["part"].to_numpy(), pd.Index(PARTS)))
 
 
 def _parts(
-    shards: Sequence[Shard], starts: NDArray[np.int64]
+    shards: Sequence[Shard], starts: NDArray[np.int64], target: str
 ) -> Iterator[tuple[int, NDArray[np.int8], pa.Table]]:
     """The keys of all rows: place of the first of them, part of each as an index into PARTS, and the keys."""
     for number, shard in enumerate(shards):
         place = int(starts[number])
-        for table in shard.ids():
+        for table in shard.ids(target):
             part = np.full(len(table), PARTS.index(shard.input), np.int8)
-            if shard.input == "labeled":  # a blank label makes a row of the pool
-                part[pc.is_null(table["label"]).to_numpy()] = POOL
+            if shard.input == "labeled":  # a blank target makes a row of the pool
+                part[pc.is_null(table[target]).to_numpy()] = POOL
             yield place, part, table
             place += len(table)
 

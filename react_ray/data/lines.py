@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import IO, Any
 
-__all__ = ["BAD_ENCODING", "LINE_BYTES", "FlawedLine", "read_lines"]
+__all__ = ["BAD_ENCODING", "CHUNK_BYTES", "LINE_BYTES", "FlawedLine", "Unfinished", "read_lines"]
 
 LINE_BYTES = 1 << 24
 """A longer line is rejected: hundreds of times ``data.max_chars``, and little enough to hold in memory."""
@@ -34,7 +34,7 @@ def read_lines(stream: IO[bytes] | Any) -> Iterator[str]:
     Memory does not grow with the length of a line: one of more than ``LINE_BYTES`` bytes, and one that
     is not UTF-8, comes as a :class:`FlawedLine`.
     """
-    line = _Unfinished()
+    line = Unfinished()
     chunk = stream.read(CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")
     while chunk:
         if chunk.endswith(b"\r"):  # its \n may be the next byte
@@ -54,14 +54,16 @@ def read_lines(stream: IO[bytes] | Any) -> Iterator[str]:
         yield line.end(b"")
 
 
-class _Unfinished:
-    """The pieces of a line whose end is in a chunk that is not read yet."""
+class Unfinished:
+    """The pieces of a line whose end is in a chunk that is not read yet; ``what`` it is, in words."""
 
-    def __init__(self) -> None:
+    def __init__(self, what: str = "a line") -> None:
         self.size = 0
+        self._what = what
         self._pieces: list[bytes] = []
 
     def add(self, piece: bytes) -> None:
+        """Keep a piece; of what is too long only the start."""
         self.size += len(piece)
         if self.size > LINE_BYTES:
             self._pieces = [b"".join(self._pieces)[:SHOWN_BYTES]]
@@ -75,7 +77,9 @@ class _Unfinished:
         self.size, self._pieces = 0, []
         if too_long:
             start = line[:SHOWN_BYTES] + b"\n"
-            return FlawedLine.of(start, f"too long: a line of more than {LINE_BYTES:,} bytes", too_long=True)
+            return FlawedLine.of(
+                start, f"too long: {self._what} of more than {LINE_BYTES:,} bytes", too_long=True
+            )
         try:
             return line.decode()
         except UnicodeDecodeError:

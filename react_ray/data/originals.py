@@ -7,9 +7,7 @@ JSON object, ``table`` some rows as an Arrow table. Columns of the input named a
 
 from __future__ import annotations
 
-import base64
 import json
-import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -18,12 +16,15 @@ from typing import Any
 
 import pyarrow as pa
 
+from react_ray.data.conll import ConllRows, Sentence
 from react_ray.data.delimited import DelimitedRows
 from react_ray.data.json_lines import JsonRows
 from react_ray.data.json_text import members, rename_keys
 from react_ray.data.parquet_rows import Batch
 from react_ray.data.records import Rows
+from react_ray.data.row import Wanted
 from react_ray.data.sources import Source
+from react_ray.data.values import as_json, as_text
 from react_ray.errors import InputError
 
 __all__ = [
@@ -31,7 +32,6 @@ __all__ = [
     "MAX_KEYS",
     "Original",
     "arrow_type",
-    "as_text",
     "column_kinds",
     "common_kind",
     "original_of",
@@ -58,13 +58,13 @@ def kept_name(column: str) -> str:
     return f"{column}_given" if column in ADDED else column
 
 
-def column_kinds(source: Source, text: str) -> dict[str, str]:
-    """The keys of all rows of a jsonl file, in order, and the kind of value that holds all of theirs.
+def column_kinds(source: Source, wanted: Wanted) -> dict[str, str]:
+    """The keys of all rows of a jsonl or json file, in order, and the kind of value that holds all of theirs.
 
     Empty for other formats, whose header or schema says as much. Raises InputError where two columns would
     have one name in the output.
     """
-    rows = Rows(source, [text])
+    rows = Rows(source, wanted)
     kinds: dict[str, str] = {}
     if isinstance(rows.format, JsonRows):
         for _, _, line in rows:
@@ -235,7 +235,7 @@ class _Parquet(Original):
 
     def json(self, whole: tuple[Batch, int]) -> str:
         batch, place = whole
-        row = {key: _as_json(value) for key, value in zip(self._keys, batch.values[place], strict=True)}
+        row = {key: as_json(value) for key, value in zip(self._keys, batch.values[place], strict=True)}
         return json.dumps(row, ensure_ascii=False)
 
     def table(self, wholes: Sequence[tuple[Batch, int]]) -> pa.Table:
@@ -250,11 +250,38 @@ class _Parquet(Original):
         return whole[0].row_bytes
 
 
-def original_of(source: Source, text: str, kinds: Mapping[str, str]) -> Original:
+class _Conll(Original):
+    def __init__(self, rows: Rows):
+        super().__init__(rows)
+        self._names = rows.format.columns  # type: ignore[union-attr]
+        self.columns = [kept_name(name) for name in self._names]
+        self.kinds = ["list text"] * len(self.columns)
+
+    def texts(self, whole: Sentence) -> list[str]:
+        return [as_text(values or []) for values in self._values(whole)]
+
+    def json(self, whole: Sentence) -> str:
+        return json.dumps(dict(zip(self.columns, self._values(whole), strict=True)), ensure_ascii=False)
+
+    def table(self, wholes: Sequence[Sentence]) -> pa.Table:
+        columns = zip(*map(self._values, wholes), strict=True)
+        arrays = [pa.array(column, arrow_type("list text")) for column in columns]
+        return pa.Table.from_arrays(arrays, names=list(self.columns))
+
+    def size(self, whole: Sentence) -> int:
+        return sum(map(len, whole.tokens))
+
+    def _values(self, whole: Sentence) -> list[list[str] | None]:
+        return [whole.tokens, whole.tags][: len(self._names)]
+
+
+def original_of(source: Source, wanted: Wanted, kinds: Mapping[str, str]) -> Original:
     """Open a file for a second reading, of whole rows; ``kinds`` are those of :func:`column_kinds`."""
-    rows = Rows(source, [text], whole=True)
+    rows = Rows(source, wanted, whole=True)
     if isinstance(rows.format, DelimitedRows):
         return _Csv(rows)
+    if isinstance(rows.format, ConllRows):
+        return _Conll(rows)
     return _Json(rows, kinds) if isinstance(rows.format, JsonRows) else _Parquet(rows)
 
 
@@ -270,38 +297,6 @@ def unique_names(names: Sequence[str]) -> list[str]:
         taken.add(key)
         unique.append(key)
     return unique
-
-
-def as_text(value: Any) -> str:
-    """A value as a cell of a csv file."""
-    if value is None:
-        return ""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, (bool, list, dict, tuple)):
-        return json.dumps(_as_json(value), ensure_ascii=False)
-    return _readable(value) if isinstance(value, bytes) else str(value)
-
-
-def _as_json(value: Any) -> Any:
-    """A value that JSON has; NaN and infinity, which it has not, become null."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {str(key): _as_json(one) for key, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_as_json(one) for one in value]
-    if value is None or isinstance(value, (str, int)):
-        return value
-    return _readable(value) if isinstance(value, bytes) else str(value)
-
-
-def _readable(value: bytes) -> str:
-    """Bytes as text where they are UTF-8, else in base64."""
-    try:
-        return value.decode()
-    except UnicodeDecodeError:
-        return base64.b64encode(value).decode("ascii")
 
 
 def _json_cell(value: Any, raw: str) -> str:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from react_ray.data.lines import LINE_BYTES
 from react_ray.data.pages import ChunkPages, read_pages
-from react_ray.data.row import Broken, Record, require
+from react_ray.data.row import Broken, Record, Wanted
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
@@ -51,21 +51,18 @@ class ParquetRows:
     metadata give these names.
     """
 
-    def __init__(
-        self, source: Source, required: Sequence[str], optional: Sequence[str] = (), *, whole: bool = False
-    ):
+    def __init__(self, source: Source, wanted: Wanted, *, whole: bool = False):
         self.source = source
         self.notes: list[str] = []
-        self._wanted = (*required, *optional)
         self._stream = source.open()
         self._file = pq.ParquetFile(self._stream)
         self.schema: pa.Schema = self._file.schema_arrow
         self.columns: list[str] = self.schema.names
         self._check_size()
-        require(required, self.columns, source)
-        needed = [name for name in self.columns if name in self._wanted]
-        self._read = self.columns if whole else list(dict.fromkeys(needed))
-        self._names = {name: names for name in self._wanted[1:] if (names := _class_names(self.schema, name))}
+        wanted.require(self.columns, source)
+        self._wanted = [name for name in wanted.names if name in self.columns]
+        self._read = self.columns if whole else self._wanted
+        self._names = {name: names for name in wanted.coded if (names := _class_names(self.schema, name))}
 
     def _check_size(self) -> None:
         rows, size = self._file.metadata.num_rows, self.source.size()
@@ -112,32 +109,29 @@ class ParquetRows:
         return (part for batch in found for part in _in_parts(batch))
 
     def _records(self, batch: pa.RecordBatch, before: int) -> Iterator[Record]:
-        columns = {name: batch.schema.names.index(name) for name in self._wanted if name in self._read}
-        found = [
-            _as_values(batch.column(columns[name]), "surrogateescape")
-            if name in columns
-            else [None] * batch.num_rows
-            for name in self._wanted
-        ]
+        columns = [batch.column(batch.schema.names.index(name)) for name in self._wanted]
+        found = [_as_values(column, "surrogateescape") for column in columns]
         whole = Batch(batch)
         for place, values in enumerate(zip(*found, strict=True)):
-            named = self._named(values) if self._names else values
-            yield before + place + 1, named, (whole, place)
+            cells = dict(zip(self._wanted, values, strict=True))
+            yield before + place + 1, self._named(cells) if self._names else cells, (whole, place)
 
-    def _named(self, values: Sequence[Any]) -> Sequence[Any] | Broken:
-        """The values with names of classes for their numbers."""
-        named = list(values)
-        for place, column in enumerate(self._wanted):
-            names, value = self._names.get(column), values[place]
-            one = value[0] if isinstance(value, list) and len(value) == 1 else value
-            if names is None or not isinstance(one, int) or isinstance(one, bool):
+    def _named(self, cells: dict[str, Any]) -> dict[str, Any] | Broken:
+        """The cells with names of classes for their numbers; -1 stands for none."""
+        named = dict(cells)
+        for column, names in self._names.items():
+            value = cells.get(column)
+            numbers: list[Any] = value if isinstance(value, list) else [value]
+            if any(not isinstance(one, int) or isinstance(one, bool) for one in numbers):
                 continue
-            if not -1 <= one < len(names):
+            wrong = next((one for one in numbers if not -1 <= one < len(names)), None)
+            if wrong is not None:
                 reason = (
-                    f"not a label: {one} is none of the {len(names)} classes that the file's metadata names"
+                    f"not a label: {wrong} is none of the {len(names)} classes that the file's metadata names"
                 )
-                return Broken(reason, str(values[0]), (values[0],))
-            named[place] = None if one == -1 else names[one]
+                return Broken(reason, "", {key: cell for key, cell in cells.items() if key != column})
+            known = [names[one] for one in numbers if one != -1]
+            named[column] = known if isinstance(value, list) else known[0] if known else None
         return named
 
 

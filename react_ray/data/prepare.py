@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from react_ray.config.settings import DataConfig
 from react_ray.console.reporter import Progress
 from react_ray.data.check import check_usable, label_warnings
+from react_ray.data.columns import TRUTH
 from react_ray.data.copies import PARTS, POOL, REFUSED, UNUSED
 from react_ray.data.judged import Judged
 from react_ray.data.label_file import read_label_file
@@ -26,9 +27,10 @@ from react_ray.data.split import validation_mask
 from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder
+from react_ray.tasks import DEFAULT_TASK, Task, get_task
 from react_ray.tasks.labels import LabelMap
 
-__all__ = ["prepare"]
+__all__ = ["prepare", "rows_schema"]
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +41,15 @@ MIN_VALIDATION = 30
 MIN_CLASS = 20
 """Labelled rows of an average class; with fewer, all are needed to learn."""
 SHOWN_ERRORS = 5
-SCHEMA = pa.schema(
-    {
-        **dict.fromkeys(("id", "text", "label", "part", "file"), pa.string()),
-        "row": pa.int64(),
-        "truth": pa.string(),
-    }
-)
-
 Item = dict[str, Any]
 Run = Callable[[Callable[[], Callable[[Item], int]], Sequence[Item]], int]
+
+
+def rows_schema(task: Task) -> pa.Schema:
+    """Columns of rows.parquet: id, the task's inputs and target, part, file, row, the true target."""
+    place = [pa.field(name, pa.string()) for name in ("part", "file")]
+    truth = task.target.with_name(TRUTH)
+    return pa.schema([("id", pa.string()), *task.inputs, task.target, *place, ("row", pa.int64()), truth])
 
 
 def _one_by_one(make: Callable[[], Callable[[Item], int]], items: Sequence[Item]) -> int:
@@ -60,6 +61,7 @@ def prepare(
     config: DataConfig,
     folder: Path,
     *,
+    task: str = DEFAULT_TASK,
     models: Mapping[str, str] | None = None,
     run: Run = _one_by_one,
     progress: Progress | None = None,
@@ -78,12 +80,12 @@ def prepare(
     Raises InputError when a file, or what is left of all of them, cannot be used.
     """
     described = read_label_file(config.labels) if config.labels else {}
-    shards = _read(config, folder / "shards", run)
-    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", progress)
+    shards = _read(config, task, folder / "shards", run)
+    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", progress, get_task(task))
     refusals = rows.refusals()
     warnings = _warnings(rows, refusals, described)
     _check_usable(rows, refusals, described)
-    labels = LabelMap.of(rows.of_part("labeled")["label"], described)
+    labels = LabelMap.of(rows.classes("labeled"), described)
     if not config.validation:
         _hold_back(rows, config.validation_fraction)
     _write(rows, folder, progress)
@@ -95,12 +97,12 @@ def prepare(
     return summary
 
 
-def _read(config: DataConfig, folder: Path, run: Run) -> list[Shard]:
+def _read(config: DataConfig, task: str, folder: Path, run: Run) -> list[Shard]:
     folder.mkdir(parents=True, exist_ok=True)
     items = read_items(config, folder)
     if not items:
         raise InputError("there is no text to learn from: give --labeled or --unlabeled")
-    run(ReadTask(config.columns, config.max_chars), [i for i in items if not Path(i["target"]).exists()])
+    run(ReadTask.of(config, task), [i for i in items if not Path(i["target"]).exists()])
     shards = [Shard.of(item) for item in items]
     errors = [f"--{shard.input} {error}" for shard in shards if (error := shard.error())]
     if errors:
@@ -115,15 +117,16 @@ def _check_usable(rows: Judged, refusals: Refusals, described: dict[str, str]) -
     for shard, fates in zip(rows.shards, rows.fates(), strict=True):
         kept[shard.input] += int(fates[:REFUSED].sum())
     learnable = np.isin(rows.fate, [PARTS.index("labeled"), POOL, UNUSED]).any()
-    check_usable(kept, set(rows.of_part("labeled")["label"]), bool(learnable), refusals, described)
+    task = rows.targets.task
+    check_usable(kept, rows.classes("labeled").keys(), bool(learnable), refusals, described, task)
 
 
 def _warnings(rows: Judged, refusals: Refusals, described: dict[str, str]) -> list[str]:
     """What is suspicious in the labels; also said at once, for it may explain an error that follows."""
-    counts: Counter[str] = Counter(rows.labelled["label"].dropna())
+    counts = rows.targets.count(rows.labelled["key"].dropna())
     for name in [*described, *(label for _, label in refusals.lost)]:
         counts.setdefault(name, 0)
-    kept = {part: set(rows.of_part(part)["label"]) for part in ("labeled", "validation", "test")}
+    kept = {part: set(rows.classes(part)) for part in ("labeled", "validation", "test")}
     warnings = label_warnings(counts, kept, refusals)
     for warning in warnings:
         log.warning("%s", warning)
@@ -134,23 +137,25 @@ def _hold_back(rows: Judged, fraction: float) -> None:
     """Move some labelled rows to validation."""
     labelled = rows.of_part("labeled")
     enough = fraction * len(labelled) >= MIN_VALIDATION
-    if enough and len(labelled) >= MIN_CLASS * labelled["label"].nunique():
-        mask = validation_mask(labelled["id"].tolist(), labelled["label"].tolist(), fraction)
+    if enough and len(labelled) >= MIN_CLASS * max(1, len(rows.classes("labeled"))):
+        strata = rows.targets.strata(labelled["key"].tolist())
+        mask = validation_mask(labelled["id"].tolist(), strata, fraction)
         rows.fate[labelled.index[mask]] = PARTS.index("validation")
 
 
 def _write(rows: Judged, folder: Path, progress: Progress | None) -> None:
+    schema = rows_schema(rows.targets.task)
     with (
-        pq.ParquetWriter(folder / "rows.parquet", SCHEMA) as writer,
+        pq.ParquetWriter(folder / "rows.parquet", schema) as writer,
         (folder / "refused.jsonl").open("w", encoding="utf-8") as refused,
     ):
-        for group in _regroup(rows.sift(SCHEMA.names, refused, progress), GROUP_ROWS):
+        for group in _regroup(rows.sift(schema.names, refused, progress), schema, GROUP_ROWS):
             writer.write_table(group, row_group_size=GROUP_ROWS)
 
 
-def _regroup(tables: Iterator[pa.Table], size: int) -> Iterator[pa.Table]:
+def _regroup(tables: Iterator[pa.Table], schema: pa.Schema, size: int) -> Iterator[pa.Table]:
     """The same rows in tables of ``size`` rows; only the last one may be smaller."""
-    pending = SCHEMA.empty_table()
+    pending = schema.empty_table()
     for table in tables:
         pending = pa.concat_tables([pending, table])
         while len(pending) >= size:
@@ -194,14 +199,14 @@ def _sample(path: Path) -> list[str]:
 
 
 def _summary(rows: Judged, refusals: Refusals, labels: LabelMap) -> dict[str, Any]:
-    """Counts: rows per part, not used, labelled rows per class, rejected rows per reason, rows per file.
+    """Counts of rows: per part, not used, labelled and naming a class, rejected per reason, per file.
 
     Of each file, what was read is what is used (rows), not used and rejected; ``notes`` say how it was
     read, where that is not obvious.
     """
     fates = rows.fates()
     total = fates.sum(0)
-    classes = Counter(rows.of_part("labeled")["label"])
+    classes = rows.classes("labeled")
     files = []
     for shard, count in zip(rows.shards, fates, strict=True):
         used, unused = int(count[: POOL + 1].sum()), int(count[UNUSED])

@@ -1,38 +1,48 @@
-"""Clean rows of one file: text, label and truth, with the refused rows beside them."""
+"""Clean rows of one file, as the task reads them, with the refused rows beside them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from itertools import chain
 from typing import Any
 
 import pyarrow as pa
 
 from react_ray.config.settings import Columns
+from react_ray.data.columns import TRUTH, Layout
 from react_ray.data.lines import BAD_ENCODING
 from react_ray.data.records import Rows
 from react_ray.data.row import Broken
 from react_ray.data.sources import Source
-from react_ray.tasks.label_names import label_name
+from react_ray.data.targets import Targets
+from react_ray.tasks import Task
+from react_ray.tasks.columns import NO_OPTIONS, Options
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
-__all__ = ["EMPTY", "SCHEMA", "SHOWN_CHARS", "Batch", "check_text", "printable", "read_file"]
+__all__ = ["EMPTY", "SHOWN_CHARS", "Batch", "check_text", "printable", "read_file", "row_schema"]
 
-SCHEMA = pa.schema(
-    {"text": pa.string(), "label": pa.string(), "truth": pa.string(), "file": pa.string(), "row": pa.int64()}
-)
 BATCH_ROWS = 10_000
 BATCH_CHARS = 1 << 24
+DETECT_ROWS = 1000
+"""First rows of a file that its options are found in."""
 EMPTY = "empty text"
 SHOWN_CHARS = 200
 """How much of a refused text is kept, enough to find it again."""
 
 
+def row_schema(task: Task) -> pa.Schema:
+    """Columns of the rows of a file: the task's inputs and target, the true target, where the row is."""
+    truth = task.target.with_name(TRUTH)
+    return pa.schema([*task.inputs, task.target, truth, ("file", pa.string()), ("row", pa.int64())])
+
+
 @dataclass
 class Batch:
-    """Some rows of a file (see SCHEMA), the rows among them that were rejected, and notes on the file.
+    """Some rows of a file (see :func:`row_schema`), the rows among them that were rejected, and notes.
 
-    A rejected row has file, row, reason ("kind: details"), text (its start) and label
-    (None where it was not legible).
+    A rejected row has file, row, reason ("kind: details"), text (its start) and names (the classes that
+    its target names; none where it was not legible). Notes say how the file was read.
     """
 
     rows: pa.Table
@@ -41,27 +51,55 @@ class Batch:
 
 
 def read_file(
-    source: Source, columns: Columns, *, labeled: bool = True, max_chars: int = 100_000
+    source: Source,
+    columns: Columns,
+    *,
+    task: Task = TEXT_CLASSIFICATION,
+    options: Options = NO_OPTIONS,
+    labeled: bool = True,
+    max_chars: int = 100_000,
 ) -> Iterator[Batch]:
     """Read ``source`` a batch at a time; memory does not grow with the file.
 
-    ``labeled=False`` leaves the label column alone: every row is unlabelled. The last batch has the
-    notes. Raises InputError when the file as a whole cannot be used.
+    ``labeled=False`` leaves the columns of targets alone: every row is unlabelled. ``options`` are completed
+    from the first rows. The last batch has the notes. Raises InputError when the file as a whole cannot be
+    used.
     """
-    required = [columns.text, columns.label] if labeled else [columns.text]
-    rows = Rows(source, required, [columns.truth] if columns.truth else [])
-    pending = _Pending(source.path)
-    for number, cells, _ in rows:
-        if isinstance(cells, Broken):
-            pending.refuse_broken(number, cells, labeled)
-        else:
-            label = cells[1] if labeled else None
-            truth = cells[-1] if columns.truth else None
-            pending.add(number, cells[0], label, truth, max_chars)
-        if len(pending.texts) >= BATCH_ROWS or pending.chars >= BATCH_CHARS:
+    layout = Layout(task, columns, options, source, labeled)
+    rows = Rows(source, layout.wanted)
+    records = iter(rows)
+    sample = _first(records)
+    notes = _detect(layout, sample)
+    pending = _Pending(source.path, layout, max_chars)
+    for number, found in chain(sample, ((number, found) for number, found, _ in records)):
+        pending.add(number, found)
+        if len(pending.rows) >= BATCH_ROWS or pending.chars >= BATCH_CHARS:
             yield pending.batch()
-            pending = _Pending(source.path)
-    yield pending.batch(rows.notes)
+            pending = _Pending(source.path, layout, max_chars)
+    yield pending.batch([*notes, *rows.notes])
+
+
+def _first(records: Iterator[tuple[int, Any, Any]]) -> list[tuple[int, Any]]:
+    """The first rows of a file, not more than a batch may have."""
+    sample: list[tuple[int, Any]] = []
+    chars = 0
+    while len(sample) < DETECT_ROWS and chars < BATCH_CHARS:
+        record = next(records, None)
+        if record is None:
+            break
+        sample.append(record[:2])
+        chars += SHOWN_CHARS if isinstance(record[1], Broken) else _size(list(record[1].values()))
+    return sample
+
+
+def _detect(layout: Layout, sample: Sequence[tuple[int, Any]]) -> list[str]:
+    """Complete the options of a file from its first rows; what was found, in words."""
+    given = layout.options
+    cells = [layout.cells(found) for _, found in sample if not isinstance(found, Broken)]
+    layout.options = found = layout.task.detect(cells, given)
+    changed = {f.name: getattr(found, f.name) for f in fields(found)}
+    changed = {name: value for name, value in changed.items() if value != getattr(given, name)}
+    return [f"read with {name} {value} (found in its first rows)" for name, value in changed.items()]
 
 
 @dataclass
@@ -69,48 +107,80 @@ class _Pending:
     """Rows gathered for the next batch."""
 
     file: str
-    texts: list[str] = field(default_factory=list)
-    labels: list[str | None] = field(default_factory=list)
-    truths: list[str | None] = field(default_factory=list)
-    numbers: list[int] = field(default_factory=list)
+    layout: Layout
+    max_chars: int
+    rows: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     chars: int = 0
 
-    def add(self, number: int, text: Any, label: Any, truth: Any, max_chars: int) -> None:
-        name = None
-        try:
-            name = label_name(label)  # known even where the truth is not legible
-            true_name = label_name(truth)
-            check_text(text, max_chars)
-        except ValueError as error:
-            self.refuse(number, str(error), text, name)
-            return
-        self.texts.append(text)
-        self.labels.append(name)
-        self.truths.append(true_name)
-        self.numbers.append(number)
-        self.chars += len(text)
+    def __post_init__(self) -> None:
+        self._targets = Targets(self.layout.task)
 
-    def refuse(self, number: int, reason: str, text: Any, label: str | None = None) -> None:
-        shown = printable("" if text is None else str(text)[:SHOWN_CHARS])
-        row = {"file": self.file, "row": number, "reason": printable(reason), "text": shown, "label": label}
-        self.refused.append(row)
+    def add(self, number: int, found: Mapping[str, Any] | Broken) -> None:
+        """Take a row as it stands in the file; a broken one with its classes: they may be lost with it."""
+        broken, found = (found, found.cells) if isinstance(found, Broken) else (None, found)
+        if broken and not found:
+            self._refuse(number, broken.reason, broken.text, ())
+            return
+        cells = self.layout.cells(found)
+        names: Sequence[str] = ()
+        try:
+            row, names = self._parse(cells)
+            if broken:
+                raise ValueError(broken.reason)
+            row[TRUTH] = self._truth(cells, self.layout.truth(found))
+            self._check(row)
+        except ValueError as error:
+            reason = broken.reason if broken else str(error)
+            self._refuse(number, reason, self.layout.text(cells), names)
+            return
+        self.rows.append(row | {"file": self.file, "row": number})
+        self.chars += sum(_size(row[one.name]) for one in self.layout.task.inputs)
+
+    def _parse(self, cells: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
+        """The row as the task keeps it, and the classes that its target names."""
+        task = self.layout.task
+        row = dict(task.parse(cells, self.layout.options))
+        target = row[task.target.name]
+        return row, [] if target is None else list(dict.fromkeys(task.names_in(target)))
+
+    def _truth(self, cells: Mapping[str, Any], cell: Any) -> Any:
+        if cell is None:
+            return None
+        task = self.layout.task
+        return task.parse(*self.layout.with_truth(cells, cell))[task.target.name]
+
+    def _check(self, row: Mapping[str, Any]) -> None:
+        """Raise ValueError where a text cannot be used, or anything else not be written."""
+        task = self.layout.task
+        for number, one in enumerate(task.inputs):
+            if pa.types.is_string(one.type) and not (number and row[one.name] is None):
+                check_text(row[one.name], self.max_chars)
+        try:
+            for target in (row[task.target.name], row[TRUTH]):
+                (self._targets.key(target) or "").encode()
+        except UnicodeEncodeError:
+            raise ValueError(BAD_ENCODING) from None
+
+    def _refuse(self, number: int, reason: str, text: str, names: Sequence[str]) -> None:
+        shown = printable(text[:SHOWN_CHARS])
+        row = {"file": self.file, "row": number, "reason": printable(reason), "text": shown}
+        self.refused.append(row | {"names": list(names)})
         self.chars += SHOWN_CHARS
 
-    def refuse_broken(self, number: int, broken: Broken, labeled: bool) -> None:
-        """With its label, where that is legible: a class may be lost with such rows."""
-        text = broken.values[0] if broken.values else broken.text
-        try:
-            label = label_name(broken.values[1]) if labeled and len(broken.values) > 1 else None
-        except ValueError:
-            label = None
-        self.refuse(number, broken.reason, text, label)
-
     def batch(self, notes: Sequence[str] = ()) -> Batch:
-        files = [self.file] * len(self.texts)
-        columns: list[list[Any]] = [self.texts, self.labels, self.truths, files, self.numbers]
-        arrays = {f.name: pa.array(c, f.type) for f, c in zip(SCHEMA, columns, strict=True)}
-        return Batch(pa.table(arrays, schema=SCHEMA), self.refused, list(notes))
+        schema = row_schema(self.layout.task)
+        arrays = {one.name: pa.array([row[one.name] for row in self.rows], one.type) for one in schema}
+        return Batch(pa.table(arrays, schema=schema), self.refused, list(notes))
+
+
+def _size(value: Any) -> int:
+    """Characters of a value, about."""
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    return sum(map(_size, value)) if isinstance(value, list | tuple) else 8
 
 
 def check_text(text: Any, max_chars: int) -> None:

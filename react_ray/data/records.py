@@ -2,47 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pyarrow as pa
 
+from react_ray.data.conll import ConllRows
 from react_ray.data.delimited import DelimitedRows
+from react_ray.data.json_array import JsonArrayRows, is_array
 from react_ray.data.json_lines import JsonRows
 from react_ray.data.parquet_rows import ParquetRows
-from react_ray.data.row import Broken, Record
+from react_ray.data.row import Broken, Record, Wanted
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
 __all__ = ["Rows"]
 
 
-class Rows:
-    """The rows of a file in order: number, needed cells, and the row as a whole.
+Format = DelimitedRows | JsonRows | ConllRows | ParquetRows
+READERS: dict[str, Callable[[Source, Wanted], Format]] = {
+    "csv": DelimitedRows,
+    "jsonl": JsonRows,
+    "conll": ConllRows,
+}
 
-    The needed cells are those of the ``required`` columns, then of the ``optional`` ones (None where a row
-    has none); cells of csv are strings, others keep their types. A row that cannot be used comes as
-    :class:`Broken`, and the next ones follow; so does an empty file, as row 0. What a row is as a
+
+class Rows:
+    """The rows of a file in order: number, wanted cells, and the row as a whole.
+
+    Cells are those of the ``wanted`` columns that the file has (in jsonl and json: that the row has), by
+    their names in the file; those of csv are strings, others keep their types. A row that cannot be used
+    comes as :class:`Broken`, and the next ones follow; so does an empty file, as row 0. What a row is as a
     whole depends on the format; the rows of parquet files have all columns with ``whole`` only.
 
     Memory is bounded for every file: what is too long is not read, and comes as Broken. ``notes`` says
-    afterwards how the file was read, where that is not obvious. Raises InputError when a required
-    column is missing or doubled, or the file as a whole cannot be read.
+    afterwards how the file was read, where that is not obvious. Raises InputError when a column that is
+    needed is missing or doubled, or the file as a whole cannot be read.
     """
 
-    def __init__(
-        self, source: Source, required: Sequence[str], optional: Sequence[str] = (), *, whole: bool = False
-    ):
+    def __init__(self, source: Source, wanted: Wanted, *, whole: bool = False):
         self.source = source
         self._done = 0
-        self.format: DelimitedRows | JsonRows | ParquetRows
         with self._reading():
-            if source.kind == "csv":
-                self.format = DelimitedRows(source, required, optional)
-            elif source.kind == "jsonl":
-                self.format = JsonRows(source, required, optional)
-            else:
-                self.format = ParquetRows(source, required, optional, whole=whole)
+            self.format: Format = _open(source, wanted, whole)
 
     def __iter__(self) -> Iterator[Record]:
         with self._reading():
@@ -66,3 +68,11 @@ class Rows:
             raise InputError(
                 f"{self.source.path} is damaged after {self._done:,} rows: {reason}; make the file again"
             ) from None
+
+
+def _open(source: Source, wanted: Wanted, whole: bool) -> Format:
+    if source.kind == "parquet":
+        return ParquetRows(source, wanted, whole=whole)
+    if source.kind == "json":
+        return JsonArrayRows(source, wanted) if is_array(source) else JsonRows(source, wanted)
+    return READERS[source.kind](source, wanted)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 __all__ = ["LostRows", "Refusals", "count_kinds", "describe", "kind_of"]
@@ -49,7 +49,7 @@ class LostRows:
 class Refusals:
     """Rejected rows by input and kind, in the order they were added.
 
-    ``lost`` has, by input and class, those that have a legible label.
+    ``lost`` has, by input and class, those that have a legible target.
     """
 
     inputs: dict[str, dict[str, _Kind]] = field(default_factory=dict)
@@ -57,13 +57,13 @@ class Refusals:
     files: Counter[tuple[str, str]] = field(default_factory=Counter)
     lost: dict[tuple[str, str], LostRows] = field(default_factory=dict)
 
-    def add(self, given: str, file: str, row: int, reason: str, label: str | None) -> None:
-        """Count a row of ``file``, which is of the input ``given``."""
+    def add(self, given: str, file: str, row: int, reason: str, names: Sequence[str]) -> None:
+        """Count a row of ``file``, which is of the input ``given`` and names some classes."""
         _count(self.inputs.setdefault(given, {}), reason, file, row)
         self.kinds[kind_of(reason)] += 1
         self.files[given, file] += 1
-        if label is not None:
-            self.lost.setdefault((given, label), LostRows()).add(reason, file, row)
+        for name in names:
+            self.lost.setdefault((given, name), LostRows()).add(reason, file, row)
 
 
 def describe(kinds: Iterable[_Kind], shown: int = 5) -> str:

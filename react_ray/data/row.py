@@ -1,32 +1,93 @@
-"""A row as it was read, whatever the format of its file."""
+"""A row as it was read, whatever the format of its file, and the columns that are asked for."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
-__all__ = ["Broken", "Record", "refuse_doubled", "require"]
+__all__ = ["Broken", "Record", "Wanted", "refuse_doubled"]
 
 SHOWN_NAMES, SHOWN_CHARS = 20, 60
+Cells = Mapping[str, Any]
+"""Cells of a row by the names of their columns in the file."""
 
 
 class Broken(NamedTuple):
     """A row that cannot be used, and why ("kind: details").
 
-    ``text`` is what the file has there; ``values`` are its needed cells, where they could be told apart.
+    ``text`` is what the file has there; ``cells`` are the wanted ones, where they could be told apart.
     """
 
     reason: str
     text: str
-    values: Sequence[Any] = ()
+    cells: Cells = {}  # noqa: RUF012
 
 
-Record = tuple[int, Sequence[Any] | Broken, Any]
-"""Number of the row (from 1; 0 stands for the whole file), its needed cells, and the row as a whole."""
+Record = tuple[int, Cells | Broken, Any]
+"""Number of the row (from 1; 0 stands for the whole file), its wanted cells, and the row as a whole."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Columns to look for in a file, by their names there.
+
+    Parameters
+    ----------
+    groups
+        A file has to have all columns of one group.
+    targets
+        And all columns of one of these groups, where there are any.
+    others
+        Columns that are read where a file has them.
+    flags
+        Of each column, the option that gives it another name.
+    coded
+        Columns in which numbers may stand for the names of classes.
+    """
+
+    groups: tuple[tuple[str, ...], ...]
+    targets: tuple[tuple[str, ...], ...] = ()
+    others: tuple[str, ...] = ()
+    flags: Mapping[str, str] = field(default_factory=dict)
+    coded: Collection[str] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All columns, each once."""
+        needed = [name for group in (*self.groups, *self.targets) for name in group]
+        return tuple(dict.fromkeys([*needed, *self.others]))
+
+    def fits(self, columns: Collection[str]) -> bool:
+        """Whether a file with these columns has what is needed."""
+        have = set(columns)
+        return all(_any_of(groups, have) for groups in (self.groups, self.targets))
+
+    def require(self, columns: Sequence[str], source: Source) -> None:
+        """Raise InputError where a column that is needed is missing, or one of the wanted is doubled."""
+        for groups in (self.groups, self.targets):
+            for name in dict.fromkeys(name for group in groups for name in group):
+                refuse_doubled([column for column in columns if column == name], source)
+            if not _any_of(groups, set(columns)):
+                raise InputError(self._missing(groups, columns, source))
+
+    def _missing(self, groups: Sequence[Sequence[str]], columns: Sequence[str], source: Source) -> str:
+        named = [repr(column[:SHOWN_CHARS]) for column in columns if column]
+        more = ", ..." if len(named) > SHOWN_NAMES else ""
+        shown = ", ".join(named[:SHOWN_NAMES]) + more or "none"
+        if len(groups) == 1:
+            groups = [[next(name for name in groups[0] if name not in columns)]]
+        words = " or ".join(" and ".join(map(repr, group)) for group in groups)
+        flag = self.flags.get(groups[0][0], "--column")
+        return f"{source.path} has no column {words} (it has: {shown}); name it with {flag}"
+
+
+def _any_of(groups: Sequence[Sequence[str]], columns: Collection[str]) -> bool:
+    return not groups or any(all(name in columns for name in group) for group in groups)
 
 
 def refuse_doubled(names: Sequence[str], source: Source) -> None:
@@ -34,15 +95,3 @@ def refuse_doubled(names: Sequence[str], source: Source) -> None:
     for name, count in Counter(names).items():
         if count > 1:
             raise InputError(f"{source.path} has {count} columns {name!r}; rename all but one")
-
-
-def require(required: Sequence[str], columns: Sequence[str], source: Source) -> None:
-    """Raise InputError where a column that is needed is missing or doubled."""
-    flags = ("--text-column", "--label-column")
-    for name, flag in zip(required, flags, strict=False):
-        refuse_doubled([column for column in columns if column == name], source)
-        if name not in columns:
-            named = [repr(column[:SHOWN_CHARS]) for column in columns if column]
-            more = ", ..." if len(named) > SHOWN_NAMES else ""
-            shown = ", ".join(named[:SHOWN_NAMES]) + more or "none"
-            raise InputError(f"{source.path} has no column {name!r} (it has: {shown}); name it with {flag}")

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,23 +16,51 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from react_ray.config.settings import Columns, DataConfig
-from react_ray.data.read import SCHEMA, read_file
+from react_ray.data.columns import options_of
+from react_ray.data.read import read_file, row_schema
 from react_ray.data.sources import Source, find_files
+from react_ray.data.targets import canonical_json
 from react_ray.errors import InputError
+from react_ray.tasks import Task, get_task
+from react_ray.tasks.columns import NO_OPTIONS, Options
+from react_ray.tasks.text_changes import normal_form
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
-__all__ = ["INPUTS", "ROW_BYTES", "ReadTask", "Shard", "read_items", "read_shard", "text_id"]
+__all__ = [
+    "INPUTS",
+    "ROW_BYTES",
+    "ReadTask",
+    "Shard",
+    "read_items",
+    "read_shard",
+    "row_id",
+    "shard_schema",
+    "text_id",
+]
 
 INPUTS = ("labeled", "unlabeled", "validation", "test")
 """The inputs of a run, in the order their rows are kept."""
 ROW_BYTES = 5_000
 """Ray is worth its start from so many bytes of input for each row that would be (``cluster.local_rows``)."""
-SHARD_SCHEMA = pa.schema([pa.field("id", pa.string()), *SCHEMA])
+
+
+def shard_schema(task: Task) -> pa.Schema:
+    """Columns of the rows of a shard: those of :func:`react_ray.data.read.row_schema` behind the id."""
+    return pa.schema([pa.field("id", pa.string()), *row_schema(task)])
 
 
 def text_id(text: str) -> str:
     """32 hex digits, the same for texts that differ in white space or Unicode form only."""
-    normal = " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
-    return hashlib.blake2b(normal.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(normal_form(text).encode(), digest_size=16).hexdigest()
+
+
+def row_id(task: Task, row: Mapping[str, Any]) -> str:
+    """32 hex digits of all input columns; of a text alone those of :func:`text_id`."""
+    values = [row[field.name] for field in task.inputs]
+    if len(values) == 1 and isinstance(values[0], str):
+        return text_id(values[0])
+    normal = [normal_form(value) if isinstance(value, str) else value for value in values]
+    return hashlib.blake2b(canonical_json(normal).encode(), digest_size=16).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -53,9 +80,9 @@ class Shard:
         """How many rows there are, without the refused ones."""
         return int(pq.read_metadata(self.target).num_rows)
 
-    def ids(self) -> Iterator[pa.Table]:
-        """What the checks need of the rows (id, label, row), some thousands at a time."""
-        return self.batches(["id", "label", "row"])
+    def ids(self, target: str) -> Iterator[pa.Table]:
+        """What the checks need of the rows (id, the column of the target, row), some thousands at a time."""
+        return self.batches(["id", target, "row"])
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
         """The rows, with texts, some thousands at a time."""
@@ -94,10 +121,20 @@ def _error_path(target: Path) -> Path:
 
 @dataclass(frozen=True)
 class ReadTask:
-    """Reads one item of :func:`read_items`; made once in each process."""
+    """Reads one item of :func:`read_items`; made once in each process.
 
+    ``task`` is the name of the task, ``columns`` their names in the files.
+    """
+
+    task: str
     columns: Columns
+    options: Options
     max_chars: int
+
+    @classmethod
+    def of(cls, config: DataConfig, task: str) -> ReadTask:
+        """The task as the settings say."""
+        return cls(task, config.columns, options_of(config), config.max_chars)
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """The function that reads an item and returns how many rows it kept.
@@ -110,7 +147,15 @@ class ReadTask:
             source, target = Source(**item["source"]), Path(item["target"])
             labeled = item["input"] != "unlabeled"
             try:
-                return read_shard(source, target, self.columns, labeled=labeled, max_chars=self.max_chars)
+                return read_shard(
+                    source,
+                    target,
+                    self.columns,
+                    task=get_task(self.task),
+                    options=self.options,
+                    labeled=labeled,
+                    max_chars=self.max_chars,
+                )
             except InputError as error:
                 _error_path(target).write_text(str(error), encoding="utf-8")
                 return 0
@@ -133,7 +178,15 @@ def read_items(config: DataConfig, folder: Path) -> list[dict[str, Any]]:
 
 
 def read_shard(
-    source: Source, target: Path, columns: Columns, *, labeled: bool, max_chars: int, group_rows: int = 10_000
+    source: Source,
+    target: Path,
+    columns: Columns,
+    *,
+    labeled: bool,
+    max_chars: int,
+    task: Task = TEXT_CLASSIFICATION,
+    options: Options = NO_OPTIONS,
+    group_rows: int = 10_000,
 ) -> int:
     """Read ``source`` into the parquet file ``target``, there only when it is whole.
 
@@ -144,11 +197,14 @@ def read_shard(
     half = target.with_suffix(".half")
     rows = 0
     with (
-        pq.ParquetWriter(half, SHARD_SCHEMA) as writer,
+        pq.ParquetWriter(half, shard_schema(task)) as writer,
         _refused_path(target).open("w", encoding="utf-8") as refused,
     ):
-        for batch in read_file(source, columns, labeled=labeled, max_chars=max_chars):
-            ids = pa.array([text_id(text) for text in batch.rows["text"].to_pylist()], pa.string())
+        names = [field.name for field in task.inputs]
+        for batch in read_file(
+            source, columns, task=task, options=options, labeled=labeled, max_chars=max_chars
+        ):
+            ids = pa.array([row_id(task, row) for row in batch.rows.select(names).to_pylist()], pa.string())
             writer.write_table(batch.rows.add_column(0, "id", ids), row_group_size=group_rows)
             refused.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in batch.refused)
             if batch.notes:

@@ -21,8 +21,15 @@ from react_ray.errors import InputError
 
 __all__ = ["Source", "filesystem_of", "find_files", "fingerprint", "open_source"]
 
-KINDS = {".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-EXPECTED = "expected .csv, .tsv, .jsonl, .ndjson (each also with .gz) or .parquet"
+CONLL = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".bmes")
+KINDS = {
+    **{".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "json"},
+    **dict.fromkeys((*CONLL, ".txt"), "conll"),
+    ".parquet": "parquet",
+}
+ASIDE = {".json", ".txt"}
+"""Endings that files beside the data may have."""
+EXPECTED = "expected .csv, .tsv, .jsonl, .ndjson, .json, .conll (each also with .gz) or .parquet"
 HEAD_BYTES = 64 * 1024
 
 
@@ -40,13 +47,11 @@ class Source:
 
     @property
     def kind(self) -> str:
-        """One of csv, jsonl, parquet; InputError for any other ending."""
-        name = self.key.lower()
-        ending = PurePosixPath(name.removesuffix(".gz")).suffix
-        if ending in KINDS and not name.endswith(".parquet.gz"):
+        """One of csv, jsonl, json, conll, parquet; InputError for any other ending."""
+        ending = _ending(self.key)
+        if ending in KINDS and not self.key.lower().endswith(".parquet.gz"):
             return KINDS[ending]
-        hint = "; put one JSON object on each line and name it .jsonl" if ending == ".json" else ""
-        hint = "; save it as CSV UTF-8" if ending.startswith(".xls") else hint
+        hint = "; save it as CSV UTF-8" if ending.startswith(".xls") else ""
         raise InputError(f"{self.path}: unknown ending, {EXPECTED}{hint}")
 
     @property
@@ -60,7 +65,7 @@ class Source:
             return filesystem_of(self.root).open_input_file(self.key)
 
     def open_unpacked(self) -> pa.NativeFile:
-        """The bytes of a csv or jsonl file, unpacked.
+        """The bytes of a text file, unpacked.
 
         Raises InputError for UTF-16 and for content that is not text at all.
         """
@@ -93,7 +98,8 @@ def find_files(given: str) -> list[Source]:
     """The readable files that ``given`` (file, folder or glob; path or URI) means, sorted.
 
     In folders and globs, files with other endings and hidden ones (a name that starts
-    with a dot or an underscore) are passed over. Raises InputError when nothing is left.
+    with a dot or an underscore) are passed over; those of ASIDE too, where there are other files to read.
+    Raises InputError when nothing is left.
     """
     root, key = _locate(given)
     with _reaching(given):
@@ -101,7 +107,8 @@ def find_files(given: str) -> list[Source]:
         if kind == pafs.FileType.File:
             return [_known(_source(given, root, key))]
         keys = sorted(_matching(filesystem_of(root), key, kind == pafs.FileType.Directory, given))
-    readable = [k for k in keys if k.lower().removesuffix(".gz").endswith(tuple(KINDS))]
+    readable = [k for k in keys if _ending(k) in KINDS]
+    readable = [k for k in readable if _ending(k) not in ASIDE] or readable
     if not readable:
         there = f"there are: {', '.join(k.rpartition('/')[2] for k in keys[:5])}" if keys else "none is there"
         raise InputError(f"{mask_address(given)}: no file to read ({there}); {EXPECTED}")
@@ -124,6 +131,11 @@ def fingerprint(given: str) -> list[tuple[str, str]]:
     except InputError:
         sources = find_files(given)
     return [(source.path, source.state()) for source in sources]
+
+
+def _ending(key: str) -> str:
+    """The ending of a name, in small letters, without ``.gz``."""
+    return PurePosixPath(key.lower().removesuffix(".gz")).suffix
 
 
 def _known(source: Source) -> Source:

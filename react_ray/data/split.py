@@ -15,19 +15,19 @@ MIN_ROWS = 5
 """Smaller classes give a row to validation only where its hash says so."""
 
 
-def validation_mask(ids: Sequence[str], labels: Sequence[str], fraction: float) -> NDArray[np.bool_]:
+def validation_mask(ids: Sequence[str], strata: Sequence[str], fraction: float) -> NDArray[np.bool_]:
     """True for the rows that go to validation: n booleans.
 
     A row's place depends on the hash of its id alone, not on the other rows or on a
-    seed, so rows stay where they were when data is added. Two exceptions: each class
-    keeps a training row (the one with the largest hash), and a class of at least 5 rows
+    seed, so rows stay where they were when data is added. Two exceptions: each stratum (its class)
+    keeps a training row (the one with the largest hash), and a stratum of at least 5 rows
     has a validation row (the smallest hash). ``fraction`` 0 keeps every row in training.
     """
     places = np.array([_place(row) for row in ids])
     mask = places < fraction
     if not fraction or not len(mask):
         return mask
-    classes = pd.factorize(np.asarray(labels, dtype=object))[0]
+    classes = pd.factorize(np.asarray(strata, dtype=object))[0]
     order = np.argsort(classes, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
         if mask[rows].all():

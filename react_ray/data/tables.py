@@ -18,11 +18,11 @@ from react_ray.data.originals import (
     MAX_KEYS,
     Original,
     arrow_type,
-    as_text,
     common_kind,
     unique_names,
 )
 from react_ray.data.parquet_rows import python_values
+from react_ray.data.values import as_text
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
 

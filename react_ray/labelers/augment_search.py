@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from sklearn.model_selection import StratifiedKFold
 
 from react_ray.config.settings import AugmentConfig
-from react_ray.data.augment import OPERATIONS, augment
 from react_ray.lgan.probe import fit_softmax, log
+from react_ray.tasks.text_changes import OPERATIONS, augment
 
 __all__ = ["Found", "search"]
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,13 @@ from react_ray.cluster.readiness import Asked, check_cluster
 from react_ray.cluster.session import Session, check_lasting
 from react_ray.config.settings import ClusterConfig, Columns, DataConfig
 from react_ray.console.reporter import Progress, Reporter, quiet_libraries, warnings_to
+from react_ray.data.columns import Layout as ColumnLayout
+from react_ray.data.columns import check_columns
 from react_ray.data.encode import write_whole
 from react_ray.data.originals import Original, column_kinds, original_of
-from react_ray.data.read import EMPTY, check_text
+from react_ray.data.read import EMPTY
 from react_ray.data.refusals import kind_of
-from react_ray.data.row import Broken
+from react_ray.data.row import Broken, Wanted
 from react_ray.data.shards import ROW_BYTES, Shard, read_shard
 from react_ray.data.sources import Source, find_files, fingerprint
 from react_ray.data.tables import Layout, checked_target, open_output
@@ -38,6 +40,8 @@ from react_ray.errors import InputError
 from react_ray.folders import model_folder, model_version, replace_file
 from react_ray.models.folder import check_classifier
 from react_ray.pipeline.store import Store, digest
+from react_ray.tasks import DEFAULT_TASK, get_task
+from react_ray.tasks.columns import Options
 
 __all__ = ["CutTask", "LabelTask", "predict_file"]
 
@@ -48,14 +52,24 @@ PART_ROWS = 4096
 class PredictOptions:
     """How a file is read and written.
 
-    Texts are in the column ``text_column``; those of more than ``max_chars`` characters are rejected.
+    The columns of the task have the names ``columns`` in the files; texts of more than ``max_chars``
+    characters are rejected.
     With ``guard_formulas``, cells of csv and tsv files that a spreadsheet would run as formulas are put
     behind an apostrophe.
     """
 
-    text_column: str = "text"
+    columns: Mapping[str, str] = field(default_factory=dict)
     max_chars: int = DataConfig().max_chars
     guard_formulas: bool = False
+    task: str = DEFAULT_TASK
+
+    def wanted(self, source: Source) -> Wanted:
+        """The columns that are looked for in a file."""
+        return ColumnLayout(get_task(self.task), self.names(), Options(), source, labeled=False).wanted
+
+    def names(self) -> Columns:
+        """The names of the columns; that of the label is not read."""
+        return Columns(**{"label": " ", **self.columns})
 
 
 Answer = tuple[Any, str | None, float | None]
@@ -81,6 +95,7 @@ def predict_file(
     """
     check_lasting(str(target))
     target = checked_target(target)
+    check_columns(get_task(options.task), DataConfig(columns=options.names()))
     folder = model_folder(model).absolute()  # workers have working directories of their own
     check_classifier(folder)
     version = model_version(folder)
@@ -89,7 +104,8 @@ def predict_file(
     settings: dict[str, Any] = {
         "model": version,
         "source": fingerprint(source),
-        "text": options.text_column,
+        "task": options.task,
+        "columns": dict(options.columns),
         "max_chars": options.max_chars,
     }
     store = Store(target.parent / f".{target.name}-{digest(settings)}")
@@ -162,8 +178,7 @@ class LabelTask:
 class CutTask:
     """Reads the texts of one input file into row groups of a parquet file; made once in each process."""
 
-    text_column: str
-    max_chars: int
+    options: PredictOptions
     part_rows: int
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
@@ -171,15 +186,15 @@ class CutTask:
 
         def cut(item: dict[str, Any]) -> int:
             source, target = Source(**item["source"]), Path(item["target"])
-            kinds = json.dumps(column_kinds(source, self.text_column))
+            kinds = json.dumps(column_kinds(source, self.options.wanted(source)))
             target.with_suffix(".kinds.json").write_text(kinds, encoding="utf-8")
-            columns = Columns(text=self.text_column, label=" ")  # it is not read
             return read_shard(
                 source,
                 target,
-                columns,
+                self.options.names(),
+                task=get_task(self.options.task),
                 labeled=False,
-                max_chars=self.max_chars,
+                max_chars=self.options.max_chars,
                 group_rows=self.part_rows,
             )
 
@@ -210,10 +225,11 @@ class _Read:
         ]
         files = self.files
         size = sum(file.size() for file in files) if len(files) > 1 else 0  # a file is read by one process
-        task = CutTask(self.options.text_column, self.options.max_chars, PART_ROWS)
+        task = CutTask(self.options, PART_ROWS)
         map_items(task, items, rows=size // ROW_BYTES, session=session, progress=progress)
-        if not any(shard.rows() or _blank(shard) for _, shard in self.shards()):
-            hint = f"; the texts are looked for in the column {self.options.text_column!r}, see --text-column"
+        if not any(shard.rows() or any(_blanks(shard)) for _, shard in self.shards()):
+            column = self.options.names().text
+            hint = f"; the texts are looked for in the column {column!r}, see --text-column"
             raise InputError(f"{self.source}: no rows to label{self._told()}{hint}")
         self._layout().check_width(self.target, self.source)
 
@@ -255,7 +271,7 @@ class _Read:
                     parts = [item["target"] for item in items if item["source"] == str(shard.target)]
                     original = self._original(source, shard)
                     output.begin(original)
-                    for whole, label, score in _answers(original, parts, self.options.max_chars):
+                    for whole, label, score in _answers(original, parts, _blanks(shard)):
                         output.add(whole, label, score)
                         rows += 1
                         blank += label is None
@@ -272,7 +288,7 @@ class _Read:
 
     def _original(self, source: Source, shard: Shard) -> Original:
         kinds = json.loads(shard.target.with_suffix(".kinds.json").read_text(encoding="utf-8"))
-        return original_of(source, self.options.text_column, kinds)
+        return original_of(source, self.options.wanted(source), kinds)
 
     def _refused(self) -> Iterator[dict[str, Any]]:
         """The rows that are left out, in the order of files and rows."""
@@ -301,23 +317,24 @@ class _Read:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self._refused())
 
 
-def _blank(shard: Shard) -> bool:
-    """Whether rows of a file have no text and come back without label."""
-    return any(row["reason"] == EMPTY for row in shard.refused())
+def _blanks(shard: Shard) -> Iterator[int]:
+    """The rows of a file that have no text and come back without label."""
+    return (row["row"] for row in shard.refused() if row["reason"] == EMPTY)
 
 
-def _answers(original: Original, parts: Iterable[str], max_chars: int) -> Iterator[Answer]:
-    """The rows of a file that come back: those that are labelled, and those without text."""
+def _answers(original: Original, parts: Iterable[str], blanks: Iterator[int]) -> Iterator[Answer]:
+    """The rows of a file that come back: those that are labelled, and the ``blanks``."""
     labelled = _labelled(parts)
-    following = next(labelled, None)
+    following, blank = next(labelled, None), next(blanks, None)
     for number, cells, whole in original.rows:
         if isinstance(cells, Broken):
             continue
         if following is not None and following[0] == number:
             yield whole, following[1], following[2]
             following = next(labelled, None)
-        elif _is_empty(cells[0], max_chars):
+        elif blank == number:
             yield whole, None, None
+            blank = next(blanks, None)
 
 
 def _labelled(parts: Iterable[str]) -> Iterator[tuple[int, str, float]]:
@@ -325,11 +342,3 @@ def _labelled(parts: Iterable[str]) -> Iterator[tuple[int, str, float]]:
     for part in parts:
         table = pq.read_table(part)
         yield from zip(*(table[name].to_pylist() for name in ("row", "label", "score")), strict=True)
-
-
-def _is_empty(text: Any, max_chars: int) -> bool:
-    try:
-        check_text(text, max_chars)
-    except ValueError as error:
-        return str(error) == EMPTY
-    return False

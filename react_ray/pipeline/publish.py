@@ -144,7 +144,14 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
 
 
 def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportContent:
-    rows = pq.read_table(done["prepare"] / "rows.parquet", columns=["part", "label"])
+    task = get_task(config.task)
+    rows = pq.read_table(done["prepare"] / "rows.parquet", columns=["part", task.target.name])
+    named = [
+        (part, name)
+        for part, target in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
+        if target is not None
+        for name in dict.fromkeys(task.names_in(target))
+    ]
     with (done["prepare"] / "refused.jsonl").open(encoding="utf-8") as refused:
         reasons = refused_by_reason(json.loads(line) for line in refused)
     models = models_of(done)
@@ -152,7 +159,9 @@ def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportCo
     return {
         "metrics": metrics,
         "folder": config.output,
-        "class_counts": class_counts(rows["part"].to_pylist(), rows["label"].to_pylist(), metrics["classes"]),
+        "class_counts": class_counts(
+            [part for part, _ in named], [name for _, name in named], metrics["classes"]
+        ),
         "refused": reasons,
         "mistakes": _read_json(done["evaluate"] / "figures.json")["mistakes"],
         "finetune_history": {

@@ -19,6 +19,7 @@ from react_ray.cluster.session import Session, check_lasting
 from react_ray.config.masking import masked
 from react_ray.config.settings import Config
 from react_ray.console.reporter import Reporter, log_to, quiet_libraries
+from react_ray.data.columns import check_columns
 from react_ray.data.shards import INPUTS
 from react_ray.data.sources import fingerprint as fingerprint_files
 from react_ray.data.views import BLOCKS
@@ -29,6 +30,7 @@ from react_ray.pipeline import stages
 from react_ray.pipeline.context import Context
 from react_ray.pipeline.publish import publish, summarise
 from react_ray.pipeline.store import Store, content_of
+from react_ray.tasks import get_task
 
 __all__ = [
     "STAGES",
@@ -71,7 +73,7 @@ def _data_settings(config: Config) -> dict[str, Any]:
     sources = {key: getattr(config.data, key) for key in _FILES}
     files = {key: fingerprint_files(source) for key, source in sources.items() if source}
     models = {"model": fingerprint_model(config.model), **_encoder(config)}
-    return {"data": masked(config.data.model_dump()), "files": files, **models}
+    return {"task": config.task, "data": masked(config.data.model_dump()), "files": files, **models}
 
 
 def _encoder(config: Config) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def _encode_settings(config: Config) -> dict[str, Any]:
 def _augment_settings(config: Config) -> dict[str, Any]:
     """The search needs the encoder; changes that are given do not."""
     encoding = _text_settings(config) if config.augment.search else {}
-    return {"augment": config.augment.model_dump(), "seed": config.seed, **encoding}
+    return {"task": config.task, "augment": config.augment.model_dump(), "seed": config.seed, **encoding}
 
 
 def _lgan_settings(*keys: str) -> Callable[[Config], dict[str, Any]]:
@@ -194,7 +196,11 @@ def check_ready(config: Config, session: Session, reporter: Reporter) -> Readine
 
 
 def located(config: Config) -> Config:
-    """The configuration with whole paths: workers have working directories of their own."""
+    """The configuration with whole paths: workers have working directories of their own.
+
+    Raises ConfigError where there is no such task, or it has not the columns that are named.
+    """
+    check_columns(get_task(config.task), config.data)
 
     def whole(path: str | None) -> str | None:
         return path if path is None or "://" in path else str(Path(path).expanduser().absolute())

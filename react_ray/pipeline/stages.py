@@ -54,20 +54,23 @@ def prepare(context: Context) -> None:
     items = read_items(config.data, context.folder)  # a file is read by one process
     size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
     run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
-    prepare_data(config.data, context.folder, models=models, run=run, progress=context.progress)
+    prepare_data(
+        config.data, context.folder, task=config.task, models=models, run=run, progress=context.progress
+    )
 
 
 def augment(context: Context) -> None:
     """S3: copies of the labelled texts with small changes."""
-    labeled, parts = context.rows("labeled", ("id", "text", "label")), context.folder / "parts"
+    task, parts = context.task, context.folder / "parts"
+    labeled = context.rows("labeled", ("id", *(field.name for field in (*task.inputs, task.target))))
     map_items(
-        AugmentTask(_changes(context, labeled), context.config.seed),
+        AugmentTask(_changes(context, labeled), context.config.seed, task.name),
         augment_items(labeled, parts, GROUP_ROWS),
         rows=labeled.num_rows,
         session=context.session,
         progress=context.progress,
     )
-    join_parts(parts, context.folder / "rows.parquet", GROUP_ROWS)
+    join_parts(parts, context.folder / "rows.parquet", GROUP_ROWS, task)
     remove_folder(parts)
 
 

@@ -17,6 +17,7 @@ from react_ray.lgan import SENTENCE, Generation
 from react_ray.lgan.inputs import Features, Indices
 from react_ray.lgan.suggest import most_useful
 from react_ray.pipeline.run import run
+from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 
 __all__ = ["choose", "suggest"]
@@ -35,12 +36,12 @@ def choose(rows: Features, made: Generation, count: int, seed: int) -> Indices:
 def suggest(
     folder: str | Path,
     count: int,
-    target: str | Path,
+    output: str | Path,
     *,
     guard_formulas: bool = False,
     quiet: bool = False,
 ) -> str:
-    """Write ``count`` unlabelled rows of the run in ``folder`` to ``target``; a summary in words.
+    """Write ``count`` unlabelled rows of the run in ``folder`` to ``output``; a summary in words.
 
     The file has the columns of the run's own labelled file, with an empty label, and
     ``likely`` and ``weight``: the label made for the row and how far it is believed. Fill
@@ -48,13 +49,13 @@ def suggest(
     ``guard_formulas`` no cell of a csv file can run in a spreadsheet. Stages of
     the run that are gone are done again. Raises InputError.
     """
-    target, folder = checked_target(target), Path(folder).expanduser().absolute()
-    if target.exists():  # it may hold labels that a person has filled in
-        raise InputError(f"--output {target}: the file is there already; give another name")
+    file, folder = checked_target(output), Path(folder).expanduser().absolute()
+    if file.exists():  # it may hold labels that a person has filled in
+        raise InputError(f"--output {file}: the file is there already; give another name")
     saved = folder / "config.yaml"
     if not saved.is_file():
         raise InputError(f"{folder}: no finished run found there (it has no config.yaml)")
-    target.parent.mkdir(parents=True, exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     config = load_config(saved, flags={"output": str(folder)})  # a run may have been moved
     done = run(config, until="generate", quiet=quiet).stages
     labels = LabelMap.load(done["prepare"] / "labels.json")
@@ -63,19 +64,27 @@ def suggest(
         raise InputError(f"{folder}: the run had no unlabelled rows to choose from")
     rows = RunFeatures.load(done["prepare"], done["augment"], done["encode"]).of("unlabeled")
     chosen = choose(rows, made, count, config.seed)
-    texts = pq.read_table(
-        done["prepare"] / "rows.parquet", columns=["text"], filters=[("part", "=", "unlabeled")]
+    task, columns = get_task(config.task), config.data.columns
+    inputs = [field.name for field in task.inputs if _is_column(task, field.name)]
+    target = columns.of(next(column.name for column in task.columns if column.target))
+    pool = pq.read_table(
+        done["prepare"] / "rows.parquet", columns=inputs, filters=[("part", "=", "unlabeled")]
     )
     table = pa.table(
         {
-            config.data.columns.text: texts["text"].take(pa.array(chosen)),
-            config.data.columns.label: pa.array([""] * len(chosen)),
+            **{columns.of(name): pool[name].take(pa.array(chosen)) for name in inputs},
+            target: pa.array([""] * len(chosen)),
             "likely": [labels.names[i] for i in made.labels[chosen].argmax(1)],
             "weight": np.round(made.weight[chosen].astype(float), 4),
         }
     )
-    write_table(table, target, guard_formulas)
+    write_table(table, file, guard_formulas)
     return (
-        f"{target}: {len(chosen)} rows. Fill in the column {config.data.columns.label!r}, put the file into "
+        f"{file}: {len(chosen)} rows. Fill in the column {target!r}, put the file into "
         "one folder with your labelled file, and run again with --labeled on that folder."
     )
+
+
+def _is_column(task: Task, name: str) -> bool:
+    """Whether an input of the task stands in a column of files by the same name."""
+    return any(column.name == name and not column.target for column in task.columns)

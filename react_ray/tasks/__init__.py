@@ -7,9 +7,10 @@ from importlib import import_module
 from react_ray.errors import ConfigError
 from react_ray.tasks.task import Example, Task
 
-__all__ = ["Example", "Task", "get_task", "register", "task_names"]
+__all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "register", "task_names"]
 
-_MODULES = {"text-classification": "text_classification:TextClassification"}
+DEFAULT_TASK = "text-classification"
+_MODULES = {DEFAULT_TASK: "text_classification:TextClassification"}
 """The tasks of the package, each in a module that is imported when it is asked for."""
 _KNOWN: dict[str, Task] = {}
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["Cells", "Column", "Options"]
+__all__ = ["NO_OPTIONS", "Cells", "Column", "Options"]
 
 Kind = Literal["text", "tokens", "tags", "spans", "label", "labels"]
 Cells = Mapping[str, Any]
@@ -49,3 +49,6 @@ class Options:
     separator: str | None = None
     label_columns: tuple[str, ...] = ()
     scheme: Literal["BIO", "IOB1", "BIOES"] | None = None
+
+
+NO_OPTIONS = Options()

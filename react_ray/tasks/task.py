@@ -15,9 +15,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
+from react_ray.config.settings import AugmentConfig
 from react_ray.models import tokens
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.text_changes import augment
 
 if TYPE_CHECKING:
     import torch
@@ -84,6 +86,8 @@ class Task(ABC):
     """Input columns of a row as the run keeps it; the first is ``text``, what people are shown of a row."""
     target: ClassVar[pa.Field] = pa.field("label", pa.string())
     """Column of the target as the run keeps it; null where a row is unlabelled."""
+    fewest_classes: ClassVar[int] = 2
+    """Classes that a run needs at least; 0 for tasks without classes."""
     metrics: ClassVar[tuple[str, ...]]
     """Keys of :meth:`score`, higher is better; the first is the headline: gate, search and report use it."""
 
@@ -109,6 +113,13 @@ class Task(ABC):
     def names_in(self, target: Any) -> list[str]:
         """The classes that a target names, such as the types of its entities; [] for none."""
         return [target]
+
+    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+        """Changed copies of a row (its input columns and its target) for which the target still holds.
+
+        By default changes of the text alone; the same row and seed always give the same copies.
+        """
+        return [{**row, "text": text} for text in augment(row["text"], config, seed)]
 
     def shown(self, target: Any) -> str:
         """A target or the value of an answer in words, for people."""

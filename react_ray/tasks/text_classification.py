@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-__all__ = ["TextClassification", "distributions"]
+__all__ = ["TEXT_CLASSIFICATION", "TextClassification", "distributions"]
 
 
 class TextClassification(ClosedTask):
@@ -50,6 +50,9 @@ class TextClassification(ClosedTask):
         from react_ray.models.heads import start_from
 
         return start_from(model, name, weights, bias)
+
+
+TEXT_CLASSIFICATION = TextClassification()
 
 
 def distributions(column: pa.ChunkedArray, labels: Sequence[str]) -> NDArray[np.float32]:

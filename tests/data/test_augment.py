@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from react_ray.config.settings import AugmentConfig
-from react_ray.data.augment import augment, augment_table
+from react_ray.data.augment import augment_table
 from react_ray.data.shards import text_id
+from react_ray.tasks.text_changes import augment
 
 ENGLISH = "The striker scored twice in the last minutes of a match that nobody will forget soon"
 CHINESE = "今日股市大涨，基金经理普遍看好科技股后市表现，投资者信心恢复"

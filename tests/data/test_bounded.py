@@ -27,9 +27,11 @@ from pathlib import Path
 from react_ray.config.settings import Columns
 from react_ray.data.originals import column_kinds, original_of
 from react_ray.data.read import read_file
-from react_ray.data.row import Broken
+from react_ray.data.row import Broken, Wanted
 from react_ray.data.sources import find_files
 from react_ray.data.tables import Layout, open_output
+
+TEXT = Wanted((("text",),))
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -39,14 +41,14 @@ for given in (warm, path):
     before = peak()
     [source] = find_files(given)
     batches = list(read_file(source, Columns(), labeled=False))
-    kinds = column_kinds(source, "text")
+    kinds = column_kinds(source, TEXT)
     target = Path(given + ".out.jsonl")
     written = 0
-    with closing(open_output(target, target, Layout([original_of(source, "text", kinds)]))) as output:
-        original = original_of(source, "text", kinds)
+    with closing(open_output(target, target, Layout([original_of(source, TEXT, kinds)]))) as output:
+        original = original_of(source, TEXT, kinds)
         output.begin(original)
         for _, cells, whole in original.rows:
-            if not isinstance(cells, Broken) and len(cells[0] or "") < 100_000:
+            if not isinstance(cells, Broken) and len(cells.get("text") or "") < 100_000:
                 output.add(whole, "x", 0.5)
                 written += 1
 kept = sum(batch.rows.num_rows for batch in batches)

@@ -15,8 +15,9 @@ from react_ray.data.check import check_usable, label_warnings
 from react_ray.data.copies import PARTS
 from react_ray.data.judged import Judged
 from react_ray.data.refusals import Refusals, count_kinds, describe, kind_of
-from react_ray.data.shards import SHARD_SCHEMA, Shard, text_id
+from react_ray.data.shards import Shard, shard_schema, text_id
 from react_ray.errors import InputError
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 Row = tuple[str, str, str | None]
 """Input, text, label."""
@@ -31,7 +32,7 @@ def shards(rows: tuple[Row, ...], folder: Path) -> Iterator[Shard]:
         for _, text, label in group:
             numbers[given] += 1
             told.append({"id": text_id(text), "text": text, "label": label, "row": numbers[given]})
-        pq.write_table(pa.Table.from_pylist(told, SHARD_SCHEMA), shard.target)
+        pq.write_table(pa.Table.from_pylist(told, shard_schema(TEXT_CLASSIFICATION)), shard.target)
         shard.target.with_suffix(".refused.jsonl").touch()
         yield shard
 
@@ -138,10 +139,10 @@ def usable(*rows: Row, described: dict[str, str] | None = None, early: tuple[Any
     parts, reasons = judged(*rows, described=tuple(described or {}))
     refusals, late = Refusals(), iter(reasons)
     for given, label, reason in early:
-        refusals.add(given, f"{given}.csv", 7, reason, label)
+        refusals.add(given, f"{given}.csv", 7, reason, [label] if label else [])
     for (given, _, label), part in zip(rows, parts, strict=True):
         if part is None:
-            refusals.add(given, f"{given}.csv", 1, next(late), label)
+            refusals.add(given, f"{given}.csv", 1, next(late), [label] if label else [])
     kept = Counter(given for (given, _, _), part in zip(rows, parts, strict=True) if part)
     labels = {str(label) for (_, _, label), part in zip(rows, parts, strict=True) if part == "labeled"}
     learnable = bool({"labeled", "unlabeled"} & {*parts})
@@ -218,8 +219,8 @@ def test_the_rows_of_a_lost_class_are_shown() -> None:
 def test_a_class_whose_rows_were_all_rejected_is_a_warning(part: str) -> None:
     refusals = Refusals()
     for row in range(1, 8):
-        refusals.add(part, "a.csv", row, "unknown label: y", "y")
-    refusals.add(part, "a.csv", 9, "empty text", "x")
+        refusals.add(part, "a.csv", row, "unknown label: y", ["y"])
+    refusals.add(part, "a.csv", 9, "empty text", ["x"])
     [warning] = label_warnings({"x": 1}, {part: {"x"}}, refusals)
     name = "labelled" if part == "labeled" else part
     assert warning.splitlines()[0] == f"class 'y' has no {name} row left: all 7 were rejected"

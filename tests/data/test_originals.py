@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from react_ray.data.json_text import add_members, members, rename_keys
 from react_ray.data.originals import column_kinds, original_of
-from react_ray.data.row import Broken
+from react_ray.data.row import Broken, Wanted
 from react_ray.data.sources import find_files
 from react_ray.data.tables import Layout, open_output, write_table
 
+TEXT = Wanted((("text",),))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -45,8 +46,8 @@ def test_json_objects_keep_their_text(row: dict[str, Any], escaped: bool) -> Non
 def write(target: Path, *paths: Path, guard: bool = False) -> Path:
     """What ``predict`` writes for these files, with one answer for all rows."""
     sources = [source for path in paths for source in find_files(str(path))]
-    kinds = [column_kinds(source, "text") for source in sources]
-    opened = [original_of(source, "text", kind) for source, kind in zip(sources, kinds, strict=True)]
+    kinds = [column_kinds(source, TEXT) for source in sources]
+    opened = [original_of(source, TEXT, kind) for source, kind in zip(sources, kinds, strict=True)]
     with closing(open_output(target, target, Layout(opened), guard)) as output:
         for original in opened:
             output.begin(original)

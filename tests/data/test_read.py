@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from react_ray.config.settings import Columns
-from react_ray.data.read import SCHEMA, read_file
+from react_ray.data.read import read_file, row_schema
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 Refused = dict[int, str]
 
@@ -25,7 +26,7 @@ def read(path: Path, columns: Columns | None = None, **options: Any) -> tuple[pd
     refused = [row for batch in batches for row in batch.refused]
     assert {row["file"] for row in refused} <= {str(path)}
     rows = pa.concat_tables([batch.rows for batch in batches])
-    assert rows.schema == SCHEMA
+    assert rows.schema == row_schema(TEXT_CLASSIFICATION)
     assert set(rows["file"].to_pylist()) <= {str(path)}
     return rows.to_pandas().astype(object), {row["row"]: row["reason"] for row in refused}
 
@@ -162,7 +163,7 @@ def test_the_start_of_a_refused_text_is_kept_in_a_form_that_can_be_written(tmp_p
     [row] = [row for batch in read_file(source, Columns()) for row in batch.refused]
     assert row["text"].encode().startswith(b"caf\\xe9 xxx")
     assert 200 <= len(row["text"]) < 220
-    assert row["label"] == "sport"
+    assert row["names"] == ["sport"]
 
 
 @pytest.mark.parametrize(

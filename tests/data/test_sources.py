@@ -100,7 +100,7 @@ def test_an_input_that_is_not_there_is_named(
     assert given in str(error.value)
 
 
-@pytest.mark.parametrize(("name", "told"), [("a.json", "name it .jsonl"), ("a.xlsx", "save it as CSV UTF-8")])
+@pytest.mark.parametrize(("name", "told"), [("a.pdf", "expected .csv"), ("a.xlsx", "save it as CSV UTF-8")])
 def test_common_wrong_endings_come_with_the_fix(tmp_path: Path, name: str, told: str) -> None:
     (tmp_path / name).write_text("x")
     with pytest.raises(InputError, match=told):

@@ -1,0 +1,147 @@
+"""Options that several commands share: those that make the configuration of a run."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from react_ray.console.arguments import is_data_name
+from react_ray.errors import ConfigError
+
+if TYPE_CHECKING:
+    from react_ray.config.settings import Config
+
+__all__ = ["Address", "ColumnNames", "RunOptions", "config_of", "renamed_columns", "with_run_options"]
+
+FLAGS = {
+    "labeled": "data.labeled",
+    "unlabeled": "data.unlabeled",
+    "validation": "data.validation",
+    "test": "data.test",
+    "labels": "data.labels",
+    "text_column": "data.columns.text",
+    "label_column": "data.columns.label",
+    "truth_column": "data.columns.truth",
+    "separator": "data.separator",
+    "task": "task",
+    "output": "output",
+    "address": "cluster.address",
+    "model": "model",
+    "encoder": "encoder",
+    "seed": "seed",
+}
+"""Option -> the setting that it stands for."""
+
+Arguments = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="[CONFIG.yaml] [key=value ...]",
+        help="A saved configuration, and settings by their keys in it (seed=1, finetune.lr=1e-4)",
+    ),
+]
+Labeled = Annotated[str | None, typer.Option(help="File with labels; rows with a blank label are unlabelled")]
+Unlabeled = Annotated[
+    str | None, typer.Option(help="File, folder or glob: csv, jsonl or parquet, local or s3://")
+]
+Validation = Annotated[str | None, typer.Option(help="Labelled rows that pick the checkpoint")]
+Test = Annotated[str | None, typer.Option(help="Labelled rows that are only measured on")]
+Labels = Annotated[str | None, typer.Option(help="YAML: class name -> description")]
+TaskName = Annotated[str | None, typer.Option(metavar="NAME", help="Default: text-classification")]
+Output = Annotated[str | None, typer.Option(help="Folder of the run (default: out)")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster, for example auto or ray://host:10001")]
+Model = Annotated[str | None, typer.Option(help="embedded, a hub name or a folder with a saved model")]
+Encoder = Annotated[str | None, typer.Option(help="Frozen encoder of the features (default: the model)")]
+ColumnNames = Annotated[
+    list[str] | None,
+    typer.Option("--column", metavar="NAME=OTHER", help="The column NAME is called OTHER in the files"),
+]
+TextColumn = Annotated[str | None, typer.Option(help="Name of the column with the text")]
+LabelColumn = Annotated[str | None, typer.Option(help="Name of the column with the label")]
+TruthColumn = Annotated[str | None, typer.Option(help="True labels of unlabelled rows, only to score")]
+Separator = Annotated[str | None, typer.Option(help="Between the labels in one cell, such as ; or |")]
+LabelColumns = Annotated[
+    str | None, typer.Option(metavar="A,B,C", help="Columns that say 1 or 0, one a label")
+]
+Seed = Annotated[int | None, typer.Option(help="Of every random choice (default: 0)")]
+Preset = Annotated[str | None, typer.Option(help="article: the settings of the article's own code")]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Options of every command that takes the configuration of a run; None: not given."""
+
+    arguments: Arguments = None
+    labeled: Labeled = None
+    unlabeled: Unlabeled = None
+    validation: Validation = None
+    test: Test = None
+    labels: Labels = None
+    task: TaskName = None
+    output: Output = None
+    address: Address = None
+    model: Model = None
+    encoder: Encoder = None
+    column: ColumnNames = None
+    text_column: TextColumn = None
+    label_column: LabelColumn = None
+    truth_column: TruthColumn = None
+    separator: Separator = None
+    label_columns: LabelColumns = None
+    seed: Seed = None
+    preset: Preset = None
+
+
+def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give ``command(options, ...)`` the options of :class:`RunOptions` in place of its first parameter."""
+    _, *own = inspect.signature(command, eval_str=True).parameters.values()
+    shared = list(inspect.signature(RunOptions, eval_str=True).parameters.values())
+    names = [field.name for field in fields(RunOptions)]
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        command(RunOptions(**{name: given.pop(name) for name in names}), **given)
+
+    parameters = [*shared, *own]
+    del called.__wrapped__
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return called
+
+
+def config_of(options: RunOptions, more: Mapping[str, Any] | None = None) -> Config:
+    """The configuration that options give, and ``more`` settings by their keys. Raises ConfigError."""
+    from react_ray.config.file import load_config
+
+    arguments = options.arguments or []
+    files = [argument for argument in arguments if "=" not in argument]
+    for file in files:
+        if is_data_name(file):
+            raise ConfigError(f"{file}: data is given with --labeled, --unlabeled, --validation or --test")
+    if len(files) > 1:
+        raise ConfigError(f"one configuration file is taken, given were: {', '.join(files)}")
+    given = asdict(options)
+    flags: dict[str, Any] = {
+        f"data.columns.{name}": other for name, other in renamed_columns(options.column or ()).items()
+    }
+    flags |= {dotted: given[name] for name, dotted in FLAGS.items() if given[name] is not None}
+    if options.label_columns is not None:
+        names = [name.strip() for name in options.label_columns.split(",")]
+        flags["data.label_columns"] = [name for name in names if name]
+    overrides = [argument for argument in arguments if "=" in argument]
+    return load_config(files[0] if files else None, overrides, flags | dict(more or {}), options.preset)
+
+
+def renamed_columns(given: Iterable[str]) -> dict[str, str]:
+    """The names in files of columns, from words of the form NAME=OTHER. Raises ConfigError."""
+    renamed = {}
+    for word in given:
+        name, _, other = (part.strip() for part in word.partition("="))
+        if not (name and other):
+            raise ConfigError(f"--column {word}: expected NAME=OTHER, the task's name and that in the files")
+        renamed[name] = other
+    return renamed

@@ -1,0 +1,132 @@
+"""Columns of a task and their names in files: which are looked for, and how cells are read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from react_ray.config.settings import Columns, DataConfig
+from react_ray.data.row import Wanted
+from react_ray.data.sources import Source
+from react_ray.errors import ConfigError, InputError
+from react_ray.tasks import Task
+from react_ray.tasks.columns import Column, Options
+
+__all__ = ["TRUTH", "Layout", "check_columns", "options_of"]
+
+TRUTH = "truth"
+SHORT_FORMS = {"text": "--text-column", "label": "--label-column", TRUTH: "--truth-column"}
+
+
+def check_columns(task: Task, config: DataConfig) -> None:
+    """Raise ConfigError where a setting names a column that the task does not have, or one column twice."""
+    known = [column.name for column in task.columns]
+    for name, other in config.columns.renamed().items():
+        if name not in (*known, TRUTH):
+            raise ConfigError(
+                f"data.columns.{name} = {other!r}: {task.title} has no column {name!r}; "
+                f"its columns are {', '.join(known)} and {TRUTH}"
+            )
+    owners: dict[str, str] = {}
+    for name in known:
+        other = config.columns.of(name)
+        if other in owners:
+            raise ConfigError(
+                f"data.columns.{owners[other]} and data.columns.{name} both name the column {other!r}: "
+                f"give each a column of its own (--column {name}=OTHER)"
+            )
+        owners[other] = name
+
+
+def options_of(config: DataConfig) -> Options:
+    """How cells are read, as the settings say."""
+    return Options(config.separator, config.label_columns)
+
+
+class Layout:
+    """The columns of one file for a task: ``wanted`` are looked for in it.
+
+    ``labeled=False`` leaves those alone that say what is to be learnt; ``truth`` is the column with the
+    true targets of unlabelled rows, if there is one.
+    """
+
+    def __init__(self, task: Task, columns: Columns, options: Options, source: Source, labeled: bool):
+        self.task, self.options = task, options
+        read = [column for column in task.columns if labeled or not column.target]
+        if source.kind == "conll":
+            self._places = _of_tokens(task, read, source)
+            self._truth = None
+        else:
+            self._places = {column.name: columns.of(column.name) for column in read}
+            self._truth = columns.truth
+        if labeled:
+            self._places |= {name: name for name in options.label_columns}
+        self.wanted = self._wanted(labeled)
+
+    def _wanted(self, labeled: bool) -> Wanted:
+        places = self._places
+        groups = [group for group in self.task.needs if all(name in places for name in group)]
+        targets: list[tuple[str, ...]] = []
+        if labeled:
+            targets = [(column.name,) for column in self.task.columns if column.target]
+            targets = [group for group in targets if group[0] in places]
+            targets = [self.options.label_columns] if self.options.label_columns else targets
+        coded = [place for name, place in places.items() if self._is_target(name)]
+        return Wanted(
+            groups=tuple(tuple(places[name] for name in group) for group in groups),
+            targets=tuple(tuple(places[name] for name in group) for group in targets),
+            others=(*places.values(), *([self._truth] if self._truth else [])),
+            flags={place: _flag(name) for name, place in places.items()}
+            | dict.fromkeys(self.options.label_columns, "--label-columns"),
+            coded=[*coded, *([self._truth] if self._truth else [])],
+        )
+
+    def _is_target(self, name: str) -> bool:
+        return any(column.name == name and column.target for column in self.task.columns)
+
+    def cells(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """The cells of a row by the names of the task's columns.
+
+        Rows of jsonl files may lack keys: those that the row needs are then there, without a value.
+        """
+        cells = {name: found[place] for name, place in self._places.items() if place in found}
+        if not any(all(name in cells for name in group) for group in self.task.needs):
+            cells = dict.fromkeys(self.task.needs[0]) | cells
+        return cells
+
+    def truth(self, found: Mapping[str, Any]) -> Any:
+        """The cell of the true target; None where there is none."""
+        return found.get(self._truth) if self._truth else None
+
+    def with_truth(self, cells: Mapping[str, Any], truth: Any) -> tuple[dict[str, Any], Options]:
+        """The cells of a row whose target is ``truth``, and how they are read."""
+        targets = [column for column in self.task.columns if column.target]
+        tokens = any(cells.get(column.name) for column in self.task.columns if column.kind == "tokens")
+        fitting = [column for column in targets if (column.kind == "tags") == tokens] or targets
+        known = [column for column in fitting if column.name in cells] or fitting
+        left = {name: cell for name, cell in cells.items() if not self._is_target(name)}
+        return left | {known[0].name: truth}, replace(self.options, label_columns=())
+
+    def text(self, cells: Mapping[str, Any]) -> str:
+        """The start of a row in words, for people."""
+        inputs = [cells.get(column.name) for column in self.task.columns if not column.target]
+        value = next((one for one in inputs if one is not None), "")
+        return " ".join(map(str, value[:1000])) if isinstance(value, list) else str(value)
+
+
+def _of_tokens(task: Task, read: list[Column], source: Source) -> dict[str, str]:
+    """The columns of a CoNLL file, which have no names there."""
+    places: dict[str, str] = {
+        column.name: column.kind for column in read if column.kind in ("tokens", "tags")
+    }
+    if "tokens" not in places.values():
+        raise InputError(
+            f"{source.path}: {task.title} does not read files of tokens and tags; "
+            "expected .csv, .tsv, .jsonl, .ndjson, .json (each also with .gz) or .parquet"
+        )
+    return places
+
+
+def _flag(name: str) -> str:
+    return SHORT_FORMS.get(name, f"--column {name}=NAME")

@@ -1,0 +1,109 @@
+"""Rows of CoNLL files: a token and its tag on each line, a blank line behind each sentence."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from react_ray.data.lines import LINE_BYTES, FlawedLine, read_lines
+from react_ray.data.row import Broken, Record, Wanted
+from react_ray.data.sources import Source
+
+__all__ = ["ConllRows", "Sentence"]
+
+MAX_TOKENS = 1_000_000
+"""Of a sentence: each takes memory, however short it is."""
+SPACES = re.compile(r"[ \t]+")
+TAG = re.compile(r"O|[A-Z]-\S+")
+START = "-DOCSTART-"
+COLUMNS = ("tokens", "tags")
+
+
+class Sentence(NamedTuple):
+    """A sentence as a whole; without tags where the file has only one column."""
+
+    tokens: list[str]
+    tags: list[str] | None
+
+
+@dataclass
+class _Pending:
+    """The lines of the sentence at hand, the first of them in line ``number``."""
+
+    number: int = 0
+    lines: list[list[str]] = field(default_factory=list)
+    size: int = 0
+    broken: Broken | None = None
+
+    def add(self, number: int, fields: list[str], line: str) -> None:
+        self.number = self.number or number
+        self.size += len(line)
+        if isinstance(line, FlawedLine):
+            self._refuse(f"{line.reason}, in line {number}", line)
+        elif len(self.lines) >= MAX_TOKENS or self.size > LINE_BYTES:
+            self._refuse(
+                f"too long: a sentence of more than {MAX_TOKENS:,} tokens or {LINE_BYTES:,} characters", ""
+            )
+            self.lines = self.lines[:20]
+        elif self.lines and len(fields) != len(self.lines[0]):
+            told = f"{len(fields)} in line {number} and {len(self.lines[0])} before"
+            self._refuse(f"wrong number of fields: {told}", line)
+        elif not all(fields):
+            self._refuse(f"empty token: an empty field in line {number}", line)
+        if self.broken is None:
+            self.lines.append(fields)
+
+    def _refuse(self, reason: str, line: str) -> None:
+        text = " ".join([*(fields[0] for fields in self.lines[:20]), line.strip()])
+        self.broken = self.broken or Broken(reason, text)
+
+    def record(self) -> Record:
+        if self.broken:
+            return self.number, self.broken, None
+        tokens, width = [fields[0] for fields in self.lines], len(self.lines[0])
+        sentence = Sentence(tokens, [fields[-1] for fields in self.lines] if width > 1 else None)
+        cells = {"tokens": sentence.tokens} | ({"tags": sentence.tags} if width > 1 else {})
+        return self.number, cells, sentence
+
+
+class ConllRows:
+    """The sentences of a CoNLL file, in columns ``tokens`` and ``tags``; the whole is a :class:`Sentence`.
+
+    Fields are separated by tabs or spaces; the first is the token, the last the tag. The number of a row is
+    the line of its first token. Lines of ``-DOCSTART-`` and comments (``# ``) are skipped. A sentence with a
+    wrong line is broken, and the next ones follow.
+    """
+
+    def __init__(self, source: Source, wanted: Wanted):
+        self.source = source
+        self.notes: list[str] = []
+        lines = ((fields, line) for _, fields, line in self._lines() if fields)
+        first = next((fields for fields, line in lines if not isinstance(line, FlawedLine)), [])
+        self.columns = list(COLUMNS[: len(first)])
+        if first:
+            wanted.require(self.columns, source)
+
+    def __iter__(self) -> Iterator[Record]:
+        pending = _Pending()
+        for number, fields, line in self._lines():
+            if fields:
+                pending.add(number, fields, line)
+            elif pending.number:
+                yield pending.record()
+                pending = _Pending()
+        if pending.number:
+            yield pending.record()
+
+    def _lines(self) -> Iterator[tuple[int, list[str], str]]:
+        """Number, fields and text of each line; no fields where a sentence ends."""
+        for number, line in enumerate(read_lines(self.source.open_unpacked()), start=1):
+            bare = line.strip(" \t\r\n")
+            fields = bare.split("\t") if "\t" in bare else SPACES.split(bare) if bare else []
+            if isinstance(line, FlawedLine):
+                yield number, fields or [""], line
+            elif line.startswith("# ") and not (len(fields) > 1 and TAG.fullmatch(fields[-1])):
+                continue
+            else:
+                yield number, [] if fields[:1] == [START] else [one.strip() for one in fields], line

@@ -1,0 +1,70 @@
+"""Targets of rows, whatever the task: compared by a key, counted by the classes that they name."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import pyarrow as pa
+
+from react_ray.tasks import Task
+
+__all__ = ["Targets", "canonical_json"]
+
+SHOWN_CHARS = 80
+
+
+def canonical_json(value: Any) -> str:
+    """The same text for equal values."""
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+
+
+class Targets:
+    """What is asked of a task's targets, by their keys.
+
+    The key of a target that is a string is the string; of any other it is the canonical JSON.
+    """
+
+    def __init__(self, task: Task):
+        self.task = task
+        self._plain = pa.types.is_string(task.target.type)
+        self._names: dict[str, tuple[str, ...]] = {}
+
+    @property
+    def word(self) -> str:
+        """What a row has several of, in words."""
+        return "labels" if self.task.target.name == "label" else "targets"
+
+    def key(self, target: Any) -> str | None:
+        """The key of a target; None where there is none."""
+        return target if target is None or self._plain else canonical_json(target)
+
+    def keys(self, column: pa.ChunkedArray) -> list[str | None]:
+        """The keys of a column of targets."""
+        return [self.key(target) for target in column.to_pylist()]
+
+    def of(self, key: str) -> Any:
+        """The target with this key."""
+        return key if self._plain else json.loads(key)
+
+    def names(self, key: str) -> tuple[str, ...]:
+        """The classes that a target names, each once."""
+        if key not in self._names:
+            self._names[key] = tuple(dict.fromkeys(self.task.names_in(self.of(key))))
+        return self._names[key]
+
+    def shown(self, key: str) -> str:
+        """A target in words."""
+        words = self.task.shown(self.of(key))
+        return words if self._plain or len(words) <= SHOWN_CHARS else f"{words[:SHOWN_CHARS]}…"
+
+    def count(self, keys: Iterable[str]) -> Counter[str]:
+        """How many of some targets name each class."""
+        return Counter(name for key in keys for name in self.names(key))
+
+    def strata(self, keys: Sequence[str]) -> list[str]:
+        """Of each target the rarest class that it names; "" where it names none."""
+        counts = self.count(keys)
+        return [min(self.names(key), key=lambda name: (counts[name], name), default="") for key in keys]

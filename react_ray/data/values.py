@@ -1,0 +1,42 @@
+"""Values of cells as text and as JSON, whatever the format they were read from."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+from typing import Any
+
+__all__ = ["as_json", "as_text"]
+
+
+def as_text(value: Any) -> str:
+    """A value as a cell of a csv file."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, (bool, list, dict, tuple)):
+        return json.dumps(as_json(value), ensure_ascii=False)
+    return _readable(value) if isinstance(value, bytes) else str(value)
+
+
+def as_json(value: Any) -> Any:
+    """A value that JSON has; NaN and infinity, which it has not, become null."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(key): as_json(one) for key, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [as_json(one) for one in value]
+    if value is None or isinstance(value, (str, int)):
+        return value
+    return _readable(value) if isinstance(value, bytes) else str(value)
+
+
+def _readable(value: bytes) -> str:
+    """Bytes as text where they are UTF-8, else in base64."""
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        return base64.b64encode(value).decode("ascii")
