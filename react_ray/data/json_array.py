@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from react_ray.data.json_lines import JsonRows
-from react_ray.data.lines import CHUNK_BYTES, Unfinished
+from react_ray.data.lines import CHUNK_BYTES, FlawedLine, Unfinished
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
@@ -29,9 +29,8 @@ class JsonArrayRows(JsonRows):
     def _objects(self) -> Iterator[tuple[int, str]]:
         elements = split_array(self.source.open_unpacked(), self.source)
         for number, element in enumerate(elements, start=1):
-            if "\n" in element or "\r" in element:  # in strings they stand escaped
-                line = LINE_ENDS.sub(" ", element)
-                element = line if type(element) is str else element
+            if not isinstance(element, FlawedLine):  # in strings, line ends stand escaped
+                element = LINE_ENDS.sub(" ", element.strip())
             yield number, element
 
 

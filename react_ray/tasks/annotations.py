@@ -79,7 +79,7 @@ def _spans(cells: Mapping[str, Any]) -> list[Span] | None:
     """Spans of characters; None where there are none to read."""
     for column in SPANS:
         value = _parsed(cells.get(column))
-        if value is None:
+        if value is None or (column == "annotations" and value == []):  # Label Studio: not labelled yet
             continue
         if not isinstance(value, list):
             raise ValueError(f"spans are no list: {str(value)[:60]}; {EXPECTED}")

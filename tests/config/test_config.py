@@ -44,7 +44,7 @@ def test_a_flag_that_was_not_given_changes_nothing() -> None:
         ("finetune.lr=fast", ["finetune.lr", "fast", "number"]),
         ("finetune.lr=-1", ["finetune.lr", "-1", "greater than 0"]),
         ("lgan.loss=other", ["lgan.loss", "other", "as_written"]),
-        ("task=translate", ["task", "translate", "text-classification"]),
+        ("data.columns.context=[1]", ["data.columns.context = [1]", "valid string"]),
         ("seed", ["seed", "key=value"]),
         ("seed.more=1", ["seed"]),
         ("serve.port=1", ["unknown setting 'serve'", "there are: task, output"]),

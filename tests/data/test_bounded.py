@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from react_ray.data.records import Rows
-from react_ray.data.row import Broken
+from react_ray.data.row import Broken, Wanted
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
 
@@ -147,7 +147,7 @@ def test_lists_that_unpack_to_more_than_memory_holds(tmp_path: Path, values: pa.
     pq.write_table(table, tmp_path / "a.parquet", compression="zstd", store_schema=False)
     [source] = find_files(str(tmp_path / "a.parquet"))
     before = pa.total_allocated_bytes()
-    found = [cells for _, cells, _ in Rows(source, ["text"], whole=True)]
+    found = [cells for _, cells, _ in Rows(source, Wanted((("text",),)), whole=True)]
     assert isinstance(found[0], Broken)
     assert found[0].reason.startswith("too long: ")
     assert pa.total_allocated_bytes() - before < LIMIT_MB * MB
@@ -159,4 +159,4 @@ def test_more_rows_than_its_bytes_can_hold(tmp_path: Path, monkeypatch: pytest.M
     pq.write_table(pa.table({"text": pa.nulls(1_000_000, pa.string())}), tmp_path / "a.parquet")
     [source] = find_files(str(tmp_path / "a.parquet"))
     with pytest.raises(InputError, match=r"1,000,000 rows in .* bytes"):
-        Rows(source, ["text"])
+        Rows(source, Wanted((("text",),)))
