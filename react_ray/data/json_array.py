@@ -14,8 +14,10 @@ from react_ray.errors import InputError
 __all__ = ["JsonArrayRows", "is_array"]
 
 BLANK = b" \t\r\n"
-OUTSIDE, INSIDE = re.compile(rb'["\[\]{},]'), re.compile(rb'["\\]')
-"""Characters of JSON that count outside of a string, and inside of one."""
+TOP = re.compile(rb'"[^"\\]*"|["\[\]{},]')
+DEEP = re.compile(rb'"[^"\\]*"|["\[\]{}]')
+INSIDE = re.compile(rb'["\\]')
+"""What counts in JSON between the elements of the list, in an element, and in a string; or a whole string."""
 LINE_ENDS = re.compile(r"\s*[\r\n]\s*")
 
 
@@ -54,40 +56,48 @@ def split_array(stream: IO[bytes] | Any, source: Source) -> Iterator[str]:
     An element that is too long, or is not UTF-8, comes as a :class:`react_ray.data.lines.FlawedLine`.
     Raises InputError where the list does not end.
     """
-    element, depth, string, escaped = Unfinished("an object"), 0, False, False
-    chunk = stream.read(CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")
-    blank = True  # whether the element at hand has only white space
-    while chunk:
-        start = place = 0
-        if escaped:
-            place, escaped = 1, False
-        while match := (INSIDE if string else OUTSIDE).search(chunk, place):
-            place, mark = match.end(), match[0]
-            if string:
-                string = mark == b"\\"
-                if string and place == len(chunk):
-                    escaped = True
-                place += string
-                continue
-            string = mark == b'"'
-            if mark in b"[{":
-                depth += 1
-                start = place if depth == 1 else start
-            elif mark in b"]}":
-                depth -= 1
-            if (depth == 0 and mark in b"]}") or (depth == 1 and mark == b","):
-                piece = chunk[start : place - 1]
-                if not (blank and not piece.strip(BLANK) and depth == 0):
-                    yield element.end(piece)
-                start, blank, element = place, True, Unfinished("an object")
-            if depth <= 0 and mark in b"]}":
-                if (chunk[place:] + stream.read(CHUNK_BYTES)).strip(BLANK):
-                    raise InputError(
-                        f"{source.path} has more text behind the end of its list: a bracket is wrong"
-                    )
-                return
-        if depth:
-            blank = blank and not chunk[start:].strip(BLANK)
+    element, start, blank = Unfinished("an object"), 0, True  # blank: only white space so far
+    for chunk, place, mark in _marks(stream):
+        if mark == b"[":
+            start = place
+        elif mark == b",":
+            yield element.end(chunk[start : place - 1])
+            start, blank = place, True
+        elif mark:
+            piece = chunk[start : place - 1]
+            if not blank or piece.strip(BLANK):
+                yield element.end(piece)
+            if (chunk[place:] + stream.read(CHUNK_BYTES)).strip(BLANK):
+                raise InputError(
+                    f"{source.path} has more text behind the end of its list: a bracket is wrong"
+                )
+            return
+        else:
             element.add(chunk[start:])
-        chunk = stream.read(CHUNK_BYTES)
+            start, blank = 0, blank and not chunk[start:].strip(BLANK)
     raise InputError(f"{source.path} ends inside of its list: it is not whole; make the file again")
+
+
+def _marks(stream: IO[bytes] | Any) -> Iterator[tuple[bytes, int, bytes]]:
+    """The bracket at each end of a list and the commas between its elements: chunk, place behind, mark.
+
+    At the end of each chunk comes an empty mark.
+    """
+    depth, string, escaped = 0, False, False
+    chunk = stream.read(CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")
+    while chunk:
+        place, escaped = int(escaped), False
+        while match := (INSIDE if string else DEEP if depth > 1 else TOP).search(chunk, place):
+            place, mark = match.end(), match[0]
+            if mark == b"\\":
+                escaped = place == len(chunk)
+                place += 1
+            elif mark == b'"':
+                string = not string
+            elif len(mark) == 1:
+                opens = mark in b"[{"
+                depth += opens - (mark in b"]}")
+                if depth == 0 or (depth == 1 and mark in b"[,"):
+                    yield chunk, place, mark
+        yield chunk, len(chunk), b""
+        chunk = stream.read(CHUNK_BYTES)

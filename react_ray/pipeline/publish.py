@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from react_ray.config.masking import mask
-from react_ray.config.settings import Columns, Config
+from react_ray.config.settings import Config
 from react_ray.config.yaml_text import read_yaml
 from react_ray.console.terminal import command
 from react_ray.evaluate.model_card import write_model_card
@@ -103,11 +103,17 @@ def _predict_command(output: Path) -> str:
     """What labels the whole pile of a run, in the format it has."""
     data = read_yaml(output / "config.yaml")["data"]  # where addresses stand without their secrets
     source = str(data["unlabeled"] or data["labeled"])
-    text = data["columns"]["text"]
+    named = data["columns"].items()
+    columns = {name: other for name, other in named if name not in ("label", "truth") and other != name}
     ending = re.search(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", source)
-    column = [] if text == Columns().text else ["--text-column", text]
+    words = [
+        ("--text-column", other) if name == "text" else ("--column", f"{name}={other}")
+        for name, other in columns.items()
+    ]
     target = output / f"labelled.{ending[1] if ending else 'parquet'}"
-    return command("predict", output, "--input", source, "--output", target, *column)
+    return command(
+        "predict", output, "--input", source, "--output", target, *(word for pair in words for word in pair)
+    )
 
 
 def _headline(metrics: Any, arm: Any, part: str) -> float:
