@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.datasets import write_draw
-from react_ray.pipeline.run import STAGES
+from react_ray.pipeline.graph import LABEL_GAN
 
 RESULTS = Path(__file__).parent / "results" / "kill_stages.json"
 VOLATILE = ("seconds", "reused", "created")
@@ -42,7 +42,7 @@ def main() -> None:
         command = [sys.executable, "-m", "react_ray.cli", "run", "--quiet", *draw.flags()]
         command += ["--truth-column", "truth", "finetune.token_budget=20000"]
         undisturbed = finish([*command, "--output", str(folder / "undisturbed")], folder / "undisturbed")
-        for stage in STAGES:
+        for stage in LABEL_GAN:
             output = folder / stage.name
             rows.append(
                 kill_and_resume(

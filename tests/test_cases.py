@@ -274,7 +274,7 @@ def _ask(method: str, path: str, body: Any = None) -> Any:
     import httpx2
     import numpy as np
 
-    from react_ray.config.settings import ServeConfig
+    from react_ray.config.service import ServeConfig
     from react_ray.serve.engine.about import About
     from react_ray.serve.engine.model import Engine
     from react_ray.serve.service import Service

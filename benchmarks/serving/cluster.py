@@ -20,7 +20,7 @@ from types import TracebackType
 from benchmarks.serving.service import free_port
 from benchmarks.serving.victims import Victims
 from react_ray.cluster.session import refuses
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.deploy import serve_config
 from react_ray.serve.ingress import settings as ingress
 

@@ -17,7 +17,7 @@ SERVE = """
 import signal, sys, tempfile, threading
 from pathlib import Path
 from react_ray.cluster.session import environment
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.ingress import settings as ingress
 port = int(sys.argv[1])
 own = tempfile.TemporaryDirectory(prefix="react-ray-")

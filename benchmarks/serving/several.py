@@ -37,7 +37,7 @@ SERVICE = """
 import asyncio, signal, sys, tempfile
 from pathlib import Path
 from react_ray.cluster.session import environment
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.inference.onnx_classifier import OnnxClassifier
 from react_ray.inference.onnx_record import FOLDER, OnnxRecord
 from react_ray.serve.ingress import settings as ingress

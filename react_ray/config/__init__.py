@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from react_ray.config.service import ServeConfig
 from react_ray.config.settings import (
     AugmentConfig,
     ClusterConfig,
@@ -11,12 +12,12 @@ from react_ray.config.settings import (
     EncodeConfig,
     FinetuneConfig,
     LganConfig,
-    ServeConfig,
     TuneConfig,
 )
 
 __all__ = [
     "AugmentConfig",
+    "CandidatesConfig",
     "ClusterConfig",
     "Columns",
     "Config",

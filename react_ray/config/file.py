@@ -16,7 +16,8 @@ from pydantic import BaseModel, ValidationError
 
 from react_ray.config.masking import is_masked, texts_of
 from react_ray.config.problems import explain, groups_of
-from react_ray.config.settings import Config, ServeConfig, variable_of
+from react_ray.config.service import ServeConfig
+from react_ray.config.settings import Config, variable_of
 from react_ray.config.yaml_text import parse_yaml, read_yaml
 from react_ray.errors import ConfigError
 

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from react_ray.config.settings import EncodeConfig
-from react_ray.data.known import KnownFeatures, text_keys
+from react_ray.data.known import KnownFeatures, row_keys
 from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
@@ -31,10 +31,14 @@ from react_ray.models import tokens
 from react_ray.models.batching import token_batches
 from react_ray.models.device import pick_device
 from react_ray.models.pretrained import TRIED_TEXTS, check_pair, load_encoder, load_tokenizer, longest_text
+from react_ray.models.tokenizer import TransformersTokenizer
+from react_ray.tasks import DEFAULT_TASK, get_task
 
 __all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_features"]
 
 
+STRIDE = 32
+"""Tokens that two windows of a long text share."""
 OPENING = slice(1, 5)
 """Tokens of the opening words; the token before them stands for the start of the text."""
 
@@ -83,6 +87,31 @@ class Encoder:
         blocks /= np.linalg.norm(blocks, axis=2, keepdims=True) * BLOCKS**0.5
         return blocks.reshape(len(names), -1)
 
+    def encode_spans(
+        self, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]
+    ) -> list[NDArray[np.float32]]:
+        """Mean states of the tokens in some spans (characters from, to) of each text: spans x d, of length 1.
+
+        Texts that are too long are read in windows. A span without a token has the mean of the whole text.
+        """
+        windows = TransformersTokenizer(self.tokenizer, self.max_length).windows(texts, STRIDE)
+        flat = [(row, window) for row, found in enumerate(windows) for window in found]
+        sums = [np.zeros((len(found) + 1, self.model.config.hidden_size), np.float32) for found in spans]
+        counts = [np.zeros(len(found) + 1, np.float32) for found in spans]
+        for batch in token_batches([len(window.ids) for _, window in flat], self.batch_tokens):
+            states = self._states([flat[i][1].ids for i in batch])
+            for i, tokens_of in zip(batch, states, strict=True):
+                row, window = flat[i]
+                _add_tokens(tokens_of, window.offsets, spans[row], sums[row], counts[row])
+        return [_span_means(total, count) for total, count in zip(sums, counts, strict=True)]
+
+    def _states(self, ids: list[list[int]]) -> NDArray[np.float32]:
+        """States of the last layer, n x tokens x d."""
+        inputs = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self.model.device)
+        with torch.inference_mode():
+            states: NDArray[np.float32] = self.model(**inputs).last_hidden_state.float().cpu().numpy()
+        return states
+
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Tokens the encoder reads of ``texts``, after truncation."""
         return sum(len(row) for row in tokens.encode(self.tokenizer, texts, self.max_length))
@@ -111,6 +140,32 @@ class Encoder:
             return torch.cat([normalize(block, dim=1) for block in blocks], 1).div(BLOCKS**0.5).cpu().numpy()
 
 
+def _add_tokens(
+    states: NDArray[np.float32],
+    offsets: Sequence[tuple[int, int]],
+    spans: Sequence[tuple[int, int]],
+    sums: NDArray[np.float32],
+    counts: NDArray[np.float32],
+) -> None:
+    """Add the state of each token to the spans that it overlaps, and to the last row: the whole text."""
+    places = np.array(offsets, np.int64).reshape(-1, 2)
+    real = places[:, 1] > places[:, 0]
+    ends = np.array(spans, np.int64).reshape(-1, 2)
+    inside = (places[None, :, 0] < ends[:, None, 1]) & (places[None, :, 1] > ends[:, None, 0]) & real
+    shares = np.vstack([inside, real[None]]).astype(np.float32)
+    sums += shares @ states[: len(offsets)]
+    counts += shares.sum(1)
+
+
+def _span_means(sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Means of length 1 of all spans but the last, which stands in for those without a token."""
+    empty = counts[:-1] == 0
+    means = sums[:-1] / np.maximum(counts[:-1], 1)[:, None]
+    means[empty] = sums[-1] / max(counts[-1], 1)
+    norms = np.linalg.norm(means, axis=1, keepdims=True)
+    return (means / np.maximum(norms, 1e-12)).astype(np.float32)
+
+
 def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
     """Mean of the token states of each row (n x tokens x d) where ``mask`` is 1."""
     return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
@@ -127,20 +182,23 @@ class EncodeTask:
     settings: EncodeConfig
     use_gpu: bool = False
     earlier: Sequence[Path] = ()
+    task: str = DEFAULT_TASK
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the encoder and return the function that encodes an item."""
         encoder = Encoder(self.model, self.settings, self.use_gpu)
         known = KnownFeatures.of(self.earlier)
+        task = get_task(self.task)
+        inputs = [field.name for field in task.inputs]
 
         def encode(item: dict[str, Any]) -> int:
-            rows = pq.ParquetFile(item["source"]).read_row_group(item["group"], columns=["text"])
-            texts = rows["text"].to_pylist()
-            keys, features = text_keys(texts), np.zeros((len(texts), encoder.width), np.float32)
+            rows = pq.ParquetFile(item["source"]).read_row_group(item["group"], columns=inputs)
+            keys, features = row_keys(rows), np.zeros((len(rows), encoder.width), np.float32)
             new = np.flatnonzero(~known.fill(keys, features))
-            features[new] = encoder.encode([texts[row] for row in new])
+            if len(new):
+                features[new] = task.features(encoder, rows.take(pa.array(new)))
             write_whole(_as_table(keys, features), Path(item["target"]))
-            return len(texts)
+            return len(rows)
 
         return encode
 

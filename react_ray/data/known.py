@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-__all__ = ["KnownFeatures", "text_keys"]
+__all__ = ["KnownFeatures", "row_keys", "text_keys"]
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ class KnownFeatures:
             except FileNotFoundError:  # renamed meanwhile
                 known[here] = False
         return known
+
+
+def row_keys(rows: pa.Table) -> NDArray[np.uint64]:
+    """A number for each row of input columns; for a text alone that of :func:`text_keys`."""
+    if rows.column_names == ["text"]:
+        return text_keys(rows["text"].to_pylist())
+    return text_keys([json.dumps(list(row.values()), ensure_ascii=False) for row in rows.to_pylist()])
 
 
 def text_keys(texts: Sequence[str]) -> NDArray[np.uint64]:

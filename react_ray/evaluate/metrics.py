@@ -15,7 +15,7 @@ from react_ray.evaluate.intervals import intervals, lead_interval
 from react_ray.evaluate.schema import Bin, ClassLabels, Difference, LabelQuality, Score
 from react_ray.tasks import Task
 
-__all__ = ["label_quality", "lead", "measure", "reliability"]
+__all__ = ["answer_quality", "label_quality", "lead", "measure", "reliability"]
 
 BINS = 15
 """Of equal width, as in Guo et al. 2017, arXiv:1706.04599."""
@@ -110,6 +110,37 @@ def label_quality(
     }
 
 
+def answer_quality(
+    answers: Sequence[Answer],
+    weight: NDArray[np.floating],
+    known: NDArray[np.bool_],
+    credit: NDArray[np.float64],
+) -> LabelQuality | None:
+    """Answers made for m pool rows, judged by the ``credit`` of those with ``known`` truth.
+
+    As :func:`label_quality`, for tasks without one label a row: accuracy is the mean credit.
+    """
+    if not len(answers):
+        return None
+    kept, score = weight > 0, np.array([answer.score for answer in answers])
+    bins = reliability(weight[known & kept], credit[kept[known]])
+    right = credit == 1
+    return {
+        "generated": len(answers),
+        "kept": int(kept.sum()),
+        "foreign": 0,
+        "known": int(known.sum()),
+        "accuracy": _share(credit),
+        "kept_accuracy": _share(credit[kept[known]]),
+        "auroc_weight": _auroc(right, weight[known]),
+        "auroc_score": _auroc(right, score[known]),
+        "ece_weight": _calibration_error(bins) if bins else None,
+        "reliability": bins,
+        "per_class": {},
+        "balance": None,
+    }
+
+
 def _class_labels(
     own: NDArray[np.bool_], kept: NDArray[np.bool_], known: NDArray[np.bool_], right: NDArray[np.bool_]
 ) -> ClassLabels:
@@ -126,7 +157,7 @@ def _calibration_error(bins: Sequence[Bin]) -> float:
     return distances / sum(b["n"] for b in bins)
 
 
-def _share(right: NDArray[np.bool_]) -> float | None:
+def _share(right: NDArray[Any]) -> float | None:
     return float(right.mean()) if len(right) else None
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypedDict
 
+import pyarrow as pa
+
 from react_ray.answer import Answer
+from react_ray.tasks import Task
 
 __all__ = ["Mistake", "Refused", "class_counts", "refused_by_reason", "worst_mistakes"]
 
@@ -14,13 +17,13 @@ EXAMPLES = 3
 
 
 class Mistake(TypedDict):
-    """A row the model got wrong; probabilities are those it gave to the two labels."""
+    """A row the model got wrong; probabilities are of its answer and of the truth, where it ranks that."""
 
     text: str
     truth: str
     predicted: str
     probability: float
-    truth_probability: float
+    truth_probability: float | None
 
 
 class Refused(TypedDict):
@@ -31,19 +34,20 @@ class Refused(TypedDict):
     examples: list[dict[str, Any]]
 
 
-def worst_mistakes(
-    texts: Sequence[str], truth: Sequence[str], answers: Sequence[Answer], most: int = 12
-) -> list[Mistake]:
+def worst_mistakes(task: Task, rows: pa.Table, answers: Sequence[Answer], most: int = 12) -> list[Mistake]:
     """The wrong answers with the highest scores, highest first, texts shortened."""
-    wrong = [i for i in range(len(texts)) if answers[i].value != truth[i]]
+    texts, truth = rows["text"].to_pylist(), rows[task.target.name].to_pylist()
+    wrong = [i for i, credit in enumerate(task.credit(answers, rows)) if credit < 1]
     wrong.sort(key=lambda i: -answers[i].score)
     return [
         {
             "text": shorten(texts[i]),
-            "truth": truth[i],
-            "predicted": answers[i].value,
+            "truth": task.shown(truth[i]),
+            "predicted": task.shown(answers[i].value),
             "probability": answers[i].score,
-            "truth_probability": dict(answers[i].ranking).get(truth[i], 0.0),
+            "truth_probability": dict(answers[i].ranking).get(truth[i], 0.0)
+            if isinstance(truth[i], str)
+            else None,
         }
         for i in wrong[:most]
     ]

@@ -176,13 +176,13 @@ def _log_odds(judged: Probabilities, labels: Indices) -> NDArray[np.float32]:
 def augmented_table(
     inputs: LganInputs,
     generation: Generation,
-    labeled_texts: Sequence[str],
-    unlabeled_texts: Sequence[str],
-    augmented_texts: Sequence[str] = (),
+    labeled: pa.Table,
+    unlabeled: pa.Table,
+    copies: pa.Table,
 ) -> pa.Table:
-    """D_aug: text, label (distribution), weight, origin, score; rejected rows are left out.
+    """D_aug: columns of the rows, label (distribution), weight, origin, score; rejected rows are left out.
 
-    Texts are in the order of the features in ``inputs``.
+    The three tables have the input columns of the task, in the order of the features in ``inputs``.
     """
     kept = np.flatnonzero(generation.kept)
     labels = [
@@ -190,17 +190,17 @@ def augmented_table(
         one_hot(inputs.augmented_labels, inputs.classes),
         generation.labels[kept],
     ]
-    texts = [*labeled_texts, *augmented_texts, *(unlabeled_texts[int(i)] for i in kept)]
+    rows = pa.concat_tables([labeled, copies, unlabeled.take(pa.array(kept))])
     weights: list[NDArray[Any]] = [
         np.ones(len(inputs.labels)),
         generation.copy_weight,
         generation.weight[kept],
     ]
-    given = [None] * (len(inputs.labels) + len(augmented_texts))
+    given = [None] * (len(labeled) + len(copies))
     origins = ("labeled", "augmented", "generated")
     return pa.table(
         {
-            "text": pa.array(texts, pa.string()),
+            **dict(zip(rows.column_names, rows.columns, strict=True)),
             "label": _lists(np.vstack(labels)),
             "weight": pa.array(np.concatenate(weights).astype(np.float64)),
             "origin": pa.array(np.repeat(origins, [len(part) for part in labels]).tolist(), pa.string()),

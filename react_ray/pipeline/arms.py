@@ -45,6 +45,8 @@ Probabilities = NDArray[np.float32]
 GENERATED = "generated_labels"
 MODEL_STAGES = {GENERATED: "finetune", "labels_only": "labels_only", "probe": "distil"}
 """The stage whose folder holds an arm's model; the probe's is the one that it was distilled into."""
+PLAIN = ("probe", "labels_only")
+"""Arms that use no generated label, simplest first."""
 FINETUNED = (GENERATED, "labels_only")
 """Arms whose model is fine-tuned whether or not they are chosen."""
 CHUNK = 512
@@ -135,6 +137,11 @@ def choose(
         f"(limit {WORSE:g})."
     )
     return Choice(GENERATED if worse <= WORSE else plain, why)
+
+
+def is_there(done: dict[str, Path], arm: str) -> bool:
+    """Whether a plain arm is part of the run: the probe where the label GAN works on frozen features."""
+    return "pretrain" in done if arm == "probe" else (done[MODEL_STAGES[arm]] / "model").is_dir()
 
 
 def choice_of(done: dict[str, Path]) -> dict[str, str]:

@@ -42,8 +42,14 @@ class Context:
         """The task of the run."""
         return get_task(self.config.task)
 
-    def rows(self, part: str, columns: tuple[str, ...] = ("text", "label")) -> pa.Table:
-        """Rows of one part: labeled, unlabeled, validation or test."""
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """The input columns of the task."""
+        return tuple(field.name for field in self.task.inputs)
+
+    def rows(self, part: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Rows of one part (labeled, unlabeled, validation or test): inputs and target, or ``columns``."""
+        columns = columns or (*self.inputs, self.task.target.name)
         path = self.done["prepare"] / "rows.parquet"
         return pq.read_table(path, columns=list(columns), filters=[("part", "=", part)])
 

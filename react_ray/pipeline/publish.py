@@ -161,7 +161,9 @@ def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportCo
     with (done["prepare"] / "refused.jsonl").open(encoding="utf-8") as refused:
         reasons = refused_by_reason(json.loads(line) for line in refused)
     models = models_of(done)
-    phases = {phase: done[phase] / "players" / "losses.json" for phase in ("pretrain", "lgan")}
+    phases = {
+        phase: done[phase] / "players" / "losses.json" for phase in ("pretrain", "lgan") if phase in done
+    }
     return {
         "metrics": metrics,
         "folder": config.output,
@@ -173,7 +175,7 @@ def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportCo
         "finetune_history": {
             arm: _read_lines(model.parent / "history.jsonl") for arm, model in models.items()
         },
-        "lgan_history": {phase: _read_json(path) for phase, path in phases.items()},
+        "lgan_history": {phase: _read_json(done[phase] / "players" / "losses.json") for phase in phases},
         "config": (Path(config.output) / "config.yaml").read_text(encoding="utf-8"),
         "machine": {"cores": os.cpu_count(), "platform": platform.platform(terse=True)},
     }

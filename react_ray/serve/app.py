@@ -10,7 +10,7 @@ from ray import serve
 from ray.serve.exceptions import DeploymentUnavailableError
 
 from react_ray.cluster.ray_private import replicas_asked
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.protocols.v2.grpc import InferenceMethods
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
 from react_ray.folders import model_version, replace_file
 from react_ray.serve.models import application_of, models_of, route_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.config.yaml_text import read_yaml
 from react_ray.errors import InputError
 from react_ray.folders import model_folder

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from react_ray.cluster.local import RAY
 from react_ray.cluster.session import Session, environment
-from react_ray.config.settings import ClusterConfig, ServeConfig
+from react_ray.config.service import ServeConfig
+from react_ray.config.settings import ClusterConfig
 from react_ray.errors import ClusterError, InputError
 from react_ray.folders import model_version
 from react_ray.serve.deploy import check_cluster_host, grpc_options, http_options

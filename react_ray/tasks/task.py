@@ -91,6 +91,8 @@ class Task(ABC):
     metrics: ClassVar[tuple[str, ...]]
     """Keys of :meth:`score`, higher is better; the first is the headline: gate, search and report use it."""
 
+    labeler: ClassVar[str] = "label_gan"
+    """What makes labels for the unlabelled pool: ``label_gan`` (one of K for each row) or ``candidates``."""
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     """The class of transformers that loads a saved model of this task."""
     pipeline: ClassVar[str] = "text-classification"
@@ -124,6 +126,42 @@ class Task(ABC):
     def shown(self, target: Any) -> str:
         """A target or the value of an answer in words, for people."""
         return str(target)
+
+    # --- features of the frozen encoder, for the label GAN
+
+    def features(self, encoder: Any, rows: pa.Table) -> NDArray[np.float32]:
+        """What a :class:`react_ray.data.encode.Encoder` says of each row: blocks of one width, length 1."""
+        found: NDArray[np.float32] = encoder.encode(rows["text"].to_pylist())
+        return found
+
+    # --- units and their distributions, for the labeler ``candidates``
+
+    exclusive: ClassVar[bool] = True
+    """Whether a unit has exactly one of the options, or any number of them."""
+
+    def units(self, rows: pa.Table) -> list[list[tuple[int, int]]] | None:
+        """The units of each row, as characters of its text from and to; None: the row itself is the unit."""
+        return None
+
+    def propose(
+        self, outputs: Outputs, examples: Sequence[Example], rows: pa.Table, labels: Sequence[str]
+    ) -> list[NDArray[np.float32]]:
+        """Probabilities of each unit of each row: units x options, as the model gives them."""
+        raise NotImplementedError
+
+    def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The targets of rows in the form of :meth:`propose`: 0 and 1."""
+        raise NotImplementedError
+
+    def decide(
+        self, probabilities: Sequence[NDArray[np.float32]], rows: pa.Table, labels: Sequence[str]
+    ) -> list[Answer]:
+        """The answer of each row to probabilities in the form of :meth:`propose`."""
+        raise NotImplementedError
+
+    def soft_column(self, probabilities: Sequence[NDArray[np.float32]]) -> pa.Array:
+        """Probabilities in the form of :meth:`propose` as a column that :meth:`encode` takes for targets."""
+        raise NotImplementedError
 
     # --- the model
 

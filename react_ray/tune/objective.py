@@ -9,10 +9,11 @@ from pathlib import Path
 from react_ray import lgan
 from react_ray.answer import load_answers
 from react_ray.config.settings import Config
-from react_ray.errors import InputError
+from react_ray.errors import ConfigError, InputError
 from react_ray.pipeline.arms import choice_of
 from react_ray.pipeline.context import Context
-from react_ray.pipeline.run import prerequisites
+from react_ray.pipeline.graph import prerequisites
+from react_ray.pipeline.graph import stages_of as stages_of_run
 from react_ray.tasks.closed import ranked
 
 __all__ = ["MIN_ROWS", "check_validation", "score", "stages_of"]
@@ -25,7 +26,14 @@ LAST = {"lgan": "lgan", "finetune": "finetune", "run": "choose"}
 
 def stages_of(config: Config) -> list[str]:
     """The stages that a trial goes through, in order."""
-    return prerequisites(LAST[config.tune.stage])
+    stages = stages_of_run(config)
+    last = LAST[config.tune.stage]
+    if last not in [stage.name for stage in stages]:
+        raise ConfigError(
+            f"tune.stage = {config.tune.stage!r}: a run of {config.task} has no such stage; "
+            "give finetune or run"
+        )
+    return prerequisites(stages, last)
 
 
 def check_validation(prepared: Path) -> None:

@@ -18,7 +18,9 @@ from react_ray.console.terminal import command
 from react_ray.errors import TrainingError
 from react_ray.evaluate.search_page import write_search_page
 from react_ray.folders import make_private_folder, remove_folder, replace_file
-from react_ray.pipeline.run import STAGES, advance, cache_of, check_ready, located, prerequisites
+from react_ray.pipeline.graph import prerequisites
+from react_ray.pipeline.graph import stages_of as stages_of_run
+from react_ray.pipeline.run import advance, cache_of, check_ready, located
 from react_ray.pipeline.store import digest
 from react_ray.tasks import get_task
 from react_ray.tune.board import Board
@@ -104,8 +106,10 @@ def stages_before(config: Config, space: Space) -> list[str]:
         with_settings(config, {key: value}) for key, values in space.items() for value in corners(values)
     ]
     names = stages_of(config)
-    before = prerequisites("encode")
-    for stage in (stage for stage in STAGES if stage.name in names):
+    stages = stages_of_run(config)
+    start = "encode" if any(stage.name == "encode" for stage in stages) else "augment"
+    before = prerequisites(stages, start)
+    for stage in (stage for stage in stages if stage.name in names):
         own = stage.settings(config)
         if any(stage.settings(other) != own for other in tried):
             break
@@ -118,7 +122,7 @@ def _folder(config: Config, space: Space) -> Path:
     """Of this search: another one in the same run's folder has trials of its own."""
     whole = config.model_dump(exclude={"output": True, "cluster": True, "tune": BUDGET}, mode="json")
     settings = masked(whole)  # a signed address changes from day to day, and means the same
-    first = STAGES[0].settings(config)
+    first = stages_of_run(config)[0].settings(config)
     key = digest({"config": settings, "space": _plain(space), "data": first})
     folder = Path(config.output) / "search" / key
     make_private_folder(folder)

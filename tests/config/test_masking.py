@@ -12,7 +12,7 @@ from react_ray.config.masking import is_masked, mask, mask_address
 from react_ray.console.reporter import Reporter, log_to
 from react_ray.data.sources import find_files
 from react_ray.errors import ClusterError, ConfigError, InputError, ServiceError
-from react_ray.pipeline import run as pipeline
+from react_ray.pipeline import graph
 
 SECRETS = [
     ("s3://AKIA5:S3CR3T@bucket/a.csv", "s3://***@bucket/a.csv"),
@@ -123,8 +123,8 @@ def test_a_saved_configuration_names_the_variables_that_repeat_the_run(
 
 
 def test_cache_records_and_logs_hold_no_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "fingerprint_files", lambda given: [(mask_address(given), "state")])
-    prepare = next(stage for stage in pipeline.STAGES if stage.name == "prepare")
+    monkeypatch.setattr(graph, "fingerprint_files", lambda given: [(mask_address(given), "state")])
+    prepare = next(stage for stage in graph.LABEL_GAN if stage.name == "prepare")
     assert "S3CR3T" not in str(prepare.settings(load_config(flags=ADDRESSES)))
     with suppress(ValueError), log_to(tmp_path / "run.log", Reporter(quiet=True)):
         logging.getLogger("react_ray.test").warning("reading %s", ADDRESSES["data.labeled"])

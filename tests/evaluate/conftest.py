@@ -117,9 +117,9 @@ def make_content() -> Callable[..., Any]:
         }
         if judge:
             of_rows = [names[i] for i in truth[judge]]
-            content["mistakes"] = worst_mistakes(
-                [text] * len(of_rows), of_rows, found[judge]["generated_labels"]
-            )
+            rows = pa.table({"text": [""] * len(of_rows), "label": of_rows})
+            mistakes = worst_mistakes(TASK, rows, found[judge]["generated_labels"])
+            content["mistakes"] = [{**row, "text": text} for row in mistakes]  # of any characters
         return content  # type: ignore[return-value]
 
     return make

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
 from react_ray.evaluate import class_counts, label_quality, refused_by_reason, worst_mistakes
+from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
 
 NAMES = ("体育", "财经")
@@ -68,14 +70,16 @@ def test_no_pool_no_quality() -> None:
 def test_mistakes_are_the_surest_wrong_rows() -> None:
     texts = ["right", "sure and wrong", "less sure", "字" * 1000]
     answers = ranked(np.array([[0.9, 0.1], [0.95, 0.05], [0.6, 0.4], [0.2, 0.8]]), NAMES)
-    found = worst_mistakes(texts, ["体育", "财经", "财经", "体育"], answers)
+    rows = pa.table({"text": texts, "label": ["体育", "财经", "财经", "体育"]})
+    task = get_task("text-classification")
+    found = worst_mistakes(task, rows, answers)
     assert [row["probability"] for row in found] == [0.95, 0.8, 0.6]
     assert found[0]["text"] == "sure and wrong"
     assert (found[0]["truth"], found[0]["predicted"], found[0]["truth_probability"]) == ("财经", "体育", 0.05)
     assert len(found[1]["text"]) < 400
     assert found[1]["text"].endswith("…")
-    assert len(worst_mistakes(texts, ["体育", "财经", "财经", "体育"], answers, most=1)) == 1
-    assert worst_mistakes([], [], []) == []
+    assert len(worst_mistakes(task, rows, answers, most=1)) == 1
+    assert worst_mistakes(task, rows.slice(0, 0), []) == []
 
 
 def test_refused_rows_by_reason() -> None:

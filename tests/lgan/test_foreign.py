@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from feature_blobs import WIDTH, make_blobs, prepared, run_phases, unit
 
@@ -13,6 +14,10 @@ from react_ray.labelers.label_gan import generate
 from react_ray.lgan import augmented_table, left_out_table
 from react_ray.lgan.foreign import RATE, find_foreign
 from react_ray.lgan.inputs import LganInputs
+
+
+def tables(*columns: list[str]) -> list[pa.Table]:
+    return [pa.table({"text": pa.array(texts, pa.string())}) for texts in columns]
 
 
 def elsewhere(inputs: LganInputs, count: int) -> np.ndarray:
@@ -68,7 +73,7 @@ def test_foreign_rows_are_left_out_with_the_reason(tmp_path: Path) -> None:
     settings = prepared(tmp_path / "again", inputs)["settings"]
     made, _ = generate(tmp_path / "inputs", trained, tmp_path / "out", settings, seed=0)
     texts = [f"text {i}" for i in range(280)]
-    used = augmented_table(inputs, made, ["labelled"] * 32, texts).to_pandas()
+    used = augmented_table(inputs, made, *tables(["labelled"] * 32, texts, [])).to_pandas()
     left = left_out_table(made, list("abcd"), [f"id {i}" for i in range(280)], texts).to_pandas()
     assert sorted([*left["text"], *used.loc[used["origin"] == "generated", "text"]]) == sorted(texts)
     from_elsewhere = left[left["text"].isin(texts[200:])]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from feature_blobs import make_blobs, prepared, run_phases
 from safetensors.numpy import load_file, save_file
@@ -12,6 +13,10 @@ from react_ray.labelers.label_gan import generate
 from react_ray.lgan import Generation, augmented_table, weigh_for_training
 from react_ray.lgan.verify import judge
 from react_ray.lgan.words import describe
+
+
+def tables(*columns: list[str]) -> list[pa.Table]:
+    return [pa.table({"text": pa.array(texts, pa.string())}) for texts in columns]
 
 
 def made(folder, blobs, **settings):
@@ -66,7 +71,7 @@ def test_diagnostics_say_what_happened(road):
 def test_the_table_holds_what_each_row_is_worth(road):
     blobs, _, generation, _ = road
     texts = [f"行 {i}" for i in range(300)]
-    table = augmented_table(blobs.inputs, generation, ["标题"] * 12, texts, ["copy"] * 5)
+    table = augmented_table(blobs.inputs, generation, *tables(["标题"] * 12, texts, ["copy"] * 5))
     rows = table.to_pandas()
     assert list(rows) == ["text", "label", "weight", "origin", "score"]
     labeled, copies = rows[rows.origin == "labeled"], rows[rows.origin == "augmented"]
@@ -86,7 +91,7 @@ def test_the_table_holds_what_each_row_is_worth(road):
 
 def test_training_listens_most_to_the_surest(road):
     blobs, _, generation, _ = road
-    table = augmented_table(blobs.inputs, generation, [""] * 12, [""] * 300, [""] * 5)
+    table = augmented_table(blobs.inputs, generation, *tables([""] * 12, [""] * 300, [""] * 5))
     before, after = table.to_pandas(), weigh_for_training(table).to_pandas()
     made_rows = before.origin == "generated"
     assert after.weight[~made_rows].equals(before.weight[~made_rows])
@@ -101,7 +106,7 @@ def test_a_rejected_row_is_left_out(road):
     weight = generation.weight.copy()
     weight[:7] = 0
     less = Generation(**{**vars(generation), "weight": weight})
-    table = augmented_table(blobs.inputs, less, [""] * 12, [str(i) for i in range(300)], [""] * 5)
+    table = augmented_table(blobs.inputs, less, *tables([""] * 12, [str(i) for i in range(300)], [""] * 5))
     assert set("0123456").isdisjoint(table["text"].to_pylist())
 
 
@@ -111,7 +116,7 @@ def test_without_a_pool_there_are_labelled_rows_and_copies_only(tmp_path):
         unlabeled=[], augmented=plain.inputs.labeled, augmented_labels=plain.inputs.labels
     )
     generation, _ = made(tmp_path, blobs, steps=5, pretrain_steps=5)
-    table = augmented_table(blobs.inputs, generation, ["a"] * 8, [], ["b"] * 8)
+    table = augmented_table(blobs.inputs, generation, *tables(["a"] * 8, [], ["b"] * 8))
     assert table["origin"].to_pylist() == ["labeled"] * 8 + ["augmented"] * 8
 
 

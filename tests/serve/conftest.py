@@ -78,7 +78,7 @@ def client(ray_cluster: None, classifier_folder: Path) -> Iterator[Client]:
     """Two replicas behind the real proxy; shared by the folder."""
     from ray import serve
 
-    from react_ray.config.settings import ServeConfig
+    from react_ray.config.service import ServeConfig
     from react_ray.serve.app import build
     from react_ray.serve.deploy import grpc_options
 

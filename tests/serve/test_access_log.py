@@ -16,7 +16,7 @@ from service_client import POISON, Client
 from starlette.requests import ClientDisconnect
 from starlette.responses import PlainTextResponse
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
 from react_ray.serve.watch.caller import begin, current
 from react_ray.serve.watch.metrics import Metrics

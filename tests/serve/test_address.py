@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.responses import PlainTextResponse
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.ingress import settings
 from react_ray.serve.limits import address
 from react_ray.serve.limits.address import FORWARDS, Addresses

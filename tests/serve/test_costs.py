@@ -9,7 +9,7 @@ import pytest
 from costs import Cost, Model, bodies, context, cost_of, messages, request
 from fastapi import FastAPI
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.engine.about import About
 from react_ray.serve.engine.model import Engine
 from react_ray.serve.protocols.v2.grpc import InferenceMethods

@@ -20,7 +20,7 @@ from ray.serve.schema import ServeDeploySchema
 from service_client import LABELS, Client
 
 from react_ray.cli import main
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
 from react_ray.folders import model_version
 from react_ray.serve.app import build_application

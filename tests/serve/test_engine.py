@@ -13,7 +13,7 @@ import pytest
 import torch
 from service_client import LABELS, POISON
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
 from react_ray.folders import model_version
 from react_ray.inference.classifier import load

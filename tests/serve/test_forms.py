@@ -14,7 +14,7 @@ from costs import Model, context
 from ray.serve.generated.serve_pb2_grpc import add_RayServeAPIServiceServicer_to_server
 
 from react_ray.config.file import load_serve_config
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.errors import ConfigError
 from react_ray.serve.engine.about import About
 from react_ray.serve.engine.model import Engine

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from service_client import LIMITS, Client
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.protocols.messages import parse_request
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from service_client import LABELS, LIMITS, POISON, Client, Guarded
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
 
 pytestmark = pytest.mark.ray

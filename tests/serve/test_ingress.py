@@ -10,7 +10,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
 from react_ray.serve.ingress.configuration import Limits, configuration
 from react_ray.serve.ingress.haproxy import binary

@@ -22,7 +22,7 @@ import pytest
 from ingress_stage import Stage
 from service_client import free_port
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.ingress.instead import finish
 from react_ray.serve.ingress.keeper import keep_running
 from react_ray.serve.ingress.processes import is_alive

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from react_ray.cli import main
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
 from react_ray.serve.limits import keys as keys_module
 from react_ray.serve.limits import rate

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.app import Replica
 from react_ray.serve.engine.about import About
 from react_ray.serve.engine.model import Engine

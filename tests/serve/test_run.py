@@ -27,7 +27,7 @@ from service_client import LABELS, Client, free_port
 from react_ray.cluster.guard import marked
 from react_ray.cluster.session import Session
 from react_ray.config.file import load_serve_config
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.errors import ClusterError, InputError
 from react_ray.serve.deploy import write_config
 from react_ray.serve.engine.memory import free_memory
@@ -36,7 +36,7 @@ from react_ray.serve.run import serve, wait_until_ready
 
 START = """
 import json, sys
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.engine.memory import free_memory
 from react_ray.serve.run import serve
 serve(sys.argv[1], ServeConfig(**json.loads(sys.argv[2])))

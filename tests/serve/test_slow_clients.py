@@ -16,7 +16,7 @@ from ray.exceptions import TaskCancelledError
 from service_client import Guarded
 from starlette.requests import ClientDisconnect
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.watch.access import CALLER_LEFT
 from react_ray.serve.watch.metrics import Metrics
 from react_ray.serve.watch.middleware import Watch

@@ -7,7 +7,8 @@ import pytest
 from react_ray.config.file import load_config
 from react_ray.config.settings import Range
 from react_ray.errors import ConfigError
-from react_ray.pipeline.run import prerequisites
+from react_ray.pipeline.graph import LABEL_GAN
+from react_ray.pipeline.graph import prerequisites as prerequisites_in
 from react_ray.tune.search import stages_before
 from react_ray.tune.space import find_space, holds, values_of
 
@@ -122,6 +123,10 @@ def test_the_settings_as_given_are_tried_where_the_space_holds_them():
     assert not holds(
         {"finetune.lr": lr, "lgan.rounds": rounds, "finetune.epochs": Range(low=1, high=2)}, given
     )
+
+
+def prerequisites(name):
+    return prerequisites_in(LABEL_GAN, name)
 
 
 def test_stages_that_no_setting_changes_are_done_before_the_trials(tmp_path):

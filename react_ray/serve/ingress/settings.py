@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
 from react_ray.serve.ingress.configuration import Limits
 from react_ray.serve.ingress.haproxy import binary

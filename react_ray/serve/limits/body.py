@@ -8,7 +8,7 @@ import re
 from fastapi import Request
 from starlette.datastructures import Headers
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.limits.refusal import RefusalError, clipped
 
 __all__ = ["BINARY", "JSON", "LINES", "check_content_type", "read_body"]

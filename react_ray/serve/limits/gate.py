@@ -8,7 +8,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.limits.address import Addresses, source_of
 from react_ray.serve.limits.hosts import Hosts
 from react_ray.serve.limits.keys import Keys

@@ -22,7 +22,7 @@ from fastapi.responses import StreamingResponse
 from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.engine.model import Outcome
 from react_ray.serve.limits.body import LINES, check_content_type, read_body
 from react_ray.serve.limits.refusal import RefusalError, clipped

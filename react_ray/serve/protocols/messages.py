@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import from_json
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.inference.prediction import Prediction
 from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.limits.structure import check_structure

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.limits.body import JSON, check_content_type, read_body
 from react_ray.serve.protocols.described import refusals
 from react_ray.serve.protocols.messages import PredictRequest, Score, answer, parse_request

@@ -11,7 +11,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.watch.access import CALLER_LEFT, log_request
 from react_ray.serve.watch.caller import begin
 from react_ray.serve.watch.metrics import Metrics

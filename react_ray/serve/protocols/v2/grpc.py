@@ -33,7 +33,7 @@ from react_ray.serve.watch.access import CALLER_LEFT, log_request
 from react_ray.serve.watch.caller import begin, current
 
 if TYPE_CHECKING:
-    from react_ray.config.settings import ServeConfig
+    from react_ray.config.service import ServeConfig
     from react_ray.serve.service import Service
 
 __all__ = ["ADD_SERVICER", "InferenceMethods"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from react_ray.config.settings import ServeConfig
+from react_ray.config.service import ServeConfig
 from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.protocols.messages import check_limits, kind_of, parse, where_is
 from react_ray.version import __version__

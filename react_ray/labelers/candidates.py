@@ -1,0 +1,131 @@
+"""Labels for the pool by the fine-tuned model, judged out of fold on frozen features.
+
+The model that was fine-tuned on the labelled rows proposes a distribution for each unit of a pool row (a
+token, or the row itself). D is fitted on frozen features of the units: labelled ones with their truth, and
+pool ones of the other folds with what was proposed for them, so it judges a proposal that it has not seen. The
+label of a unit is the product of both, and the weight of a row is the certainty of its least certain unit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from react_ray.lgan.names import product
+from react_ray.lgan.probe import fit_softmax
+
+__all__ = [
+    "FOLDS",
+    "collapse_alarm",
+    "fold_of_rows",
+    "join",
+    "judge_units",
+    "row_weights",
+    "sharpen",
+]
+
+FOLDS = 3
+ITERATIONS = 25
+LABEL_WEIGHT = 5.0
+"""Of a labelled unit against one whose label was proposed."""
+KEPT = 0.7
+"""Share of the pool rows that are trained on: the surest ones."""
+SHARPENING = 2.0
+"""Power of the probabilities in D_aug, see :mod:`react_ray.lgan.generate`."""
+CLIP = 1e-4
+"""Least distance of a probability from 0 and 1."""
+VANISHED = 0.05
+"""A class vanished when it has less than this share of its part among the labelled units."""
+
+Array = NDArray[np.float32]
+
+
+def fold_of_rows(rows: int, seed: int) -> NDArray[np.int64]:
+    """The fold of each row: D judges all units of a row without knowing any of their proposals."""
+    return np.random.default_rng(seed).permutation(rows) % FOLDS
+
+
+def judge_units(
+    labeled: Array, truth: Array, pool: Array, given: Array, fold: NDArray[np.int64], exclusive: bool
+) -> Array:
+    """What D believes of each option of the pool's units: v x options.
+
+    Parameters
+    ----------
+    labeled, truth
+        Features of the labelled units (u x d) and their targets (u x options).
+    pool, given, fold
+        Features of the pool's units (v x d), what was proposed for them (v x options), and their fold (v).
+    exclusive
+        Whether a unit has exactly one of the options, or any number of them.
+    """
+    judged = np.empty_like(given)
+    for number in range(FOLDS):
+        own = fold == number
+        others = ~own
+        features = np.vstack([labeled, pool[others]])
+        targets = np.vstack([truth, given[others]])
+        weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(others.sum())])
+        fit = _one_of if exclusive else _any_of
+        judged[own] = fit(features, targets, weights.astype(np.float32), pool[own])
+    return judged
+
+
+def _one_of(features: Array, targets: Array, weights: Array, asked: Array) -> Array:
+    classes = targets.shape[1]
+    probe = fit_softmax(features, targets.argmax(1), classes, weights, iterations=ITERATIONS)
+    return probe.predict_proba(asked)
+
+
+def _any_of(features: Array, targets: Array, weights: Array, asked: Array) -> Array:
+    """A logistic regression for each option: as softmax over yes and no."""
+    columns = []
+    for option in targets.T:
+        yes = np.stack([1 - option, option], axis=1)
+        probe = fit_softmax(features, yes, 2, weights, iterations=ITERATIONS)
+        columns.append(probe.predict_proba(asked)[:, 1])
+    return np.stack(columns, axis=1)
+
+
+def join(given: Array, judged: Array, exclusive: bool) -> Array:
+    """Both as equals: the product of two distributions, each to the power of one half."""
+    if exclusive:
+        return product(given, judged, 0.5)
+    odds = logit(np.clip(given, CLIP, 1 - CLIP)) + logit(np.clip(judged, CLIP, 1 - CLIP))
+    return expit(odds / 2).astype(np.float32)
+
+
+def sharpen(joined: Array, exclusive: bool) -> Array:
+    """Harder distributions, for training: a model trained on soft ones forgets how sure it was."""
+    if not exclusive:
+        return expit(SHARPENING * logit(np.clip(joined, CLIP, 1 - CLIP))).astype(np.float32)
+    powers = joined**SHARPENING
+    return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
+
+
+def row_weights(joined: Array, sizes: NDArray[np.int64], exclusive: bool) -> NDArray[np.float32]:
+    """Weight of each row: the certainty of its least certain unit, 0 for the rows that are least sure.
+
+    Without units, and where a unit may have any number of options, the mean certainty of all.
+    """
+    certainty = joined.max(1) if exclusive else np.exp(np.log(np.maximum(joined, 1 - joined)).mean(1))
+    parts = np.split(certainty, np.cumsum(sizes)[:-1]) if len(sizes) else []
+    sure = np.array([part.min(initial=1.0) for part in parts], np.float32)
+    if not len(sure):
+        return sure
+    floor = np.quantile(sure, 1 - KEPT)
+    return np.where(sure >= floor, sure, 0).astype(np.float32)
+
+
+def collapse_alarm(given: Array, truth: Array, names: Sequence[str]) -> list[str]:
+    """Options that the labelled units have and the proposals have lost, in words."""
+    if not len(given) or not len(truth):
+        return []
+    before, now = truth.mean(0), given.mean(0)
+    lost = [
+        name for name, was, is_now in zip(names, before, now, strict=True) if was and is_now < VANISHED * was
+    ]
+    return [f"{name!r} has vanished from the pool" for name in lost]

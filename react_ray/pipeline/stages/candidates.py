@@ -1,0 +1,175 @@
+"""Stages of the labeler candidates: propose and generate."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
+
+from react_ray.answer import save_answers
+from react_ray.cluster.datasets import map_items
+from react_ray.config.settings import EncodeConfig
+from react_ray.data.encode import Encoder
+from react_ray.errors import InputError
+from react_ray.inference.classifier import load
+from react_ray.labelers import candidates
+from react_ray.lgan.inputs import save_arrays
+from react_ray.models.tokenizer import TransformersTokenizer
+from react_ray.pipeline.context import Context
+from react_ray.tasks import Task, get_task
+from react_ray.tasks.running import classes_of, run_model
+
+__all__ = ["generate", "propose"]
+
+GROUP_ROWS = 512
+"""Pool rows that are proposed for at a time: what a killed stage loses."""
+COPY_WEIGHT = 0.5
+
+
+def propose(context: Context) -> None:
+    """S2: what the fine-tuned model proposes for each unit of some pool rows, and frozen features of them."""
+    model = context.done["labels_only"] / "model"
+    if not model.is_dir():
+        raise InputError(
+            f"{context.task.title} needs labelled rows: names of classes alone are not enough to make labels "
+            "for the others (--labeled FILE)"
+        )
+    files = {"pool": _drawn(context), "labeled": context.rows("labeled")}
+    items: list[dict[str, Any]] = []
+    for name, rows in files.items():
+        source = context.folder / f"{name}.parquet"
+        pq.write_table(rows, source, row_group_size=GROUP_ROWS)
+        for group in range(pq.read_metadata(source).num_row_groups if rows.num_rows else 0):
+            target = context.folder / name / f"{group:06d}.safetensors"
+            items.append({"source": str(source), "group": group, "target": str(target)})
+    config, gpu = context.config, context.session.use_gpu()
+    work = ProposeTask(config.task, str(model), config.encoder or config.model, config.encode, gpu)
+    map_items(
+        work,
+        [item for item in items if not Path(item["target"]).exists()],
+        rows=sum(rows.num_rows for rows in files.values()),
+        session=context.session,
+        progress=context.progress,
+        use_gpu=gpu,
+    )
+
+
+def _drawn(context: Context) -> pa.Table:
+    """The pool rows of the smallest ids, which are hashes: a fair draw."""
+    rows = context.rows("unlabeled", ("id", *context.inputs))
+    order = np.argsort(np.array(rows["id"].to_pylist(), object), kind="stable")
+    return rows.take(pa.array(np.sort(order[: context.config.candidates.rows])))
+
+
+@dataclass(frozen=True)
+class ProposeTask:
+    """Proposals and features for a row group; made once in each process."""
+
+    task: str
+    model: str
+    encoder: str
+    settings: EncodeConfig
+    use_gpu: bool
+
+    def __call__(self) -> Callable[[dict[str, Any]], int]:
+        """Load both models and return the function that works on an item."""
+        task, saved = get_task(self.task), load(self.model, self.use_gpu)
+        texts = TransformersTokenizer(saved.tokenizer, saved.max_length)
+        encoder, labels = Encoder(self.encoder, self.settings, self.use_gpu), classes_of(task, saved.model)
+
+        def work(item: dict[str, Any]) -> int:
+            rows = pq.ParquetFile(item["source"]).read_row_group(item["group"])
+            inputs = rows.select([field.name for field in task.inputs])
+            examples = task.encode(texts, inputs, labels)
+            outputs = run_model(task, saved.model, examples)
+            proposals = task.propose(outputs, examples, inputs, labels)
+            arrays: dict[str, NDArray[Any]] = {
+                "given": np.concatenate(proposals).astype(np.float32),
+                "sizes": np.array([len(units) for units in proposals], np.int64),
+                "features": _features(task, encoder, inputs),
+            }
+            save_arrays(arrays, Path(item["target"]))
+            return len(rows)
+
+        return work
+
+
+def _features(task: Task, encoder: Encoder, rows: pa.Table) -> NDArray[np.float32]:
+    """Frozen features of all units of some rows, u x d."""
+    spans = task.units(rows)
+    if spans is None:
+        return task.features(encoder, rows)
+    return np.concatenate(encoder.encode_spans(rows["text"].to_pylist(), spans))
+
+
+def generate(context: Context) -> None:
+    """S4: labels and weights for the pool rows, D_aug, and whether they may be used."""
+    task, labels, folder = context.task, context.labels().names, context.done["propose"]
+    rows, labeled = (pq.read_table(folder / f"{name}.parquet") for name in ("pool", "labeled"))
+    truth = np.concatenate(task.distributions(labeled, labels))
+    pool, known = _load(folder / "pool", truth.shape[1]), _load(folder / "labeled", truth.shape[1])
+    fold = np.repeat(candidates.fold_of_rows(len(rows), context.config.seed), pool["sizes"])
+    given, exclusive = pool["given"], task.exclusive
+    judged = given
+    if len(given) and context.config.candidates.verifier:
+        judged = candidates.judge_units(known["features"], truth, pool["features"], given, fold, exclusive)
+    joined = candidates.join(given, judged, exclusive)
+    weight = candidates.row_weights(joined, pool["sizes"], exclusive)
+    parts = _by_row(joined, pool["sizes"])
+    save_answers(task.decide(parts, rows, labels), context.folder / "answers.jsonl")
+    save_arrays({"weight": weight}, context.folder / "labels.safetensors")
+    sharp = _by_row(candidates.sharpen(joined, exclusive), pool["sizes"])
+    _write(context, rows, labeled, sharp, weight)
+    alarms = candidates.collapse_alarm(given, truth, task.output_names(labels))
+    why = f"{int((weight > 0).sum()):,} of {len(rows):,} proposals for pool rows are trained on."
+    decision = {"use_lgan": not alarms, "why": "; ".join(alarms) or why, "alarms": alarms}
+    diagnostics = {"decision": decision, "kept": int((weight > 0).sum()), "generated": len(rows)}
+    (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
+
+
+def _load(folder: Path, options: int) -> dict[str, NDArray[Any]]:
+    """Arrays of all parts in a folder, one behind the other."""
+    parts = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
+    if not parts:
+        empty = np.zeros((0, options), np.float32)
+        return {"given": empty, "features": empty, "sizes": np.zeros(0, np.int64)}
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _by_row(units: NDArray[np.float32], sizes: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+    return np.split(units, np.cumsum(sizes)[:-1]) if len(sizes) else []
+
+
+def _write(
+    context: Context,
+    pool: pa.Table,
+    labeled: pa.Table,
+    generated: Sequence[NDArray[np.float32]],
+    weight: NDArray[np.float32],
+) -> None:
+    """D_aug, and the rows that are not in it."""
+    task, labels = context.task, context.labels().names
+    copies = pq.read_table(context.done["augment"] / "rows.parquet")
+    kept = np.flatnonzero(weight > 0).tolist()
+    tables = (labeled, copies, pool.take(pa.array(kept)))
+    known = [*task.distributions(labeled, labels), *task.distributions(copies, labels)]
+    weights = [np.ones(len(labeled)), np.full(len(copies), COPY_WEIGHT), weight[kept]]
+    origins = np.repeat(["labeled", "augmented", "generated"], [len(table) for table in tables])
+    rows = pa.concat_tables([table.select(list(context.inputs)) for table in tables])
+    targets = task.soft_column([*known, *(generated[i] for i in kept)])
+    found = rows.append_column(task.target.name, targets)
+    found = found.append_column("weight", pa.array(np.concatenate(weights).astype(np.float64)))
+    found = found.append_column("origin", pa.array(origins.tolist(), pa.string()))
+    (context.folder / "augmented").mkdir(exist_ok=True)
+    pq.write_table(found, context.folder / "augmented" / "part-00000.parquet")
+    left_out = pool.take(pa.array(np.flatnonzero(weight == 0)))
+    reasons = pa.array(["the label is not believed enough"] * len(left_out), pa.string())
+    pq.write_table(left_out.append_column("reason", reasons), context.folder / "left_out.parquet")

@@ -1,0 +1,37 @@
+"""Stage encode: one pass of the frozen encoder."""
+
+from __future__ import annotations
+
+import pyarrow.parquet as pq
+
+from react_ray.cluster.datasets import map_items
+from react_ray.data.encode import Encoder, EncodeTask, encode_items, save_features
+from react_ray.pipeline.context import Context
+
+__all__ = ["encode"]
+
+
+def encode(context: Context) -> None:
+    """One pass of the frozen encoder over rows, copies and class names."""
+    config, session = context.config, context.session
+    model, gpu = config.encoder or config.model, session.use_gpu()
+    files = {"rows": context.done["prepare"], "augmented": context.done["augment"]}
+    files = {name: folder / "rows.parquet" for name, folder in files.items()}
+    map_items(
+        EncodeTask(
+            model,
+            config.encode,
+            gpu,
+            [folder / name for folder in context.earlier for name in files],
+            config.task,
+        ),
+        [item for name, file in files.items() for item in encode_items(file, context.folder / name)],
+        rows=sum(pq.read_metadata(file).num_rows for file in files.values()),
+        session=session,
+        progress=context.progress,
+        actors=None if config.cluster.encoders == "auto" else config.cluster.encoders,
+        use_gpu=gpu,
+    )
+    encoder = Encoder(model, config.encode, gpu)
+    names = encoder.encode_names(context.labels().texts(), config.encode.prompts)
+    save_features(names, context.folder / "names")

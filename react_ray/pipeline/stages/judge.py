@@ -1,0 +1,133 @@
+"""Stages choose and evaluate: which arm is the result, and how good every arm is."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from safetensors.numpy import load_file
+
+from react_ray import lgan as label_gan
+from react_ray.answer import Answer, load_answers, save_answers
+from react_ray.evaluate.arms import Judged, measure_arms, measure_model
+from react_ray.evaluate.metrics import answer_quality, label_quality
+from react_ray.evaluate.schema import LabelQuality
+from react_ray.evaluate.tables import Mistake, worst_mistakes
+from react_ray.pipeline import arms
+from react_ray.pipeline.context import Context
+from react_ray.tasks import Task
+from react_ray.tasks.closed import ranked
+
+__all__ = ["choose", "evaluate"]
+
+
+def choose(context: Context) -> None:
+    """The gate: the model trained on D_aug, or that of the better plain arm."""
+    validation, labels = context.rows("validation"), context.labels().names
+    found = _predict(context, "validation", validation)
+    for arm, answers in found.items():
+        save_answers(answers, context.folder / "validation" / f"{arm}.jsonl")
+    diagnostics = json.loads((context.done["generate"] / "diagnostics.json").read_text())
+    targets = context.rows("labeled")[context.task.target.name].to_pylist()
+    named = {name for target in targets for name in context.task.names_in(target)}
+    plain = [arm for arm in arms.PLAIN if arms.is_there(context.done, arm)] if named == {*labels} else []
+    decision, kept = diagnostics["decision"], diagnostics["kept"]
+    choice = arms.choose(decision, plain, found, context.task, validation, labels, context.config.seed, kept)
+    (context.folder / "choice.json").write_text(
+        json.dumps(choice.as_dict(), ensure_ascii=False), encoding="utf-8"
+    )
+
+
+def evaluate(context: Context) -> None:
+    """S6: every arm and the chosen model, measured on the validation and test rows."""
+    task, labels = context.task, context.labels().names
+    parts = {part: _judge(context, part) for part in ("validation", "test")}
+    figures = {
+        **{part: measure_model(task, judged, labels) for part, judged in parts.items()},
+        "arms": measure_arms(task, parts, labels),
+        "label_quality": _label_quality(context),
+        "mistakes": _mistakes(context.task, parts),
+    }
+    (context.folder / "figures.json").write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
+
+
+def _judge(context: Context, part: str) -> Judged | None:
+    rows = context.rows(part)
+    if not rows.num_rows:
+        return None
+    known = sorted((context.done["choose"] / "validation").glob("*.jsonl"))
+    found = (
+        {path.stem: load_answers(path) for path in known}
+        if part == "validation"
+        else _predict(context, part, rows)
+    )
+    chosen = arms.model_of(context.done)
+    if chosen.parent != context.done.get("distil"):
+        return Judged(rows, found, found[arms.choice_of(context.done)["chosen"]])
+    gpu = context.session.use_gpu()
+    return Judged(
+        rows,
+        found,
+        arms.predict_rows(context.task, rows, {"model": chosen}, gpu, context.progress)["model"],
+    )
+
+
+def _mistakes(task: Task, parts: dict[str, Judged | None]) -> list[Mistake]:
+    """The worst mistakes on the test rows, or on the validation rows where there is no test."""
+    judged = parts["test"] or parts["validation"]
+    if judged is None:
+        return []
+    return worst_mistakes(task, judged.rows, judged.model)
+
+
+def _label_quality(context: Context) -> LabelQuality | None:
+    if context.task.labeler == "candidates":
+        return _answer_quality(context)
+    generation = label_gan.Generation.load(context.done["generate"])
+    teacher = json.loads((context.done["pretrain"] / "inputs" / "teacher.json").read_text())
+    truth = context.rows("unlabeled", ("truth",))["truth"].to_pylist()
+    return label_quality(
+        generation.labels,
+        generation.weight,
+        generation.score,
+        context.labels().names,
+        truth,
+        teacher["prior"],
+        generation.foreign,
+    )
+
+
+def _answer_quality(context: Context) -> LabelQuality | None:
+    """How right the answers for the pool rows that were drawn are, where their truth is known."""
+    task, made = context.task, context.done["generate"]
+    answers = load_answers(made / "answers.jsonl")
+    weight = load_file(made / "labels.safetensors")["weight"]
+    drawn = pq.read_table(context.done["propose"] / "pool.parquet")["id"].to_pylist()
+    pool = context.rows("unlabeled", ("id", *context.inputs, "truth"))
+    place = {name: number for number, name in enumerate(pool["id"].to_pylist())}
+    rows = pool.take(pa.array([place[name] for name in drawn], pa.int64()))
+    known = pc.is_valid(rows["truth"]).to_numpy()
+    truth = rows.rename_columns([*rows.column_names[:-1], task.target.name]).filter(pa.array(known))
+    credit = task.credit([answers[i] for i in np.flatnonzero(known)], truth)
+    return answer_quality(answers, weight, known, credit)
+
+
+def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, list[Answer]]:
+    """Answers of every arm for the rows of a part."""
+    if not rows.num_rows:
+        return {}
+    models = arms.models_of(context.done)
+    on_rows = arms.predict_rows(context.task, rows, models, context.session.use_gpu(), context.progress)
+    if context.task.labeler != "label_gan":
+        return on_rows
+    inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
+    players, seed = context.done["lgan"] / "players", context.config.seed
+    on_features = arms.predict_features(context.features().of(part), inputs, players, seed)
+    names = context.labels().names
+    return {
+        **{arm: ranked(probabilities, names) for arm, probabilities in on_features.items()},
+        **on_rows,
+    }

@@ -1,0 +1,67 @@
+"""Stages prepare and augment: rows of the run, and changed copies of the labelled ones."""
+
+from __future__ import annotations
+
+import json
+from functools import partial
+
+import pyarrow as pa
+
+from react_ray.cluster.datasets import map_items
+from react_ray.config.settings import AugmentConfig
+from react_ray.data.augment import AugmentTask, augment_items, join_parts
+from react_ray.data.encode import Encoder
+from react_ray.data.prepare import GROUP_ROWS
+from react_ray.data.prepare import prepare as prepare_data
+from react_ray.data.shards import ROW_BYTES, read_items
+from react_ray.data.views import BLOCKS, SENTENCE
+from react_ray.folders import remove_folder, replace_file
+from react_ray.labelers.augment_search import search
+from react_ray.pipeline.context import Context
+
+__all__ = ["augment", "prepare"]
+
+
+def prepare(context: Context) -> None:
+    """S1: read, check, split."""
+    config = context.config
+    models = {"--model": config.model, "--encoder": config.encoder or config.model}
+    items = read_items(config.data, context.folder)  # a file is read by one process
+    size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
+    run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
+    prepare_data(
+        config.data, context.folder, task=config.task, models=models, run=run, progress=context.progress
+    )
+
+
+def augment(context: Context) -> None:
+    """S3: copies of the labelled texts with small changes."""
+    task, parts = context.task, context.folder / "parts"
+    labeled = context.rows("labeled", ("id", *(field.name for field in (*task.inputs, task.target))))
+    map_items(
+        AugmentTask(_changes(context, labeled), context.config.seed, task.name),
+        augment_items(labeled, parts, GROUP_ROWS),
+        rows=labeled.num_rows,
+        session=context.session,
+        progress=context.progress,
+    )
+    join_parts(parts, context.folder / "rows.parquet", GROUP_ROWS, task)
+    remove_folder(parts)
+
+
+def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
+    """How texts are changed: as the settings say, or as is found to help (O3)."""
+    config, found = context.config, context.folder / "search.json"
+    if not (config.augment.search and config.augment.copies):
+        return config.augment
+    if not found.exists():
+        encoder = Encoder(config.encoder or config.model, config.encode, context.session.use_gpu())
+        result = search(
+            labeled["text"].to_pylist(),
+            context.labels().indices(labeled["label"].to_pylist()),
+            config.augment,
+            lambda texts: SENTENCE.of(encoder.encode(texts), BLOCKS),
+            config.seed,
+        )
+        replace_file(found, lambda half: half.write_text(json.dumps(result.as_dict(), indent=1)))
+    return AugmentConfig(**json.loads(found.read_text())["settings"])

@@ -1,0 +1,75 @@
+"""Stages that fine-tune the pretrained model: labels_only, finetune, distil."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from safetensors.numpy import save_file
+
+from react_ray import lgan as label_gan
+from react_ray.pipeline import arms
+from react_ray.pipeline.context import Context
+from react_ray.pipeline.stages.label_gan import augmented
+from react_ray.training.run import finetune as finetune_arm
+
+__all__ = ["distil", "finetune", "labels_only"]
+
+
+def labels_only(context: Context) -> None:
+    """The plain arm: fine-tuning on the labelled rows alone."""
+    train = context.rows("labeled")
+    if train.num_rows:  # with names of classes alone there is nothing to train on
+        _finetune(context, train)
+
+
+def finetune(context: Context) -> None:
+    """S5: fine-tuning on D_aug."""
+    rows = pq.read_table(context.done["generate"] / "augmented")
+    if "pretrain" not in context.done:
+        _finetune(context, rows)
+        return
+    teacher = context.done["pretrain"] / "inputs" / "sentence.safetensors"
+    _finetune(context, label_gan.weigh_for_training(rows), teacher)
+
+
+def distil(context: Context) -> None:
+    """The plain model folder of the probe, where that is the result; nothing to do for the other arms."""
+    if arms.choice_of(context.done)["chosen"] == "probe":
+        _distil_probe(context)
+
+
+def _distil_probe(context: Context) -> None:
+    """Fine-tune on D_aug with the frozen probe's labels: no plain model folder can hold the probe."""
+    inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
+    sentences = inputs.seen_as(label_gan.SENTENCE)
+    probe = label_gan.fit_probe(sentences.labeled, inputs.labels, inputs.classes)
+    generation = label_gan.Generation.load(context.done["generate"])
+    believed = replace(
+        generation,
+        labels=probe.predict_proba(sentences.unlabeled),
+        weight=np.ones_like(generation.weight),
+    )
+    known = context.folder / "probe.safetensors"
+    save_file({"weights": probe.weights, "bias": probe.bias}, known)
+    _finetune(context, augmented(context, inputs, believed), known)
+
+
+def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
+    """``probe``: a classifier of the frozen features, of use where the model gives the same features."""
+    validation, config = context.rows("validation"), context.config
+    same = config.encoder in (None, config.model)
+    finetune_arm(
+        context.folder,
+        train=train,
+        validation=validation if validation.num_rows else None,
+        labels=context.labels(),
+        config=config,
+        session=context.session,
+        progress=context.progress,
+        log=context.log(),
+        probe=probe if same else None,
+    )
