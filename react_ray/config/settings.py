@@ -41,6 +41,8 @@ Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
 
 
 class Settings(BaseModel):
+    """Settings that are not changed once made, and no unknown ones."""
+
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
