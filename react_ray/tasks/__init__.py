@@ -10,7 +10,10 @@ from react_ray.tasks.task import Example, Task
 __all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "register", "task_names"]
 
 DEFAULT_TASK = "text-classification"
-_MODULES = {DEFAULT_TASK: "text_classification:TextClassification"}
+_MODULES = {
+    DEFAULT_TASK: "text_classification:TextClassification",
+    "token-classification": "token_classification:TokenClassification",
+}
 """The tasks of the package, each in a module that is imported when it is asked for."""
 _KNOWN: dict[str, Task] = {}
 

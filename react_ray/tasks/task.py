@@ -93,6 +93,9 @@ class Task(ABC):
 
     labeler: ClassVar[str] = "label_gan"
     """What makes labels for the unlabelled pool: ``label_gan`` (one of K for each row) or ``candidates``."""
+    added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
+    """Columns that predictions add to the rows of a file; null where a row has no answer."""
+
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     """The class of transformers that loads a saved model of this task."""
     pipeline: ClassVar[str] = "text-classification"
@@ -123,8 +126,8 @@ class Task(ABC):
         """
         return [{**row, "text": text} for text in augment(row["text"], config, seed)]
 
-    def shown(self, target: Any) -> str:
-        """A target or the value of an answer in words, for people."""
+    def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
+        """A target or the value of an answer in words, for people; ``row`` has the ``inputs``."""
         return str(target)
 
     # --- features of the frozen encoder, for the label GAN
@@ -246,6 +249,16 @@ class Task(ABC):
     ) -> dict[str, float]:
         """Make the scores of the model's answers fit ``rows``, in place; what was changed, to be logged."""
         return {}
+
+    # --- predictions, as files and services give them
+
+    def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A value for each of ``added``; ``row`` has the ``inputs`` that were answered."""
+        return {"label": self.shown(answer.value, row), "score": answer.score}
+
+    def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The answer in JSON, as the pipeline of transformers gives it; ``row`` has the ``inputs``."""
+        return [{"label": label, "score": score} for label, score in answer.ranking]
 
     # --- judgement
 
