@@ -80,6 +80,7 @@ class TokenClassification(Task):
             ),
         ),
     )
+    labeler = "candidates"
     auto_model = "AutoModelForTokenClassification"
     pipeline = "token-classification"
 
@@ -212,15 +213,8 @@ class TokenClassification(Task):
         The value is [[start, end, type], ...] in words, the ranking has the score of each in that order.
         """
         tags = self.output_names(labels)
-        windows: list[list[int]] = [[] for _ in range(len(rows))]
-        for number, example in enumerate(examples):
-            windows[example.row].append(number)
-        answers = []
-        for some, starts in zip(windows, rows["starts"].to_pylist(), strict=True):
-            logits, places = [outputs[i] for i in some], [examples[i].places for i in some]
-            scores, known = word_log_probabilities(logits, places, len(starts), len(tags))
-            answers.append(entity_answer(scores, known, tags))
-        return answers
+        scores = _scores(outputs, examples, rows, len(tags))
+        return [entity_answer(found, known, tags) for found, known in scores]
 
     def calibrate(
         self,
@@ -244,6 +238,41 @@ class TokenClassification(Task):
         temperature = best_temperature(logits[chosen], known[chosen])
         scale_logits(head, 1 / temperature)
         return {"temperature": temperature}
+
+    # --- words and their distributions, for the labeler
+
+    def units(self, rows: pa.Table) -> list[list[tuple[int, int]]]:
+        """Where the words of each row stand."""
+        places = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
+        return [list(zip(starts, ends, strict=True)) for starts, ends in places]
+
+    def propose(
+        self, outputs: Outputs, examples: Sequence[Example], rows: pa.Table, labels: Sequence[str]
+    ) -> list[NDArray[np.float32]]:
+        """Probabilities of the tags of each word."""
+        scores = _scores(outputs, examples, rows, len(self.output_names(labels)))
+        return [np.exp(found).astype(np.float32) for found, _ in scores]
+
+    def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The tags of each word as 0 and 1."""
+        return [found for found in _distributions(rows, self.output_names(labels)) if found is not None]
+
+    def decide(
+        self, probabilities: Sequence[NDArray[np.float32]], rows: pa.Table, labels: Sequence[str]
+    ) -> list[Answer]:
+        """The likeliest entities under BIO."""
+        tags = self.output_names(labels)
+        return [
+            entity_answer(
+                np.log(np.maximum(found, 1e-12)).astype(np.float64), np.ones(len(found), bool), tags
+            )
+            for found in probabilities
+        ]
+
+    def soft_column(self, probabilities: Sequence[NDArray[np.float32]]) -> pa.Array:
+        """The column ``tags``, with the probabilities of a word in place of its tag."""
+        kind = pa.list_(pa.list_(pa.float32()))
+        return pa.array([found.tolist() for found in probabilities], kind)
 
     # --- predictions, as files and services give them
 
@@ -311,6 +340,21 @@ def _distributions(rows: pa.Table, outputs: Sequence[str]) -> list[NDArray[np.fl
         return found
     weights = [np.array(some, np.float32)[:, None] for some in rows["weights"].to_pylist()]
     return [t if t is None else t * w for t, w in zip(found, weights, strict=True)]
+
+
+def _scores(
+    outputs: Outputs, examples: Sequence[Example], rows: pa.Table, tags: int
+) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
+    """Log-probabilities of the words of each row, and which words have any."""
+    windows: list[list[int]] = [[] for _ in range(len(rows))]
+    for number, example in enumerate(examples):
+        windows[example.row].append(number)
+    return [
+        word_log_probabilities(
+            [outputs[i] for i in some], [examples[i].places for i in some], len(starts), tags
+        )
+        for some, starts in zip(windows, rows["starts"].to_pylist(), strict=True)
+    ]
 
 
 def _from_left(example: Example, longest: int, padding: Padding) -> NDArray[np.int64]:
