@@ -3,7 +3,8 @@
 The model that was fine-tuned on the labelled rows proposes a distribution for each unit of a pool row (a
 token, or the row itself). D is fitted on frozen features of the units: labelled ones with their truth, and
 pool ones of the other folds with what was proposed for them, so it judges a proposal that it has not seen.
-The label of a unit is the product of both, and the weight of a row is the certainty of its least certain unit.
+The label of a unit is the product of both, and the weight of a row is the certainty of its least certain
+unit.
 """
 
 from __future__ import annotations
