@@ -1,0 +1,116 @@
+"""Small changes of a text that keep its label (S3).
+
+The operations are those of Wei & Zou 2019 (arXiv:1901.11196) that need no thesaurus.
+They work on words, or on characters in scripts without spaces, so that Chinese and
+Japanese are changed as gently as English; an emoji is never cut in two.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import re
+import unicodedata
+from collections.abc import Callable
+
+from react_ray.config.settings import AugmentConfig
+from react_ray.models.writing_systems import NO_SPACES
+
+__all__ = ["OPERATIONS", "augment", "normal_form"]
+
+TRIES = 8
+"""Draws for one copy; a short text has few variants, and most are soon taken."""
+
+_EMOJI = "\u2190-\u21ff\u2300-\u23ff\u2600-\u27bf\u2b00-\u2bff\U0001f000-\U0001faff"
+_ATTACHED = (
+    "\u0300-\u036f\u0e31\u0e34-\u0e3a\u0e47-\u0e4e\u0eb1\u0eb4-\u0ebc\u0ec8-\u0ece"
+    "\u102b-\u103e\u17b4-\u17d3\u20d0-\u20ff\u3099\u309a\ufe00-\ufe0f\U0001f3fb-\U0001f3ff\U000e0020-\U000e007f"
+)
+_FLAG = "[\U0001f1e6-\U0001f1ff]{2}"
+_CHARACTER = f"(?:{_FLAG}|[{NO_SPACES}{_EMOJI}])(?:[{_ATTACHED}]|\u200d.)*"
+_UNIT = re.compile(f"({_CHARACTER}|[^\\s{NO_SPACES}{_EMOJI}]+)(\\s*)")
+_ASCII_UNIT = re.compile(r"(\S+)(\s*)")
+"""The same where all units are words, and twice as fast."""
+
+Unit = tuple[str, str]
+"""A word or character, and the white space behind it."""
+
+
+def normal_form(text: str) -> str:
+    """The text in Unicode's form NFC with single spaces: the same for texts that a reader takes for one."""
+    return " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
+
+
+def augment(text: str, config: AugmentConfig, seed: int = 0) -> list[str]:
+    """At most ``config.copies`` changed copies of ``text``, all different from it and each other.
+
+    The same text and seed always give the same copies. A text too short to be changed
+    gives fewer, or none; no copy is empty.
+    """
+    units: list[Unit] = (_ASCII_UNIT if text.isascii() else _UNIT).findall(text)
+    if not (units and config.strength and config.operations):
+        return []
+    changes = max(1, round(config.strength * len(units)))
+    copies: list[str] = []
+    seen = {normal_form(text)}
+    draw = random.Random(0)  # seeding it anew takes half as long as another one
+    for number in range(config.copies):
+        draw.seed(_seed(text, seed, number))
+        for _ in range(TRIES):
+            changed = OPERATIONS[draw.choice(config.operations)](units, changes, draw)
+            copy = "".join(unit + space for unit, space in changed).strip()
+            if copy and normal_form(copy) not in seen:
+                seen.add(normal_form(copy))
+                copies.append(copy)
+                break
+    return copies
+
+
+def _seed(text: str, seed: int, number: int) -> int:
+    key = f"{seed} {number} {text}".encode()
+    return int.from_bytes(hashlib.blake2b(key, digest_size=8).digest())
+
+
+def _delete(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
+    gone = set(draw.sample(range(len(units)), changes))
+    return [unit for place, unit in enumerate(units) if place not in gone]
+
+
+def _crop(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
+    """Cut words from the two ends."""
+    before = draw.randint(0, changes)
+    return units[before : len(units) - changes + before]
+
+
+def _swap(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
+    """Exchange neighbours; white space stays where it is."""
+    words = [word for word, _ in units]
+    for _ in range(changes if len(words) > 1 else 0):
+        left = draw.randrange(len(words) - 1)
+        words[left], words[left + 1] = words[left + 1], words[left]
+    return [(word, space) for word, (_, space) in zip(words, units, strict=True)]
+
+
+def _typo(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
+    """Exchange two letters inside a word; a single character is typed twice."""
+    chosen = set(draw.sample(range(len(units)), changes))
+    return [
+        (_mistype(word, draw) if place in chosen else word, space)
+        for place, (word, space) in enumerate(units)
+    ]
+
+
+def _mistype(word: str, draw: random.Random) -> str:
+    places = [i for i in range(1, len(word) - 1) if word[i].isalpha() and word[i + 1].isalpha()]
+    if places:
+        left = draw.choice(places)
+        return word[:left] + word[left + 1] + word[left] + word[left + 2 :]
+    return word * 2 if re.fullmatch(f"[{NO_SPACES}]", word) else word
+
+
+OPERATIONS: dict[str, Callable[[list[Unit], int, random.Random], list[Unit]]] = {
+    "delete": _delete,
+    "swap": _swap,
+    "crop": _crop,
+    "typo": _typo,
+}
