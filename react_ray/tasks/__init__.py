@@ -10,6 +10,7 @@ from react_ray.tasks.task import Example, Task
 __all__ = ["Example", "Task", "get_task", "register", "task_names"]
 
 _MODULES = {
+    "multi-label-classification": "multi_label_classification:MultiLabelClassification",
     "text-classification": "text_classification:TextClassification",
     "text-pair-classification": "text_pair_classification:TextPairClassification",
 }
