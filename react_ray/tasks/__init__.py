@@ -11,6 +11,7 @@ __all__ = ["Example", "Task", "get_task", "register", "task_names"]
 
 _MODULES = {
     "multi-label-classification": "multi_label_classification:MultiLabelClassification",
+    "relation-extraction": "relation_extraction:RelationExtraction",
     "text-classification": "text_classification:TextClassification",
     "text-pair-classification": "text_pair_classification:TextPairClassification",
 }
