@@ -61,7 +61,7 @@ class MultiLabelClassification(Task):
         """The labels."""
         return list(target)
 
-    def shown(self, target: Any) -> str:
+    def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
         """The labels with commas: "joy, love"; "no label" where there is none."""
         return ", ".join(target) or "no label"
 

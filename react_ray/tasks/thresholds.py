@@ -13,7 +13,7 @@ from scipy.special import expit
 
 __all__ = ["best_sharpness", "f1_thresholds", "share_thresholds"]
 
-PRIOR_ROWS = 10.0
+PRIOR_ROWS = 30.0
 """With as many true rows of a label, its F1 is half measured and half expected from the probabilities."""
 MOST_PREDICTED = 2.0
 """Rows that get a label, at most, for each that has it: what cannot be told apart is not given to all."""

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -101,13 +100,6 @@ def test_entities_are_marked_by_plain_signs():
 
 def table(*rows):
     return pa.Table.from_pylist(list(rows), schema=pa.schema([*TASK.inputs, TASK.target]))
-
-
-@pytest.fixture(scope="module")
-def marks_model(tmp_path_factory: pytest.TempPathFactory, make_tiny_model: Callable[..., Path]) -> Path:
-    """One whose vocabulary has the marks, as real ones have."""
-    letters = "abcdefghijklmnopqrstuvwxyz*#"
-    return make_tiny_model(tmp_path_factory.mktemp("marks"), [*letters, *(f"##{c}" for c in letters)])
 
 
 @pytest.fixture
