@@ -13,7 +13,15 @@ from transformers import PreTrainedModel
 
 from react_ray.models.batching import token_batches
 
-__all__ = ["best_temperature", "final_linear", "fit_head", "head_features", "scale_logits", "token_features"]
+__all__ = [
+    "best_temperature",
+    "final_linear",
+    "fit_head",
+    "head_features",
+    "scale_logits",
+    "shift_logits",
+    "token_features",
+]
 
 BATCH_TOKENS = 4096
 PENALTY = 0.1
@@ -95,9 +103,17 @@ def _one_a_row(states: torch.Tensor, ids: torch.Tensor, model: PreTrainedModel) 
 
 
 def fit_head(
-    head: nn.Linear, features: torch.Tensor, targets: NDArray[np.float32], weights: Sequence[float]
+    head: nn.Linear,
+    features: torch.Tensor,
+    targets: NDArray[np.float32],
+    weights: Sequence[float],
+    *,
+    binary: bool = False,
 ) -> None:
-    """Multinomial logistic regression to soft ``targets`` (n x classes), written into ``head``."""
+    """Multinomial logistic regression to soft ``targets`` (n x classes), written into ``head``.
+
+    ``binary``: a logistic regression for each class, where classes do not exclude each other.
+    """
     scale = features.norm(dim=1).mean().clamp(min=1e-8)  # so that the penalty means the same everywhere
     x, y = (features / scale).double(), torch.from_numpy(targets).double()
     w = torch.tensor(weights).double()
@@ -111,7 +127,7 @@ def fit_head(
 
     def closure() -> torch.Tensor:
         optimizer.zero_grad()
-        losses = -(y * torch.log_softmax(x @ weight.T + bias, dim=1)).sum(dim=1)
+        losses = _losses(x @ weight.T + bias, y, binary)
         loss = ((losses * w).sum() + PENALTY / 2 * weight.square().sum()) / w.sum()
         loss.backward()
         return loss
@@ -121,6 +137,13 @@ def fit_head(
         head.weight.copy_((weight / scale).to(head.weight.device))
         if head.bias is not None:
             head.bias.copy_(bias.to(head.bias.device))
+
+
+def _losses(logits: torch.Tensor, targets: torch.Tensor, binary: bool) -> torch.Tensor:
+    if binary:
+        each = nn.functional.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+        return each.sum(dim=1)
+    return -(targets * torch.log_softmax(logits, dim=1)).sum(dim=1)
 
 
 def best_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
@@ -141,3 +164,9 @@ def scale_logits(head: nn.Linear, factor: float) -> None:
         head.weight.mul_(factor)
         if head.bias is not None:
             head.bias.mul_(factor)
+
+
+def shift_logits(head: nn.Linear, by: NDArray[np.floating]) -> None:
+    """Add ``by`` (one value a label) to the logits, inside the layer, which needs a bias."""
+    with torch.no_grad():
+        head.bias.add_(torch.from_numpy(np.asarray(by)).to(head.bias))

@@ -34,6 +34,9 @@ class Window(NamedTuple):
 class TextTokenizer:
     """Token ids of texts, cut at ``max_length`` tokens on the side where the model's tokenizer cuts."""
 
+    reads_types = True
+    """Whether the model takes token types, which tell the two texts of a pair apart."""
+
     def __init__(self, max_length: int, side: Side):
         self.max_length = max_length
         self.side: Side = side
@@ -81,6 +84,7 @@ class TransformersTokenizer(TextTokenizer):
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int):
         super().__init__(max_length, "left" if tokenizer.truncation_side == "left" else "right")
         self.tokenizer = tokenizer
+        self.reads_types = "token_type_ids" in tokenizer.model_input_names
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, at least one."""

@@ -11,7 +11,10 @@ __all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "register", "task_name
 
 DEFAULT_TASK = "text-classification"
 _MODULES = {
+    "multi-label-classification": "multi_label_classification:MultiLabelClassification",
+    "relation-extraction": "relation_extraction:RelationExtraction",
     DEFAULT_TASK: "text_classification:TextClassification",
+    "text-pair-classification": "text_pair_classification:TextPairClassification",
     "token-classification": "token_classification:TokenClassification",
 }
 """The tasks of the package, each in a module that is imported when it is asked for."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-__all__ = ["ClosedTask", "ranked"]
+__all__ = ["ClosedTask", "predicted_of", "ranked", "truth_of"]
 
 MATRIX_CLASSES = 200
 """Above this the confusion matrix would be most of metrics.json, and nearly all of it zeros."""
@@ -32,7 +32,7 @@ RANKED = 100
 class ClosedTask(Task):
     """One of K classes for each row, in the column ``label``."""
 
-    columns = (Column("text", "text"), Column("label", "label", target=True))
+    columns: ClassVar[tuple[Column, ...]] = (Column("text", "text"), Column("label", "label", target=True))
     metrics = ("macro_f1", "accuracy")
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
@@ -84,7 +84,7 @@ class ClosedTask(Task):
         if head is None:
             return {}
         logits = np.reshape(outputs, (len(rows), len(labels)))
-        temperature = best_temperature(logits, _truth(rows, labels))
+        temperature = best_temperature(logits, truth_of(rows, labels))
         scale_logits(head, 1 / temperature)
         return {"temperature": temperature}
 
@@ -95,7 +95,7 @@ class ClosedTask(Task):
 
     def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
         """See :func:`react_ray.tasks.closed_metrics.class_statistics`."""
-        return class_statistics(_truth(rows, labels), _predicted(answers, labels), len(labels))
+        return class_statistics(truth_of(rows, labels), predicted_of(answers, labels), len(labels))
 
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
         """Macro-F1 over the classes that are true or predicted, and accuracy."""
@@ -106,7 +106,7 @@ class ClosedTask(Task):
 
         With many classes ``cells`` has [truth, predicted, rows] for the pairs that occur, and no matrix.
         """
-        truth, predicted = _truth(rows, labels), _predicted(answers, labels)
+        truth, predicted = truth_of(rows, labels), predicted_of(answers, labels)
         sums = np.asarray(class_statistics(truth, predicted, len(labels)).sum(0))
         found: dict[str, Any] = {"per_class": class_figures(sums, labels), "confusion": None}
         cells, counts = np.unique(np.stack([truth, predicted], axis=1), axis=0, return_counts=True)
@@ -132,9 +132,11 @@ def ranked(probabilities: NDArray[np.floating], labels: Sequence[str]) -> list[A
     return [Answer(ranking[0][0], ranking[0][1], ranking) for ranking in rankings]
 
 
-def _truth(rows: pa.Table, labels: Sequence[str]) -> Indices:
+def truth_of(rows: pa.Table, labels: Sequence[str]) -> Indices:
+    """Index of each row's class in ``labels``."""
     return LabelMap(tuple(labels)).indices(rows["label"].to_pylist())
 
 
-def _predicted(answers: Sequence[Answer], labels: Sequence[str]) -> Indices:
+def predicted_of(answers: Sequence[Answer], labels: Sequence[str]) -> Indices:
+    """Index of each answer's class in ``labels``."""
     return LabelMap(tuple(labels)).indices([answer.value for answer in answers])

@@ -6,7 +6,7 @@ Imports no torch, so that files are read and models are served without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -90,6 +90,8 @@ class Task(ABC):
     """Classes that a run needs at least; 0 for tasks without classes."""
     metrics: ClassVar[tuple[str, ...]]
     """Keys of :meth:`score`, higher is better; the first is the headline: gate, search and report use it."""
+    checkpoint_metric: ClassVar[str | None] = None
+    """The one of ``metrics`` by which checkpoints of a training are compared; None: the headline."""
 
     labeler: ClassVar[str] = "label_gan"
     """What makes labels for the unlabelled pool: ``label_gan`` (one of K for each row) or ``candidates``."""
@@ -248,6 +250,19 @@ class Task(ABC):
         labels: Sequence[str],
     ) -> dict[str, float]:
         """Make the scores of the model's answers fit ``rows``, in place; what was changed, to be logged."""
+        return {}
+
+    def settle(
+        self,
+        model: PreTrainedModel,
+        examples: Sequence[Example],
+        run: Callable[[Sequence[Example]], Outputs],
+    ) -> dict[str, float]:
+        """In place of :meth:`calibrate` where there are no rows to calibrate on; what was changed.
+
+        ``examples`` are some that the model was trained on, and ``run`` computes its outputs for them. By
+        default nothing: a model is too sure of what it was trained on.
+        """
         return {}
 
     # --- predictions, as files and services give them

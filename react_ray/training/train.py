@@ -11,6 +11,7 @@ import json
 import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from react_ray.errors import TrainingError
 from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Example, Task, get_task
-from react_ray.tasks.running import calibrate, classes_of, padding_of, predict
+from react_ray.tasks.running import calibrate, classes_of, padding_of, predict, run_model
 from react_ray.training.batches import (
     MicroBatch,
     draw_rows,
@@ -111,7 +112,7 @@ class _Run:
         seed: int,
     ):
         self.worker, self.task, self.config, self.seed = worker, task, config, seed
-        self.metric = config.metric or task.metrics[0]
+        self.metric = config.metric or task.checkpoint_metric or task.metrics[0]
         self.precision = pick_precision(config, worker.device)
         self.tokenizer = load_tokenizer(model)
         self.recipe = Recipe(task, model, labels, config, seed, self.tokenizer.pad_token_id)
@@ -311,6 +312,7 @@ class _Run:
 
         def save(folder: Path) -> None:
             plain = self.recipe.plain(Built(self.model, self.adapted), weights)
+            plain.config.react_ray = self.model.config.react_ray  # with what was found on the way
             plain.save_pretrained(folder / "model", safe_serialization=True)
             self.tokenizer.save_pretrained(folder / "model")
             lines = [json.dumps(entry) for entry in self.at.history]
@@ -319,12 +321,18 @@ class _Run:
         self.worker.report({"step": self.at.step}, save)
 
     def _settle(self, validation: pa.Table | None) -> None:
-        """Take the best weights, and make their probabilities fit the validation rows."""
+        """Take the best weights, and make their answers fit the validation rows, or else what is known."""
         if self.at.best is not None:
             set_weights(self.model, self.best_weights, self.sharded)
         self.model.eval()
-        if validation is not None:
-            self.at.history[-1].update(calibrate(self.task, self.model, self.texts, validation))
+        with writable(self.model):
+            if validation is not None:
+                changed = calibrate(self.task, self.model, self.texts, validation)
+            else:
+                order = np.random.default_rng(self.seed).permutation(len(self.examples))[:MAX_VALIDATION]
+                known = [self.examples[i] for i in np.sort(order)]
+                changed = self.task.settle(self.model, known, partial(run_model, self.task, self.model))
+        self.at.history[-1].update(changed)
 
 
 def _read_validation(task: Task, path: str, seed: int) -> pa.Table | None:

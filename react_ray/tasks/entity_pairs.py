@@ -1,0 +1,150 @@
+"""A text and two entities in it: read from cells, and marked in the text that the model reads.
+
+The marks are plain punctuation, one sign for each entity (after Zhou & Chen 2021, arXiv:2102.01373): no token
+is added to the vocabulary, whose meaning a few hundred rows would have to teach.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from react_ray.tasks.columns import Cells
+from react_ray.tasks.tagging import Span
+from react_ray.tasks.words import trim
+
+__all__ = ["EntityPair", "mark_entities", "marked_places", "read_pair"]
+
+MARKERS = re.compile(r"<(/?)(e[12])>", re.IGNORECASE)
+COLUMNS = (("e1", "e2"), ("head", "tail"))
+MARKS = ("*", "#")
+SHOWN_CHARS = 80
+
+
+class EntityPair(NamedTuple):
+    """A text and the characters of its two entities, which do not overlap."""
+
+    text: str
+    e1: Span
+    e2: Span
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> EntityPair:
+        """The pair in a row as a run keeps it."""
+        spans = (Span(row[f"{name}_start"], row[f"{name}_end"], name) for name in ("e1", "e2"))
+        return cls(row["text"], *spans)
+
+    def columns(self) -> dict[str, Any]:
+        """The row that :meth:`of` reads."""
+        return {
+            "text": self.text,
+            "e1_start": self.e1.start,
+            "e1_end": self.e1.end,
+            "e2_start": self.e2.start,
+            "e2_end": self.e2.end,
+        }
+
+    def parts(self) -> tuple[str, str, str]:
+        """The text before, between and after the entities."""
+        first, second = sorted((self.e1, self.e2))
+        return self.text[: first.start], self.text[first.end : second.start], self.text[second.end :]
+
+    def with_parts(self, before: str, between: str, behind: str) -> EntityPair:
+        """The pair with another text around the same entities."""
+        first, second = sorted((self.e1, self.e2))
+        moved = {}
+        text = before
+        for span, part in ((first, between), (second, behind)):
+            entity = self.text[span.start : span.end]
+            moved[span.label] = Span(len(text), len(text) + len(entity), span.label)
+            text += entity + part
+        return EntityPair(text, moved["e1"], moved["e2"])
+
+
+def read_pair(cells: Cells) -> EntityPair:
+    """The two entities of a text, from columns (e1 and e2, or head and tail) or from its markers.
+
+    A column holds {"start": 0, "end": 5} or [0, 5], in characters; without columns the text has
+    <e1>...</e1> and <e2>...</e2>, which are taken out. Raises ValueError ("kind: details").
+    """
+    text = cells["text"]
+    for names in COLUMNS:
+        found = [cells.get(name) for name in names]
+        if any(cell not in (None, "") for cell in found):
+            first, second = (_span(cell, name) for cell, name in zip(found, names, strict=True))
+            return _checked(text, first, second)
+    return _checked(*_unmarked(text))
+
+
+def mark_entities(pair: EntityPair) -> str:
+    """The text as the model reads it: ``* e1 *`` and ``# e2 #``.
+
+    Example
+    -------
+    >>> mark_entities(EntityPair("Smoke causes cancer.", Span(0, 5, "e1"), Span(13, 19, "e2")))
+    '* Smoke * causes # cancer #.'
+    """
+    return marked_places(pair)[0]
+
+
+def marked_places(pair: EntityPair) -> tuple[str, list[tuple[int, int]]]:
+    """The text of :func:`mark_entities` and the characters of its two marked entities, in order."""
+    text, places, before = "", [], 0
+    for span in sorted((pair.e1, pair.e2)):
+        mark = MARKS[span.label == "e2"]
+        text += pair.text[before : span.start]
+        start = len(text)
+        text += f"{mark} {pair.text[span.start : span.end]} {mark}"
+        places.append((start, len(text)))
+        before = span.end
+    return text + pair.text[before:], places
+
+
+def _span(cell: Any, name: str) -> tuple[int, int]:
+    found = cell
+    if isinstance(cell, str):
+        try:
+            found = json.loads(cell)
+        except (ValueError, RecursionError):
+            found = None
+    if isinstance(found, Mapping):
+        found = [found.get("start"), found.get("end")]
+    whole = isinstance(found, list | tuple) and len(found) == 2 and all(map(_is_whole, found))
+    if not whole or found is None:
+        shown = "blank" if cell in (None, "") else repr(cell)[:SHOWN_CHARS]
+        raise ValueError(f"no entity: {name} is {shown}, expected {{start, end}} or [start, end]")
+    return int(found[0]), int(found[1])
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and value % 1 == 0
+
+
+def _checked(text: str, e1: tuple[int, int], e2: tuple[int, int]) -> EntityPair:
+    first, second = trim(text, Span(*e1, "e1")), trim(text, Span(*e2, "e2"))
+    if first.start < second.end and second.start < first.end:
+        raise ValueError(
+            f"overlapping entities: {first.start} to {first.end} and {second.start} to {second.end}"
+        )
+    return EntityPair(text, first, second)
+
+
+def _unmarked(text: str) -> tuple[str, tuple[int, int], tuple[int, int]]:
+    """The text without its markers, and the characters between them."""
+    plain, end = "", 0
+    places: dict[str, int] = {}
+    for marker in MARKERS.finditer(text):
+        plain += text[end : marker.start()]
+        name = marker[0].lower()
+        if name in places:
+            raise ValueError(f"repeated marker: {name} is in the text more than once")
+        if marker[1] and f"<{marker[2].lower()}>" not in places:
+            raise ValueError(f"missing marker: {name} has no <{marker[2].lower()}> before it")
+        places[name], end = len(plain), marker.end()
+    for name in ("<e1>", "</e1>", "<e2>", "</e2>"):
+        if name not in places:
+            raise ValueError(f"missing marker: the text has no {name}, and there are no columns e1 and e2")
+    plain += text[end:]
+    return plain, (places["<e1>"], places["</e1>"]), (places["<e2>"], places["</e2>"])

@@ -1,0 +1,258 @@
+"""Multi-label classification: one text, any number of several labels.
+
+Each label is a yes or no of its own: sigmoid and binary cross-entropy. The thresholds of the labels are in
+the bias of the last layer, so that a label is in the set where its logit is at least 0: plain transformers
+with its 0.5 gives the same sets. What was taken from the bias is kept beside the model (``shifts``) and added
+again before a logit becomes a probability, so that probabilities stay calibrated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from react_ray.answer import Answer
+from react_ray.models.tokenizer import TextTokenizer
+from react_ray.tasks.closed_metrics import class_figures
+from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.label_sets import flagged_labels, label_set, set_targets
+from react_ray.tasks.set_metrics import Sets, set_credit, set_scores, set_statistics
+from react_ray.tasks.task import Example, Outputs, Padding, Task
+from react_ray.tasks.thresholds import best_sharpness, f1_thresholds, share_thresholds
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from transformers import PreTrainedModel
+
+__all__ = ["MultiLabelClassification", "calibrate_to_shares"]
+
+
+class MultiLabelClassification(Task):
+    """Any number of labels for a text: emotions, topics, codes of an invoice."""
+
+    name = "multi-label-classification"
+    title = "multi-label classification"
+    columns = (Column("text", "text"), Column("labels", "labels", target=True))
+    target = pa.field("labels", pa.list_(pa.string()))
+    metrics = ("macro_f1", "micro_f1", "subset_accuracy", "label_ranking_average_precision")
+    checkpoint_metric = "label_ranking_average_precision"
+    added: ClassVar[tuple[pa.Field, ...]] = (
+        pa.field("labels", pa.list_(pa.string())),
+        pa.field("scores", pa.list_(pa.float64())),
+    )
+
+    # --- rows
+
+    def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
+        """A text and its labels: [] is a text without any, None an unlabelled one."""
+        if options.label_columns:
+            labels = flagged_labels(cells, options.label_columns)
+        else:
+            labels = label_set(cells.get("labels"), options.separator)
+        return {"text": cells["text"], "labels": labels}
+
+    def names_in(self, target: Any) -> list[str]:
+        """The labels."""
+        return list(target)
+
+    def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
+        """The labels with commas: "joy, love"; "no label" where there is none."""
+        return ", ".join(target) or "no label"
+
+    # --- the model
+
+    def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
+        """A sequence classifier with an independent output a label; a head for other labels is replaced."""
+        from react_ray.models.heads import load_sequence_classifier
+
+        return load_sequence_classifier(name, labels, dropout, "multi_label_classification")
+
+    def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
+        """Column text and, if present, labels (names, or K probabilities) and weight."""
+        ids, given = tokenizer.ids(rows["text"].to_pylist()), set(rows.column_names)
+        targets = set_targets(rows["labels"], labels) if "labels" in given else [None] * len(rows)
+        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
+        return [
+            Example(i, t, float(w), row)
+            for row, (i, t, w) in enumerate(zip(ids, targets, weights, strict=True))
+        ]
+
+    def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
+        """Binary cross-entropy with the probability of each label, the mean over labels."""
+        from torch.nn.functional import binary_cross_entropy_with_logits
+
+        losses = binary_cross_entropy_with_logits(output.logits.float(), targets, reduction="none")
+        return losses.mean(dim=1)
+
+    def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
+        """Fit a logistic regression a label into the last layer.
+
+        Its bias starts a rare label at its share of the rows: from 0, most of the training would be spent
+        on learning that it is rare.
+        """
+        from react_ray.models.head import final_linear, fit_head, head_features
+
+        head = final_linear(model)
+        if head is None:
+            return False
+        features = head_features(model, head, examples, lambda batch: self.collate(batch, padding))
+        weights = [example.weight for example in examples]
+        fit_head(head, features, self.targets(examples, padding), weights, binary=True)
+        return True
+
+    # --- answers
+
+    def decode(
+        self,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> list[Answer]:
+        """The labels whose logit is at least 0, sorted, with the ranking of all by probability.
+
+        The score is the probability that the whole set is right, were the labels independent.
+        """
+        logits = np.reshape(outputs, (len(outputs), len(labels))).astype(np.float64)
+        shifts = np.asarray(settings.get("shifts") or np.zeros(len(labels)))
+        chances = expit(logits + shifts)
+        chosen = logits >= 0
+        scores = np.nan_to_num(np.where(chosen, chances, 1 - chances).prod(axis=1))  # nan after a collapse
+        chances = np.nan_to_num(chances)
+        order = np.argsort(-chances, axis=1, kind="stable")
+        return [
+            Answer(
+                sorted(labels[k] for k in np.flatnonzero(chosen[row]).tolist()),
+                float(scores[row]),
+                tuple((labels[k], float(chances[row, k])) for k in order[row].tolist()),
+            )
+            for row in range(len(logits))
+        ]
+
+    def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The labels of the set and the probability of each, best first."""
+        chosen = self.wire(answer, row)
+        return {"labels": [one["label"] for one in chosen], "scores": [one["score"] for one in chosen]}
+
+    def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The labels of the set as the pipeline of transformers gives them, best first."""
+        chosen = set(answer.value)
+        return [{"label": name, "score": score} for name, score in answer.ranking if name in chosen]
+
+    def calibrate(
+        self,
+        model: PreTrainedModel,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+    ) -> dict[str, float]:
+        """Fold a temperature and each label's threshold with the best F1 on ``rows`` into the last layer."""
+        from react_ray.models.head import final_linear, scale_logits
+
+        head = final_linear(model)
+        if head is None or head.bias is None:
+            return {}
+        targets = np.stack([example.target for example in examples])
+        logits = np.reshape(outputs, (len(examples), len(labels))) + _shifts(model)
+        sharpness = best_sharpness(logits, targets)
+        scale_logits(head, sharpness)
+        thresholds = f1_thresholds(logits * sharpness, targets)
+        _set_thresholds(model, head, thresholds, _shifts(model) * sharpness)
+        return {"temperature": 1 / sharpness} | _logged(thresholds)
+
+    def settle(
+        self,
+        model: PreTrainedModel,
+        examples: Sequence[Example],
+        run: Callable[[Sequence[Example]], Outputs],
+    ) -> dict[str, float]:
+        """Fit the thresholds to the shares of labels among the training ``examples``."""
+        targets = np.stack([example.target for example in examples])
+        shares = np.average(targets, axis=0, weights=[example.weight for example in examples])
+        return calibrate_to_shares(model, np.stack(run(examples)), shares)
+
+    # --- judgement
+
+    def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
+        """F1 of each set."""
+        truth = rows["labels"].to_pylist()
+        names = sorted({name for labels in (*truth, *(a.value for a in answers)) for name in labels})
+        return set_credit(_sets(truth, names), _sets([a.value for a in answers], names))
+
+    def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
+        """See :func:`react_ray.tasks.set_metrics.set_statistics`."""
+        predicted = _sets([answer.value for answer in answers], labels)
+        return set_statistics(_sets(rows["labels"].to_pylist(), labels), predicted, _scores(answers, labels))
+
+    def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
+        """Macro-F1 over the labels that are true or predicted, and figures of whole sets and rankings."""
+        return set_scores(sums)
+
+    def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
+        """Precision, recall and F1 of each label; labels that go together have no confusion."""
+        sums = np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64)
+        return {"per_class": class_figures(sums[:-3], labels), "confusion": None}
+
+
+def calibrate_to_shares(
+    model: PreTrainedModel, logits: NDArray[np.floating], shares: NDArray[np.floating]
+) -> dict[str, float]:
+    """Fold into the last layer thresholds with which each label is predicted as often as ``shares`` say.
+
+    For models without validation rows. ``logits`` n x K are the model's for some rows, ``shares`` K.
+    """
+    from react_ray.models.head import final_linear
+
+    head = final_linear(model)
+    if head is None or head.bias is None:
+        return {}
+    thresholds = share_thresholds(logits + _shifts(model), np.asarray(shares, np.float64))
+    _set_thresholds(model, head, thresholds, _shifts(model))
+    return _logged(thresholds)
+
+
+def _shifts(model: PreTrainedModel) -> NDArray[np.float64]:
+    """What has been taken from the bias of the last layer (K)."""
+    known = getattr(model.config, "react_ray", None) or {}
+    return np.asarray(known.get("shifts") or np.zeros(model.config.num_labels))
+
+
+def _set_thresholds(
+    model: PreTrainedModel, head: nn.Linear, thresholds: NDArray[np.float64], before: NDArray[np.float64]
+) -> None:
+    """Take ``thresholds`` from the bias instead of ``before``, and note it in the configuration."""
+    from react_ray.models.head import shift_logits
+
+    shift_logits(head, before - thresholds)
+    known = getattr(model.config, "react_ray", None) or {}
+    model.config.react_ray = {**known, "shifts": thresholds.tolist()}
+
+
+def _logged(thresholds: NDArray[np.float64]) -> dict[str, float]:
+    return {"mean_threshold": float(expit(thresholds).mean())}
+
+
+def _sets(names: Sequence[Sequence[str]], labels: Sequence[str]) -> Sets:
+    """N x K: whether a row has a label; KeyError names an unknown one."""
+    place = {label: k for k, label in enumerate(labels)}
+    found = np.zeros((len(names), len(labels)), bool)
+    for row, chosen in enumerate(names):
+        found[row, [place[name] for name in chosen]] = True
+    return found
+
+
+def _scores(answers: Sequence[Answer], labels: Sequence[str]) -> NDArray[np.float64]:
+    place = {label: k for k, label in enumerate(labels)}
+    found = np.zeros((len(answers), len(labels)))
+    for row, answer in enumerate(answers):
+        for name, score in answer.ranking:
+            found[row, place[name]] = score
+    return found

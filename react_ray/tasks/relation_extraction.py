@@ -1,0 +1,182 @@
+"""Relation extraction: how two marked entities of a text relate, one of several relations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import chain, zip_longest
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from react_ray.answer import Answer
+from react_ray.config.settings import AugmentConfig
+from react_ray.models.tokenizer import TextTokenizer, Window
+from react_ray.tasks.closed import ClosedTask, predicted_of, truth_of
+from react_ray.tasks.closed_metrics import class_figures
+from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.entity_pairs import EntityPair, marked_places, read_pair
+from react_ray.tasks.label_names import label_name
+from react_ray.tasks.relation_metrics import DIRECTION, relation_scores, relation_statistics, relation_types
+from react_ray.tasks.task import Example
+from react_ray.tasks.text_changes import augment
+from react_ray.tasks.text_classification import distributions
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+__all__ = ["RelationExtraction", "wrong_targets"]
+
+PLACES = ("e1_start", "e1_end", "e2_start", "e2_end")
+GAP, GAP_TOKENS = " ... ", 5
+"""Between the texts around two entities that are too far apart for the model."""
+
+
+class RelationExtraction(ClosedTask):
+    """One of several relations for a pair of entities; a text with several pairs is several rows."""
+
+    name = "relation-extraction"
+    title = "relation extraction"
+    columns = (
+        Column("text", "text"),
+        *(Column(name, "spans") for name in ("e1", "e2", "head", "tail")),
+        Column("label", "label", target=True),
+    )
+    inputs = (pa.field("text", pa.string()), *(pa.field(name, pa.int32()) for name in PLACES))
+
+    # --- rows
+
+    def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
+        """A text without markers, the characters of its two entities, and the relation."""
+        if not isinstance(cells["text"], str) or not cells["text"].strip():
+            raise ValueError("empty text")
+        return {**read_pair(cells).columns(), "label": label_name(cells.get("label"))}
+
+    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+        """Copies with changes outside of the entities: before, between or behind them."""
+        pair = EntityPair.of(row)
+        parts = pair.parts()
+        changed = [_of_part(pair, place, config, seed) for place in range(3)]
+        longest = sorted(range(3), key=lambda place: -len(parts[place]))
+        turns = chain.from_iterable(zip_longest(*(changed[place] for place in longest)))
+        return [{**row, **copy.columns()} for copy in turns if copy is not None][: config.copies]
+
+    # --- the model
+
+    def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
+        """A sequence classifier over ``labels``, for texts as ``mark_entities`` writes them."""
+        from react_ray.models.heads import load_sequence_classifier
+
+        return load_sequence_classifier(name, labels, dropout, "single_label_classification")
+
+    def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
+        """Text and places of entities and, if present, label (a name or a distribution) and weight."""
+        given = set(rows.column_names)
+        inputs = rows.select(["text", *PLACES]).to_pylist()
+        ids = _token_ids(tokenizer, [EntityPair.of(row) for row in inputs])
+        targets = distributions(rows["label"], labels) if "label" in given else [None] * len(rows)
+        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
+        return [
+            Example(i, t, float(w), row)
+            for row, (i, t, w) in enumerate(zip(ids, targets, weights, strict=True))
+        ]
+
+    # --- judgement
+
+    def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
+        """See :func:`react_ray.tasks.relation_metrics.relation_statistics`."""
+        return relation_statistics(truth_of(rows, labels), predicted_of(answers, labels), labels)
+
+    def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
+        """The official macro-F1 of SemEval-2010 task 8 (without "Other"), and accuracy."""
+        return relation_scores(sums)
+
+    def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
+        """As of classes, and precision, recall and F1 of each type of relation, directions together."""
+        sums = np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64)
+        types = sorted({name for name in relation_types(labels) if name is not None})
+        return super().details(answers, rows, labels) | {"per_relation": class_figures(sums[:-2], types)}
+
+
+def wrong_targets(label: str, labels: Sequence[str]) -> list[str]:
+    """The other labels of a row, those easiest to take for ``label`` first.
+
+    That is its type in the other direction, then other types, then no relation.
+
+    Example
+    -------
+    >>> wrong_targets("Cause(e1,e2)", ["Cause(e1,e2)", "Cause(e2,e1)", "Other", "Part(e1,e2)"])
+    ['Cause(e2,e1)', 'Part(e1,e2)', 'Other']
+    """
+    types = dict(zip(labels, relation_types(labels), strict=True))
+    own = DIRECTION.sub("", label)
+
+    def ease(other: str) -> int:
+        return 2 if types[other] is None else int(types[other] != own)
+
+    return sorted((other for other in labels if other != label), key=ease)
+
+
+def _of_part(pair: EntityPair, place: int, config: AugmentConfig, seed: int) -> list[EntityPair]:
+    """Copies of a pair with one of the three parts around its entities changed."""
+    part = pair.parts()[place]
+    text = part.strip()
+    if not text:
+        return []
+    start = part.index(text)
+    left, right = part[:start], part[start + len(text) :]
+    copies = []
+    for changed in augment(text, config, seed):
+        parts = list(pair.parts())
+        parts[place] = left + changed + right
+        copies.append(pair.with_parts(parts[0], parts[1], parts[2]))
+    return copies
+
+
+def _token_ids(tokenizer: TextTokenizer, pairs: Sequence[EntityPair]) -> list[list[int]]:
+    """Token ids of marked texts; of one that is too long, those around the entities and not its start."""
+    marked = [marked_places(pair) for pair in pairs]
+    ids = tokenizer.ids([text for text, _ in marked])
+    full = [row for row, found in enumerate(ids) if len(found) >= tokenizer.max_length]
+    if full:
+        cut = [
+            _shortened(*marked[row], windows, tokenizer.max_length)
+            for row, windows in zip(full, tokenizer.windows([marked[row][0] for row in full], 0), strict=True)
+        ]
+        for row, found in zip(full, tokenizer.ids(cut), strict=True):
+            ids[row] = found
+    return ids
+
+
+def _shortened(
+    text: str, entities: Sequence[tuple[int, int]], windows: Sequence[Window], max_length: int
+) -> str:
+    """The part of a marked text that fits into the model: the entities with what is around them."""
+    tokens = [
+        offsets
+        for window in windows
+        for offsets, part in zip(window.offsets, window.parts, strict=True)
+        if part is not None
+    ]
+    room = max_length - windows[0].parts.count(None)
+    if len(tokens) <= room:
+        return text
+    first, second = (_tokens_of(tokens, entity) for entity in entities)
+    if second[1] - first[0] <= room:
+        return _around(text, tokens, (first[0], second[1]), room)
+    half = max(1, (room - GAP_TOKENS) // 2)
+    return GAP.join(_around(text, tokens, place, half) for place in (first, second))
+
+
+def _tokens_of(tokens: Sequence[tuple[int, int]], characters: tuple[int, int]) -> tuple[int, int]:
+    inside = [n for n, (start, end) in enumerate(tokens) if start < characters[1] and end > characters[0]]
+    return (inside[0], inside[-1] + 1) if inside else (0, 1)
+
+
+def _around(text: str, tokens: Sequence[tuple[int, int]], place: tuple[int, int], room: int) -> str:
+    """``room`` tokens of the text with those of ``place`` in their middle."""
+    spare = max(0, room - (place[1] - place[0]))
+    start = max(0, min(place[0] - spare // 2, len(tokens) - max(room, place[1] - place[0])))
+    end = min(len(tokens), start + max(room, place[1] - place[0]))
+    return text[tokens[start][0] : tokens[end - 1][1]]

@@ -1,0 +1,67 @@
+"""Text pair classification: two texts, one of several labels (same meaning, entailment, fitting answer)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+
+from react_ray.config.settings import AugmentConfig
+from react_ray.models.tokenizer import TextTokenizer
+from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.label_names import label_name
+from react_ray.tasks.task import Example
+from react_ray.tasks.text_changes import augment
+from react_ray.tasks.text_classification import TextClassification, distributions
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+__all__ = ["TextPairClassification"]
+
+
+class TextPairClassification(TextClassification):
+    """One of several classes for a pair of texts, which the model reads together."""
+
+    name = "text-pair-classification"
+    title = "text pair classification"
+    columns = (Column("text", "text"), Column("text_pair", "text"), Column("label", "label", target=True))
+    needs = (("text", "text_pair"),)
+    inputs = (pa.field("text", pa.string()), pa.field("text_pair", pa.string()))
+
+    def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
+        """Two texts and the name of the class of the pair."""
+        if cells.get("text_pair") is None:
+            raise ValueError("empty text: text_pair is blank")
+        return {
+            "text": cells["text"],
+            "text_pair": cells["text_pair"],
+            "label": label_name(cells.get("label")),
+        }
+
+    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+        """Copies in which one of the two texts is changed, the first and the second in turn."""
+        changed = {side: iter(augment(row[side], config, seed)) for side in ("text", "text_pair")}
+        turns = [side for _ in range(config.copies) for side in changed]
+        copies = [{**row, side: text} for side in turns if (text := next(changed[side], None)) is not None]
+        return copies[: config.copies]
+
+    def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
+        """Columns text and text_pair and, if present, label (a name or a distribution) and weight."""
+        pairs = tokenizer.pairs(rows["text"].to_pylist(), rows["text_pair"].to_pylist())
+        given = set(rows.column_names)
+        targets = distributions(rows["label"], labels) if "label" in given else [None] * len(rows)
+        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
+        return [
+            Example(pair.ids, target, float(weight), row, pair.types if tokenizer.reads_types else None)
+            for row, (pair, target, weight) in enumerate(zip(pairs, targets, weights, strict=True))
+        ]
+
+    def start_from(
+        self, model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor
+    ) -> bool:
+        """Not possible: the model reads both texts together, the frozen features are of each alone."""
+        return False
