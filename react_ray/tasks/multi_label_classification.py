@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, logit
 
 from react_ray.answer import Answer
 from react_ray.models.tokenizer import TextTokenizer
@@ -40,6 +40,8 @@ class MultiLabelClassification(Task):
     title = "multi-label classification"
     columns = (Column("text", "text"), Column("labels", "labels", target=True))
     target = pa.field("labels", pa.list_(pa.string()))
+    labeler = "candidates"
+    exclusive = False
     metrics = ("macro_f1", "micro_f1", "subset_accuracy", "label_ranking_average_precision")
     checkpoint_metric = "label_ranking_average_precision"
     added: ClassVar[tuple[pa.Field, ...]] = (
@@ -122,19 +124,41 @@ class MultiLabelClassification(Task):
         """
         logits = np.reshape(outputs, (len(outputs), len(labels))).astype(np.float64)
         shifts = np.asarray(settings.get("shifts") or np.zeros(len(labels)))
-        chances = expit(logits + shifts)
-        chosen = logits >= 0
-        scores = np.nan_to_num(np.where(chosen, chances, 1 - chances).prod(axis=1))  # nan after a collapse
-        chances = np.nan_to_num(chances)
-        order = np.argsort(-chances, axis=1, kind="stable")
-        return [
-            Answer(
-                sorted(labels[k] for k in np.flatnonzero(chosen[row]).tolist()),
-                float(scores[row]),
-                tuple((labels[k], float(chances[row, k])) for k in order[row].tolist()),
-            )
-            for row in range(len(logits))
-        ]
+        return _answers(logits >= 0, expit(logits + shifts), labels)
+
+    # --- labels and their probabilities, for the labeler
+
+    def propose(
+        self,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> list[NDArray[np.float32]]:
+        """Probabilities of the labels of each row, 1 x K."""
+        shifts = np.asarray(settings.get("shifts") or np.zeros(len(labels)))
+        return [expit(found + shifts).astype(np.float32)[None] for found in outputs]
+
+    def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The labels of each row as 0 and 1, 1 x K."""
+        return [found[None] for found in set_targets(rows["labels"], labels) if found is not None]
+
+    def decide(
+        self, probabilities: Sequence[NDArray[np.float32]], rows: pa.Table, labels: Sequence[str]
+    ) -> list[Answer]:
+        """Sets in which each label is as frequent as its probabilities say."""
+        if not len(probabilities):
+            return []
+        chances = np.concatenate(probabilities).astype(np.float64)
+        logits = logit(np.clip(chances, 1e-6, 1 - 1e-6))
+        return _answers(logits >= share_thresholds(logits, chances.mean(axis=0)), chances, labels)
+
+    def soft_column(self, probabilities: Sequence[NDArray[np.float32]]) -> pa.Array:
+        """The column ``labels``, with a probability for each class in place of names."""
+        return pa.array([found[0].tolist() for found in probabilities], pa.list_(pa.float32()))
+
+    # --- predictions, as files and services give them
 
     def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
         """The labels of the set and the probability of each, best first."""
@@ -200,6 +224,21 @@ class MultiLabelClassification(Task):
         """Precision, recall and F1 of each label; labels that go together have no confusion."""
         sums = np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64)
         return {"per_class": class_figures(sums[:-3], labels), "confusion": None}
+
+
+def _answers(chosen: Sets, chances: NDArray[np.float64], labels: Sequence[str]) -> list[Answer]:
+    """Answers of rows that have the ``chosen`` labels (n x K), with ``chances`` (n x K) for the ranking."""
+    scores = np.nan_to_num(np.where(chosen, chances, 1 - chances).prod(axis=1))  # nan after a collapse
+    chances = np.nan_to_num(chances)
+    order = np.argsort(-chances, axis=1, kind="stable")
+    return [
+        Answer(
+            sorted(labels[k] for k in np.flatnonzero(chosen[row]).tolist()),
+            float(scores[row]),
+            tuple((labels[k], float(chances[row, k])) for k in order[row].tolist()),
+        )
+        for row in range(len(chances))
+    ]
 
 
 def calibrate_to_shares(

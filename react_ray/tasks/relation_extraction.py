@@ -62,6 +62,18 @@ class RelationExtraction(ClosedTask):
         turns = chain.from_iterable(zip_longest(*(changed[place] for place in longest)))
         return [{**row, **copy.columns()} for copy in turns if copy is not None][: config.copies]
 
+    # --- features of the frozen encoder
+
+    def features(self, encoder: Any, rows: pa.Table) -> NDArray[np.float32]:
+        """Three blocks: the states from the first entity to the second, of e1, and of e2."""
+        inputs = rows.select(["text", *PLACES]).to_pylist()
+        spans = []
+        for row in inputs:
+            own = [(row["e1_start"], row["e1_end"]), (row["e2_start"], row["e2_end"])]
+            spans.append([(min(own)[0], max(end for _, end in own)), *own])
+        found = encoder.encode_spans([row["text"] for row in inputs], spans)
+        return np.stack([blocks.ravel() for blocks in found]) / np.float32(3**0.5)
+
     # --- the model
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:

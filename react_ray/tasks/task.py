@@ -149,7 +149,12 @@ class Task(ABC):
         return None
 
     def propose(
-        self, outputs: Outputs, examples: Sequence[Example], rows: pa.Table, labels: Sequence[str]
+        self,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+        settings: Mapping[str, Any],
     ) -> list[NDArray[np.float32]]:
         """Probabilities of each unit of each row: units x options, as the model gives them."""
         raise NotImplementedError

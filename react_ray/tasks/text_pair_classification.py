@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import TextTokenizer
@@ -49,6 +50,12 @@ class TextPairClassification(TextClassification):
         copies = [{**row, side: text} for side in turns if (text := next(changed[side], None)) is not None]
         return copies[: config.copies]
 
+    def features(self, encoder: Any, rows: pa.Table) -> NDArray[np.float32]:
+        """Three blocks: product and distance of the two sentences, and what both have in common."""
+        first, second = (_sentences(encoder, rows[name].to_pylist()) for name in ("text", "text_pair"))
+        blocks = [_unit(first * second), _unit(np.abs(first - second)), _unit(first + second)]
+        return np.hstack(blocks) / np.float32(3**0.5)
+
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
         """Columns text and text_pair and, if present, label (a name or a distribution) and weight."""
         pairs = tokenizer.pairs(rows["text"].to_pylist(), rows["text_pair"].to_pylist())
@@ -65,3 +72,14 @@ class TextPairClassification(TextClassification):
     ) -> bool:
         """Not possible: the model reads both texts together, the frozen features are of each alone."""
         return False
+
+
+def _sentences(encoder: Any, texts: Sequence[str]) -> NDArray[np.float32]:
+    """Sentence embeddings, the first of the blocks of the encoder's rows: n x d."""
+    features: NDArray[np.float32] = encoder.encode(texts)
+    return _unit(features[:, : features.shape[1] // 3])
+
+
+def _unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    return (rows / np.maximum(norms, 1e-12)).astype(np.float32)

@@ -247,7 +247,12 @@ class TokenClassification(Task):
         return [list(zip(starts, ends, strict=True)) for starts, ends in places]
 
     def propose(
-        self, outputs: Outputs, examples: Sequence[Example], rows: pa.Table, labels: Sequence[str]
+        self,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+        settings: Mapping[str, Any],
     ) -> list[NDArray[np.float32]]:
         """Probabilities of the tags of each word."""
         scores = _scores(outputs, examples, rows, len(self.output_names(labels)))

@@ -25,7 +25,7 @@ from react_ray.lgan.inputs import save_arrays
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.context import Context
 from react_ray.tasks import Task, get_task
-from react_ray.tasks.running import classes_of, run_model
+from react_ray.tasks.running import classes_of, run_model, settings_of
 
 __all__ = ["generate", "propose"]
 
@@ -90,7 +90,7 @@ class ProposeTask:
             inputs = rows.select([field.name for field in task.inputs])
             examples = task.encode(texts, inputs, labels)
             outputs = run_model(task, saved.model, examples)
-            proposals = task.propose(outputs, examples, inputs, labels)
+            proposals = task.propose(outputs, examples, inputs, labels, settings_of(saved.model))
             arrays: dict[str, NDArray[Any]] = {
                 "given": np.concatenate(proposals).astype(np.float32),
                 "sizes": np.array([len(units) for units in proposals], np.int64),
