@@ -72,8 +72,8 @@ class RelationExtraction(ClosedTask):
             own = [(row["e1_start"], row["e1_end"]), (row["e2_start"], row["e2_end"])]
             spans.append([(min(own)[0], max(end for _, end in own)), *own])
         found = encoder.encode_spans([row["text"] for row in inputs], spans)
-        blocks: NDArray[np.float32] = np.stack([rows.ravel() for rows in found]) / np.float32(3**0.5)
-        return blocks
+        blocks = np.stack([rows.ravel() for rows in found]) / 3**0.5
+        return blocks.astype(np.float32)
 
     # --- the model
 
