@@ -78,12 +78,18 @@ def packed(path: Path, pieces: Iterable[bytes]) -> Path:
 
 PACKED = {
     "endless object.json": (
-        [b'[{"text": "a"}, {"text": "', *[b"x" * MB] * 600, b'"}, {"text": "b"}]'], 2, 1, "too long",
+        [b'[{"text": "a"}, {"text": "', *[b"x" * MB] * 600, b'"}, {"text": "b"}]'],
+        2,
+        1,
+        "too long",
     ),
     "objects.json": (
-        [b'[{"text": "a", "m": [', *[b"{}," * (MB // 3)] * 18, b'1]}, {"text": "b"}]'], 1, 1, "too long",
+        [b'[{"text": "a", "m": [', *[b"{}," * (MB // 3)] * 3, b'1]}, {"text": "b"}]'],
+        1,
+        1,
+        "too long",
     ),
-    "deep.json": ([b'[{"text": "a"},', *[b"[" * MB] * 9, *[b"]" * MB] * 9, b"]"], 1, 1, "too long"),
+    "deep.json": ([b'[{"text": "a"},', *[b"[" * MB] * 2, *[b"]" * MB] * 2, b"]"], 1, 1, "too long"),
     "endless line.csv": ([b"text\na\n", *[b"x" * MB] * 600, b"\nb\n"], 2, 1, "too long"),
     "endless cell.csv": ([b'text\na\n"', *[b"x" * MB] * 600, b"\nb\n"], 2, 1, "too long"),
     "short lines in quotes.csv": ([b'text,n\na,1\n"', *[b"x\n" * 10_000] * 8], 1, 80_000, "broken quotes"),
