@@ -15,9 +15,13 @@ __all__ = ["JsonArrayRows", "is_array"]
 
 BLANK = b" \t\r\n"
 TOP = re.compile(rb'"[^"\\]*"|["\[\]{},]')
-DEEP = re.compile(rb'"[^"\\]*"|["\[\]{}]')
+FLAT = rb'(?:[^"\[\]{}]|"[^"\\]*")*+'
+DEEP = re.compile(rb'"[^"\\]*"|\{' + FLAT + rb"\}|\[" + FLAT + rb'\]|["\[\]{}]')
 INSIDE = re.compile(rb'["\\]')
-"""What counts in JSON between the elements of the list, in an element, and in a string; or a whole string."""
+"""What counts in JSON between the elements of a list, inside of an element, and inside of a string.
+
+Strings without escapes, and in an element objects and lists without others, are taken whole: it is faster.
+"""
 LINE_ENDS = re.compile(r"\s*[\r\n]\s*")
 
 

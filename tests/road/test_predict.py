@@ -47,8 +47,8 @@ def table() -> pd.DataFrame:
 def write(frame: pd.DataFrame, path: Path) -> Path:
     if path.suffix == ".csv":
         frame.to_csv(path, index=False)
-    elif path.suffix == ".jsonl":
-        frame.to_json(path, orient="records", lines=True, force_ascii=False)
+    elif path.suffix in (".jsonl", ".json"):
+        frame.to_json(path, orient="records", lines=path.suffix == ".jsonl", force_ascii=False)
     else:
         frame.to_parquet(path, index=False)
     return path
@@ -60,7 +60,7 @@ def read(path: Path) -> pd.DataFrame:
     return pd.read_json(path, lines=True) if path.suffix == ".jsonl" else pd.read_parquet(path)
 
 
-@pytest.mark.parametrize("source", [".csv", ".jsonl", ".parquet"])
+@pytest.mark.parametrize("source", [".csv", ".jsonl", ".json", ".parquet"])
 @pytest.mark.parametrize("target", [".csv", ".jsonl", ".parquet"])
 def test_rows_columns_and_order_are_kept(model: Path, tmp_path: Path, source: str, target: str) -> None:
     given = write(table(), tmp_path / f"in{source}")
