@@ -169,4 +169,4 @@ def scale_logits(head: nn.Linear, factor: float) -> None:
 def shift_logits(head: nn.Linear, by: NDArray[np.floating]) -> None:
     """Add ``by`` (one value a label) to the logits, inside the layer, which needs a bias."""
     with torch.no_grad():
-        head.bias.add_(torch.from_numpy(np.asarray(by)).to(head.bias))
+        head.bias.add_(torch.from_numpy(np.asarray(by)).to(head.bias.device, head.bias.dtype))

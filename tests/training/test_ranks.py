@@ -67,6 +67,24 @@ def test_any_number_of_ranks_gives_the_model_of_one(tmp_path, tiny_model, alone,
     )
 
 
+@pytest.mark.parametrize("validated", [False, True])
+def test_a_sharded_model_keeps_the_thresholds_of_its_labels(tmp_path, tiny_model, validated):
+    rows = make_rows(49)
+    sets = pa.array([[name] if i % 4 else [] for i, name in enumerate(rows["label"].to_pylist())])
+    rows = pa.table({"text": rows["text"], "labels": sets})
+    found = []
+    for ranks, sharding in ((1, "none"), (2, "full")):
+        folder = tmp_path / sharding
+        given = write_settings(folder, tiny_model, rows, rows if validated else None, sharding=sharding)
+        last = train_on(ranks, folder, given | {"task": "multi-label-classification"})
+        assert last is not None
+        config = json.loads((last / "model" / "config.json").read_text())
+        bias = load_file(last / "model" / "model.safetensors")["classifier.bias"]
+        found.append([*config["react_ray"]["shifts"], *bias.tolist()])
+    assert found[0] == pytest.approx(found[1], abs=1e-2)
+    assert any(found[0][:3])
+
+
 def count_held(worker: GlooWorker) -> None:
     """Writes how many weights of the model, and of AdamW's averages, are on this rank."""
     given = json.loads((worker.folder.parent / "given.json").read_text())
