@@ -87,6 +87,9 @@ class Task(ABC):
     metrics: ClassVar[tuple[str, ...]]
     """Keys of :meth:`score`, higher is better; the first is the headline: gate, search and report use it."""
 
+    added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
+    """Columns that predictions add to the rows of a file; null where a row has no answer."""
+
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     """The class of transformers that loads a saved model of this task."""
     pipeline: ClassVar[str] = "text-classification"
@@ -197,6 +200,16 @@ class Task(ABC):
     ) -> dict[str, float]:
         """Make the scores of the model's answers fit ``rows``, in place; what was changed, to be logged."""
         return {}
+
+    # --- predictions, as files and services give them
+
+    def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
+        """A value for each of ``added``; ``row`` has the ``inputs`` that were answered."""
+        return {"label": self.shown(answer.value), "score": answer.score}
+
+    def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The answer in JSON, as the pipeline of transformers gives it; ``row`` has the ``inputs``."""
+        return [{"label": label, "score": score} for label, score in answer.ranking]
 
     # --- judgement
 

@@ -100,6 +100,13 @@ def test_the_ranking_of_an_answer_is_best_first():
     assert answer == Answer("alpha", 0.5, (("alpha", 0.5), ("中", 0.3), ("zeta", 0.2)))
 
 
+def test_an_answer_in_files_and_services():
+    answer = ranked(np.array([[0.2, 0.5, 0.3]]), LABELS)[0]
+    assert TASK.columns_of(answer, {"text": "a"}) == {"label": "alpha", "score": 0.5}
+    assert [field.name for field in TASK.added] == ["label", "score"]
+    assert TASK.wire(answer, {"text": "a"})[1] == {"label": "中", "score": 0.3}
+
+
 def test_probabilities_that_are_no_numbers_still_give_an_answer():
     answer = ranked(np.array([[np.nan, np.nan, np.nan]]), LABELS)[0]
     assert (answer.value, answer.score) == ("zeta", 0.0)
