@@ -13,7 +13,7 @@ from transformers import PreTrainedModel
 
 from react_ray.models.batching import token_batches
 
-__all__ = ["best_temperature", "final_linear", "fit_head", "head_features", "scale_logits"]
+__all__ = ["best_temperature", "final_linear", "fit_head", "head_features", "scale_logits", "token_features"]
 
 BATCH_TOKENS = 4096
 PENALTY = 0.1
@@ -47,6 +47,21 @@ def head_features(
     for batch, states, inputs in _states(model, head, examples, collate):
         features[batch] = _one_a_row(states, inputs["input_ids"], model).float().cpu()
     return features
+
+
+def token_features(
+    model: PreTrainedModel,
+    head: nn.Linear,
+    examples: Sequence[Any],
+    collate: Callable[[list[Any]], dict[str, NDArray[np.int64]]],
+    tokens: Sequence[NDArray[np.int64]],
+) -> torch.Tensor:
+    """What reaches ``head`` at the ``tokens`` of each example, one after the other: tokens x features."""
+    found: list[torch.Tensor] = [torch.zeros(0, head.in_features)] * len(examples)
+    for batch, states, inputs in _states(model, head, examples, collate):
+        for i, of_example, mask in zip(batch, states, inputs["attention_mask"], strict=True):
+            found[i] = of_example[mask.bool()][torch.from_numpy(tokens[i]).to(states.device)].float().cpu()
+    return torch.cat(found)
 
 
 def _states(

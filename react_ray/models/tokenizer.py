@@ -37,6 +37,7 @@ class TextTokenizer:
     def __init__(self, max_length: int, side: Side):
         self.max_length = max_length
         self.side: Side = side
+        self._clones: dict[int, Tokenizer] = {}
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, at least one."""
@@ -57,13 +58,18 @@ class TextTokenizer:
         return self._clone(0)
 
     def _clone(self, stride: int) -> Tokenizer:
-        """A tokenizer of its own, so that settings of calls side by side do not mix."""
+        """A tokenizer of its own, so that settings of calls side by side do not mix.
+
+        It is kept: to make one takes half a second with a vocabulary of many languages.
+        """
         from tokenizers import Tokenizer
 
+        if stride in self._clones:
+            return self._clones[stride]
         backend = Tokenizer.from_str(self._backend().to_str())
         backend.no_padding()
         backend.enable_truncation(self.max_length, stride=stride, direction=self.side)
-        return backend
+        return self._clones.setdefault(stride, backend)
 
     def _backend(self) -> Tokenizer:
         raise NotImplementedError

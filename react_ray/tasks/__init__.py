@@ -9,7 +9,10 @@ from react_ray.tasks.task import Example, Task
 
 __all__ = ["Example", "Task", "get_task", "register", "task_names"]
 
-_MODULES = {"text-classification": "text_classification:TextClassification"}
+_MODULES = {
+    "text-classification": "text_classification:TextClassification",
+    "token-classification": "token_classification:TokenClassification",
+}
 """The tasks of the package, each in a module that is imported when it is asked for."""
 _KNOWN: dict[str, Task] = {}
 

@@ -11,14 +11,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from react_ray.tasks.tagging import Scheme, Span, bio_tags, spans_of
-from react_ray.tasks.words import Words, join_words, split_words, trim
+from react_ray.tasks.words import Words, find_words, join_words, split_words, trim
 
-__all__ = ["read_annotation"]
+__all__ = ["parsed", "read_annotation"]
 
 START = ("start", "start_offset", "begin")
 END = ("end", "end_offset", "stop")
 LABEL = ("label", "labels", "entity", "entity_group", "type", "tag")
-SPANS = ("spans", "entities", "label", "labels", "annotations")
+SPANS = ("spans", "entities", "label", "labels", "annotations", "completions")
 """Columns with spans, by the tools that write them so."""
 EXPECTED = 'expected a list of {"start", "end", "label"}'
 
@@ -38,9 +38,12 @@ def read_annotation(cells: Mapping[str, Any], scheme: Scheme = "BIO") -> tuple[W
     """
     if cells.get("answer") in ("reject", "ignore"):  # Prodigy
         raise ValueError(f"not accepted: the annotator's answer is {cells['answer']!r}")
-    tokens = _parsed(cells.get("tokens"))
+    tokens = parsed(cells.get("tokens"))
     if tokens and isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
-        return _of_tags(tokens, _parsed(cells.get("tags")), scheme)
+        tags, found = parsed(cells.get("tags")), _spans(cells)
+        if tags or not found:
+            words, spans = _of_tags(tokens, tags, cells.get("text"), scheme)
+            return words, found if spans is None else spans
     text = _text(cells)
     found = _spans(cells)
     if found is None:
@@ -52,10 +55,11 @@ def read_annotation(cells: Mapping[str, Any], scheme: Scheme = "BIO") -> tuple[W
     return words, spans
 
 
-def _of_tags(tokens: list[str], tags: Any, scheme: Scheme) -> tuple[Words, list[Span] | None]:
+def _of_tags(tokens: list[str], tags: Any, text: Any, scheme: Scheme) -> tuple[Words, list[Span] | None]:
+    """Words where they stand in ``text``, or joined to a text where that is not given or another one."""
     if any(not token.strip() for token in tokens):
         raise ValueError("empty token: a token is blank")
-    words = join_words(tokens)
+    words = (find_words(text, tokens) if isinstance(text, str) else None) or join_words(tokens)
     if tags is None or tags == []:
         return words, None
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
@@ -78,7 +82,7 @@ def _text(cells: Mapping[str, Any]) -> str:
 def _spans(cells: Mapping[str, Any]) -> list[Span] | None:
     """Spans of characters; None where there are none to read."""
     for column in SPANS:
-        value = _parsed(cells.get(column))
+        value = parsed(cells.get(column))
         if value is None:
             continue
         if not isinstance(value, list):
@@ -123,8 +127,8 @@ def _first(item: Mapping[str, Any], keys: Sequence[str]) -> Any:
     return next((item[key] for key in keys if key in item), None)
 
 
-def _parsed(value: Any) -> Any:
-    """A list in a csv cell is written as JSON; a blank cell is no value."""
+def parsed(value: Any) -> Any:
+    """The list in a cell, which in csv files is written as JSON; None where the cell is blank."""
     if not isinstance(value, str):
         return value
     if not value.strip():

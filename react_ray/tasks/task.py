@@ -113,8 +113,8 @@ class Task(ABC):
         """The classes that a target names, such as the types of its entities; [] for none."""
         return [target]
 
-    def shown(self, target: Any) -> str:
-        """A target or the value of an answer in words, for people."""
+    def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
+        """A target or the value of an answer in words, for people; ``row`` has the ``inputs``."""
         return str(target)
 
     # --- the model
@@ -205,7 +205,7 @@ class Task(ABC):
 
     def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
         """A value for each of ``added``; ``row`` has the ``inputs`` that were answered."""
-        return {"label": self.shown(answer.value), "score": answer.score}
+        return {"label": self.shown(answer.value, row), "score": answer.score}
 
     def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The answer in JSON, as the pipeline of transformers gives it; ``row`` has the ``inputs``."""

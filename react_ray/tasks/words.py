@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from react_ray.tasks.tagging import Span
 
-__all__ = ["Words", "join_words", "split_words", "trim"]
+__all__ = ["Words", "find_words", "join_words", "split_words", "trim"]
 
 IDEOGRAPHS = (
     "\u2e80-\u2fdf"  # radicals
@@ -94,6 +94,20 @@ def join_words(words: Sequence[str]) -> Words:
         text += word
         ends.append(len(text))
     return Words(text, tuple(starts), tuple(ends))
+
+
+def find_words(text: str, words: Sequence[str]) -> Words | None:
+    """Where ``words`` stand in ``text``; None where more than white space lies between them."""
+    starts: list[int] = []
+    ends: list[int] = []
+    place = 0
+    for word in words:
+        start = text.find(word, place)
+        if start < 0 or text[place:start].strip():
+            return None
+        starts.append(start)
+        ends.append(place := start + len(word))
+    return None if text[place:].strip() else Words(text, tuple(starts), tuple(ends))
 
 
 def trim(text: str, span: Span) -> Span:

@@ -70,6 +70,12 @@ ROWS = {
         "answer": "accept",
     },
     "white space at the ends": {"text": TEXT, "spans": [*PEOPLE, {"start": 13, "end": 22, "label": "LOC"}]},
+    "Label Studio, before 1.0": {
+        "data": {"text": TEXT},
+        "completions": [
+            {"result": [{"value": {**span, "labels": [span["label"]]}} for span in [*PEOPLE, PLACE]]}
+        ],
+    },
     "marked twice": {"text": TEXT, "spans": [*PEOPLE, PLACE, PLACE]},
 }
 
@@ -91,6 +97,18 @@ def test_tags_of_tokens():
     assert read_annotation({"tokens": '["a", "b"]', "tags": '["O", "O"]'})[1] == []
 
 
+def test_tokens_of_a_text_stay_where_they_are_in_it():
+    row = {"text": "Don't  go to Oslo", "tokens": ["Do", "n't", "go", "to", "Oslo"]}
+    words, spans = read_annotation({**row, "tags": ["O", "O", "O", "O", "B-LOC"]})
+    assert words.text == row["text"]
+    assert words.words() == row["tokens"]
+    assert words.characters(spans[0]) == Span(13, 17, "LOC")
+    other = read_annotation({**row, "text": "Do not go to Oslo", "tags": ["O"] * 5})
+    assert other[0].text == "Do n't go to Oslo", "the tokens are of another text"
+    characters = read_annotation({**row, "spans": [{"start": 13, "end": 17, "label": "LOC"}]})
+    assert characters[0].characters(characters[1][0]) == Span(13, 17, "LOC")
+
+
 @pytest.mark.parametrize(
     ("row", "spans"),
     [
@@ -101,6 +119,7 @@ def test_tags_of_tokens():
         ({"tokens": ["a", "b"], "tags": None}, None),
         ({"text": "a b", "spans": []}, []),
         ({"text": "a b", "spans": "[]"}, []),
+        ({"tokens": ["a", "b"], "spans": []}, []),
         ({"tokens": ["a", "b"], "tags": ["O", "O"]}, []),
         ({"data": {"text": "a b"}, "annotations": [{"result": []}]}, []),
         ({"data": {"text": "a b"}, "annotations": [{"result": [], "was_cancelled": True}]}, None),

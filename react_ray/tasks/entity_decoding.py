@@ -1,0 +1,78 @@
+"""From the logits of words to entities: tags that obey BIO, with the probability of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import log_softmax
+
+from react_ray.answer import Answer
+from react_ray.tasks.tagging import Span, spans_of, viterbi
+from react_ray.tasks.word_places import WordPlaces
+
+__all__ = ["entity_answer", "word_log_probabilities"]
+
+Scores = NDArray[np.float64]
+"""Log-probabilities of words x tags."""
+
+
+def word_log_probabilities(
+    outputs: Sequence[NDArray[np.float32]], places: Sequence[WordPlaces], words: int, tags: int
+) -> tuple[Scores, NDArray[np.bool_]]:
+    """Log-probabilities (words x tags) from the logits of the windows of a row, and which words have any.
+
+    A word without a token goes on with the entity of its neighbours or is none, as does one whose logits are
+    no numbers. A word that shares its token with the word before can only go on with its entity.
+    """
+    found = np.full((words, tags), -np.log(tags))
+    found[:, 1::2] -= 1  # it begins no entity
+    known = np.zeros(words, dtype=bool)
+    for logits, place in zip(outputs, places, strict=True):
+        scores = log_softmax(np.asarray(logits, np.float64), axis=1)
+        shared = place.continued()
+        scores[shared] = _going_on(scores[shared])
+        fine = ~np.isnan(scores).any(axis=1)
+        found[place.words[fine]] = scores[fine]
+        known[place.words] = True
+    return found, known
+
+
+def _going_on(scores: Scores) -> Scores:
+    """B of a type is I of it: the token of two words begins an entity only once."""
+    going = scores.copy()
+    going[:, 2::2] = np.logaddexp(scores[:, 1::2], scores[:, 2::2])
+    going[:, 1::2] = -np.inf
+    return going
+
+
+def entity_answer(scores: Scores, known: NDArray[np.bool_], tags: Sequence[str]) -> Answer:
+    """The likeliest entities of a row of words.
+
+    The value is [[start, end, type], ...] in words, the ranking has the type and score of each in the same
+    order. A score is the probability of the least certain tag, of the entity or of the row.
+    """
+    path = _best_path(scores, tags)
+    spans = spans_of([tags[tag] for tag in path])
+    sure = np.where(known, np.exp(scores[np.arange(len(path)), path]), 1.0)
+    value: list[Any] = [list(span) for span in spans]
+    ranking = tuple((span.label, _least(sure, span)) for span in spans)
+    return Answer(value, float(sure.min(initial=1.0)), ranking)
+
+
+def _least(sure: Scores, span: Span) -> float:
+    return float(sure[span.start : span.end].min())
+
+
+def _best_path(scores: Scores, tags: Sequence[str]) -> list[int]:
+    """The best of all tag sequences that obey BIO; mostly that is the best tag of each word."""
+    path: list[int] = scores.argmax(axis=1).tolist()
+    before = 0
+    for tag in path:
+        # the outputs are O, B-X, I-X, B-Y, I-Y, ...: I follows B and I of its type
+        if tag and not tag % 2 and before not in (tag - 1, tag):
+            return viterbi(scores, tags)
+        before = tag
+    return path

@@ -1,0 +1,343 @@
+"""Token classification: entities of several types among the words of a text.
+
+Rows are kept as a text and where its words stand, targets as BIO tags of the words, whatever form they had.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from react_ray.answer import Answer
+from react_ray.models.tokenizer import TextTokenizer
+from react_ray.tasks.annotations import parsed, read_annotation
+from react_ray.tasks.closed_metrics import class_figures
+from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.entity_decoding import entity_answer, word_log_probabilities
+from react_ray.tasks.entity_metrics import entity_credit, entity_scores, entity_statistics, error_kinds
+from react_ray.tasks.tagging import Span, bio_tags, find_scheme, spans_of, tag_names
+from react_ray.tasks.task import Example, Outputs, Padding, Task
+from react_ray.tasks.word_places import WordPlaces, place_words
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+__all__ = ["TokenClassification"]
+
+WARM_START_WORDS = 8_000
+"""Words that the head is started on: some seconds of one core."""
+CALIBRATION_WORDS = 20_000
+"""Words that decide the temperature."""
+
+
+class TokenClassification(Task):
+    """Entities in a text: names, places, products, whatever types the labelled rows have."""
+
+    name = "token-classification"
+    title = "token classification"
+    columns = (
+        Column("tokens", "tokens"),
+        Column("text", "text"),
+        Column("data", "text"),
+        Column("answer", "text"),
+        Column("tags", "tags", target=True),
+        Column("spans", "spans", target=True),
+        Column("entities", "spans", target=True),
+        Column("label", "spans", target=True),
+        Column("labels", "spans", target=True),
+        Column("annotations", "spans", target=True),
+        Column("completions", "spans", target=True),
+    )
+    needs = (("tokens",), ("text",), ("data",))
+    inputs = (
+        pa.field("text", pa.string()),
+        pa.field("starts", pa.list_(pa.int32())),
+        pa.field("ends", pa.list_(pa.int32())),
+    )
+    target = pa.field("tags", pa.list_(pa.string()))
+    metrics = ("entity_f1", "entity_precision", "entity_recall")
+    fewest_classes: ClassVar[int] = 1
+    """One type of entity is enough: the rest of the text is none."""
+    added = (
+        pa.field(
+            "entities",
+            pa.list_(
+                pa.struct(
+                    [
+                        ("entity_group", pa.string()),
+                        ("word", pa.string()),
+                        ("start", pa.int64()),
+                        ("end", pa.int64()),
+                        ("score", pa.float64()),
+                    ]
+                )
+            ),
+        ),
+    )
+    auto_model = "AutoModelForTokenClassification"
+    pipeline = "token-classification"
+
+    # --- rows
+
+    def detect(self, sample: Sequence[Cells], options: Options) -> Options:
+        """Find the scheme of tags in the first rows."""
+        if options.scheme:
+            return options
+        tags = [found for cells in sample if (found := _readable_tags(cells.get("tags")))]
+        return replace(options, scheme=find_scheme(tags)) if tags else options
+
+    def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
+        """A text, where its words start and end, and their BIO tags.
+
+        Tags of O alone are a label: a text without entities.
+        """
+        words, spans = read_annotation(cells, options.scheme or "BIO")
+        tags = None if spans is None else bio_tags(spans, len(words))
+        return {"text": words.text, "starts": list(words.starts), "ends": list(words.ends), "tags": tags}
+
+    def names_in(self, target: Sequence[str]) -> list[str]:
+        """The type of each entity."""
+        return [span.label for span in spans_of(target)]
+
+    def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
+        """The entities in words: those of ``row``, or without it the numbers of its words.
+
+        Example
+        -------
+        >>> row = {"text": "Ada in Paris", "starts": [0, 4, 7], "ends": [3, 6, 12]}
+        >>> TokenClassification().shown(["B-PER", "O", "B-LOC"], row)
+        'PER: Ada; LOC: Paris'
+        """
+        spans = _spans(target)
+        shown = (f"{span.label}: {_word(span, row) if row else _numbers(span)}" for span in spans)
+        return "; ".join(shown) or "no entity"
+
+    # --- the model
+
+    def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
+        """A token classifier over the BIO tags of ``labels``; a head for other tags is replaced."""
+        from react_ray.models.heads import load_token_classifier
+
+        return load_token_classifier(name, self.output_names(labels), dropout)
+
+    def output_names(self, labels: Sequence[str]) -> list[str]:
+        """O, then B and I of each type."""
+        return tag_names(labels)
+
+    def classes_of(self, outputs: Sequence[str]) -> list[str]:
+        """The types that the tags have."""
+        return [tag.removeprefix("B-") for tag in outputs if tag.startswith("B-")]
+
+    def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
+        """Columns text, starts, ends and, if present, tags, weight and weights.
+
+        ``tags`` are BIO tags, or a distribution over the outputs for each word; ``weight`` is the row's,
+        ``weights`` has one a word. A long text gives several examples, which overlap by a quarter; each word
+        counts in one of them.
+        """
+        texts, given = rows["text"].to_pylist(), set(rows.column_names)
+        targets = _distributions(rows, self.output_names(labels)) if "tags" in given else [None] * len(rows)
+        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
+        windows = tokenizer.windows(texts, tokenizer.max_length // 4) if texts else []
+        spans = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
+        return [
+            Example(window.ids, None if target is None else target[place.words], weight, row, places=place)
+            for row, (some, span, target, weight) in enumerate(
+                zip(windows, spans, targets, weights.tolist(), strict=True)
+            )
+            for window, place in zip(some, place_words(some, *span), strict=True)
+            if window.ids  # without special tokens there may be none
+        ]
+
+    def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
+        """Distributions, n x tokens x outputs; zeros where no word is read."""
+        longest = max(len(example.ids) for example in examples)
+        found = np.zeros((len(examples), longest, examples[0].target.shape[1]), np.float32)
+        for number, example in enumerate(examples):
+            first = ~example.places.continued()
+            tokens = _from_left(example, longest, padding)
+            found[number, tokens[first]] = example.target[first]
+        return found
+
+    def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
+        """Mean of the cross-entropy of the words of each example."""
+        losses = -(targets * output.logits.float().log_softmax(dim=2)).sum(dim=(1, 2))
+        return losses / targets.any(dim=2).sum(dim=1).clamp(min=1)
+
+    def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
+        """Fit the last layer by logistic regression to words, as is done for classes of texts."""
+        from react_ray.models.head import final_linear, fit_head, token_features
+
+        head = final_linear(model)
+        if head is None:
+            return False
+        count = int((np.cumsum([len(e.places.words) for e in examples]) <= WARM_START_WORDS).sum())
+        used = examples[: max(1, count)]
+        first = [~example.places.continued() for example in used]
+        tokens = [example.places.tokens[own] for example, own in zip(used, first, strict=True)]
+        targets = np.concatenate([e.target[own] for e, own in zip(used, first, strict=True)])
+        if not len(targets):
+            return False
+        weights = np.repeat([example.weight for example in used], [len(some) for some in tokens])
+        features = token_features(model, head, used, lambda batch: self.collate(batch, padding), tokens)
+        fit_head(head, features, targets, weights.tolist())
+        return True
+
+    # --- answers
+
+    def split(self, output: NDArray[np.float32], examples: Sequence[Example], padding: Padding) -> Outputs:
+        """The logits of the words that each example reads."""
+        longest = output.shape[1]
+        return [
+            logits[_from_left(example, longest, padding)]
+            for logits, example in zip(output, examples, strict=True)
+        ]
+
+    def decode(
+        self,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> list[Answer]:
+        """The likeliest entities under BIO.
+
+        The value is [[start, end, type], ...] in words, the ranking has the score of each in that order.
+        """
+        tags = self.output_names(labels)
+        windows: list[list[int]] = [[] for _ in range(len(rows))]
+        for number, example in enumerate(examples):
+            windows[example.row].append(number)
+        answers = []
+        for some, starts in zip(windows, rows["starts"].to_pylist(), strict=True):
+            logits, places = [outputs[i] for i in some], [examples[i].places for i in some]
+            scores, known = word_log_probabilities(logits, places, len(starts), len(tags))
+            answers.append(entity_answer(scores, known, tags))
+        return answers
+
+    def calibrate(
+        self,
+        model: PreTrainedModel,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+    ) -> dict[str, float]:
+        """Fold the best temperature for the words of ``rows`` into the last layer."""
+        from react_ray.models.head import best_temperature, final_linear, scale_logits
+
+        head = final_linear(model)
+        own = [~example.places.continued() for example in examples]
+        truth = [e.target[first].argmax(1) for e, first in zip(examples, own, strict=True)]
+        known = np.concatenate([np.zeros(0, np.int64), *truth])
+        if head is None or not len(known):
+            return {}
+        logits = np.concatenate([output[first] for output, first in zip(outputs, own, strict=True)])
+        chosen = np.random.default_rng(0).permutation(len(known))[:CALIBRATION_WORDS]
+        temperature = best_temperature(logits[chosen], known[chosen])
+        scale_logits(head, 1 / temperature)
+        return {"temperature": temperature}
+
+    # --- predictions, as files and services give them
+
+    def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The entities of a row, in the column ``entities``."""
+        return {"entities": self.wire(answer, row)}
+
+    def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The entities, as the pipeline of transformers gives them with aggregation_strategy="simple"."""
+        return [
+            {
+                "entity_group": span.label,
+                "score": score,
+                "word": _word(span, row),
+                "start": row["starts"][span.start],
+                "end": row["ends"][span.end - 1],
+            }
+            for span, (_, score) in zip(_spans(answer.value), answer.ranking, strict=True)
+        ]
+
+    # --- judgement
+
+    def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
+        """F1 of the entities of each row."""
+        return entity_credit(_truth(rows), _predicted(answers))
+
+    def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
+        """See :func:`react_ray.tasks.entity_metrics.entity_statistics`."""
+        return entity_statistics(_truth(rows), _predicted(answers), labels)
+
+    def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
+        """F1, precision and recall of all entities."""
+        return entity_scores(sums)
+
+    def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
+        """Precision, recall and F1 of each type, and kinds of errors with their numbers."""
+        sums = np.asarray(self.statistics(answers, rows, labels).sum(0))
+        errors = error_kinds(_truth(rows), _predicted(answers))
+        return {"per_class": class_figures(sums, labels), "errors": errors}
+
+
+def _readable_tags(cell: Any) -> list[str] | None:
+    """Tags of a row that may be read later on; what is wrong with others is told then."""
+    try:
+        tags = parsed(cell)
+    except ValueError:
+        return None
+    return tags if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else None
+
+
+def _distributions(rows: pa.Table, outputs: Sequence[str]) -> list[NDArray[np.float32] | None]:
+    """Words x outputs of each row, times the weight of each word if it has one; None where unlabelled."""
+    column, position = rows["tags"], {tag: number for number, tag in enumerate(outputs)}
+    named = pa.types.is_string(column.type.value_type)
+    eye = np.eye(len(outputs), dtype=np.float32)
+    found: list[NDArray[np.float32] | None] = []
+    for tags in column.to_pylist():
+        if tags is None:
+            found.append(None)
+        elif named:
+            found.append(eye[[position[tag] for tag in tags]])
+        else:
+            found.append(np.array(tags, np.float32).reshape(-1, len(outputs)))
+    if "weights" not in rows.column_names:
+        return found
+    weights = [np.array(some, np.float32)[:, None] for some in rows["weights"].to_pylist()]
+    return [t if t is None else t * w for t, w in zip(found, weights, strict=True)]
+
+
+def _from_left(example: Example, longest: int, padding: Padding) -> NDArray[np.int64]:
+    """The tokens that stand for words in a batch whose longest example has ``longest`` tokens."""
+    places: WordPlaces = example.places
+    return places.tokens + (longest - len(example.ids) if padding.side == "left" else 0)
+
+
+def _spans(found: Sequence[Any]) -> list[Span]:
+    """The entities of a target (tags) or of the value of an answer."""
+    return spans_of(found) if found and isinstance(found[0], str) else [Span(*item) for item in found]
+
+
+def _word(span: Span, row: Mapping[str, Any]) -> str:
+    text: str = row["text"][row["starts"][span.start] : row["ends"][span.end - 1]]
+    return text
+
+
+def _numbers(span: Span) -> str:
+    """Words of a span by their numbers from 1."""
+    last = f" to {span.end}" if span.end > span.start + 1 else ""
+    return f"word{'s' if last else ''} {span.start + 1}{last}"
+
+
+def _truth(rows: pa.Table) -> list[list[Span]]:
+    return [spans_of(tags) for tags in rows["tags"].to_pylist()]
+
+
+def _predicted(answers: Sequence[Answer]) -> list[list[Span]]:
+    return [_spans(answer.value) for answer in answers]

@@ -1,0 +1,81 @@
+"""Where words stand among the tokens of a model, in texts that may take several windows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray.models.tokenizer import Window
+
+__all__ = ["WordPlaces", "place_words"]
+
+
+class WordPlaces(NamedTuple):
+    """Words that are read in a window, and for each the index of the token that stands for it."""
+
+    words: NDArray[np.int64]
+    tokens: NDArray[np.int64]
+
+    def continued(self) -> NDArray[np.bool_]:
+        """Which words share their token with the word before."""
+        return np.append(False, self.tokens[1:] == self.tokens[:-1])[: len(self.tokens)]
+
+
+class _Found(NamedTuple):
+    word: int
+    token: int
+    start: int
+    """The character that the token starts at."""
+
+
+def place_words(windows: Sequence[Window], starts: Sequence[int], ends: Sequence[int]) -> list[WordPlaces]:
+    """Where the words of a text, from characters ``starts`` to ``ends``, stand in each of its ``windows``.
+
+    The first token that overlaps a word stands for it. A word of several windows counts in the one where it
+    has the most context. A word that the tokenizer leaves out, such as one of control characters, has no
+    place.
+
+    Returns
+    -------
+    One a window, in the same order.
+    """
+    found = [_first_tokens(window, starts, ends) for window in windows]
+    kept = found if len(windows) == 1 else _with_most_context(found, [len(w.ids) for w in windows])
+    return [
+        WordPlaces(np.array([f.word for f in some], np.int64), np.array([f.token for f in some], np.int64))
+        for some in kept
+    ]
+
+
+def _first_tokens(window: Window, starts: Sequence[int], ends: Sequence[int]) -> list[_Found]:
+    """The words of a window, each with its first token there."""
+    found: list[_Found] = []
+    word, last = 0, -1
+    for token, ((start, end), part) in enumerate(zip(window.offsets, window.parts, strict=True)):
+        if part is None or start == end:
+            continue
+        while word < len(ends) and ends[word] <= start:
+            word += 1
+        other = word
+        while other < len(starts) and starts[other] < end:
+            if other > last:
+                found.append(_Found(other, token, start))
+                last = other
+            other += 1
+    return found
+
+
+def _with_most_context(found: Sequence[list[_Found]], lengths: Sequence[int]) -> list[list[_Found]]:
+    """Each word in one window only, and never by a token from its middle."""
+    order = sorted((some[0].start, number) for number, some in enumerate(found) if some)
+    best: dict[int, tuple[int, int, int]] = {}  # word: minus the start of its token, context, window
+    for place, (_, number) in enumerate(order):
+        for one in found[number]:
+            left = one.token if place else lengths[number]
+            right = lengths[number] - one.token if place + 1 < len(order) else lengths[number]
+            rank = (-one.start, min(left, right), number)
+            best[one.word] = max(best.get(one.word, rank), rank)
+    return [[one for one in some if best[one.word][2] == number] for number, some in enumerate(found)]
