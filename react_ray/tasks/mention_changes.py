@@ -14,11 +14,22 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
+from react_ray.config.settings import AugmentConfig
 from react_ray.tasks.tagging import OUTSIDE, Span, bio_tags, spans_of
 
-__all__ = ["Lexicon", "change_outside", "collect_mentions", "draw_of", "replace_mentions", "wrong_tags"]
+__all__ = [
+    "Lexicon",
+    "augment_row",
+    "change_outside",
+    "collect_mentions",
+    "draw_of",
+    "replace_mentions",
+    "wrong_tags",
+]
 
 Row = dict[str, Any]
+TRIES = 8
+"""Draws for one copy; a short text has few variants, and most are soon taken."""
 
 
 class _Word(NamedTuple):
@@ -50,6 +61,31 @@ def collect_mentions(rows: Iterable[Row]) -> dict[str, list[Mention]]:
         for span in spans_of(row["tags"]):
             found.setdefault(span.label, {})[_mention(words[span.start : span.end])] = None
     return {label: sorted(found[label]) for label in sorted(found)}
+
+
+def augment_row(row: Row, config: AugmentConfig, seed: int, lexicon: Lexicon | None = None) -> list[Row]:
+    """At most ``config.copies`` changed copies, all different from the row and each other.
+
+    With a lexicon every other copy has other mentions. The same row and seed always give the same copies.
+    """
+    copies: list[Row] = []
+    seen = {row["text"]}
+    for number in range(config.copies if row["tags"] is not None else 0):
+        draw = draw_of(row, seed, number)
+        for _ in range(TRIES):
+            copy = _copy(row, config, lexicon if number % 2 == 0 else None, draw)
+            if copy and copy["text"] not in seen:
+                seen.add(copy["text"])
+                copies.append(copy)
+                break
+    return copies
+
+
+def _copy(row: Row, config: AugmentConfig, lexicon: Lexicon | None, draw: random.Random) -> Row | None:
+    copy = replace_mentions(row, lexicon, draw) if lexicon else None
+    if copy or not (config.strength and config.operations):
+        return copy
+    return change_outside(row, draw.choice(config.operations), config.strength, draw)
 
 
 def replace_mentions(row: Row, lexicon: Lexicon, draw: random.Random) -> Row | None:

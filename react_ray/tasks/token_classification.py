@@ -14,12 +14,14 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
+from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.annotations import parsed, read_annotation
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.entity_decoding import entity_answer, word_log_probabilities
 from react_ray.tasks.entity_metrics import entity_credit, entity_scores, entity_statistics, error_kinds
+from react_ray.tasks.mention_changes import augment_row
 from react_ray.tasks.tagging import Span, bio_tags, find_scheme, spans_of, tag_names
 from react_ray.tasks.task import Example, Outputs, Padding, Task
 from react_ray.tasks.word_places import WordPlaces, place_words
@@ -117,6 +119,10 @@ class TokenClassification(Task):
         spans = _spans(target)
         shown = (f"{span.label}: {_word(span, row) if row else _numbers(span)}" for span in spans)
         return "; ".join(shown) or "no entity"
+
+    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+        """Copies in which words outside of entities are changed."""
+        return augment_row(row, config, seed)
 
     # --- the model
 

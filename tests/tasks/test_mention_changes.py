@@ -8,9 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from react_ray.config.settings import AugmentConfig
 from react_ray.tasks import get_task
 from react_ray.tasks.columns import Options
 from react_ray.tasks.mention_changes import (
+    augment_row,
     change_outside,
     collect_mentions,
     draw_of,
@@ -93,6 +95,20 @@ def test_a_deleted_mark_leaves_the_space_behind_it():
 def test_nothing_is_left_to_change_in_a_mention_alone():
     assert all(change_outside(ROWS[3], name, 0.5, random.Random(0)) is None for name in OPERATIONS)
     assert replace_mentions(ROWS[3], {"LOC": LEXICON["LOC"][:0]}, random.Random(0)) is None
+
+
+def test_copies_of_a_row():
+    config = AugmentConfig(copies=6, strength=0.2, operations=("delete", "swap", "typo"))
+    for row in ROWS[:2]:
+        plain, exchanged = TASK.augment(row, config, 0), augment_row(row, config, 0, LEXICON)
+        assert len({copy["text"] for copy in [row, *exchanged]}) == 1 + len(exchanged)
+        assert all(mentions(copy) == mentions(row) for copy in plain)
+        assert any(mentions(copy) != mentions(row) for copy in exchanged)
+        assert TASK.augment(row, config, 0) == plain != TASK.augment(row, config, 1)
+        for copy in [*plain, *exchanged]:
+            check(copy)
+    assert TASK.augment(ROWS[3], config, 0) == []
+    assert TASK.augment(ROWS[0], AugmentConfig(strength=0), 0) == []
 
 
 @given(cases)
