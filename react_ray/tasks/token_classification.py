@@ -19,12 +19,13 @@ from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.annotations import parsed, read_annotation
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
-from react_ray.tasks.entity_decoding import entity_answer, word_log_probabilities
+from react_ray.tasks.entity_decoding import best_power, entity_answer, word_log_probabilities
 from react_ray.tasks.entity_metrics import entity_credit, entity_scores, entity_statistics, error_kinds
 from react_ray.tasks.mention_changes import augment_row
 from react_ray.tasks.tagging import Span, bio_tags, find_scheme, spans_of, tag_names
 from react_ray.tasks.task import Example, Outputs, Padding, Task
 from react_ray.tasks.word_places import WordPlaces, place_words
+from react_ray.tasks.word_targets import word_distributions
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,8 @@ WARM_START_WORDS = 8_000
 """Words that the head is started on: some seconds of one core."""
 CALIBRATION_WORDS = 20_000
 """Words that decide the temperature."""
+POWER = "score_power"
+"""Of the scores of rows, in the configuration of a saved model."""
 
 
 class TokenClassification(Task):
@@ -148,7 +151,9 @@ class TokenClassification(Task):
         counts in one of them.
         """
         texts, given = rows["text"].to_pylist(), set(rows.column_names)
-        targets = _distributions(rows, self.output_names(labels)) if "tags" in given else [None] * len(rows)
+        targets = (
+            word_distributions(rows, self.output_names(labels)) if "tags" in given else [None] * len(rows)
+        )
         weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
         windows = tokenizer.windows(texts, tokenizer.max_length // 4) if texts else []
         spans = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
@@ -225,7 +230,7 @@ class TokenClassification(Task):
         for some, starts in zip(windows, rows["starts"].to_pylist(), strict=True):
             logits, places = [outputs[i] for i in some], [examples[i].places for i in some]
             scores, known = word_log_probabilities(logits, places, len(starts), len(tags))
-            answers.append(entity_answer(scores, known, tags))
+            answers.append(entity_answer(scores, known, tags, settings.get(POWER, 1.0)))
         return answers
 
     def calibrate(
@@ -236,7 +241,10 @@ class TokenClassification(Task):
         rows: pa.Table,
         labels: Sequence[str],
     ) -> dict[str, float]:
-        """Fold the best temperature for the words of ``rows`` into the last layer."""
+        """Fold the best temperature for the words of ``rows`` into the last layer.
+
+        Then fit the power of the scores of whole rows, which is kept in the model's configuration.
+        """
         from react_ray.models.head import best_temperature, final_linear, scale_logits
 
         head = final_linear(model)
@@ -249,7 +257,10 @@ class TokenClassification(Task):
         chosen = np.random.default_rng(0).permutation(len(known))[:CALIBRATION_WORDS]
         temperature = best_temperature(logits[chosen], known[chosen])
         scale_logits(head, 1 / temperature)
-        return {"temperature": temperature}
+        answers = self.decode([o / temperature for o in outputs], examples, rows, labels, {})
+        power = best_power([answer.score for answer in answers], self.credit(answers, rows) == 1)
+        model.config.react_ray = {**(getattr(model.config, "react_ray", None) or {}), POWER: power}
+        return {"temperature": temperature, POWER: power}
 
     # --- predictions, as files and services give them
 
@@ -298,25 +309,6 @@ def _readable_tags(cell: Any) -> list[str] | None:
     except ValueError:
         return None
     return tags if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else None
-
-
-def _distributions(rows: pa.Table, outputs: Sequence[str]) -> list[NDArray[np.float32] | None]:
-    """Words x outputs of each row, times the weight of each word if it has one; None where unlabelled."""
-    column, position = rows["tags"], {tag: number for number, tag in enumerate(outputs)}
-    named = pa.types.is_string(column.type.value_type)
-    eye = np.eye(len(outputs), dtype=np.float32)
-    found: list[NDArray[np.float32] | None] = []
-    for tags in column.to_pylist():
-        if tags is None:
-            found.append(None)
-        elif named:
-            found.append(eye[[position[tag] for tag in tags]])
-        else:
-            found.append(np.array(tags, np.float32).reshape(-1, len(outputs)))
-    if "weights" not in rows.column_names:
-        return found
-    weights = [np.array(some, np.float32)[:, None] for some in rows["weights"].to_pylist()]
-    return [t if t is None else t * w for t, w in zip(found, weights, strict=True)]
 
 
 def _from_left(example: Example, longest: int, padding: Padding) -> NDArray[np.int64]:
