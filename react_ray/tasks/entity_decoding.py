@@ -11,12 +11,31 @@ from scipy.special import log_softmax
 
 from react_ray.answer import Answer
 from react_ray.tasks.tagging import Span, spans_of, viterbi
+from react_ray.tasks.task import Example
 from react_ray.tasks.word_places import WordPlaces
 
-__all__ = ["entity_answer", "word_log_probabilities"]
+__all__ = ["best_power", "entity_answer", "row_scores", "word_log_probabilities"]
 
+PRIOR_SPREAD = 0.5
+"""Standard deviation of the logarithm of the power before any row is seen."""
 Scores = NDArray[np.float64]
 """Log-probabilities of words x tags."""
+
+
+def row_scores(
+    outputs: Sequence[NDArray[np.float32]],
+    examples: Sequence[Example],
+    words: Sequence[Sequence[int]],
+    tags: int,
+) -> list[tuple[Scores, NDArray[np.bool_]]]:
+    """Log-probabilities of the ``words`` of each row, and which words have any, from all its windows."""
+    windows: list[list[int]] = [[] for _ in words]
+    for number, example in enumerate(examples):
+        windows[example.row].append(number)
+    return [
+        word_log_probabilities([outputs[i] for i in some], [examples[i].places for i in some], len(own), tags)
+        for some, own in zip(windows, words, strict=True)
+    ]
 
 
 def word_log_probabilities(
@@ -48,18 +67,32 @@ def _going_on(scores: Scores) -> Scores:
     return going
 
 
-def entity_answer(scores: Scores, known: NDArray[np.bool_], tags: Sequence[str]) -> Answer:
+def entity_answer(
+    scores: Scores, known: NDArray[np.bool_], tags: Sequence[str], power: float = 1.0
+) -> Answer:
     """The likeliest entities of a row of words.
 
     The value is [[start, end, type], ...] in words, the ranking has the type and score of each in the same
-    order. A score is the probability of the least certain tag, of the entity or of the row.
+    order. A score is the probability of the least certain tag, of the entity or of the row; that of the row
+    is raised to ``power``: the more words there are, the less likely are all of them right.
     """
     path = _best_path(scores, tags)
     spans = spans_of([tags[tag] for tag in path])
     sure = np.where(known, np.exp(scores[np.arange(len(path)), path]), 1.0)
     value: list[Any] = [list(span) for span in spans]
     ranking = tuple((span.label, _least(sure, span)) for span in spans)
-    return Answer(value, float(sure.min(initial=1.0)), ranking)
+    return Answer(value, float(sure.min(initial=1.0)) ** power, ranking)
+
+
+def best_power(scores: Sequence[float], right: NDArray[np.bool_]) -> float:
+    """The power of ``scores`` with the highest posterior: likelihood of which are ``right`` times a prior.
+
+    The order of scores stays. As for temperatures, few rows say little, and the prior is log-normal around 1.
+    """
+    grid = np.exp(np.linspace(np.log(0.1), np.log(10), 201))
+    chances = np.clip(np.asarray(scores)[:, None] ** grid, 1e-6, 1 - 1e-6)
+    loss = -np.log(np.where(right[:, None], chances, 1 - chances)).sum(0)
+    return float(grid[np.argmin(loss + (np.log(grid) / PRIOR_SPREAD) ** 2 / 2)])
 
 
 def _least(sure: Scores, span: Span) -> float:

@@ -14,15 +14,19 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
+from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.annotations import parsed, read_annotation
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
-from react_ray.tasks.entity_decoding import entity_answer, word_log_probabilities
+from react_ray.tasks.entity_decoding import best_power, entity_answer, row_scores
 from react_ray.tasks.entity_metrics import entity_credit, entity_scores, entity_statistics, error_kinds
+from react_ray.tasks.mention_changes import augment_row
 from react_ray.tasks.tagging import Span, bio_tags, find_scheme, spans_of, tag_names
-from react_ray.tasks.task import Example, Outputs, Padding, Task
+from react_ray.tasks.task import Example, Outputs, Padding
 from react_ray.tasks.word_places import WordPlaces, place_words
+from react_ray.tasks.word_targets import word_distributions
+from react_ray.tasks.word_units import WordUnits
 
 if TYPE_CHECKING:
     import torch
@@ -34,9 +38,11 @@ WARM_START_WORDS = 8_000
 """Words that the head is started on: some seconds of one core."""
 CALIBRATION_WORDS = 20_000
 """Words that decide the temperature."""
+POWER = "score_power"
+"""Of the scores of rows, in the configuration of a saved model."""
 
 
-class TokenClassification(Task):
+class TokenClassification(WordUnits):
     """Entities in a text: names, places, products, whatever types the labelled rows have."""
 
     name = "token-classification"
@@ -80,7 +86,6 @@ class TokenClassification(Task):
             ),
         ),
     )
-    labeler = "candidates"
     auto_model = "AutoModelForTokenClassification"
     pipeline = "token-classification"
 
@@ -119,6 +124,10 @@ class TokenClassification(Task):
         shown = (f"{span.label}: {_word(span, row) if row else _numbers(span)}" for span in spans)
         return "; ".join(shown) or "no entity"
 
+    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+        """Copies in which words outside of entities are changed."""
+        return augment_row(row, config, seed)
+
     # --- the model
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
@@ -143,7 +152,9 @@ class TokenClassification(Task):
         counts in one of them.
         """
         texts, given = rows["text"].to_pylist(), set(rows.column_names)
-        targets = _distributions(rows, self.output_names(labels)) if "tags" in given else [None] * len(rows)
+        targets = (
+            word_distributions(rows, self.output_names(labels)) if "tags" in given else [None] * len(rows)
+        )
         weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
         windows = tokenizer.windows(texts, tokenizer.max_length // 4) if texts else []
         spans = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
@@ -213,8 +224,9 @@ class TokenClassification(Task):
         The value is [[start, end, type], ...] in words, the ranking has the score of each in that order.
         """
         tags = self.output_names(labels)
-        scores = _scores(outputs, examples, rows, len(tags))
-        return [entity_answer(found, known, tags) for found, known in scores]
+        power = settings.get(POWER, 1.0)
+        scores = row_scores(outputs, examples, rows["starts"].to_pylist(), len(tags))
+        return [entity_answer(found, known, tags, power) for found, known in scores]
 
     def calibrate(
         self,
@@ -224,7 +236,10 @@ class TokenClassification(Task):
         rows: pa.Table,
         labels: Sequence[str],
     ) -> dict[str, float]:
-        """Fold the best temperature for the words of ``rows`` into the last layer."""
+        """Fold the best temperature for the words of ``rows`` into the last layer.
+
+        Then fit the power of the scores of whole rows, which is kept in the model's configuration.
+        """
         from react_ray.models.head import best_temperature, final_linear, scale_logits
 
         head = final_linear(model)
@@ -237,47 +252,10 @@ class TokenClassification(Task):
         chosen = np.random.default_rng(0).permutation(len(known))[:CALIBRATION_WORDS]
         temperature = best_temperature(logits[chosen], known[chosen])
         scale_logits(head, 1 / temperature)
-        return {"temperature": temperature}
-
-    # --- words and their distributions, for the labeler
-
-    def units(self, rows: pa.Table) -> list[list[tuple[int, int]]]:
-        """Where the words of each row stand."""
-        places = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
-        return [list(zip(starts, ends, strict=True)) for starts, ends in places]
-
-    def propose(
-        self,
-        outputs: Outputs,
-        examples: Sequence[Example],
-        rows: pa.Table,
-        labels: Sequence[str],
-        settings: Mapping[str, Any],
-    ) -> list[NDArray[np.float32]]:
-        """Probabilities of the tags of each word."""
-        scores = _scores(outputs, examples, rows, len(self.output_names(labels)))
-        return [np.exp(found).astype(np.float32) for found, _ in scores]
-
-    def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
-        """The tags of each word as 0 and 1."""
-        return [found for found in _distributions(rows, self.output_names(labels)) if found is not None]
-
-    def decide(
-        self, probabilities: Sequence[NDArray[np.float32]], rows: pa.Table, labels: Sequence[str]
-    ) -> list[Answer]:
-        """The likeliest entities under BIO."""
-        tags = self.output_names(labels)
-        return [
-            entity_answer(
-                np.log(np.maximum(found, 1e-12)).astype(np.float64), np.ones(len(found), bool), tags
-            )
-            for found in probabilities
-        ]
-
-    def soft_column(self, probabilities: Sequence[NDArray[np.float32]]) -> pa.Array:
-        """The column ``tags``, with the probabilities of a word in place of its tag."""
-        kind = pa.list_(pa.list_(pa.float32()))
-        return pa.array([found.tolist() for found in probabilities], kind)
+        answers = self.decode([o / temperature for o in outputs], examples, rows, labels, {})
+        power = best_power([answer.score for answer in answers], self.credit(answers, rows) == 1)
+        model.config.react_ray = {**(getattr(model.config, "react_ray", None) or {}), POWER: power}
+        return {"temperature": temperature, POWER: power}
 
     # --- predictions, as files and services give them
 
@@ -326,40 +304,6 @@ def _readable_tags(cell: Any) -> list[str] | None:
     except ValueError:
         return None
     return tags if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else None
-
-
-def _distributions(rows: pa.Table, outputs: Sequence[str]) -> list[NDArray[np.float32] | None]:
-    """Words x outputs of each row, times the weight of each word if it has one; None where unlabelled."""
-    column, position = rows["tags"], {tag: number for number, tag in enumerate(outputs)}
-    named = pa.types.is_string(column.type.value_type)
-    eye = np.eye(len(outputs), dtype=np.float32)
-    found: list[NDArray[np.float32] | None] = []
-    for tags in column.to_pylist():
-        if tags is None:
-            found.append(None)
-        elif named:
-            found.append(eye[[position[tag] for tag in tags]])
-        else:
-            found.append(np.array(tags, np.float32).reshape(-1, len(outputs)))
-    if "weights" not in rows.column_names:
-        return found
-    weights = [np.array(some, np.float32)[:, None] for some in rows["weights"].to_pylist()]
-    return [t if t is None else t * w for t, w in zip(found, weights, strict=True)]
-
-
-def _scores(
-    outputs: Outputs, examples: Sequence[Example], rows: pa.Table, tags: int
-) -> list[tuple[NDArray[np.float64], NDArray[np.bool_]]]:
-    """Log-probabilities of the words of each row, and which words have any."""
-    windows: list[list[int]] = [[] for _ in range(len(rows))]
-    for number, example in enumerate(examples):
-        windows[example.row].append(number)
-    return [
-        word_log_probabilities(
-            [outputs[i] for i in some], [examples[i].places for i in some], len(starts), tags
-        )
-        for some, starts in zip(windows, rows["starts"].to_pylist(), strict=True)
-    ]
 
 
 def _from_left(example: Example, longest: int, padding: Padding) -> NDArray[np.int64]:

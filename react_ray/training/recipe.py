@@ -55,7 +55,9 @@ class Recipe:
     def plain(self, built: Built, weights: dict[str, torch.Tensor] | None) -> PreTrainedModel:
         """A whole model without adapters; of a sharded one made anew on the CPU, with its ``weights``."""
         if weights is not None:
+            settings = built.model.config.react_ray  # with what calibration found
             built = self._whole()
+            built.model.config.react_ray = settings
             set_weights(built.model, weights, sharded=False)
         return merge_adapters(built.adapted) if built.adapted is not None else built.model
 

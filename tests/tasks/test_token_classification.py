@@ -17,8 +17,8 @@ from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Example, get_task
 from react_ray.tasks.columns import Options
-from react_ray.tasks.entity_decoding import entity_answer, word_log_probabilities
-from react_ray.tasks.running import calibrate, padding_of, predict
+from react_ray.tasks.entity_decoding import best_power, entity_answer, word_log_probabilities
+from react_ray.tasks.running import calibrate, padding_of, predict, settings_of
 from react_ray.tasks.tagging import spans_of
 from react_ray.tasks.task import Padding
 from react_ray.tasks.word_places import WordPlaces
@@ -244,6 +244,15 @@ def test_the_head_starts_from_a_linear_fit_and_is_calibrated(tokenizer, tiny_mod
     answers = predict(TASK, model, tokenizer, rows)
     assert [answer.value for answer in answers] == before
     assert np.mean([answer.score for answer in answers]) > 0.5
+    assert settings_of(model)["score_power"] > 0
+
+
+@pytest.mark.parametrize("power", [0.7, 1.0, 2.5])
+def test_scores_of_rows_become_their_chances_of_being_right(power):
+    random = np.random.default_rng(0)
+    scores = random.uniform(0.2, 1, 3000)
+    assert best_power(scores.tolist(), random.random(3000) < scores**power) == pytest.approx(power, rel=0.1)
+    assert 1 < best_power([0.9, 0.9], np.array([False, True])) < 2, "two rows say little"
 
 
 def test_the_pipeline_of_transformers_finds_the_same_entities(tokenizer, tiny_model, tmp_path):

@@ -1,0 +1,245 @@
+"""Changed copies of rows with entities, and wrong entities for rows as they are.
+
+A copy keeps what its row teaches: mentions are exchanged for others of their type, or words outside of them
+are changed (Dai & Adel 2020, arXiv:2010.11683). Wrong entities are what a judge of (row, entities) learns to
+tell from the true ones. Rows are dictionaries with text, starts, ends and tags, as token classification keeps
+them; a row that allows no change gives None.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+from react_ray.config.settings import AugmentConfig
+from react_ray.tasks.tagging import OUTSIDE, Span, bio_tags, spans_of
+
+__all__ = [
+    "Lexicon",
+    "augment_row",
+    "change_outside",
+    "collect_mentions",
+    "draw_of",
+    "replace_mentions",
+    "wrong_tags",
+]
+
+Row = dict[str, Any]
+TRIES = 8
+"""Draws for one copy; a short text has few variants, and most are soon taken."""
+
+
+class _Word(NamedTuple):
+    """A word with the characters behind it, up to the next, and its tag."""
+
+    text: str
+    gap: str
+    tag: str
+
+
+Mention = tuple[tuple[str, str], ...]
+"""The words of a mention, each with what stands behind it inside the mention."""
+Lexicon = Mapping[str, Sequence[Mention]]
+"""The mentions of each type, each once, in a fixed order."""
+
+
+def collect_mentions(rows: Iterable[Row]) -> dict[str, list[Mention]]:
+    """The mentions of each type in labelled rows.
+
+    Example
+    -------
+    >>> row = {"text": "to New York", "starts": [0, 3, 7], "ends": [2, 6, 11]}
+    >>> collect_mentions([{**row, "tags": ["O", "B-LOC", "I-LOC"]}])
+    {'LOC': [(('New', ' '), ('York', ''))]}
+    """
+    found: dict[str, dict[Mention, None]] = {}
+    for row in rows:
+        words = _words(row)[1]
+        for span in spans_of(row["tags"]):
+            found.setdefault(span.label, {})[_mention(words[span.start : span.end])] = None
+    return {label: sorted(found[label]) for label in sorted(found)}
+
+
+def augment_row(row: Row, config: AugmentConfig, seed: int, lexicon: Lexicon | None = None) -> list[Row]:
+    """At most ``config.copies`` changed copies, all different from the row and each other.
+
+    With a lexicon every other copy has other mentions. The same row and seed always give the same copies.
+    """
+    copies: list[Row] = []
+    seen = {row["text"]}
+    for number in range(config.copies if row["tags"] is not None else 0):
+        draw = draw_of(row, seed, number)
+        for _ in range(TRIES):
+            copy = _copy(row, config, lexicon if number % 2 == 0 else None, draw)
+            if copy and copy["text"] not in seen:
+                seen.add(copy["text"])
+                copies.append(copy)
+                break
+    return copies
+
+
+def _copy(row: Row, config: AugmentConfig, lexicon: Lexicon | None, draw: random.Random) -> Row | None:
+    copy = replace_mentions(row, lexicon, draw) if lexicon else None
+    if copy or not (config.strength and config.operations):
+        return copy
+    return change_outside(row, draw.choice(config.operations), config.strength, draw)
+
+
+def replace_mentions(row: Row, lexicon: Lexicon, draw: random.Random) -> Row | None:
+    """A copy with at least one mention exchanged for another of its type, and each other one by chance."""
+    lead, words = _words(row)
+    spans = spans_of(row["tags"])
+    others = {
+        span: [m for m in lexicon.get(span.label, ()) if m != _mention(words[span.start : span.end])]
+        for span in spans
+    }
+    free = [span for span in spans if others[span]]
+    if not free:
+        return None
+    first = draw.choice(free)
+    for span in reversed(free):  # so that the places of those before still hold
+        if span is first or draw.random() < 0.5:
+            gap = words[span.end - 1].gap
+            words[span.start : span.end] = _inserted(draw.choice(others[span]), span.label, gap)
+    return _row(row, lead, words)
+
+
+def change_outside(row: Row, operation: str, strength: float, draw: random.Random) -> Row | None:
+    """A copy with a share of the words outside of mentions changed.
+
+    ``operation``: delete (a word), crop (words at one end of the text), swap (two neighbours) or typo (two
+    letters of a word exchanged).
+    """
+    lead, words = _words(row)
+    outside = [place for place, word in enumerate(words) if word.tag == OUTSIDE]
+    count = max(1, round(strength * len(words)))
+    changed = _OPERATIONS[operation](list(words), outside, count, draw)
+    if not changed or changed == words:
+        return None
+    return _row(row, lead, changed)
+
+
+def wrong_tags(tags: Sequence[str], types: Sequence[str], draw: random.Random) -> list[str] | None:
+    """Tags like ``tags`` with one entity wrong: another type, a moved boundary, missing, or made up.
+
+    The kinds that are possible are drawn with the same probability; None for a row without words.
+    """
+    spans = spans_of(tags)
+    kinds: list[list[list[Span]]] = [
+        [_with(spans, span, span._replace(label=t)) for span in spans for t in types if t != span.label],
+        [_with(spans, span, other) for span in spans for other in _moved(span, len(tags))],
+        [_with(spans, span, None) for span in spans],
+        [[*spans, Span(i, i + 1, t)] for i, tag in enumerate(tags) if tag == OUTSIDE for t in types],
+    ]
+    possible = [fine for kind in kinds if (fine := [some for some in kind if _apart(some)])]
+    if not possible:
+        return None
+    return bio_tags(draw.choice(draw.choice(possible)), len(tags))
+
+
+def draw_of(row: Row, seed: int, number: int) -> random.Random:
+    """The same random numbers for the same row, seed and number of a copy."""
+    key = f"{seed} {number} {row['text']}".encode()
+    return random.Random(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()))
+
+
+def _words(row: Row) -> tuple[str, list[_Word]]:
+    """What stands before the first word, and all words."""
+    text, starts, ends = row["text"], row["starts"], row["ends"]
+    gaps = [text[end:start] for end, start in zip(ends, [*starts[1:], len(text)], strict=True)]
+    words = [
+        _Word(text[start:end], gap, tag)
+        for start, end, gap, tag in zip(starts, ends, gaps, row["tags"], strict=True)
+    ]
+    return text[: starts[0]] if starts else text, words
+
+
+def _row(row: Row, lead: str, words: Sequence[_Word]) -> Row:
+    """The row of ``words``; space is cut off at the end only, so that words stay where they are."""
+    text, starts, ends = lead, [], []
+    for word in words:
+        starts.append(len(text))
+        text += word.text
+        ends.append(len(text))
+        text += word.gap
+    return {**row, "text": text.rstrip(), "starts": starts, "ends": ends, "tags": [w.tag for w in words]}
+
+
+def _mention(words: Sequence[_Word]) -> Mention:
+    return tuple((word.text, word.gap if place + 1 < len(words) else "") for place, word in enumerate(words))
+
+
+def _inserted(mention: Mention, label: str, gap: str) -> list[_Word]:
+    """The words of a mention, with ``gap`` behind the last."""
+    return [
+        _Word(text, inner if place + 1 < len(mention) else gap, f"{'I' if place else 'B'}-{label}")
+        for place, (text, inner) in enumerate(mention)
+    ]
+
+
+def _delete(words: list[_Word], outside: list[int], count: int, draw: random.Random) -> list[_Word]:
+    """Leave words out; where none stood before one, the white space behind it keeps its neighbours apart."""
+    gone = set(draw.sample(outside, min(count, len(outside))))
+    kept: list[_Word] = []
+    for place, word in enumerate(words):
+        if place not in gone:
+            kept.append(word)
+        elif kept and not kept[-1].gap:
+            kept[-1] = kept[-1]._replace(gap=word.gap)
+    return kept
+
+
+def _crop(words: list[_Word], outside: list[int], count: int, draw: random.Random) -> list[_Word]:
+    """Cut up to ``count`` words at one end, none of a mention."""
+    if draw.random() < 0.5:
+        free = next((place for place, word in enumerate(words) if word.tag != OUTSIDE), len(words))
+        return words[min(count, free) :]
+    free = next((n for n, word in enumerate(reversed(words)) if word.tag != OUTSIDE), len(words))
+    return words[: len(words) - min(count, free)]
+
+
+def _swap(words: list[_Word], outside: list[int], count: int, draw: random.Random) -> list[_Word]:
+    """Exchange neighbours; white space stays where it is."""
+    pairs = [place for place in outside if place + 1 < len(words) and words[place + 1].tag == OUTSIDE]
+    for left in draw.sample(pairs, min(count, len(pairs))):
+        one, other = words[left], words[left + 1]
+        words[left : left + 2] = [one._replace(text=other.text), other._replace(text=one.text)]
+    return words
+
+
+def _typo(words: list[_Word], outside: list[int], count: int, draw: random.Random) -> list[_Word]:
+    """Exchange two letters inside of a word."""
+    long = [place for place in outside if len(words[place].text) > 3]
+    for place in draw.sample(long, min(count, len(long))):
+        text = words[place].text
+        left = draw.randrange(1, len(text) - 2)
+        changed = text[:left] + text[left + 1] + text[left] + text[left + 2 :]
+        words[place] = words[place]._replace(text=changed)
+    return words
+
+
+_OPERATIONS = {"delete": _delete, "crop": _crop, "swap": _swap, "typo": _typo}
+
+
+def _with(spans: Sequence[Span], one: Span, other: Span | None) -> list[Span]:
+    """``spans`` with ``other`` in the place of ``one``, or without it."""
+    return [span for span in (other if span is one else span for span in spans) if span is not None]
+
+
+def _moved(span: Span, length: int) -> list[Span]:
+    """The span with one boundary moved by a word."""
+    ends = [
+        (span.start - 1, span.end),
+        (span.start + 1, span.end),
+        (span.start, span.end - 1),
+        (span.start, span.end + 1),
+    ]
+    return [Span(start, end, span.label) for start, end in ends if 0 <= start < end <= length]
+
+
+def _apart(spans: Sequence[Span]) -> bool:
+    ordered = sorted(spans)
+    return all(one.end <= other.start for one, other in pairwise(ordered))

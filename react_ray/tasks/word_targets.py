@@ -1,0 +1,34 @@
+"""Targets of words as arrays: named tags or distributions over them, with weights."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+__all__ = ["word_distributions"]
+
+
+def word_distributions(rows: pa.Table, outputs: Sequence[str]) -> list[NDArray[np.float32] | None]:
+    """Words x outputs of the ``tags`` of each row; None where it is unlabelled.
+
+    Tags are names, or a distribution over ``outputs`` for each word. The column ``weights``, if there is one,
+    has a factor for each word.
+    """
+    column, position = rows["tags"], {tag: number for number, tag in enumerate(outputs)}
+    named = pa.types.is_string(column.type.value_type)
+    eye = np.eye(len(outputs), dtype=np.float32)
+    found: list[NDArray[np.float32] | None] = []
+    for tags in column.to_pylist():
+        if tags is None:
+            found.append(None)
+        elif named:
+            found.append(eye[[position[tag] for tag in tags]])
+        else:
+            found.append(np.array(tags, np.float32).reshape(-1, len(outputs)))
+    if "weights" not in rows.column_names:
+        return found
+    weights = [np.array(some, np.float32)[:, None] for some in rows["weights"].to_pylist()]
+    return [t if t is None else t * w for t, w in zip(found, weights, strict=True)]

@@ -1,0 +1,62 @@
+"""Tasks whose units are the words of a text: what the labeler asks of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from react_ray.answer import Answer
+from react_ray.tasks.entity_decoding import entity_answer, row_scores
+from react_ray.tasks.task import Example, Outputs, Task
+from react_ray.tasks.word_targets import word_distributions
+
+__all__ = ["WordUnits"]
+
+LEAST = 1e-12
+"""Probability, so that its logarithm is finite."""
+
+
+class WordUnits(Task):
+    """Rows with words from ``starts`` to ``ends``, each of which has one of the outputs as its tag."""
+
+    labeler = "candidates"
+
+    def units(self, rows: pa.Table) -> list[list[tuple[int, int]]]:
+        """Where the words of each row stand."""
+        places = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
+        return [list(zip(starts, ends, strict=True)) for starts, ends in places]
+
+    def propose(
+        self,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> list[NDArray[np.float32]]:
+        """Probabilities of the tags of each word."""
+        tags = len(self.output_names(labels))
+        scores = row_scores(outputs, examples, rows["starts"].to_pylist(), tags)
+        return [np.exp(found).astype(np.float32) for found, _ in scores]
+
+    def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The tags of each word as 0 and 1."""
+        found = word_distributions(rows, self.output_names(labels))
+        return [targets for targets in found if targets is not None]
+
+    def decide(
+        self, probabilities: Sequence[NDArray[np.float32]], rows: pa.Table, labels: Sequence[str]
+    ) -> list[Answer]:
+        """The likeliest entities under BIO."""
+        tags = self.output_names(labels)
+        logs = [np.log(np.maximum(found, LEAST)).astype(np.float64) for found in probabilities]
+        return [entity_answer(found, np.ones(len(found), bool), tags) for found in logs]
+
+    def soft_column(self, probabilities: Sequence[NDArray[np.float32]]) -> pa.Array:
+        """The column ``tags``, with the probabilities of a word in place of its tag."""
+        kind = pa.list_(pa.list_(pa.float32()))
+        return pa.array([found.tolist() for found in probabilities], kind)
