@@ -41,7 +41,46 @@ def _token_rows() -> tuple[dict[str, Any], ...]:
     )
 
 
+def _set_rows() -> tuple[dict[str, Any], ...]:
+    kinds = [("bbb bb b", ["zeta"]), ("ppp pp p", ["alpha"]), ("bbb ppp", ["zeta", "alpha"]), ("xx x", [])]
+    return tuple({"text": f"{text} {n}", "labels": labels} for n in range(6) for text, labels in kinds)
+
+
+def _pair_rows() -> tuple[dict[str, Any], ...]:
+    pairs = [
+        ("bbb", "bb b", "same"),
+        ("ppp", "pp p", "same"),
+        ("bbb", "pp p", "other"),
+        ("ppp", "bb b", "other"),
+    ]
+    return tuple(
+        {"text": f"{first} {n}", "text_pair": second, "label": label}
+        for n in range(6)
+        for first, second, label in pairs
+    )
+
+
+def _relation_rows() -> tuple[dict[str, Any], ...]:
+    kinds = [
+        ("the <e1>zzz</e1> in the <e2>qqq</e2>", "In(e1,e2)"),
+        ("the <e2>zzz</e2> bbb the <e1>qqq</e1>", "In(e2,e1)"),
+        ("a <e1>zzz</e1> or ppp <e2>qqq</e2>", "Other"),
+    ]
+    return tuple({"text": f"{n} {text}", "label": label} for n in range(8) for text, label in kinds)
+
+
 EXAMPLES = {
+    "multi-label-classification": Examples(
+        _set_rows(), ("alpha", "zeta"), ({"text": "a", "labels": {"x": 1}},)
+    ),
+    "relation-extraction": Examples(
+        _relation_rows(),
+        ("In(e1,e2)", "In(e2,e1)", "Other"),
+        ({"text": "the <e1>zzz</e1> alone", "label": "Other"},),
+    ),
+    "text-pair-classification": Examples(
+        _pair_rows(), ("other", "same"), ({"text": "a", "text_pair": None, "label": "same"},)
+    ),
     "text-classification": Examples(
         _text_rows(), ("alpha", "zeta", "中"), ({"text": "a", "label": ["x", "y"]},)
     ),
