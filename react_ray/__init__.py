@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from react_ray.client.client import AsyncClient, Client
     from react_ray.client.exchange import BulkResult, Explanation, Word
     from react_ray.inference.classifier import Classifier, load
-    from react_ray.inference.prediction import Prediction
+    from react_ray.inference.prediction import Entity, Prediction
     from react_ray.pipeline.run import Run, run
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
     "ClusterError",
     "Config",
     "ConfigError",
+    "Entity",
     "Explanation",
     "InputError",
     "Prediction",
@@ -55,6 +56,7 @@ _LAZY = {
     "BulkResult": "client.exchange",
     "Classifier": "inference.classifier",
     "Client": "client.client",
+    "Entity": "inference.prediction",
     "Explanation": "client.exchange",
     "Prediction": "inference.prediction",
     "load": "inference.classifier",

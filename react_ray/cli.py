@@ -210,12 +210,14 @@ def export(
     input: Annotated[
         str | None, typer.Option(help="Texts to check it on; int8 is made with them only")
     ] = None,
-    text_column: Annotated[str, typer.Option(help="Name of the column with the text")] = "text",
+    column: ColumnNames = None,
+    text_column: Annotated[str | None, typer.Option(help="Name of the column with the text")] = None,
 ) -> None:
     """Write the ONNX files of a model, as a run does at its end: for fast answers on processors."""
     from react_ray.inference.onnx_export import export_saved
 
-    show(export_saved(model, input, text_column))
+    columns = renamed_columns(column or ()) | ({"text": text_column} if text_column else {})
+    show(export_saved(model, input, columns))
 
 
 @command()

@@ -114,10 +114,8 @@ def test_id2label_from_1(
     assert "id2label in config.json does not name outputs 0 to 2" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(
-    "values", [{"problem_type": "multi_label_classification"}, {"id2label": {"0": "LABEL_0"}}]
-)
-def test_multi_label_and_regression_heads(
+@pytest.mark.parametrize("values", [{"problem_type": "regression"}, {"id2label": {"0": "LABEL_0"}}])
+def test_regression_heads(
     values: dict[str, object], tiny_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder = save_classifier(tiny_model, tmp_path / "model")
@@ -141,7 +139,7 @@ def test_decoder_empty_text(tmp_path: Path) -> None:
     export(folder, folder / "onnx", [])
     engine = load_engine(str(folder), "fp32", threads=1, use_gpu=False)
     assert engine.name == "ONNX Runtime, fp32"
-    np.testing.assert_allclose(np.array(engine.classify(engine.encode(texts))), together, atol=1e-5)
+    np.testing.assert_allclose(engine.model.predict_proba(texts), together, atol=1e-5)
 
 
 TOPICS = {"Sports": "goal team win", "Business": "shares bank fell", "Science": "fires rocket study"}
@@ -275,25 +273,29 @@ def _ask(method: str, path: str, body: Any = None) -> Any:
     import numpy as np
 
     from react_ray.config.service import ServeConfig
+    from react_ray.inference.saved import SavedModel
+    from react_ray.models.tokenizer import TextTokenizer
     from react_ray.serve.engine.about import About
     from react_ray.serve.engine.model import Engine
     from react_ray.serve.service import Service
     from react_ray.serve.web import build_app
+    from react_ray.tasks import get_task
+    from react_ray.tasks.task import Padding
 
-    class Model:
-        labels, max_length, truncation_side = ("a", "b"), 8, "right"
-
-        def encode(self, texts: Any) -> list[list[int]]:
+    class Texts(TextTokenizer):
+        def ids(self, texts: Any) -> list[list[int]]:
             return [[1]] * len(texts)
 
-        def probabilities(self, encoded: Any) -> Any:
-            return np.full((len(encoded), 2), 0.5, dtype=np.float32)
+    class Model(SavedModel):
+        def run(self, examples: Any) -> Any:
+            return [np.zeros(2, np.float32)] * len(examples)
 
     async def scrape() -> bytes:
         return b""
 
     async def asked() -> Any:
-        engine: Any = Engine(Model())  # type: ignore[arg-type]
+        model = Model(get_task("text-classification"), ("a", "b"), {}, Texts(8, "right"), Padding(0, "right"))
+        engine = Engine(model)
         app = build_app(Service(engine, ServeConfig(), About("1", None, "none")), scrape)
         async with httpx2.AsyncClient(
             transport=httpx2.ASGITransport(app), base_url="http://127.0.0.1:8000"

@@ -28,6 +28,8 @@ def engine_figures(model: Path, lengths: dict[str, list[int]], texts: Path) -> d
 def _main(model: str, texts: str) -> None:
     import os
 
+    import pyarrow as pa
+
     from react_ray.serve.engine.model import load_engine
 
     cores = os.cpu_count() or 1
@@ -35,7 +37,8 @@ def _main(model: str, texts: str) -> None:
     for precision in ("fp32", "int8"):
         engine = load_engine(model, precision, cores, use_gpu=False)  # type: ignore[arg-type]
         for kind in ("equal", "mixed"):
-            rows = engine.encode((Path(texts) / f"{kind}.txt").read_text().splitlines())
+            lines = (Path(texts) / f"{kind}.txt").read_text().splitlines()
+            rows = engine.encode(pa.table({"text": lines}))
             figures[f"{precision} {kind}"] = _offline(engine, rows, cores)
             figures[f"{precision} {kind} one text ms"] = _alone(engine, rows[:64])
     print(json.dumps(figures))
@@ -74,7 +77,7 @@ def _offline(engine: Any, rows: Sequence[list[int]], threads: int) -> float:
     """Tokens a second of the engine on a pile of texts, in the calls that serve it best."""
     from react_ray.models.batching import token_batches
 
-    lengths = [len(row) for row in rows]
+    lengths = [len(row.ids) for row in rows]
     batches = [[rows[i] for i in batch] for batch in token_batches(lengths, 512)]
 
     def loop(stop: float, counted: list[int]) -> None:
@@ -82,7 +85,7 @@ def _offline(engine: Any, rows: Sequence[list[int]], threads: int) -> float:
             for batch in batches:
                 if time.perf_counter() > stop:
                     return
-                engine.classify(batch)
+                engine.run(batch)
                 counted.append(sum(map(len, batch)))
 
     return _rate(threads, loop)
@@ -106,7 +109,7 @@ def _alone(engine: Any, rows: Sequence[list[int]]) -> float:
     times = []
     for row in rows:
         began = time.perf_counter()
-        engine.classify([row])
+        engine.run([row])
         times.append(time.perf_counter() - began)
     return 1000 * statistics.median(times)
 

@@ -58,7 +58,7 @@ with environment({**ingress.variables(ServeConfig()), **ingress.private(Path(own
 
     async def answer(model, request):
         text = (await request.json())["inputs"]
-        found = await asyncio.to_thread(lambda: model.probabilities(model.encode([text])))
+        found = await asyncio.to_thread(lambda: model.predict_proba([text]))
         return JSONResponse(found.tolist())
 
     @serve.deployment(num_replicas=1, ray_actor_options={"num_cpus": 1}, max_ongoing_requests=256)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, overload
 
 import httpx2
@@ -14,13 +14,13 @@ from react_ray.client.exchange import (
     BulkPart,
     BulkResult,
     Explanation,
+    Input,
     Parts,
     bulk_parts,
     explain_request,
     refusal,
 )
 from react_ray.errors import InputError, ServiceError
-from react_ray.inference.prediction import Prediction
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -60,40 +60,43 @@ class Client:
 
     @overload
     def predict(
-        self, texts: str, top_k: int | None = None, threshold: float | None = None
-    ) -> list[Prediction]: ...
+        self, inputs: Input, top_k: int | None = None, threshold: float | None = None
+    ) -> list[Any]: ...
 
     @overload
     def predict(
-        self, texts: list[str], top_k: int | None = None, threshold: float | None = None
-    ) -> list[list[Prediction]]: ...
+        self, inputs: Sequence[Input], top_k: int | None = None, threshold: float | None = None
+    ) -> list[list[Any]]: ...
 
     def predict(
-        self, texts: str | list[str], top_k: int | None = None, threshold: float | None = None
-    ) -> list[Prediction] | list[list[Prediction]]:
-        """The labels, best first, at most ``top_k``: one list for a string, one per text for a list.
+        self, inputs: Input | Sequence[Input], top_k: int | None = None, threshold: float | None = None
+    ) -> list[Any] | list[list[Any]]:
+        """What the service finds: one list for an input, one per input for a list of them.
 
-        Those that score less than ``threshold`` (None: the service's own) are left out: an empty
-        list is an abstention. A list of texts may be of any length: it is sent in parts.
+        :class:`Prediction` where the task of the service gives labels, best first, and :class:`Entity`
+        where it finds entities; at most ``top_k``. Those that score less than ``threshold`` (None: the
+        service's own) are left out: an empty list of labels is an abstention. An input is a text, or a dict
+        of the task's input columns. A list may be of any length: it is sent in parts.
         """
-        parts = Parts([texts] if isinstance(texts, str) else texts, top_k, threshold)
+        single = isinstance(inputs, str | Mapping)
+        parts = Parts([inputs] if isinstance(inputs, str | Mapping) else inputs, top_k, threshold)
         while request := parts.request:
             try:
                 parts.take(self._ask("POST", "/predict", request))
             except ServiceError as problem:
                 parts.shrink(problem)
-        return parts.rankings[0] if isinstance(texts, str) else parts.rankings
+        return parts.answers[0] if single else parts.answers
 
     def explain(self, text: str, label: str | None = None) -> Explanation:
         """Which words of ``text`` speak for ``label``, or for the best one."""
         return Explanation.of(self._ask("POST", "/explain", explain_request(text, label)))
 
-    def bulk(self, texts: Iterable[str]) -> Iterator[BulkResult]:
-        """The best label of each text, in their order; ``texts`` may be millions, and come as they go.
+    def bulk(self, inputs: Iterable[Input]) -> Iterator[BulkResult]:
+        """The answer to each input, in their order; ``inputs`` may be millions, and come as they go.
 
         After a broken connection the work goes on at the first text that has no answer.
         """
-        for part in bulk_parts(texts):
+        for part in bulk_parts(inputs):
             attempts = Attempts(self._retries, self._patience)
             while not part.done:
                 try:
@@ -161,33 +164,34 @@ class AsyncClient:
 
     @overload
     async def predict(
-        self, texts: str, top_k: int | None = None, threshold: float | None = None
-    ) -> list[Prediction]: ...
+        self, inputs: Input, top_k: int | None = None, threshold: float | None = None
+    ) -> list[Any]: ...
 
     @overload
     async def predict(
-        self, texts: list[str], top_k: int | None = None, threshold: float | None = None
-    ) -> list[list[Prediction]]: ...
+        self, inputs: Sequence[Input], top_k: int | None = None, threshold: float | None = None
+    ) -> list[list[Any]]: ...
 
     async def predict(
-        self, texts: str | list[str], top_k: int | None = None, threshold: float | None = None
-    ) -> list[Prediction] | list[list[Prediction]]:
+        self, inputs: Input | Sequence[Input], top_k: int | None = None, threshold: float | None = None
+    ) -> list[Any] | list[list[Any]]:
         """As Client.predict."""
-        parts = Parts([texts] if isinstance(texts, str) else texts, top_k, threshold)
+        single = isinstance(inputs, str | Mapping)
+        parts = Parts([inputs] if isinstance(inputs, str | Mapping) else inputs, top_k, threshold)
         while request := parts.request:
             try:
                 parts.take(await self._ask("POST", "/predict", request))
             except ServiceError as problem:
                 parts.shrink(problem)
-        return parts.rankings[0] if isinstance(texts, str) else parts.rankings
+        return parts.answers[0] if single else parts.answers
 
     async def explain(self, text: str, label: str | None = None) -> Explanation:
         """As Client.explain."""
         return Explanation.of(await self._ask("POST", "/explain", explain_request(text, label)))
 
-    async def bulk(self, texts: Iterable[str]) -> AsyncIterator[BulkResult]:
+    async def bulk(self, inputs: Iterable[Input]) -> AsyncIterator[BulkResult]:
         """As Client.bulk."""
-        for part in bulk_parts(texts):
+        for part in bulk_parts(inputs):
             attempts = Attempts(self._retries, self._patience)
             while not part.done:
                 try:

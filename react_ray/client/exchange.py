@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from react_ray.errors import InputError, ServiceError
-from react_ray.inference.prediction import Prediction
+from react_ray.inference.prediction import Prediction, typed
 
 __all__ = [
     "Attempts",
     "BulkPart",
     "BulkResult",
     "Explanation",
+    "Input",
     "Parts",
     "Word",
     "bulk_parts",
@@ -35,17 +36,24 @@ PASSING = (None, 429, 503)
 """Statuses of refusals that may be over soon; None: there was no answer."""
 
 
+Input = str | Mapping[str, Any]
+"""A text, or an object with the input columns of the service's task."""
+
+
 @dataclass(frozen=True)
 class BulkResult:
     """The answer to one line: its best label, or why it has none; neither where the service abstains.
 
-    ``score`` is that of the best label, also of one that the service leaves out.
+    ``score`` is that of the best label, also of one that the service leaves out. Where the service's task is
+    not to choose one label, ``answer`` has all that it found, as Client.predict gives it, and ``prediction``
+    is None.
     """
 
     line: int
     prediction: Prediction | None
     error: str | None
     score: float | None = None
+    answer: list[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,28 +107,28 @@ class Attempts:
 
 
 class Parts:
-    """Texts in requests that the service takes: where one is too large, the next are half of it."""
+    """Inputs in requests that the service takes: where one is too large, the next are half of it."""
 
-    def __init__(self, texts: Iterable[str], top_k: int | None, threshold: float | None):
-        self.rankings: list[list[Prediction]] = []
-        self._texts = [_checked(text, index) for index, text in enumerate(texts)]
+    def __init__(self, inputs: Iterable[Input], top_k: int | None, threshold: float | None):
+        self.answers: list[list[Any]] = []
+        self._inputs = [_checked(given, index) for index, given in enumerate(inputs)]
         self._size = TEXTS_A_REQUEST
         self._asked = {"top_k": top_k, "threshold": threshold}
 
     @property
     def request(self) -> dict[str, Any] | None:
-        """The next request; None when all texts have answers."""
-        start = len(self.rankings)
-        texts = self._texts[start : start + self._size]
-        return {"inputs": texts, **self._asked} if texts else None
+        """The next request; None when all inputs have answers."""
+        start = len(self.answers)
+        inputs = self._inputs[start : start + self._size]
+        return {"inputs": inputs, **self._asked} if inputs else None
 
     def take(self, answer: list[list[dict[str, Any]]]) -> None:
         """The answer to the request."""
-        self.rankings += [[Prediction(**entry) for entry in ranking] for ranking in answer]
+        self.answers += map(typed, answer)
 
     def shrink(self, problem: ServiceError) -> None:
         """Make requests smaller; raises ``problem`` where that does not help."""
-        sent = min(self._size, len(self._texts) - len(self.rankings))
+        sent = min(self._size, len(self._inputs) - len(self.answers))
         if problem.status != 413 or sent == 1:
             raise problem
         self._size = sent // 2
@@ -164,7 +172,8 @@ class BulkPart:
             label, score = answer.get("label"), answer.get("score")
             best = None if label is None else Prediction(label, answer["score"])
             self.next += 1
-            yield BulkResult(answer["line"], best, answer.get("error"), score)
+            found = typed(answer["answer"]) if "answer" in answer else None
+            yield BulkResult(answer["line"], best, answer.get("error"), score, found)
 
     def check_end(self) -> None:
         """ServiceError where the answer stopped before it said that it was done, or did not answer all."""
@@ -185,9 +194,9 @@ class BulkPart:
         return BulkResult(self.next - 1, None, problem.message)
 
 
-def bulk_parts(texts: Iterable[str]) -> Iterator[BulkPart]:
+def bulk_parts(texts: Iterable[Input]) -> Iterator[BulkPart]:
     """``texts`` in parts of one request each, taken from their source only when it is their turn."""
-    if isinstance(texts, str):
+    if isinstance(texts, str | Mapping):
         raise InputError("bulk takes many texts; expected a list or another source of strings, not a string")
     first, size, lines = 0, 0, list[bytes]()
     for index, text in enumerate(texts):
@@ -227,7 +236,11 @@ def _line(line: bytes) -> dict[str, Any]:
     raise ServiceError(f"no answer of the service: {line[:200].decode('utf-8', 'replace')!r}")
 
 
-def _checked(text: Any, index: int) -> str:
-    if isinstance(text, str):
-        return text
-    raise InputError(f"text {index} is of type {type(text).__name__}; expected a string")
+def _checked(given: Any, index: int) -> Any:
+    if isinstance(given, str):
+        return given
+    if isinstance(given, Mapping):
+        return dict(given)
+    raise InputError(
+        f"text {index} is of type {type(given).__name__}; expected a string, or a dict of columns"
+    )

@@ -2,7 +2,7 @@
 
 There is a class for each format of the input. ``texts`` gives a row as cells of a csv file, ``json`` as a
 JSON object, ``table`` some rows as an Arrow table. Columns of the input named as those that are added
-(label, score) are kept under another name.
+(such as label and score) are kept under another name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -38,7 +38,8 @@ __all__ = [
     "unique_names",
 ]
 
-ADDED = ("label", "score")
+ADDED = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
+"""Columns that are added to the rows, unless others are named."""
 MAX_KEYS = 10_000
 """Different keys in a jsonl file that can become columns of a table."""
 WHOLE_IN_FLOAT = 2**53
@@ -53,12 +54,12 @@ SCALARS: dict[str, pa.DataType] = {
 }
 
 
-def kept_name(column: str) -> str:
+def kept_name(column: str, added: Sequence[pa.Field] = ADDED) -> str:
     """The name in the output of a column of the input."""
-    return f"{column}_given" if column in ADDED else column
+    return f"{column}_given" if any(column == field.name for field in added) else column
 
 
-def column_kinds(source: Source, wanted: Wanted) -> dict[str, str]:
+def column_kinds(source: Source, wanted: Wanted, added: Sequence[pa.Field] = ADDED) -> dict[str, str]:
     """The keys of all rows of a jsonl or json file, in order, and the kind of value that holds all of theirs.
 
     Empty for other formats, whose header or schema says as much. Raises InputError where two columns would
@@ -73,11 +74,12 @@ def column_kinds(source: Source, wanted: Wanted) -> dict[str, str]:
             for key, value in json.loads(line).items():
                 kinds[key] = _wider(kinds.get(key, "null"), _kind(value))
     columns = list(kinds) if isinstance(rows.format, JsonRows) else rows.format.columns
-    for name in ADDED:
-        if name in columns and kept_name(name) in columns:
+    for field in added:
+        name, kept = field.name, kept_name(field.name, added)
+        if name in columns and kept in columns:
             raise InputError(
-                f"{source.path} has both {name!r} and {kept_name(name)!r}, the name under which the first is "
-                "kept; rename one of them"
+                f"{source.path} has both {name!r} and {kept!r}, the name under which the first is kept; "
+                "rename one of them"
             )
     return kinds
 
@@ -156,8 +158,13 @@ class Original(ABC):
     kinds: Sequence[str | pa.DataType]
     """Of the columns: of Arrow, or of :func:`column_kinds`."""
 
-    def __init__(self, rows: Rows):
+    def __init__(self, rows: Rows, added: Sequence[pa.Field]):
         self.rows = rows
+        self._added = added
+
+    def _kept(self, names: Iterable[str]) -> list[str]:
+        """The names in the output of columns of the input."""
+        return [kept_name(name, self._added) for name in names]
 
     @abstractmethod
     def texts(self, whole: Any) -> list[str]:
@@ -177,9 +184,9 @@ class Original(ABC):
 
 
 class _Csv(Original):
-    def __init__(self, rows: Rows):
-        super().__init__(rows)
-        self.columns = [kept_name(name) for name in rows.format.columns]  # type: ignore[union-attr]
+    def __init__(self, rows: Rows, added: Sequence[pa.Field]):
+        super().__init__(rows, added)
+        self.columns = self._kept(rows.format.columns)  # type: ignore[union-attr]
         self.kinds = ["text"] * len(self.columns)
         self._keys = unique_names(self.columns)
 
@@ -198,12 +205,13 @@ class _Csv(Original):
 
 
 class _Json(Original):
-    def __init__(self, rows: Rows, kinds: Mapping[str, str]):
-        super().__init__(rows)
+    def __init__(self, rows: Rows, kinds: Mapping[str, str], added: Sequence[pa.Field]):
+        super().__init__(rows, added)
         self._kinds = kinds
-        self.columns = [kept_name(name) for name in kinds]
+        self.columns = self._kept(kinds)
         self.kinds = list(kinds.values())
-        self._renamed = {name: kept_name(name) for name in ADDED if name in kinds or len(kinds) > MAX_KEYS}
+        names = [field.name for field in added if field.name in kinds or len(kinds) > MAX_KEYS]
+        self._renamed = dict(zip(names, self._kept(names), strict=True))
 
     def texts(self, whole: str) -> list[str]:
         cells = {m.key: _json_cell(m.value, whole[m.value_start : m.value_end]) for m in members(whole)}
@@ -222,10 +230,10 @@ class _Json(Original):
 
 
 class _Parquet(Original):
-    def __init__(self, rows: Rows):
-        super().__init__(rows)
+    def __init__(self, rows: Rows, added: Sequence[pa.Field]):
+        super().__init__(rows, added)
         schema: pa.Schema = rows.format.schema  # type: ignore[union-attr]
-        self.columns = [kept_name(name) for name in schema.names]
+        self.columns = self._kept(schema.names)
         self.kinds = schema.types
         self._keys = unique_names(self.columns)
 
@@ -251,10 +259,10 @@ class _Parquet(Original):
 
 
 class _Conll(Original):
-    def __init__(self, rows: Rows):
-        super().__init__(rows)
+    def __init__(self, rows: Rows, added: Sequence[pa.Field]):
+        super().__init__(rows, added)
         self._names = rows.format.columns  # type: ignore[union-attr]
-        self.columns = [kept_name(name) for name in self._names]
+        self.columns = self._kept(self._names)
         self.kinds = ["list text"] * len(self.columns)
 
     def texts(self, whole: Sentence) -> list[str]:
@@ -275,14 +283,19 @@ class _Conll(Original):
         return [whole.tokens, whole.tags][: len(self._names)]
 
 
-def original_of(source: Source, wanted: Wanted, kinds: Mapping[str, str]) -> Original:
-    """Open a file for a second reading, of whole rows; ``kinds`` are those of :func:`column_kinds`."""
+def original_of(
+    source: Source, wanted: Wanted, kinds: Mapping[str, str], added: Sequence[pa.Field] = ADDED
+) -> Original:
+    """Open a file for a second reading, of whole rows; ``kinds`` are those of :func:`column_kinds`.
+
+    Its own columns that are named as those that are ``added`` get other names.
+    """
     rows = Rows(source, wanted, whole=True)
     if isinstance(rows.format, DelimitedRows):
-        return _Csv(rows)
+        return _Csv(rows, added)
     if isinstance(rows.format, ConllRows):
-        return _Conll(rows)
-    return _Json(rows, kinds) if isinstance(rows.format, JsonRows) else _Parquet(rows)
+        return _Conll(rows, added)
+    return _Json(rows, kinds, added) if isinstance(rows.format, JsonRows) else _Parquet(rows, added)
 
 
 def unique_names(names: Sequence[str]) -> list[str]:

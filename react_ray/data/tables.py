@@ -36,9 +36,6 @@ TABLE_ROWS, TABLE_CHARS = 1024, 1 << 24
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")
 NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?%?")
 
-Label = str | None
-Score = float | None
-
 
 def checked_target(target: str | Path) -> Path:
     """Where the output goes, as a whole path; InputError when nothing can be written there."""
@@ -101,41 +98,46 @@ class Output(Protocol):
     def begin(self, original: Original) -> None:
         """The rows that follow are of this file."""
 
-    def add(self, whole: Any, label: Label, score: Score) -> None:
-        """Write a row with what was predicted for it."""
+    def add(self, whole: Any, *values: Any) -> None:
+        """Write a row with a value for each column that is added; without values they are empty."""
 
     def close(self) -> None:
         """Write what is still to be written."""
 
 
-def open_output(path: Path, target: Path, layout: Layout, guard: bool = False) -> Output:
-    """Write into ``path`` what belongs into ``target``; ``guard`` keeps spreadsheets from running cells."""
+def open_output(
+    path: Path, target: Path, layout: Layout, guard: bool = False, added: Sequence[pa.Field] = ADDED
+) -> Output:
+    """Write into ``path`` what belongs into ``target``, with the columns ``added``.
+
+    ``guard`` keeps spreadsheets from running cells. Lists and structs are JSON in a cell of csv.
+    """
     if target.suffix == ".parquet":
-        return _ParquetOutput(path, layout)
+        return _ParquetOutput(path, layout, added)
     if target.suffix in (".jsonl", ".ndjson"):
-        return _JsonOutput(path)
-    return _CsvOutput(path, layout, target.suffix == ".tsv", guard)
+        return _JsonOutput(path, added)
+    return _CsvOutput(path, layout, target.suffix == ".tsv", guard, added)
 
 
 class _CsvOutput:
-    def __init__(self, path: Path, layout: Layout, tabs: bool, guard: bool):
-        self._layout = layout
+    def __init__(self, path: Path, layout: Layout, tabs: bool, guard: bool, added: Sequence[pa.Field]):
+        self._layout, self._added = layout, len(added)
         self._cells = _CellWriter(path, tabs, guard)
-        self._cells.write([*layout.names, *ADDED])
+        self._cells.write([*layout.names, *(field.name for field in added)])
 
     def begin(self, original: Original) -> None:
         self._original = original
         places = self._layout.places(original)
         self._places = None if places == list(range(len(self._layout.names))) else places
 
-    def add(self, whole: Any, label: Label, score: Score) -> None:
+    def add(self, whole: Any, *values: Any) -> None:
         cells = self._original.texts(whole)
         if self._places is not None:
             row = [""] * len(self._layout.names)
             for place, cell in zip(self._places, cells, strict=True):
                 row[place] = cell
             cells = row
-        self._cells.write([*cells, as_text(label), as_text(score)])
+        self._cells.write([*cells, *map(as_text, values or [None] * self._added)])
 
     def close(self) -> None:
         self._cells.close()
@@ -167,14 +169,16 @@ def guarded(cell: str) -> str:
 
 
 class _JsonOutput:
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, added: Sequence[pa.Field]):
+        self._added = added
         self._file = path.open("w", encoding="utf-8")
 
     def begin(self, original: Original) -> None:
         self._original = original
 
-    def add(self, whole: Any, label: Label, score: Score) -> None:
-        added = dict(zip(ADDED, (label, score), strict=True))
+    def add(self, whole: Any, *values: Any) -> None:
+        names = [field.name for field in self._added]
+        added = dict(zip(names, values or [None] * len(names), strict=True))
         self._file.write(add_members(self._original.json(whole), added) + "\n")
 
     def close(self) -> None:
@@ -182,13 +186,13 @@ class _JsonOutput:
 
 
 class _ParquetOutput:
-    def __init__(self, path: Path, layout: Layout):
-        self._layout = layout
-        names = unique_names([*layout.names, *ADDED])
-        types = [*map(arrow_type, layout.kinds.values()), pa.string(), pa.float64()]
+    def __init__(self, path: Path, layout: Layout, added: Sequence[pa.Field]):
+        self._layout, self._added = layout, added
+        names = unique_names([*layout.names, *(field.name for field in added)])
+        types = [*map(arrow_type, layout.kinds.values()), *(field.type for field in added)]
         self._schema = pa.schema(list(zip(names, types, strict=True)))
         self._writer = pq.ParquetWriter(path, self._schema)
-        self._rows: list[tuple[Any, Label, Score]] = []
+        self._rows: list[tuple[Any, ...]] = []
         self._chars = 0
         self._tables: list[pa.Table] = []
 
@@ -196,8 +200,8 @@ class _ParquetOutput:
         self._make_table()
         self._original = original
 
-    def add(self, whole: Any, label: Label, score: Score) -> None:
-        self._rows.append((whole, label, score))
+    def add(self, whole: Any, *values: Any) -> None:
+        self._rows.append((whole, *(values or [None] * len(self._added))))
         self._chars += self._original.size(whole)
         if len(self._rows) == TABLE_ROWS or self._chars > TABLE_CHARS:
             self._make_table()
@@ -205,13 +209,15 @@ class _ParquetOutput:
     def _make_table(self) -> None:
         if not self._rows:
             return
-        wholes, labels, scores = zip(*self._rows, strict=True)
+        wholes, *values = zip(*self._rows, strict=True)
         self._rows, self._chars = [], 0
         table = self._original.table(wholes)
         columns = [pa.nulls(len(wholes), field.type) for field in self._schema]
         for place, column in zip(self._layout.places(self._original), table.columns, strict=True):
             columns[place] = _in_type(column, self._schema.field(place).type)
-        columns[-2:] = [pa.array(labels, pa.string()), pa.array(scores, pa.float64())]
+        columns[-len(values) :] = [
+            pa.array(found, field.type) for found, field in zip(values, self._added, strict=True)
+        ]
         self._tables.append(pa.Table.from_arrays(columns, schema=self._schema))
         if sum(one.nbytes for one in self._tables) >= GROUP_BYTES:
             self._write()

@@ -6,7 +6,7 @@ import logging
 import shutil
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,8 +14,8 @@ from statistics import median
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from onnxruntime.quantization import QuantType, quantize_dynamic
+from transformers import PreTrainedModel
 
 from react_ray.config.settings import Columns
 from react_ray.console.reporter import quiet_libraries
@@ -24,10 +24,13 @@ from react_ray.data.sources import find_files
 from react_ray.errors import InputError
 from react_ray.folders import model_folder, remove_folder, trained_version, unchanged
 from react_ray.inference.classifier import Classifier, load
-from react_ray.inference.onnx_classifier import INPUTS, OnnxClassifier
+from react_ray.inference.folder import check_saved
+from react_ray.inference.inputs import Row, rows_taken, table_of
+from react_ray.inference.onnx_classifier import OnnxClassifier
 from react_ray.inference.onnx_record import FOLDER, Agreement, OnnxRecord, digest_of, onnx_file
-from react_ray.models.pretrained import padding_side
+from react_ray.inference.saved import Input
 from react_ray.models.tokens import blank_token
+from react_ray.tasks.task import Inputs, Task
 
 __all__ = [
     "CHECKED_TOKENS",
@@ -61,12 +64,13 @@ SAMPLES = ("a", "one two three four five", "股市上涨", "مرحبا بالع�
 """Checked beside the model's own texts: short, empty, in other letters."""
 
 
-def export(folder: Path, target: Path, texts: Sequence[str]) -> OnnxRecord:
+def export(folder: Path, target: Path, inputs: Sequence[Input]) -> OnnxRecord:
     """Write the model in ``folder`` as ONNX into ``target``: fp32, and int8 where that is worth it.
 
-    Both are checked on the first of ``texts``, best those of its test set, up to CHECKED_TOKENS: int8 must
-    keep the labels and be faster here. Raises InputError, and leaves no ``target``, where the model cannot
-    be exported or fp32 differs from torch by more than LARGEST.
+    Both are checked on the first of ``inputs``, best those of its test set, up to CHECKED_TOKENS: int8 must
+    keep the answers and be faster here. An input is a text, or an object with the task's input columns.
+    Raises InputError, and leaves no ``target``, where the model cannot be exported or fp32 differs from torch
+    by more than LARGEST.
     """
     half = target.with_name(target.name + ".half")
     shutil.rmtree(half, ignore_errors=True)
@@ -74,7 +78,7 @@ def export(folder: Path, target: Path, texts: Sequence[str]) -> OnnxRecord:
         classifier = load(folder, use_gpu=False)
         half.mkdir(parents=True)
         try:
-            record = _make(folder, half, classifier, [*_some(texts, classifier), *SAMPLES])
+            record = _make(folder, half, classifier, _some(classifier, inputs))
         except Exception as error:  # torch, onnx and ONNX Runtime raise many kinds
             shutil.rmtree(half)
             if isinstance(error, InputError):
@@ -86,23 +90,27 @@ def export(folder: Path, target: Path, texts: Sequence[str]) -> OnnxRecord:
     return record
 
 
-def export_if_possible(folder: Path, target: Path, texts: Sequence[str]) -> None:
+def export_if_possible(folder: Path, target: Path, inputs: Sequence[Input]) -> None:
     """``export``; where it is not possible the log says why, and torch will serve the model."""
     try:
-        export(folder, target, texts)
+        export(folder, target, inputs)
     except InputError as error:
         log.warning("%s", error)
 
 
-def export_saved(model: str, source: str | None, text_column: str) -> str:
-    """``export`` into the model's own folder, checked on texts of a file; what came out, in words."""
+def export_saved(model: str, source: str | None, columns: Mapping[str, str] | None = None) -> str:
+    """``export`` into the model's own folder, checked on rows of a file; what came out, in words.
+
+    ``columns`` are the names in the file of the task's columns, where they are others.
+    """
     folder = model_folder(model)
     quiet_libraries(verbose=False)
-    record = export(folder, folder / FOLDER, _first_texts(source, text_column) if source else ())
+    rows = _first_rows(check_saved(folder), source, columns or {}) if source else ()
+    record = export(folder, folder / FOLDER, rows)
     lines = [f"{folder / FOLDER}: compared with torch on {record.checked} texts"]
     for precision, agreement in record.precisions.items():
         lines.append(
-            f"  {precision}: {agreement.same_label:.1%} of the labels equal, probabilities off by "
+            f"  {precision}: {agreement.same_label:.1%} of the answers equal, probabilities off by "
             f"{agreement.mean_difference:.1g} on average, {agreement.largest_difference:.1g} at most"
         )
     if record.int8_refused:
@@ -115,7 +123,7 @@ def export_saved(model: str, source: str | None, text_column: str) -> str:
 def why_not_int8(agreement: Agreement, speed: float) -> str | None:
     """Why int8, ``speed`` times as fast as fp32, is not worth having, in words; None where it is."""
     if not agreement.same_label >= SAME_LABEL:
-        return f"it changes {1 - agreement.same_label:.1%} of the labels, over {1 - SAME_LABEL:.0%}"
+        return f"it changes {1 - agreement.same_label:.1%} of the answers, over {1 - SAME_LABEL:.0%}"
     if not agreement.mean_difference <= MEAN:
         return f"its probabilities are off by {agreement.mean_difference:.2g} on average, over {MEAN}"
     if not speed >= FASTER:
@@ -123,44 +131,52 @@ def why_not_int8(agreement: Agreement, speed: float) -> str | None:
     return None
 
 
-def _first_texts(source: str, text_column: str) -> list[str]:
+def _first_rows(task: Task, source: str, columns: Mapping[str, str]) -> list[Row]:
+    names = Columns(**{"label": " ", **columns})  # targets are not read
     batches = (
-        batch
-        for file in find_files(source)
-        for batch in read_file(file, Columns(text=text_column), labeled=False)
+        batch for file in find_files(source) for batch in read_file(file, names, task=task, labeled=False)
     )
-    texts = (text for batch in batches for text in batch.rows["text"].to_pylist())
-    return list(islice(texts, CHECKED_TOKENS))
+    kept = [field.name for field in task.inputs]
+    rows = (Row(row) for batch in batches for row in batch.rows.select(kept).to_pylist())
+    return list(islice(rows, CHECKED_TOKENS))
 
 
-def _some(texts: Sequence[str], classifier: Classifier) -> list[str]:
-    """The first texts, up to CHECKED_TOKENS."""
-    lengths = np.cumsum([len(ids) for ids in classifier.encode(texts[:CHECKED_TOKENS])])
-    return list(texts[: int((lengths <= CHECKED_TOKENS).sum())])
+def _some(classifier: Classifier, inputs: Sequence[Input]) -> list[Row]:
+    """The rows of the first inputs, up to CHECKED_TOKENS, and those of SAMPLES."""
+    rows = [classifier.row(given) for given in inputs[:CHECKED_TOKENS]]
+    if rows:
+        lengths = np.zeros(len(rows), int)
+        for example in classifier.examples(table_of(classifier.task, rows)):
+            lengths[example.row] += len(example.ids)
+        rows = rows[: int((np.cumsum(lengths) <= CHECKED_TOKENS).sum())]
+    return [*rows, *rows_taken(classifier.task, SAMPLES)]
 
 
-def _make(folder: Path, onnx: Path, classifier: Classifier, texts: list[str]) -> OnnxRecord:
+def _make(folder: Path, onnx: Path, classifier: Classifier, rows: list[Row]) -> OnnxRecord:
     size = sum(weight.numel() * weight.element_size() for weight in classifier.model.parameters())
     if size > MOST_BYTES:
         raise InputError(f"{folder}: {size / 1e9:.1f} GB of weights are too many for an ONNX file")
+    if not rows:
+        raise InputError(f"{folder}: rows are needed to check an ONNX file on: give --input")
     record = OnnxRecord(
         version=trained_version(folder),
         labels=classifier.labels,
         max_length=classifier.max_length,
-        pad_token=int(classifier.model.config.pad_token_id),
-        padding_side=padding_side(classifier.model),
-        blank_token=blank_token(classifier.tokenizer),
-        checked=len(texts),
+        pad_token=classifier.padding.token,
+        padding_side=classifier.padding.side,
+        blank_token=blank_token(classifier.tokenizer.tokenizer),
+        checked=len(rows),
         precisions={},
         digests={},
+        inputs=list(_inputs(classifier, rows)),
     )
-    _write(classifier, onnx_file(onnx, "fp32"))
-    single = _agreement(OnnxClassifier(folder, onnx, record, "fp32"), classifier, texts)
+    _write(classifier, rows, onnx_file(onnx, "fp32"))
+    single = _agreement(OnnxClassifier(folder, onnx, record, "fp32"), classifier, rows)
     if not single.largest_difference <= LARGEST:  # not a number is not within it
         raise InputError(f"{folder}: ONNX Runtime is off by {single.largest_difference:.2g} in a probability")
     record = replace(record, precisions={"fp32": single})
-    if len(texts) > len(SAMPLES):
-        record = _with_int8(record, folder, onnx, classifier, texts)
+    if len(rows) > len(SAMPLES):
+        record = _with_int8(record, folder, onnx, classifier, rows)
     digests = {name: digest_of(onnx_file(onnx, name)) for name in record.precisions}
     record = replace(record, digests=digests)
     record.save(onnx)
@@ -168,12 +184,12 @@ def _make(folder: Path, onnx: Path, classifier: Classifier, texts: list[str]) ->
 
 
 def _with_int8(
-    record: OnnxRecord, folder: Path, onnx: Path, classifier: Classifier, texts: list[str]
+    record: OnnxRecord, folder: Path, onnx: Path, classifier: Classifier, rows: list[Row]
 ) -> OnnxRecord:
     """The record with what int8 is worth; the file stays where it is worth having."""
     _quantize(onnx)
     single, whole = (OnnxClassifier(folder, onnx, record, name) for name in ("fp32", "int8"))
-    agreement, speed = _agreement(whole, classifier, texts), speed_ratio(whole, single, texts)
+    agreement, speed = _agreement(whole, classifier, rows), speed_ratio(whole, single, rows)
     refused = why_not_int8(agreement, speed)
     record = replace(record, int8_speed=round(speed, 2), int8_refused=refused)
     if refused:
@@ -184,45 +200,60 @@ def _with_int8(
     return replace(record, precisions={**record.precisions, "int8": agreement})
 
 
-def speed_ratio(fast: OnnxClassifier, slow: OnnxClassifier, texts: list[str]) -> float:
+def speed_ratio(fast: OnnxClassifier, slow: OnnxClassifier, rows: list[Row]) -> float:
     """How many times the speed of ``slow`` the other has: the medians of ROUNDS, in turns."""
-    rows = slow.encode(texts)
-    rows = rows[: max(1, int((np.cumsum([len(row) for row in rows]) <= TIMED_TOKENS).sum()))]
+    examples = slow.examples(table_of(slow.task, rows))
+    lengths = np.cumsum([len(example.ids) for example in examples])
+    examples = examples[: max(1, int((lengths <= TIMED_TOKENS).sum()))]
     seconds: dict[OnnxClassifier, list[float]] = {fast: [], slow: []}
     for _ in range(1 + ROUNDS):
         for model, taken in seconds.items():
             # a session has one thread, this one: what else the machine does is not counted
             began = time.thread_time()
-            model.probabilities(rows)
+            model.run(examples)
             taken.append(time.thread_time() - began)
     first, second = (median(taken[1:]) for taken in seconds.values())  # the first call pays for memory
     return second / first if first else 1.0
 
 
-class _Logits(torch.nn.Module):
-    """The model as a function of the two inputs that every text classifier has."""
+class _Outputs(torch.nn.Module):
+    """The model as a function of the inputs that text encoders have."""
 
-    def __init__(self, model: torch.nn.Module):
+    def __init__(self, task: Task, model: PreTrainedModel):
         super().__init__()
-        self.model = model
+        self.task, self.model = task, model
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
-        return logits.float()
+    def forward(
+        self,
+        input_ids: torch.Tensor,
+        attention_mask: torch.Tensor,
+        token_type_ids: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        inputs = {"input_ids": input_ids, "attention_mask": attention_mask}
+        if token_type_ids is not None:
+            inputs["token_type_ids"] = token_type_ids
+        return self.task.infer(self.model, inputs).float()
 
 
-def _write(classifier: Classifier, path: Path) -> None:
-    ids = torch.tensor([classifier.encode(["one two three four five"])[0]] * 3)
+def _inputs(classifier: Classifier, rows: list[Row]) -> Inputs:
+    """A batch of the longest of the first examples, three times."""
+    examples = classifier.examples(table_of(classifier.task, rows[:8]))
+    longest = max(examples, key=lambda example: len(example.ids))
+    return classifier.task.collate([longest] * 3, classifier.padding)
+
+
+def _write(classifier: Classifier, rows: list[Row], path: Path) -> None:
+    inputs = _inputs(classifier, rows)
     either = {0: torch.export.Dim.AUTO, 1: torch.export.Dim.AUTO}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
         program = torch.onnx.export(
-            _Logits(classifier.model),
-            (ids, torch.ones_like(ids)),
-            input_names=list(INPUTS),
+            _Outputs(classifier.task, classifier.model),
+            tuple(map(torch.from_numpy, inputs.values())),
+            input_names=list(inputs),
             output_names=["logits"],
-            dynamic_shapes=dict.fromkeys(INPUTS, either),
+            dynamic_shapes=dict.fromkeys(inputs, either),
             dynamo=True,
             verbose=False,
         )
@@ -246,22 +277,34 @@ def _quantize(onnx: Path) -> None:
         root.setLevel(level)
 
 
-def _agreement(exported: OnnxClassifier, classifier: Classifier, texts: list[str]) -> Agreement:
+def _agreement(exported: OnnxClassifier, classifier: Classifier, rows: list[Row]) -> Agreement:
     """How far two engines agree: in calls of many rows, a row at a time for a few, and at full length."""
-    most = 20 * classifier.max_length
-    line = " ".join(texts)
-    long = (line * (most // len(line) + 1))[:most]
-    texts = [*texts, long]  # cut at the model's length
-    rows = classifier.encode(texts)
-    if exported.encode(texts) != rows:
+    task = classifier.task
+    table = table_of(task, [*rows, *_long(classifier, rows)])
+    examples = classifier.examples(table)
+    if [one.ids for one in exported.examples(table)] != [one.ids for one in examples]:
         raise InputError("tokenizer.json alone cuts texts into other tokens than the saved tokenizer")
-    few = rows[:8]
-    alone: list[NDArray[np.float32]] = [exported.probabilities([row]) for row in few]
-    found = np.concatenate([exported.probabilities(rows), *alone])
-    expected = classifier.probabilities([*rows, *few])
-    difference = np.abs(found - expected)
+    outputs, expected = exported.run(examples), classifier.run(examples)
+    alone = [output for example in examples[:8] for output in exported.run([example])]
+    found = np.concatenate([np.ravel(one) for one in task.probabilities([*outputs, *alone])])
+    wanted = np.concatenate([np.ravel(one) for one in task.probabilities([*expected, *expected[:8]])])
+    difference = np.abs(found - wanted)
+    answers = zip(
+        exported.decode(outputs, examples, table, 1),
+        classifier.decode(expected, examples, table, 1),
+        strict=True,
+    )
     return Agreement(
         largest_difference=float(difference.max()),
         mean_difference=float(difference.mean()),
-        same_label=float((found.argmax(1) == expected.argmax(1)).mean()),
+        same_label=float(np.mean([one.value == other.value for one, other in answers])),
     )
+
+
+def _long(classifier: Classifier, rows: list[Row]) -> list[Row]:
+    """A text beyond the model's length, made of all there are, where a text alone is an input."""
+    line = " ".join(row["text"] for row in rows)
+    if ("text",) not in classifier.task.needs or not line.strip():
+        return []
+    most = 20 * classifier.max_length
+    return [classifier.row((line * (most // len(line) + 1))[:most])]

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from react_ray.folders import ONNX as FOLDER
 from react_ray.folders import trained_version
 
-__all__ = ["FOLDER", "Agreement", "OnnxRecord", "digest_of", "find_onnx", "onnx_file"]
+__all__ = ["FOLDER", "INPUTS", "Agreement", "OnnxRecord", "digest_of", "find_onnx", "onnx_file"]
 
 RECORD = "export.json"
+INPUTS = ("input_ids", "attention_mask")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,8 @@ class OnnxRecord:
     """Times that of fp32, on one core of the machine that made them; None where no int8 was made."""
     int8_refused: str | None = None
     """Why int8 was not kept, in words."""
+    inputs: list[str] = field(default_factory=lambda: list(INPUTS))
+    """Names of the model's inputs; records of older versions do not have them."""
 
     @classmethod
     def load(cls, onnx: Path) -> OnnxRecord | None:
@@ -73,7 +76,10 @@ class OnnxRecord:
 
     def _seal(self) -> str:
         """A digest of the record: labels or a length that were edited by hand are not the model's."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+        content = asdict(self)
+        if self.inputs == list(INPUTS):  # as in records that older versions wrote
+            del content["inputs"]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def find_onnx(folder: Path, precision: str) -> OnnxRecord | str:

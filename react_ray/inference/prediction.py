@@ -1,14 +1,15 @@
-"""A label with its score, and the ranking of a row of probabilities; imports no torch."""
+"""What a service or a loaded model answers, as objects; imports no torch."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Prediction", "rank"]
+__all__ = ["Entity", "Found", "Prediction", "rank", "typed"]
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,32 @@ class Prediction:
 
     label: str
     score: float
+
+
+@dataclass(frozen=True)
+class Entity:
+    """An entity: its type, its score, and the characters ``start`` to before ``end`` of the text."""
+
+    entity_group: str
+    score: float
+    word: str
+    start: int
+    end: int
+
+
+Found = Prediction | Entity
+"""One thing that an answer names."""
+
+
+def typed(entries: Sequence[Mapping[str, Any]]) -> list[Any]:
+    """The objects that ``entries``, the answer for one input as JSON, stand for.
+
+    Example
+    -------
+    >>> typed([{"label": "sports", "score": 0.9}])
+    [Prediction(label='sports', score=0.9)]
+    """
+    return [Entity(**entry) if "entity_group" in entry else Prediction(**entry) for entry in entries]
 
 
 def rank(

@@ -1,15 +1,17 @@
 """What the training data look like to the model: what a service compares its own texts with.
 
-``reference.json`` in the folder of a model holds, of a sample of texts, the shares of
-the labels the model gives them, and histograms of its best score and of their length.
+``reference.json`` in the folder of a model holds, of a sample of texts, the share of
+those whose answer names each class ("": none), and histograms of the answers' scores and of their length.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -69,33 +71,47 @@ def count(values: ArrayLike, edges: Sequence[float] | NDArray[np.float64]) -> ND
     return np.bincount(bins, minlength=len(edges) + 1)
 
 
-def measure(probabilities: NDArray[np.float32], lengths: Sequence[int], labels: Sequence[str]) -> Reference:
-    """The reference of texts with these ``probabilities`` (n x labels) and ``lengths`` in tokens."""
-    best = probabilities.argmax(1)
-    shares = np.bincount(best, minlength=len(labels)) / len(best)
+def measure(
+    names: Sequence[Collection[str]], scores: ArrayLike, lengths: Sequence[int], classes: Sequence[str]
+) -> Reference:
+    """The reference of texts whose answers name the classes ``names``; an answer without any names "".
+
+    ``scores`` are those of the answers, ``lengths`` in tokens, ``classes`` all that there are.
+    """
+    named = Counter(name for found in names for name in set(found) or ("",))
+    known = [*classes, *sorted(named.keys() - set(classes))]
     return Reference(
-        len(best),
-        dict(zip(labels, shares.tolist(), strict=True)),
-        Histogram.of(probabilities.max(1)),
+        len(names),
+        {name: named[name] / len(names) for name in known},
+        Histogram.of(scores),
         Histogram.of(lengths),
     )
 
 
-def spread(texts: Sequence[str]) -> list[str]:
-    """MOST_TEXTS of ``texts`` at most, from all over them: a file may be sorted."""
-    rows = np.unique(np.linspace(0, len(texts) - 1, min(len(texts), MOST_TEXTS)).astype(int))
-    return [texts[row] for row in rows]
+def spread(rows: Sequence[Any]) -> list[Any]:
+    """MOST_TEXTS of ``rows`` at most, from all over them: a file may be sorted."""
+    places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_TEXTS)).astype(int))
+    return [rows[place] for place in places]
 
 
-def write_reference(folder: Path, model: Path, texts: Sequence[str], use_gpu: bool) -> None:
-    """Measure ``model`` on ``texts`` and write it to ``folder``; nothing without texts."""
-    if not texts:
+def write_reference(folder: Path, model: Path, inputs: Sequence[Any], use_gpu: bool) -> None:
+    """Measure ``model`` on ``inputs`` and write it to ``folder``; nothing without inputs.
+
+    An input is a text, or an object with the task's input columns.
+    """
+    if not len(inputs):
         return
     from react_ray.inference.classifier import load
 
     classifier = load(model, use_gpu)
-    encoded = classifier.encode(texts)
-    found = measure(classifier.probabilities(encoded), [len(ids) for ids in encoded], classifier.labels)
+    rows = classifier.rows(inputs)
+    examples = classifier.examples(rows)
+    answers = classifier.decode(classifier.run(examples), examples, rows, 1)
+    lengths = [0] * len(rows)
+    for example in examples:
+        lengths[example.row] += len(example.ids)
+    names = [classifier.task.names_in(answer.value) for answer in answers]
+    found = measure(names, [answer.score for answer in answers], lengths, classifier.labels)
     (folder / FILE).write_text(json.dumps(asdict(found), ensure_ascii=False, indent=1), encoding="utf-8")
 
 

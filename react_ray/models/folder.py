@@ -16,7 +16,7 @@ from typing import Any
 from react_ray.errors import InputError
 from react_ray.folders import FileState, file_states
 
-__all__ = ["check_classifier", "check_config", "check_model", "label_names"]
+__all__ = ["NO_CLASSIFIER", "check_config", "check_model", "label_names", "read_config"]
 
 CONFIG, WEIGHTS, TOKENIZER, TOKENIZER_CONFIG = (
     "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
@@ -49,15 +49,9 @@ def check_model(folder: Path) -> None:
         raise InputError(f"{folder}: {error}") from None
 
 
-def check_classifier(folder: Path) -> None:
-    """As ``check_model``, for a model that gives each text one of several labels."""
-    check_model(folder)
-    try:
-        config = _read_object(folder / CONFIG)
-        _check_head(config)
-        label_names(config)
-    except InputError as error:
-        raise InputError(f"{folder}: {error}") from None
+def read_config(folder: Path) -> dict[str, Any]:
+    """The content of config.json."""
+    return _read_object(folder / CONFIG)
 
 
 @lru_cache(maxsize=16)
@@ -122,20 +116,6 @@ def _check_implementation(value: Any, where: str) -> None:
                 f"{where} is {json.dumps(name)}, which loads code that is not part of transformers: "
                 "delete that line"
             )
-
-
-def _check_head(config: Mapping[str, Any]) -> None:
-    """What a model is trained for is told by the name of its class and by ``problem_type``."""
-    problem = config.get("problem_type")
-    if problem not in (None, "single_label_classification"):
-        raise InputError(f"{NO_CLASSIFIER}: problem_type in {CONFIG} is {json.dumps(problem)}")
-    given = config.get("architectures") or []
-    classes = given if isinstance(given, list) else [given]
-    if classes and not any(str(name).endswith("ForSequenceClassification") for name in classes):
-        raise InputError(
-            f"this is not a trained classifier: architectures in {CONFIG} is {', '.join(map(str, classes))}. "
-            "Give the folder of a finished run, or a model saved as ...ForSequenceClassification"
-        )
 
 
 def label_names(config: Mapping[str, Any]) -> list[str]:

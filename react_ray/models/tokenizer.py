@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
     from transformers import PreTrainedTokenizerBase
 
-__all__ = ["SavedTokenizer", "TextTokenizer", "TransformersTokenizer", "Window"]
+__all__ = ["QuickTokenizer", "SavedTokenizer", "TextTokenizer", "TransformersTokenizer", "Window"]
 
 
 class Window(NamedTuple):
@@ -45,6 +45,10 @@ class TextTokenizer:
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, at least one."""
         raise NotImplementedError
+
+    def reach(self, text: str) -> int:
+        """How many characters of ``text`` lie before the end of its last token."""
+        return max((end for _, end in self._cutting.encode(text).offsets), default=0)
 
     def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
         """Tokens of each pair of texts; the longer text is cut first."""
@@ -90,6 +94,10 @@ class TransformersTokenizer(TextTokenizer):
         """Token ids of each text, at least one."""
         return tokens.encode(self.tokenizer, texts, self.max_length)
 
+    def reach(self, text: str) -> int:
+        """How many characters of ``text`` lie before the end of its last token."""
+        return super().reach(text) if self.tokenizer.is_fast else len(text)  # a slow one does not tell
+
     def _backend(self) -> Tokenizer:
         if not self.tokenizer.is_fast:
             raise InputError(
@@ -97,6 +105,35 @@ class TransformersTokenizer(TextTokenizer):
                 "text, which this task needs: give a model with a fast tokenizer (tokenizer.json)"
             )
         return self.tokenizer.backend_tokenizer
+
+
+class QuickTokenizer(TextTokenizer):
+    """Another tokenizer, whose :meth:`ids` of a long text cost what its first ``max_length`` tokens cost."""
+
+    def __init__(self, tokenizer: TextTokenizer):
+        super().__init__(tokenizer.max_length, tokenizer.side)
+        self.reads_types = tokenizer.reads_types
+        self._whole = tokenizer
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Token ids of each text, at least one."""
+        return tokens.encode_start(self._whole.ids, texts, self.max_length, self.side)
+
+    def reach(self, text: str) -> int:
+        """How many characters of ``text`` the model reads before its length is used up."""
+
+        def measure(part: str) -> tuple[list[int], int]:
+            return self._whole.ids([part])[0], self._whole.reach(part)
+
+        return tokens.reach_of(measure, text, self.max_length, self.side)
+
+    def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
+        """Tokens of each pair of texts; the longer text is cut first."""
+        return self._whole.pairs(texts, others)
+
+    def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
+        """All tokens of each text, in as many windows as it takes; two neighbours share ``stride`` tokens."""
+        return self._whole.windows(texts, stride)
 
 
 class SavedTokenizer(TextTokenizer):

@@ -25,9 +25,7 @@ from react_ray.evaluate.intervals import probability_worse
 from react_ray.inference.classifier import load
 from react_ray.labelers.gate import MIN_ROWS, WORSE
 from react_ray.lgan import SENTENCE, Labeler, LganInputs, fit_probe, self_train
-from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Task
-from react_ray.tasks.running import predict
 
 __all__ = [
     "Choice",
@@ -79,7 +77,7 @@ def predict_features(
 
 
 def predict_rows(
-    task: Task, rows: pa.Table, models: Mapping[str, Path], use_gpu: bool, progress: Progress | None = None
+    rows: pa.Table, models: Mapping[str, Path], use_gpu: bool, progress: Progress | None = None
 ) -> dict[str, list[Answer]]:
     """Answers of saved models (arm -> folder) for ``rows``; an arm without a folder was not trained."""
     trained = {arm: folder for arm, folder in models.items() if folder.is_dir()}
@@ -88,11 +86,10 @@ def predict_rows(
     found: dict[str, list[Answer]] = {}
     for number, (arm, folder) in enumerate(trained.items()):
         classifier = load(folder, use_gpu)
-        texts = TransformersTokenizer(classifier.tokenizer, classifier.max_length)
         answers: dict[int, Answer] = {}
         for start in range(0, len(order), CHUNK):
             chunk = order[start : start + CHUNK]
-            made = predict(task, classifier.model, texts, rows.take(chunk))
+            made = classifier.answers(rows.take(chunk))
             answers |= zip(chunk.tolist(), made, strict=True)
             if progress:
                 done = number * len(rows) + start + len(chunk)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -32,13 +32,14 @@ from react_ray.data.encode import write_whole
 from react_ray.data.originals import Original, column_kinds, original_of
 from react_ray.data.read import EMPTY
 from react_ray.data.refusals import kind_of
-from react_ray.data.row import Broken, Wanted
+from react_ray.data.row import Wanted
 from react_ray.data.shards import ROW_BYTES, Shard, read_shard
 from react_ray.data.sources import Source, find_files, fingerprint
 from react_ray.data.tables import Layout, checked_target, open_output
 from react_ray.errors import InputError
 from react_ray.folders import model_folder, model_version, replace_file
-from react_ray.models.folder import check_classifier
+from react_ray.inference.folder import check_saved
+from react_ray.pipeline.answered import answered_rows, blank_rows
 from react_ray.pipeline.store import Store, digest
 from react_ray.tasks import DEFAULT_TASK, get_task
 from react_ray.tasks.columns import Options
@@ -46,6 +47,8 @@ from react_ray.tasks.columns import Options
 __all__ = ["CutTask", "LabelTask", "predict_file"]
 
 PART_ROWS = 4096
+ROW = "row of the file"
+"""The column of a labelled part beside those that are added."""
 
 
 @dataclass(frozen=True)
@@ -53,27 +56,24 @@ class PredictOptions:
     """How a file is read and written.
 
     The columns of the task have the names ``columns`` in the files; texts of more than ``max_chars``
-    characters are rejected.
-    With ``guard_formulas``, cells of csv and tsv files that a spreadsheet would run as formulas are put
-    behind an apostrophe.
+    characters are rejected. With ``guard_formulas``, cells of csv and tsv files that a spreadsheet would run
+    as formulas are put behind an apostrophe.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     max_chars: int = DataConfig().max_chars
     guard_formulas: bool = False
-    task: str = DEFAULT_TASK
+    task: str = DEFAULT_TASK  # that of the model
 
     def wanted(self, source: Source) -> Wanted:
         """The columns that are looked for in a file."""
         return ColumnLayout(get_task(self.task), self.names(), Options(), source, labeled=False).wanted
 
     def names(self) -> Columns:
-        """The names of the columns; that of the label is not read."""
-        return Columns(**{"label": " ", **self.columns})
-
-
-Answer = tuple[Any, str | None, float | None]
-"""A row as a whole, with its label and score."""
+        """The names of the columns; those of targets are not read, and take no name from others."""
+        targets = [column.name for column in get_task(self.task).columns if column.target]
+        unread = {name: " " * number for number, name in enumerate(targets, start=1)}
+        return Columns(**unread | dict(self.columns))
 
 
 def predict_file(
@@ -86,18 +86,20 @@ def predict_file(
     verbose: bool = False,
     quiet: bool = False,
 ) -> str:
-    """Write ``source`` with ``label`` and ``score`` added to ``target``; a summary in words.
+    """Write ``source`` with the answers of ``model`` added to ``target``; a summary in words.
 
-    Each row comes back as it was. Rows without text keep an empty label and score. Rows that a run
-    would reject for their text are left out and listed in a file beside the target:
-    TARGET.refused.jsonl. Columns of the input that are called label or score stay as label_given and
-    score_given. A killed call goes on where it stopped when it is given again. Raises InputError.
+    The task of the model says which columns are added, such as ``label`` and ``score``. Each row comes back
+    as it was. Rows without text have nothing in the columns that are added. Rows that a run would reject are
+    left out and listed beside the target: TARGET.refused.jsonl. Columns of the input that are called as those
+    that are added stay under names such as label_given. A killed call goes on where it stopped when it is
+    given again. Raises InputError.
     """
     check_lasting(str(target))
     target = checked_target(target)
-    check_columns(get_task(options.task), DataConfig(columns=options.names()))
     folder = model_folder(model).absolute()  # workers have working directories of their own
-    check_classifier(folder)
+    task = check_saved(folder)
+    options = replace(options, task=task.name)
+    check_columns(task, DataConfig(columns=options.names()))
     version = model_version(folder)
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
@@ -127,8 +129,8 @@ def predict_file(
         todo = [item for item in items if not Path(item["target"]).exists()]
         with reporter.step("predict") as progress:
             gpu = session.use_gpu()
-            task = LabelTask(str(folder), gpu, version)
-            map_items(task, todo, rows=rows, session=session, progress=progress, use_gpu=gpu)
+            labels = LabelTask(str(folder), gpu, version)
+            map_items(labels, todo, rows=rows, session=session, progress=progress, use_gpu=gpu)
         with reporter.step("write"):
             summary = read.write(items, settings["source"])
     shutil.rmtree(store.root)
@@ -160,16 +162,20 @@ class LabelTask:
         from react_ray.inference.classifier import load
 
         classifier = load(self.model, self.use_gpu, self.version)
+        task = classifier.task
+        names = [field.name for field in task.inputs]
 
         def label(item: dict[str, Any]) -> int:
             with pq.ParquetFile(item["source"]) as file:
-                table = file.read_row_group(item["group"], columns=["text", "row"])
-            predictions = classifier.predict(table["text"].to_pylist())
-            labels = pa.array([prediction.label for prediction in predictions], pa.string())
-            scores = pa.array([prediction.score for prediction in predictions], pa.float64())
-            labelled = pa.table({"row": table["row"], "label": labels, "score": scores})
+                table = file.read_row_group(item["group"], columns=[*names, "row"])
+            rows = table.select(names)
+            answers = zip(classifier.answers(rows, ranked=1), rows.to_pylist(), strict=True)
+            made = [task.columns_of(answer, row) for answer, row in answers]
+            arrays = [pa.array([one[field.name] for one in made], field.type) for field in task.added]
+            schema = pa.schema([pa.field(ROW, pa.int64()), *task.added])
+            labelled = pa.Table.from_arrays([table["row"], *arrays], schema=schema)
             write_whole(labelled, Path(item["target"]))
-            return len(labels)
+            return len(rows)
 
         return label
 
@@ -186,7 +192,8 @@ class CutTask:
 
         def cut(item: dict[str, Any]) -> int:
             source, target = Source(**item["source"]), Path(item["target"])
-            kinds = json.dumps(column_kinds(source, self.options.wanted(source)))
+            added = get_task(self.options.task).added
+            kinds = json.dumps(column_kinds(source, self.options.wanted(source), added))
             target.with_suffix(".kinds.json").write_text(kinds, encoding="utf-8")
             return read_shard(
                 source,
@@ -215,6 +222,11 @@ class _Read:
         """The files of the input: found once, and not written down, for their addresses may hold secrets."""
         return find_files(self.source)
 
+    @property
+    def added(self) -> Sequence[pa.Field]:
+        """The columns that the task adds."""
+        return get_task(self.options.task).added
+
     def cut(self, folder: Path, session: Session, progress: Progress) -> None:
         """Read the texts; what the output cannot hold is found out here, before the work is done."""
         self.folder = folder
@@ -227,7 +239,7 @@ class _Read:
         size = sum(file.size() for file in files) if len(files) > 1 else 0  # a file is read by one process
         task = CutTask(self.options, PART_ROWS)
         map_items(task, items, rows=size // ROW_BYTES, session=session, progress=progress)
-        if not any(shard.rows() or any(_blanks(shard)) for _, shard in self.shards()):
+        if not any(shard.rows() or any(blank_rows(shard)) for _, shard in self.shards()):
             column = self.options.names().text
             hint = f"; the texts are looked for in the column {column!r}, see --text-column"
             raise InputError(f"{self.source}: no rows to label{self._told()}{hint}")
@@ -261,20 +273,19 @@ class _Read:
         ``state`` is the fingerprint of the input as it was read the first time.
         """
         rows = blank = 0
+        guard, added = self.options.guard_formulas, self.added
 
         def write(half: Path) -> None:
             nonlocal rows, blank
-            with closing(
-                open_output(half, self.target, self._layout(), self.options.guard_formulas)
-            ) as output:
+            with closing(open_output(half, self.target, self._layout(), guard, added)) as output:
                 for source, shard in self.shards():
                     parts = [item["target"] for item in items if item["source"] == str(shard.target)]
                     original = self._original(source, shard)
                     output.begin(original)
-                    for whole, label, score in _answers(original, parts, _blanks(shard)):
-                        output.add(whole, label, score)
+                    for whole, values in answered_rows(original, parts, blank_rows(shard)):
+                        output.add(whole, *values)
                         rows += 1
-                        blank += label is None
+                        blank += not values
             if fingerprint(self.source) != state:
                 raise InputError(f"{self.source} was changed meanwhile; give the same command again")
 
@@ -288,7 +299,7 @@ class _Read:
 
     def _original(self, source: Source, shard: Shard) -> Original:
         kinds = json.loads(shard.target.with_suffix(".kinds.json").read_text(encoding="utf-8"))
-        return original_of(source, self.options.wanted(source), kinds)
+        return original_of(source, self.options.wanted(source), kinds, self.added)
 
     def _refused(self) -> Iterator[dict[str, Any]]:
         """The rows that are left out, in the order of files and rows."""
@@ -315,30 +326,3 @@ class _Read:
     def _write_refused(self, path: Path) -> None:
         with path.open("w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in self._refused())
-
-
-def _blanks(shard: Shard) -> Iterator[int]:
-    """The rows of a file that have no text and come back without label."""
-    return (row["row"] for row in shard.refused() if row["reason"] == EMPTY)
-
-
-def _answers(original: Original, parts: Iterable[str], blanks: Iterator[int]) -> Iterator[Answer]:
-    """The rows of a file that come back: those that are labelled, and the ``blanks``."""
-    labelled = _labelled(parts)
-    following, blank = next(labelled, None), next(blanks, None)
-    for number, cells, whole in original.rows:
-        if isinstance(cells, Broken):
-            continue
-        if following is not None and following[0] == number:
-            yield whole, following[1], following[2]
-            following = next(labelled, None)
-        elif blank == number:
-            yield whole, None, None
-            blank = next(blanks, None)
-
-
-def _labelled(parts: Iterable[str]) -> Iterator[tuple[int, str, float]]:
-    """Row, label and score of the labelled rows, in order."""
-    for part in parts:
-        table = pq.read_table(part)
-        yield from zip(*(table[name].to_pylist() for name in ("row", "label", "score")), strict=True)

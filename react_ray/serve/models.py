@@ -9,8 +9,8 @@ from react_ray.config.service import ServeConfig
 from react_ray.config.yaml_text import read_yaml
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
+from react_ray.inference.folder import check_saved
 from react_ray.inference.onnx_record import find_onnx
-from react_ray.models.folder import check_classifier
 
 __all__ = ["application_of", "models_of", "note_of", "route_of"]
 
@@ -55,7 +55,7 @@ def _folder(path: Path, name: object, folder: object) -> Path:
 def _whole_model(given: Path) -> Path:
     """The model's folder itself: a link that is later set to another model does not change the service."""
     folder = model_folder(given)
-    check_classifier(folder)
+    check_saved(folder)
     return folder.resolve()
 
 

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
-from react_ray.inference.prediction import Prediction, rank
+from react_ray.inference.inputs import Row, few_rows, parse_input, text_of
 from react_ray.inference.reference import Reference, load_reference
 from react_ray.serve.engine.about import About, read_about
-from react_ray.serve.engine.batcher import Batcher, Rows
+from react_ray.serve.engine.batcher import Batcher
+from react_ray.serve.engine.found import Found, tokens_in
 from react_ray.serve.engine.model import Engine, Outcome, load_engine
 from react_ray.serve.engine.probe import Probe
 from react_ray.serve.engine.turns import Turns
@@ -25,6 +30,7 @@ from react_ray.serve.watch.caller import current
 from react_ray.serve.watch.drift import Drift
 from react_ray.serve.watch.metrics import Metrics
 from react_ray.serve.watch.record import Recorder
+from react_ray.tasks.task import Example
 
 __all__ = ["CHARS_A_TURN", "NOT_READY", "Service", "TextError", "turns_of"]
 
@@ -33,6 +39,10 @@ CHARS_A_TURN = 4096
 READY_WITHIN_S = 5.0
 """Seconds a ready replica may take for one text, which goes before all that wait."""
 NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
+
+
+Entry = dict[str, Any]
+"""One thing that an answer names, as JSON: a label or an entity, with its score."""
 
 
 class TextError(Exception):
@@ -44,10 +54,11 @@ class TextError(Exception):
 
 
 class Service:
-    """A warm model that many callers share."""
+    """A warm model that many callers share; callers give rows of its task."""
 
     def __init__(self, engine: Engine, config: ServeConfig, about: About, reference: Reference | None = None):
         self.config = config
+        self.task = engine.task
         self.labels = engine.labels
         self.max_length = engine.max_length
         self.about = about
@@ -55,7 +66,7 @@ class Service:
         self.metrics = Metrics()
         self.gate = Gate(config)
         self._engine = engine
-        self._batcher = Batcher(self._classify, config.tokens_per_call, engine.lanes)
+        self._batcher = Batcher(self._run, config.tokens_per_call, engine.lanes, tokens_in)
         self._probe = Probe(lambda: self.answers(READY_WITHIN_S))
         self._drift = Drift(reference)
         self.metrics.add(self._drift)
@@ -80,38 +91,60 @@ class Service:
         return cls(engine, config, about, load_reference(folder))
 
     async def predict(
-        self, texts: Sequence[str], top: int | None = None, threshold: float | None = None
-    ) -> list[list[Prediction]]:
-        """The labels of each text, best first; TextError where the model fails on one.
+        self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
+    ) -> list[list[Entry]]:
+        """The answer to each row, as its task puts it on the wire; TextError where the model fails on one.
 
-        Labels that score less than ``threshold`` (None: the service's own) are left out.
+        At most ``top`` entries. Those that score less than ``threshold`` (None: the service's own) are left
+        out.
         """
-        limit = self.threshold if threshold is None else threshold
-        return [self._answer(rank(row, self.labels, top), limit) for row in await self.probabilities(texts)]
+        answers = await self.all_answers(rows, top)
+        return [self.said(answer, row, top, threshold) for answer, row in zip(answers, rows, strict=True)]
 
-    async def probabilities(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        """The probabilities of each text, in the order of ``labels``; TextError as ``predict``."""
-        return _all_of(await self.outcomes(texts))
+    async def all_answers(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer]:
+        """The answer to each row; TextError as ``predict``."""
+        return _all_of(await self.outcomes(rows, ranked))
 
-    async def outcomes(self, texts: Sequence[str]) -> list[Outcome]:
-        """The probabilities of each text, or why the model failed on it."""
-        current().ask(texts, keep=self.config.log_texts)
-        rows = await self._encode(texts)
-        outcomes = await self._batcher.submit(rows)
-        self._note(texts, rows, outcomes)
+    async def outcomes(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer | Exception]:
+        """The answer to each row, its ranking at most ``ranked`` long, or why the model failed on it."""
+        current().ask([text_of(row) for row in rows], keep=self.config.log_texts)
+        examples = await self._encode(rows)
+        found = Found(self._engine, rows, examples, await self._batcher.submit(examples))
+        if self.task.one_of_k:
+            outcomes = found.answers(ranked)
+        else:  # some milliseconds for a long text, in which others are answered
+            outcomes = await self._tokenizer.run(_size(rows), partial(found.answers, ranked))
+        self._note(rows, found.tokens(), outcomes)
         return outcomes
 
-    async def explore(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        """As ``probabilities``, of texts that nobody wrote: they are not counted, logged or compared."""
-        return _all_of(await self._batcher.submit(await self._encode(texts)))
+    def said(
+        self, answer: Answer, row: Row, top: int | None = None, threshold: float | None = None
+    ) -> list[Entry]:
+        """What is told of an answer: see ``predict``; counts an abstention where nothing is left of it."""
+        limit = self.threshold if threshold is None else threshold
+        entries = _best(self.task.wire(answer, row), answer, top)
+        kept = [entry for entry in entries if entry["score"] >= limit]
+        if entries and not kept:
+            self.metrics.abstained()
+        return kept
 
-    async def _encode(self, texts: Sequence[str]) -> Rows:
-        """Token ids; callers take turns at the tokenizer too, some characters at a time."""
-        rows: list[list[int]] = []
-        for part in turns_of(texts):
-            cost = sum(map(len, part))
-            rows += await self._tokenizer.run(cost, partial(self._engine.encode, part))
-        return rows
+    async def explore(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
+        """Probabilities of texts that nobody wrote: they are not counted, logged or compared."""
+        examples = await self._encode([parse_input(self.task, text) for text in texts])
+        return self.task.probabilities(_all_of(await self._batcher.submit(examples)))
+
+    async def _encode(self, rows: Sequence[Row]) -> list[Example]:
+        """The examples of rows; callers take turns at the tokenizer too, some characters at a time."""
+        examples: list[Example] = []
+        first = 0
+        for part in turns_of(rows):
+            made = await self._tokenizer.run(_size(part), partial(self._encode_part, part))
+            examples += [replace(one, row=one.row + first) for one in made] if first else made
+            first += len(part)
+        return examples
+
+    def _encode_part(self, rows: Sequence[Row]) -> list[Example]:
+        return self._engine.encode(few_rows(self.task, rows))
 
     async def plan(self, text: str) -> Plan:
         """What to ask the model in order to explain its answer to ``text``."""
@@ -122,23 +155,20 @@ class Service:
 
         return await self._tokenizer.run(len(text), make)
 
-    def _answer(self, ranking: list[Prediction], threshold: float) -> list[Prediction]:
-        kept = [prediction for prediction in ranking if prediction.score >= threshold]
-        if not kept:
-            self.metrics.abstained()
-        return kept
-
-    def _note(self, texts: Sequence[str], rows: Rows, outcomes: Sequence[Outcome]) -> None:
+    def _note(
+        self, rows: Sequence[Row], tokens: Sequence[int], outcomes: Sequence[Answer | Exception]
+    ) -> None:
         """Have what was answered counted, compared and recorded."""
         self.metrics.asked(len(rows))
-        for text, row, outcome in zip(texts, rows, outcomes, strict=True):
+        for row, length, outcome in zip(rows, tokens, outcomes, strict=True):
             if isinstance(outcome, Exception):
                 continue
-            best = rank(outcome, self.labels, top=1)[0]
-            self.metrics.predicted(best.label, best.score, len(row))
-            self._drift.add(best.label, best.score, len(row))
+            names = self.task.names_in(outcome.value)
+            self.metrics.predicted(names, outcome.score, length)
+            self._drift.add(names, outcome.score, length)
             if self._recorder:
-                self._recorder.add(current().id, text, best.label, best.score, len(row))
+                label = names[0] if self.task.one_of_k else json.dumps(names, ensure_ascii=False)
+                self._recorder.add(current().id, text_of(row), label, outcome.score, length)
 
     def close(self) -> None:
         """Write what is still to be recorded."""
@@ -154,38 +184,51 @@ class Service:
 
         It goes before all that wait: a full queue is no reason to replace a replica that works.
         """
-        rows = self._engine.encode(["ready"])
+        examples = self._engine.sample("ready")
         try:
-            outcomes = await asyncio.wait_for(self._batcher.submit(rows, first=True), within_s)
+            outcomes = await asyncio.wait_for(self._batcher.submit(examples, first=True), within_s)
         except TimeoutError:
             return False
         return not isinstance(outcomes[0], Exception)
 
-    def _classify(self, rows: Rows) -> list[Outcome]:
+    def _run(self, examples: Sequence[Example]) -> list[Outcome]:
         started = time.perf_counter()
-        outcomes = self._engine.classify(rows)
-        self.metrics.called(len(rows), time.perf_counter() - started)
+        outcomes = self._engine.run(examples)
+        self.metrics.called(len(examples), time.perf_counter() - started)
         return outcomes
 
 
-def turns_of(texts: Sequence[str]) -> Iterator[list[str]]:
-    """``texts`` in parts of CHARS_A_TURN characters, or of one text that is longer."""
-    part: list[str] = []
+def _best(entries: list[Entry], answer: Answer, top: int | None) -> list[Entry]:
+    """``top`` entries: the start of the ranking where there is one, else those that score best, in order."""
+    if top is None or len(entries) == top:
+        return entries
+    if all("label" in entry for entry in entries):
+        return [{"label": label, "score": score} for label, score in answer.ranking[:top]]
+    best = sorted(range(len(entries)), key=lambda place: -entries[place]["score"])[:top]
+    return [entries[place] for place in sorted(best)]
+
+
+def turns_of(rows: Sequence[Row]) -> Iterator[list[Row]]:
+    """``rows`` in parts of CHARS_A_TURN characters, or of one row that is longer."""
+    part: list[Row] = []
     size = 0
-    for text in texts:
-        if part and size + len(text) > CHARS_A_TURN:
+    for row in rows:
+        length = len(text_of(row))
+        if part and size + length > CHARS_A_TURN:
             yield part
             part, size = [], 0
-        part.append(text)
-        size += len(text)
+        part.append(row)
+        size += length
     if part:
         yield part
 
 
-def _all_of(outcomes: Sequence[Outcome]) -> list[NDArray[np.float32]]:
-    found = []
+def _size(rows: Sequence[Row]) -> int:
+    return sum(len(text_of(row)) for row in rows)
+
+
+def _all_of(outcomes: Sequence[Any]) -> list[Any]:
     for index, outcome in enumerate(outcomes):
         if isinstance(outcome, Exception):
             raise TextError(index) from outcome
-        found.append(outcome)
-    return found
+    return list(outcomes)

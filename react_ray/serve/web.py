@@ -37,7 +37,7 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
     app = FastAPI(
         title="react-ray",
         version=__version__,
-        description="Text classification. Labels and their probabilities, best first.",
+        description=f"{service.task.title.capitalize()}. What the model finds, with its probability.",
         docs_url=None,
         redoc_url=None,
         servers=[{"url": "."}],  # as seen from openapi.json, whatever prefix a proxy puts before it

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from scipy.special import softmax
 
 from react_ray.answer import Answer
 from react_ray.tasks.closed_metrics import Indices, class_figures, class_scores, class_statistics
@@ -34,6 +33,7 @@ class ClosedTask(Task):
 
     columns: ClassVar[tuple[Column, ...]] = (Column("text", "text"), Column("label", "label", target=True))
     metrics = ("macro_f1", "accuracy")
+    one_of_k = True
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
         """A text and the name of its class."""
@@ -66,8 +66,10 @@ class ClosedTask(Task):
         labels: Sequence[str],
         settings: Mapping[str, Any],
     ) -> list[Answer]:
-        """The most probable class, with the ranking of all."""
-        return ranked(softmax(np.reshape(outputs, (len(outputs), len(labels))), axis=1), labels)
+        """The most probable class, with the ranking of the ``ranked`` (a setting) best, by default RANKED."""
+        logits = np.reshape(outputs, (len(outputs), len(labels)))
+        odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # scipy's softmax is slow for one row
+        return ranked(odds / odds.sum(axis=1, keepdims=True), labels, settings.get("ranked", RANKED))
 
     def calibrate(
         self,
@@ -117,14 +119,18 @@ class ClosedTask(Task):
         return found | {"confusion": matrix.tolist()}
 
 
-def ranked(probabilities: NDArray[np.floating], labels: Sequence[str]) -> list[Answer]:
-    """Answers for the rows of ``probabilities`` (n x K): the likeliest label, with the ranking of all.
+def ranked(
+    probabilities: NDArray[np.floating], labels: Sequence[str], most: int | None = RANKED
+) -> list[Answer]:
+    """Answers for the rows of ``probabilities`` (n x K): the likeliest label, with a ranking of ``most``.
 
     Ties are in the order of ``labels``. What is not a number, as after a collapse, has no probability.
     """
-    known = np.nan_to_num(np.asarray(probabilities), posinf=0)
-    order = np.argsort(-known, axis=1, kind="stable")[:, :RANKED]
-    shares = np.take_along_axis(known, order, axis=1)
+    known = np.asarray(probabilities)
+    if not np.isfinite(known).all():
+        known = np.nan_to_num(known, posinf=0)
+    order = np.argsort(-known, axis=1, kind="stable")[:, :most]
+    shares = known[np.arange(len(known))[:, None], order]
     rankings = [
         tuple((labels[i], share) for i, share in zip(places, row, strict=True))
         for places, row in zip(order.tolist(), shares.tolist(), strict=True)

@@ -160,6 +160,10 @@ class MultiLabelClassification(Task):
 
     # --- predictions, as files and services give them
 
+    def probabilities(self, outputs: Outputs) -> Outputs:
+        """The outputs on the scale from 0 to 1, where 0.5 is the threshold of a label."""
+        return [expit(output) for output in outputs]
+
     def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
         """The labels of the set and the probability of each, best first."""
         chosen = self.wire(answer, row)

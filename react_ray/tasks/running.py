@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 from transformers import PreTrainedModel
 
 from react_ray.answer import Answer
-from react_ray.models.batching import token_batches
 from react_ray.models.folder import label_names
 from react_ray.models.pretrained import padding_side
 from react_ray.models.tokenizer import TextTokenizer
-from react_ray.tasks.task import Example, Outputs, Padding, Task
+from react_ray.tasks.batches import run_batches
+from react_ray.tasks.task import Example, Inputs, Outputs, Padding, Task
 
 __all__ = ["calibrate", "classes_of", "padding_of", "predict", "run_model", "settings_of"]
 
@@ -40,19 +41,14 @@ def calibrate(
 
 def run_model(task: Task, model: PreTrainedModel, examples: Sequence[Example]) -> Outputs:
     """Outputs of ``model`` for each example, computed in batches of like length."""
-    outputs: Outputs = [np.zeros(0, np.float32)] * len(examples)
-    padding = padding_of(model)
-    for batch in token_batches([len(example.ids) for example in examples], BATCH_TOKENS):
-        chosen = [examples[i] for i in batch]
-        inputs = {
-            name: torch.from_numpy(array).to(model.device)
-            for name, array in task.collate(chosen, padding).items()
-        }
+
+    def call(arrays: Inputs) -> NDArray[np.float32]:
+        inputs = {name: torch.from_numpy(array).to(model.device) for name, array in arrays.items()}
         with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
-            found = task.infer(model, inputs).float().cpu().numpy()
-        for place, output in zip(batch, task.split(found, chosen, padding), strict=True):
-            outputs[place] = output
-    return outputs
+            found: NDArray[np.float32] = task.infer(model, inputs).float().cpu().numpy()
+        return found
+
+    return run_batches(task, examples, padding_of(model), BATCH_TOKENS, call)
 
 
 def padding_of(model: PreTrainedModel) -> Padding:

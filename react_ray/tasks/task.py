@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from scipy.special import softmax
 
 from react_ray.answer import Answer
 from react_ray.config.settings import AugmentConfig
@@ -95,6 +96,8 @@ class Task(ABC):
 
     labeler: ClassVar[str] = "label_gan"
     """What makes labels for the unlabelled pool: ``label_gan`` (one of K for each row) or ``candidates``."""
+    one_of_k: ClassVar[bool] = False
+    """Whether an answer is one class, with a ranking of all of them."""
     added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
     """Columns that predictions add to the rows of a file; null where a row has no answer."""
 
@@ -245,6 +248,10 @@ class Task(ABC):
 
         ``settings`` are what :meth:`calibrate` kept in the model's configuration.
         """
+
+    def probabilities(self, outputs: Outputs) -> Outputs:
+        """The outputs of examples on the scale of their scores; by default softmax over the last axis."""
+        return [softmax(output, axis=-1) for output in outputs]
 
     def calibrate(
         self,

@@ -107,9 +107,9 @@ class TokenClassification(WordUnits):
         tags = None if spans is None else bio_tags(spans, len(words))
         return {"text": words.text, "starts": list(words.starts), "ends": list(words.ends), "tags": tags}
 
-    def names_in(self, target: Sequence[str]) -> list[str]:
-        """The type of each entity."""
-        return [span.label for span in spans_of(target)]
+    def names_in(self, target: Sequence[Any]) -> list[str]:
+        """The type of each entity of a target or of the value of an answer."""
+        return [span.label for span in _spans(target)]
 
     def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
         """The entities in words: those of ``row``, or without it the numbers of its words.

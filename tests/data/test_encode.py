@@ -64,7 +64,7 @@ def test_a_text_is_cut_where_the_positions_of_the_model_end(
 def test_a_classifier_cuts_there_too(tiny_model: Path, tmp_path: Path, family: str) -> None:
     positions = save(tiny_model, tmp_path, family)
     classifier = load(tmp_path, use_gpu=False)
-    assert [len(ids) for ids in classifier.encode([LONG])] == [positions or 512]
+    assert [len(ids) for ids in classifier.tokenizer.ids([LONG])] == [positions or 512]
     assert classifier.predict_proba([LONG]).sum() == pytest.approx(1)
 
 

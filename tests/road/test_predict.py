@@ -96,8 +96,10 @@ def test_secrets_in_the_address_of_the_input_are_not_written_down(
         file.write(b"text\ngoal\nrain\nsnow\n")
     monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 1)
     with monkeypatch.context() as patch:
-        predict, calls = Classifier.predict, iter([True, False])
-        patch.setattr(Classifier, "predict", lambda *given: predict(*given) if next(calls) else 1 / 0)
+        answers, calls = Classifier.answers, iter([True, False])
+        patch.setattr(
+            Classifier, "answers", lambda *given, **more: answers(*given, **more) if next(calls) else 1 / 0
+        )
         with pytest.raises(ZeroDivisionError):
             predict_file(str(model), address, tmp_path / "out.csv", quiet=True)
     kept = [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
+from fakes import FakeModel as Model
 
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
 
@@ -18,21 +18,6 @@ __all__ = ["BODIES", "Cost", "Model", "bodies", "context", "cost_of", "messages"
 
 CHUNK = 1 << 16
 JSON = "application/json"
-
-
-class Model:
-    """Computes nothing, so that what is measured is what is around the model."""
-
-    labels, max_length, truncation_side = ("a", "b"), 64, "right"
-
-    def encode(self, texts: Any) -> list[list[int]]:
-        return [[1]] * len(texts)
-
-    def reach(self, text: str) -> int:
-        return len(text)
-
-    def probabilities(self, encoded: Any) -> Any:
-        return np.full((len(encoded), 2), 0.5, dtype=np.float32)
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from fakes import FakeModel, FakeTokenizer
 from numpy.typing import NDArray
 
 from react_ray.config.service import ServeConfig
@@ -26,14 +27,16 @@ KEPT = ["b", None, "b", None]
 """With the threshold below."""
 
 
-class Model:
+class Digits(FakeTokenizer):
+    def of(self, text: str) -> list[int]:
+        return [int(text)]
+
+
+class Model(FakeModel):
     """Is as sure of label b as the text says, in tenths."""
 
     def __init__(self) -> None:
-        self.labels, self.max_length, self.truncation_side = ["a", "b", "c"], 8, "right"
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[int(text)] for text in texts]
+        super().__init__(["a", "b", "c"], Digits(8, "right"))
 
     def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
         rest = [[(1 - row[0] / 10) / 2, row[0] / 10, (1 - row[0] / 10) / 2] for row in encoded]

@@ -56,7 +56,7 @@ def test_each_line_is_answered_as_predict_would(client: Client) -> None:
         (None, "is null"),
         ({}, "text is missing"),
         ({"text": 7}, "text is a number; expected a string"),
-        ({"text": "a", "label": "b"}, "label is not known; known are: text, id"),
+        ({"text": "a", "label": "b"}, "label is not known; known are: text"),
         ({"text": "a", "id": [1]}, "id is a list"),
         ({"text": "a", "id": True}, "id is a boolean"),
         (b'"\\ud800"', "half of a surrogate pair"),

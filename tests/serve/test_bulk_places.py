@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 import httpx2
 import numpy as np
 import pytest
+from fakes import FakeModel
 from numpy.typing import NDArray
 
 from react_ray.config.service import ServeConfig
@@ -20,16 +21,12 @@ from react_ray.serve.web import build_app
 NDJSON = {"Content-Type": "application/x-ndjson"}
 
 
-class Model:
+class Model(FakeModel):
     """Answers when ``gate`` is open."""
 
-    labels, max_length, truncation_side = ("a", "b"), 8, "right"
-
     def __init__(self) -> None:
+        super().__init__()
         self.gate = threading.Event()
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[1]] * len(texts)
 
     def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
         self.gate.wait(10)

@@ -33,10 +33,15 @@ def traffic(size: int, seed: int, shares: list[float] = SHARES, sharp: float = 8
     return probabilities.astype(np.float32), draw.poisson(words, size).tolist()
 
 
+def reference_of(probabilities, lengths) -> Reference:  # type: ignore[no-untyped-def]
+    names = [[LABELS[best]] for best in probabilities.argmax(1)]
+    return measure(names, probabilities.max(1), lengths, LABELS)
+
+
 def drift_of(window: int, seed: int, reference_size: int = 2000, **changed):  # type: ignore[no-untyped-def]
-    drift = Drift(measure(*traffic(reference_size, seed=10_000 + seed), LABELS))
+    drift = Drift(reference_of(*traffic(reference_size, seed=10_000 + seed)))
     for row, length in zip(*traffic(window, seed, **changed), strict=True):
-        drift.add(LABELS[row.argmax()], float(row.max()), length)
+        drift.add([LABELS[row.argmax()]], float(row.max()), length)
     return drift.differences()
 
 
@@ -98,13 +103,13 @@ def test_a_new_label_share_of_nothing_is_no_division_by_zero() -> None:
 
 def test_old_texts_leave_the_window() -> None:
     now = [0.0]
-    drift = Drift(measure(*traffic(2000, seed=1), LABELS), clock=lambda: now[0])
+    drift = Drift(reference_of(*traffic(2000, seed=1)), clock=lambda: now[0])
     for row, length in zip(*traffic(WINDOW, seed=2, words=40), strict=True):
-        drift.add(LABELS[row.argmax()], float(row.max()), length)
+        drift.add([LABELS[row.argmax()]], float(row.max()), length)
     assert alarms(drift.differences()["lengths"])
     now[0] = 60.0
     for row, length in zip(*traffic(WINDOW, seed=3), strict=True):
-        drift.add(LABELS[row.argmax()], float(row.max()), length)
+        drift.add([LABELS[row.argmax()]], float(row.max()), length)
     assert not alarms(drift.differences()["lengths"])
     now[0] = 90.0
     values = {family.name: [sample.value for sample in family.samples] for family in drift.collect()}
@@ -122,9 +127,9 @@ def test_equal_values_share_a_bin() -> None:
 
 def test_texts_longer_than_any_before_are_a_shift_where_most_had_one_length() -> None:
     probabilities = np.full((500, len(LABELS)), 0.25, np.float32)
-    drift = Drift(measure(probabilities, [8] * 100 + [9] * 400, LABELS))
+    drift = Drift(reference_of(probabilities, [8] * 100 + [9] * 400))
     for _ in range(200):
-        drift.add("a", 0.25, 30)
+        drift.add(["a"], 0.25, 30)
     assert alarms(drift.differences()["lengths"])
     assert not alarms(drift.differences()["scores"])
 

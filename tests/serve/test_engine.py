@@ -5,12 +5,15 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
+from scipy.special import softmax
 from service_client import LABELS, POISON
 
 from react_ray.config.service import ServeConfig
@@ -21,6 +24,7 @@ from react_ray.inference.onnx_export import export, export_saved, why_not_int8
 from react_ray.inference.onnx_record import Agreement, OnnxRecord
 from react_ray.serve.engine.model import Engine, load_engine
 from react_ray.serve.models import note_of
+from react_ray.tasks.task import Example
 
 TEXTS = ["one", "two", POISON, "four", "five", f"six {POISON}", "股市", "long " * 80, ""]
 
@@ -37,12 +41,22 @@ def engine_of(folder: Path) -> Engine:
     return load_engine(str(folder), "fp32", threads=1, use_gpu=False)
 
 
+def encoded(engine: Engine, texts: Sequence[str]) -> list[Example]:
+    return engine.encode(pa.table({"text": list(texts)}))
+
+
+def classify(engine: Engine, texts: Sequence[str]) -> list[Any]:
+    """Probabilities, or an exception, of each text."""
+    outcomes = engine.run(encoded(engine, texts))
+    return [one if isinstance(one, Exception) else softmax(one) for one in outcomes]
+
+
 def test_only_the_poisoned_texts_fail(folder: Path) -> None:
     engine = engine_of(folder)
     if engine.name.startswith("torch"):
-        table = engine._model.model.get_input_embeddings()
+        table = engine.model.model.get_input_embeddings()
         table.weight.data = table.weight.data[:-1]
-    outcomes = engine.classify(engine.encode(TEXTS))
+    outcomes = classify(engine, TEXTS)
     assert [isinstance(outcome, Exception) for outcome in outcomes] == [POISON in text for text in TEXTS]
     good = [text for text in TEXTS if POISON not in text]
     answered = [outcome for outcome in outcomes if not isinstance(outcome, Exception)]
@@ -66,7 +80,7 @@ def test_only_the_poisoned_texts_fail(folder: Path) -> None:
 def test_what_the_model_reads_of_a_text_ends_with_its_last_token(folder: Path, text: str, read: int) -> None:
     engine = engine_of(folder)
     assert engine.reach(text) == read
-    assert engine.encode([text[:read]]) == engine.encode([text])
+    assert encoded(engine, [text[:read]]) == encoded(engine, [text])
 
 
 def test_scores_that_are_not_numbers_are_failures(classifier_folder: Path) -> None:
@@ -74,7 +88,7 @@ def test_scores_that_are_not_numbers_are_failures(classifier_folder: Path) -> No
     with torch.no_grad():
         classifier.model.classifier.bias[0] = float("nan")
     engine = Engine(classifier)
-    assert isinstance(engine.classify(engine.encode(["a"]))[0], ArithmeticError)
+    assert isinstance(classify(engine, ["a"])[0], ArithmeticError)
     with pytest.raises(ArithmeticError):
         engine.warm_up()
 
@@ -147,7 +161,7 @@ def test_onnx_files_that_are_not_those_exported_are_not_served_and_it_is_said(
     engine = engine_of(folder)
     assert engine.name == "torch, fp32"
     expected = load(folder, use_gpu=False).predict_proba(["goal"])
-    np.testing.assert_allclose(np.array(engine.classify(engine.encode(["goal"]))), expected, atol=1e-6)
+    np.testing.assert_allclose(np.array(classify(engine, ["goal"])), expected, atol=1e-6)
 
 
 def test_nothing_is_said_of_a_model_that_onnx_runtime_serves(classifier_folder: Path) -> None:
@@ -170,7 +184,7 @@ def test_int8_is_served_when_asked_for_and_kept(classifier_folder: Path, tmp_pat
     assert (engine.name, engine.lanes) == ("ONNX Runtime, int8", 3)
     texts = ["goal in the last minute", "股市上涨", "what?"]
     expected = load(classifier_folder).predict_proba(texts)
-    difference = np.abs(np.array(engine.classify(engine.encode(texts))) - expected)
+    difference = np.abs(np.array(classify(engine, texts)) - expected)
     assert 0 < difference.max() < 0.3
     plain = shutil.copytree(classifier_folder, tmp_path / "plain", ignore=shutil.ignore_patterns("onnx"))
     with pytest.raises(InputError, match="no ONNX file in int8"):
@@ -194,7 +208,7 @@ def test_int8_that_is_not_faster_is_not_kept(
 
     def said(speed: float) -> tuple[str, OnnxRecord | None]:
         monkeypatch.setattr("react_ray.inference.onnx_export.speed_ratio", lambda *_: speed)
-        text = export_saved(str(folder), str(tmp_path / "texts.csv"), "text")
+        text = export_saved(str(folder), str(tmp_path / "texts.csv"))
         return text, OnnxRecord.load(folder / "onnx")
 
     text, record = said(1.02)
@@ -213,7 +227,7 @@ def test_int8_that_is_not_faster_is_not_kept(
     [
         (0.98, 0.02, 1.1, None),
         (1.0, 0.0, 2.5, None),
-        (0.97, 0.02, 2.5, "changes 3.0% of the labels"),
+        (0.97, 0.02, 2.5, "changes 3.0% of the answers"),
         (1.0, 0.03, 2.5, "off by 0.03 on average"),
         (1.0, float("nan"), 2.5, "off by nan on average"),
         (1.0, 0.0, 1.09, "1.09 times as fast as fp32"),

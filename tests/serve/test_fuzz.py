@@ -13,6 +13,7 @@ from service_client import LIMITS, Client
 from react_ray.config.service import ServeConfig
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.protocols.messages import parse_request
+from react_ray.tasks import get_task
 
 CONFIG = ServeConfig(max_texts=4, max_chars=50)
 
@@ -56,11 +57,11 @@ TAKEN = [b'{"inputs": "\\u0000"}', b"\xef\xbb\xbf" + b'{"inputs": "a"}']
 
 def taken(body: bytes) -> bool:
     try:
-        request = parse_request(body, CONFIG)
+        _, rows = parse_request(body, CONFIG, get_task("text-classification"))
     except RefusalError as error:
         return error.status not in (400, 413, 422)
-    assert 1 <= len(request.texts) <= CONFIG.max_texts
-    assert all(isinstance(text, str) and len(text) <= CONFIG.max_chars for text in request.texts)
+    assert 1 <= len(rows) <= CONFIG.max_texts
+    assert all(isinstance(row["text"], str) and len(row["text"]) <= CONFIG.max_chars for row in rows)
     return True
 
 

@@ -76,7 +76,16 @@ def test_model_says_what_is_served(client: Client) -> None:
     names = ("max_texts", "max_chars", "max_body_bytes", "max_explain_words")
     limits = {**{name: LIMITS[name] for name in names}, "threshold": 0}
     engine = "ONNX Runtime, fp32"
-    assert about == {"labels": LABELS, "engine": engine, "max_length": 64, "limits": limits, "card": CARD}
+    task = {
+        "task": "text-classification",
+        "title": "text classification",
+        "inputs": [{"name": "text", "kind": "text"}],
+        "needs": [["text"]],
+        "answers": "label",
+        "explains": True,
+    }
+    model = {"labels": LABELS, "engine": engine, "max_length": 64, "limits": limits, "card": CARD}
+    assert about == task | model
 
 
 def test_the_version_is_that_of_the_weights(classifier_folder: Path, tmp_path: Path) -> None:

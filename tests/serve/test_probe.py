@@ -10,6 +10,7 @@ from types import SimpleNamespace
 import httpx2
 import numpy as np
 import pytest
+from fakes import FakeModel
 from numpy.typing import NDArray
 
 from react_ray.config.service import ServeConfig
@@ -23,15 +24,12 @@ from react_ray.serve.service import Service
 from react_ray.serve.web import build_app
 
 
-class Model:
+class Model(FakeModel):
     """Counts its calls; fails while ``broken``."""
 
     def __init__(self) -> None:
-        self.labels, self.max_length, self.truncation_side = ["a", "b"], 8, "right"
+        super().__init__()
         self.calls, self.broken = 0, False
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        return [[1]] * len(texts)
 
     def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
         self.calls += 1
@@ -117,7 +115,7 @@ def test_a_full_queue_is_no_failure(model: Model, service: Service, monkeypatch:
         await asyncio.gather(*callers)
 
     monkeypatch.setattr(model, "probabilities", slow)
-    monkeypatch.setattr(model, "encode", lambda texts: [[1] * (300 if "long" in t else 1) for t in texts])
+    monkeypatch.setattr(model.tokenizer, "of", lambda text: [1] * (300 if "long" in text else 1))
     monkeypatch.setattr("react_ray.serve.app.HEALTHY_WITHIN_S", 0.5)
     asyncio.run(scenario())
 

@@ -45,7 +45,7 @@ def test_labels_keep_their_order_from_training_to_prediction(tmp_path: Path, tin
     assert classifier.labels == LABELS
     assert [p.label for p in classifier.rank(["a"])[0]] == ["alpha", "中", "zeta"]
     rows = pa.table({"text": TEXTS, "label": ["alpha"] * 4 + ["zeta"]})
-    texts = TransformersTokenizer(classifier.tokenizer, 32)
+    texts = TransformersTokenizer(classifier.tokenizer.tokenizer, 32)
     answers = predict(TASK, classifier.model, texts, rows)
     assert [answer.value for answer in answers] == ["alpha"] * 5
     assert TASK.measure(answers, rows, LABELS)["accuracy"] == pytest.approx(0.8)

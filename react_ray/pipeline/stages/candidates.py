@@ -22,10 +22,8 @@ from react_ray.errors import InputError
 from react_ray.inference.classifier import load
 from react_ray.labelers import candidates
 from react_ray.lgan.inputs import save_arrays
-from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.context import Context
 from react_ray.tasks import Task, get_task
-from react_ray.tasks.running import classes_of, run_model, settings_of
 
 __all__ = ["generate", "propose"]
 
@@ -82,15 +80,14 @@ class ProposeTask:
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load both models and return the function that works on an item."""
         task, saved = get_task(self.task), load(self.model, self.use_gpu)
-        texts = TransformersTokenizer(saved.tokenizer, saved.max_length)
-        encoder, labels = Encoder(self.encoder, self.settings, self.use_gpu), classes_of(task, saved.model)
+        encoder, labels = Encoder(self.encoder, self.settings, self.use_gpu), saved.labels
 
         def work(item: dict[str, Any]) -> int:
             rows = pq.ParquetFile(item["source"]).read_row_group(item["group"])
             inputs = rows.select([field.name for field in task.inputs])
-            examples = task.encode(texts, inputs, labels)
-            outputs = run_model(task, saved.model, examples)
-            proposals = task.propose(outputs, examples, inputs, labels, settings_of(saved.model))
+            examples = saved.examples(inputs)
+            outputs = saved.run(examples)
+            proposals = task.propose(outputs, examples, inputs, labels, saved.settings)
             arrays: dict[str, NDArray[Any]] = {
                 "given": np.concatenate(proposals).astype(np.float32),
                 "sizes": np.array([len(units) for units in proposals], np.int64),

@@ -71,7 +71,7 @@ def _judge(context: Context, part: str) -> Judged | None:
     return Judged(
         rows,
         found,
-        arms.predict_rows(context.task, rows, {"model": chosen}, gpu, context.progress)["model"],
+        arms.predict_rows(rows, {"model": chosen}, gpu, context.progress)["model"],
     )
 
 
@@ -120,7 +120,7 @@ def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, list[Answ
     if not rows.num_rows:
         return {}
     models = arms.models_of(context.done)
-    on_rows = arms.predict_rows(context.task, rows, models, context.session.use_gpu(), context.progress)
+    on_rows = arms.predict_rows(rows, models, context.session.use_gpu(), context.progress)
     if context.task.labeler != "label_gan":
         return on_rows
     inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")

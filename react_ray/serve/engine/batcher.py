@@ -11,25 +11,33 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 from react_ray.serve.engine.model import Outcome
 
 __all__ = ["Batcher"]
 
-Rows = Sequence[list[int]]
+Rows = Sequence[Any]
 CHOICE = 4
 """Calls' worth of tokens that a call is chosen from."""
 
 
 class Batcher:
-    """A queue before ``classify``, which runs in threads of its own, ``lanes`` calls at a time.
+    """A queue before ``run``, which runs in threads of its own, ``lanes`` calls at a time.
 
-    Callers take turns, text by text, so a short request is not held up by a long one.
-    A call takes up to ``budget`` tokens, padding included, or one text.
+    Callers take turns, row by row, so a short request is not held up by a long one.
+    A call takes up to ``budget`` tokens, padding included, or one row. ``length`` gives the tokens of a row.
     """
 
-    def __init__(self, classify: Callable[[Rows], list[Outcome]], budget: int, lanes: int = 1):
-        self._classify = classify
+    def __init__(
+        self,
+        run: Callable[[Rows], list[Outcome]],
+        budget: int,
+        lanes: int = 1,
+        length: Callable[[Any], int] = len,
+    ):
+        self._run = run
+        self._length = length
         self._budget = budget
         self._jobs: deque[_Job] = deque()
         self._lanes = lanes
@@ -48,7 +56,7 @@ class Batcher:
         """
         if not rows:
             return []
-        job = _Job(rows)
+        job = _Job(rows, [self._length(row) for row in rows])
         (self._jobs.appendleft if first else self._jobs.append)(job)
         self._workers = [worker for worker in self._workers if not worker.done()]
         for _ in range(min(self._lanes - len(self._workers), len(rows))):
@@ -60,7 +68,7 @@ class Batcher:
         while batch := self._next():
             rows = [job.rows[index] for job, index in batch]
             try:
-                outcomes = await loop.run_in_executor(self._threads, self._classify, rows)
+                outcomes = await loop.run_in_executor(self._threads, self._run, rows)
                 if len(outcomes) != len(rows):
                     raise RuntimeError(f"the model gave {len(outcomes)} outcomes for {len(rows)} rows")
             except Exception as error:
@@ -109,15 +117,15 @@ class Batcher:
 
 def _length(row: tuple[_Job, int]) -> int:
     job, index = row
-    return len(job.rows[index])
+    return job.lengths[index]
 
 
 class _Job:
     """The rows of one caller; the longest go first, so that a call has rows of like length."""
 
-    def __init__(self, rows: Rows):
-        self.rows = rows
-        self.waiting = dict.fromkeys(sorted(range(len(rows)), key=lambda index: -len(rows[index])))
+    def __init__(self, rows: Rows, lengths: list[int]):
+        self.rows, self.lengths = rows, lengths
+        self.waiting = dict.fromkeys(sorted(range(len(rows)), key=lambda index: -lengths[index]))
         self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
         self._outcomes: dict[int, Outcome] = {}
 

@@ -1,4 +1,4 @@
-"""The model of a replica: token ids in, probabilities out; one bad text fails alone."""
+"""The model of a replica: examples in, outputs out; one bad example fails alone."""
 
 from __future__ import annotations
 
@@ -6,45 +6,33 @@ import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
+from react_ray.answer import Answer
 from react_ray.console.terminal import command
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
+from react_ray.inference.folder import check_saved
+from react_ray.inference.inputs import few_rows, parse_input
 from react_ray.inference.onnx_record import FOLDER, OnnxRecord, find_onnx
-from react_ray.models.folder import check_classifier
-from react_ray.models.tokens import Side, encode_start, reach_of
+from react_ray.inference.saved import SavedModel
+from react_ray.models.tokenizer import QuickTokenizer
+from react_ray.tasks.task import Example, Outputs
 
-__all__ = ["Engine", "Model", "Outcome", "Precision", "load_engine"]
+__all__ = ["Engine", "Outcome", "Precision", "load_engine"]
 
 Outcome = NDArray[np.float32] | Exception
-"""Probabilities of one text (labels), or why it has none."""
+"""Output of the model for one example, or why there is none."""
 Precision = Literal["fp32", "int8"]
 
 WARM_TOKENS = 512
 """Of the longest row in the first calls: of a model that reads 100,000 they would take minutes."""
 
 logger = logging.getLogger("ray.serve")
-
-
-class Model(Protocol):
-    """What ``Classifier`` (torch) and ``OnnxClassifier`` have in common."""
-
-    labels: list[str]
-    max_length: int
-    truncation_side: Side
-
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, cut at ``max_length``."""
-
-    def reach(self, text: str) -> int:
-        """How many characters of ``text`` lie before the end of its last token, cut at ``max_length``."""
-
-    def probabilities(self, encoded: Sequence[list[int]]) -> NDArray[np.float32]:
-        """Probabilities of encoded texts (n x labels, in the order of ``labels``)."""
 
 
 def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) -> Engine:
@@ -55,7 +43,7 @@ def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) ->
     """
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # of the tokenizer
     folder = model_folder(path)
-    check_classifier(folder)
+    check_saved(folder)
     record = "a GPU is used" if use_gpu else find_onnx(folder, precision)
     if isinstance(record, OnnxRecord):
         # A core a call: short texts, alone or in a batch, gain nothing from a second one.
@@ -69,7 +57,7 @@ def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) ->
     return _load_torch(folder, threads, use_gpu)
 
 
-def _load_onnx(folder: Path, record: OnnxRecord, precision: Precision) -> Model:
+def _load_onnx(folder: Path, record: OnnxRecord, precision: Precision) -> SavedModel:
     from react_ray.inference.onnx_classifier import OnnxClassifier
 
     return OnnxClassifier(folder, folder / FOLDER, record, precision)
@@ -90,48 +78,56 @@ def _load_torch(folder: Path, threads: int, use_gpu: bool) -> Engine:
 
 
 class Engine:
-    """A model, every text of which gets its own outcome; ``lanes`` calls can run at a time."""
+    """A model, every example of which gets its own outcome; ``lanes`` calls can run at a time."""
 
-    def __init__(self, model: Model, name: str = "", lanes: int = 1):
+    def __init__(self, model: SavedModel, name: str = "", lanes: int = 1):
         self.name = name
         self.lanes = lanes
+        self.task = model.task
         self.labels = model.labels
         self.max_length = model.max_length
-        self._model = model
+        self.model = model
+        self._tokenizer = QuickTokenizer(model.tokenizer)
 
-    def encode(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, cut at the model's length, at the cost of that length."""
-        return encode_start(self._model.encode, texts, self.max_length, self._model.truncation_side)
+    def encode(self, rows: pa.Table) -> list[Example]:
+        """The examples of rows; a text that the model does not read whole costs what its start costs."""
+        return self.task.encode(self._tokenizer, rows, self.labels)
 
     def reach(self, text: str) -> int:
         """How many characters of ``text`` the model reads before its length is used up."""
+        return self._tokenizer.reach(text)
 
-        def measure(part: str) -> tuple[list[int], int]:
-            return self._model.encode([part])[0], self._model.reach(part)
+    def run(self, examples: Sequence[Example]) -> list[Outcome]:
+        """The outcome of each example.
 
-        return reach_of(measure, text, self.max_length, self._model.truncation_side)
-
-    def classify(self, rows: Sequence[list[int]]) -> list[Outcome]:
-        """The outcome of each row of token ids.
-
-        Where the model fails, the rows are halved until those that make it fail are
+        Where the model fails, the examples are halved until those that make it fail are
         alone: their outcome is the error.
         """
         try:
-            probabilities = self._model.probabilities(rows)
+            outputs = self.model.run(examples)
         except Exception as error:
-            if len(rows) == 1:
+            if len(examples) == 1:
                 return [error]
-            half = len(rows) // 2
-            return self.classify(rows[:half]) + self.classify(rows[half:])
-        return [row if np.isfinite(row).all() else _not_finite() for row in probabilities]
+            half = len(examples) // 2
+            return self.run(examples[:half]) + self.run(examples[half:])
+        return [output if np.isfinite(output).all() else _not_finite() for output in outputs]
+
+    def decode(
+        self, outputs: Outputs, examples: Sequence[Example], rows: pa.Table, ranked: int | None
+    ) -> list[Answer]:
+        """The answer for each row; rankings have at most ``ranked`` entries (None: all)."""
+        return self.model.decode(outputs, examples, rows, ranked)
+
+    def sample(self, text: str) -> list[Example]:
+        """The examples of a text, to try the model with."""
+        if ("text",) in self.task.needs:
+            return self.encode(few_rows(self.task, [parse_input(self.task, text)]))
+        return [Example(self._tokenizer.ids([text])[0])]
 
     def warm_up(self) -> None:
         """Pay the costs of first calls: a short row and a full batch."""
-        word = self.encode(["a"])[0]
-        length = min(self._model.max_length, WARM_TOKENS)
-        longest = (word * length)[:length]
-        for outcome in self.classify([word]) + self.classify([longest] * 4):
+        longest = self.sample("a " * min(self.max_length, WARM_TOKENS))
+        for outcome in self.run(self.sample("a")) + self.run(longest[:1] * 4):
             if isinstance(outcome, Exception):
                 raise outcome
 

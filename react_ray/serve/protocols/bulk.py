@@ -22,14 +22,17 @@ from fastapi.responses import StreamingResponse
 from pydantic_core import from_json
 from starlette.types import Receive, Scope, Send
 
+from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
-from react_ray.serve.engine.model import Outcome
+from react_ray.inference.inputs import Row, expected, input_columns, kind_of
 from react_ray.serve.limits.body import LINES, check_content_type, read_body
-from react_ray.serve.limits.refusal import RefusalError, clipped
+from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.limits.structure import check_structure
 from react_ray.serve.protocols.described import refusals
-from react_ray.serve.protocols.messages import BOM, kind_of
+from react_ray.serve.protocols.examples import answer_example, input_schema
+from react_ray.serve.protocols.messages import BOM, row_of
 from react_ray.serve.service import Service
+from react_ray.tasks.task import Task
 
 __all__ = ["add_bulk"]
 
@@ -37,9 +40,8 @@ AT_A_TIME = 64
 """Lines that are answered together: a slow model must have some done before the time limit of a request."""
 COME_AGAIN_S = 5
 """Seconds after which a place may be free: a bulk request is seconds of work."""
-EXPECTED = 'expected a string or {"text": "a text"}'
 VALUES_A_LINE = 100
-"""JSON values; a line needs five."""
+"""JSON values; a line with a text needs five."""
 BYTES_A_CHARACTER = 12
 """At most, as two escapes; a line of more bytes than its text may have is not parsed."""
 REST_OF_LINE = 4096
@@ -54,9 +56,9 @@ logger = logging.getLogger("ray.serve")
 
 @dataclass(frozen=True)
 class _Line:
-    """A text to classify, or what is wrong with the line; ``more`` goes into its answer."""
+    """A row to answer, or what is wrong with the line; ``more`` goes into its answer."""
 
-    text: str | None
+    row: Row | None
     more: dict[str, Any]
 
 
@@ -98,10 +100,10 @@ def add_bulk(app: FastAPI, service: Service) -> None:
 
     @app.post(
         "/bulk",
-        summary="Classify the lines of a file",
+        summary="Answer the lines of a file",
         response_class=StreamingResponse,
-        responses=_described_answers(service.config, service.labels),
-        openapi_extra={"requestBody": {"required": True, "content": {LINES: _described_body()}}},
+        responses=_described_answers(service),
+        openapi_extra={"requestBody": {"required": True, "content": {LINES: _described_body(service.task)}}},
     )
     async def bulk(
         request: Request,
@@ -156,8 +158,8 @@ async def _answers(service: Service, body: bytearray, count: int, offset: int) -
 
 async def _answer(service: Service, lines: Sequence[bytearray], first: int) -> bytes:
     parsed = await _parsed(service, lines, first)
-    texts = [line.text for line in parsed.values() if line.text is not None]
-    outcomes = iter(await service.outcomes(texts) if texts else [])
+    rows = [line.row for line in parsed.values() if line.row is not None]
+    outcomes = iter(await service.outcomes(rows, ranked=1) if rows else [])
     return b"".join(_said(service, parsed, outcomes))
 
 
@@ -169,74 +171,77 @@ async def _parsed(service: Service, lines: Sequence[bytearray], first: int) -> d
             await asyncio.sleep(0)
             size = 0
         if line.strip():
-            parsed[number] = parse_line(line, service.config)
+            parsed[number] = parse_line(line, service.task, service.config)
     return parsed
 
 
-def _said(service: Service, parsed: dict[int, _Line], outcomes: Iterator[Outcome]) -> Iterator[bytes]:
+def _said(
+    service: Service, parsed: dict[int, _Line], outcomes: Iterator[Answer | Exception]
+) -> Iterator[bytes]:
     for number, line in parsed.items():
         answer = {"line": number, **line.more}
-        if line.text is not None:
+        if line.row is not None:
             outcome = next(outcomes)
             if isinstance(outcome, Exception):
                 logger.error("bulk: the model failed on line %d", number, exc_info=outcome)
                 answer["error"] = "the model failed on this text"
             else:
-                best = int(outcome.argmax())
-                score = float(outcome[best])
-                kept = score >= service.threshold
-                if not kept:
-                    service.metrics.abstained()
-                answer |= {"label": service.labels[best] if kept else None, "score": score}
+                answer |= _content(service, outcome, line.row)
         yield _encoded(answer)
 
 
-def parse_line(line: bytes | bytearray, config: ServeConfig) -> _Line:
-    """The text of ``line``, or the error that is its answer."""
+def _content(service: Service, answer: Answer, row: Row) -> dict[str, Any]:
+    """The best label and its score, or all that the answer names where it is not one label."""
+    entries = service.said(answer, row)
+    if not service.task.one_of_k:
+        return {"answer": entries, "score": answer.score}
+    return {"label": answer.value if entries else None, "score": answer.score}
+
+
+def parse_line(line: bytes | bytearray, task: Task, config: ServeConfig) -> _Line:
+    """The row of ``line``, or the error that is its answer."""
     most = BYTES_A_CHARACTER * config.max_chars + REST_OF_LINE
     try:
-        check_structure(line[:most], VALUES_A_LINE)
+        check_structure(line[:most], config.max_values if _has_lists(task) else VALUES_A_LINE)
         if len(line) > most:
             return _wrong(f"has {len(line)} bytes; a line has at most {most}")
         given = from_json(line)
     except RefusalError:
-        return _wrong(f"not JSON, or too many values; {EXPECTED}")
+        return _wrong(f"not JSON, or too many values; expected {expected(task)}")
     except ValueError as error:
-        return _wrong(_why(line, str(error)))
+        return _wrong(_why(line, str(error), task))
     if isinstance(given, str):
-        given = {"text": given}
+        return _line(given, task, config, {})
     if not isinstance(given, dict):
-        return _wrong(f"is {kind_of(given)}; {EXPECTED}")
+        return _wrong(f"is {kind_of(given)}; expected {expected(task)}")
     more = {}
     if "id" in given:
         if type(given["id"]) not in (str, int):
             return _wrong(f"id is {kind_of(given['id'])}; expected a string or a whole number")
-        more = {"id": given["id"]}
-    problem = _problem(given, config)
-    return _wrong(problem, more) if problem else _Line(given["text"], more)
+        more = {"id": given.pop("id")}
+    return _line(given, task, config, more)
 
 
-def _why(line: bytes | bytearray, error: str) -> str:
+def _line(given: Any, task: Task, config: ServeConfig, more: dict[str, Any]) -> _Line:
+    try:
+        return _Line(row_of(given, task, config), more)
+    except RefusalError as error:
+        return _wrong(f"text {error.message}", more)
+    except ValueError as error:
+        return _wrong(str(error), more)
+
+
+def _has_lists(task: Task) -> bool:
+    return any(column.kind != "text" for column in input_columns(task))
+
+
+def _why(line: bytes | bytearray, error: str, task: Task) -> str:
     """What is wrong with a line that the parser did not take."""
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as wrong:
         return f"not UTF-8 at byte {wrong.start}"
-    return "has half of a surrogate pair" if "hex escape" in error else f"not JSON; {EXPECTED}"
-
-
-def _problem(given: dict[str, Any], config: ServeConfig) -> str | None:
-    unknown = sorted(given.keys() - {"text", "id"})
-    if unknown:
-        return f"{clipped(unknown[0])} is not known; known are: text, id"
-    if "text" not in given:
-        return f"text is missing; {EXPECTED}"
-    text = given["text"]
-    if not isinstance(text, str):
-        return f"text is {kind_of(text)}; expected a string"
-    if len(text) > config.max_chars:
-        return f"text has {len(text)} characters; at most {config.max_chars} are taken"
-    return None
+    return "has half of a surrogate pair" if "hex escape" in error else f"not JSON; expected {expected(task)}"
 
 
 def _wrong(problem: str, more: dict[str, Any] | None = None) -> _Line:
@@ -247,26 +252,29 @@ def _encoded(answer: dict[str, Any]) -> bytes:
     return json.dumps(answer, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace") + b"\n"
 
 
-def _described_body() -> dict[str, Any]:
-    fields = {
-        "text": {"type": "string"},
-        "id": {"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "Comes back in the answer"},
+def _described_body(task: Task) -> dict[str, Any]:
+    more = {
+        "id": {"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "Comes back in the answer"}
     }
-    line = {"type": "object", "properties": fields, "required": ["text"], "additionalProperties": False}
+    text = ("text",) in task.needs
     return {
-        "schema": {"description": "On each line", "anyOf": [{"type": "string"}, line]},
-        "example": '{"text": "The striker scored twice.", "id": 7}\n"股市今日上涨"\n',
+        "schema": {"description": "On each line", **input_schema(task, more)},
+        "example": '{"text": "The striker scored twice.", "id": 7}\n"股市今日上涨"\n' if text else None,
     }
 
 
-def _described_answers(config: ServeConfig, labels: Sequence[str]) -> dict[int | str, dict[str, Any]]:
+def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
+    config, task = service.config, service.task
     answered = {"line": {"type": "integer"}, "id": {}}
+    named = {"label": {"type": ["string", "null"]}} if task.one_of_k else {"answer": {"type": "array"}}
     kinds: list[dict[str, Any]] = [
-        {**answered, "label": {"type": ["string", "null"]}, "score": {"type": "number"}},
+        {**answered, **named, "score": {"type": "number"}},
         {**answered, "error": {"type": "string"}},
         {"done": {"const": True}, "lines": {"type": "integer"}},
     ]
-    first = {"line": 0, "id": 7, "label": labels[0], "score": 0.9}
+    shown = answer_example(task, service.labels)
+    content = {"label": service.labels[0]} if task.one_of_k else {"answer": shown}
+    first = {"line": 0, "id": 7, **content, "score": 0.9}
     schema = {
         "description": "On each line",
         "anyOf": [

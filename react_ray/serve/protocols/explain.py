@@ -15,8 +15,9 @@ from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.protocols.described import refusals
 from react_ray.serve.protocols.messages import parse
 from react_ray.serve.service import Service
+from react_ray.tasks.task import Task
 
-__all__ = ["ExplainRequest", "Explanation", "add_explanation"]
+__all__ = ["ExplainRequest", "Explanation", "add_explanation", "can_explain"]
 
 
 class ExplainRequest(BaseModel):
@@ -49,6 +50,11 @@ class Explanation(BaseModel):
     words: list[Word]
 
 
+def can_explain(task: Task) -> bool:
+    """Whether the task chooses one label for a text alone."""
+    return task.one_of_k and [field.name for field in task.inputs] == ["text"]
+
+
 def add_explanation(app: FastAPI, service: Service) -> None:
     """Add the route."""
     schema = ExplainRequest.model_json_schema()
@@ -59,7 +65,7 @@ def add_explanation(app: FastAPI, service: Service) -> None:
         400: "Not JSON in UTF-8",
         413: f"Over the limits: {limits}",
         415: "Not application/json",
-        422: "Not a text, or a label that the model does not know",
+        422: "Not a text, a label that the model does not know, or a task without explanations",
         408: f"No body within {service.config.body_timeout_s:g} s",
         500: "The model failed; the number leads to the server's log",
     }
@@ -74,6 +80,10 @@ def add_explanation(app: FastAPI, service: Service) -> None:
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
     async def explain(request: Request) -> Explanation:
+        if not can_explain(service.task):
+            raise RefusalError(
+                422, f"{service.task.title} is not explained: only a label of one text alone can be"
+            )
         check_content_type(request.headers, JSON)
         wanted = parse(await read_body(request, service.config), ExplainRequest, service.config)
         _check(wanted, service)

@@ -4,27 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_core import from_json
 
 from react_ray.config.service import ServeConfig
-from react_ray.inference.prediction import Prediction
+from react_ray.inference.inputs import Row, kind_of, parse_input
 from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.limits.structure import check_structure
+from react_ray.tasks.task import Task
 
 __all__ = [
     "BOM",
     "ErrorAnswer",
     "PredictRequest",
-    "Score",
     "answer",
-    "check_limits",
+    "characters",
     "check_utf8",
     "kind_of",
     "parse",
     "parse_request",
+    "row_of",
+    "rows_of",
     "where_is",
 ]
 
@@ -35,36 +37,21 @@ BOM = b"\xef\xbb\xbf"
 
 
 class PredictRequest(BaseModel):
-    """Texts to classify."""
+    """Inputs to answer, as callers send them."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            "examples": [
-                {"inputs": "The striker scored twice in the final."},
-                {"inputs": ["股市今日上涨", "球队夺得冠军"], "top_k": 1},
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    inputs: str | Annotated[list[str], Field(min_length=1)] = Field(description="A text, or a list of texts")
-    top_k: int | None = Field(None, ge=1, description="Labels in each answer; all of them if left out")
+    inputs: Any = Field(description="An input, or a list of inputs")
+    top_k: int | None = Field(None, ge=1, description="Entries in each answer; all of them if left out")
     threshold: float | None = Field(
-        None, ge=0, le=1, description="Labels that score less are left out; the service's own if left out"
+        None, ge=0, le=1, description="Entries that score less are left out; the service's own if left out"
     )
 
     @field_validator("inputs", mode="before")
     @classmethod
-    def _texts_only(cls, value: Any) -> Any:
-        if isinstance(value, list):
-            if not value:
-                raise ValueError("the list is empty; expected at least one text")
-            for index, item in enumerate(value):
-                if not isinstance(item, str):
-                    raise ValueError(f"item {index} is {kind_of(item)}; expected a string")
-        elif not isinstance(value, str):
-            raise ValueError(f"is {kind_of(value)}; expected a string or a list of strings")
+    def _some(cls, value: Any) -> Any:
+        if isinstance(value, list) and not value:
+            raise ValueError("the list is empty; expected at least one text")
         return value
 
     @field_validator("top_k", mode="before")
@@ -72,18 +59,6 @@ class PredictRequest(BaseModel):
     def _whole(cls, value: Any) -> Any:
         # to JSON Schema 1.0 is an integer, and so it is to callers whose numbers are all floats
         return int(value) if isinstance(value, float) and value.is_integer() else value
-
-    @property
-    def texts(self) -> list[str]:
-        """The texts as a list, also where one was given."""
-        return [self.inputs] if isinstance(self.inputs, str) else self.inputs
-
-
-class Score(BaseModel):
-    """A label and its probability, 0 to 1."""
-
-    label: str
-    score: float
 
 
 class ErrorAnswer(BaseModel):
@@ -93,11 +68,61 @@ class ErrorAnswer(BaseModel):
     request_id: str | None = None
 
 
-def parse_request(body: bytes | bytearray, config: ServeConfig) -> PredictRequest:
-    """The texts in ``body``; RefusalError as :func:`parse`, and 413 where they are too many or too long."""
+def parse_request(
+    body: bytes | bytearray, config: ServeConfig, task: Task
+) -> tuple[PredictRequest, list[Row]]:
+    """The request in ``body`` with its rows.
+
+    RefusalError as :func:`parse`, 413 where they are too many or too long, and 422 where one is none.
+    """
     request = parse(body, PredictRequest, config)
-    check_limits("inputs", request.texts, config)
-    return request
+    given = request.inputs
+    if isinstance(given, list):
+        return request, rows_of("inputs", given, task, config)
+    try:
+        return request, [row_of(given, task, config)]
+    except RefusalError as error:
+        raise RefusalError(error.status, f"inputs: {error.message}") from None
+    except ValueError as error:
+        raise RefusalError(422, f"inputs: {error}") from None
+
+
+def rows_of(field: str, given: Sequence[Any], task: Task, config: ServeConfig) -> list[Row]:
+    """The inputs as rows; RefusalError 413 where they are too many or too long, 422 where one is wrong."""
+    if len(given) > config.max_texts:
+        raise RefusalError(
+            413, f"{field}: {len(given)} texts; at most {config.max_texts} are taken in a request"
+        )
+    rows = []
+    for index, one in enumerate(given):
+        try:
+            rows.append(row_of(one, task, config))
+        except RefusalError as error:
+            raise RefusalError(error.status, f"{field}: text {index} {error.message}") from None
+        except ValueError as error:
+            colon = "" if str(error).startswith("is ") else ":"
+            raise RefusalError(422, f"{field}: item {index}{colon} {error}") from None
+    return rows
+
+
+def row_of(given: Any, task: Task, config: ServeConfig) -> Row:
+    """An input as a row; RefusalError 413 where it is too long, ValueError where it is none.
+
+    The characters of all its columns count.
+    """
+    size = characters(given)
+    if size > config.max_chars:
+        raise RefusalError(413, f"has {size} characters; at most {config.max_chars} are taken")
+    return parse_input(task, given)
+
+
+def characters(given: Any) -> int:
+    """The characters of all strings in a value of JSON."""
+    if isinstance(given, str):
+        return len(given)
+    if isinstance(given, dict):
+        given = list(given.values())
+    return sum(map(characters, given)) if isinstance(given, list) else 0
 
 
 def parse(
@@ -132,23 +157,9 @@ def check_utf8(body: bytes | bytearray) -> None:
         raise RefusalError(400, f"the body is not UTF-8 at byte {error.start}") from None
 
 
-def check_limits(field: str, texts: Sequence[str], config: ServeConfig) -> None:
-    """RefusalError 413 where there are too many ``texts``, or one is too long."""
-    if len(texts) > config.max_texts:
-        raise RefusalError(
-            413, f"{field}: {len(texts)} texts; at most {config.max_texts} are taken in a request"
-        )
-    for index, text in enumerate(texts):
-        if len(text) > config.max_chars:
-            raise RefusalError(
-                413, f"{field}: text {index} has {len(text)} characters; at most {config.max_chars} are taken"
-            )
-
-
-def answer(request: PredictRequest, rankings: Sequence[Sequence[Prediction]]) -> list[Any]:
-    """The answer as JSON-like data: one list for a text, a list of lists for a list."""
-    lists = [[{"label": p.label, "score": p.score} for p in ranking] for ranking in rankings]
-    return lists[0] if isinstance(request.inputs, str) else lists
+def answer(request: PredictRequest, lists: Sequence[list[dict[str, Any]]]) -> list[Any]:
+    """The answer as JSON-like data: one list for an input, a list of lists for a list."""
+    return list(lists) if isinstance(request.inputs, list) else lists[0]
 
 
 def _explain(problem: Any, kind: type[BaseModel]) -> str:
@@ -170,9 +181,3 @@ def _explain(problem: Any, kind: type[BaseModel]) -> str:
 def where_is(problem: Any) -> str:
     """The place of a problem that pydantic found: names and indices with dots between."""
     return ".".join(clipped(str(part)) for part in problem["loc"])
-
-
-def kind_of(value: Any) -> str:
-    """What ``value`` is, in words of JSON."""
-    kinds = {type(None): "null", bool: "a boolean", int: "a number", float: "a number"}
-    return {**kinds, str: "a string", list: "a list", dict: "an object"}.get(type(value), "of another type")

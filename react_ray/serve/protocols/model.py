@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
+from react_ray.inference.inputs import input_columns, input_groups
+from react_ray.serve.protocols.examples import names_spans
+from react_ray.serve.protocols.explain import can_explain
 from react_ray.serve.service import Service
 
 __all__ = ["Limits", "Model", "add_model"]
@@ -20,10 +25,23 @@ class Limits(BaseModel):
     threshold: float
 
 
+class Input(BaseModel):
+    """A column that an input may have."""
+
+    name: str
+    kind: str = Field(description="text, or tokens (a list of strings)")
+
+
 class Model(BaseModel):
     """What is served."""
 
-    labels: list[str]
+    task: str
+    title: str = Field(description="The task in words")
+    inputs: list[Input]
+    needs: list[list[str]] = Field(description="An input has all columns of one of these groups")
+    answers: Literal["label", "labels", "entities"] = Field(description="What an answer is")
+    explains: bool = Field(description="Whether POST /explain is answered")
+    labels: list[str] = Field(description="The classes")
     version: str = Field(description="A hash of the weights, labels and tokenizer")
     engine: str = Field(description="What computes the model, and how precisely")
     max_length: int = Field(description="Tokens of a text that the model reads")
@@ -40,7 +58,14 @@ def add_model(app: FastAPI, service: Service) -> None:
             **service.config.model_dump(include=set(Limits.model_fields)),
             "threshold": service.threshold,
         }
+        task = service.task
         return Model(
+            task=task.name,
+            title=task.title,
+            inputs=[Input(name=column.name, kind=column.kind) for column in input_columns(task)],
+            needs=[list(group) for group in input_groups(task)],
+            answers="label" if task.one_of_k else "entities" if names_spans(task) else "labels",
+            explains=can_explain(task),
             labels=service.labels,
             version=service.about.version,
             engine=service.about.engine,

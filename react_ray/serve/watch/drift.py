@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -78,20 +78,20 @@ class Drift:
     def __init__(self, reference: Reference | None, clock: Callable[[], float] = time.time):
         self._reference = reference
         self._clock = clock
-        self._window: deque[tuple[float, str, float, int]] = deque(maxlen=WINDOW)
+        self._window: deque[tuple[float, Collection[str], float, int]] = deque(maxlen=WINDOW)
 
-    def add(self, label: str, score: float, tokens: int) -> None:
-        """Take in one text."""
+    def add(self, names: Collection[str], score: float, tokens: int) -> None:
+        """Take in one text, whose answer names these classes."""
         if self._reference:
-            self._window.append((self._clock(), label, score, tokens))
+            self._window.append((self._clock(), set(names) or {""}, score, tokens))
 
     def differences(self) -> dict[str, Difference]:
         """Of labels, scores and lengths; empty while there is too little to tell."""
         reference = self._reference
         if reference is None or len(self._window) < FEWEST:
             return {}
-        _, labels, scores, lengths = zip(*self._window, strict=True)
-        tally = Counter(labels)
+        _, named, scores, lengths = zip(*self._window, strict=True)
+        tally = Counter(name for names in named for name in names)
         pairs = {
             "labels": (
                 np.array(list(reference.labels.values())),

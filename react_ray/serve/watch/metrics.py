@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
@@ -40,10 +40,13 @@ class Metrics:
             "react_ray_batch_seconds", "Time of a model call", buckets=SECONDS, registry=self._registry
         )
         self._labels = Counter(
-            "react_ray_predictions", "Texts by their best label", ["label"], registry=self._registry
+            "react_ray_predictions",
+            "Texts by the classes that their answers name",
+            ["label"],
+            registry=self._registry,
         )
         self._scores = Histogram(
-            "react_ray_top_score", "Score of the best label", buckets=SHARES, registry=self._registry
+            "react_ray_top_score", "Score of the answer", buckets=SHARES, registry=self._registry
         )
         self._tokens = Counter("react_ray_tokens", "Tokens of answered texts", registry=self._registry)
         self._asked = Histogram(
@@ -75,9 +78,10 @@ class Metrics:
         """Count the texts of one request."""
         self._asked.observe(texts)
 
-    def predicted(self, label: str, score: float, tokens: int) -> None:
-        """Count one text whose best label is ``label``."""
-        self._labels.labels(label).inc()
+    def predicted(self, names: Collection[str], score: float, tokens: int) -> None:
+        """Count one text whose answer names these classes; one that names none counts as ""."""
+        for name in set(names) or ("",):
+            self._labels.labels(name).inc()
         self._scores.observe(score)
         self._tokens.inc(tokens)
 

@@ -86,11 +86,11 @@ def decoded(items: Sequence[Raw]) -> list[Any]:
     return texts
 
 
-def wants_binary(request: InferRequest) -> set[str]:
-    """The outputs that are to come as bytes: what the request says of each, or of all."""
+def wants_binary(request: InferRequest, answer: InferAnswer) -> set[str]:
+    """The outputs of ``answer`` that are to come as bytes: what the request says of each, or of all."""
     everything = bool((request.parameters or {}).get("binary_data_output"))
     if not request.outputs:
-        return {"label", "score", "probabilities"} if everything else set()
+        return {tensor.name for tensor in answer.outputs} if everything else set()
     asked = {
         output.name: (output.parameters or {}).get("binary_data", everything) for output in request.outputs
     }

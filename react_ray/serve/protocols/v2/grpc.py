@@ -124,7 +124,7 @@ class InferenceMethods:
         """What the model takes and gives; its labels have no place in the protocol's message."""
         self._enter(grpc_context)
         check_model(request.name, request.version)
-        known = metadata(self._service.labels)
+        known = metadata(self._service.task, self._service.labels)
         del known["parameters"]
         return wire.ModelMetadataResponse(**known)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,8 +13,10 @@ from pydantic import BaseModel
 
 from react_ray.serve.limits.body import BINARY, JSON, check_content_type, read_body
 from react_ray.serve.protocols.described import refusals
+from react_ray.serve.protocols.examples import answer_example
 from react_ray.serve.protocols.v2.binary import HEADER, binary_answer, fill, header_length, wants_binary
 from react_ray.serve.protocols.v2.tensors import (
+    ANSWER,
     MODEL,
     MODEL_VERSION,
     SERVER,
@@ -111,12 +114,12 @@ def _add_model(app: FastAPI, service: Service, path: str, check: Callable[..., A
         response_model=ModelMetadata,
         dependencies=[Depends(check)],
         responses={
-            200: {"content": {"application/json": {"example": metadata(service.labels)}}},
+            200: {"content": {"application/json": {"example": metadata(service.task, service.labels)}}},
             **refusals(missing),
         },
     )
     async def model() -> dict[str, Any]:
-        return metadata(service.labels)
+        return metadata(service.task, service.labels)
 
     @app.get(
         f"{path}/ready",
@@ -136,7 +139,7 @@ def _add_infer(app: FastAPI, service: Service, path: str, check: Callable[..., A
     @app.post(
         f"{path}/infer",
         tags=[TAG],
-        summary="Classify the texts of a tensor",
+        summary="Answer the inputs in tensors",
         description="A text whose best label scores less than the service's threshold has an empty label.",
         dependencies=[Depends(check)],
         responses=_described_answers(service),
@@ -157,7 +160,7 @@ async def _infer(request: Request, service: Service) -> Response:
     wanted = parse_infer(body[:length], config)
     fill(wanted, None if length is None else body[length:], config.max_texts)
     answer = await infer(wanted, service)
-    parts = list(binary_answer(answer, wants_binary(wanted)))
+    parts = list(binary_answer(answer, wants_binary(wanted, answer)))
     response = JSONResponse(answer.model_dump(exclude_none=True))
     if not parts:
         return response
@@ -182,10 +185,13 @@ def inlined_schema(model: type[BaseModel]) -> dict[str, Any]:
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     config = service.config
-    outputs = [
+    outputs: list[dict[str, Any]] = [
         {"name": "label", "datatype": "BYTES", "shape": [1], "data": service.labels[:1]},
         {"name": "score", "datatype": "FP32", "shape": [1], "data": [0.9]},
     ]
+    if not service.task.one_of_k:
+        shown = json.dumps(answer_example(service.task, service.labels), ensure_ascii=False)
+        outputs = [{"name": ANSWER, "datatype": "BYTES", "shape": [1], "data": [shown]}]
     example = {"model_name": MODEL, "model_version": "1", "id": "7", "outputs": outputs}
     limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
     refused = {

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
+from react_ray.inference.inputs import Row, input_columns, input_groups, kind_of
 from react_ray.serve.limits.refusal import RefusalError, clipped
-from react_ray.serve.protocols.messages import check_limits, kind_of, parse, where_is
+from react_ray.serve.limits.structure import check_structure
+from react_ray.serve.protocols.messages import parse, rows_of, where_is
+from react_ray.tasks.task import Task
 from react_ray.version import __version__
 
 if TYPE_CHECKING:
     from react_ray.serve.service import Service
 
 __all__ = [
+    "ANSWER",
     "MODEL",
     "MODEL_VERSION",
     "SERVER",
@@ -27,9 +32,10 @@ __all__ = [
     "RequestedOutput",
     "check_model",
     "infer",
+    "inputs_of",
     "metadata",
+    "outputs_of",
     "parse_infer",
-    "texts_of",
 ]
 
 MODEL = "classifier"
@@ -41,6 +47,9 @@ SERVER: dict[str, Any] = {
 }
 INPUT = "text"
 OUTPUTS = ("label", "score", "probabilities")
+"""Of a task that chooses one label."""
+ANSWER = "answer"
+"""The only output of other tasks: what POST /predict answers for a row, as JSON."""
 ABSTAINED = ""
 """The label of a text that the service gives none: the protocol has no null."""
 
@@ -49,14 +58,16 @@ Parameters = dict[str, str | bool | int | float]
 
 
 class InputTensor(BaseModel):
-    """The texts."""
+    """A column of the inputs."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(description=f"`{INPUT}`")
+    name: str = Field(description="A column of an input, such as `text`")
     datatype: str = Field(description="`BYTES`")
     shape: Annotated[list[int], Field(fail_fast=True)] = Field(description="[n] or [n, 1]")
-    data: list[Any] | None = Field(None, description="n strings, or n lists of one string")
+    data: list[Any] | None = Field(
+        None, description="n strings, or n lists of one string; lists (of tokens) are JSON in a string"
+    )
     parameters: Parameters | None = None
 
 
@@ -65,7 +76,7 @@ class RequestedOutput(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    name: str = Field(description=f"One of {', '.join(OUTPUTS)}")
+    name: str = Field(description=f"One of {', '.join(OUTPUTS)}; or {ANSWER}")
     parameters: Parameters | None = None
 
 
@@ -122,17 +133,25 @@ class InferAnswer(BaseModel):
     outputs: list[OutputTensor]
 
 
-def metadata(labels: Sequence[str]) -> dict[str, Any]:
+def outputs_of(task: Task) -> tuple[str, ...]:
+    """The names of the outputs."""
+    return OUTPUTS if task.one_of_k else (ANSWER,)
+
+
+def metadata(task: Task, labels: Sequence[str]) -> dict[str, Any]:
     """What the model takes and gives; ``labels`` are the columns of the probabilities."""
+    kinds = {"label": ("BYTES", [-1]), "score": ("FP32", [-1]), "probabilities": ("FP32", [-1, len(labels)])}
+    outputs = {name: kinds.get(name, ("BYTES", [-1])) for name in outputs_of(task)}
     return {
         "name": MODEL,
         "versions": [MODEL_VERSION],
         "platform": "react_ray",
-        "inputs": [{"name": INPUT, "datatype": "BYTES", "shape": [-1]}],
+        "inputs": [
+            {"name": column.name, "datatype": "BYTES", "shape": [-1]} for column in input_columns(task)
+        ],
         "outputs": [
-            {"name": "label", "datatype": "BYTES", "shape": [-1]},
-            {"name": "score", "datatype": "FP32", "shape": [-1]},
-            {"name": "probabilities", "datatype": "FP32", "shape": [-1, len(labels)]},
+            {"name": name, "datatype": datatype, "shape": shape}
+            for name, (datatype, shape) in outputs.items()
         ],
         "parameters": {"labels": list(labels)},
     }
@@ -153,24 +172,54 @@ def parse_infer(body: bytes | bytearray, config: ServeConfig) -> InferRequest:
     return request
 
 
-def texts_of(request: InferRequest, config: ServeConfig) -> list[str]:
-    """The texts of ``request``; RefusalError 422 where it asks for what is not there, 413 for too much."""
+def inputs_of(request: InferRequest, task: Task, config: ServeConfig) -> list[Row]:
+    """The rows of ``request``; RefusalError 422 where it asks for what is not there, 413 for too much."""
+    known = outputs_of(task)
     for output in request.outputs or []:
-        if output.name not in OUTPUTS:
+        if output.name not in known:
             raise RefusalError(
-                422, f"output {clipped(output.name)!r} is not known; known are: {', '.join(OUTPUTS)}"
+                422, f"output {clipped(output.name)!r} is not known; known are: {', '.join(known)}"
             )
         if (output.parameters or {}).get("classification"):
-            raise RefusalError(422, f"classification is not taken; {OUTPUTS[2]!r} has the probabilities")
-    if [tensor.name for tensor in request.inputs] != [INPUT]:
-        given = ", ".join(repr(clipped(tensor.name)) for tensor in request.inputs) or "none"
+            raise RefusalError(422, f"classification is not taken; {known[-1]!r} has what there is")
+    _check_names([tensor.name for tensor in request.inputs], task)
+    kinds = {column.name: column.kind for column in input_columns(task)}
+    columns = {tensor.name: _flat(tensor) for tensor in request.inputs}
+    counts = {len(items) for items in columns.values()}
+    if len(counts) > 1:
+        raise RefusalError(422, f"the input tensors have {' and '.join(map(str, sorted(counts)))} items")
+    field = next(iter(columns))
+    if list(columns) == [INPUT]:
+        return rows_of(field, columns[INPUT], task, config)
+    if counts.pop() > config.max_texts:  # before their JSON is read
+        return rows_of(field, columns[field], task, config)
+    read = {name: [_cell(name, item, kinds[name]) for item in items] for name, items in columns.items()}
+    given = [dict(zip(read, cells, strict=True)) for cells in zip(*read.values(), strict=True)]
+    return rows_of("inputs", given, task, config)
+
+
+def _check_names(names: list[str], task: Task) -> None:
+    """RefusalError 422 unless the tensors are columns of an input, each once."""
+    known = [column.name for column in input_columns(task)]
+    fits = any(set(group) <= set(names) for group in input_groups(task))
+    if fits and len(set(names)) == len(names) and set(names) <= set(known):
+        return
+    given = ", ".join(repr(clipped(name)) for name in names[:50]) or "none"
+    if known == [INPUT]:
         raise RefusalError(422, f"the input tensors are {given}; expected one, {INPUT!r}")
-    tensor = request.inputs[0]
-    if tensor.datatype != "BYTES":
-        raise RefusalError(422, f"{INPUT} has datatype {clipped(tensor.datatype)!r}; expected 'BYTES'")
-    texts = _flat(tensor)
-    check_limits(INPUT, texts, config)
-    return texts
+    groups = " or ".join(" and ".join(map(repr, group)) for group in input_groups(task))
+    raise RefusalError(422, f"the input tensors are {given}; expected {groups}; known are {', '.join(known)}")
+
+
+def _cell(name: str, item: str, kind: str) -> Any:
+    """A value of a column: what is no text is JSON."""
+    if kind == "text":
+        return item
+    try:
+        check_structure(item.encode(), 100_000)
+        return json.loads(item)
+    except (ValueError, RefusalError):
+        raise RefusalError(422, f"{name}: an item is not JSON; expected a list as JSON") from None
 
 
 async def infer(request: InferRequest, service: Service) -> InferAnswer:
@@ -178,20 +227,10 @@ async def infer(request: InferRequest, service: Service) -> InferAnswer:
 
     A text whose best label scores less than the service's threshold has ABSTAINED in its place.
     """
-    table = np.stack(await service.probabilities(texts_of(request, service.config)))
-    count, classes = table.shape
-    scores: list[float] = table.max(1).tolist()
-    names = [service.labels[column] for column in table.argmax(1)]
-    for index, score in enumerate(scores):
-        if score < service.threshold:
-            names[index] = ABSTAINED
-            service.metrics.abstained()
-    tensors = {
-        "label": ("BYTES", [count], names),
-        "score": ("FP32", [count], scores),
-        "probabilities": ("FP32", [count, classes], table.ravel().tolist()),
-    }
-    wanted = dict.fromkeys(output.name for output in request.outputs or []) or OUTPUTS  # once, if asked often
+    rows = inputs_of(request, service.task, service.config)
+    answers = await service.all_answers(rows)
+    tensors = (_labels if service.task.one_of_k else _answers)(service, answers, rows)
+    wanted = dict.fromkeys(output.name for output in request.outputs or []) or tensors  # once, if asked often
     outputs = []
     for name in wanted:
         datatype, shape, data = tensors[name]
@@ -199,19 +238,43 @@ async def infer(request: InferRequest, service: Service) -> InferAnswer:
     return InferAnswer(id=request.id, outputs=outputs)
 
 
+Tensors = dict[str, tuple[str, list[int], list[Any]]]
+
+
+def _labels(service: Service, answers: Sequence[Answer], rows: Sequence[Row]) -> Tensors:
+    names = [
+        answer.value if service.said(answer, row, 1) else ABSTAINED
+        for answer, row in zip(answers, rows, strict=True)
+    ]
+    shares = [share for answer in answers for share in map(dict(answer.ranking).get, service.labels)]
+    return {
+        "label": ("BYTES", [len(rows)], names),
+        "score": ("FP32", [len(rows)], [answer.score for answer in answers]),
+        "probabilities": ("FP32", [len(rows), len(service.labels)], shares),
+    }
+
+
+def _answers(service: Service, answers: Sequence[Answer], rows: Sequence[Row]) -> Tensors:
+    entries = [service.said(answer, row) for answer, row in zip(answers, rows, strict=True)]
+    return {ANSWER: ("BYTES", [len(rows)], [json.dumps(one, ensure_ascii=False) for one in entries])}
+
+
 def _flat(tensor: InputTensor) -> list[str]:
+    name = tensor.name
+    if tensor.datatype != "BYTES":
+        raise RefusalError(422, f"{name} has datatype {clipped(tensor.datatype)!r}; expected 'BYTES'")
     count = tensor.shape[0] if tensor.shape else 0
     if count < 1 or tensor.shape[1:] not in ([], [1]):
         shape = clipped(str(tensor.shape[:50]))
-        raise RefusalError(422, f"{INPUT} has shape {shape}; expected [n] or [n, 1], n > 0")
+        raise RefusalError(422, f"{name} has shape {shape}; expected [n] or [n, 1], n > 0")
     data = tensor.data or []
     if len(tensor.shape) == 2 and all(isinstance(item, list) and len(item) == 1 for item in data):
         data = [item[0] for item in data]
     for index, item in enumerate(data):
         if not isinstance(item, str):
-            raise RefusalError(422, f"{INPUT}: item {index} is {kind_of(item)}; expected a string")
+            raise RefusalError(422, f"{name}: item {index} is {kind_of(item)}; expected a string")
     if len(data) != count:
-        raise RefusalError(422, f"{INPUT} has shape {tensor.shape} and {len(data)} items; expected {count}")
+        raise RefusalError(422, f"{name} has shape {tensor.shape} and {len(data)} items; expected {count}")
     return data
 
 

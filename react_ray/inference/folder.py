@@ -1,0 +1,92 @@
+"""Preflight check of a saved model: it is whole, and its head is that of a known task; imports no torch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from react_ray.errors import ConfigError, InputError
+from react_ray.models.folder import CONFIG, NO_CLASSIFIER, check_model, label_names, read_config
+from react_ray.tasks import DEFAULT_TASK, get_task, task_names
+from react_ray.tasks.task import Task
+
+__all__ = ["KEY", "check_saved", "settings_in"]
+
+KEY = "react_ray"
+"""Of what this package keeps in config.json: the name of the task, and how answers are made."""
+PROBLEMS = {
+    None: DEFAULT_TASK,
+    "single_label_classification": DEFAULT_TASK,
+    "multi_label_classification": "multi-label-classification",
+}
+"""The task that transformers' ``problem_type`` stands for."""
+ARCHITECTURES = {"ForTokenClassification": "token-classification"}
+
+
+def check_saved(folder: Path) -> Task:
+    """The task of the model in ``folder``.
+
+    Raises InputError where the model is not whole, or where its head is not that of its task.
+    """
+    check_model(folder)
+    config = read_config(folder)
+    try:
+        task = _task_of(config)
+        _check_head(config, task)
+        _check_outputs(label_names(config), task)
+    except (InputError, ConfigError) as error:
+        raise InputError(f"{folder}: {error}") from None
+    return task
+
+
+def settings_in(folder: Path) -> dict[str, Any]:
+    """What this package keeps in the configuration of a saved model, see :data:`KEY`."""
+    found = read_config(folder).get(KEY)
+    return dict(found) if isinstance(found, Mapping) else {}
+
+
+def _task_of(config: Mapping[str, Any]) -> Task:
+    """The task that the configuration names, or that its architecture and ``problem_type`` stand for."""
+    kept = config.get(KEY)
+    if isinstance(kept, Mapping) and isinstance(kept.get("task"), str):
+        return get_task(kept["task"])
+    for end, name in ARCHITECTURES.items():
+        if _is_for(config, end) and name in task_names():
+            return get_task(name)
+    problem = config.get("problem_type")
+    meant = PROBLEMS.get(problem) if isinstance(problem, str | None) else None
+    if meant not in task_names():
+        raise InputError(f"{NO_CLASSIFIER}: problem_type in {CONFIG} is {json.dumps(problem)}")
+    return get_task(str(meant))
+
+
+def _architectures(config: Mapping[str, Any]) -> list[str]:
+    given = config.get("architectures") or []
+    return [str(name) for name in (given if isinstance(given, list) else [given])]
+
+
+def _is_for(config: Mapping[str, Any], end: str) -> bool:
+    return any(name.endswith(end) for name in _architectures(config))
+
+
+def _check_head(config: Mapping[str, Any], task: Task) -> None:
+    """Raise InputError where the class of the model is another than the task's."""
+    end = task.auto_model.removeprefix("AutoModel")
+    if _architectures(config) and not _is_for(config, end):
+        raise InputError(
+            f"this is not a trained classifier: architectures in {CONFIG} is "
+            f"{', '.join(_architectures(config))}. Give the folder of a finished run, or a model saved as "
+            f"...{end}"
+        )
+
+
+def _check_outputs(names: list[str], task: Task) -> None:
+    """Raise InputError where the outputs are not those that the task gives a model, in their order."""
+    expected = task.output_names(task.classes_of(names))
+    if names != expected:
+        raise InputError(
+            f"its outputs are not those of {task.title}: id2label in {CONFIG} has {', '.join(names[:9])}, "
+            f"expected are {', '.join(expected[:9]) or 'classes'}, in this order"
+        )

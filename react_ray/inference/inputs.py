@@ -1,0 +1,173 @@
+"""Inputs of a model as callers give them, as rows of its task; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, cast
+
+import pyarrow as pa
+
+from react_ray.tasks.columns import NO_OPTIONS, Column
+from react_ray.tasks.task import Task
+
+__all__ = [
+    "Row",
+    "expected",
+    "few_rows",
+    "input_columns",
+    "input_groups",
+    "kind_of",
+    "parse_input",
+    "rows_taken",
+    "table_of",
+    "text_of",
+]
+
+
+class Row(dict[str, Any]):
+    """A row with the task's input columns, as the task parsed it."""
+
+
+def input_columns(task: Task) -> list[Column]:
+    """The columns that an input may have: not those of files that tools for annotation write."""
+    kept = {field.name for field in task.inputs}
+    return [one for one in task.columns if not one.target and (one.kind != "text" or one.name in kept)]
+
+
+def input_groups(task: Task) -> list[tuple[str, ...]]:
+    """The columns of which an input needs all of one group."""
+    known = {column.name for column in input_columns(task)}
+    return [group for group in task.needs if known.issuperset(group)]
+
+
+def expected(task: Task) -> str:
+    """What an input may be, in words.
+
+    Example
+    -------
+    >>> from react_ray.tasks import get_task
+    >>> expected(get_task("text-classification"))
+    'a string or {"text": "a text"}'
+    """
+    kinds = {column.name: column.kind for column in input_columns(task)}
+    samples = {"text": '"a text"', "tokens": '["a", "word"]'}
+    forms = [
+        "{" + ", ".join(f'"{name}": {samples.get(kinds[name], "...")}' for name in group) + "}"
+        for group in input_groups(task)
+    ]
+    return " or ".join((["a string"] if ("text",) in task.needs else []) + forms)
+
+
+def parse_input(task: Task, given: Any) -> Row:
+    """The row that ``given`` stands for: a text, or an object with the task's input columns.
+
+    Raises ValueError that says what is wrong with it.
+    """
+    if isinstance(given, Row):
+        return given
+    if isinstance(given, str) and ("text",) in task.needs:
+        cells: Mapping[str, Any] = {"text": given}
+    elif isinstance(given, Mapping):
+        cells = _checked(task, given)
+    else:
+        raise ValueError(f"is {kind_of(given)}; expected {expected(task)}")
+    row = task.parse(cells, NO_OPTIONS)
+    return Row({field.name: row[field.name] for field in task.inputs})
+
+
+def rows_taken(task: Task, texts: Iterable[str]) -> list[Row]:
+    """The rows of those texts that are inputs of the task."""
+    rows = []
+    for text in texts:
+        try:
+            rows.append(parse_input(task, text))
+        except ValueError:
+            continue
+    return rows
+
+
+def _checked(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The cells of an object; ValueError where it has others, lacks some, or one is of another kind."""
+    kinds = {column.name: column.kind for column in input_columns(task)}
+    unknown = next((name for name in given if name not in kinds), None)
+    if unknown is not None:
+        raise ValueError(f"{str(unknown)[:50]} is not known; known are: {', '.join(kinds)}")
+    cells = {name: cell for name, cell in given.items() if cell is not None}
+    groups = input_groups(task)
+    if not any(all(name in cells for name in group) for group in groups):
+        if len(given) == 1 and next(iter(given.values())) is None:
+            raise ValueError(f"{next(iter(given))} is null; expected {expected(task)}")
+        lacking = next(name for name in groups[-1] if name not in cells)
+        raise ValueError(f"{lacking} is missing; expected {expected(task)}")
+    for name, cell in cells.items():
+        if kinds[name] == "text" and not isinstance(cell, str):
+            raise ValueError(f"{name} is {kind_of(cell)}; expected a string")
+        if kinds[name] == "tokens":
+            _check_tokens(name, cell)
+    return cells
+
+
+def _check_tokens(name: str, cell: Any) -> None:
+    if not isinstance(cell, list | tuple):
+        raise ValueError(f"{name} is {kind_of(cell)}; expected a list of strings")
+    for index, token in enumerate(cell):
+        if not isinstance(token, str):
+            raise ValueError(f"{name}: item {index} is {kind_of(token)}; expected a string")
+
+
+def kind_of(value: Any) -> str:
+    """What ``value`` is, in words of JSON."""
+    kinds = {type(None): "null", bool: "a boolean", int: "a number", float: "a number"}
+    return {**kinds, str: "a string", list: "a list", dict: "an object"}.get(type(value), "of another type")
+
+
+def table_of(task: Task, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows with the task's input columns as a table."""
+    arrays = [pa.array([row[field.name] for row in rows], field.type) for field in task.inputs]
+    return pa.Table.from_arrays(arrays, schema=pa.schema(task.inputs))
+
+
+class _Cells(list[Any]):
+    """A column in memory."""
+
+    def to_pylist(self) -> list[Any]:
+        """The cells."""
+        return self
+
+
+class FewRows:
+    """Rows in memory with what tasks read of a table, for the few rows of a request.
+
+    PyArrow gives up the interpreter lock for each small array; under load, to get it back takes longer than
+    the rest of the request.
+    """
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], names: Sequence[str]):
+        self._rows, self.column_names = rows, list(names)
+        self.num_rows = len(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, name: str) -> _Cells:
+        return _Cells(row[name] for row in self._rows)
+
+    def select(self, names: Sequence[str]) -> FewRows:
+        """Some of the columns."""
+        return FewRows(self._rows, names)
+
+    def to_pylist(self) -> list[dict[str, Any]]:
+        """The rows."""
+        return [{name: row[name] for name in self.column_names} for row in self._rows]
+
+
+def few_rows(task: Task, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """A few rows in place of a table, see :class:`FewRows`."""
+    return cast(pa.Table, FewRows(rows, [field.name for field in task.inputs]))
+
+
+def text_of(row: Mapping[str, Any]) -> str:
+    """All texts of a row, a line each."""
+    if len(row) == 1:
+        return str(row["text"])
+    return "\n".join(value for value in row.values() if isinstance(value, str))

@@ -1,0 +1,88 @@
+"""What OpenAPI says of the inputs and answers of a task: schemas and examples."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from react_ray.inference.inputs import input_columns, input_groups
+from react_ray.tasks.task import Task
+
+__all__ = [
+    "answer_example",
+    "answer_schema",
+    "input_schema",
+    "names_spans",
+    "object_schema",
+    "request_schema",
+]
+
+KINDS: dict[str, dict[str, Any]] = {
+    "text": {"type": "string"},
+    "tokens": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+}
+SAMPLES: dict[str, Any] = {"text": "The striker scored twice.", "tokens": ["Ada", "lives", "in", "Paris"]}
+LABEL = {
+    "type": "object",
+    "properties": {"label": {"type": "string"}, "score": {"type": "number"}},
+    "required": ["label", "score"],
+}
+ENTITY = {
+    "type": "object",
+    "properties": {
+        "entity_group": {"type": "string"},
+        "score": {"type": "number"},
+        "word": {"type": "string"},
+        "start": {"type": "integer", "description": "Of its first character (code point)"},
+        "end": {"type": "integer", "description": "Behind its last character"},
+    },
+    "required": ["entity_group", "score", "word", "start", "end"],
+}
+
+
+def object_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An object with the input columns of a task, and ``more`` properties."""
+    fields = {column.name: KINDS.get(column.kind, {}) for column in input_columns(task)}
+    groups = [{"required": list(group)} for group in input_groups(task)]
+    needed: dict[str, Any] = groups[0] if len(groups) == 1 else {"anyOf": groups}
+    return {"type": "object", "properties": fields | (more or {}), "additionalProperties": False, **needed}
+
+
+def input_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
+    """An input of a task: a text where that is enough, or an object."""
+    text = [{"type": "string"}] if ("text",) in task.needs else []
+    return {"anyOf": [*text, object_schema(task, more)]}
+
+
+def request_schema(task: Task, schema: dict[str, Any]) -> dict[str, Any]:
+    """The ``schema`` of a request with the inputs and examples of a task."""
+    one = input_schema(task)
+    inputs = {
+        **schema["properties"]["inputs"],
+        "anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}],
+    }
+    given = {column.name: SAMPLES.get(column.kind) for column in input_columns(task)}
+    groups = [group for group in input_groups(task) if group != ("text",)]
+    examples: list[dict[str, Any]] = [{"inputs": {name: given[name] for name in group}} for group in groups]
+    if ("text",) in task.needs:
+        examples.insert(0, {"inputs": "The striker scored twice in the final."})
+        examples.append({"inputs": ["股市今日上涨", "球队夺得冠军"], "top_k": 1})
+    return {**schema, "properties": {**schema["properties"], "inputs": inputs}, "examples": examples}
+
+
+def answer_schema(task: Task) -> dict[str, Any]:
+    """The answers to a request: a list for an input, a list of lists for a list."""
+    entries = {"type": "array", "items": ENTITY if names_spans(task) else LABEL}
+    return {"anyOf": [entries, {"type": "array", "items": entries}]}
+
+
+def answer_example(task: Task, labels: Sequence[str]) -> list[dict[str, Any]]:
+    """An answer to one input."""
+    if names_spans(task):
+        return [{"entity_group": labels[0], "score": 0.9, "word": "Ada", "start": 0, "end": 3}]
+    return [{"label": label, "score": score} for label, score in zip(labels, (0.9, 0.1), strict=False)]
+
+
+def names_spans(task: Task) -> bool:
+    """Whether answers name parts of a text."""
+    return task.pipeline == "token-classification"

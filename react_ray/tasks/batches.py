@@ -1,0 +1,30 @@
+"""Outputs of many examples, computed in batches of like length by whatever runs the model; no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray.models.batching import token_batches
+from react_ray.tasks.task import Example, Inputs, Outputs, Padding, Task
+
+__all__ = ["run_batches"]
+
+
+def run_batches(
+    task: Task,
+    examples: Sequence[Example],
+    padding: Padding,
+    budget: int,
+    call: Callable[[Inputs], NDArray[np.float32]],
+) -> Outputs:
+    """Outputs of each example; ``call`` computes a batch, which has at most ``budget`` tokens."""
+    outputs: Outputs = [np.zeros(0, np.float32)] * len(examples)
+    for places in token_batches([len(example.ids) for example in examples], budget):
+        batch = [examples[place] for place in places]
+        found = call(task.collate(batch, padding))
+        for place, output in zip(places, task.split(found, batch, padding), strict=True):
+            outputs[place] = output
+    return outputs

@@ -1,0 +1,266 @@
+"""A service of a token classifier, in the process of the test: every door gives the same entities."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx2
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from jsonschema import Draft202012Validator
+
+from react_ray import AsyncClient, Entity
+from react_ray.config.service import ServeConfig
+from react_ray.inference.reference import Histogram, Reference
+from react_ray.inference.saved import SavedModel
+from react_ray.models.tokenizer import TextTokenizer, Window
+from react_ray.serve.engine.about import About
+from react_ray.serve.engine.model import Engine
+from react_ray.serve.protocols.v2 import inference_pb2 as wire
+from react_ray.serve.protocols.v2.grpc import InferenceMethods
+from react_ray.serve.service import Service
+from react_ray.serve.web import build_app
+from react_ray.tasks import get_task
+from react_ray.tasks.task import Example, Outputs, Padding
+
+TEXT = "Ada met Bob in Paris"
+FOUND = [("PER", "Ada", 0, 3), ("PER", "Bob", 8, 11), ("LOC", "Paris", 15, 20)]
+MARKED = {"Ada": 3, "Bob": 3, "Paris": 1}
+"""Words and the tags that the model gives them, of O, B-LOC, I-LOC, B-PER and I-PER."""
+SURE = {"Bob": 1.0}
+"""Logits of words that the model is less sure of than 9."""
+INFER = "/v2/models/classifier/infer"
+
+
+class Words(TextTokenizer):
+    """A token a word, with one before and one behind; the model reads 8 at a time."""
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        return [window.ids for window in (some[0] for some in self.windows(texts, 0))]
+
+    def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
+        return [list(self._windows(text)) for text in texts]
+
+    def _windows(self, text: str) -> list[Window]:
+        places, at = [], 0
+        for word in text.split():
+            start = text.index(word, at)
+            at = start + len(word)
+            places.append((start, at))
+        parts = [places[first : first + 6] for first in range(0, len(places), 6)] or [[]]
+        return [
+            Window(
+                [0, *(self.number(text[start:end]) for start, end in part), 0],
+                [0] * (len(part) + 2),
+                [(0, 0), *part, (0, 0)],
+                [None, *[0] * len(part), None],
+            )
+            for part in parts
+        ]
+
+    def number(self, word: str) -> int:
+        return {"Ada": 1, "Bob": 2, "Paris": 3, "POISON": 4}.get(word, 5)
+
+
+class Tagger(SavedModel):
+    """Knows three words; fails on a fourth."""
+
+    def __init__(self) -> None:
+        task = get_task("token-classification")
+        super().__init__(task, ["LOC", "PER"], {}, Words(8, "right"), Padding(0, "right"))
+
+    def run(self, examples: Sequence[Example]) -> Outputs:
+        return [self._logits(example) for example in examples]
+
+    def _logits(self, example: Example) -> Any:
+        words = dict(enumerate(MARKED, start=1))
+        found = np.zeros((len(example.places.tokens), 5), np.float32)
+        for place, token in enumerate(example.places.tokens):
+            number = example.ids[token]
+            if number == 4:
+                raise RuntimeError("poison")
+            word = words.get(number)
+            found[place, MARKED[word] if word else 0] = SURE.get(word or "", 9)
+        return found
+
+
+def service_of(reference: Reference | None = None, **settings: Any) -> Service:
+    return Service(Engine(Tagger()), ServeConfig(**settings), About("1", None, "none"), reference)
+
+
+def talk(service: Service, *requests: tuple[str, Any]) -> list[httpx2.Response]:
+    """The answers to requests: path and body; None to GET."""
+
+    async def run() -> list[httpx2.Response]:
+        transport = httpx2.ASGITransport(build_app(service, scrape=None))  # type: ignore[arg-type]
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            return [await _send(http, path, body) for path, body in requests]
+
+    return asyncio.run(run())
+
+
+async def _send(http: httpx2.AsyncClient, path: str, body: Any) -> httpx2.Response:
+    if body is None:
+        return await http.get(path)
+    kind = "application/x-ndjson" if path == "/bulk" else "application/json"
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return await http.post(path, content=content, headers={"Content-Type": kind})
+
+
+def predict(service: Service, inputs: Any, **more: Any) -> Any:
+    return talk(service, ("/predict", {"inputs": inputs, **more}))[0].json()
+
+
+def tuples(entities: list[dict[str, Any]]) -> list[tuple[str, str, int, int]]:
+    return [(e["entity_group"], e["word"], e["start"], e["end"]) for e in entities]
+
+
+def test_an_input_is_a_text_or_an_object_with_its_columns() -> None:
+    service = service_of()
+    assert tuples(predict(service, TEXT)) == FOUND
+    one, split, none = predict(service, [{"text": TEXT}, {"tokens": TEXT.split()}, "nobody here"])
+    assert tuples(one) == tuples(split) == FOUND
+    assert none == []
+
+
+def test_a_long_text_is_read_in_windows_and_answered_once() -> None:
+    text = "word " * 40 + TEXT
+    assert tuples(predict(service_of(), text)) == [
+        (kind, word, start + 200, end + 200) for kind, word, start, end in FOUND
+    ]
+
+
+def test_the_threshold_and_top_k_leave_out_the_least_sure() -> None:
+    service = service_of()
+    scores = {entity["word"]: entity["score"] for entity in predict(service, TEXT)}
+    assert scores["Bob"] < 0.5 < scores["Ada"]
+    for more in ({"threshold": 0.5}, {"top_k": 2}):
+        assert tuples(predict(service, TEXT, **more)) == [FOUND[0], FOUND[2]]
+    assert tuples(predict(service_of(threshold=0.5), TEXT)) == [FOUND[0], FOUND[2]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "status", "says"),
+    [
+        ({}, 422, "inputs: text is missing; expected a string or"),
+        ({"tokens": "Ada"}, 422, "inputs: tokens is a string; expected a list of strings"),
+        ({"tokens": ["Ada", None]}, 422, "inputs: tokens: item 1 is null; expected a string"),
+        ([TEXT, {"words": []}], 422, "inputs: item 1: words is not known; known are: tokens, text"),
+        ([TEXT, {"tokens": []}], 422, "inputs: item 1: "),
+        ([TEXT, 7], 422, "inputs: item 1 is a number; expected a string or"),
+        ([TEXT, {"tokens": ["Ada", "x" * 40]}], 413, "inputs: text 1 has 43 characters; at most 40"),
+    ],
+)
+def test_what_is_no_input_is_told_by_its_place(inputs: Any, status: int, says: str) -> None:
+    (answer,) = talk(service_of(max_chars=40), ("/predict", {"inputs": inputs}))
+    assert (answer.status_code, says in answer.json()["error"]) == (status, True), answer.text
+
+
+def test_one_bad_row_fails_alone_in_bulk() -> None:
+    lines = [TEXT, {"text": "POISON " + TEXT, "id": 7}, {"tokens": ["Paris"], "id": "x"}, {"tokens": 1}]
+    body = "\n".join(map(json.dumps, lines)).encode()
+    (answer,) = talk(service_of(), ("/bulk", body))
+    first, bad, last, wrong, end = map(json.loads, answer.content.splitlines())
+    assert tuples(first["answer"]) == FOUND
+    assert bad == {"line": 1, "id": 7, "error": "the model failed on this text"}
+    assert (last["id"], tuples(last["answer"])) == ("x", [("LOC", "Paris", 0, 5)])
+    assert wrong == {"line": 3, "error": "tokens is a number; expected a list of strings"}
+    assert end == {"done": True, "lines": 4}
+
+
+def test_the_open_protocol_gives_an_answer_a_row_as_json() -> None:
+    texts = {"name": "text", "shape": [2], "datatype": "BYTES", "data": [TEXT, "nobody"]}
+    split = {"name": "tokens", "shape": [1], "datatype": "BYTES", "data": [json.dumps(TEXT.split())]}
+    wrong = {**split, "data": ["Ada"]}
+    about, *found, refused = talk(
+        service_of(),
+        ("/v2/models/classifier", None),
+        (INFER, {"inputs": [texts]}),
+        (INFER, {"inputs": [split]}),
+        (INFER, {"inputs": [wrong]}),
+    )
+    assert [tensor["name"] for tensor in about.json()["outputs"]] == ["answer"]
+    (texts_answer,), (split_answer,) = (one.json()["outputs"] for one in found)
+    assert [tuples(json.loads(one)) for one in texts_answer["data"]] == [FOUND, []]
+    assert [tuples(json.loads(one)) for one in split_answer["data"]] == [FOUND]
+    assert (refused.status_code, refused.json()["error"]) == (
+        422,
+        "tokens: an item is not JSON; expected a list as JSON",
+    )
+
+
+def test_the_open_protocol_over_grpc() -> None:
+    methods = InferenceMethods()
+    methods._service = service_of()
+    request = wire.ModelInferRequest(model_name="classifier")
+    tensor = request.inputs.add(name="text", datatype="BYTES", shape=[1])
+    tensor.contents.bytes_contents.append(TEXT.encode())
+    context: Any = SimpleNamespace(trailing_metadata=list, code=lambda: None)
+    answer = asyncio.run(methods.ModelInfer(request.SerializeToString(), context))
+    (output,) = answer.outputs
+    assert tuples(json.loads(output.contents.bytes_contents[0])) == FOUND
+
+
+def test_labels_of_entities_are_not_explained() -> None:
+    (answer,) = talk(service_of(), ("/explain", {"input": TEXT}))
+    assert (answer.status_code, "token classification is not explained" in answer.json()["error"]) == (
+        422,
+        True,
+    )
+
+
+def test_the_model_and_its_interface_are_described() -> None:
+    about, api = talk(service_of(), ("/model", None), ("/openapi.json", None))
+    told = about.json()
+    assert (told["task"], told["answers"], told["explains"]) == ("token-classification", "entities", False)
+    assert told["labels"] == ["LOC", "PER"]
+    assert [column["name"] for column in told["inputs"]] == ["tokens", "text"]
+    route = api.json()["paths"]["/predict"]["post"]
+    schema = route["requestBody"]["content"]["application/json"]["schema"]
+    answers = Draft202012Validator(route["responses"]["200"]["content"]["application/json"]["schema"])
+    service = service_of()
+    for example in schema["examples"]:
+        assert Draft202012Validator(schema).is_valid(example)
+        assert answers.is_valid(predict(service, example["inputs"]))
+
+
+def test_what_is_counted_and_recorded_are_the_types(tmp_path: Path) -> None:
+    reference = Reference(
+        200, {"LOC": 0.5, "PER": 0.5, "": 0.5}, Histogram.of([0.5, 1]), Histogram.of([1, 9])
+    )
+    service = service_of(reference, record=str(tmp_path))
+    predict(service, [TEXT] * 40 + ["nobody"] * 60)
+    service.close()
+    samples = {
+        sample.labels["label"]: sample.value
+        for family in service.metrics.families()
+        for sample in family.samples
+        if sample.name == "react_ray_predictions_total"
+    }
+    assert samples == {"PER": 40, "LOC": 40, "": 60}
+    assert service._drift.differences()["labels"].index < 0.1
+    (file,) = tmp_path.rglob("*.parquet")
+    labels = pq.read_table(file)["label"].to_pylist()
+    assert sorted(set(labels)) == ['["PER", "PER", "LOC"]', "[]"]
+
+
+def test_the_client_gives_entities() -> None:
+    async def scenario() -> None:
+        transport = httpx2.ASGITransport(build_app(service_of(), scrape=None))  # type: ignore[arg-type]
+        async with AsyncClient("http://localhost") as client:
+            client._http = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
+            found = await client.predict({"tokens": TEXT.split()}, threshold=0.5)
+            assert [type(entity) for entity in found] == [Entity, Entity]
+            assert [(e.entity_group, e.word, e.start, e.end) for e in found] == [FOUND[0], FOUND[2]]
+            assert await client.predict(["nobody"]) == [[]]
+            results = [result async for result in client.bulk([TEXT, {"tokens": ["Paris"]}])]
+            assert [len(result.answer or []) for result in results] == [3, 1]
+            assert results[1].answer == await client.predict("Paris")
+
+    asyncio.run(scenario())
