@@ -25,7 +25,7 @@ from react_ray.evaluate.model_card import write_model_card
 from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import class_counts, refused_by_reason
-from react_ray.evaluate.view import metric_title
+from react_ray.evaluate.wording import metric_title
 from react_ray.folders import remove_folder, replace_file
 from react_ray.pipeline.arms import choice_of, model_of, models_of
 from react_ray.pipeline.store import RECORD, Store, folder_size
@@ -171,7 +171,7 @@ def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportCo
             [part for part, _ in named], [name for _, name in named], metrics["classes"]
         ),
         "refused": reasons,
-        "mistakes": _read_json(done["evaluate"] / "figures.json")["mistakes"],
+        "sections": _read_json(done["evaluate"] / "figures.json").get("sections", []),
         "finetune_history": {
             arm: _read_lines(model.parent / "history.jsonl") for arm, model in models.items()
         },
