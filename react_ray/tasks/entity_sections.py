@@ -94,8 +94,11 @@ def entity_mistakes(
         _item(answers[number], row, truth[number], predicted[number])
         for number, row in zip(wrong, shown, strict=True)
     ]
-    note = "Over the text stands the truth, under it what the model said, with ✓ where that is right."
-    return marked_texts("Mistakes", items, types, note)
+    note = (
+        "Over the text stands the truth, under it what the model said, with ✓ where that is right and ✗ "
+        "where it is wrong. Dashed lines: wrong or missed."
+    )
+    return marked_texts("Mistakes", items, types, note, compared=True)
 
 
 def _item(answer: Answer, row: dict[str, Any], truth: Sequence[Span], predicted: Sequence[Span]) -> Item:
