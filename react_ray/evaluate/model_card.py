@@ -12,11 +12,24 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from react_ray.config.settings import EMBEDDED
 from react_ray.evaluate.schema import Metrics, Score
-from react_ray.evaluate.view import arms_of, as_score, as_share, metric_title
+from react_ray.evaluate.view import as_score, as_share
+from react_ray.evaluate.wording import arms_of, given, metric_title, pipeline_code, python_code, task_of
+from react_ray.tasks import Task
 
 __all__ = ["write_model_card"]
 
-TAGS = ["text-classification", "few-shot", "semi-supervised", "react-ray"]
+TAGS = ["few-shot", "semi-supervised", "react-ray"]
+HUB_METRICS = {
+    "macro_f1": ("f1", "Macro F1"),
+    "micro_f1": ("f1", "Micro F1"),
+    "accuracy": ("accuracy", "Accuracy"),
+    "subset_accuracy": ("accuracy", "Subset accuracy"),
+    "entity_f1": ("f1", "F1"),
+    "entity_precision": ("precision", "Precision"),
+    "entity_recall": ("recall", "Recall"),
+}
+"""Type and name of our metrics on hubs; others keep their own."""
+PLACE = "PATH/OF/THIS/FOLDER"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
 MOST_LABELS = 300
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
@@ -37,6 +50,7 @@ def write_model_card(
     ``license`` (hub identifiers) are left out unless known. ``descriptions``: of classes.
     """
     name = name or folder.resolve().parent.name
+    task = task_of(metrics)
     environment = Environment(
         loader=PackageLoader("react_ray.evaluate"),
         undefined=StrictUndefined,
@@ -52,6 +66,11 @@ def write_model_card(
     }
     body = environment.get_template("model_card.md.j2").render(
         m=metrics,
+        task=task,
+        nouns=task.nouns,
+        given=given(metrics),
+        python=python_code(metrics, PLACE),
+        pipeline=pipeline_code(metrics, PLACE),
         most=MOST_LABELS,
         name=name,
         origin=_origin(metrics["model"]),
@@ -67,18 +86,20 @@ def write_model_card(
 
 def _front_matter(metrics: Metrics, name: str, language: str | None, license: str | None) -> dict[str, Any]:
     """What hubs read; see https://huggingface.co/docs/hub/model-cards."""
+    task = task_of(metrics)
+    tags = list(dict.fromkeys([task.pipeline, task.name, *TAGS]))
     front: dict[str, Any] = {"language": language, "license": license}
-    front |= {"library_name": "transformers", "pipeline_tag": "text-classification", "tags": TAGS}
+    front |= {"library_name": "transformers", "pipeline_tag": task.pipeline, "tags": tags}
     front["base_model"] = metrics["model"] if _on_a_hub(metrics["model"]) else None
     if metrics["test"]:
-        front["model-index"] = [{"name": name, "results": [_result(metrics["test"])]}]
+        front["model-index"] = [{"name": name, "results": [_result(task, metrics["test"])]}]
     return {key: value for key, value in front.items() if value}
 
 
-def _result(test: Score) -> dict[str, Any]:
-    figures = [("f1", "Macro F1", test["macro_f1"]), ("accuracy", "Accuracy", test["accuracy"])]
+def _result(task: Task, test: Score) -> dict[str, Any]:
+    figures = [(*HUB_METRICS.get(name, (name, metric_title(name))), test[name]) for name in task.metrics]
     return {
-        "task": {"type": "text-classification", "name": "Text Classification"},
+        "task": {"type": task.pipeline, "name": task.title.title()},
         "dataset": {"type": "private", "name": f"test file of the run ({test['n']} rows)"},
         "metrics": [
             {"type": kind, "name": title, "value": round(value, 4)} for kind, title, value in figures

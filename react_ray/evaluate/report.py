@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
+import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -14,16 +15,16 @@ from react_ray.console.terminal import command
 from react_ray.evaluate import view
 from react_ray.evaluate.pictures import calibration_chart
 from react_ray.evaluate.schema import Metrics
-from react_ray.evaluate.tables import Mistake, Refused
+from react_ray.evaluate.tables import Refused
 from react_ray.evaluate.view import Part
+from react_ray.evaluate.wording import arms_of, lede, metric_title, pipeline_code, python_code, task_of
 from react_ray.folders import replace_file
+from react_ray.tasks.sections import MOST_ROWS, Section
 
 __all__ = ["ReportContent", "page_environment", "write_report"]
 
 MOST_CLASSES = 30
 """Longer tables show the first rows, and the others on demand."""
-LIMIT_CLASSES = 300
-"""Rows of a table at most, so that the page of thousands of classes opens at once."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
@@ -34,8 +35,8 @@ class ReportContent(TypedDict, total=False):
     ``metrics``           the content of metrics.json
     ``class_counts``      {part: {class: rows}}, see ``tables.class_counts``
     ``refused``           see ``tables.refused_by_reason``
-    ``mistakes``          see ``tables.worst_mistakes``; of the test rows, without test
-                          rows of the validation rows
+    ``sections``          see ``Task.sections``; of the test rows, without test rows of the
+                          validation rows
     ``finetune_history``  {arm: lines of its history.jsonl}: step, loss and, at some steps,
                           macro_f1 or accuracy of the validation rows
     ``lgan_history``      {phase: lines of its losses.json}: step and one value a loss;
@@ -48,7 +49,7 @@ class ReportContent(TypedDict, total=False):
     folder: str
     class_counts: Mapping[str, Mapping[str, int]]
     refused: Sequence[Refused]
-    mistakes: Sequence[Mistake]
+    sections: Sequence[Section]
     finetune_history: Mapping[str, Sequence[Mapping[str, float]]]
     lgan_history: Mapping[str, Sequence[Mapping[str, float]]]
     config: str
@@ -76,7 +77,7 @@ def page_environment() -> Environment:
     )
     made.filters |= {
         "count": "{:,}".format,
-        "metric": view.metric_title,
+        "metric": metric_title,
         "score": view.as_score,
         "seconds": view.as_time,
         "share": view.as_share,
@@ -97,12 +98,13 @@ def _breakable(name: str) -> Markup:
 
 
 def _titles(metrics: Metrics) -> dict[str, str]:
-    return {name: title for name, (title, _) in view.arms_of(metrics).items()}
+    return {name: title for name, (title, _) in arms_of(metrics).items()}
 
 
 def _context(content: ReportContent) -> dict[str, Any]:
     """Everything the templates read."""
     metrics, folder = content["metrics"], content.get("folder") or "out"
+    task, sections = task_of(metrics), content.get("sections")
     part: Part = "test" if metrics["test"] else "validation"
     shown, quality = metrics["test"] or metrics["validation"], metrics["label_quality"]
     return {
@@ -112,21 +114,24 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "title": Path(folder).resolve().name,
         "serve": command("serve", folder),
         "predict": command("predict", folder, "--input", "new.csv", "--output", "labelled.csv"),
-        "quoted": repr(folder),
-        "quoted_model": repr(f"{folder}/model"),
-        "about": {name: about for name, (_, about) in view.arms_of(metrics).items()},
+        "python": python_code(metrics, folder),
+        "pipeline": pipeline_code(metrics, f"{folder}/model"),
+        "lede": lede(metrics),
+        "nouns": task.nouns,
+        "labeler": task.labeler,
+        "one_label": task.target.type == pa.string(),
+        "metric_tiles": view.tiles(metrics, shown),
+        "about": {name: about for name, (_, about) in arms_of(metrics).items()},
         "rival": view.rival(metrics),
         "arms": view.arms(metrics, part),
         "parts": [name for name in view.PART_NAMES if metrics["rows"].get(name)],
         "part_names": view.PART_NAMES,
         "class_counts": view.ordered(content.get("class_counts") or {}),
         "refused": content.get("refused") or [],
-        "mistakes": content.get("mistakes") or [],
-        "confusion": view.confusion(shown, metrics["classes"]) if shown else None,
-        "worst_classes": sorted(shown["per_class"].items(), key=lambda item: item[1]["f1"]) if shown else [],
+        "sections": view.sections(sections) if shown and sections else None,
         "most": MOST_CLASSES,
-        "limit": LIMIT_CLASSES,
-        "counted_classes": view.by_rows(metrics["classes"], content.get("class_counts") or {}, LIMIT_CLASSES),
+        "limit": MOST_ROWS,
+        "counted_classes": view.by_rows(metrics["classes"], content.get("class_counts") or {}, MOST_ROWS),
         "calibration": calibration_chart(shown["reliability"]) if shown else None,
         "label_rows": view.label_rows(quality) if quality else [],
         "weights": calibration_chart(quality["reliability"]) if quality else None,

@@ -9,10 +9,10 @@ import pyarrow as pa
 
 from react_ray.answer import Answer
 from react_ray.tasks import Task
+from react_ray.tasks.sections import shorten, surest_wrong
 
 __all__ = ["Mistake", "Refused", "class_counts", "refused_by_reason", "worst_mistakes"]
 
-TEXT_CHARS = 320
 EXAMPLES = 3
 
 
@@ -36,21 +36,23 @@ class Refused(TypedDict):
 
 def worst_mistakes(task: Task, rows: pa.Table, answers: Sequence[Answer], most: int = 12) -> list[Mistake]:
     """The wrong answers with the highest scores, highest first, texts shortened."""
-    texts, truth = rows["text"].to_pylist(), rows[task.target.name].to_pylist()
-    wrong = [i for i, credit in enumerate(task.credit(answers, rows)) if credit < 1]
-    wrong.sort(key=lambda i: -answers[i].score)
+    wrong = surest_wrong(answers, task.credit(answers, rows).tolist(), most)
     return [
-        {
-            "text": shorten(texts[i]),
-            "truth": task.shown(truth[i]),
-            "predicted": task.shown(answers[i].value),
-            "probability": answers[i].score,
-            "truth_probability": dict(answers[i].ranking).get(truth[i], 0.0)
-            if isinstance(truth[i], str)
-            else None,
-        }
-        for i in wrong[:most]
+        _mistake(task, row, answers[number])
+        for number, row in zip(wrong, rows.take(pa.array(wrong, pa.int64())).to_pylist(), strict=True)
     ]
+
+
+def _mistake(task: Task, row: dict[str, Any], answer: Answer) -> Mistake:
+    truth = row[task.target.name]
+    likely = dict(answer.ranking).get(truth, 0.0) if isinstance(truth, str) else None
+    return {
+        "text": shorten(row["text"]),
+        "truth": task.shown(truth, row),
+        "predicted": task.shown(answer.value, row),
+        "probability": answer.score,
+        "truth_probability": likely,
+    }
 
 
 def refused_by_reason(rows: Iterable[Mapping[str, Any]]) -> list[Refused]:
@@ -79,9 +81,3 @@ def class_counts(
             of_part = counts.setdefault(part, dict.fromkeys(names, 0))
             of_part[label] = of_part.get(label, 0) + 1
     return counts
-
-
-def shorten(text: str, most: int = TEXT_CHARS) -> str:
-    """``text`` on one line, cut with an ellipsis after ``most`` characters."""
-    line = " ".join(text[: 4 * most].split())
-    return line if len(line) <= most and len(text) <= 4 * most else line[:most].rstrip() + "…"

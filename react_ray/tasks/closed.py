@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,10 +11,12 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
+from react_ray.tasks.class_sections import class_table, confusion_section, plain_mistakes
 from react_ray.tasks.closed_metrics import Indices, class_figures, class_scores, class_statistics
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.label_names import label_name
 from react_ray.tasks.labels import LabelMap
+from react_ray.tasks.sections import Section
 from react_ray.tasks.task import Example, Outputs, Padding, Task
 
 if TYPE_CHECKING:
@@ -117,6 +120,22 @@ class ClosedTask(Task):
         matrix = np.zeros((len(labels), len(labels)), int)
         matrix[tuple(cells.T)] = counts
         return found | {"confusion": matrix.tolist()}
+
+    def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
+        """Scores of the classes, classes that are mixed up, and the surest mistakes."""
+        figures = self.details(answers, rows, labels)["per_class"]
+        texts = [field.name for field in self.inputs]
+        return [
+            class_table(figures, self.nouns, len(labels)),
+            self.confusion(answers, rows, labels),
+            plain_mistakes(answers, rows, self.credit(answers, rows).tolist(), texts),
+        ]
+
+    def confusion(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Section:
+        """The section on classes that are mixed up."""
+        pairs = zip(truth_of(rows, labels).tolist(), predicted_of(answers, labels).tolist(), strict=True)
+        elsewhere = "; the whole of it is in metrics.json"
+        return confusion_section(Counter(pairs), labels, self.nouns, elsewhere=elsewhere)
 
 
 def ranked(

@@ -18,10 +18,14 @@ from scipy.special import expit, logit
 
 from react_ray.answer import Answer
 from react_ray.models.tokenizer import TextTokenizer
+from react_ray.tasks.class_sections import class_table
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.label_sets import flagged_labels, label_set, set_targets
+from react_ray.tasks.nouns import SETS
+from react_ray.tasks.sections import Section
 from react_ray.tasks.set_metrics import Sets, set_credit, set_scores, set_statistics
+from react_ray.tasks.set_sections import average_precision, set_mistakes, set_pairs
 from react_ray.tasks.task import Example, Outputs, Padding, Task
 from react_ray.tasks.thresholds import best_sharpness, f1_thresholds, share_thresholds
 
@@ -38,6 +42,7 @@ class MultiLabelClassification(Task):
 
     name = "multi-label-classification"
     title = "multi-label classification"
+    nouns = SETS
     columns = (Column("text", "text"), Column("labels", "labels", target=True))
     target = pa.field("labels", pa.list_(pa.string()))
     labeler = "candidates"
@@ -228,6 +233,17 @@ class MultiLabelClassification(Task):
         """Precision, recall and F1 of each label; labels that go together have no confusion."""
         sums = np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64)
         return {"per_class": class_figures(sums[:-3], labels), "confusion": None}
+
+    def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
+        """Scores of the labels with their average precision, labels that are mixed up, and wrong sets."""
+        figures, truth = self.details(answers, rows, labels)["per_class"], rows["labels"].to_pylist()
+        sets, scores, title = _sets(truth, labels), _scores(answers, labels), "Average precision"
+        precision = {name: average_precision(sets[:, k], scores[:, k]) for k, name in enumerate(labels)}
+        return [
+            class_table(figures, self.nouns, len(labels), {title: precision}, [(title, "score")]),
+            set_pairs(truth, [answer.value for answer in answers]),
+            set_mistakes(answers, rows, self.credit(answers, rows).tolist()),
+        ]
 
 
 def _answers(chosen: Sets, chances: NDArray[np.float64], labels: Sequence[str]) -> list[Answer]:

@@ -18,7 +18,10 @@ from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.entity_pairs import EntityPair, marked_places, read_pair
 from react_ray.tasks.label_names import label_name
+from react_ray.tasks.nouns import RELATIONS
 from react_ray.tasks.relation_metrics import DIRECTION, relation_scores, relation_statistics, relation_types
+from react_ray.tasks.relation_sections import relation_mistakes, relation_table
+from react_ray.tasks.sections import Section
 from react_ray.tasks.task import Example
 from react_ray.tasks.text_changes import augment
 from react_ray.tasks.text_classification import distributions
@@ -38,6 +41,7 @@ class RelationExtraction(ClosedTask):
 
     name = "relation-extraction"
     title = "relation extraction"
+    nouns = RELATIONS
     columns = (
         Column("text", "text"),
         *(Column(name, "spans") for name in ("e1", "e2", "head", "tail")),
@@ -110,6 +114,15 @@ class RelationExtraction(ClosedTask):
         sums = np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64)
         types = sorted({name for name in relation_types(labels) if name is not None})
         return super().details(answers, rows, labels) | {"per_relation": class_figures(sums[:-2], types)}
+
+    def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
+        """Scores of the types of relations, labels that are mixed up, and mistakes with marked entities."""
+        figures, truth = self.details(answers, rows, labels)["per_relation"], rows["label"].to_pylist()
+        return [
+            relation_table(figures, truth, answers, labels, self.nouns),
+            self.confusion(answers, rows, labels),
+            relation_mistakes(answers, rows, self.credit(answers, rows).tolist()),
+        ]
 
 
 def wrong_targets(label: str, labels: Sequence[str]) -> list[str]:

@@ -20,6 +20,8 @@ from react_ray.config.settings import AugmentConfig
 from react_ray.models import tokens
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.nouns import Nouns
+from react_ray.tasks.sections import Section
 from react_ray.tasks.text_changes import augment
 
 if TYPE_CHECKING:
@@ -79,6 +81,8 @@ class Task(ABC):
     name: ClassVar[str]
     title: ClassVar[str]
     """In words, for people: "text classification"."""
+    nouns: ClassVar[Nouns] = Nouns()
+    """Further words for people, and examples for reports and model cards."""
     columns: ClassVar[tuple[Column, ...]]
     """What files may hold; those of ``needs`` must be there."""
     needs: ClassVar[tuple[tuple[str, ...], ...]] = (("text",),)
@@ -304,6 +308,10 @@ class Task(ABC):
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
         """Further figures for metrics.json, such as those of each class."""
         return {}
+
+    def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
+        """What the report tells of the answers for ``rows``, of which there is at least one."""
+        return []
 
     def measure(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, float]:
         """Each of ``metrics`` over ``rows``."""

@@ -13,6 +13,7 @@ from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.label_names import label_name
+from react_ray.tasks.nouns import PAIRS
 from react_ray.tasks.task import Example
 from react_ray.tasks.text_changes import augment
 from react_ray.tasks.text_classification import TextClassification, distributions
@@ -30,6 +31,7 @@ class TextPairClassification(TextClassification):
     name = "text-pair-classification"
     title = "text pair classification"
     columns = (Column("text", "text"), Column("text_pair", "text"), Column("label", "label", target=True))
+    nouns = PAIRS
     needs = (("text", "text_pair"),)
     inputs = (pa.field("text", pa.string()), pa.field("text_pair", pa.string()))
 

@@ -17,11 +17,15 @@ from react_ray.answer import Answer
 from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.annotations import parsed, read_annotation
+from react_ray.tasks.class_sections import class_table
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.entity_decoding import best_power, entity_answer, row_scores
 from react_ray.tasks.entity_metrics import entity_credit, entity_scores, entity_statistics, error_kinds
+from react_ray.tasks.entity_sections import entity_mistakes, error_bars, type_confusion
 from react_ray.tasks.mention_changes import augment_row
+from react_ray.tasks.nouns import ENTITIES
+from react_ray.tasks.sections import Section
 from react_ray.tasks.tagging import Span, bio_tags, find_scheme, spans_of, tag_names
 from react_ray.tasks.task import Example, Outputs, Padding
 from react_ray.tasks.word_places import WordPlaces, place_words
@@ -47,6 +51,7 @@ class TokenClassification(WordUnits):
 
     name = "token-classification"
     title = "token classification"
+    nouns = ENTITIES
     columns = (
         Column("tokens", "tokens"),
         Column("text", "text"),
@@ -295,6 +300,18 @@ class TokenClassification(WordUnits):
         sums = np.asarray(self.statistics(answers, rows, labels).sum(0))
         errors = error_kinds(_truth(rows), _predicted(answers))
         return {"per_class": class_figures(sums, labels), "errors": errors}
+
+    def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
+        """Scores of the types, kinds of errors, types that are mixed up, and texts with their entities."""
+        figures = self.details(answers, rows, labels)["per_class"]
+        truth, predicted = _truth(rows), _predicted(answers)
+        credit = entity_credit(truth, predicted).tolist()
+        return [
+            class_table(figures, self.nouns, len(labels), macro=False),
+            error_bars(truth, predicted),
+            type_confusion(truth, predicted, labels, self.nouns),
+            entity_mistakes(answers, rows, (truth, predicted), credit, labels),
+        ]
 
 
 def _readable_tags(cell: Any) -> list[str] | None:

@@ -17,7 +17,6 @@ from react_ray.evaluate import (
     lead,
     measure,
     refused_by_reason,
-    worst_mistakes,
 )
 from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
@@ -118,8 +117,10 @@ def make_content() -> Callable[..., Any]:
         if judge:
             of_rows = [names[i] for i in truth[judge]]
             rows = pa.table({"text": [""] * len(of_rows), "label": of_rows})
-            mistakes = worst_mistakes(TASK, rows, found[judge]["generated_labels"])
-            content["mistakes"] = [{**row, "text": text} for row in mistakes]  # of any characters
+            sections = TASK.sections(found[judge]["generated_labels"], rows, names)
+            for mistake in sections[-1]["data"]["items"]:
+                mistake["texts"][0]["text"] = text  # of any characters
+            content["sections"] = sections
         return content  # type: ignore[return-value]
 
     return make

@@ -15,10 +15,9 @@ from react_ray.answer import Answer, load_answers, save_answers
 from react_ray.evaluate.arms import Judged, measure_arms, measure_model
 from react_ray.evaluate.metrics import answer_quality, label_quality
 from react_ray.evaluate.schema import LabelQuality
-from react_ray.evaluate.tables import Mistake, worst_mistakes
+from react_ray.evaluate.tables import worst_mistakes
 from react_ray.pipeline import arms
 from react_ray.pipeline.context import Context
-from react_ray.tasks import Task
 from react_ray.tasks.closed import ranked
 
 __all__ = ["choose", "evaluate"]
@@ -45,11 +44,13 @@ def evaluate(context: Context) -> None:
     """S6: every arm and the chosen model, measured on the validation and test rows."""
     task, labels = context.task, context.labels().names
     parts = {part: _judge(context, part) for part in ("validation", "test")}
+    shown = parts["test"] or parts["validation"]
     figures = {
         **{part: measure_model(task, judged, labels) for part, judged in parts.items()},
         "arms": measure_arms(task, parts, labels),
         "label_quality": _label_quality(context),
-        "mistakes": _mistakes(context.task, parts),
+        "mistakes": worst_mistakes(task, shown.rows, shown.model) if shown else [],
+        "sections": task.sections(shown.model, shown.rows, labels) if shown else [],
     }
     (context.folder / "figures.json").write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
 
@@ -73,14 +74,6 @@ def _judge(context: Context, part: str) -> Judged | None:
         found,
         arms.predict_rows(rows, {"model": chosen}, gpu, context.progress)["model"],
     )
-
-
-def _mistakes(task: Task, parts: dict[str, Judged | None]) -> list[Mistake]:
-    """The worst mistakes on the test rows, or on the validation rows where there is no test."""
-    judged = parts["test"] or parts["validation"]
-    if judged is None:
-        return []
-    return worst_mistakes(task, judged.rows, judged.model)
 
 
 def _label_quality(context: Context) -> LabelQuality | None:

@@ -1,0 +1,149 @@
+"""What the parts of a task are called where people read: in reports and model cards."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["ENTITIES", "PAIRS", "RELATIONS", "SETS", "Nouns", "count_of"]
+
+
+@dataclass(frozen=True)
+class Nouns:
+    """Words for one task, and an example of what its models read.
+
+    Parameters
+    ----------
+    model
+        What a trained model is.
+    option, options
+        One of the classes of the task, and several.
+    link
+        Between the name of the task and the number of its classes.
+    counted
+        What the support of a class counts.
+    row, rows
+        One of the things that get an answer, and several.
+    label, labels
+        One of the labels given by people, and several.
+    credit
+        What the mean credit of answers is.
+    graded
+        Whether an answer may be right in part.
+    example
+        An input of :func:`react_ray.load`.
+    pipeline_input
+        The same for the pipeline of transformers, where that reads another form.
+    pipeline_options, call_options
+        Further arguments of ``pipeline(...)`` and of its call, as Python code.
+    pipeline_note
+        What has to be known of the pipeline.
+    limits
+        Sentences for the model card.
+    """
+
+    model: str = "text classifier"
+    option: str = "class"
+    options: str = "classes"
+    link: str = "into"
+    counted: str = "rows"
+    row: str = "text"
+    rows: str = "texts"
+    label: str = "label"
+    labels: str = "labels"
+    credit: str = "share that was right"
+    graded: bool = False
+    example: Any = "a new text"
+    pipeline_input: Any = None
+    pipeline_options: str = ""
+    call_options: str = "truncation=True"
+    pipeline_note: str = ""
+    limits: tuple[str, ...] = (
+        "Every text gets one of these labels, also one that fits none of them: look at the score before you "
+        "act on it.",
+        "Texts longer than the model's maximum length are cut.",
+    )
+
+    def number(self, n: int) -> str:
+        """How many classes: "1 class", "3 classes"."""
+        return count_of(n, self.option, self.options)
+
+
+def count_of(n: int, one: str, many: str) -> str:
+    """A number with its noun.
+
+    Example
+    -------
+    >>> count_of(1, "text", "texts"), count_of(3126, "text", "texts")
+    ('1 text', '3,126 texts')
+    """
+    return f"{n:,} {one if n == 1 else many}"
+
+
+PAIRS = Nouns(
+    model="classifier of pairs of texts",
+    row="pair of texts",
+    rows="pairs of texts",
+    example={"text": "a new text", "text_pair": "another text"},
+    limits=(
+        "Every pair of texts gets one of these labels, also one that fits none of them: look at the score "
+        "before you act on it.",
+        "The order of the two texts is part of what the model reads.",
+        "Pairs longer than the model's maximum length are cut.",
+    ),
+)
+
+SETS = Nouns(
+    model="multi-label text classifier",
+    option="label",
+    options="labels",
+    link="with",
+    label="labelled text",
+    labels="labelled texts",
+    credit="mean F1 of the labels of a text",
+    graded=True,
+    call_options="truncation=True, top_k=None",
+    pipeline_note="Every label comes with its sigmoid; those of at least 0.5 are the answer.",
+    limits=(
+        "A text gets any number of these labels, also none; others are unknown to the model.",
+        "The thresholds of the labels fit texts in which each label is about as frequent as it was here.",
+        "Texts longer than the model's maximum length are cut.",
+    ),
+)
+
+RELATIONS = Nouns(
+    model="classifier of relations between two entities of a text",
+    option="relation",
+    options="relations",
+    link="with",
+    row="pair of entities",
+    rows="pairs of entities",
+    example="the <e1>smoke</e1> of the <e2>fire</e2>",
+    pipeline_input="the * smoke * of the # fire #",
+    pipeline_note="The model reads the first entity between signs * and the second between #.",
+    limits=(
+        "Every pair of entities gets one of these relations, also one that fits none of them: look at the "
+        "score before you act on it.",
+        "The model does not find entities: they have to be marked.",
+        "Of texts longer than the model's maximum length it reads what is around the two entities.",
+    ),
+)
+
+ENTITIES = Nouns(
+    model="token classifier",
+    option="type of entity",
+    options="types of entity",
+    link="with",
+    counted="entities",
+    label="labelled text",
+    labels="labelled texts",
+    credit="mean entity F1 of a text",
+    graded=True,
+    pipeline_options='aggregation_strategy="simple"',
+    call_options="",
+    limits=(
+        "Only entities of these types are found; others are passed over or taken for one of these.",
+        "Entities do not overlap and are not nested.",
+        "The score of an entity is the probability of its least certain word.",
+    ),
+)

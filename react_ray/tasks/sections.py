@@ -1,0 +1,146 @@
+"""Sections of a report: what a task has to tell of its answers, in forms that the page knows how to draw.
+
+Sections are plain JSON. Texts and names in them are untrusted: the page escapes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypedDict
+
+from react_ray.answer import Answer
+
+__all__ = [
+    "MATRIX_CLASSES",
+    "MOST_ROWS",
+    "Heading",
+    "Item",
+    "Mark",
+    "Section",
+    "bars",
+    "item",
+    "marked_texts",
+    "matrix",
+    "shorten",
+    "surest_wrong",
+    "table",
+]
+
+MOST_ROWS = 300
+"""Rows of a table at most, so that the page of thousands of classes opens at once."""
+MATRIX_CLASSES = 20
+"""Up to here a confusion matrix can be read."""
+MOST_MISTAKES = 12
+TEXT_CHARS = 320
+Mark = tuple[int, int, str]
+"""Characters of a text from and to, and the label they have."""
+
+
+class Section(TypedDict):
+    """A part of the report.
+
+    ``text`` is a note under the title. What ``data`` holds depends on ``kind``:
+
+    ``table``         columns ([title, form], see :func:`table`), rows, left (rows that were cut), more
+    ``matrix``        names (None: no class), counts (rows are the truth)
+    ``bars``          rows of [name, number, what it means]
+    ``marked_texts``  items (Item), labels (names of the marks, each with a colour of its own),
+                      compared (whether the marks over and under a text ought to be the same)
+    """
+
+    kind: Literal["table", "matrix", "bars", "marked_texts"]
+    title: str
+    text: str
+    data: dict[str, Any]
+
+
+class Item(TypedDict):
+    """A row of the data and what the model made of it.
+
+    ``texts`` have name (or ""), text, above and below: marks over a text (the truth) and under it (the
+    answer). ``said`` and ``truth`` are in words, None where the marks say it. ``notes`` say what is wrong.
+    """
+
+    texts: list[dict[str, Any]]
+    said: str | None
+    truth: str | None
+    probability: float
+    truth_probability: float | None
+    notes: list[str]
+
+
+Heading = tuple[str, Literal["name", "text", "bar", "score", "count", "share"]]
+"""Title of a column, and the form of its cells. A name of None is no class."""
+
+
+def table(
+    title: str, columns: Sequence[Heading], rows: Sequence[Sequence[Any]], text: str = "", more: str = "rows"
+) -> Section:
+    """A table; ``more`` is what the rows are called that are shown on demand, such as "better classes"."""
+    data = {
+        "columns": [list(column) for column in columns],
+        "rows": [list(row) for row in rows[:MOST_ROWS]],
+        "left": max(0, len(rows) - MOST_ROWS),
+        "more": more,
+    }
+    return {"kind": "table", "title": title, "text": text, "data": data}
+
+
+def matrix(
+    title: str, names: Sequence[str | None], counts: Sequence[Sequence[int]], text: str = ""
+) -> Section:
+    """A confusion matrix: rows are the truth, columns the answer."""
+    data = {"names": list(names), "counts": [list(row) for row in counts]}
+    return {"kind": "matrix", "title": title, "text": text, "data": data}
+
+
+def bars(title: str, rows: Sequence[tuple[str, int, str]], text: str = "") -> Section:
+    """Numbers of several kinds of things: name, number, what it means."""
+    return {"kind": "bars", "title": title, "text": text, "data": {"rows": [list(row) for row in rows]}}
+
+
+def marked_texts(
+    title: str, items: Sequence[Item], labels: Sequence[str] = (), text: str = "", compared: bool = False
+) -> Section:
+    """Texts with marks over them, and with ``compared`` marks under them that ought to be the same."""
+    data = {"items": list(items), "labels": list(labels), "compared": compared}
+    return {"kind": "marked_texts", "title": title, "text": text, "data": data}
+
+
+def item(
+    texts: Mapping[str, str] | str,
+    answer: Answer,
+    *,
+    said: str | None = None,
+    truth: str | None = None,
+    above: Sequence[Mark] = (),
+    below: Sequence[Mark] = (),
+    truth_probability: float | None = None,
+    notes: Sequence[str] = (),
+) -> Item:
+    """One of the marked texts; the marks are of the first text, several texts have names."""
+    named = {"": texts} if isinstance(texts, str) else texts
+    shown: list[dict[str, Any]] = [
+        {"name": name, "text": text, "above": [], "below": []} for name, text in named.items()
+    ]
+    shown[0] |= {"above": [list(mark) for mark in above], "below": [list(mark) for mark in below]}
+    return {
+        "texts": shown,
+        "said": said,
+        "truth": truth,
+        "probability": answer.score,
+        "truth_probability": truth_probability,
+        "notes": list(notes),
+    }
+
+
+def surest_wrong(answers: Sequence[Answer], credit: Sequence[float], most: int = MOST_MISTAKES) -> list[int]:
+    """Indices of the answers that are not all right, those of the highest scores first."""
+    wrong = [row for row, share in enumerate(credit) if share < 1]
+    return sorted(wrong, key=lambda row: -answers[row].score)[:most]
+
+
+def shorten(text: str, most: int = TEXT_CHARS) -> str:
+    """``text`` on one line, cut with an ellipsis after ``most`` characters."""
+    line = " ".join(text[: 4 * most].split())
+    return line if len(line) <= most and len(text) <= 4 * most else line[:most].rstrip() + "…"

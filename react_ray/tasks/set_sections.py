@@ -1,0 +1,64 @@
+"""Sections of a report on sets of labels: each label, labels that are missed and extra, and wrong sets."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from react_ray.answer import Answer
+from react_ray.tasks.sections import Heading, Section, item, marked_texts, shorten, surest_wrong, table
+
+__all__ = ["average_precision", "set_mistakes", "set_pairs"]
+
+MOST_PAIRS = 20
+
+
+def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | None:
+    """Mean precision at the rank of each true row, by falling ``scores``; None without a true row.
+
+    The figure of ``sklearn.metrics.average_precision_score``: rows of one score count together.
+
+    Example
+    -------
+    >>> average_precision(np.array([True, False, True, False]), np.array([0.9, 0.8, 0.7, 0.1]))
+    0.8333333333333333
+    """
+    if not truth.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    ranked, hits = scores[order], np.cumsum(truth[order])
+    last = np.append(np.flatnonzero(np.diff(ranked)), len(ranked) - 1)
+    gained = np.diff(hits[last], prepend=0)
+    return float((gained * hits[last] / (last + 1)).sum() / truth.sum())
+
+
+def set_pairs(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Section:
+    """Labels that are missing and labels that are said too much, by how often both are so in one row."""
+    pairs: Counter[tuple[str | None, str | None]] = Counter()
+    for true, made in zip(map(set, truth), map(set, predicted), strict=True):
+        missed: list[str | None] = [*sorted(true - made)]
+        extra: list[str | None] = [*sorted(made - true)]
+        if missed or extra:
+            pairs.update((one, other) for one in missed or [None] for other in extra or [None])
+    rows = [[*pair, n] for pair, n in pairs.most_common(MOST_PAIRS)]
+    columns: list[Heading] = [("Missed", "name"), ("said too much", "name"), ("Rows", "count")]
+    note = "Labels that are wrong in the same row; a dash stands for none."
+    return table("Labels mixed up most", columns, rows, note)
+
+
+def set_mistakes(answers: Sequence[Answer], rows: pa.Table, credit: Sequence[float]) -> Section:
+    """Texts with the labels that were said and those that are right."""
+    wrong = surest_wrong(answers, credit)
+    shown = rows.select(["text", "labels"]).take(pa.array(wrong, pa.int64())).to_pylist()
+    items = []
+    for number, row in zip(wrong, shown, strict=True):
+        true, made = set(row["labels"]), set(answers[number].value)
+        notes = [f"missed {name}" for name in sorted(true - made)]
+        notes += [f"too much: {name}" for name in sorted(made - true)]
+        said, truth = (", ".join(sorted(names)) or "no label" for names in (made, true))
+        items.append(item(shorten(row["text"]), answers[number], said=said, truth=truth, notes=notes))
+    return marked_texts("Mistakes", items)
