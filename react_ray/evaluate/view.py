@@ -93,7 +93,6 @@ def _drawn(section: Section) -> dict[str, Any]:
         labels = data["labels"]
         marked = {mark[2] for one in data["items"] for text in one["texts"] for mark in _marks(text)}
         more["legend"] = [(name, i % COLOURS) for i, name in enumerate(labels) if name in marked]
-        more["compared"] = any(text["below"] for one in data["items"] for text in one["texts"])
         more["items"] = [
             {
                 **one,

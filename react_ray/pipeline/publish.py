@@ -33,7 +33,7 @@ from react_ray.tasks import get_task
 from react_ray.tasks.labels import LabelMap
 from react_ray.version import __version__
 
-__all__ = ["publish", "summarise"]
+__all__ = ["complete_model", "publish", "summarise"]
 
 
 def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
@@ -41,7 +41,7 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     output = Path(config.output)
     metrics = _metrics(config, done, store)
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
-    _replace_folder(model_of(done), output / "model", lambda folder: _complete(folder, done, metrics))
+    _replace_folder(model_of(done), output / "model", lambda folder: complete_model(folder, done, metrics))
     _replace_folder(done["generate"] / "augmented", output / "augmented")
     for aside in (done["prepare"] / "refused.jsonl", done["generate"] / "left_out.parquet"):
         replace_file(output / aside.name, partial(shutil.copyfile, aside), private=True)
@@ -52,7 +52,7 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     return metrics
 
 
-def _complete(folder: Path, done: dict[str, Path], metrics: Metrics) -> None:
+def complete_model(folder: Path, done: dict[str, Path], metrics: Metrics) -> None:
     """Put beside the weights what is known of them: the card, and what was exported."""
     labels = LabelMap.load(done["prepare"] / "labels.json")
     write_model_card(folder, metrics, descriptions=labels.descriptions)

@@ -44,7 +44,8 @@ class Section(TypedDict):
     ``table``         columns ([title, form], see :func:`table`), rows, left (rows that were cut), more
     ``matrix``        names (None: no class), counts (rows are the truth)
     ``bars``          rows of [name, number, what it means]
-    ``marked_texts``  items (Item), labels (names of the marks, each with a colour of its own)
+    ``marked_texts``  items (Item), labels (names of the marks, each with a colour of its own),
+                      compared (whether the marks over and under a text ought to be the same)
     """
 
     kind: Literal["table", "matrix", "bars", "marked_texts"]
@@ -98,9 +99,11 @@ def bars(title: str, rows: Sequence[tuple[str, int, str]], text: str = "") -> Se
     return {"kind": "bars", "title": title, "text": text, "data": {"rows": [list(row) for row in rows]}}
 
 
-def marked_texts(title: str, items: Sequence[Item], labels: Sequence[str] = (), text: str = "") -> Section:
-    """Texts with marks over and under them."""
-    data = {"items": list(items), "labels": list(labels)}
+def marked_texts(
+    title: str, items: Sequence[Item], labels: Sequence[str] = (), text: str = "", compared: bool = False
+) -> Section:
+    """Texts with marks over them, and with ``compared`` marks under them that ought to be the same."""
+    data = {"items": list(items), "labels": list(labels), "compared": compared}
     return {"kind": "marked_texts", "title": title, "text": text, "data": data}
 
 
