@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from react_ray.answer import Answer
-from react_ray.tasks.class_sections import confusion_section
-from react_ray.tasks.entity_metrics import error_kinds
-from react_ray.tasks.nouns import Nouns
+from react_ray.tasks.class_sections import class_table, confusion_section
+from react_ray.tasks.entity_metrics import entity_credit, error_kinds
+from react_ray.tasks.nouns import ENTITIES
 from react_ray.tasks.sections import Item, Mark, Section, bars, item, marked_texts, surest_wrong
 from react_ray.tasks.tagging import Span
 
-__all__ = ["confused_types", "entity_mistakes", "error_bars", "excerpt", "type_confusion"]
+__all__ = ["confused_types", "entity_sections", "excerpt"]
 
 Rows = Sequence[Sequence[Span]]
 ERRORS = {
@@ -30,21 +30,38 @@ EXCERPT = 420
 """Characters of a text that are shown."""
 
 
-def error_bars(truth: Rows, predicted: Rows) -> Section:
+def entity_sections(
+    answers: Sequence[Answer],
+    rows: pa.Table,
+    spans: tuple[Rows, Rows],
+    figures: Mapping[str, Mapping[str, float]],
+    types: Sequence[str],
+) -> list[Section]:
+    """All sections on ``spans``, the true and the predicted entities; ``figures`` are those of each type."""
+    credit = entity_credit(*spans).tolist()
+    return [
+        class_table(figures, ENTITIES, len(types), macro=False),
+        _error_bars(*spans),
+        _type_confusion(*spans, types),
+        _entity_mistakes(answers, rows, spans, credit, types),
+    ]
+
+
+def _error_bars(truth: Rows, predicted: Rows) -> Section:
     """How many errors there are of each kind."""
     kinds = error_kinds(truth, predicted)
     rows = [(name, kinds[name], about) for name, about in ERRORS.items()]
     return bars("Kinds of errors", rows, "Entities that are wrong or missed.")
 
 
-def type_confusion(truth: Rows, predicted: Rows, types: Sequence[str], nouns: Nouns) -> Section:
+def _type_confusion(truth: Rows, predicted: Rows, types: Sequence[str]) -> Section:
     """Which types are taken for which, by entities that overlap; the last row and column are no entity."""
     cells = confused_types(truth, predicted, types)
     note = (
         "Rows are the truth, columns the answer, by entities that overlap: other words of the right type "
         "count as right here. Colour is the share of the row."
     )
-    return confusion_section(cells, [*types, None], nouns, note)
+    return confusion_section(cells, [*types, None], ENTITIES, note)
 
 
 def confused_types(truth: Rows, predicted: Rows, types: Sequence[str]) -> Counter[tuple[int, int]]:
@@ -79,7 +96,7 @@ class _Difference(NamedTuple):
     note: str
 
 
-def entity_mistakes(
+def _entity_mistakes(
     answers: Sequence[Answer],
     rows: pa.Table,
     spans: tuple[Rows, Rows],

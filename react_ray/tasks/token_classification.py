@@ -17,12 +17,11 @@ from react_ray.answer import Answer
 from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.annotations import parsed, read_annotation
-from react_ray.tasks.class_sections import class_table
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.entity_decoding import best_power, entity_answer, row_scores
 from react_ray.tasks.entity_metrics import entity_credit, entity_scores, entity_statistics, error_kinds
-from react_ray.tasks.entity_sections import entity_mistakes, error_bars, type_confusion
+from react_ray.tasks.entity_sections import entity_sections
 from react_ray.tasks.mention_changes import augment_row
 from react_ray.tasks.nouns import ENTITIES
 from react_ray.tasks.sections import Section
@@ -304,14 +303,7 @@ class TokenClassification(WordUnits):
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
         """Scores of the types, kinds of errors, types that are mixed up, and texts with their entities."""
         figures = self.details(answers, rows, labels)["per_class"]
-        truth, predicted = _truth(rows), _predicted(answers)
-        credit = entity_credit(truth, predicted).tolist()
-        return [
-            class_table(figures, self.nouns, len(labels), macro=False),
-            error_bars(truth, predicted),
-            type_confusion(truth, predicted, labels, self.nouns),
-            entity_mistakes(answers, rows, (truth, predicted), credit, labels),
-        ]
+        return entity_sections(answers, rows, (_truth(rows), _predicted(answers)), figures, labels)
 
 
 def _readable_tags(cell: Any) -> list[str] | None:
