@@ -47,12 +47,7 @@ def _set_rows() -> tuple[dict[str, Any], ...]:
 
 
 def _pair_rows() -> tuple[dict[str, Any], ...]:
-    pairs = [
-        ("bbb", "bb b", "same"),
-        ("ppp", "pp p", "same"),
-        ("bbb", "pp p", "other"),
-        ("ppp", "bb b", "other"),
-    ]
+    pairs = [("b", "bb bbb", "same"), ("p", "b bb", "same"), ("b", "pp p", "other"), ("p", "ppp", "other")]
     return tuple(
         {"text": f"{first} {n}", "text_pair": second, "label": label}
         for n in range(6)
