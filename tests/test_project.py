@@ -186,6 +186,11 @@ def test_every_job_calls_a_command() -> None:
         assert job_command(path)[0] in COMMANDS
 
 
+def test_modules_of_tests_have_names_of_their_own() -> None:
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names)), "pytest imports them by their names alone"
+
+
 def test_few_modules_are_loose() -> None:
     loose = {path.stem for path in MODULES if path.parent == ROOT / "react_ray"}
     assert loose == {"__init__", "answer", "cli", "errors", "folders", "version"}
