@@ -136,9 +136,10 @@ def _warnings(rows: Judged, refusals: Refusals, described: dict[str, str]) -> li
 def _hold_back(rows: Judged, fraction: float) -> None:
     """Move some labelled rows to validation."""
     labelled = rows.of_part("labeled")
-    enough = fraction * len(labelled) >= MIN_VALIDATION
+    keys = labelled["key"].tolist()
+    enough = fraction * rows.targets.evidence(keys) >= MIN_VALIDATION
     if enough and len(labelled) >= MIN_CLASS * max(1, len(rows.classes("labeled"))):
-        strata = rows.targets.strata(labelled["key"].tolist())
+        strata = rows.targets.strata(keys)
         mask = validation_mask(labelled["id"].tolist(), strata, fraction)
         rows.fate[labelled.index[mask]] = PARTS.index("validation")
 

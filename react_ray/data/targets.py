@@ -64,6 +64,10 @@ class Targets:
         """How many of some targets name each class."""
         return Counter(name for key in keys for name in self.names(key))
 
+    def evidence(self, keys: Sequence[str]) -> int:
+        """How many judgements some targets allow."""
+        return self.task.evidence([self.of(key) for key in keys])
+
     def strata(self, keys: Sequence[str]) -> list[str]:
         """Of each target the rarest class that it names; "" where it names none."""
         counts = self.count(keys)

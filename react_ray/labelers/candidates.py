@@ -20,6 +20,7 @@ from react_ray.lgan.probe import fit_softmax
 
 __all__ = [
     "FOLDS",
+    "align_balance",
     "collapse_alarm",
     "fold_of_rows",
     "join",
@@ -38,6 +39,8 @@ SHARPENING = 2.0
 """Power of the probabilities in D_aug, see :mod:`react_ray.lgan.generate`."""
 CLIP = 1e-4
 """Least distance of a probability from 0 and 1."""
+MOST_SHIFT = 10.0
+"""Of log-odds, to meet a share."""
 VANISHED = 0.05
 """A class vanished when it has less than this share of its part among the labelled units."""
 
@@ -99,6 +102,29 @@ def join(given: Array, judged: Array, exclusive: bool) -> Array:
     return expit(odds / 2).astype(np.float32)
 
 
+def align_balance(probabilities: Array, shares: NDArray[np.floating]) -> Array:
+    """Hold the most frequent option (O, of tags) to its share among the labelled units.
+
+    A model that has seen few entities finds few, and one that learns from it fewer still: the odds of the most
+    frequent option are changed by one factor for all units, so that its mean probability is its share
+    (``shares``, one an option). What the other options have among themselves stays.
+    """
+    most = int(np.argmax(shares))
+    if not len(probabilities) or not 0 < shares[most] < 1:
+        return probabilities
+    odds = logit(np.clip(probabilities[:, most].astype(np.float64), CLIP**2, 1 - CLIP**2))
+    low, high = -MOST_SHIFT, MOST_SHIFT
+    for _ in range(50):  # bisection: the mean grows with the shift
+        middle = (low + high) / 2
+        low, high = (middle, high) if expit(odds + middle).mean() < shares[most] else (low, middle)
+    first = expit(odds + high).astype(np.float32)
+    rest = probabilities.copy()
+    rest[:, most] = 0
+    rest *= ((1 - first) / np.maximum(rest.sum(1), CLIP**2))[:, None]
+    rest[:, most] = first
+    return rest / rest.sum(1, keepdims=True)
+
+
 def sharpen(joined: Array, exclusive: bool) -> Array:
     """Harder distributions, for training: a model trained on soft ones forgets how sure it was."""
     if not exclusive:
@@ -107,18 +133,26 @@ def sharpen(joined: Array, exclusive: bool) -> Array:
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
 
 
-def row_weights(joined: Array, sizes: NDArray[np.int64], exclusive: bool) -> NDArray[np.float32]:
+def row_weights(
+    joined: Array, sizes: NDArray[np.int64], exclusive: bool, groups: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
     """Weight of each row: the certainty of its least certain unit, 0 for the rows that are least sure.
 
-    Without units, and where a unit may have any number of options, the mean certainty of all.
+    Where a unit may have any number of options it is the mean certainty of all. KEPT of the rows of each of
+    the ``groups`` have a weight: rows without any entity are the surest, and would push out all others.
     """
     certainty = joined.max(1) if exclusive else np.exp(np.log(np.maximum(joined, 1 - joined)).mean(1))
     parts = np.split(certainty, np.cumsum(sizes)[:-1]) if len(sizes) else []
     sure = np.array([part.min(initial=1.0) for part in parts], np.float32)
     if not len(sure):
         return sure
-    floor = np.quantile(sure, 1 - KEPT)
-    return np.where(sure >= floor, sure, 0).astype(np.float32)
+    groups = np.zeros(len(sure), np.int64) if groups is None else groups
+    weights = np.zeros_like(sure)
+    for group in np.unique(groups):
+        own = groups == group
+        floor = np.quantile(sure[own], 1 - KEPT)
+        weights[own] = np.where(sure[own] >= floor, sure[own], 0)
+    return weights
 
 
 def collapse_alarm(given: Array, truth: Array, names: Sequence[str]) -> list[str]:

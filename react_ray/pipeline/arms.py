@@ -119,7 +119,7 @@ def choose(
         return Choice(
             GENERATED, f"Not every class has a labelled row: no plain method to fall back to.{warning}"
         )
-    few, metric = len(rows) < MIN_ROWS, task.metrics[0]
+    few, metric = task.evidence(rows[task.target.name].to_pylist()) < MIN_ROWS, task.metrics[0]
     score = {} if few else {arm: task.measure(validation[arm], rows, labels)[metric] for arm in validation}
     # without rows to tell, the first, which is the probe: fine-tuning on few labels alone is most often worst
     plain = plain_arms[0] if few else max(plain_arms, key=score.__getitem__)

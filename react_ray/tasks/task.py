@@ -128,6 +128,13 @@ class Task(ABC):
         """The classes that a target names, such as the types of its entities; [] for none."""
         return [target]
 
+    def evidence(self, targets: Sequence[Any]) -> int:
+        """How many judgements the targets of some rows allow; by default one a row.
+
+        Too few validation rows decide by chance, so they neither pick a checkpoint nor are held back.
+        """
+        return len(targets)
+
     def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
         """Changed copies of a row (its input columns and its target) for which the target still holds.
 

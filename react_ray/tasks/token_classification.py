@@ -115,6 +115,10 @@ class TokenClassification(WordUnits):
         """The type of each entity of a target or of the value of an answer."""
         return [span.label for span in _spans(target)]
 
+    def evidence(self, targets: Sequence[Any]) -> int:
+        """The number of entities, or of rows if that is smaller: most words are none, and say little."""
+        return min(len(targets), sum(len(self.names_in(target)) for target in targets))
+
     def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
         """The entities in words: those of ``row``, or without it the numbers of its words.
 

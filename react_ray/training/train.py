@@ -338,7 +338,8 @@ class _Run:
 def _read_validation(task: Task, path: str, seed: int) -> pa.Table | None:
     """What decides: a sample when there is much, nothing when there is too little."""
     rows = pq.read_table(path, columns=[field.name for field in (*task.inputs, task.target)])
-    count = rows_that_decide(len(rows))
+    evidence = task.evidence(rows[task.target.name].to_pylist())
+    count = rows_that_decide(len(rows)) if evidence >= MIN_VALIDATION else 0
     return rows.take(np.random.default_rng(seed).permutation(len(rows))[:count]) if count else None
 
 

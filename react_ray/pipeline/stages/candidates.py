@@ -119,12 +119,15 @@ def generate(context: Context) -> None:
     if len(given) and context.config.candidates.verifier:
         judged = candidates.judge_units(known["features"], truth, pool["features"], given, fold, exclusive)
     joined = candidates.join(given, judged, exclusive)
-    weight = candidates.row_weights(joined, pool["sizes"], exclusive)
-    parts = _by_row(joined, pool["sizes"])
-    save_answers(task.decide(parts, rows, labels), context.folder / "answers.jsonl")
+    sharp = candidates.sharpen(joined, exclusive)
+    if exclusive:
+        joined, sharp = (candidates.align_balance(found, truth.mean(0)) for found in (joined, sharp))
+    answers = task.decide(_by_row(joined, pool["sizes"]), rows, labels)
+    named = np.array([bool(task.names_in(answer.value)) for answer in answers], np.int64)
+    weight = candidates.row_weights(joined, pool["sizes"], exclusive, named)
+    save_answers(answers, context.folder / "answers.jsonl")
     save_arrays({"weight": weight}, context.folder / "labels.safetensors")
-    sharp = _by_row(candidates.sharpen(joined, exclusive), pool["sizes"])
-    _write(context, rows, labeled, sharp, weight)
+    _write(context, rows, labeled, _by_row(sharp, pool["sizes"]), weight)
     alarms = candidates.collapse_alarm(given, truth, task.output_names(labels))
     why = f"{int((weight > 0).sum()):,} of {len(rows):,} proposals for pool rows are trained on."
     decision = {"use_lgan": not alarms, "why": "; ".join(alarms) or why, "alarms": alarms}
