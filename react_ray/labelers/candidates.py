@@ -105,8 +105,8 @@ def join(given: Array, judged: Array, exclusive: bool) -> Array:
 def align_balance(probabilities: Array, shares: NDArray[np.floating]) -> Array:
     """Hold the most frequent option (O, of tags) to its share among the labelled units.
 
-    A model that has seen few entities finds few, and one that learns from it fewer still: the odds of the most
-    frequent option are changed by one factor for all units, so that its mean probability is its share
+    A model that has seen few entities finds few, and one that learns from it fewer still. So the odds of the
+    most frequent option are changed by one factor for all units, until its mean probability is its share
     (``shares``, one an option). What the other options have among themselves stays.
     """
     most = int(np.argmax(shares))
