@@ -1,0 +1,149 @@
+"""Every task with few labels, in one table.
+
+    python -m benchmarks.tasks                                  # all sets, sizes and 3 draws; hours
+    python -m benchmarks.tasks --sets wnut17 --sizes 0.05 --draws 1
+    python -m benchmarks.tasks --table-only
+
+Figures are the headline metric of the task on at most 2,000 test rows, which are read once a run. ``labels_only``
+and ``generated_labels`` are arms of a run, as are ``probe`` and ``self_training`` where the label GAN works on
+frozen features; ``proposals`` are generated labels without D (``candidates.verifier=false``), which is
+self-training with the fine-tuned model; ``all_labels`` is a run with every label of the training file. Each cell
+is kept in ``benchmarks/results/tasks`` and not computed again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.datasets import DATA, DatasetMissingError
+from benchmarks.tasks.draws import SETS, DataSet, draw
+from react_ray.tasks import get_task
+
+RESULTS = Path(__file__).parents[1] / "results" / "tasks"
+METHODS = ("probe", "self_training", "labels_only", "proposals", "generated_labels", "all_labels")
+CANDIDATES = "candidates"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
+    parser.add_argument("--sizes", nargs="+", type=float, help="of those of a set; all where left out")
+    parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--without", nargs="*", default=[], choices=("proposals", "all_labels"))
+    parser.add_argument("--table-only", action="store_true")
+    options = parser.parse_args()
+    for name in [] if options.table_only else options.sets:
+        try:
+            for cell in cells(SETS[name], options):
+                measure(cell, options)
+        except DatasetMissingError as missing:
+            print(f"skipped: {missing}")
+    print("\n".join(table()))
+    return 0
+
+
+def cells(data_set: DataSet, options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """What is to be measured: one run each."""
+    sizes = [size for size in data_set.sizes if not options.sizes or size in options.sizes]
+    variants = ["run", *(["proposals"] if get_task(data_set.task).labeler == CANDIDATES else [])]
+    common = {"set": data_set.name, "model": options.model}
+    for seed in range(options.draws):
+        for size in sizes:
+            for variant in variants:
+                if variant not in options.without:
+                    yield {**common, "size": size, "seed": seed, "variant": variant}
+        if "all_labels" not in options.without:
+            yield {**common, "size": 1.0, "seed": seed, "variant": "all_labels"}
+
+
+def measure(cell: dict[str, Any], options: argparse.Namespace) -> None:
+    """Run a cell, unless it is kept already, and keep its figures."""
+    target = RESULTS / ("-".join(str(value).replace("/", "_") for value in cell.values()) + ".json")
+    if target.exists():
+        return
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as temporary:
+        metrics = _run(cell, SETS[cell["set"]], Path(temporary), options)
+    found = {
+        **cell,
+        "seconds": round(time.monotonic() - started, 1),
+        "task": metrics["task"],
+        "headline": metrics["headline"],
+        "chosen": metrics["chosen"],
+        "rows": metrics["rows"],
+        "arms": {arm: figures["test"] for arm, figures in metrics["arms"].items()},
+        "label_quality": metrics["label_quality"],
+    }
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    print(f"{target.name}: {found['seconds']} s", flush=True)
+
+
+def _run(cell: dict[str, Any], data_set: DataSet, folder: Path, options: argparse.Namespace) -> Any:
+    size = 0.01 if cell["variant"] == "all_labels" else cell["size"]
+    files = draw(data_set, size, cell["seed"], folder / "data", options.data)
+    labeled = files.whole if cell["variant"] == "all_labels" else files.labeled
+    words = ["--task", data_set.task, "--labeled", labeled, "--test", files.test, "--seed", cell["seed"]]
+    if cell["variant"] != "all_labels":
+        words += ["--unlabeled", files.pool, "--truth-column", "truth"]
+    if cell["variant"] == "proposals":
+        words += ["candidates.verifier=false"]
+    words += ["--model", cell["model"], "--output", folder / "out", "--quiet", "onnx=false"]
+    command = [sys.executable, "-m", "react_ray.cli", "run", *map(str, words)]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=dict(os.environ))
+    return json.loads((folder / "out" / "metrics.json").read_text(encoding="utf-8"))
+
+
+def table() -> Iterator[str]:
+    """Mean and standard deviation of the draws, a line for each set and size."""
+    found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    places: dict[tuple[str, float, str], dict[str, list[float]]] = {}
+    for cell in found:
+        for method, figure in _figures(cell).items():
+            key = (cell["set"], cell["size"], cell["headline"])
+            places.setdefault(key, {}).setdefault(method, []).append(figure)
+    yield "| set | labels | metric | " + " | ".join(METHODS) + " | draws |"
+    yield "|---|---|---|" + "---|" * (len(METHODS) + 1)
+    for (name, size, metric), methods in sorted(places.items()):
+        shown = f"{size:.0%}" if size <= 1 else f"{size:.0f} a class"
+        draws = max(map(len, methods.values()))
+        yield (
+            f"| {name} | {shown} | {metric} | "
+            + " | ".join(_shown(methods.get(method, [])) for method in METHODS)
+            + f" | {draws} |"
+        )
+
+
+def _figures(cell: dict[str, Any]) -> dict[str, float]:
+    """The figure of each method that a cell measures."""
+    arms = {arm: figures[cell["headline"]] for arm, figures in cell["arms"].items() if figures}
+    if cell["variant"] == "proposals":
+        return {"proposals": arms["generated_labels"]}
+    if cell["variant"] == "all_labels":
+        return {"all_labels": arms["labels_only"]}
+    return {arm: figure for arm, figure in arms.items() if arm in METHODS}
+
+
+def _shown(figures: list[float]) -> str:
+    if not figures:
+        return ""
+    spread = f" ± {stdev(figures):.3f}" if len(figures) > 1 else ""
+    return f"{mean(figures):.3f}{spread}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

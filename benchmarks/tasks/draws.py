@@ -1,0 +1,89 @@
+"""Data sets of the tasks, and draws of a few labelled rows from them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from benchmarks.datasets import DATA, DatasetMissingError
+
+__all__ = ["SETS", "DataSet", "Draw", "draw", "read"]
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """A data set in the data folder; ``sizes`` are shares of the rows, or rows a class where above 1."""
+
+    name: str
+    task: str
+    target: str
+    sizes: tuple[float, ...]
+    pool: int = 4000
+    test: int = 2000
+
+
+SETS = {
+    found.name: found
+    for found in (
+        DataSet("wnut17", "token-classification", "tags", (0.01, 0.05, 0.2)),
+        DataSet("resume_ner_zh", "token-classification", "tags", (0.01, 0.05, 0.2)),
+        DataSet("semeval2010_task8", "relation-extraction", "label", (0.01, 0.05, 0.2, 5, 20, 50)),
+        DataSet("goemotions", "multi-label-classification", "labels", (0.01, 0.05, 0.2, 5, 20, 50)),
+        DataSet("afqmc", "text-pair-classification", "label", (0.01, 0.05, 0.2)),
+    )
+}
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Files of one draw: labelled rows, the pool with its truth aside, test rows, and all labelled rows."""
+
+    labeled: Path
+    pool: Path
+    test: Path
+    whole: Path
+
+
+def read(data_set: DataSet, data: Path = DATA) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Training and test rows. Raises DatasetMissingError."""
+    folder = data / data_set.name
+    if not (folder / "train.parquet").exists():
+        raise DatasetMissingError(f"{data_set.name}: no train.parquet in {folder} (--data names the folder)")
+    return tuple(pd.read_parquet(folder / f"{part}.parquet") for part in ("train", "test"))  # type: ignore[return-value]
+
+
+def draw(data_set: DataSet, size: float, seed: int, folder: Path, data: Path = DATA) -> Draw:
+    """Write the files of a draw into ``folder``; the same size and seed always give the same rows."""
+    train, test = read(data_set, data)
+    random = np.random.default_rng(seed)
+    order = random.permutation(len(train))
+    targets = train[data_set.target].tolist()
+    chosen = (
+        order[: max(1, round(size * len(train)))] if size < 1 else _of_each_class(targets, order, int(size))
+    )
+    rest = order[~np.isin(order, chosen)][: data_set.pool]
+    folder.mkdir(parents=True, exist_ok=True)
+    files = Draw(*(folder / f"{name}.parquet" for name in ("labeled", "pool", "test", "whole")))
+    train.iloc[chosen].to_parquet(files.labeled)
+    train.iloc[rest].rename(columns={data_set.target: "truth"}).to_parquet(files.pool)
+    test.iloc[random.permutation(len(test))[: data_set.test]].to_parquet(files.test)
+    train.to_parquet(files.whole)
+    return files
+
+
+def _of_each_class(targets: Sequence[object], order: np.ndarray, count: int) -> np.ndarray:
+    """Rows in ``order`` that are taken while one of their classes has fewer than ``count``."""
+    taken: Counter[str] = Counter()
+    chosen = []
+    for row in order.tolist():
+        target = targets[row]
+        names = [target] if isinstance(target, str) else list(target)  # type: ignore[call-overload]
+        if any(taken[name] < count for name in names):
+            taken.update(names)
+            chosen.append(row)
+    return np.array(chosen)
