@@ -143,3 +143,26 @@ def test_texts_of_an_earlier_pass_are_not_encoded_again(
         encode(Encoder(str(tiny_model), EncodeConfig()), ["bank", "storm", "goal", "snow", "rain"]),
         atol=1e-5,
     )
+
+
+def test_spans_have_the_mean_state_of_their_tokens(tiny_model):
+    encoder = Encoder(str(tiny_model), EncodeConfig())
+    text = "one two three"
+    whole, first, nothing = encoder.encode_spans([text], [[(0, 13), (0, 3), (3, 4)]])[0]
+    ids = encoder.tokenizer(text, return_offsets_mapping=True)
+    with torch.no_grad():
+        states = encoder.model(input_ids=torch.tensor([ids["input_ids"]])).last_hidden_state[0]
+    inside = [i for i, (start, end) in enumerate(ids["offset_mapping"]) if start < 3 and end > start]
+    mean = states[inside].mean(0)
+    assert np.allclose(first, mean / mean.norm(), atol=1e-5)
+    assert np.allclose(nothing, whole, atol=1e-5), "a span without a token stands for the whole text"
+    assert np.linalg.norm([whole, first], axis=1) == pytest.approx(1, abs=1e-5)
+
+
+def test_spans_at_the_end_of_a_long_text_are_read(tiny_model):
+    encoder = Encoder(str(tiny_model), EncodeConfig(max_length=16))
+    text = "a b c d " * 30 + "zebra"
+    last, start = encoder.encode_spans([text], [[(len(text) - 5, len(text)), (0, 1)]])[0]
+    assert not np.allclose(last, start, atol=1e-3)
+    empty = encoder.encode_spans(["a", "b"], [[], [(0, 1)]])
+    assert [found.shape[0] for found in empty] == [0, 1]
