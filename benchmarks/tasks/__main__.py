@@ -6,9 +6,9 @@
 
 Figures are the headline metric of the task on at most 2,000 test rows, which are read once a run.
 ``labels_only`` and ``generated_labels`` are arms of a run, as are ``probe`` and ``self_training`` where the
-label GAN works on frozen features. ``proposals`` are generated labels without D (``candidates.verifier=false``):
-self-training with the fine-tuned model. ``all_labels`` is a run with every label of the training file. Each
-cell is kept in ``benchmarks/results/tasks`` and not computed again.
+label GAN works on frozen features. ``proposals`` are generated labels without D
+(``candidates.verifier=false``): self-training with the fine-tuned model. ``all_labels`` is a run with every
+label of the training file. Each cell is kept in ``benchmarks/results/tasks`` and not computed again.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ from react_ray.lgan.inputs import save_arrays
 from react_ray.pipeline.context import Context
 from react_ray.tasks import Task, get_task
 
-__all__ = ["generate", "propose"]
+__all__ = ["by_row", "generate", "load_parts", "propose"]
 
 GROUP_ROWS = 512
 """Pool rows that are proposed for at a time: what a killed stage loses."""
@@ -112,7 +112,7 @@ def generate(context: Context) -> None:
     task, labels, folder = context.task, context.labels().names, context.done["propose"]
     rows, labeled = (pq.read_table(folder / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
-    pool, known = _load(folder / "pool", truth.shape[1]), _load(folder / "labeled", truth.shape[1])
+    pool, known = load_parts(folder / "pool", truth.shape[1]), load_parts(folder / "labeled", truth.shape[1])
     fold = np.repeat(candidates.fold_of_rows(len(rows), context.config.seed), pool["sizes"])
     given, exclusive = pool["given"], task.exclusive
     judged = given
@@ -122,12 +122,12 @@ def generate(context: Context) -> None:
     sharp = candidates.sharpen(joined, exclusive)
     if exclusive:
         joined, sharp = (candidates.align_balance(found, truth.mean(0)) for found in (joined, sharp))
-    answers = task.decide(_by_row(joined, pool["sizes"]), rows, labels)
+    answers = task.decide(by_row(joined, pool["sizes"]), rows, labels)
     named = np.array([bool(task.names_in(answer.value)) for answer in answers], np.int64)
     weight = candidates.row_weights(joined, pool["sizes"], exclusive, named)
     save_answers(answers, context.folder / "answers.jsonl")
     save_arrays({"weight": weight}, context.folder / "labels.safetensors")
-    _write(context, rows, labeled, _by_row(sharp, pool["sizes"]), weight)
+    _write(context, rows, labeled, by_row(sharp, pool["sizes"]), weight)
     alarms = candidates.collapse_alarm(given, truth, task.output_names(labels))
     why = f"{int((weight > 0).sum()):,} of {len(rows):,} proposals for pool rows are trained on."
     decision = {"use_lgan": not alarms, "why": "; ".join(alarms) or why, "alarms": alarms}
@@ -135,7 +135,7 @@ def generate(context: Context) -> None:
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
 
 
-def _load(folder: Path, options: int) -> dict[str, NDArray[Any]]:
+def load_parts(folder: Path, options: int) -> dict[str, NDArray[Any]]:
     """Arrays of all parts in a folder, one behind the other."""
     parts = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
     if not parts:
@@ -144,7 +144,8 @@ def _load(folder: Path, options: int) -> dict[str, NDArray[Any]]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _by_row(units: NDArray[np.float32], sizes: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+def by_row(units: NDArray[np.float32], sizes: NDArray[np.int64]) -> list[NDArray[np.float32]]:
+    """Units of each row, which has as many as ``sizes`` says."""
     return np.split(units, np.cumsum(sizes)[:-1]) if len(sizes) else []
 
 
