@@ -1,7 +1,7 @@
 """How right the labels of a pool are, step by step: proposed, judged by D, joined, held to the balance.
 
-    python -m benchmarks.tasks.labels --set wnut17 --size 0.05          # a run until its labels, then the table
-    python -m benchmarks.tasks.labels --set wnut17 --size 0.05 --run OUT   # of a run that is there
+    python -m benchmarks.tasks.labels --set wnut17 --size 0.05     # a run until its labels
+    python -m benchmarks.tasks.labels --set wnut17 --size 0.05 --run OUT   # of one that is there
 
 For tasks whose labeler is ``candidates``. The pool's truth is read here and nowhere in the run. Figures are
 kept in ``benchmarks/results/tasks_labels``.
