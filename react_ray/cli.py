@@ -221,6 +221,19 @@ def export(
 
 
 @command()
+def settings(
+    section: Annotated[
+        str, typer.Argument(metavar="[SECTION]", help="As data, data.columns or serve (default: all)")
+    ] = "",
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="As YAML with descriptions as comments")] = False,
+) -> None:
+    """List the settings of a run and of the service: type, default and description."""
+    from react_ray.config import describe
+
+    show(describe.as_yaml(section) if as_yaml else describe.as_text(section))
+
+
+@command()
 def clean(folder: RunFolder) -> None:
     """Delete the cached stages of a run; its results stay."""
     from react_ray.pipeline.run import cache_of
