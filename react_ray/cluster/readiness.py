@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from react_ray.cluster import look
+from react_ray.cluster import preflight
 from react_ray.cluster.resources import Demand, Node, in_words, lacking, room
 from react_ray.cluster.session import Session
 from react_ray.config.settings import EMBEDDED, Config
@@ -101,7 +101,7 @@ def _ask_all(session: Session, asked: Asked, demand: Demand, say: Say) -> Readin
     lost = [f"{node.name} was lost while it was asked" for node in nodes if node.id not in still]
     nodes = [node for node in nodes if node.id in still]
     lines += [f"  {node.size()}: {_told(answers.get(node.id))}" for node in nodes]
-    problems, notes = compare(nodes, look.versions(), answers)
+    problems, notes = compare(nodes, preflight.versions(), answers)
     return Readiness(lines, problems, [*lost, *notes])
 
 
@@ -224,14 +224,14 @@ def _ask(
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     waiting = {}
-    ray.cloudpickle.register_pickle_by_value(look)
+    ray.cloudpickle.register_pickle_by_value(preflight)
     try:
-        remote = ray.remote(num_cpus=0, max_retries=0)(look.look)
+        remote = ray.remote(num_cpus=0, max_retries=0)(preflight.check_node)
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
             waiting[remote.options(scheduling_strategy=there).remote(order, node.id)] = node
     finally:
-        ray.cloudpickle.unregister_pickle_by_value(look)
+        ray.cloudpickle.unregister_pickle_by_value(preflight)
     answers: dict[str, dict[str, Any]] = {}
     started, said = time.monotonic(), False
     while waiting and time.monotonic() - started < limit_s:

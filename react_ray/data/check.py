@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from react_ray.data.copies import PARTS
+from react_ray.data.duplicates import PARTS
 from react_ray.data.refusals import LostRows, Refusals, describe
 from react_ray.data.similar_names import similar_names, visible
 from react_ray.data.targets import Targets

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from react_ray.config.settings import EncodeConfig
-from react_ray.data.known import KnownFeatures, row_keys
+from react_ray.data.feature_cache import FeatureCache, row_keys
 from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
@@ -187,7 +187,7 @@ class EncodeTask:
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the encoder and return the function that encodes an item."""
         encoder = Encoder(self.model, self.settings, self.use_gpu)
-        known = KnownFeatures.of(self.earlier)
+        known = FeatureCache.of(self.earlier)
         task = get_task(self.task)
         inputs = [field.name for field in task.inputs]
 

@@ -18,12 +18,12 @@ from react_ray.config.settings import DataConfig
 from react_ray.console.reporter import Progress
 from react_ray.data.check import check_usable, label_warnings
 from react_ray.data.columns import TRUTH
-from react_ray.data.copies import PARTS, POOL, REFUSED, UNUSED
-from react_ray.data.judged import Judged
+from react_ray.data.duplicates import PARTS, POOL, REFUSED, UNUSED
 from react_ray.data.label_file import read_label_file
 from react_ray.data.refusals import Refusals
 from react_ray.data.shards import INPUTS, ReadTask, Shard, read_items
 from react_ray.data.split import validation_mask
+from react_ray.data.verdicts import Judged
 from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder

@@ -21,10 +21,10 @@ from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.labelers.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.experts import fit_teacher
-from react_ray.lgan.foreign import find_foreign
 from react_ray.lgan.generate import Generation, Labeler, believe, generate_labels
 from react_ray.lgan.inputs import LganInputs, save_arrays
-from react_ray.lgan.words import describe
+from react_ray.lgan.out_of_scope import find_out_of_scope
+from react_ray.lgan.word_features import describe
 
 __all__ = ["generate", "inputs_of", "prepare"]
 
@@ -106,7 +106,7 @@ def generate(
     evidence = gather(inputs, labeler, config)
     believed = believe(inputs, labeler, teacher["smoothing"], words, config.verifier, progress)
     right = None if evidence is None else evidence.lgan == evidence.truth
-    foreign = find_foreign(inputs) if config.foreign else None
+    foreign = find_out_of_scope(inputs) if config.foreign else None
     generation = generate_labels(inputs, labeler, believed, teacher["homophily"], right, foreign)
     prior = load_file(folder / "teacher.safetensors")["prior"]
     alarms = collapse_alarm(generation.labels, prior, history)

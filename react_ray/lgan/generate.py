@@ -81,7 +81,7 @@ class Labeler:
 class Generation:
     """Labels for m pool rows and c copies; ``score`` is the log-odds of D for the label given.
 
-    ``foreign`` rows are of none of the classes, see :mod:`react_ray.lgan.foreign`: their weight is 0.
+    ``foreign`` rows are of none of the classes, see :mod:`react_ray.lgan.out_of_scope`: their weight is 0.
     """
 
     labels: Probabilities

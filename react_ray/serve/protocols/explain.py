@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from react_ray.serve.engine.words import Plan, Span
+from react_ray.serve.engine.word_plan import Plan, Span
 from react_ray.serve.limits.body import JSON, check_content_type, read_body
 from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.protocols.described import refusals
