@@ -1,4 +1,4 @@
-"""Checks over all rows of a run at once: who may stay, in which part, and why not.
+"""Checks across all rows of a run: duplicates, conflicting targets, classes without rows.
 
 Rows with a label are judged together, in memory; of the others, which may be many more, only copies
 are looked for, see ``copies``.
@@ -28,7 +28,7 @@ COPY = {"labeled": "also labelled", "test": "also in test", "validation": "also 
 
 
 def check_labelled(rows: pd.DataFrame, targets: Targets, described: Collection[str] = ()) -> pd.Series:
-    """Why rows of labeled, validation and test are refused; ``rows`` has part, id and key (of the target).
+    """Return the reasons to reject labelled rows; ``rows`` has part, id and key (of the target).
 
     ``described`` are the classes of the label file, if there is one. The reasons ("kind: details") have
     the index of their rows, in its order; rows without one may stay.
@@ -42,7 +42,7 @@ def check_labelled(rows: pd.DataFrame, targets: Targets, described: Collection[s
 
 
 def copy_reason(part: int, kept_part: int, file: str, row: int) -> str:
-    """Why a row is refused whose text stays elsewhere; parts are indices into PARTS."""
+    """Return the reason to reject a duplicate; parts are indices into PARTS."""
     kind = "duplicate" if part == kept_part else COPY[PARTS[kept_part]]
     return f"{kind}: the same text is {file}, row {row}"
 
@@ -71,7 +71,7 @@ def _unknown(keys: pd.Series, targets: Targets, classes: Collection[str]) -> pd.
 
 
 def _several_targets(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
-    """None of such rows is believed: which target is wrong cannot be known."""
+    """Reject all copies of a text with several targets: which one is wrong is unknown."""
     unit = ["part", "id"]
     pairs = rows[[*unit, "key"]].drop_duplicates()
     clash = pairs[pairs.duplicated(unit, keep=False)]
@@ -118,7 +118,7 @@ def _nothing_labelled(task: Task) -> str:
 def label_warnings(
     counts: Mapping[str, int], kept: Mapping[str, Collection[str]], refusals: Refusals
 ) -> list[str]:
-    """Return what a person should look at in the labels: similar names, and classes without a usable row.
+    """Return warnings about labels: similar names, and classes without a usable row.
 
     ``counts`` are the rows of each class name in all inputs, rejected ones included; ``kept`` the names of
     each input (labeled, validation, test) that still have a row.
@@ -139,7 +139,7 @@ def label_warnings(
 
 
 def _lost_classes(refusals: Refusals, part: str, kept: Collection[str]) -> list[tuple[str, LostRows]]:
-    """Classes of an input whose rows were all rejected."""
+    """Return the classes of an input whose rows were all rejected."""
     return [
         (label, rows) for (given, label), rows in refusals.lost.items() if given == part and label not in kept
     ]

@@ -1,4 +1,4 @@
-"""Rows of CoNLL files: a token and its tag on each line, a blank line behind each sentence."""
+"""Reader of CoNLL files: a token and its tag on each line, a blank line after each sentence."""
 
 from __future__ import annotations
 

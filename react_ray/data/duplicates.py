@@ -55,7 +55,7 @@ class Keys:
     def add(
         self, ids: Sequence[str], places: NDArray[np.int64], rows: NDArray[np.int64], parts: NDArray[np.int8]
     ) -> None:
-        """Rows in the order of their places: ids of 32 hex digits, places, numbers, indices into PARTS."""
+        """Add rows in order of place: ids of 32 hex digits, places, numbers, indices into PARTS."""
         keys = np.empty(len(ids), KEY)
         keys["high"], keys["low"] = np.frombuffer(bytes.fromhex("".join(ids)), ">u8").reshape(-1, 2).T
         keys["place"], keys["row"], keys["part"] = places, rows, parts
@@ -66,7 +66,7 @@ class Keys:
             target.write(some.tobytes())
 
     def judge(self, pool: int) -> Verdict:
-        """Which rows stay: the first of the copies in the best part, and ``pool`` unlabelled ones."""
+        """Decide which rows stay: the first duplicate in the best part, and ``pool`` unlabelled rows."""
         for file in self._files:
             file.close()
         fate = np.full(self.rows, REFUSED, np.uint8)
@@ -88,7 +88,7 @@ class Keys:
 
 
 def _copies(keys: NDArray[np.void], first: NDArray[np.bool_]) -> NDArray[np.void]:
-    """Every row but the ``first`` of each group, with that one."""
+    """Return every row but the ``first`` of each group, with that one."""
     groups = np.cumsum(first)[~first] - 1
     kept, lost = keys[first][groups], keys[~first]
     found = np.empty(len(lost), COPY)
