@@ -1,4 +1,4 @@
-"""POST /explain: the words of a text with what each adds to the score of a label."""
+"""POST /explain: the weight of each word of a text for the score of a label."""
 
 from __future__ import annotations
 
