@@ -128,8 +128,8 @@ def label_warnings(
         lost = _lost_classes(refusals, part, names)
         for name, rows in lost[:SHOWN_CLASSES]:
             lost_rows = f"all {rows.count:,} were" if rows.count > 1 else "the only one was"
-            told = f"class {visible(name)} has no {PART_NAMES[part]} row left: {lost_rows} rejected"
-            warnings.append(f"{told}\n{rows.describe()}")
+            message = f"class {visible(name)} has no {PART_NAMES[part]} row left: {lost_rows} rejected"
+            warnings.append(f"{message}\n{rows.describe()}")
         if len(lost) > SHOWN_CLASSES:
             warnings.append(
                 f"{len(lost) - SHOWN_CLASSES:,} more classes have no {PART_NAMES[part]} row left, "
@@ -148,13 +148,13 @@ def _lost_classes(refusals: Refusals, part: str, kept: Collection[str]) -> list[
 def _check_classes(labels: set[str], refusals: Refusals, described: dict[str, str], task: Task) -> None:
     lost = _lost_classes(refusals, "labeled", labels)
     if not described and lost:
-        told = [
+        messages = [
             f"the class {visible(name)} has neither a usable row nor a name. Rejected:\n{rows.describe()}"
             for name, rows in lost[:SHOWN_CLASSES]
         ]
         more = [f"and {len(lost) - SHOWN_CLASSES} more classes"] if len(lost) > SHOWN_CLASSES else []
         end = "Correct these rows, delete them, or name all classes with --labels."
-        raise InputError("\n".join([*told, *more, end]))
+        raise InputError("\n".join([*messages, *more, end]))
     classes = LabelMap.of(labels, described)
     if len(classes) < task.fewest_classes:
         raise InputError(

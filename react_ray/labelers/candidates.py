@@ -52,7 +52,7 @@ def fold_of_rows(rows: int, seed: int) -> NDArray[np.int64]:
 def judge_units(
     labeled: Array, truth: Array, pool: Array, given: Array, fold: NDArray[np.int64], exclusive: bool
 ) -> Array:
-    """What D believes of each option of the pool's units: v x options.
+    """D's probability of each option of the pool's units: v x options.
 
     Parameters
     ----------
