@@ -33,7 +33,7 @@ ITERATIONS = 25
 LABEL_WEIGHT = 5.0
 """Of a labelled unit against one whose label was proposed."""
 KEPT = 0.7
-"""Share of the pool rows that are trained on: the surest ones."""
+"""Share of the pool rows that are trained on: the most certain ones."""
 SHARPENING = 2.0
 """Power of the probabilities in D_aug, see :mod:`react_ray.lgan.generate`."""
 CLIP = 1e-4
@@ -100,7 +100,7 @@ def join(given: Array, judged: Array, exclusive: bool) -> Array:
 
 
 def sharpen(joined: Array, exclusive: bool) -> Array:
-    """Harder distributions, for training: a model trained on soft ones forgets how sure it was."""
+    """Harder distributions, for training: a model trained on soft ones is less confident."""
     if not exclusive:
         return expit(SHARPENING * logit(np.clip(joined, CLIP, 1 - CLIP))).astype(np.float32)
     powers = joined**SHARPENING
@@ -108,17 +108,17 @@ def sharpen(joined: Array, exclusive: bool) -> Array:
 
 
 def row_weights(joined: Array, sizes: NDArray[np.int64], exclusive: bool) -> NDArray[np.float32]:
-    """Weight of each row: the certainty of its least certain unit, 0 for the rows that are least sure.
+    """Weight of each row: the certainty of its least certain unit, 0 for the rows that are least certain.
 
     Without units, and where a unit may have any number of options, the mean certainty of all.
     """
     certainty = joined.max(1) if exclusive else np.exp(np.log(np.maximum(joined, 1 - joined)).mean(1))
     parts = np.split(certainty, np.cumsum(sizes)[:-1]) if len(sizes) else []
-    sure = np.array([part.min(initial=1.0) for part in parts], np.float32)
-    if not len(sure):
-        return sure
-    floor = np.quantile(sure, 1 - KEPT)
-    return np.where(sure >= floor, sure, 0).astype(np.float32)
+    certainty = np.array([part.min(initial=1.0) for part in parts], np.float32)
+    if not len(certainty):
+        return certainty
+    floor = np.quantile(certainty, 1 - KEPT)
+    return np.where(certainty >= floor, certainty, 0).astype(np.float32)
 
 
 def collapse_alarm(given: Array, truth: Array, names: Sequence[str]) -> list[str]:

@@ -49,7 +49,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Write the inputs of both phases and the teacher into ``folder``; fine-tuning starts from its sentences.
 
-    Returns what was found: ``prior`` (K), ``views`` (the say of each and more). Raises
+    Returns ``prior`` (K) and ``views`` (the weight of each and more). Raises
     InputError when there is no row to learn from.
     """
     if not len(inputs.labeled) and not len(inputs.pool):

@@ -17,7 +17,7 @@ from torch.nn.functional import one_hot, relu
 from react_ray.config.settings import LganConfig
 from react_ray.lgan.inputs import LganInputs
 from react_ray.lgan.networks import NOISE, Networks
-from react_ray.lgan.state import TrainingState, draw_rows, own, save_networks, step_generator
+from react_ray.lgan.state import TrainingState, draw_rows, rank_rows, save_networks, step_generator
 from react_ray.training.worker import Worker
 
 __all__ = ["loop"]
@@ -51,8 +51,8 @@ def _train_step(
     rows = draw_rows(len(pool), config.batch_size, random)
     noise = torch.randn(config.batch_size, NOISE, generator=random)
     labels = one_hot(torch.randint(classes, (config.batch_size,), generator=random), classes).float()
-    real = pool[own(rows, worker)]
-    made = networks.sample_generator(own(noise, worker), own(labels, worker))
+    real = pool[rank_rows(rows, worker)]
+    made = networks.sample_generator(rank_rows(noise, worker), rank_rows(labels, worker))
     judge = networks.discriminator.judge_rows
     on_real, on_made = judge(torch.cat([real, made])).tensor_split(2)
     losses = {

@@ -16,7 +16,7 @@ from react_ray.folders import replace_file
 from react_ray.lgan.networks import Networks
 from react_ray.training.worker import Worker, average_gradients, checkpoint_to_load
 
-__all__ = ["TrainingState", "draw_rows", "load_networks", "own", "save_networks", "step_generator"]
+__all__ = ["TrainingState", "draw_rows", "load_networks", "rank_rows", "save_networks", "step_generator"]
 
 PERIOD = 100
 """Steps between checkpoints, about a second."""
@@ -45,9 +45,9 @@ class TrainingState:
             for name, module in modules.items()
         }
         state = cls(networks, optimizers)
-        found = checkpoint_to_load(worker)
-        if found is not None:
-            state._load(found, worker.device)
+        checkpoint = checkpoint_to_load(worker)
+        if checkpoint is not None:
+            state._load(checkpoint, worker.device)
         return state
 
     def steps(self, worker: Worker, total: int, note: str) -> Iterator[int]:
@@ -118,7 +118,7 @@ def draw_rows(count: int, batch: int, random: torch.Generator) -> Tensor:
     return torch.randint(count, (batch,), generator=random)
 
 
-def own(batch: Tensor, worker: Worker) -> Tensor:
+def rank_rows(batch: Tensor, worker: Worker) -> Tensor:
     """Take this rank's rows of a batch that all ranks drew alike, to its device."""
     return batch[worker.rank :: worker.world_size].to(worker.device)
 

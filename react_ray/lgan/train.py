@@ -29,7 +29,7 @@ from react_ray.lgan.state import (
     TrainingState,
     draw_rows,
     load_networks,
-    own,
+    rank_rows,
     save_networks,
     step_generator,
 )
@@ -189,18 +189,18 @@ class _Batch:
         real_labels = data.known_labels.cpu()[real]
         made = torch.multinomial(data.prior.cpu(), size, replacement=True, generator=random)
         return cls(
-            real=data.known[own(real, worker)],
-            real_labels=own(real_labels, worker),
-            wrong_labels=own(wrong_labels(real_labels, classes, random), worker),
-            labeled=data.labeled[own(labeled, worker)],
-            labels=data.labels[own(labeled, worker)],
-            pool=data.pool[own(pool, worker)],
-            probabilities=data.probabilities[own(pool, worker)],
-            noise=own(torch.randn(size, NOISE, generator=random), worker),
-            other=own(torch.randn(size, NOISE, generator=random), worker),
-            made_labels=own(one_hot(made, classes).float(), worker),
-            chance=own(torch.rand(size, 1, generator=random), worker),
-            nudge=own(torch.randn(size, data.pool.shape[1], generator=random), worker),
+            real=data.known[rank_rows(real, worker)],
+            real_labels=rank_rows(real_labels, worker),
+            wrong_labels=rank_rows(wrong_labels(real_labels, classes, random), worker),
+            labeled=data.labeled[rank_rows(labeled, worker)],
+            labels=data.labels[rank_rows(labeled, worker)],
+            pool=data.pool[rank_rows(pool, worker)],
+            probabilities=data.probabilities[rank_rows(pool, worker)],
+            noise=rank_rows(torch.randn(size, NOISE, generator=random), worker),
+            other=rank_rows(torch.randn(size, NOISE, generator=random), worker),
+            made_labels=rank_rows(one_hot(made, classes).float(), worker),
+            chance=rank_rows(torch.rand(size, 1, generator=random), worker),
+            nudge=rank_rows(torch.randn(size, data.pool.shape[1], generator=random), worker),
         )
 
 
