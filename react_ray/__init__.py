@@ -1,8 +1,10 @@
-"""From a handful of labels and a pile of text to a served classifier.
+"""Train and serve a text classifier from a few labels and much unlabelled text.
 
-run(Config(...)) -> Run          the whole road into a folder
-load("out") -> Classifier        predict(texts)
-Client("http://...")             predict(texts) of a running service
+>>> import react_ray
+>>> config = react_ray.load_config(flags={"data.labeled": "labels.csv", "output": "out"})
+>>> run = react_ray.run(config)  # doctest: +SKIP
+>>> react_ray.load("out").predict(["a new text"])  # doctest: +SKIP
+>>> react_ray.Client("http://127.0.0.1:8000").predict("a new text")  # doctest: +SKIP
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="react-ray",
-    help="From a handful of labels and a pile of unlabelled text to a served classifier.",
+    help="Train and serve a text classifier from a few labels and much unlabelled text.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -49,7 +49,7 @@ def run(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Go the whole road: read, make labels, fine-tune, measure, report."""
+    """Train a model: read, label the unlabelled pool, fine-tune, measure, report."""
     config = config_of(options)
     from react_ray.pipeline.run import run as run_pipeline
 
@@ -83,7 +83,7 @@ def check(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Say what a run would read and refuse, and what it would cost; train nothing."""
+    """Show what a run would read and reject, and what it would cost; train nothing."""
     config = config_of(options)
     from react_ray.pipeline.preflight import check as check_inputs
 
@@ -221,6 +221,19 @@ def export(
 
 
 @command()
+def settings(
+    section: Annotated[
+        str, typer.Argument(metavar="[SECTION]", help="As data, data.columns or serve (default: all)")
+    ] = "",
+    as_yaml: Annotated[bool, typer.Option("--yaml", help="As YAML with descriptions as comments")] = False,
+) -> None:
+    """List the settings of a run and of the service: type, default and description."""
+    from react_ray.config import describe
+
+    show(describe.as_yaml(section) if as_yaml else describe.as_text(section))
+
+
+@command()
 def clean(folder: RunFolder) -> None:
     """Delete the cached stages of a run; its results stay."""
     from react_ray.pipeline.run import cache_of
@@ -232,7 +245,7 @@ def clean(folder: RunFolder) -> None:
 
 @app.callback(invoke_without_command=True)
 def version(asked: Annotated[bool, typer.Option("--version", help="Print the version")] = False) -> None:
-    """From a handful of labels and a pile of unlabelled text to a served classifier."""
+    """Train and serve a text classifier from a few labels and much unlabelled text."""
     if asked:
         show(__version__)
         raise typer.Exit

@@ -17,6 +17,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import react_ray
 from react_ray.cli import app
 from react_ray.config.file import load_config
 from react_ray.errors import ConfigError
@@ -189,6 +190,15 @@ def test_every_job_calls_a_command() -> None:
 def test_modules_of_tests_have_names_of_their_own() -> None:
     names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
     assert sorted(names) == sorted(set(names)), "pytest imports them by their names alone"
+
+
+@pytest.mark.parametrize("name", sorted(set(react_ray.__all__) - {"__version__", "Run", "run"}))
+def test_public_names_have_an_example(name: str) -> None:
+    module = react_ray._LAZY.get(name) or getattr(react_ray, name).__module__.removeprefix("react_ray.")
+    path = ROOT / "react_ray" / f"{module.replace('.', '/')}.py"
+    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    found = [node for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
+    assert ">>> " in (ast.get_docstring(found[0]) or "")
 
 
 def test_few_modules_are_loose() -> None:

@@ -26,22 +26,29 @@ __all__ = ["AsyncClient", "Client"]
 
 
 class Client:
-    """A caller of the service at ``url``.
+    """Client of the service at ``url``.
 
-    Requests that fail on the way, and refusals with 429 or 503, are repeated after growing
-    pauses, ``retries`` times in a row. Every method raises ServiceError when that was in vain.
+    Requests that fail in transport, or are answered with 429 or 503, are repeated after growing pauses, at
+    most ``retries`` times in a row. Then every method raises ServiceError.
 
     Parameters
     ----------
     url
-        Where the service listens: ``http://127.0.0.1:8000``.
+        Address of the service, such as ``http://127.0.0.1:8000``.
     api_key
         Sent as ``Authorization: Bearer KEY``.
     timeout
-        Seconds without a sign from the service after which a request has failed, and the longest
-        ``Retry-After`` that is waited for: a refusal with a longer one is raised at once.
+        Seconds without data from the service after which a request fails, and the longest ``Retry-After``
+        that is waited for: with a longer one the error is raised at once.
     retries
-        0 for none.
+        Most repetitions of a request; 0: none.
+
+    Example
+    -------
+    >>> from react_ray import Client
+    >>> with Client("http://127.0.0.1:8000") as client:  # doctest: +SKIP
+    ...     client.predict("Rain before noon", top_k=1)
+    [Prediction(label='weather', score=0.93)]
     """
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, retries: int = 4):
@@ -71,7 +78,7 @@ class Client:
     def predict(
         self, inputs: Input | Sequence[Input], top_k: int | None = None, threshold: float | None = None
     ) -> list[Any] | list[list[Any]]:
-        """What the service finds: one list for an input, one per input for a list of them.
+        """Return the predictions: a list for one input, a list of such lists for several.
 
         :class:`Prediction` where the task of the service gives labels, best first, and :class:`Entity`
         where it finds entities; at most ``top_k``. Those that score less than ``threshold`` (None: the
@@ -88,11 +95,11 @@ class Client:
         return parts.answers[0] if single else parts.answers
 
     def explain(self, text: str, label: str | None = None) -> Explanation:
-        """Which words of ``text`` speak for ``label``, or for the best one."""
+        """Return the weights of the words of ``text`` for ``label`` (None: the best one)."""
         return Explanation.of(self._ask("POST", "/explain", explain_request(text, label)))
 
     def bulk(self, inputs: Iterable[Input]) -> Iterator[BulkResult]:
-        """The answer to each input, in their order; ``inputs`` may be millions, and come as they go.
+        """Yield the answer to each input, in order; ``inputs`` may be a stream of millions.
 
         After a broken connection the work goes on at the first text that has no answer.
         """
@@ -110,7 +117,7 @@ class Client:
                         yield too_large
 
     def ready(self) -> bool:
-        """Whether the service answers within its own time; asked once."""
+        """Whether the service is ready; one request, without retries."""
         try:
             return self._http.get("/readyz").is_success
         except httpx2.TransportError:
@@ -146,7 +153,15 @@ class Client:
 
 
 class AsyncClient:
-    """As Client, to be awaited: ``async with AsyncClient(url) as client``."""
+    """Asynchronous :class:`Client` with the same methods.
+
+    Example
+    -------
+    >>> from react_ray import AsyncClient
+    >>> async def label(texts):
+    ...     async with AsyncClient("http://127.0.0.1:8000") as client:
+    ...         return await client.predict(texts)
+    """
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, retries: int = 4):
         self._http = httpx2.AsyncClient(**_options(url, api_key, timeout))

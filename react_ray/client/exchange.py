@@ -33,7 +33,7 @@ BYTES_A_REQUEST = 4 << 20
 FIRST_PAUSE_S = 0.25
 LONGEST_PAUSE_S = 30.0
 PASSING = (None, 429, 503)
-"""Statuses of refusals that may be over soon; None: there was no answer."""
+"""Statuses of temporary failures; None: no response."""
 
 
 Input = str | Mapping[str, Any]
@@ -42,11 +42,17 @@ Input = str | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The answer to one line: its best label, or why it has none; neither where the service abstains.
+    """The answer to one line: the best label or an error message; neither where the service abstains.
 
     ``score`` is that of the best label, also of one that the service leaves out. Where the service's task is
-    not to choose one label, ``answer`` has all that it found, as Client.predict gives it, and ``prediction``
-    is None.
+    not to choose one label, ``answer`` has the whole answer, as Client.predict returns it, and
+    ``prediction`` is None.
+
+    Example
+    -------
+    >>> result = BulkResult(1, Prediction("sports", 0.9), None, 0.9)
+    >>> result.prediction.label if result.prediction else result.error
+    'sports'
     """
 
     line: int
@@ -58,7 +64,13 @@ class BulkResult:
 
 @dataclass(frozen=True)
 class Word:
-    """Characters ``start`` to ``end`` of a text, and what they add to the score of a label."""
+    """Characters ``start`` to ``end`` of a text, and their weight for the score of a label.
+
+    Example
+    -------
+    >>> Word("rain", 0, 4, 0.31).weight
+    0.31
+    """
 
     text: str
     start: int
@@ -68,7 +80,14 @@ class Word:
 
 @dataclass(frozen=True)
 class Explanation:
-    """A label, its score, and the weight of each word; below 0 a word speaks against the label."""
+    """A label, its score, and the weight of each word; a negative weight is evidence against the label.
+
+    Example
+    -------
+    >>> explanation = Explanation("weather", 0.93, [Word("rain", 0, 4, 0.31), Word("goal", 5, 9, -0.1)])
+    >>> max(explanation.words, key=lambda word: word.weight).text
+    'rain'
+    """
 
     label: str
     score: float
@@ -76,14 +95,14 @@ class Explanation:
 
     @classmethod
     def of(cls, answer: dict[str, Any]) -> Explanation:
-        """What the service says."""
+        """Make an explanation from the JSON of the service."""
         return cls(answer["label"], answer["score"], [Word(**word) for word in answer["words"]])
 
 
 class Attempts:
-    """How often a request may fail in a row, and the growing pauses between.
+    """Retries of a request: their number, and growing pauses between them.
 
-    Where the service asks for a pause of over ``patience`` seconds, the refusal is final.
+    Where the service asks for a pause of over ``patience`` seconds, the request is not repeated.
     """
 
     def __init__(self, retries: int, patience: float):
@@ -102,7 +121,7 @@ class Attempts:
         return max(drawn, asked)
 
     def progressed(self) -> None:
-        """The count starts again."""
+        """Reset the count of failures."""
         self._failed = 0
 
 

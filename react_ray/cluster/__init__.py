@@ -1,1 +1,1 @@
-"""Every Ray edge: session, datasets, trainer."""
+"""Everything that imports Ray outside of the service: session, datasets, trainer, jobs."""

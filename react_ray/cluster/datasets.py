@@ -1,4 +1,4 @@
-"""Work on many items: a loop in this process, or Ray Data over the cluster.
+"""Parallel map over items: a loop in this process, or Ray Data on the cluster.
 
 The items are small dictionaries that name files; what is read and written goes
 through the file system, each output in one step. So a killed pass goes on with
@@ -41,7 +41,7 @@ def map_items(
     actors: int | None = None,
     use_gpu: bool = False,
 ) -> int:
-    """Call ``make()(item)`` for each item, in any order; the sum of what it returns.
+    """Call ``make()(item)`` for each item, in any order; return the sum of the results.
 
     ``make`` is called once in each process (it loads a model, say). ``rows`` is the
     size of the whole work: small work stays in this process, see ``Session``. On Ray there are
@@ -97,7 +97,7 @@ def _on_ray(make: Make, items: Sequence[Item], session: Session, actors: int | N
 
 
 def _results(rows: Iterable[Item]) -> Iterator[int]:
-    """What each item gave; an error of the work is raised here as it was raised there."""
+    """Yield the result of each item; errors of workers are raised here."""
     import ray.exceptions
 
     try:
@@ -110,7 +110,7 @@ def _results(rows: Iterable[Item]) -> Iterator[int]:
 
 
 def watched(results: Iterator[int], session: Session, need: Demand, look_s: float = LOOK_S) -> Iterator[int]:
-    """The same results; says where none comes for long, and why that may be.
+    """Yield the same results; warn when none arrives for long, with the reason.
 
     Raises ClusterError where for ``cluster.timeout_s`` no node was there that holds a process of
     ``need``. Where its reader stops early, so does the work, after the parts that are under way.
@@ -149,7 +149,7 @@ def _next(found: SimpleQueue[int | BaseException | None], waits: _Waits) -> int 
 
 
 class _Waits:
-    """Looks at the nodes while nothing is done."""
+    """Check of the nodes while no result arrives."""
 
     def __init__(self, session: Session, need: Demand, look_s: float):
         self.look_s = look_s
@@ -161,7 +161,7 @@ class _Waits:
         self._lost: float | None = None
 
     def look(self) -> None:
-        """Say what is in the way; ClusterError where it was there for too long."""
+        """Warn of what blocks the work; ClusterError when it lasts too long."""
         now = time.monotonic()
         missing = lacking(self._session.nodes(), self._need)
         self._lost = (self._lost or now) if missing else None

@@ -1,4 +1,4 @@
-"""Leaves nothing behind: ends Ray's processes and deletes its folder after the command that started it.
+"""Cleanup process: ends Ray and deletes its folder after the command that started it.
 
     python -I -S guard.py COMMAND FOLDER      (standard input: a pipe that the command holds)
 
@@ -25,12 +25,12 @@ __all__ = ["MARK", "Guard", "marked"]
 
 MARK = "REACT_RAY_FOLDER"
 ALONE_S = 5.0
-"""For Ray to end its own processes, after a command that told the guard of its end."""
+"""For Ray to end its own processes, after a command that reported its end to the guard."""
 AT_MOST_S = 30.0
 
 
 class Guard:
-    """The guard of this process, and of what it starts."""
+    """The cleanup process of this process and its children."""
 
     def __init__(self, folder: Path):
         self._folder = folder
@@ -45,7 +45,7 @@ class Guard:
         os.environ[MARK] = str(folder)
 
     def end(self) -> None:
-        """Return when nothing is left of what this process has started."""
+        """Return when all processes that this one started have ended."""
         os.environ.pop(MARK, None)
         assert self._process.stdin is not None
         try:
@@ -57,7 +57,7 @@ class Guard:
 
 
 def marked(folder: str) -> set[int]:
-    """The processes that carry this folder in their environment, and all that descend from them."""
+    """Return the processes with this folder in their environment, and all their descendants."""
     sign, parents, found = f"{MARK}={folder}".encode(), {}, set()
     for place in Path("/proc").glob("[0-9]*"):
         try:
@@ -78,7 +78,7 @@ def _stat(place: Path) -> list[str]:
 
 
 def main(command: int, folder: Path) -> None:
-    """Wait for the end of the command, then tidy up."""
+    """Wait for the end of the command, then clean up."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     ends = [sys.stdin.fileno()]

@@ -1,4 +1,4 @@
-"""Ray on this machine for one command: in a folder of its own, ended without remains."""
+"""Ray on this machine for one command, in a temporary folder, with cleanup."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _make(place: Path) -> Path:
 
 
 class LocalRay:
-    """Ray that is started here, and all that it needs to end with this command."""
+    """Ray that is started here, and its cleanup."""
 
     def __init__(self) -> None:
         _check_open_files()
@@ -69,7 +69,7 @@ class LocalRay:
 
     @property
     def guarded(self) -> bool:
-        """Whether a guard watches over Ray's processes: on Linux, where /proc tells which they are."""
+        """Whether the cleanup process runs: on Linux, where /proc lists the processes."""
         return self._guard is not None
 
     def start(self, object_store: int | None, **options: Any) -> Any:
@@ -82,7 +82,7 @@ class LocalRay:
             raise ClusterError(f"Ray does not start on this machine: {error}") from error
 
     def _allow_little_shared_memory(self, object_store: int | None) -> None:
-        """Ray keeps its objects in our folder where ``/dev/shm`` is small: say so where that matters."""
+        """Let Ray keep its objects in our folder where ``/dev/shm`` is small."""
         if not SHARED.is_dir() or (free := shutil.disk_usage(SHARED).free) >= (object_store or SMALL):
             return
         os.environ.setdefault("RAY_OBJECT_STORE_ALLOW_SLOW_STORAGE", "1")
@@ -94,7 +94,7 @@ class LocalRay:
             )
 
     def end(self) -> None:
-        """Return when nothing of it is left: no process, no folder."""
+        """Stop Ray; return when all processes have ended and the folder is deleted."""
         if self._guard:
             self._guard.end()
         shutil.rmtree(self.folder, ignore_errors=True)

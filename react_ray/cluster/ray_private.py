@@ -1,4 +1,4 @@
-"""What this package uses of Ray beyond its public interface, in one place.
+"""Private interfaces of Ray that this package uses, in one place.
 
 A new Ray may change any of it without notice: ``tests/cluster/test_ray_private.py`` holds every name here
 against the Ray that is installed. Nothing is imported from Ray before it is used.

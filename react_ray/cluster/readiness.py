@@ -1,4 +1,4 @@
-"""Whether a cluster can do what is asked of it: found out in seconds, before any work.
+"""Preflight check of a cluster: every node and the resources, in seconds, before any work.
 
 A small task on every node looks at the files, the model and the versions there. It
 asks for no cores, so that a full cluster answers too.
@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from react_ray.cluster import look
+from react_ray.cluster import preflight
 from react_ray.cluster.resources import Demand, Node, in_words, lacking, room
 from react_ray.cluster.session import Session
 from react_ray.config.settings import EMBEDDED, Config
@@ -39,7 +39,7 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Asked:
-    """What the nodes must see: a folder to write to, files to read, models (a name -> flag), packages.
+    """Requirements of a run: an output folder, input files, models (name -> flag), packages.
 
     A package is its name, and what it is for and how to get it.
     """
@@ -51,7 +51,7 @@ class Asked:
 
     @classmethod
     def of(cls, config: Config) -> Asked:
-        """What a run asks for."""
+        """Collect the requirements of a run."""
         data = config.data
         inputs = (data.labeled, data.unlabeled, data.validation, data.test)
         models = {**({config.encoder: "--encoder"} if config.encoder else {}), config.model: "--model"}
@@ -62,24 +62,24 @@ class Asked:
 
 @dataclass(frozen=True)
 class Readiness:
-    """What was found: every node with its versions, what is in the way, what should be known."""
+    """Result of the check: nodes with versions, problems, notes."""
 
     lines: list[str]
     problems: list[str]
     notes: list[str]
 
     def summary(self) -> str:
-        """The cluster in words, and what does not stand in the way."""
+        """Describe the cluster, and the notes."""
         return "\n".join([*self.lines, *(f"note: {note}" for note in self.notes)])
 
     def require(self) -> None:
-        """Raise ClusterError with everything that is in the way."""
+        """Raise ClusterError with all problems."""
         if self.problems:
             raise ClusterError("the cluster cannot do this:\n" + "\n".join(f"- {p}" for p in self.problems))
 
 
 def check_cluster(session: Session, asked: Asked, demand: Demand, reporter: Reporter) -> Readiness:
-    """Ask every node; ClusterError with all that is in the way, which names the nodes."""
+    """Check every node; ClusterError with all problems and the nodes that have them."""
     with reporter.step("ask the nodes"):
         ready = _ask_all(session, asked, demand, reporter.say)
     log.info(ready.summary())
@@ -100,12 +100,12 @@ def _ask_all(session: Session, asked: Asked, demand: Demand, say: Say) -> Readin
     still = {node.id for node in session.nodes()}
     lost = [f"{node.name} was lost while it was asked" for node in nodes if node.id not in still]
     nodes = [node for node in nodes if node.id in still]
-    lines += [f"  {node.size()}: {_told(answers.get(node.id))}" for node in nodes]
-    problems, notes = compare(nodes, look.versions(), answers)
+    lines += [f"  {node.size()}: {_in_words(answers.get(node.id))}" for node in nodes]
+    problems, notes = compare(nodes, preflight.versions(), answers)
     return Readiness(lines, problems, [*lost, *notes])
 
 
-def _told(answer: Mapping[str, Any] | None) -> str:
+def _in_words(answer: Mapping[str, Any] | None) -> str:
     if answer is None:
         return "no answer"
     if "failed" in answer:
@@ -124,19 +124,19 @@ def compare(
             f"no answer in time from {', '.join(silent)}: overloaded, or its storage hangs; look at ray "
             "status and the logs there, or wait longer (cluster.answer_s)"
         )
-    told: dict[str, list[str]] = {}
+    seen_from: dict[str, list[str]] = {}
     for node in nodes:
         answer = answers.get(node.id, {})
         found = [answer["failed"]] if "failed" in answer else answer.get("problems", [])
         for problem in [*found, *_versions(here, answer, problems_only=True)]:
-            told.setdefault(problem, []).append(node.name)
+            seen_from.setdefault(problem, []).append(node.name)
         notes += [f"{node.name} has {note}" for note in _versions(here, answer, problems_only=False)]
-    problems += [f"{problem} (seen from {', '.join(names)})" for problem, names in told.items()]
+    problems += [f"{problem} (seen from {', '.join(names)})" for problem, names in seen_from.items()]
     return problems, notes
 
 
 def _versions(here: Mapping[str, str | None], answer: Mapping[str, Any], problems_only: bool) -> list[str]:
-    """What a node has in another version than the driver."""
+    """List the packages that a node has in another version than the driver."""
     differing = []
     for name, version in answer.get("versions", {}).items():
         own = here[name]
@@ -148,12 +148,12 @@ def _versions(here: Mapping[str, str | None], answer: Mapping[str, Any], problem
 
 
 def _plain(version: str | None) -> str | None:
-    """Without the build: 2.13.0+cpu and 2.13.0+cu128 are the same torch."""
+    """Drop the build: 2.13.0+cpu and 2.13.0+cu128 are the same torch."""
     return version and version.partition("+")[0]
 
 
 def _probe(nodes: Sequence[Node], asked: Asked, limit_s: float, say: Say) -> dict[str, dict[str, Any]]:
-    """What each node that answers sees, by its id; the output folder is left as it was."""
+    """Run the check on each node, and return the answers by id; the output folder is left unchanged."""
     mark = secrets.token_hex(8)
     folder = asked.output / f".react-ray-probe-{mark}"
     order = {
@@ -181,7 +181,7 @@ def _probe(nodes: Sequence[Node], asked: Asked, limit_s: float, say: Say) -> dic
 
 
 def _kind(model: str) -> str | None:
-    """What a model is, for the nodes; None for a folder that is not here either."""
+    """Classify a model for the nodes; None for a folder that does not exist here."""
     if model == EMBEDDED:
         return "embedded"
     if Path(model).is_dir():
@@ -190,7 +190,7 @@ def _kind(model: str) -> str | None:
 
 
 def _place(given: str) -> tuple[str, int | None] | None:
-    """What every node must see of an input: the file and its size, or the folder that it is in.
+    """Return what every node must see of an input: the file and its size, or its folder.
 
     None for what is remote, and for what is not here either, which is no fault of the nodes.
     """
@@ -218,20 +218,20 @@ def _arrives(file: Path, mark: str) -> bool:
 def _ask(
     nodes: Sequence[Node], order: Mapping[str, Any], limit_s: float, say: Say
 ) -> dict[str, dict[str, Any]]:
-    """Answers by node id; a task that fails is an answer too, one that does not come back is none."""
+    """Collect answers by node id; a failed task is an answer too, one without response is missing."""
     import ray
     import ray.cloudpickle
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     waiting = {}
-    ray.cloudpickle.register_pickle_by_value(look)
+    ray.cloudpickle.register_pickle_by_value(preflight)
     try:
-        remote = ray.remote(num_cpus=0, max_retries=0)(look.look)
+        remote = ray.remote(num_cpus=0, max_retries=0)(preflight.check_node)
         for node in nodes:
             there = NodeAffinitySchedulingStrategy(node_id=node.id, soft=False)
             waiting[remote.options(scheduling_strategy=there).remote(order, node.id)] = node
     finally:
-        ray.cloudpickle.unregister_pickle_by_value(look)
+        ray.cloudpickle.unregister_pickle_by_value(preflight)
     answers: dict[str, dict[str, Any]] = {}
     started, said = time.monotonic(), False
     while waiting and time.monotonic() - started < limit_s:

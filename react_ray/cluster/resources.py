@@ -1,4 +1,4 @@
-"""What a run asks of a cluster, against what its nodes have."""
+"""Resources that a run needs, compared with those of the nodes."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ class Node:
     gpus: float
 
     def size(self) -> str:
-        """Its name and what it has, in words."""
+        """Describe the node: name and resources."""
         return f"{self.name} {self.cpus:g} CPU" + (f" {self.gpus:g} GPU" if self.gpus else "")
 
     def holds(self, cpus: float, gpus: float) -> int:
-        """How many processes of this size it has room for."""
+        """Return how many processes of this size fit on the node."""
         fits = [there // each for there, each in ((self.cpus, cpus), (self.gpus, gpus)) if each > 0]
         return int(min(fits, default=0))
 
@@ -42,7 +42,7 @@ class Demand:
 
 
 def in_words(demand: Demand) -> str:
-    """What is asked for."""
+    """Describe the demand."""
     workers = _count(demand.workers, "worker") if demand.workers else ""
     encoders = ""
     if demand.encoders == "auto":
@@ -62,12 +62,12 @@ def _each(demand: Demand) -> str:
 
 
 def room(nodes: Sequence[Node], demand: Demand) -> int:
-    """How many of its processes the cluster holds at once."""
+    """Return how many of the processes fit on the cluster at once."""
     return sum(node.holds(demand.cpus, demand.gpus) for node in nodes)
 
 
 def lacking(nodes: Sequence[Node], demand: Demand) -> str | None:
-    """What is missing and how to ask for less, in words; None when there is room."""
+    """Describe what is missing and how to need less; None when all fits."""
     needed = max(demand.workers, 1 if demand.encoders else 0)
     if room(nodes, demand) >= needed:
         return None

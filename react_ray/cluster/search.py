@@ -1,4 +1,4 @@
-"""A search on Ray Tune: Optuna proposes, the scheduler stops what lags, trials fill the cluster."""
+"""Hyperparameter search on Ray Tune: Optuna proposes, the scheduler stops trials that lag."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ REDUCTION = 3
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A trial of an earlier session: what the sampler is told of it. ``score`` None: it has none."""
+    """A trial of an earlier session, for the sampler. ``score`` None: it has none."""
 
     values: Mapping[str, Any]
     score: float | None
@@ -64,7 +64,7 @@ def search(
     known: Sequence[Evaluated] = (),
     seed: int = 0,
 ) -> None:
-    """Run what is left of ``config.trials`` after the ``known`` ones; ``first`` are tried first.
+    """Run the remaining of ``config.trials`` after the ``known`` ones, ``first`` first.
 
     ``trial(values, report, start)`` runs in a process of its own and calls ``report(score, rung,
     failure, checkpoint, work)`` up to ``rungs``; higher scores are better. With ``pbt`` it may be started
@@ -112,8 +112,8 @@ def _on_worker(values: dict[str, Any], trial: Any) -> None:
         score: float, rung: int, failure: str = "", checkpoint: Path | None = None, work: Path | None = None
     ) -> None:
         kept = None if checkpoint is None else tune.Checkpoint.from_directory(checkpoint)
-        told = {"score": score, "rung": rung, "failure": failure, "work": work and str(work)}
-        tune.report(told, checkpoint=kept)
+        report = {"score": score, "rung": rung, "failure": failure, "work": work and str(work)}
+        tune.report(report, checkpoint=kept)
 
     start = tune.get_checkpoint()
     with nullcontext() if start is None else start.as_directory() as folder:
@@ -121,7 +121,7 @@ def _on_worker(values: dict[str, Any], trial: Any) -> None:
 
 
 def _resources(session: Session) -> dict[str, float]:
-    """What a trial takes; ClusterError where no node has it."""
+    """Return the resources of a trial; ClusterError where no node has them."""
     trial = Demand(1, 0, session.cluster.cpus_per_worker, int(session.use_gpu()))
     if missing := lacking(session.nodes(), trial):
         raise ClusterError(missing)
@@ -236,10 +236,10 @@ def _callback(listener: Listener) -> Any:
             self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
             number = self._numbers[trial.trial_id]
-            told = result["score"], result["rung"], result["failure"]
+            scored = result["score"], result["rung"], result["failure"]
             if result["work"]:
                 self._work[trial.trial_id] = Path(result["work"])
-            self._listener.hear(number, dict(trial.config), *told)
+            self._listener.hear(number, dict(trial.config), *scored)
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             self._listener.end(self._numbers[trial.trial_id], None, self._work.get(trial.trial_id))

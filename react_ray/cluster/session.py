@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 
 
 def check_lasting(output: str) -> None:
-    """InputError where this is a submitted job and ``output`` would go away with it."""
+    """Raise InputError in a submitted job whose ``output`` would be deleted with it."""
     if JOB_CONFIG in os.environ and not Path(output).expanduser().is_absolute():
         raise InputError(
             f"--output {output}: in a job this is a place that goes away with the job; give the whole path "
@@ -61,7 +61,7 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def refuses(host: str, port: int) -> str | None:
-    """Why nothing can be reached at this address; None when something listens there."""
+    """Return why nothing can be reached at this address; None when something listens there."""
     try:
         socket.create_connection((host, port), ANSWER_S).close()
     except OSError as error:
@@ -96,7 +96,7 @@ class Session:
         on_report: Callable[[dict[str, Any], Path], None],
         start_from: Path | None = None,
     ) -> Session:
-        """All work in this process, which is a Ray worker with resources of its own."""
+        """Make a session for all work in this process, a Ray worker with its own resources."""
         alone = cls(cluster.model_copy(update={"workers": 0}))
         alone.address, alone.alone = None, True
         alone.on_report, alone.start_from = on_report, start_from
@@ -117,18 +117,18 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """Where Ray keeps its files while it runs on this machine; gone with the run."""
+        """Ray's folder while it runs on this machine; deleted after the run."""
         if self._local is None:
             self._local = LocalRay()
         return self._local.folder
 
     @property
     def guarded(self) -> bool:
-        """Whether Ray was started here, on this machine, with a guard that knows its processes."""
+        """Whether Ray was started on this machine with a cleanup process."""
         return self._started and self._local is not None and self._local.guarded
 
     def in_process(self, rows: int) -> bool:
-        """Whether work on ``rows`` rows is too small to be worth Ray's start."""
+        """Whether work on ``rows`` rows is too small for starting Ray."""
         return self.alone or (self.address is None and rows <= self.cluster.local_rows)
 
     def start(self) -> None:
@@ -167,7 +167,7 @@ class Session:
         self.dashboard = getattr(context, "dashboard_url", None)
 
     def _knock(self) -> None:
-        """ClusterError at once where nothing listens at the address."""
+        """Raise ClusterError at once where nothing listens at the address."""
         kind, _, rest = ("//" + (self.address or "")).rpartition("//")
         if kind.startswith("//http"):
             raise ClusterError(
@@ -200,7 +200,7 @@ class Session:
         return torch.cuda.device_count()
 
     def slots(self, use_gpu: bool) -> int:
-        """Processes that fit into the cluster as it is, each with its CPUs and, if asked, a GPU."""
+        """Return how many processes fit on the cluster, each with its CPUs and, optionally, a GPU."""
         each = Demand(0, "auto", self.cluster.cpus_per_worker, int(use_gpu))
         return max(room(self.nodes(), each), 1)
 

@@ -1,4 +1,4 @@
-"""A command of this program as a job on a cluster: sent, followed, its exit code handed on."""
+"""Submission of a command as a job: its output is followed, its exit code returned."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def submit(
     working_dir: Path = Path(),
     quiet: bool = False,
 ) -> int:
-    """Run ``react-ray WORDS`` (or ``python SCRIPT ...``) as a job; the exit code of the command.
+    """Run ``react-ray WORDS`` (or ``python SCRIPT ...``) as a job; return the exit code of the command.
 
     Its output is printed as it comes. Ctrl-C asks whether to stop the job. Raises
     InputError (what would be sent cannot be) and ClusterError (nothing answers, the
@@ -108,7 +108,7 @@ def entrypoint(words: Sequence[str]) -> str:
 
 
 def exit_code(status: str, code: int | None, message: str | None) -> int:
-    """What ``submit`` ends with: what the job's command ended with.
+    """Return the exit code of the command of a job.
 
     ``status`` and ``message`` are Ray's; ``code`` is known where the command ran.
     ClusterError where it never did.
@@ -117,9 +117,9 @@ def exit_code(status: str, code: int | None, message: str | None) -> int:
         return 0
     if status == "STOPPED":
         return STOPPED
-    told = re.search(r"failed with exit code (-?\d+)", message or "")
-    if code is None and told:
-        code = int(told.group(1))
+    failed = re.search(r"failed with exit code (-?\d+)", message or "")
+    if code is None and failed:
+        code = int(failed.group(1))
     if code is None:
         raise ClusterError(f"the job did not run: {message or 'Ray gives no reason'}")
     if re.search(r"No module named '?react_ray\b", message or ""):
@@ -131,7 +131,7 @@ def exit_code(status: str, code: int | None, message: str | None) -> int:
 
 
 def _connect(server: str) -> Any:
-    """Ray's client; ClusterError where nothing answers, or not to us."""
+    """Return the job client; ClusterError where nothing answers, or access is denied."""
     parts = urlsplit(server)
     host, port = str(parts.hostname), parts.port or {"http": 80, "https": 443}[parts.scheme]
     direct = parts.scheme not in getproxies() or proxy_bypass(host)
@@ -157,7 +157,7 @@ def _connect(server: str) -> Any:
 
 
 def _send(client: Any, server: str, job: dict[str, Any]) -> None:
-    """Hand the job over; a cluster that has just started takes none for a while."""
+    """Submit the job; a cluster that has just started accepts none for a while."""
     started = time.monotonic()
     while True:
         try:
@@ -170,11 +170,11 @@ def _send(client: Any, server: str, job: dict[str, Any]) -> None:
         time.sleep(1)
 
 
-def _about_token(server: str, told: str, environ: Mapping[str, str]) -> str:
+def _about_token(server: str, message: str, environ: Mapping[str, str]) -> str:
     mode = environ.get("RAY_AUTH_MODE")
     if mode != "token":
         reason = "and none was sent, for RAY_AUTH_MODE is " + (repr(mode) if mode else "not set")
-    elif "Forbidden" in told:
+    elif "Forbidden" in message:
         reason = "and that which was sent is another"
     else:
         reason = "and none was found here"
@@ -185,7 +185,7 @@ def _about_token(server: str, told: str, environ: Mapping[str, str]) -> str:
 
 
 def _follow(client: Any, job: str, server: str) -> Any:
-    """Print the output of the job until it ends; how it ended.
+    """Print the output of the job until it ends; return its status.
 
     A connection that breaks is taken up again where it was, for RETRY_S seconds: a job may be silent
     for much longer, so these count from the first failure in a row.
@@ -220,7 +220,7 @@ def _follow(client: Any, job: str, server: str) -> Any:
 
 
 def _interrupted(client: Any, job: str, server: str) -> int:
-    """After Ctrl-C: stop the job if that is wanted, else say how to come back to it."""
+    """After Ctrl-C: stop the job if wanted, else print how to follow it again."""
     if _wants_stop(job):
         client.stop_job(job)
         deadline = time.monotonic() + STOP_S

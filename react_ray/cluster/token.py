@@ -1,4 +1,4 @@
-"""Ray's authentication token: who has it runs code on every node, so only its owner may read it.
+"""Ray's authentication token: it lets its holder run code on every node, so only the owner may read it.
 
 Ray itself writes ``~/.ray/auth_token`` with the permissions of the umask: on most machines all users can
 read it.

@@ -1,4 +1,4 @@
-"""Training loops on Ray Train workers, or in this process where that is quicker."""
+"""Training loops on Ray Train workers, or in this process where that is faster."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def fit(
     progress: Progress | None = None,
     log: Path | None = None,
 ) -> Path:
-    """Run ``loop(worker, **settings)`` on every worker; the folder of its last checkpoint.
+    """Run ``loop(worker, **settings)`` on every worker; return the folder of its last checkpoint.
 
     ``folder`` must be seen by all workers. A run with the same ``name`` and ``folder``
     goes on where a killed one stopped, so a name stands for one set of settings; in this
@@ -60,7 +60,7 @@ def fit(
             settings,
             LocalWorker(here, progress, use_gpu, session.on_report, session.start_from, figures),
         )
-    session.check_resources(cluster.timeout_s)  # at its start the run was told what can never be
+    session.check_resources(cluster.timeout_s)  # what can never fit is reported when the run starts
     start = cluster.timeout_s if workers[0] == workers[1] else RESTART_S
     with _timeouts(cluster.timeout_s, start), _monitor(progress) as monitor:
         work = partial(_on_worker, loop, settings, monitor, figures, cluster.cpus_per_worker)
@@ -111,7 +111,7 @@ def _fit_on_ray(
             checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT),
         ),
     )
-    foreign = own_groups()
+    earlier = own_groups()
     for left in range(cluster.max_failures, -1, -1):
         try:
             result = trainer.fit()
@@ -119,14 +119,14 @@ def _fit_on_ray(
         except ray.train.TrainingFailedError as error:
             if not left or not lost_while_starting(error):
                 raise TrainingError(_explain(ray.get(monitor.failures.remote()), error)) from None
-            release(own_groups() - foreign)
+            release(own_groups() - earlier)
     if result.checkpoint is None:
         raise TrainingError("training ended without a checkpoint")
     return Path(result.checkpoint.path)
 
 
 def lost_while_starting(error: Exception) -> bool:
-    """Whether a worker died between its start and its work, which Ray Train does not try again itself."""
+    """Whether a worker died between its start and its work, which Ray Train does not retry."""
     import ray.exceptions
     import ray.train
 
@@ -160,7 +160,7 @@ def _resources(cluster: ClusterConfig, use_gpu: bool) -> dict[str, float]:
 def _on_worker(
     loop: Loop, settings: dict[str, Any], monitor: Any, figures: TrainingLog | None, threads: int
 ) -> None:
-    """What each Ray Train worker runs."""
+    """Function that each Ray Train worker runs."""
     torch.set_num_threads(threads)
     worker = _RayWorker(monitor, figures)
     try:
@@ -186,7 +186,7 @@ class _RayWorker:
         self.device: torch.device = ray.train.torch.get_device()
         self._monitor = monitor
         self._figures = figures
-        self._told = 0.0
+        self._reported = 0.0
 
     def checkpoint(self) -> Path | None:
         import ray.train
@@ -215,13 +215,13 @@ class _RayWorker:
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
-        if self.rank == 0 and (now - self._told >= POLL_S or done == total):
+        if self.rank == 0 and (now - self._reported >= POLL_S or done == total):
             self._monitor.note.remote(done, total, note)
-            self._told = now
+            self._reported = now
 
 
 class _Monitor:
-    """An actor beside a run: its progress, and what its workers failed of."""
+    """Actor beside a run: progress, and failures of workers."""
 
     def __init__(self) -> None:
         self._progress: tuple[int, int, str] | None = None
@@ -252,14 +252,14 @@ def _monitor(progress: Progress | None) -> Iterator[Any]:
     over = threading.Event()
 
     def hand_on() -> None:
-        told = None
+        reported = None
         ended = False
         while not ended:
             ended = over.wait(POLL_S)
             latest = ray.get(monitor.latest.remote())
-            if latest and latest != told and progress:
+            if latest and latest != reported and progress:
                 progress(*latest)
-                told = latest
+                reported = latest
 
     thread = threading.Thread(target=hand_on, daemon=True)
     thread.start()

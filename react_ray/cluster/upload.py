@@ -78,7 +78,7 @@ class Upload:
         return len(self.files) + self.folders > MAX_FILES
 
     def check_size(self) -> str:
-        """The upload in words; InputError that names the largest files where it is too large."""
+        """Describe the upload; InputError that names the largest files where it is too large."""
         total, count = self.bytes, len(self.files)
         if total <= MAX_BYTES and not self.too_many:
             return f"{count} {'file' if count == 1 else 'files'}, {total / 1e6:.1f} MB"
@@ -93,7 +93,7 @@ class Upload:
         )
 
     def notes(self) -> Iterator[str]:
-        """A line for each kind that was left out."""
+        """Describe the files left out, a line for each kind."""
         for kind, names in self.left_out.items():
             shown = ", ".join(map(_shown, sorted(names)[:NAMED])) + (", ..." if len(names) > NAMED else "")
             way = "; a line !PATH in .rayignore sends a file all the same" if kind == SECRETS else ""
@@ -144,7 +144,7 @@ def pack(upload: Upload, archive: Path) -> Path:
 
 
 def check_words(upload: Upload, words: Iterable[str]) -> None:
-    """InputError for a word that names a file which is here and would not be there.
+    """Raise InputError for a word that names a local file that is not sent.
 
     Whole paths and URIs are for the cluster to find; relative ones mean files of the upload.
     """
@@ -159,7 +159,7 @@ def check_words(upload: Upload, words: Iterable[str]) -> None:
 
 
 def _stays(upload: Upload, name: str) -> bool:
-    """Whether the relative path or glob ``name`` means a file that is not sent."""
+    """Whether the relative path or glob ``name`` is not sent."""
     if len(name) > LONGEST_NAME:
         return False
     if any(mark in name for mark in "*?["):
@@ -197,7 +197,7 @@ class _Rules:
         return "" if junk or ENDINGS.fullmatch(name) else None
 
     def inside(self, path: Path) -> str | None:
-        """The path of a real file or folder inside the root, "" for the root; None outside of it."""
+        """Return a path relative to the root, "" for the root itself; None outside of it."""
         return path.relative_to(self.root).as_posix() if path.is_relative_to(self.root) else None
 
     def _of(self, folder: Path) -> list[Any]:

@@ -1,10 +1,11 @@
-"""Settings of a run, a service and a search; files, environment variables and flags that set them."""
+"""Settings of a run, a search and the service, and the files, variables and flags that set them."""
 
 from __future__ import annotations
 
 from react_ray.config.service import ServeConfig
 from react_ray.config.settings import (
     AugmentConfig,
+    CandidatesConfig,
     ClusterConfig,
     Columns,
     Config,

@@ -1,4 +1,4 @@
-"""Where a configuration comes from: a preset, a YAML file, ``key=value`` and flags, in that order.
+"""Loading of a configuration from a preset, a YAML file, ``key=value`` and flags, in that order.
 
 Unknown keys and values out of range are errors that name the key.
 """
@@ -36,7 +36,13 @@ def load_config(
 
     ``flags`` maps dotted keys to values; None means not given. An address that was saved without its
     secret is taken from the environment, see :meth:`Config.save`. Raises ConfigError that names the key,
-    the value and what is allowed.
+    the value, what is allowed and the description of the setting.
+
+    Example
+    -------
+    >>> config = load_config(overrides=["finetune.epochs=3"], flags={"data.labeled": "labels.csv"})
+    >>> config.finetune.epochs, config.data.labeled
+    (3.0, 'labels.csv')
     """
     tree: dict[str, Any] = {}
     if preset:
@@ -51,12 +57,12 @@ def load_config(
 
 
 def load_serve_config(overrides: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> ServeConfig:
-    """The settings of the service: ``key=value``, then flags; errors as in :func:`load_config`."""
+    """Resolve the settings of the service: ``key=value``, then flags; errors as in :func:`load_config`."""
     return _validate(ServeConfig, _override({}, overrides, flags or {}))
 
 
 def with_settings(config: Config, values: Mapping[str, Any]) -> Config:
-    """``config`` with other values of some settings, by dotted key; errors as in :func:`load_config`."""
+    """Return ``config`` with some settings changed, by dotted key; errors as in :func:`load_config`."""
     return _validate(Config, _override(config.model_dump(), (), values))
 
 

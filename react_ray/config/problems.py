@@ -1,4 +1,4 @@
-"""What is wrong with a configuration, in words: a line for each setting."""
+"""Validation errors of a configuration as text: a line for each setting."""
 
 from __future__ import annotations
 
@@ -13,31 +13,34 @@ from react_ray.config.masking import masked
 __all__ = ["explain", "groups_of", "settings_of", "suggest"]
 
 SHOWN_CHARS = 80
-"""Of a value that is not allowed."""
+"""Characters of an invalid value that a message shows."""
 SHOWN_LINES = 20
 
 Location = tuple[int | str, ...]
 
 
 def explain(error: ValidationError, root: type[BaseModel]) -> str:
-    """One line for each setting that is wrong: its dotted key, what was given, what is expected."""
+    """Return a line for each invalid setting: key, value, what is expected, description."""
     lines = []
-    expected: dict[str, list[str]] = {}  # of a setting of several kinds, one problem for each kind
+    expected: dict[tuple[str, str], list[str]] = {}  # a setting of several types has a problem for each
     for problem in error.errors(include_url=False):
         if problem["type"] == "extra_forbidden":
             lines.append(f"unknown setting {_key(problem['loc'])!r}{suggest(_key(problem['loc']), root)}")
         elif problem["type"] == "value_error":
-            lines.append(str(problem["ctx"]["error"]))
+            lines.append(f"{problem['ctx']['error']}{_description(_key(problem['loc']), root)}")
         else:
-            given = f"{_key(_of_setting(problem['loc'], root))} = {_shown(problem['input'])}"
-            expected.setdefault(given, []).append(_expected(problem, root))
-    lines += [f"{given}: {', or '.join(each)}" for given, each in expected.items()]
+            key = _key(_of_setting(problem["loc"], root))
+            expected.setdefault((key, _shown(problem["input"])), []).append(_expected(problem, root))
+    lines += [
+        f"{key} = {value}: {', or '.join(each)}{_description(key, root)}"
+        for (key, value), each in expected.items()
+    ]
     more = [f"and {len(lines) - SHOWN_LINES} more"] if len(lines) > SHOWN_LINES else []
     return "\n".join([*lines[:SHOWN_LINES], *more])
 
 
 def suggest(key: str, root: type[BaseModel]) -> str:
-    """The setting that was probably meant by an unknown key: in the same group, or in any other."""
+    """Return a hint at the setting that an unknown key probably means: in the same group, or in another."""
     *parents, last = key.split(".")
     groups, settings = groups_of(root), settings_of(root)
     if key in settings:  # a dotted key in a file, where keys are nested
@@ -57,7 +60,7 @@ def suggest(key: str, root: type[BaseModel]) -> str:
 
 
 def groups_of(root: type[BaseModel], prefix: str = "") -> dict[str, type[BaseModel]]:
-    """All groups of settings by their dotted keys; ``root`` itself has the empty key."""
+    """Return all groups of settings by their dotted keys; ``root`` itself has the empty key."""
     groups = {prefix: root}
     for name, field in root.model_fields.items():
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
@@ -66,10 +69,19 @@ def groups_of(root: type[BaseModel], prefix: str = "") -> dict[str, type[BaseMod
 
 
 def settings_of(root: type[BaseModel]) -> list[str]:
-    """All settings as dotted keys."""
+    """Return the dotted keys of all settings."""
     groups = groups_of(root)
     keys = [f"{group}.{name}".lstrip(".") for group, model in groups.items() for name in model.model_fields]
     return [key for key in keys if key not in groups]
+
+
+def _description(key: str, root: type[BaseModel]) -> str:
+    """Return the description of a setting in parentheses, or an empty text where the key names none."""
+    if key not in settings_of(root):
+        return ""
+    group, _, name = key.rpartition(".")
+    description = groups_of(root)[group].model_fields[name].description
+    return f" ({description})" if description else ""
 
 
 def _expected(problem: Any, root: type[BaseModel]) -> str:
@@ -83,7 +95,7 @@ def _expected(problem: Any, root: type[BaseModel]) -> str:
 
 
 def _shown(value: Any) -> str:
-    """The start of a value, without the secrets of an address."""
+    """Return the start of a value, without the secrets of an address."""
     try:
         shown = repr(masked(value))
     except (ValueError, RecursionError):  # a whole number of more than 4,300 digits
@@ -96,6 +108,6 @@ def _key(location: Iterable[int | str]) -> str:
 
 
 def _of_setting(location: Location, root: type[BaseModel]) -> Location:
-    """``location`` without the kinds of a value that pydantic puts behind the setting."""
+    """Return ``location`` without the types that pydantic appends to the setting's key."""
     known = settings_of(root)
     return next((location[:n] for n in range(len(location)) if _key(location[:n]) in known), location)

@@ -1,4 +1,4 @@
-"""Every setting of a service, typed, with its default and the reason for it."""
+"""Every setting of the HTTP service: type, bounds, default, description."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from react_ray.config.settings import Settings
+from react_ray.config.sections.base import Settings
 
 __all__ = ["ServeConfig"]
 
@@ -16,51 +16,110 @@ Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s,*]+)$")]
 
 
 class ServeConfig(Settings):
-    """The HTTP service: where it listens, what a caller may ask of it; see ``config_file``."""
+    """All settings of the HTTP service; :func:`react_ray.config.file.load_serve_config` reads them."""
 
-    host: str = "127.0.0.1"  # other machines reach it only when asked for
-    port: int = Field(8000, ge=1, le=65535)
-    grpc_port: int | None = Field(None, ge=1, le=65535)  # None: no gRPC; it listens on all interfaces
-    replicas: int = Field(1, ge=1)  # copies of the model, each a process
-    max_replicas: int | None = Field(None, ge=1)  # under load; None: always as many as replicas
-    target_ongoing: int = Field(16, ge=1)  # requests in a replica that their number is made for
-    cpus_per_replica: int | None = Field(None, ge=1)  # None: this machine's cores shared out; 1 on a cluster
-    gpus_per_replica: float = Field(0, ge=0)  # a fraction lets replicas share one
-    max_body_bytes: int = Field(1 << 20, ge=1024)  # of a request: 256 long articles fit
-    max_bulk_bytes: int = Field(8 << 20, ge=1024)  # of a bulk request: it is held whole, in the proxy as well
-    max_bulk_lines: int = Field(100_000, ge=1)  # of it: each takes memory; few models do as many in time
-    max_bulk_ongoing: int = Field(16, ge=1)  # bulk requests in a replica, some 20 MB each; above: 429
-    proxy_memory_bytes: int = Field(1 << 30, ge=1 << 26)  # HAProxy's, a replica: sets how many may connect
-    connections_per_address: int | None = Field(None, ge=0)  # None: half of all; 0: all, for a proxy in front
-    max_texts: int = Field(256, ge=1)  # of a request: seconds of work; files go to react-ray predict
-    max_chars: int = Field(100_000, ge=1)  # of a text: as data.max_chars
-    precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
-    batch_tokens: int | None = Field(None, ge=1)  # of a model call; None: 512, as caches hold; GPU 8,192
-    threshold: float = Field(0, ge=0, le=1)  # labels that score less are left out
-    max_explain_words: int = Field(64, ge=2)  # and model rows to explain one text: seconds at most
-    max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
-    max_queued: int = Field(128, ge=0)  # requests that wait outside: a burst; above: 429
-    body_timeout_s: float = Field(10, gt=0)  # for the whole body to come; above: 408
-    request_timeout_s: float = Field(60, gt=0)  # from the first byte to the answer; above: 408
-    api_keys: str | None = None  # file of react-ray key; None: whoever reaches the port may ask
-    allowed_hosts: tuple[str, ...] = ()  # more names for a service on 127.0.0.1, as a proxy before it has
-    cors_origins: tuple[Origin, ...] = ()  # sites whose pages may ask, as https://app.example.org; "*": all
-    rate_limit: float | None = Field(None, gt=0)  # requests a second, a key (or address) and replica
-    access_log: bool = True  # a line a request in the replicas' logs, without texts
-    log_texts: bool = False  # and with them
-    record: str | None = None  # folder for what was asked and answered, as parquet files by day
-    record_texts: bool = False  # the texts too, not only their hashes
-    start_timeout_s: float = Field(180, gt=0)  # until ready: a machine under load needs over a minute
-    drain_timeout_s: float = Field(30, ge=0)  # for running requests when the service stops
+    host: str = Field("127.0.0.1", description="Address to listen on; 127.0.0.1: this machine only")
+    port: int = Field(8000, ge=1, le=65535, description="HTTP port")
+    grpc_port: int | None = Field(
+        None, ge=1, le=65535, description="Port of gRPC, which listens on all interfaces; None: no gRPC"
+    )
+    replicas: int = Field(1, ge=1, description="Copies of the model, each in a process of its own")
+    max_replicas: int | None = Field(
+        None, ge=1, description="Most replicas under load; None: always as many as replicas"
+    )
+    target_ongoing: int = Field(
+        16, ge=1, description="Concurrent requests of a replica at which their number is scaled"
+    )
+    cpus_per_replica: int | None = Field(
+        None, ge=1, description="CPU cores of a replica; None: a share of this machine's, on a cluster 1"
+    )
+    gpus_per_replica: float = Field(0, ge=0, description="GPUs of a replica; a fraction: replicas share one")
+    max_body_bytes: int = Field(
+        1 << 20,
+        ge=1024,
+        description="Largest body of a request, in bytes; the default fits 256 long articles",
+    )
+    max_bulk_bytes: int = Field(
+        8 << 20,
+        ge=1024,
+        description="Largest body of a bulk request, in bytes; it is held in memory whole, in the proxy too",
+    )
+    max_bulk_lines: int = Field(
+        100_000, ge=1, description="Most lines of a bulk request, each of which takes memory"
+    )
+    max_bulk_ongoing: int = Field(
+        16, ge=1, description="Concurrent bulk requests of a replica, some 20 MB each; more are answered 429"
+    )
+    proxy_memory_bytes: int = Field(
+        1 << 30, ge=1 << 26, description="Memory of HAProxy, in bytes; it limits the number of connections"
+    )
+    connections_per_address: int | None = Field(
+        None,
+        ge=0,
+        description="Most connections of a client address; None: half of all; 0: no limit, behind a proxy",
+    )
+    max_texts: int = Field(
+        256, ge=1, description="Most texts of a request: seconds of work; use react-ray predict for files"
+    )
+    max_chars: int = Field(100_000, ge=1, description="Longest text, in characters; as data.max_chars")
+    precision: Literal["fp32", "int8"] = Field(
+        "fp32", description="Number format of the model on CPUs; int8 is faster, docs/serving.md has its cost"
+    )
+    batch_tokens: int | None = Field(
+        None, ge=1, description="Tokens of a model call; None: 512, which CPU caches hold, or 8,192 on a GPU"
+    )
+    threshold: float = Field(0, ge=0, le=1, description="Lowest score of a label that is returned")
+    max_explain_words: int = Field(
+        64, ge=2, description="Most words or spans of an explanation, each a row of the model"
+    )
+    max_ongoing: int = Field(
+        256,
+        ge=2,
+        description="Concurrent requests of a replica: twice what a model call of short texts takes",
+    )
+    max_queued: int = Field(
+        128, ge=0, description="Requests that wait outside the replicas; more are answered 429"
+    )
+    body_timeout_s: float = Field(
+        10, gt=0, description="Seconds for the body of a request to arrive; longer ones are answered 408"
+    )
+    request_timeout_s: float = Field(
+        60, gt=0, description="Seconds from the first byte to the answer; longer ones are answered 408"
+    )
+    api_keys: str | None = Field(
+        None, description="File of keys made by react-ray key; None: requests need no key"
+    )
+    allowed_hosts: tuple[str, ...] = Field(
+        (), description="Further Host names of a service on a loopback address, such as that of a proxy"
+    )
+    cors_origins: tuple[Origin, ...] = Field(
+        (),
+        description="Origins whose pages may send requests, such as https://app.example.org; *: all",
+    )
+    rate_limit: float | None = Field(
+        None, gt=0, description="Requests a second for each key or address and replica; None: no limit"
+    )
+    access_log: bool = Field(True, description="Log a line for each request, without texts")
+    log_texts: bool = Field(False, description="Add the texts to the access log")
+    record: str | None = Field(
+        None, description="Folder for requests and answers, as parquet files by day; None: nothing is kept"
+    )
+    record_texts: bool = Field(False, description="Record the texts too, not only their hashes")
+    start_timeout_s: float = Field(
+        180, gt=0, description="Seconds until the service must be ready; a busy machine needs over a minute"
+    )
+    drain_timeout_s: float = Field(
+        30, ge=0, description="Seconds that running requests get to finish when the service stops"
+    )
 
     @property
     def tokens_per_call(self) -> int:
-        """Tokens that a model call takes at most."""
+        """Most tokens of a model call."""
         return self.batch_tokens or (8192 if self.gpus_per_replica else 512)
 
     @property
     def max_values(self) -> int:
-        """JSON values in a request, or fields over gRPC: 4 for each text, and some for the rest."""
+        """Most JSON values in a request, or fields over gRPC: 4 for each text, and some for the rest."""
         return 4 * self.max_texts + 1000
 
     @model_validator(mode="after")

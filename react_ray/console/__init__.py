@@ -1,1 +1,1 @@
-"""What the terminal shows: progress, warnings, logs, commands that can be pasted."""
+"""Terminal output and command line options: progress, warnings, logs, copyable commands."""

@@ -1,4 +1,4 @@
-"""Arguments of the command line: mistakes that the parser would take for something else."""
+"""Checks of command line arguments for mistakes that the parser would misread."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ DATA_FILE = re.compile(
 
 
 class Command(TyperCommand):
-    """A command that notices a forgotten value, and a glob that the shell has expanded."""
+    """A command that detects a missing value, and a glob expanded by the shell."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Parse ``args``; InputError for the mistakes above, errors of the parser without secrets."""

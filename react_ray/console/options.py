@@ -1,4 +1,4 @@
-"""Options that several commands share: those that make the configuration of a run."""
+"""Options shared by all commands that take the configuration of a run."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def config_of(options: RunOptions, more: Mapping[str, Any] | None = None) -> Config:
-    """The configuration that options give, and ``more`` settings by their keys. Raises ConfigError."""
+    """Make the configuration from options and ``more`` settings by their keys. Raises ConfigError."""
     from react_ray.config.file import load_config
 
     arguments = options.arguments or []
@@ -137,7 +137,7 @@ def config_of(options: RunOptions, more: Mapping[str, Any] | None = None) -> Con
 
 
 def renamed_columns(given: Iterable[str]) -> dict[str, str]:
-    """The names in files of columns, from words of the form NAME=OTHER. Raises ConfigError."""
+    """Parse names of columns in files, of the form NAME=OTHER. Raises ConfigError."""
     renamed = {}
     for word in given:
         name, _, other = (part.strip() for part in word.partition("="))

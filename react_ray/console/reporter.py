@@ -1,4 +1,4 @@
-"""What a person sees while a run works: steps, progress with time left, quiet logs."""
+"""Progress output: steps, time left, quiet logs."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def _silent(done: int, total: int, note: str = "") -> None:
 
 
 def quiet_libraries(verbose: bool = False) -> None:
-    """Keep the noise of libraries off the screen unless ``verbose``.
+    """Silence the logs of libraries unless ``verbose``.
 
     Their log records still reach the run's log file, see :func:`log_to`.
     """
@@ -163,7 +163,7 @@ def log_to(path: Path, reporter: Reporter) -> Iterator[None]:
 
 @contextmanager
 def warnings_to(reporter: Reporter) -> Iterator[None]:
-    """Have ``reporter`` say the warnings of this package, unless the log is on the screen anyway."""
+    """Print warnings of this package by ``reporter``, unless the log is on the screen anyway."""
     package, said = logging.getLogger("react_ray"), _Said(reporter)
     on_screen = any(type(handler) is logging.StreamHandler for handler in logging.getLogger().handlers)
     if not on_screen:
@@ -186,14 +186,14 @@ class _Said(logging.Handler):
 
 
 class _PrivateFile(logging.FileHandler):
-    """A log that only its owner can read: there are texts in tracebacks."""
+    """A log that only its owner can read: tracebacks may hold texts."""
 
     def _open(self) -> TextIO:  # type: ignore[override]
         return open_private(Path(self.baseFilename), self.mode)
 
 
 class _Masking(logging.Formatter):
-    """Lines of a log, with their tracebacks, without the secrets of addresses."""
+    """Formatter that masks the secrets of addresses in lines and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
         return mask(super().format(record))

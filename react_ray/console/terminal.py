@@ -1,4 +1,4 @@
-"""Standard output and error: text that every terminal can show, and pipes that close early."""
+"""Standard output and error: escapes for any terminal, and pipes that close early."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _exit_code(work: Callable[[], object]) -> int:
 
 
 def not_utf8(path: str) -> str | None:
-    """Why a path cannot be used that the system's encoding has no characters for; None where it has."""
+    """Return why a path cannot be encoded on this system; None where it can."""
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8" and not path.isascii():
         return f"{path!r}: the locale of this shell ({encoding}) lacks these characters; set PYTHONUTF8=1"

@@ -1,4 +1,4 @@
-"""Changed copies of labelled rows that keep their target (S3), made in parts of a run's rows.
+"""Augmentation of labelled rows by small changes that keep their target (S3).
 
 What is changed is up to the task, see :meth:`react_ray.tasks.Task.augment`.
 """
@@ -30,7 +30,7 @@ def copy_schema(task: Task) -> pa.Schema:
 def augment_table(
     table: pa.Table, config: AugmentConfig, seed: int, task: Task = TEXT_CLASSIFICATION
 ) -> pa.Table:
-    """The copies of all rows in ``table`` (id, the input columns, the target), see :func:`copy_schema`.
+    """Return copies of the rows in ``table`` (id, the input columns, the target), see :func:`copy_schema`.
 
     Rows are independent of each other, so any batch of a larger table may be given.
     """

@@ -1,4 +1,4 @@
-"""Checks over all rows of a run at once: who may stay, in which part, and why not.
+"""Checks across all rows of a run: duplicates, conflicting targets, classes without rows.
 
 Rows with a label are judged together, in memory; of the others, which may be many more, only copies
 are looked for, see ``copies``.
@@ -10,7 +10,7 @@ from collections.abc import Collection, Mapping
 
 import pandas as pd
 
-from react_ray.data.copies import PARTS
+from react_ray.data.duplicates import PARTS
 from react_ray.data.refusals import LostRows, Refusals, describe
 from react_ray.data.similar_names import similar_names, visible
 from react_ray.data.targets import Targets
@@ -28,7 +28,7 @@ COPY = {"labeled": "also labelled", "test": "also in test", "validation": "also 
 
 
 def check_labelled(rows: pd.DataFrame, targets: Targets, described: Collection[str] = ()) -> pd.Series:
-    """Why rows of labeled, validation and test are refused; ``rows`` has part, id and key (of the target).
+    """Return the reasons to reject labelled rows; ``rows`` has part, id and key (of the target).
 
     ``described`` are the classes of the label file, if there is one. The reasons ("kind: details") have
     the index of their rows, in its order; rows without one may stay.
@@ -42,7 +42,7 @@ def check_labelled(rows: pd.DataFrame, targets: Targets, described: Collection[s
 
 
 def copy_reason(part: int, kept_part: int, file: str, row: int) -> str:
-    """Why a row is refused whose text stays elsewhere; parts are indices into PARTS."""
+    """Return the reason to reject a duplicate; parts are indices into PARTS."""
     kind = "duplicate" if part == kept_part else COPY[PARTS[kept_part]]
     return f"{kind}: the same text is {file}, row {row}"
 
@@ -71,7 +71,7 @@ def _unknown(keys: pd.Series, targets: Targets, classes: Collection[str]) -> pd.
 
 
 def _several_targets(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
-    """None of such rows is believed: which target is wrong cannot be known."""
+    """Reject all copies of a text with several targets: which one is wrong is unknown."""
     unit = ["part", "id"]
     pairs = rows[[*unit, "key"]].drop_duplicates()
     clash = pairs[pairs.duplicated(unit, keep=False)]
@@ -118,7 +118,7 @@ def _nothing_labelled(task: Task) -> str:
 def label_warnings(
     counts: Mapping[str, int], kept: Mapping[str, Collection[str]], refusals: Refusals
 ) -> list[str]:
-    """Return what a person should look at in the labels: similar names, and classes without a usable row.
+    """Return warnings about labels: similar names, and classes without a usable row.
 
     ``counts`` are the rows of each class name in all inputs, rejected ones included; ``kept`` the names of
     each input (labeled, validation, test) that still have a row.
@@ -128,8 +128,8 @@ def label_warnings(
         lost = _lost_classes(refusals, part, names)
         for name, rows in lost[:SHOWN_CLASSES]:
             lost_rows = f"all {rows.count:,} were" if rows.count > 1 else "the only one was"
-            told = f"class {visible(name)} has no {PART_NAMES[part]} row left: {lost_rows} rejected"
-            warnings.append(f"{told}\n{rows.describe()}")
+            message = f"class {visible(name)} has no {PART_NAMES[part]} row left: {lost_rows} rejected"
+            warnings.append(f"{message}\n{rows.describe()}")
         if len(lost) > SHOWN_CLASSES:
             warnings.append(
                 f"{len(lost) - SHOWN_CLASSES:,} more classes have no {PART_NAMES[part]} row left, "
@@ -139,7 +139,7 @@ def label_warnings(
 
 
 def _lost_classes(refusals: Refusals, part: str, kept: Collection[str]) -> list[tuple[str, LostRows]]:
-    """Classes of an input whose rows were all rejected."""
+    """Return the classes of an input whose rows were all rejected."""
     return [
         (label, rows) for (given, label), rows in refusals.lost.items() if given == part and label not in kept
     ]
@@ -148,13 +148,13 @@ def _lost_classes(refusals: Refusals, part: str, kept: Collection[str]) -> list[
 def _check_classes(labels: set[str], refusals: Refusals, described: dict[str, str], task: Task) -> None:
     lost = _lost_classes(refusals, "labeled", labels)
     if not described and lost:
-        told = [
+        messages = [
             f"the class {visible(name)} has neither a usable row nor a name. Rejected:\n{rows.describe()}"
             for name, rows in lost[:SHOWN_CLASSES]
         ]
         more = [f"and {len(lost) - SHOWN_CLASSES} more classes"] if len(lost) > SHOWN_CLASSES else []
         end = "Correct these rows, delete them, or name all classes with --labels."
-        raise InputError("\n".join([*told, *more, end]))
+        raise InputError("\n".join([*messages, *more, end]))
     classes = LabelMap.of(labels, described)
     if len(classes) < task.fewest_classes:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Columns of a task and their names in files: which are looked for, and how cells are read."""
+"""Columns of a task: their names in files, and how cells are parsed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of CoNLL files: a token and its tag on each line, a blank line behind each sentence."""
+"""Reader of CoNLL files: a token and its tag on each line, a blank line after each sentence."""
 
 from __future__ import annotations
 
@@ -48,8 +48,8 @@ class _Pending:
             )
             self.lines = self.lines[:20]
         elif self.lines and len(fields) != len(self.lines[0]):
-            told = f"{len(fields)} in line {number} and {len(self.lines[0])} before"
-            self._refuse(f"wrong number of fields: {told}", line)
+            counts = f"{len(fields)} in line {number} and {len(self.lines[0])} before"
+            self._refuse(f"wrong number of fields: {counts}", line)
         elif not all(fields):
             self._refuse(f"empty token: an empty field in line {number}", line)
         if self.broken is None:

@@ -1,4 +1,4 @@
-"""Rows of csv and tsv files: which separator, which quotes are believed, which rows are broken."""
+"""Reader of csv and tsv files: detection of separator and quotes, and rejection of broken rows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One pass of a frozen encoder over texts: what several of its parts say of each.
+"""Features of texts by one pass of a frozen encoder.
 
 A row is three blocks of width d: the mean of the last layer's token states, which is the
 sentence embedding (Reimers & Gurevych 2019, arXiv:1908.10084); the same of the last layer
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch.nn.functional import normalize
 
 from react_ray.config.settings import EncodeConfig
-from react_ray.data.known import KnownFeatures, row_keys
+from react_ray.data.feature_cache import FeatureCache, row_keys
 from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
@@ -66,7 +66,7 @@ class Encoder:
         self._check(model)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Features of ``texts``: n x 3d, blocks of one length, rows of length 1, in the order given."""
+        """Return features of ``texts``: n x 3d, blocks of one length, rows of length 1, in order."""
         features = np.zeros((len(texts), self.width), dtype=np.float32)
         if not len(texts):
             return features
@@ -76,7 +76,7 @@ class Encoder:
         return features
 
     def encode_names(self, names: Sequence[str], prompts: Sequence[str] | None = None) -> NDArray[np.float32]:
-        """Features of the names of K classes, K x 3d: the mean over ``prompts`` of what they say.
+        """Return features of the names of K classes, K x 3d: the mean over ``prompts``.
 
         An ensemble of prompts as in CLIP (Radford et al. 2021, arXiv:2103.00020, 3.1.4): how a
         text is put matters less. A prompt has {} where the name goes.
@@ -113,7 +113,7 @@ class Encoder:
         return states
 
     def count_tokens(self, texts: Sequence[str]) -> int:
-        """Tokens the encoder reads of ``texts``, after truncation."""
+        """Count the tokens that the encoder reads of ``texts``, after truncation."""
         return sum(len(row) for row in tokens.encode(self.tokenizer, texts, self.max_length))
 
     def _check(self, name: str) -> None:
@@ -187,7 +187,7 @@ class EncodeTask:
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the encoder and return the function that encodes an item."""
         encoder = Encoder(self.model, self.settings, self.use_gpu)
-        known = KnownFeatures.of(self.earlier)
+        known = FeatureCache.of(self.earlier)
         task = get_task(self.task)
         inputs = [field.name for field in task.inputs]
 
@@ -204,7 +204,7 @@ class EncodeTask:
 
 
 def default_prompts(names: Sequence[str]) -> Sequence[str]:
-    """PROMPTS, or the name alone where one is written in other letters than Latin ones."""
+    """Return PROMPTS, or the name alone where one is written in a script other than Latin."""
     return PROMPTS if all(map(_is_latin, names)) else ("{}",)
 
 
@@ -234,13 +234,13 @@ def load_features(folder: Path) -> NDArray[np.float32]:
 
 
 def save_features(features: NDArray[np.float32], folder: Path) -> None:
-    """Keep features that belong to no row, such as those of class names."""
+    """Save features that belong to no row, such as those of class names."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(_as_table(np.arange(len(features), dtype=np.uint64), features), folder / "000000.parquet")
 
 
 def write_whole(table: pa.Table, target: Path) -> None:
-    """Write ``target`` in one step: a reader sees all of it or nothing."""
+    """Write ``target`` atomically: a reader sees all of it or nothing."""
     replace_file(target, lambda half: pq.write_table(table, half))
 
 

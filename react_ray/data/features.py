@@ -18,7 +18,7 @@ __all__ = ["Features"]
 
 @dataclass(frozen=True)
 class Features:
-    """Everything the label GAN learns from; arrays are aligned with ``rows``.
+    """All features that the label GAN learns from; arrays are aligned with ``rows``.
 
     ``rows`` has id, label, part and truth (no texts); ``matrix`` is n x d;
     ``augmented`` holds the copies of labelled texts (a x d) and ``augmented_labels``

@@ -1,4 +1,4 @@
-"""Rows of json files: a list of objects, as annotation tools export them."""
+"""Reader of json files with a list of objects, as annotation tools export them."""
 
 from __future__ import annotations
 

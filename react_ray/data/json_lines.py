@@ -1,4 +1,4 @@
-"""Rows of jsonl files: a JSON object on each line."""
+"""Reader of jsonl files: a JSON object on each line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON objects as text: what is added or renamed leaves every other byte as it was."""
+"""Edits of JSON objects as text that leave all other bytes unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows as they were in their file, put into the format of an output.
+"""Original rows of input files, converted to an output format.
 
 There is a class for each format of the input. ``texts`` gives a row as cells of a csv file, ``json`` as a
 JSON object, ``table`` some rows as an Arrow table. Columns of the input named as those that are added
@@ -313,7 +313,7 @@ def unique_names(names: Sequence[str]) -> list[str]:
 
 
 def _json_cell(value: Any, raw: str) -> str:
-    """The value of a JSON object as a cell: a string as it is, anything else as it is written there."""
+    """Convert the value of a JSON object to a cell: strings unchanged, anything else as JSON."""
     return "" if value is None else _whole_characters(value) if isinstance(value, str) else raw
 
 
@@ -327,5 +327,5 @@ def _array(values: list[Any], kind: str) -> pa.Array:
 
 
 def _whole_characters(text: str) -> str:
-    """The text without halves of surrogate pairs, which no file can hold."""
+    """Remove halves of surrogate pairs, which no file can hold."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,4 +1,4 @@
-"""Sizes that the page headers of a parquet file declare, read before Arrow allocates them.
+"""Sizes declared by the page headers of a parquet file, checked before Arrow allocates them.
 
 A column chunk is a row of pages, each behind a header in Thrift's compact protocol. A page of some hundred
 bytes may declare gigabytes, or millions of values in one list; the footer need not say so.

@@ -136,7 +136,7 @@ class ParquetRows:
 
 
 class _TooLargeError(Exception):
-    """What is declared is more than is read; the message is the reason."""
+    """A declared size exceeds the limit; the message is the reason."""
 
 
 class _Plan:
@@ -310,7 +310,7 @@ def python_values(column: pa.Array) -> list[Any]:
 
 
 def _legible(column: pa.Array) -> list[Any]:
-    """Python values; a cell that has none, such as a date of the year 200,000, becomes its own words."""
+    """Convert to Python values; a cell that has none, such as a date of the year 200,000, becomes text."""
     try:
         return column.to_pylist()
     except (ValueError, OverflowError, pa.ArrowException):
@@ -325,7 +325,7 @@ def _words(scalar: pa.Scalar) -> Any:
 
 
 def _class_names(schema: pa.Schema, column: str) -> list[str]:
-    """The names that ``datasets`` has for the numbers of a column; none where it has no such."""
+    """Return the class names that ``datasets`` stores for the numbers of a column, if any."""
     try:
         feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
         while isinstance(feature, list) or "feature" in feature:

@@ -1,4 +1,4 @@
-"""From input files to clean rows in their parts (S1)."""
+"""Preparation: from input files to clean rows in their parts (S1)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from react_ray.config.settings import DataConfig
 from react_ray.console.reporter import Progress
 from react_ray.data.check import check_usable, label_warnings
 from react_ray.data.columns import TRUTH
-from react_ray.data.copies import PARTS, POOL, REFUSED, UNUSED
-from react_ray.data.judged import Judged
+from react_ray.data.duplicates import PARTS, POOL, REFUSED, UNUSED
 from react_ray.data.label_file import read_label_file
 from react_ray.data.refusals import Refusals
 from react_ray.data.shards import INPUTS, ReadTask, Shard, read_items
 from react_ray.data.split import validation_mask
+from react_ray.data.verdicts import Judged
 from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder
@@ -66,7 +66,7 @@ def prepare(
     run: Run = _one_by_one,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
-    """Read, check and split all inputs into ``folder``; the summary, which is also kept there.
+    """Read, check and split all inputs into ``folder``; return the summary, which is also saved there.
 
     Of more unlabelled rows than ``config.pool`` those of the smallest ids, which are hashes, are
     used: a fair draw, whose rows are also in the draw from any part of the pile that holds them.
@@ -122,7 +122,7 @@ def _check_usable(rows: Judged, refusals: Refusals, described: dict[str, str]) -
 
 
 def _warnings(rows: Judged, refusals: Refusals, described: dict[str, str]) -> list[str]:
-    """What is suspicious in the labels; also said at once, for it may explain an error that follows."""
+    """Report suspicious labels at once: they may explain an error that follows."""
     counts = rows.targets.count(rows.labelled["key"].dropna())
     for name in [*described, *(label for _, label in refusals.lost)]:
         counts.setdefault(name, 0)
@@ -186,7 +186,7 @@ def _any_truth(path: Path) -> bool:
 
 
 def _sample(path: Path) -> list[str]:
-    """The texts of the smallest ids, which are hashes: a fair draw, in the order of the rows."""
+    """Sample the texts of the smallest ids, which are hashes, in the order of the rows."""
     chosen, place = None, 0
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=["id", "text"]):

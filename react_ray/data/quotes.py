@@ -1,4 +1,4 @@
-"""Quotes in csv files that open a cell and swallow the rows behind it."""
+"""Detection of stray quotes in csv files, which open a cell and swallow the following rows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Looks = Literal["text", "rows", "either"]
 
 
 class TooLongError(csv.Error):
-    """A line that is not taken apart; the message is the reason."""
+    """A line is too long to parse; the message is the reason."""
 
 
 class Lines:
@@ -97,7 +97,7 @@ class Lines:
 
 
 class Quotes:
-    """Judges quoted cells that hold line ends: a text of several lines, or rows behind a stray quote.
+    """Classifier of quoted cells with line ends: a text of several lines, or rows after a stray quote.
 
     Both look alike to the csv reader. Behind a stray quote each line has as many cells as the header, the
     first and the last one included, and those beside the open cell look like the cells of other rows. Of
@@ -130,7 +130,7 @@ class Quotes:
         return None
 
     def notes(self) -> list[str]:
-        """What was read in one of two possible ways."""
+        """Describe what could be read in two ways."""
         if not self._doubtful:
             return []
         return [

@@ -1,4 +1,4 @@
-"""Clean rows of one file, as the task reads them, with the refused rows beside them."""
+"""Clean rows of one file, parsed by the task, and the rejected rows."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def _first(records: Iterator[tuple[int, Any, Any]]) -> list[tuple[int, Any]]:
 
 
 def _detect(layout: Layout, sample: Sequence[tuple[int, Any]]) -> list[str]:
-    """Complete the options of a file from its first rows; what was found, in words."""
+    """Complete the options of a file from its first rows, and describe what was detected."""
     given = layout.options
     cells = [layout.cells(found) for _, found in sample if not isinstance(found, Broken)]
     layout.options = found = layout.task.detect(cells, given)
@@ -175,7 +175,7 @@ class _Pending:
 
 
 def _size(value: Any) -> int:
-    """Characters of a value, about."""
+    """Estimate the size of a value, in characters."""
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
@@ -202,7 +202,7 @@ def check_text(text: Any, max_chars: int) -> None:
 
 
 def printable(text: str) -> str:
-    """The text with escapes where it was not UTF-8, so that it can be written."""
+    """Escape what was not UTF-8, so that the text can be written."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half of a surrogate pair

@@ -1,4 +1,4 @@
-"""The rows of a file as they stand there: one reader for every command and every format."""
+"""Rows of a file of any format: one reader for every command."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Rows:
 
     @property
     def notes(self) -> list[str]:
-        """How the file was read, once all of it is."""
+        """Describe how the file was read, once all of it is."""
         return self.format.notes
 
     @contextmanager

@@ -1,4 +1,4 @@
-"""What was rejected and why, counted: memory does not grow with the rows."""
+"""Counts of rejected rows by reason; memory does not grow with the rows."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ SHOWN_ROWS = 5
 
 
 def kind_of(reason: str) -> str:
-    """The part of a reason before its details."""
+    """Return the part of a reason before its details."""
     return reason.partition(":")[0]
 
 
 @dataclass
 class _Kind:
-    """How many rows were refused for a kind of reason, and the first of them."""
+    """Number of rows rejected for a kind of reason, and the first of them."""
 
     reason: str
     file: str

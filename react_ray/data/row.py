@@ -1,4 +1,4 @@
-"""A row as it was read, whatever the format of its file, and the columns that are asked for."""
+"""Raw rows of a file of any format, and the columns to look for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Cells = Mapping[str, Any]
 
 
 class Broken(NamedTuple):
-    """A row that cannot be used, and why ("kind: details").
+    """A row that cannot be used, and the reason ("kind: details").
 
     ``text`` is what the file has there; ``cells`` are the wanted ones, where they could be told apart.
     """
@@ -63,7 +63,7 @@ class Wanted:
         return tuple(dict.fromkeys([*needed, *self.others]))
 
     def fits(self, columns: Collection[str]) -> bool:
-        """Whether a file with these columns has what is needed."""
+        """Whether a file with these columns has the required ones."""
         have = set(columns)
         return all(_any_of(groups, have) for groups in (self.groups, self.targets))
 

@@ -1,4 +1,4 @@
-"""The files of a run, read one by one into parquet parts that the checks work on.
+"""Conversion of the input files, one by one, to parquet shards that the checks read.
 
 Reading is the expensive part of preparing: items of work that any process can do.
 """
@@ -65,7 +65,7 @@ def row_id(task: Task, row: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Shard:
-    """What was read of one file: a parquet part, and the refused rows beside it."""
+    """A file that was read: its parquet file, and the rejected rows beside it."""
 
     input: str
     file: str
@@ -77,7 +77,7 @@ class Shard:
         return cls(item["input"], item["source"]["path"], Path(item["target"]))
 
     def rows(self) -> int:
-        """How many rows there are, without the refused ones."""
+        """Count the rows, without the rejected ones."""
         return int(pq.read_metadata(self.target).num_rows)
 
     def ids(self, target: str) -> Iterator[pa.Table]:
@@ -91,18 +91,18 @@ class Shard:
                 yield file.read_row_group(group, columns=columns)
 
     def refused(self) -> Iterator[dict[str, Any]]:
-        """The rows the reader refused, in order, see ``read.Batch``."""
+        """Yield the rows that the reader rejected, in order, see ``read.Batch``."""
         with _refused_path(self.target).open(encoding="utf-8") as lines:
             yield from map(json.loads, lines)
 
     def notes(self) -> list[str]:
-        """How the file was read, where that is not obvious."""
+        """Describe how the file was read, where that is not obvious."""
         path = _notes_path(self.target)
         found: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
         return found
 
     def error(self) -> str | None:
-        """Why the file as a whole cannot be used, if so."""
+        """Return why the file as a whole cannot be used, if so."""
         path = _error_path(self.target)
         return path.read_text(encoding="utf-8") if path.exists() else None
 

@@ -1,4 +1,4 @@
-"""Class names that a person takes for the same: they differ in case, spaces or invisible characters only."""
+"""Detection of class names that differ in case, spaces or invisible characters only."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def _plain(name: str) -> str:
 
 
 def _skeleton(name: str) -> str:
-    """What similar names have in common; numbers by their value: 1, 01 and 1e0."""
+    """Return a key that similar names share; numbers by their value: 1, 01 and 1e0."""
     latin = _plain(unicodedata.normalize("NFKC", name).translate(LOOKALIKES))
     return f"number {Decimal(latin).normalize() + 0}" if NUMBER.fullmatch(latin) else latin
 

@@ -1,4 +1,4 @@
-"""Where the input lies: files, folders and globs, on this machine or behind a URI."""
+"""Location of input files: files, folders and globs, local or remote."""
 
 from __future__ import annotations
 
@@ -60,12 +60,12 @@ class Source:
         return self.key.lower().removesuffix(".gz").endswith(".tsv")
 
     def open(self) -> pa.NativeFile:
-        """The bytes as they are, seekable; InputError when they cannot be reached."""
+        """Open the raw bytes, seekable; InputError when they cannot be reached."""
         with _reaching(self.path):
             return filesystem_of(self.root).open_input_file(self.key)
 
     def open_unpacked(self) -> pa.NativeFile:
-        """The bytes of a text file, unpacked.
+        """Open the bytes of a text file, decompressed.
 
         Raises InputError for UTF-16 and for content that is not text at all.
         """
@@ -89,13 +89,13 @@ class Source:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
     def size(self) -> int:
-        """Bytes as stored."""
+        """Return the size as stored, in bytes."""
         with _reaching(self.path):
             return int(filesystem_of(self.root).get_file_info(self.key).size)
 
 
 def find_files(given: str) -> list[Source]:
-    """The readable files that ``given`` (file, folder or glob; path or URI) means, sorted.
+    """Return the readable files of ``given`` (file, folder or glob; path or URI), sorted.
 
     In folders and globs, files with other endings and hidden ones (a name that starts
     with a dot or an underscore) are passed over; those of ASIDE too, where there are other files to read.
@@ -116,7 +116,7 @@ def find_files(given: str) -> list[Source]:
 
 
 def open_source(given: str) -> Source:
-    """The one file ``given`` names, whatever its ending; InputError when it is none."""
+    """Return the one file ``given``, whatever its ending; InputError when it is none."""
     root, key = _locate(given)
     with _reaching(given):
         if filesystem_of(root).get_file_info(key).type != pafs.FileType.File:
@@ -125,7 +125,7 @@ def open_source(given: str) -> Source:
 
 
 def fingerprint(given: str) -> list[tuple[str, str]]:
-    """(path, state) of every file that ``given`` means, for cache keys."""
+    """Return (path, state) of every file of ``given``, for cache keys."""
     try:
         sources = [open_source(given)]
     except InputError:

@@ -1,4 +1,4 @@
-"""Which labelled rows are kept back for validation."""
+"""Choice of the labelled rows that are held out for validation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ MIN_ROWS = 5
 
 
 def validation_mask(ids: Sequence[str], strata: Sequence[str], fraction: float) -> NDArray[np.bool_]:
-    """True for the rows that go to validation: n booleans.
+    """Return a mask of the rows for validation: n booleans.
 
     A row's place depends on the hash of its id alone, not on the other rows or on a
     seed, so rows stay where they were when data is added. Two exceptions: each stratum (its class)
@@ -38,5 +38,5 @@ def validation_mask(ids: Sequence[str], strata: Sequence[str], fraction: float) 
 
 
 def _place(row: str) -> float:
-    """A number in [0, 1) that looks random but is always the same for ``row``."""
+    """Map ``row`` to a pseudorandom number in [0, 1)."""
     return int.from_bytes(hashlib.blake2b(row.encode(), digest_size=6).digest()) / 2**48

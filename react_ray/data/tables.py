@@ -1,4 +1,4 @@
-"""Tables out: rows with all their columns in csv, tsv, jsonl or parquet."""
+"""Writers of output tables in csv, tsv, jsonl or parquet."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?%?")
 
 
 def checked_target(target: str | Path) -> Path:
-    """Where the output goes, as a whole path; InputError when nothing can be written there."""
+    """Return the absolute path of the output; InputError when nothing can be written there."""
     if re.match(r"[\w.+-]{2,}:/", str(target)):  # a Path has lost one of the two slashes
         raise InputError(
             f"--output {target}: the output is a file on a file system; "
@@ -93,16 +93,16 @@ def _keys(columns: Sequence[str]) -> list[tuple[str, int]]:
 
 
 class Output(Protocol):
-    """Takes the rows of one file after the other."""
+    """Writer of the rows of one file after the other."""
 
     def begin(self, original: Original) -> None:
-        """The rows that follow are of this file."""
+        """Start the rows of another file."""
 
     def add(self, whole: Any, *values: Any) -> None:
         """Write a row with a value for each column that is added; without values they are empty."""
 
     def close(self) -> None:
-        """Write what is still to be written."""
+        """Write buffered rows."""
 
 
 def open_output(
@@ -164,7 +164,7 @@ class _CellWriter:
 
 
 def guarded(cell: str) -> str:
-    """The cell with an apostrophe before what a spreadsheet would run as a formula; numbers are none."""
+    """Prefix a cell that a spreadsheet would run as a formula with an apostrophe; numbers stay."""
     return f"'{cell}" if FORMULA.match(cell) and not NUMBER.fullmatch(cell) else cell
 
 

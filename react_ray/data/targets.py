@@ -1,4 +1,4 @@
-"""Targets of rows, whatever the task: compared by a key, counted by the classes that they name."""
+"""Targets of rows of any task: comparison by a key, and counts by class."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ SHOWN_CHARS = 80
 
 
 def canonical_json(value: Any) -> str:
-    """The same text for equal values."""
+    """Return the same text for equal values."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 class Targets:
-    """What is asked of a task's targets, by their keys.
+    """Operations on the targets of a task by their keys.
 
     The key of a target that is a string is the string; of any other it is the canonical JSON.
     """
@@ -46,7 +46,7 @@ class Targets:
         return [self.key(target) for target in column.to_pylist()]
 
     def of(self, key: str) -> Any:
-        """The target with this key."""
+        """Return the target with this key."""
         return key if self._plain else json.loads(key)
 
     def names(self, key: str) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class Targets:
         return self._names[key]
 
     def shown(self, key: str) -> str:
-        """A target in words."""
+        """Format a target for messages."""
         words = self.task.shown(self.of(key))
         return words if self._plain or len(words) <= SHOWN_CHARS else f"{words[:SHOWN_CHARS]}…"
 

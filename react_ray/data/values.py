@@ -1,4 +1,4 @@
-"""Values of cells as text and as JSON, whatever the format they were read from."""
+"""Conversion of cell values to text and to JSON."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["as_json", "as_text"]
 
 
 def as_text(value: Any) -> str:
-    """A value as a cell of a csv file."""
+    """Convert a value to a cell of a csv file."""
     if value is None:
         return ""
     if isinstance(value, str):
@@ -22,7 +22,7 @@ def as_text(value: Any) -> str:
 
 
 def as_json(value: Any) -> Any:
-    """A value that JSON has; NaN and infinity, which it has not, become null."""
+    """Convert a value to JSON; NaN and infinity become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

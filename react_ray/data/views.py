@@ -1,4 +1,4 @@
-"""Views: parts of a row of features that each say something of the text on their own.
+"""Views: the parts of a feature row, each of which is evidence by itself.
 
 sentence   the sentence embedding
 layers     the sentence beside the layer below, which is less bound to the encoder's own training
@@ -54,5 +54,5 @@ VIEWS = (SENTENCE, View("layers", 0, 2), View("opening", 2, 1))
 
 
 def views_of(blocks: int) -> Sequence[View]:
-    """The views that rows of so many blocks have: all, or one where there is one block."""
+    """Return the views of rows with so many blocks."""
     return VIEWS if blocks == BLOCKS else (SENTENCE,)

@@ -1,4 +1,4 @@
-"""Can the chosen model read these texts? Counted in unknown tokens."""
+"""Check that the model can read the texts: the share of unknown tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SAMPLE_CHARS = 1000
 
 
 def unknown_share(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> float:
-    """Share of the texts' tokens that the tokenizer knows only as unknown, 0 to 1."""
+    """Return the share of tokens that the tokenizer does not know, 0 to 1."""
     unknown, tokens = _count(texts, tokenizer)
     return sum(unknown) / max(sum(tokens), 1)
 

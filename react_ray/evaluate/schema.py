@@ -76,7 +76,7 @@ class ClassLabels(TypedDict):
 class LabelQuality(TypedDict):
     """Labels made for unlabelled rows, and how right they are where truth is known.
 
-    ``kept`` were believed enough to train on (weight above 0), ``foreign`` were left out as
+    ``kept`` were certain enough to train on (weight above 0), ``foreign`` were left out as
     they are like none of the labelled rows, ``known`` have a truth.
     ``auroc_weight`` and ``auroc_score``: chance that a right label has the higher weight
     (verdict of D) than a wrong one. ``ece_weight`` and ``reliability`` take the weight of

@@ -173,7 +173,7 @@ def finetune_charts(history: Mapping[str, History], titles: Mapping[str, str]) -
 
 
 def lgan_charts(history: Mapping[str, History]) -> list[LineChart]:
-    """The players' losses in both phases, D's accuracy, and the parts of G_y's loss."""
+    """Charts of the networks' losses in both phases, D's accuracy, and the parts of G_y's loss."""
     plain, game = history.get("pretrain") or [], history.get("lgan") or []
     keys = dict.fromkeys(key for row in game for key in row)
     parts = {
@@ -181,8 +181,8 @@ def lgan_charts(history: Mapping[str, History]) -> list[LineChart]:
     }
     charts = [
         _chart("Phase 1: losses of the plain GAN", plain, PLAYERS),
-        _chart("Phase 2: losses of the players", game, PLAYERS),
-        _chart("Phase 2: share of pairs D tells right", game, {"discriminator_accuracy": "D"}),
+        _chart("Phase 2: losses of the networks", game, PLAYERS),
+        _chart("Phase 2: accuracy of D on pairs", game, {"discriminator_accuracy": "D"}),
         _chart("Phase 2: parts of G_y's loss", game, parts),
     ]
     return [chart for chart in charts if chart]

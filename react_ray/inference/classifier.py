@@ -1,4 +1,4 @@
-"""A trained model loaded from disk, computed by PyTorch."""
+"""A trained model loaded from disk, for inference with PyTorch."""
 
 from __future__ import annotations
 
@@ -32,7 +32,15 @@ __all__ = ["Classifier", "load", "model_folder"]
 
 
 class Classifier(SavedModel):
-    """A saved model on one device."""
+    """A saved model on one device, made by :func:`load`.
+
+    Example
+    -------
+    >>> import react_ray
+    >>> classifier = react_ray.load("out")  # doctest: +SKIP
+    >>> classifier.predict(["Rain before noon"])  # doctest: +SKIP
+    [[Prediction(label='weather', score=0.93), Prediction(label='sports', score=0.07)]]
+    """
 
     tokenizer: TransformersTokenizer
 
@@ -58,6 +66,11 @@ def load(path: str | Path, use_gpu: bool = True, version: str | None = None) -> 
 
     Raises InputError when there is no model at ``path``, one that is not whole or without a trained head,
     or one that is not of ``version``, where that is given.
+
+    Example
+    -------
+    >>> import react_ray
+    >>> classifier = react_ray.load("out", use_gpu=False)  # doctest: +SKIP
     """
     folder = model_folder(path)
     task = check_saved(folder)

@@ -190,10 +190,10 @@ def _with_int8(
     _quantize(onnx)
     single, whole = (OnnxClassifier(folder, onnx, record, name) for name in ("fp32", "int8"))
     agreement, speed = _agreement(whole, classifier, rows), speed_ratio(whole, single, rows)
-    refused = why_not_int8(agreement, speed)
-    record = replace(record, int8_speed=round(speed, 2), int8_refused=refused)
-    if refused:
-        log.info("int8 is not kept: %s", refused)
+    rejected = why_not_int8(agreement, speed)
+    record = replace(record, int8_speed=round(speed, 2), int8_refused=rejected)
+    if rejected:
+        log.info("int8 is not kept: %s", rejected)
         onnx_file(onnx, "int8").unlink()
         return record
     log.info("int8 is kept: %.2f times as fast as fp32 on one core of this machine", speed)

@@ -1,4 +1,4 @@
-"""What a service or a loaded model answers, as objects; imports no torch."""
+"""Predictions of a service or a loaded model; imports no torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ __all__ = ["Entity", "Found", "Prediction", "rank", "typed"]
 
 @dataclass(frozen=True)
 class Prediction:
-    """A label and the probability the model gives it, 0 to 1."""
+    """A label and its probability, 0 to 1.
+
+    Example
+    -------
+    >>> Prediction("sports", 0.9).label
+    'sports'
+    """
 
     label: str
     score: float
@@ -22,7 +28,14 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Entity:
-    """An entity: its type, its score, and the characters ``start`` to before ``end`` of the text."""
+    """An entity: its type, its score, and the characters ``start`` to before ``end`` of the text.
+
+    Example
+    -------
+    >>> entity = Entity("PER", 0.98, "Ada Lovelace", 0, 12)
+    >>> "Ada Lovelace wrote programs"[entity.start : entity.end]
+    'Ada Lovelace'
+    """
 
     entity_group: str
     score: float
@@ -32,7 +45,7 @@ class Entity:
 
 
 Found = Prediction | Entity
-"""One thing that an answer names."""
+"""One element of an answer."""
 
 
 def typed(entries: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -34,7 +34,7 @@ ITERATIONS = 25
 LABEL_WEIGHT = 5.0
 """Of a labelled unit against one whose label was proposed."""
 KEPT = 0.7
-"""Share of the pool rows that are trained on: the surest ones."""
+"""Share of the pool rows that are trained on: the most certain ones."""
 SHARPENING = 2.0
 """Power of the probabilities in D_aug, see :mod:`react_ray.lgan.generate`."""
 CLIP = 1e-4
@@ -55,7 +55,7 @@ def fold_of_rows(rows: int, seed: int) -> NDArray[np.int64]:
 def judge_units(
     labeled: Array, truth: Array, pool: Array, given: Array, fold: NDArray[np.int64], exclusive: bool
 ) -> Array:
-    """What D believes of each option of the pool's units: v x options.
+    """D's probability of each option of the pool's units: v x options.
 
     Parameters
     ----------
@@ -126,7 +126,7 @@ def align_balance(probabilities: Array, shares: NDArray[np.floating]) -> Array:
 
 
 def sharpen(joined: Array, exclusive: bool) -> Array:
-    """Harder distributions, for training: a model trained on soft ones forgets how sure it was."""
+    """Harder distributions, for training: a model trained on soft ones is less confident."""
     if not exclusive:
         return expit(SHARPENING * logit(np.clip(joined, CLIP, 1 - CLIP))).astype(np.float32)
     powers = joined**SHARPENING

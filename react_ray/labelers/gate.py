@@ -163,7 +163,7 @@ def _label_fold(inputs: LganInputs, out: Indices, config: LganConfig) -> tuple[I
     pool: Features = np.vstack([inputs.unlabeled, rows])
     without = replace(inputs, labeled=inputs.labeled[rest], labels=inputs.labels[rest], unlabeled=pool)
     plain = _plain(without).predict_proba(SENTENCE.of(rows, inputs.blocks))
-    lgan = fit_teacher(without, config.names, config.rounds).believed[len(inputs.unlabeled) :]
+    lgan = fit_teacher(without, config.names, config.rounds).probabilities[len(inputs.unlabeled) :]
     return plain.argmax(1), lgan.argmax(1)
 
 

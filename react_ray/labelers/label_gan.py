@@ -21,10 +21,10 @@ from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.labelers.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.experts import fit_teacher
-from react_ray.lgan.foreign import find_foreign
-from react_ray.lgan.generate import Generation, Labeler, believe, generate_labels
+from react_ray.lgan.generate import Generation, Labeler, generate_labels, label_probabilities
 from react_ray.lgan.inputs import LganInputs, save_arrays
-from react_ray.lgan.words import describe
+from react_ray.lgan.out_of_scope import find_out_of_scope
+from react_ray.lgan.word_features import describe
 
 __all__ = ["generate", "inputs_of", "prepare"]
 
@@ -49,7 +49,7 @@ def prepare(
 ) -> dict[str, Any]:
     """Write the inputs of both phases and the teacher into ``folder``; fine-tuning starts from its sentences.
 
-    Returns what was found: ``prior`` (K), ``views`` (the say of each and more). Raises
+    Returns ``prior`` (K) and ``views`` (the weight of each and more). Raises
     InputError when there is no row to learn from.
     """
     if not len(inputs.labeled) and not len(inputs.pool):
@@ -58,7 +58,7 @@ def prepare(
     teacher = fit_teacher(inputs, config.names, config.rounds, progress)
     inputs.save(folder)
     arrays = {
-        "believed": teacher.believed,
+        "believed": teacher.probabilities,
         "prior": teacher.prior,
         "weights": teacher.probe.weights,
         "bias": teacher.probe.bias,
@@ -72,7 +72,7 @@ def prepare(
         "prior": [round(float(p), 4) for p in teacher.prior],
         "views": {
             name: {
-                "say": round(teacher.say[name], 4),
+                "say": round(teacher.view_weights[name], 4),
                 "names_weight": round(expert.names_weight, 4),
                 "homophily": round(expert.homophily, 4),
             }
@@ -104,10 +104,13 @@ def generate(
     labeler = Labeler(inputs.names, phase2, seed)
     words = describe(texts) if len(texts) and config.verifier else None
     evidence = gather(inputs, labeler, config)
-    believed = believe(inputs, labeler, teacher["smoothing"], words, config.verifier, progress)
-    right = None if evidence is None else evidence.lgan == evidence.truth
-    foreign = find_foreign(inputs) if config.foreign else None
-    generation = generate_labels(inputs, labeler, believed, teacher["homophily"], right, foreign)
+    probabilities = label_probabilities(
+        inputs, labeler, teacher["smoothing"], words, config.verifier, progress
+    )
+    confidence = probabilities.joined.max(1)
+    correct = None if evidence is None else evidence.lgan == evidence.truth
+    out_of_scope = find_out_of_scope(inputs) if config.foreign else None
+    generation = generate_labels(inputs, labeler, probabilities, teacher["homophily"], correct, out_of_scope)
     prior = load_file(folder / "teacher.safetensors")["prior"]
     alarms = collapse_alarm(generation.labels, prior, history)
     generated, kept = len(generation.weight), int(generation.kept.sum())
@@ -117,7 +120,7 @@ def generate(
         "decision": decision.as_dict(),
         "kept": kept,
         "generated": len(generation.weight),
-        "confidence": round(float(believed.joined.max(1).mean()), 6) if len(believed.joined) else None,
+        "confidence": round(float(confidence.mean()), 6) if len(confidence) else None,
         "teacher": teacher,
         "losses": history,
     }

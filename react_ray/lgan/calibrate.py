@@ -1,10 +1,10 @@
-"""Beliefs that mean what they say: of rows believed at 0.9, nine in ten are right.
+"""Calibration without labels: of rows with probability 0.9, nine in ten should be correct.
 
-How often the teacher is right is not known, but two things tell of it that need no truth:
-how sure it is, and how homophilous the pool is under its labels. The formula was fitted to
+The accuracy of the teacher is unknown, but two quantities that need no labels predict it: its mean
+confidence, and the homophily of the pool under its labels. The formula was fitted to
 training rows of eight English sets, at 1 and 5 labels a class
-(``benchmarks.label_efficiency.calibration`` fits it again). Rows with a known label that were
-judged without it correct the guess, as far as they go.
+(``benchmarks.label_efficiency.calibration`` fits it again). Labelled rows that were
+judged without their label correct the estimate.
 """
 
 from __future__ import annotations
@@ -20,35 +20,37 @@ __all__ = ["calibrate", "expected_accuracy"]
 
 BASE, CONFIDENCE, HOMOPHILY = -0.51, 1.03, 0.74
 GUESS_ROWS = 20
-"""Judged rows that the guess is worth. More of them than that count no more: they were judged
-by a teacher with fewer labels, which is right less often."""
+"""Weight of the estimate, in judged rows, and the most judged rows that count: they were judged by a
+teacher with fewer labels, which is less accurate."""
 CEILING = 0.99
 SHARPEST, FLATTEST = 0.2, 50.0
 
 
-def expected_accuracy(believed: Probabilities, homophily: float, right: NDArray[np.bool_] | None) -> float:
-    """How many of the likeliest labels in ``believed`` (n x K) are right, 1 / K to CEILING.
+def expected_accuracy(
+    probabilities: Probabilities, homophily: float, correct: NDArray[np.bool_] | None
+) -> float:
+    """Estimate the accuracy of the likeliest labels in ``probabilities`` (n x K), from 1 / K to CEILING.
 
-    ``right`` has a verdict for each row of known label that was judged without it.
+    ``correct`` says of labelled rows whether they were labelled correctly without their label.
     """
-    guess = BASE + CONFIDENCE * float(believed.max(1).mean()) + HOMOPHILY * homophily
-    guess = float(np.clip(guess, 1 / believed.shape[1], CEILING))
-    if right is None:
+    guess = BASE + CONFIDENCE * float(probabilities.max(1).mean()) + HOMOPHILY * homophily
+    guess = float(np.clip(guess, 1 / probabilities.shape[1], CEILING))
+    if correct is None:
         return guess
-    judged = min(len(right), GUESS_ROWS)
-    return (GUESS_ROWS * guess + judged * float(right.mean())) / (GUESS_ROWS + judged)
+    judged = min(len(correct), GUESS_ROWS)
+    return (GUESS_ROWS * guess + judged * float(correct.mean())) / (GUESS_ROWS + judged)
 
 
-def calibrate(believed: Probabilities, accuracy: float) -> Probabilities:
-    """``believed`` at the temperature at which its mean confidence is ``accuracy``.
+def calibrate(probabilities: Probabilities, accuracy: float) -> Probabilities:
+    """Scale ``probabilities`` by the temperature at which their mean confidence is ``accuracy``.
 
-    What is not a number is left for the alarm to find.
+    Values that are not finite are returned unchanged, for the collapse alarm to find.
     """
-    if not np.isfinite(believed).all():
-        return believed
+    if not np.isfinite(probabilities).all():
+        return probabilities
 
     def excess(temperature: float) -> float:
-        return float(softmax(log(believed) / temperature).max(1).mean()) - accuracy
+        return float(softmax(log(probabilities) / temperature).max(1).mean()) - accuracy
 
     if excess(SHARPEST) <= 0:
         temperature = SHARPEST
@@ -56,4 +58,4 @@ def calibrate(believed: Probabilities, accuracy: float) -> Probabilities:
         temperature = FLATTEST
     else:
         temperature = brentq(excess, SHARPEST, FLATTEST, xtol=1e-3)
-    return softmax(log(believed) / temperature)
+    return softmax(log(probabilities) / temperature)

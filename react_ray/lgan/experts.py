@@ -1,20 +1,20 @@
-"""The teacher G_y starts from and is held to: labels and names joined, then self-training.
+"""The teacher of G_y: labels and class names combined, then self-training.
 
 An expert for each view of the rows, see :mod:`react_ray.data.views`:
 
 1. Product of labels and names, probe^(1-w) * names^w, with w from :mod:`react_ray.lgan.names`. All
-   classes weigh the same in the probe: how many rows of each happen to be labelled says little.
-   How likely a class without a labelled row is, the names alone say (:func:`names.join`), and
-   its name stands as a row.
+   classes have the same weight in the probe, because the number of labelled rows of each is often arbitrary.
+   The probability of a class without a labelled row comes from the names alone (:func:`names.join`), and
+   its name is used as a labelled row.
 2. Where the pool is homophilous (close rows get one label), every distribution is
-   mixed with its neighbours' mean. Topics are so, sentiment is not.
+   mixed with its neighbours' mean. Topics are homophilous, sentiment is not.
 3. Self-training: fitted again on the most confident rows of each class, more each round.
-   Where the pool is not homophilous this may lead astray, so a committee votes there:
-   with names and without, and with no, half and all rounds. Where it has few rows of each
+   Where the pool is not homophilous this may fail, so a committee votes there:
+   with names and without, after no, half and all rounds. Where it has few rows of each
    class, all rounds vote.
 
-The teacher is the product of the experts, each to the power of its say: the more homophilous
-its view, the more. No label is needed to see that.
+The teacher is the product of the experts, each to the power of its weight, which grows with the
+homophily of its view. Homophily needs no labels.
 """
 
 from __future__ import annotations
@@ -37,30 +37,30 @@ from react_ray.lgan.self_training import confident_rows
 __all__ = ["Expert", "Teacher", "class_prior", "committee", "fit_teacher"]
 
 LABEL_WEIGHT = 5.0
-"""Of a labelled row against one whose label was made."""
+"""Weight of a labelled row; a row with a generated label has weight 1."""
 HOMOPHILOUS = 0.5
 FEW_ROWS = 30
-"""Of the pool for each class: with so few, a class is soon what a round mistook for it."""
+"""Rows of the pool for each class below which the errors of a round take over a class."""
 NO_SMOOTHING, MOST_SMOOTHING, SLOPE = 0.4, 0.5, 2.5
 """The neighbours' share rises from 0 at a homophily of 0.4 to 0.5 at 0.6."""
 ITERATIONS = 25
 EAGERNESS = 15.0
-"""Log-odds of a view's say, per unit of homophily."""
+"""Log-odds of a view's weight, per unit of homophily."""
 LEAD = 0.03
-"""Homophily that the sentence has ahead of the other views."""
+"""Homophily added to that of the sentence view."""
 PRIOR_STRENGTH = 0.1
 """Pseudo-rows for the labelled rows' balance in the prior, as a share of the pool."""
 
 
 @dataclass(frozen=True)
 class Expert:
-    """Labels for the pool (n x K) from one view, a linear classifier of it, and what was found.
+    """Labels for the pool (n x K) from one view, a linear classifier of it, and its weights.
 
     ``names_weight`` is w, ``homophily`` how much more often than by chance close rows get
     one label, ``smoothing`` the neighbours' share that follows from it.
     """
 
-    believed: Probabilities
+    probabilities: Probabilities
     probe: Probe
     names_weight: float
     homophily: float
@@ -71,69 +71,71 @@ class Expert:
 class Teacher:
     """Labels for the pool (n x K), a linear classifier of whole rows and one of sentences.
 
-    ``prior`` is the pool's class balance, ``say`` that of each view (they sum to 1).
+    ``prior`` is the pool's class balance; ``view_weights`` sum to 1.
     """
 
-    believed: Probabilities
+    probabilities: Probabilities
     probe: Probe
     sentence_probe: Probe
     prior: NDArray[np.float32]
     experts: Mapping[str, Expert]
-    say: Mapping[str, float]
+    view_weights: Mapping[str, float]
 
     @property
     def smoothing(self) -> float:
         """The neighbours' share, over the experts."""
-        return sum(self.say[view] * expert.smoothing for view, expert in self.experts.items())
+        return sum(self.view_weights[view] * expert.smoothing for view, expert in self.experts.items())
 
     @property
     def homophily(self) -> float:
         """That of the views, over the experts."""
-        return sum(self.say[view] * expert.homophily for view, expert in self.experts.items())
+        return sum(self.view_weights[view] * expert.homophily for view, expert in self.experts.items())
 
 
 def fit_teacher(
     inputs: LganInputs, use_names: bool = True, rounds: int = 5, progress: Progress | None = None
 ) -> Teacher:
-    """Join labels, names and pool; there is no chance in it."""
+    """Fit the teacher to labels, names and pool; the result is deterministic."""
     experts: dict[str, Expert] = {}
     views = views_of(inputs.blocks)
     for view in views:
         experts[view.name] = _fit_expert(inputs.seen_as(view), use_names, rounds)
         if progress:
             progress(len(experts), len(views), "views of the pool")
-    say = _say({name: expert.homophily for name, expert in experts.items()})
-    parts = [say[name] * log(expert.believed) for name, expert in experts.items()]
-    believed = softmax(np.sum(parts, axis=0))
+    view_weights = _view_weights({name: expert.homophily for name, expert in experts.items()})
+    parts = [view_weights[name] * log(expert.probabilities) for name, expert in experts.items()]
+    probabilities = softmax(np.sum(parts, axis=0))
     return Teacher(
-        believed=believed,
-        probe=_as_one(experts, say, inputs.blocks),
-        sentence_probe=_fit_sentences(inputs, believed, experts[SENTENCE.name].probe),
-        prior=class_prior(believed, inputs.labels),
+        probabilities=probabilities,
+        probe=_as_one(experts, view_weights, inputs.blocks),
+        sentence_probe=_fit_sentences(inputs, probabilities, experts[SENTENCE.name].probe),
+        prior=class_prior(probabilities, inputs.labels),
         experts=experts,
-        say=say,
+        view_weights=view_weights,
     )
 
 
-def _say(homophily: Mapping[str, float]) -> dict[str, float]:
-    """Each view's part in the product; they sum to 1."""
-    standing = [alike + LEAD * (name == SENTENCE.name) for name, alike in homophily.items()]
-    return dict(zip(homophily, softmax(EAGERNESS * np.array([standing]))[0].tolist(), strict=True))
+def _view_weights(homophily: Mapping[str, float]) -> dict[str, float]:
+    """Return the exponent of each view in the product; they sum to 1."""
+    scores = [alike + LEAD * (name == SENTENCE.name) for name, alike in homophily.items()]
+    return dict(zip(homophily, softmax(EAGERNESS * np.array([scores]))[0].tolist(), strict=True))
 
 
-def _as_one(experts: Mapping[str, Expert], say: Mapping[str, float], blocks: int) -> Probe:
-    """The product of the experts' linear classifiers, which is one of whole rows."""
+def _as_one(experts: Mapping[str, Expert], view_weights: Mapping[str, float], blocks: int) -> Probe:
+    """Combine the experts' linear classifiers into one of whole rows."""
     views = views_of(blocks)
-    weights = [say[view.name] * view.unfold(experts[view.name].probe.weights, blocks) for view in views]
-    biases = [say[view.name] * experts[view.name].probe.bias for view in views]
+    weights = [
+        view_weights[view.name] * view.unfold(experts[view.name].probe.weights, blocks) for view in views
+    ]
+    biases = [view_weights[view.name] * experts[view.name].probe.bias for view in views]
     return Probe(np.sum(weights, axis=0, dtype=np.float32), np.sum(biases, axis=0, dtype=np.float32))
 
 
-def _fit_sentences(inputs: LganInputs, believed: Probabilities, start: Probe) -> Probe:
-    """What the teacher says, as a classifier of sentence embeddings alone."""
+def _fit_sentences(inputs: LganInputs, probabilities: Probabilities, start: Probe) -> Probe:
+    """Fit a classifier of sentence embeddings alone to the teacher's probabilities."""
     if inputs.blocks == 1:
         return start
-    return _fit(inputs.seen_as(SENTENCE), believed, np.arange(len(believed)), start)
+    return _fit(inputs.seen_as(SENTENCE), probabilities, np.arange(len(probabilities)), start)
 
 
 def _fit_expert(inputs: LganInputs, use_names: bool, rounds: int) -> Expert:
@@ -152,17 +154,17 @@ def _fit_expert(inputs: LganInputs, use_names: bool, rounds: int) -> Expert:
     alike = homophily(join(start, named, weight, labelled).argmax(1), near)
     share = float(np.clip(SLOPE * (alike - NO_SMOOTHING), 0, MOST_SMOOTHING))
     votes = np.zeros_like(start)
-    for member_weight, turns, say in committee(weight, alike, rounds, len(pool) / classes, classes):
-        believed = join(start, named, member_weight, labelled)
-        votes += say * one_hot(_self_train(inputs, believed, probe, near, share, turns), classes)
+    for member_weight, turns, vote in committee(weight, alike, rounds, len(pool) / classes, classes):
+        probabilities = join(start, named, member_weight, labelled)
+        votes += vote * one_hot(_self_train(inputs, probabilities, probe, near, share, turns), classes)
     everyone = np.arange(len(pool))
     probe = _fit(inputs, votes / votes.sum(1, keepdims=True), everyone, probe)
-    believed = smooth(probe.predict_proba(pool), near, share)
-    return Expert(believed, probe, weight, alike, share)
+    probabilities = smooth(probe.predict_proba(pool), near, share)
+    return Expert(probabilities, probe, weight, alike, share)
 
 
 def _names_as_rows(inputs: LganInputs, named: NDArray[np.bool_]) -> LganInputs:
-    """With the names of the ``named`` classes (K) as labelled rows."""
+    """Add the names of the ``named`` classes (K) as labelled rows."""
     return replace(
         inputs,
         labeled=np.vstack([inputs.labeled, inputs.names[named]]),
@@ -173,7 +175,7 @@ def _names_as_rows(inputs: LganInputs, named: NDArray[np.bool_]) -> LganInputs:
 def committee(
     weight: float, alike: float, rounds: int, rows: float, classes: int
 ) -> list[tuple[float, int, float]]:
-    """Members that vote on the pool of ``rows`` a class: weight of the names, rounds, and say.
+    """Return the members that vote on the pool: weight of the names, rounds, and weight of the vote.
 
     With many classes only the last round votes: each other one is a self-training of its own.
     """
@@ -183,39 +185,39 @@ def committee(
         return [(weight, turns, 1.0) for turns in range(0 if rows < FEW_ROWS else rounds, rounds + 1)]
     trust = min(1.0, weight / TOPICAL_WEIGHT)
     sides = [(weight, trust), (0.0, 1 - trust)]
-    return [(side, turns, say) for side, say in sides if say for turns in (0, ceil(rounds / 2), rounds)]
+    return [(side, turns, vote) for side, vote in sides if vote for turns in (0, ceil(rounds / 2), rounds)]
 
 
 def _self_train(
-    inputs: LganInputs, believed: Probabilities, probe: Probe, near: Indices, share: float, rounds: int
+    inputs: LganInputs, probabilities: Probabilities, probe: Probe, near: Indices, share: float, rounds: int
 ) -> Indices:
-    """Labels of the pool after ``rounds``, each with more of its most confident rows."""
+    """Return labels of the pool after ``rounds``, each with more of its most confident rows."""
     for turn in range(1, rounds + 1):
-        believed = smooth(believed, near, share)
+        probabilities = smooth(probabilities, near, share)
         probe = _fit(
             inputs,
-            believed.argmax(1),
-            confident_rows(believed, turn / rounds),
+            probabilities.argmax(1),
+            confident_rows(probabilities, turn / rounds),
             probe,
         )
-        believed = probe.predict_proba(inputs.pool)
-    return smooth(believed, near, share).argmax(1)
+        probabilities = probe.predict_proba(inputs.pool)
+    return smooth(probabilities, near, share).argmax(1)
 
 
-def _fit(inputs: LganInputs, targets: Probabilities | Indices, sure: Indices, start: Probe) -> Probe:
-    """Fit labelled rows, copies, and the ``sure`` rows of the pool to their targets.
+def _fit(inputs: LganInputs, targets: Probabilities | Indices, confident: Indices, start: Probe) -> Probe:
+    """Fit labelled rows, copies, and the ``confident`` rows of the pool to their targets.
 
-    With many classes without the copies: they are most of the rows, and give next to nothing here.
+    With many classes copies are left out: they are most of the rows, and gain almost nothing here.
     """
     copies = slice(0) if inputs.classes > MANY_CLASSES else slice(None)
-    features: Features = np.vstack([inputs.labeled, inputs.augmented[copies], inputs.pool[sure]])
+    features: Features = np.vstack([inputs.labeled, inputs.augmented[copies], inputs.pool[confident]])
     labels = np.concatenate([inputs.labels, inputs.augmented_labels[copies]])
     known = one_hot(labels, inputs.classes) if targets.ndim == 2 else labels
     weights = np.ones(len(features), np.float32)
     weights[: len(inputs.labels)] = LABEL_WEIGHT
     return fit_softmax(
         features,
-        np.concatenate([known, targets[sure]]),
+        np.concatenate([known, targets[confident]]),
         inputs.classes,
         weights,
         start=start,
@@ -223,10 +225,10 @@ def _fit(inputs: LganInputs, targets: Probabilities | Indices, sure: Indices, st
     )
 
 
-def class_prior(believed: Probabilities, labels: Indices) -> NDArray[np.float32]:
-    """Class balance of the pool: what is believed of it, drawn a little to the labels'."""
-    classes = believed.shape[1]
+def class_prior(probabilities: Probabilities, labels: Indices) -> NDArray[np.float32]:
+    """Estimate the class balance of the pool, shrunk a little towards that of the labels."""
+    classes = probabilities.shape[1]
     counts = np.bincount(labels, minlength=classes) + 1.0
-    pseudo = max(PRIOR_STRENGTH * len(believed), 1.0) * counts / counts.sum()
-    total = believed.sum(0) + pseudo
+    pseudo = max(PRIOR_STRENGTH * len(probabilities), 1.0) * counts / counts.sum()
+    total = probabilities.sum(0) + pseudo
     return (total / total.sum()).astype(np.float32)

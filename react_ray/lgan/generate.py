@@ -23,18 +23,18 @@ from react_ray.lgan.calibrate import calibrate, expected_accuracy
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities, save_arrays
 from react_ray.lgan.names import product
 from react_ray.lgan.neighbours import nearest, neighbour_count, smooth
-from react_ray.lgan.networks import NOISE, Players
+from react_ray.lgan.networks import NOISE, Networks
 from react_ray.lgan.probe import one_hot
-from react_ray.lgan.state import load_players
+from react_ray.lgan.state import load_networks
 from react_ray.lgan.verify import judge
 
 __all__ = [
-    "Believed",
     "Generation",
+    "LabelProbabilities",
     "Labeler",
     "augmented_table",
-    "believe",
     "generate_labels",
+    "label_probabilities",
     "left_out_table",
     "weigh_for_training",
 ]
@@ -43,45 +43,45 @@ DRAWS = 8
 BLOCK, BLOCK_CELLS = 4096, 1 << 20
 """Rows at a time, and rows times classes: each is held for every draw."""
 COPY_WEIGHT = 0.5
-"""Of a copy whose label G_y fully believes: copies repeat their text."""
+"""Weight of a copy whose label has probability 1 under G_y: copies repeat their text."""
 FLOOR = 0.2
-"""Belief below which a generated label is rejected."""
+"""Probability below which a generated label is rejected."""
 SHARPENING = 2.0
 """Power of the probabilities in D_aug, as in MixMatch (Berthelot et al. 2019, arXiv:1905.02249): the
-neighbours' mean makes labels softer than they are right, and a model trained on those forgets."""
+neighbours' mean makes probabilities lower than the accuracy, and a model trained on those learns less."""
 CAUTION = 4
-"""Power of the weights that are trained on: wrong labels are learnt by heart, and the surest hold fewest."""
+"""Power of the training weights: models memorize wrong labels, and certain ones have the fewest errors."""
 
 
 class Labeler:
-    """The trained label generator, as it is asked for labels."""
+    """The trained label generator G_y, for inference."""
 
     def __init__(self, names: Features, folder: Path, seed: int):
-        self.players = Players.make(torch.from_numpy(names), 0)
-        load_players(self.players, folder)
-        self.players.modules().eval()
+        self.networks = Networks.make(torch.from_numpy(names), 0)
+        load_networks(self.networks, folder)
+        self.networks.modules().eval()
         self.seed = seed
 
     @torch.no_grad()
     def predict_proba(self, features: Features) -> Probabilities:
-        """G_y's mean distribution over draws of z, n x K."""
+        """Return G_y's mean probabilities over draws of z, n x K."""
         noise = torch.randn(DRAWS, 1, NOISE, generator=torch.Generator().manual_seed(self.seed))
-        classes = len(self.players.label_generator.bias)
-        found, block = [np.zeros((0, classes), np.float32)], min(BLOCK, max(1, BLOCK_CELLS // classes))
+        classes = len(self.networks.label_generator.bias)
+        parts, block = [np.zeros((0, classes), np.float32)], min(BLOCK, max(1, BLOCK_CELLS // classes))
         for start in range(0, len(features), block):
             rows = torch.from_numpy(features[start : start + block])
             draws = [
-                torch.softmax(self.players.label_generator(rows, z.expand(len(rows), -1)), 1) for z in noise
+                torch.softmax(self.networks.label_generator(rows, z.expand(len(rows), -1)), 1) for z in noise
             ]
-            found.append(torch.stack(draws).mean(0).numpy())
-        return np.concatenate(found)
+            parts.append(torch.stack(draws).mean(0).numpy())
+        return np.concatenate(parts)
 
 
 @dataclass(frozen=True)
 class Generation:
-    """Labels for m pool rows and c copies; ``score`` is the log-odds of D for the label given.
+    """Labels for m pool rows and c copies; ``score`` is the log-odds of D for the generated label.
 
-    ``foreign`` rows are of none of the classes, see :mod:`react_ray.lgan.foreign`: their weight is 0.
+    ``foreign`` rows are out of scope, see :mod:`react_ray.lgan.out_of_scope`: their weight is 0.
     """
 
     labels: Probabilities
@@ -92,7 +92,7 @@ class Generation:
 
     @property
     def kept(self) -> NDArray[np.bool_]:
-        """Pool rows whose label is believed enough to be used, m."""
+        """Mask of the pool rows whose label is certain enough to be used, m."""
         return self.weight > 0
 
     def save(self, folder: Path) -> None:
@@ -106,59 +106,61 @@ class Generation:
 
 
 @dataclass(frozen=True)
-class Believed:
-    """What G_y with its neighbours, D, and both as equals believe of the unlabelled rows, m x K."""
+class LabelProbabilities:
+    """Label probabilities of the unlabelled rows, m x K: by G_y with neighbours, by D, and by both."""
 
-    given: Probabilities
+    generated: Probabilities
     judged: Probabilities
     joined: Probabilities
 
 
-def believe(
+def label_probabilities(
     inputs: LganInputs,
     labeler: Labeler,
     smoothing: float,
     words: Features | None,
     verifier: bool,
     progress: Progress | None = None,
-) -> Believed:
-    """Ask G_y and the neighbours for labels, and D what it thinks; without a ``verifier`` D has no say."""
+) -> LabelProbabilities:
+    """Label rows by G_y and their neighbours, and verify by D; without a ``verifier`` D's weight is 0."""
     rows = inputs.unlabeled
-    given = labeler.predict_proba(rows)
+    generated = labeler.predict_proba(rows)
     if len(rows):
-        given = smooth(given, nearest(rows, rows, neighbour_count(len(rows), inputs.classes)), smoothing)
-    judged = judge(inputs, given, words, progress) if verifier and len(rows) else given
-    return Believed(given, judged, product(given, judged, 0.5))
+        generated = smooth(
+            generated, nearest(rows, rows, neighbour_count(len(rows), inputs.classes)), smoothing
+        )
+    judged = judge(inputs, generated, words, progress) if verifier and len(rows) else generated
+    return LabelProbabilities(generated, judged, product(generated, judged, 0.5))
 
 
 def generate_labels(
     inputs: LganInputs,
     labeler: Labeler,
-    believed: Believed,
+    probabilities: LabelProbabilities,
     homophily: float,
-    right: NDArray[np.bool_] | None = None,
+    correct: NDArray[np.bool_] | None = None,
     foreign: NDArray[np.bool_] | None = None,
 ) -> Generation:
-    """Labels with weights and D's verdicts; ``right`` is as in :func:`expected_accuracy`.
+    """Return labels with weights and D's scores; ``correct`` is as in :func:`expected_accuracy`.
 
-    ``foreign`` rows (m) get no weight.
+    ``foreign`` rows (m), which are out of scope, get weight 0.
     """
-    joined, copies = believed.joined, inputs.augmented
+    joined, copies = probabilities.joined, inputs.augmented
     best = joined.argmax(1)
     calibrated = joined
     if len(joined):
-        calibrated = calibrate(joined, expected_accuracy(joined, homophily, right))
+        calibrated = calibrate(joined, expected_accuracy(joined, homophily, correct))
     floor = max(FLOOR, 1.2 / inputs.classes)
     foreign = np.zeros(len(joined), bool) if foreign is None else foreign
     rejected = foreign | (joined.max(1, initial=0) < floor)
     meant = inputs.augmented_labels[:, None]
-    copies_believed = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
+    copy_probability = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
     return Generation(
         labels=_sharpen(joined),
-        score=_log_odds(believed.judged, best),
+        score=_log_odds(probabilities.judged, best),
         weight=np.where(rejected, 0, calibrated.max(1, initial=0)).astype(np.float32),
         foreign=foreign,
-        copy_weight=(COPY_WEIGHT * copies_believed).astype(np.float32),
+        copy_weight=(COPY_WEIGHT * copy_probability).astype(np.float32),
     )
 
 
@@ -168,9 +170,9 @@ def _sharpen(probabilities: Probabilities) -> Probabilities:
 
 
 def _log_odds(judged: Probabilities, labels: Indices) -> NDArray[np.float32]:
-    """Of one label a row: log p - log(1 - p), above 0 where D takes the pair for real."""
-    believed = judged.astype(np.float64)[np.arange(len(labels)), labels].clip(1e-6, 1 - 1e-6)
-    return (np.log(believed) - np.log1p(-believed)).astype(np.float32)
+    """Return log p - log(1 - p) of one label for each row; above 0 where D classifies the pair as real."""
+    probability = judged.astype(np.float64)[np.arange(len(labels)), labels].clip(1e-6, 1 - 1e-6)
+    return (np.log(probability) - np.log1p(-probability)).astype(np.float32)
 
 
 def augmented_table(
@@ -180,7 +182,7 @@ def augmented_table(
     unlabeled: pa.Table,
     copies: pa.Table,
 ) -> pa.Table:
-    """D_aug: columns of the rows, label (distribution), weight, origin, score; rejected rows are left out.
+    """Return D_aug without rejected rows: input columns, label (distribution), weight, origin, score.
 
     The three tables have the input columns of the task, in the order of the features in ``inputs``.
     """
@@ -196,7 +198,7 @@ def augmented_table(
         generation.copy_weight,
         generation.weight[kept],
     ]
-    given = [None] * (len(labeled) + len(copies))
+    no_scores = [None] * (len(labeled) + len(copies))
     origins = ("labeled", "augmented", "generated")
     return pa.table(
         {
@@ -204,13 +206,13 @@ def augmented_table(
             "label": _lists(np.vstack(labels)),
             "weight": pa.array(np.concatenate(weights).astype(np.float64)),
             "origin": pa.array(np.repeat(origins, [len(part) for part in labels]).tolist(), pa.string()),
-            "score": pa.array(given + generation.score[kept].tolist(), pa.float64()),
+            "score": pa.array(no_scores + generation.score[kept].tolist(), pa.float64()),
         }
     )
 
 
 def _lists(rows: Probabilities) -> pa.Array:
-    """Rows as a column of lists, without a Python object a number: there are rows times classes of them."""
+    """Convert rows to a column of lists without creating a Python object for each number."""
     starts = np.arange(len(rows) + 1, dtype=np.int64) * rows.shape[1]
     return pa.LargeListArray.from_arrays(starts, rows.ravel().astype(np.float64)).cast(pa.list_(pa.float64()))
 
@@ -218,7 +220,7 @@ def _lists(rows: Probabilities) -> pa.Array:
 def left_out_table(
     generation: Generation, names: Sequence[str], ids: Sequence[str], texts: Sequence[str]
 ) -> pa.Table:
-    """Unlabelled rows that are not in D_aug: id, text, likeliest label, its probability, reason."""
+    """Return unlabelled rows that are not in D_aug: id, text, likeliest label, its probability, reason."""
     rows = np.flatnonzero(~generation.kept).tolist()
     labels = generation.labels[rows] ** (1 / SHARPENING)
     labels /= labels.sum(1, keepdims=True)
@@ -235,7 +237,7 @@ def left_out_table(
 
 
 def weigh_for_training(table: pa.Table) -> pa.Table:
-    """D_aug with the weights of its generated rows drawn apart; their sum stays."""
+    """Raise the weights of generated rows to the power CAUTION, and keep their sum."""
     weights = table["weight"].to_numpy().copy()
     generated = pc.equal(table["origin"], "generated").to_numpy()
     apart = weights[generated] ** CAUTION

@@ -1,4 +1,4 @@
-"""What the three players are given: frozen features, label indices, class names."""
+"""Inputs of the label GAN: frozen features, label indices, class names."""
 
 from __future__ import annotations
 

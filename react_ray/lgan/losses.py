@@ -31,21 +31,21 @@ class Verdicts:
     sampled: Tensor
 
     def accuracy(self) -> Tensor:
-        """Share of pairs on the right side of 0."""
+        """Share of pairs on the correct side of 0."""
         fakes = torch.cat([self.wrong, self.labelled, self.sampled])
         return torch.cat([self.real > 0, fakes < 0]).float().mean()
 
 
 @dataclass(frozen=True)
 class Losses:
-    """A form of the game: D's loss on a batch, a generator's on its own verdicts."""
+    """A form of the adversarial losses: D's on a batch, a generator's on the verdicts on its pairs."""
 
     discriminator: Callable[[Verdicts], Tensor]
     generator: Callable[[Tensor], Tensor]
 
 
 def hinge_discriminator(verdicts: Verdicts) -> Tensor:
-    """Hinge: real above 1, each kind of fake below -1, all kinds of equal say."""
+    """Hinge: real above 1, each kind of fake below -1, all kinds of equal weight."""
     fakes = [v for v in (verdicts.wrong, verdicts.labelled, verdicts.sampled) if v.numel()]
     fake = torch.stack([relu(1 + v).mean() for v in fakes]).mean()
     return relu(1 - verdicts.real).mean() + fake

@@ -1,4 +1,4 @@
-"""Class names as an expert of their own, and how much it is worth listening to."""
+"""Class names as evidence for labels, and the estimation of their weight."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ SHARPNESS = 15.0
 GRID = np.arange(0.0, 0.75, 0.1)
 """Weights of the names that are tried."""
 TOPICAL_WEIGHT = 0.5
-"""What is believed of w, before any label, where the pool varies along the names."""
-BELIEF = 4.0
-"""Log-odds against w, per unit of distance from what is believed."""
+"""Prior of w, before any label, where the pool varies along the names."""
+PRIOR_STRENGTH = 4.0
+"""Log-odds against w, per unit of distance from the prior."""
 
 
 def similarity(features: Features, names: Features, centre: NDArray[np.float32]) -> Probabilities:
-    """The names' own verdict: how much nearer each row is to a class's name; n x K."""
+    """Return label probabilities by similarity to the class names, n x K."""
     return softmax(SHARPNESS * _unit(features - centre) @ _unit(names - names.mean(0)).T)
 
 
@@ -34,9 +34,9 @@ def product(first: Probabilities, second: Probabilities, weight: float) -> Proba
 def join(
     guessed: Probabilities, named: Probabilities, weight: float, labelled: NDArray[np.bool_]
 ) -> Probabilities:
-    """What labels and names say together, n x K: their product over the ``labelled`` classes (K).
+    """Combine the probabilities from labels and from names, n x K.
 
-    The labels know nothing of the other classes: how likely these are is for the names to say.
+    Over the ``labelled`` classes (K) this is their product; the others get the probability from names alone.
     """
     joined = named.copy()
     if not labelled.any():
@@ -49,7 +49,7 @@ def join(
 def spread(pool: Features, names: Features) -> float:
     """Variance of the pool along the names, over that along a direction at random.
 
-    Near 1 for names that say nothing about the texts (0, 1, 2), 2 and more for topics.
+    Near 1 for uninformative names (0, 1, 2), 2 and more for topics.
     """
     rows = pool - pool.mean(0)
     total = rows.var(0).mean()
@@ -57,27 +57,26 @@ def spread(pool: Features, names: Features) -> float:
 
 
 def names_weight(inputs: LganInputs) -> float:
-    """The weight w of the names, 0 to 1, by likelihood of the labelled rows out of fold.
+    """Estimate the weight w of the names, 0 to 1, by the likelihood of the labelled rows out of fold.
 
-    Without labels it is 1. A class with a single row has nothing to hold out: the row
-    says how good the names are, not how good the probe is. What the labels leave open
-    is decided by :func:`spread`.
+    Without labels it is 1. The single row of a class cannot be held out, so it measures the names, not
+    the probe. The prior of w comes from :func:`spread`.
     """
     if not len(inputs.labels):
         return 1.0
-    believed = TOPICAL_WEIGHT * np.clip(spread(inputs.pool, inputs.names) - 1, 0, 1)
+    prior = TOPICAL_WEIGHT * np.clip(spread(inputs.pool, inputs.names) - 1, 0, 1)
     named = similarity(inputs.labeled, inputs.names, inputs.pool.mean(0))
     guessed = out_of_fold(inputs.labeled, inputs.labels, inputs.classes)
     rows = np.arange(len(inputs.labels))
     odds = [
-        log(product(guessed, named, weight))[rows, inputs.labels].sum() - BELIEF * abs(weight - believed)
+        log(product(guessed, named, weight))[rows, inputs.labels].sum() - PRIOR_STRENGTH * abs(weight - prior)
         for weight in GRID
     ]
     return float(softmax(np.array([odds], np.float32))[0] @ GRID)
 
 
 def out_of_fold(features: Features, labels: Indices, classes: int) -> Probabilities:
-    """The probe's distribution for each labelled row, fitted without it; n x K."""
+    """Return the out-of-fold probabilities of the probe for each labelled row, n x K."""
     guessed = np.full((len(labels), classes), 1 / classes, np.float32)
     counts = np.bincount(labels, minlength=classes)
     held = np.flatnonzero(counts[labels] > 1)

@@ -1,4 +1,4 @@
-"""Nearest rows by cosine, in blocks: never a whole n x n matrix in memory."""
+"""Nearest rows by cosine, in blocks, without an n x n matrix in memory."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ __all__ = ["homophily", "nearest", "neighbour_count", "smooth"]
 
 FEWEST, MOST = 3, 15
 BLOCK_CELLS = 1 << 24
-"""Cosines at a time: some 200 MB with their order."""
+"""Cosines in a block: some 200 MB with their order."""
 
 
 def neighbour_count(rows: int, classes: int) -> int:
-    """An eighth of an average class, so that most neighbours can be of one class."""
+    """Return an eighth of an average class, so that most neighbours can be of one class."""
     return int(np.clip(rows / classes / 8, FEWEST, MOST))
 
 
@@ -24,12 +24,12 @@ def nearest(queries: Features, rows: Features, count: int) -> Indices:
     A row that is its own query counts as its nearest. Fewer rows give fewer columns.
     """
     count = min(count, len(rows))
-    found = np.empty((len(queries), count), np.int64)
+    indices = np.empty((len(queries), count), np.int64)
     block = max(1, BLOCK_CELLS // max(len(rows), 1))
     for start in range(0, len(queries), block):
         closeness = queries[start : start + block] @ rows.T
-        found[start : start + block] = np.argpartition(-closeness, count - 1, axis=1)[:, :count]
-    return found
+        indices[start : start + block] = np.argpartition(-closeness, count - 1, axis=1)[:, :count]
+    return indices
 
 
 def smooth(probabilities: Probabilities, near: Indices, share: float) -> Probabilities:
@@ -43,7 +43,7 @@ def smooth(probabilities: Probabilities, near: Indices, share: float) -> Probabi
 
 
 def homophily(labels: Indices, near: Indices) -> float:
-    """How much more often than by chance a row's neighbours have its label.
+    """Measure how much more often than by chance a row's neighbours have its label.
 
     0 is chance, 1 always. ``near`` is that of the rows themselves, each among its own.
     """

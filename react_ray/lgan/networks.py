@@ -1,6 +1,6 @@
-"""The three players on features of width d, with K classes given as text.
+"""The three networks on features of width d, with K classes given as text.
 
-A class enters every player as the encoder's embedding of its name plus a learned
+A class enters every network as the encoder's embedding of its name plus a learned
 offset, so a class without rows still has a place, and two similar names start close.
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 from torch.nn.utils.parametrizations import spectral_norm
 
-__all__ = ["ClassText", "Discriminator", "LabelGenerator", "Players", "SampleGenerator"]
+__all__ = ["ClassText", "Discriminator", "LabelGenerator", "Networks", "SampleGenerator"]
 
 NOISE = 16
 """Width of z."""
@@ -115,7 +115,7 @@ class Discriminator(nn.Module):
 
 
 @dataclass
-class Players:
+class Networks:
     """The three networks, made from the class names (K x d) with a fixed seed."""
 
     label_generator: LabelGenerator
@@ -123,14 +123,14 @@ class Players:
     discriminator: Discriminator
 
     @classmethod
-    def make(cls, names: Tensor, seed: int) -> Players:
+    def make(cls, names: Tensor, seed: int) -> Networks:
         """Networks with initial weights that depend on ``seed`` only."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(LabelGenerator(names), SampleGenerator(names), Discriminator(names))
 
     def modules(self) -> nn.ModuleDict:
-        """The players under their names, as one state for checkpoints."""
+        """The networks under their names, as one state for checkpoints."""
         return nn.ModuleDict(
             {
                 "label_generator": self.label_generator,

@@ -16,27 +16,27 @@ from torch.nn.functional import one_hot, relu
 
 from react_ray.config.settings import LganConfig
 from react_ray.lgan.inputs import LganInputs
-from react_ray.lgan.networks import NOISE, Players
-from react_ray.lgan.state import TrainingState, draw_rows, own, save_players, step_generator
+from react_ray.lgan.networks import NOISE, Networks
+from react_ray.lgan.state import TrainingState, draw_rows, rank_rows, save_networks, step_generator
 from react_ray.training.worker import Worker
 
 __all__ = ["loop"]
 
 
 def loop(worker: Worker, inputs: str, output: str, settings: Mapping[str, Any], seed: int) -> None:
-    """Train phase 1 on the inputs folder; rank 0 writes the players into ``output``.
+    """Train phase 1 on the inputs folder; rank 0 writes the networks into ``output``.
 
     ``settings`` is a LganConfig as a dict.
     """
     config, given = LganConfig.model_validate(settings), LganInputs.load(Path(inputs))
     names = torch.from_numpy(given.names).to(worker.device)
     pool = torch.from_numpy(given.pool if len(given.pool) else given.labeled).to(worker.device)
-    state = TrainingState.make(Players.make(names, seed), config, worker)
+    state = TrainingState.make(Networks.make(names, seed), config, worker)
     for step in state.steps(worker, config.pretrain_steps if len(pool) else 0, "plain GAN"):
         random = step_generator(seed, step, phase=1)
         state.record(_train_step(state, worker, config, pool, len(names), random))
     if worker.rank == 0:
-        save_players(state.players, state.history, Path(output))
+        save_networks(state.networks, state.history, Path(output))
 
 
 def _train_step(
@@ -47,19 +47,19 @@ def _train_step(
     classes: int,
     random: torch.Generator,
 ) -> dict[str, Tensor]:
-    players = state.players
+    networks = state.networks
     rows = draw_rows(len(pool), config.batch_size, random)
     noise = torch.randn(config.batch_size, NOISE, generator=random)
     labels = one_hot(torch.randint(classes, (config.batch_size,), generator=random), classes).float()
-    real = pool[own(rows, worker)]
-    made = players.sample_generator(own(noise, worker), own(labels, worker))
-    judge = players.discriminator.judge_rows
+    real = pool[rank_rows(rows, worker)]
+    made = networks.sample_generator(rank_rows(noise, worker), rank_rows(labels, worker))
+    judge = networks.discriminator.judge_rows
     on_real, on_made = judge(torch.cat([real, made])).tensor_split(2)
     losses = {
         "discriminator": relu(1 - on_real).mean() + relu(1 + on_made).mean(),
         "sample_generator": -on_made.mean(),
     }
-    gradients = {player: state.gradients(player, loss) for player, loss in losses.items()}
-    for player, gradient in gradients.items():
-        state.update(player, gradient, worker)
+    gradients = {network: state.gradients(network, loss) for network, loss in losses.items()}
+    for network, gradient in gradients.items():
+        state.update(network, gradient, worker)
     return losses

@@ -17,7 +17,7 @@ from react_ray.lgan.inputs import Features, Indices, Probabilities
 __all__ = ["MANY_CLASSES", "Probe", "fit_probe", "fit_softmax", "one_hot", "seconds_a_cell", "softmax"]
 
 MANY_CLASSES = 200
-"""Above this the cost of a fit, rows times classes, is what a run waits for, so less is asked of it."""
+"""Above this the cost of a fit, rows times classes, dominates a run, so fits are made cheaper."""
 TOLERANCE = 1e-4
 """Of the loss: with many classes a fit ends at the first step that gains less. The iterations after it
 change hardly a label, and the last of them search for a gain below the precision of the sums."""
@@ -103,8 +103,8 @@ def fit_softmax(
     if classes > MANY_CLASSES:
         options["ftol"] = TOLERANCE
     with _BLAS.limit(limits=1):
-        found = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=options)
-    solution = found.x.reshape(classes, width + 1)
+        result = minimize(objective, first.ravel(), jac=True, method="L-BFGS-B", options=options)
+    solution = result.x.reshape(classes, width + 1)
     return Probe(solution[:, :-1].astype(np.float32), solution[:, -1].astype(np.float32))
 
 
@@ -113,9 +113,9 @@ def _subtract(
 ) -> np.float64:
     """Turn ``predicted`` (n x K) in place into the slope of the loss by logits; the loss over all rows."""
     if targets.ndim == 1:
-        own = np.arange(len(targets)), targets
-        losses = log(predicted[own])
-        predicted[own] -= 1
+        true_cells = np.arange(len(targets)), targets
+        losses = log(predicted[true_cells])
+        predicted[true_cells] -= 1
     else:
         losses = (targets * log(predicted)).sum(1)
         predicted -= targets

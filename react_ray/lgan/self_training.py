@@ -1,8 +1,8 @@
-"""Plain self-training on frozen features: what the label GAN is measured against.
+"""Plain self-training on frozen features: the baseline of the label GAN.
 
 Logistic regression on the labelled rows labels the pool; it is fitted again on the
 labels and its most confident fifth of each predicted class, then on two fifths, and
-so on to the whole pool (Yarowsky 1995, with a growing share). There is no chance in it.
+so on to the whole pool (Yarowsky 1995, with a growing share). It is deterministic.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ ROUNDS = 5
 
 
 def self_train(labeled: Features, labels: Indices, unlabeled: Features, classes: int) -> Probe:
-    """The classifier after all rounds; without unlabelled rows it is the plain probe."""
+    """Return the classifier after all rounds; without unlabelled rows it is the plain probe."""
     probe = fit_probe(labeled, labels, classes)
     if not len(unlabeled):
         return probe
     for turn in range(1, ROUNDS + 1):
-        believed = probe.predict_proba(unlabeled)
-        rows = confident_rows(believed, turn / ROUNDS)
+        probabilities = probe.predict_proba(unlabeled)
+        rows = confident_rows(probabilities, turn / ROUNDS)
         features = np.vstack([labeled, unlabeled[rows]])
-        targets = np.concatenate([labels, believed[rows].argmax(1)])
+        targets = np.concatenate([labels, probabilities[rows].argmax(1)])
         probe = fit_softmax(features, targets, classes, start=probe)
     return probe
 
 
-def confident_rows(believed: np.ndarray, share: float) -> Indices:
-    """Rows of the most confident ``share`` (0 to 1) of each predicted class, in order."""
-    label, confidence = believed.argmax(1), believed.max(1)
+def confident_rows(probabilities: np.ndarray, share: float) -> Indices:
+    """Select the most confident ``share`` (0 to 1) of each predicted class, in order."""
+    label, confidence = probabilities.argmax(1), probabilities.max(1)
     kept = []
     for c in np.unique(label):
         members = np.flatnonzero(label == c)

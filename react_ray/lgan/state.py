@@ -1,4 +1,4 @@
-"""Players, optimisers, step and losses of a training phase, kept in checkpoints."""
+"""Networks, optimisers, step and losses of a training phase, kept in checkpoints."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from torch import Tensor
 
 from react_ray.config.settings import LganConfig
 from react_ray.folders import replace_file
-from react_ray.lgan.networks import Players
+from react_ray.lgan.networks import Networks
 from react_ray.training.worker import Worker, average_gradients, checkpoint_to_load
 
-__all__ = ["TrainingState", "draw_rows", "load_players", "own", "save_players", "step_generator"]
+__all__ = ["TrainingState", "draw_rows", "load_networks", "rank_rows", "save_networks", "step_generator"]
 
 PERIOD = 100
-"""Steps between checkpoints; what a killed run loses at most (about a second)."""
+"""Steps between checkpoints, about a second."""
 MAX_NORM = 1.0
 
 
 @dataclass
 class TrainingState:
-    """What a phase changes as it goes; ``history`` has mean losses of each period."""
+    """Mutable state of a training phase; ``history`` has mean losses of each period."""
 
-    players: Players
+    networks: Networks
     optimizers: dict[str, torch.optim.Optimizer]
     step: int = 0
     history: list[dict[str, float]] = field(default_factory=list)
     _sums: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, players: Players, config: LganConfig, worker: Worker) -> TrainingState:
+    def make(cls, networks: Networks, config: LganConfig, worker: Worker) -> TrainingState:
         """A state at step 0, or the one of the worker's checkpoint."""
-        modules = players.modules().to(worker.device)
+        modules = networks.modules().to(worker.device)
         rates = {"label_generator": config.lr_labels}
         optimizers: dict[str, torch.optim.Optimizer] = {
             name: torch.optim.Adam(
@@ -44,10 +44,10 @@ class TrainingState:
             )
             for name, module in modules.items()
         }
-        state = cls(players, optimizers)
-        found = checkpoint_to_load(worker)
-        if found is not None:
-            state._load(found, worker.device)
+        state = cls(networks, optimizers)
+        checkpoint = checkpoint_to_load(worker)
+        if checkpoint is not None:
+            state._load(checkpoint, worker.device)
         return state
 
     def steps(self, worker: Worker, total: int, note: str) -> Iterator[int]:
@@ -63,22 +63,22 @@ class TrainingState:
                 worker.report(self.history[-1], self._save)
             worker.progress(self.step, total, note)
 
-    def gradients(self, player: str, loss: Tensor) -> list[Tensor | None]:
-        """Slopes of ``loss`` for the parameters of ``player`` alone; keeps the graph."""
-        parameters = self._parameters(player)
+    def gradients(self, network: str, loss: Tensor) -> list[Tensor | None]:
+        """Slopes of ``loss`` for the parameters of ``network`` alone; keeps the graph."""
+        parameters = self._parameters(network)
         return list(torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True))
 
-    def update(self, player: str, gradients: list[Tensor | None], worker: Worker) -> None:
-        """One optimiser step of ``player``, on gradients averaged over the ranks."""
-        parameters = self._parameters(player)
+    def update(self, network: str, gradients: list[Tensor | None], worker: Worker) -> None:
+        """One optimiser step of ``network``, on gradients averaged over the ranks."""
+        parameters = self._parameters(network)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
         average_gradients(parameters, worker)
         torch.nn.utils.clip_grad_norm_(parameters, MAX_NORM)
-        self.optimizers[player].step()
+        self.optimizers[network].step()
 
-    def _parameters(self, player: str) -> list[torch.nn.Parameter]:
-        return self.optimizers[player].param_groups[0]["params"]
+    def _parameters(self, network: str) -> list[torch.nn.Parameter]:
+        return self.optimizers[network].param_groups[0]["params"]
 
     def record(self, losses: dict[str, Tensor]) -> None:
         """Add one step's losses to the period's."""
@@ -93,7 +93,7 @@ class TrainingState:
 
     def _save(self, folder: Path) -> None:
         content = {
-            "players": self.players.modules().state_dict(),
+            "players": self.networks.modules().state_dict(),
             "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
             "step": self.step,
             "history": self.history,
@@ -102,7 +102,7 @@ class TrainingState:
 
     def _load(self, folder: Path, device: torch.device) -> None:
         content = torch.load(folder / "state.pt", map_location=device, weights_only=True)
-        self.players.modules().load_state_dict(content["players"])
+        self.networks.modules().load_state_dict(content["players"])
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(content["optimizers"][name])
         self.step, self.history = content["step"], content["history"]
@@ -118,20 +118,20 @@ def draw_rows(count: int, batch: int, random: torch.Generator) -> Tensor:
     return torch.randint(count, (batch,), generator=random)
 
 
-def own(batch: Tensor, worker: Worker) -> Tensor:
+def rank_rows(batch: Tensor, worker: Worker) -> Tensor:
     """Take this rank's rows of a batch that all ranks drew alike, to its device."""
     return batch[worker.rank :: worker.world_size].to(worker.device)
 
 
-def save_players(players: Players, history: list[dict[str, float]], folder: Path) -> None:
-    """Write ``players.safetensors`` and ``losses.json``; each is whole or not there."""
+def save_networks(networks: Networks, history: list[dict[str, float]], folder: Path) -> None:
+    """Write ``players.safetensors`` and ``losses.json``; each in one step."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in players.modules().state_dict().items()}
+    tensors = {k: v.detach().cpu().contiguous() for k, v in networks.modules().state_dict().items()}
     losses = json.dumps(history, indent=1)
     replace_file(folder / "losses.json", lambda half: half.write_text(losses))
     replace_file(folder / "players.safetensors", lambda half: save_file(tensors, half))
 
 
-def load_players(players: Players, folder: Path) -> None:
-    """Read into ``players`` what :func:`save_players` wrote."""
-    players.modules().load_state_dict(load_file(folder / "players.safetensors"))
+def load_networks(networks: Networks, folder: Path) -> None:
+    """Read into ``networks`` what :func:`save_networks` wrote."""
+    networks.modules().load_state_dict(load_file(folder / "players.safetensors"))

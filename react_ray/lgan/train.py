@@ -1,9 +1,9 @@
-"""Phase 2: the label generator, and the three-player game (P2, S2, S4).
+"""Phase 2: the label generator, and adversarial training of the three networks (P2, S2, S4).
 
-Each step, G_y learns to label: as the labelled rows say, as its teacher says and, where asked
-for, alike for alike rows and in the estimated class balance. In the game, D learns to tell real pairs
-from generated and wrong ones, G_x to make pairs that D takes for real, and G_y besides to
-label so that D believes it.
+Each step, G_y learns from the labelled rows, from its teacher and, optionally, from consistency under
+perturbation and the estimated class balance. In adversarial training D learns to discriminate real pairs
+from generated and wrong ones, G_x to generate pairs that D classifies as real, and G_y also to generate
+labels that D classifies as real.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from react_ray.config.settings import LganConfig
 from react_ray.lgan.inputs import LganInputs
 from react_ray.lgan.label_augmentation import wrong_labels
 from react_ray.lgan.losses import LOSSES, Verdicts
-from react_ray.lgan.networks import NOISE, Discriminator, LabelGenerator, Players
+from react_ray.lgan.networks import NOISE, Discriminator, LabelGenerator, Networks
 from react_ray.lgan.self_training import confident_rows
 from react_ray.lgan.state import (
     PERIOD,
     TrainingState,
     draw_rows,
-    load_players,
-    own,
-    save_players,
+    load_networks,
+    rank_rows,
+    save_networks,
     step_generator,
 )
 from react_ray.training.worker import Worker
@@ -44,33 +44,33 @@ ANCHORS = 0.2
 def loop(
     worker: Worker, inputs: str, phase1: str, output: str, settings: Mapping[str, Any], seed: int
 ) -> None:
-    """Train phase 2; rank 0 writes the players into ``output``.
+    """Train phase 2; rank 0 writes the networks into ``output``.
 
     ``inputs`` is the folder of :func:`react_ray.lgan.prepare`, ``phase1`` what
     phase 1 wrote, ``settings`` a LganConfig as a dict.
     """
-    config, data = LganConfig.model_validate(settings), GameData.load(Path(inputs), worker.device)
-    players = Players.make(data.names, seed)
-    players.modules().to(worker.device)
-    load_players(players, Path(phase1))
-    players.label_generator.start_from(data.teacher_weights, data.teacher_bias)
-    state = TrainingState.make(players, config, worker)
+    config, data = LganConfig.model_validate(settings), TrainingData.load(Path(inputs), worker.device)
+    networks = Networks.make(data.names, seed)
+    networks.modules().to(worker.device)
+    load_networks(networks, Path(phase1))
+    networks.label_generator.start_from(data.teacher_weights, data.teacher_bias)
+    state = TrainingState.make(networks, config, worker)
     alignment = torch.ones(0)
     for step in state.steps(worker, config.steps, "label GAN"):
         if step % PERIOD == 0 or not len(alignment):
-            alignment = _alignment(players, data)
+            alignment = _alignment(networks, data)
         state.record(_train_step(state, worker, config, data, alignment, step_generator(seed, step, 2)))
     if worker.rank == 0:
-        save_players(players, state.history, Path(output))
+        save_networks(networks, state.history, Path(output))
 
 
 @dataclass(frozen=True)
-class GameData:
-    """Tensors of the game. ``known`` rows count as real: labelled, copies, anchors."""
+class TrainingData:
+    """Tensors of phase 2. ``known`` rows count as real: labelled, copies, anchors."""
 
     names: Tensor
     pool: Tensor
-    believed: Tensor
+    probabilities: Tensor
     labeled: Tensor
     labels: Tensor
     known: Tensor
@@ -80,22 +80,23 @@ class GameData:
     teacher_bias: Tensor
 
     @classmethod
-    def load(cls, folder: Path, device: torch.device) -> GameData:
+    def load(cls, folder: Path, device: torch.device) -> TrainingData:
         """Read a prepared inputs folder."""
         given, teacher = LganInputs.load(folder), load_file(folder / "teacher.safetensors")
-        believed = teacher["believed"]
-        sure = confident_rows(believed, ANCHORS)
+        probabilities = teacher["believed"]
+        confident = confident_rows(probabilities, ANCHORS)
 
         def tensor(value: Any) -> Tensor:
             return torch.from_numpy(value).to(device)
 
         labeled = torch.cat([tensor(given.labeled), tensor(given.augmented)])
         labels = torch.cat([tensor(given.labels), tensor(given.augmented_labels)])
-        anchors, anchor_labels = tensor(given.pool[sure]), tensor(believed[sure].argmax(1))
+        targets = tensor(probabilities) if len(probabilities) else one_hot(labels, given.classes).float()
+        anchors, anchor_labels = tensor(given.pool[confident]), tensor(probabilities[confident].argmax(1))
         return cls(
             names=tensor(given.names),
             pool=tensor(given.pool) if len(given.pool) else labeled,
-            believed=tensor(believed) if len(believed) else one_hot(labels, given.classes).float(),
+            probabilities=targets,
             labeled=labeled,
             labels=labels,
             known=torch.cat([labeled, anchors]),
@@ -107,10 +108,10 @@ class GameData:
 
 
 @torch.no_grad()
-def _alignment(players: Players, data: GameData) -> Tensor:
+def _alignment(networks: Networks, data: TrainingData) -> Tensor:
     """Estimated class balance over the balance G_y gives, K; near 1 when they agree."""
     noise = torch.zeros(len(data.pool), NOISE, device=data.pool.device)
-    given = softmax(players.label_generator(data.pool, noise), 1).mean(0)
+    given = softmax(networks.label_generator(data.pool, noise), 1).mean(0)
     return (data.prior / given.clamp(min=1e-4)).clamp(0.5, 2.0)
 
 
@@ -118,42 +119,44 @@ def _train_step(
     state: TrainingState,
     worker: Worker,
     config: LganConfig,
-    data: GameData,
+    data: TrainingData,
     alignment: Tensor,
     random: torch.Generator,
 ) -> dict[str, Tensor]:
-    """All players move at once, each on its own loss over one shared forward pass."""
+    """Update all networks at once, each on its loss over one shared forward pass."""
     batch = _Batch.draw(data, config, worker, random)
     if config.adversarial or config.sampled:
-        losses = _play(state.players, config, batch, alignment)
+        losses = _adversarial_losses(state.networks, config, batch, alignment)
     else:
-        answers = _answers(state.players.label_generator, batch, batch.pool[:0], config)
+        answers = _answers(state.networks.label_generator, batch, batch.pool[:0], config)
         losses = _label_losses(config, batch, answers, alignment)
-    moving = [player for player in state.optimizers if player in losses]
-    gradients = {player: state.gradients(player, losses[player]) for player in moving}
-    for player, gradient in gradients.items():
-        state.update(player, gradient, worker)
+    moving = [network for network in state.optimizers if network in losses]
+    gradients = {network: state.gradients(network, losses[network]) for network in moving}
+    for network, gradient in gradients.items():
+        state.update(network, gradient, worker)
     return losses
 
 
-def _play(players: Players, config: LganConfig, batch: _Batch, alignment: Tensor) -> dict[str, Tensor]:
-    """The losses of all three players."""
-    game = LOSSES[config.loss]
-    made = players.sample_generator(batch.noise, batch.made_labels)
-    answers = _answers(players.label_generator, batch, made.detach(), config)
-    verdicts, pool_verdicts = _verdicts(players.discriminator, batch, made, answers["pool"])
+def _adversarial_losses(
+    networks: Networks, config: LganConfig, batch: _Batch, alignment: Tensor
+) -> dict[str, Tensor]:
+    """Return the losses of all three networks."""
+    form = LOSSES[config.loss]
+    made = networks.sample_generator(batch.noise, batch.made_labels)
+    answers = _answers(networks.label_generator, batch, made.detach(), config)
+    verdicts, pool_verdicts = _verdicts(networks.discriminator, batch, made, answers["pool"])
     if not config.wrong_pairs:
         verdicts = replace(verdicts, wrong=verdicts.wrong[:0])
     given = softmax(answers["pool"], 1)
-    adversarial = game.generator((given * pool_verdicts).sum(1))
+    adversarial = form.generator((given * pool_verdicts).sum(1))
     sampled = cross_entropy(answers["made"], batch.made_labels)
     losses = _label_losses(config, batch, answers, alignment)
     losses["label_generator"] = (
         losses["label_generator"] + config.adversarial * adversarial + config.sampled * sampled
     )
     return {
-        "discriminator": game.discriminator(verdicts),
-        "sample_generator": game.generator(verdicts.sampled),
+        "discriminator": form.discriminator(verdicts),
+        "sample_generator": form.generator(verdicts.sampled),
         **losses,
         "label_adversarial": adversarial,
         "label_sampled": sampled,
@@ -171,7 +174,7 @@ class _Batch:
     labeled: Tensor
     labels: Tensor
     pool: Tensor
-    believed: Tensor
+    probabilities: Tensor
     noise: Tensor
     other: Tensor
     made_labels: Tensor
@@ -179,25 +182,25 @@ class _Batch:
     nudge: Tensor
 
     @classmethod
-    def draw(cls, data: GameData, config: LganConfig, worker: Worker, random: torch.Generator) -> _Batch:
+    def draw(cls, data: TrainingData, config: LganConfig, worker: Worker, random: torch.Generator) -> _Batch:
         size, classes = config.batch_size, len(data.names)
         real, pool = draw_rows(len(data.known), size, random), draw_rows(len(data.pool), size, random)
         labeled = draw_rows(max(len(data.labeled), 1), size, random)[: size if len(data.labeled) else 0]
         real_labels = data.known_labels.cpu()[real]
         made = torch.multinomial(data.prior.cpu(), size, replacement=True, generator=random)
         return cls(
-            real=data.known[own(real, worker)],
-            real_labels=own(real_labels, worker),
-            wrong_labels=own(wrong_labels(real_labels, classes, random), worker),
-            labeled=data.labeled[own(labeled, worker)],
-            labels=data.labels[own(labeled, worker)],
-            pool=data.pool[own(pool, worker)],
-            believed=data.believed[own(pool, worker)],
-            noise=own(torch.randn(size, NOISE, generator=random), worker),
-            other=own(torch.randn(size, NOISE, generator=random), worker),
-            made_labels=own(one_hot(made, classes).float(), worker),
-            chance=own(torch.rand(size, 1, generator=random), worker),
-            nudge=own(torch.randn(size, data.pool.shape[1], generator=random), worker),
+            real=data.known[rank_rows(real, worker)],
+            real_labels=rank_rows(real_labels, worker),
+            wrong_labels=rank_rows(wrong_labels(real_labels, classes, random), worker),
+            labeled=data.labeled[rank_rows(labeled, worker)],
+            labels=data.labels[rank_rows(labeled, worker)],
+            pool=data.pool[rank_rows(pool, worker)],
+            probabilities=data.probabilities[rank_rows(pool, worker)],
+            noise=rank_rows(torch.randn(size, NOISE, generator=random), worker),
+            other=rank_rows(torch.randn(size, NOISE, generator=random), worker),
+            made_labels=rank_rows(one_hot(made, classes).float(), worker),
+            chance=rank_rows(torch.rand(size, 1, generator=random), worker),
+            nudge=rank_rows(torch.randn(size, data.pool.shape[1], generator=random), worker),
         )
 
 
@@ -231,8 +234,8 @@ def _verdicts(judge: Discriminator, batch: _Batch, made: Tensor, logits: Tensor)
 def _label_losses(
     config: LganConfig, batch: _Batch, answers: dict[str, Tensor], alignment: Tensor
 ) -> dict[str, Tensor]:
-    """G_y's loss without the game, and its parts."""
-    parts = {"teacher": cross_entropy(answers["pool"], batch.believed)}
+    """Return G_y's loss without adversarial terms, and its parts."""
+    parts = {"teacher": cross_entropy(answers["pool"], batch.probabilities)}
     if config.consistency:
         given = softmax(answers["pool"], 1)
         aligned = (given * alignment if config.alignment else given).detach()

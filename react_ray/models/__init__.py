@@ -1,1 +1,1 @@
-"""Pretrained models as they come in: loading, checks of their files, token ids, batches."""
+"""Pretrained models: loading, checks of their files, token ids, batches."""

@@ -1,4 +1,4 @@
-"""Batches of texts of like length, filled up to a number of tokens."""
+"""Batches of texts of similar length, up to a number of tokens."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Check the files of a saved model: configuration, weights and tokenizer are there, whole, and of one model.
+"""Checks of the files of a saved model: configuration, weights and tokenizer are complete and match.
 
 Reads the JSON files, the tokenizer and the headers of the weights, and imports no torch, so that a bad
 folder is reported in a fraction of a second. What only a loaded model can tell is checked in ``pretrained``.

@@ -1,4 +1,4 @@
-"""The last linear layer of a classifier: a start from a linear fit, and calibration."""
+"""The last linear layer of a classifier: initialization from a linear fit, and calibration."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PRIOR_SPREAD = 0.5
 
 
 def final_linear(model: PreTrainedModel) -> nn.Linear | None:
-    """The model's last linear layer if it gives one output a label."""
+    """Return the model's last linear layer if it has one output for each label."""
     layers = [m for m in model.modules() if isinstance(m, nn.Linear)]
     if layers and layers[-1].out_features == model.config.num_labels:
         return layers[-1]
@@ -46,7 +46,7 @@ def head_features(
     examples: Sequence[Any],
     collate: Callable[[list[Any]], dict[str, NDArray[np.int64]]],
 ) -> torch.Tensor:
-    """What reaches ``head`` for each example (with ``ids``): n x features, on the CPU.
+    """Return the inputs of ``head`` for each example (with ``ids``): n x features, on the CPU.
 
     ``collate`` makes the model's inputs of some of them. A decoder applies its head to every token and keeps
     the last one's output.

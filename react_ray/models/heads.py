@@ -56,7 +56,7 @@ def load_token_classifier(name: str, labels: Sequence[str], dropout: float | Non
 
 
 def start_from(model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor) -> bool:
-    """Make the model say at once what a linear classifier of its sentence features says.
+    """Initialize the model so that it computes a linear classifier of its sentence features.
 
     ``weights`` K x d, ``bias`` K; False where the head does not read those features.
     """

@@ -52,7 +52,7 @@ LAYER = re.compile(r"\b(layer|layers|h|block|blocks)\.\d+\..*weight$")
 
 
 def resolve(name: str) -> str:
-    """What ``from_pretrained`` takes for ``name``: a folder that was checked, or a hub name.
+    """Return the argument of ``from_pretrained`` for ``name``: a checked folder, or a hub name.
 
     Raises InputError if a folder holds no model, or one that is not whole.
     """
@@ -210,7 +210,7 @@ def _rows(model: Any) -> int | None:
 
 
 def set_padding(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Give ``model`` a padding token, unless it has one that it knows.
+    """Give ``model`` a padding token, unless it has a valid one.
 
     A decoder reads its answer at the last token that is not padding, so the end token, which texts may end
     with, is the last resort: with the start token the answer to a text is the one without padding.
@@ -223,7 +223,7 @@ def set_padding(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
 
 def padding_side(model: Any) -> str:
-    """Where ``model`` can bear padding: right, or left if it reads the very last position (XLNet).
+    """Return the side on which ``model`` can be padded: right, or left if it reads the last position (XLNet).
 
     On the left, the positions of GPT-2 and others would shift.
     """
@@ -231,7 +231,7 @@ def padding_side(model: Any) -> str:
 
 
 def longest_text(model: Any, tokenizer: PreTrainedTokenizerBase, wanted: int | None = None) -> int:
-    """Tokens of the longest text to give to ``model``: ``wanted``, or fewer where it takes no more.
+    """Return the most tokens of a text for ``model``: ``wanted``, or its own limit if lower.
 
     A tokenizer may know no limit while the model has positions for so many tokens only
     and fails on the next.
@@ -254,7 +254,7 @@ def _positions(model: Any) -> int | None:
 
 
 def fingerprint(name: str) -> str:
-    """A string that changes when the model behind ``name`` does, for cache keys.
+    """Return a string that changes when the model behind ``name`` does, for cache keys.
 
     Folders: name, size and time of every file. Hub names: the commit that was fetched.
     """

@@ -1,4 +1,4 @@
-"""Tokenizers behind one interface: that of transformers, or the tokenizers library alone, without torch."""
+"""Tokenizers behind one interface: transformers, or the tokenizers library without torch."""
 
 from __future__ import annotations
 

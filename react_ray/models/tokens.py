@@ -1,4 +1,4 @@
-"""Token ids of texts, by the same rules for training, encoding, torch and ONNX Runtime; imports no torch."""
+"""Token ids of texts, by the same rules in training, encoding and serving; imports no torch."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def encode(
 
 
 def never_empty(rows: Iterable[list[int]], blank: int) -> list[list[int]]:
-    """``rows`` with the one token ``blank`` in those that have none.
+    """Replace empty ``rows`` by the one token ``blank``.
 
     A tokenizer that adds no special tokens (many decoders' do not) makes no token of an empty text, or of
     one of white space alone, and no model can read that. An empty text is a text: it gets an answer too.
@@ -67,7 +67,7 @@ def blank_token(tokenizer: PreTrainedTokenizerBase) -> int:
 
 
 def pad(rows: Sequence[list[int]], token: int, side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Token ids filled up with ``token`` to the longest of ``rows``, and the mask of those that are real.
+    """Pad token ids with ``token`` to the longest of ``rows``, and return them with the attention mask.
 
     ``side`` is right or left, see ``pretrained.padding_side``.
     """

@@ -1,4 +1,4 @@
-"""Scripts that set no spaces between words, as ranges for a regular expression."""
+"""Scripts without spaces between words, as ranges for a regular expression."""
 
 __all__ = ["NO_SPACES"]
 

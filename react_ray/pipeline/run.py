@@ -13,7 +13,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from react_ray.cluster.look import missing
+from react_ray.cluster.preflight import missing
 from react_ray.cluster.readiness import Asked, Readiness, check_cluster
 from react_ray.cluster.session import Session, check_lasting
 from react_ray.config.settings import Config

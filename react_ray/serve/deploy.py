@@ -1,4 +1,4 @@
-"""A service as a file for ``serve deploy`` and for KubeRay's RayService."""
+"""Export of a service as a file for ``serve deploy`` and for KubeRay's RayService."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which models a service has, and under which path each answers."""
+"""The models of a service, and the path of each."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What keeps a replica from being replaced, in words."""
+"""Reasons why a replica does not start, as messages."""
 
 from __future__ import annotations
 

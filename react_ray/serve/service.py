@@ -24,7 +24,7 @@ from react_ray.serve.engine.found import Found, tokens_in
 from react_ray.serve.engine.model import Engine, Outcome, load_engine
 from react_ray.serve.engine.probe import Probe
 from react_ray.serve.engine.turns import Turns
-from react_ray.serve.engine.words import Plan, make_plan
+from react_ray.serve.engine.word_plan import Plan, make_plan
 from react_ray.serve.limits.gate import Gate
 from react_ray.serve.watch.caller import current
 from react_ray.serve.watch.drift import Drift

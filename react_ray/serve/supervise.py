@@ -1,4 +1,4 @@
-"""What the command says while it serves: a line where a process dies. Ray's own words go to a file."""
+"""Messages of the serve command while it runs: a line where a process dies. Ray's logs go to a file."""
 
 from __future__ import annotations
 

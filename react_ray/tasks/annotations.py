@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from react_ray.tasks.tagging import Scheme, Span, bio_tags, spans_of
-from react_ray.tasks.words import Words, find_words, join_words, split_words, trim
+from react_ray.tasks.word_splitting import Words, find_words, join_words, split_words, trim
 
 __all__ = ["parsed", "read_annotation"]
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from react_ray.tasks.columns import Cells
 from react_ray.tasks.tagging import Span
-from react_ray.tasks.words import trim
+from react_ray.tasks.word_splitting import trim
 
 __all__ = ["EntityPair", "mark_entities", "marked_places", "read_pair"]
 

@@ -158,8 +158,8 @@ def _found(config: Config, own: Values, journal: Journal, folder: Path) -> Searc
     best = journal.best()
     if best is None:
         failures = [f"trial {trial.number}: {trial.failure}" for trial in journal.finished() if trial.failure]
-        told = "\n".join(failures[:3]) or "the time was up before the first one ended: raise tune.minutes"
-        raise TrainingError(f"no trial came to its end\n{told}\nall trials: {folder / 'trials.jsonl'}")
+        reasons = "\n".join(failures[:3]) or "the time was up before the first one ended: raise tune.minutes"
+        raise TrainingError(f"no trial came to its end\n{reasons}\nall trials: {folder / 'trials.jsonl'}")
     trials = journal.finished()
     given = next((t.score for t in trials if t.values == own and t.status == "complete"), None)
     return Search(trials, best, given, with_settings(config, best.values), folder)

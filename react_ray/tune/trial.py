@@ -67,8 +67,8 @@ def run_trial(settings: Mapping[str, Any], values: Values, report: Report, start
         report(0.0, config.tune.repeats * rungs_of(config), str(error))
     except Exception as error:
         logging.getLogger(__name__).exception("the trial failed")
-        told = traceback.format_exception_only(error)[-1].strip()
-        report(0.0, config.tune.repeats * rungs_of(config), mask(told))
+        message = traceback.format_exception_only(error)[-1].strip()
+        report(0.0, config.tune.repeats * rungs_of(config), mask(message))
 
 
 def _score_seed(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from react_ray.cluster.look import look, versions
+from react_ray.cluster.preflight import check_node, versions
 from react_ray.cluster.readiness import compare
 from react_ray.cluster.resources import Node
 
@@ -31,7 +31,7 @@ def order(tmp_path: Path, tiny_model: Path) -> dict[str, Any]:
 
 
 def test_a_node_that_sees_everything(order: dict[str, Any]) -> None:
-    answer = look(order, "node")
+    answer = check_node(order, "node")
     assert (answer["problems"], answer["wrote"]) == ([], True)
     assert (Path(order["folder"]) / "node").read_text() == "mark"
     assert all(answer["versions"].values())
@@ -52,13 +52,13 @@ def test_a_node_that_sees_everything(order: dict[str, Any]) -> None:
 def test_what_a_node_does_not_see_is_named(
     order: dict[str, Any], changed: dict[str, Any], words: str
 ) -> None:
-    problems = look({**order, **changed}, "node")["problems"]
+    problems = check_node({**order, **changed}, "node")["problems"]
     assert [words in problem for problem in problems] == [True]
 
 
 def test_an_input_with_other_content_is_noticed(order: dict[str, Any]) -> None:
     Path(order["inputs"][0][0]).write_text("text,label\na,x\n")
-    assert "another file" in look(order, "node")["problems"][0]
+    assert "another file" in check_node(order, "node")["problems"][0]
 
 
 def answer(problems: tuple[str, ...] = (), **other: str | None) -> dict[str, Any]:

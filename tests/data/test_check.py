@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from react_ray.data.check import check_usable, label_warnings
-from react_ray.data.copies import PARTS
-from react_ray.data.judged import Judged
+from react_ray.data.duplicates import PARTS
 from react_ray.data.refusals import Refusals, count_kinds, describe, kind_of
 from react_ray.data.shards import Shard, shard_schema, text_id
+from react_ray.data.verdicts import Judged
 from react_ray.errors import InputError
 from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from react_ray.config.settings import DataConfig
-from react_ray.data.copies import PARTS, UNUSED, Keys
+from react_ray.data.duplicates import PARTS, UNUSED, Keys
 from react_ray.data.prepare import prepare
 from react_ray.data.shards import text_id
 
@@ -23,8 +23,8 @@ LABELLED = [("match today", "sport"), ("share price", "money")]
 
 def tiny_chunks(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("react_ray.data.read.BATCH_ROWS", 6)
-    patch.setattr("react_ray.data.copies.FILE_ROWS", 9)
-    patch.setattr("react_ray.data.judged.WINDOW", 5)
+    patch.setattr("react_ray.data.duplicates.FILE_ROWS", 9)
+    patch.setattr("react_ray.data.verdicts.WINDOW", 5)
 
 
 def write_pile(folder: Path) -> list[tuple[str, list[str | None]]]:
@@ -122,8 +122,8 @@ def test_memory_does_not_grow_with_the_pile(tmp_path: Path, monkeypatch: pytest.
     """Python's and numpy's; Arrow's holds a row group."""
     monkeypatch.setattr("react_ray.data.read.BATCH_ROWS", 200)
     monkeypatch.setattr("react_ray.data.lines.CHUNK_BYTES", 4096)
-    monkeypatch.setattr("react_ray.data.copies.FILE_ROWS", 500)
-    monkeypatch.setattr("react_ray.data.judged.WINDOW", 500)
+    monkeypatch.setattr("react_ray.data.duplicates.FILE_ROWS", 500)
+    monkeypatch.setattr("react_ray.data.verdicts.WINDOW", 500)
     peaks = {}
     for rows in (1_000, 8_000):
         folder = tmp_path / str(rows)
@@ -144,7 +144,7 @@ def test_keys_find_copies_and_draw_the_pool(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     """Against a plain reckoning, with more files than rows and fewer."""
-    monkeypatch.setattr("react_ray.data.copies.FILE_ROWS", 30)
+    monkeypatch.setattr("react_ray.data.duplicates.FILE_ROWS", 30)
     random = np.random.default_rng(rows)
     texts = [f"text {n}" for n in random.integers(max(1, rows // 2), size=rows)]
     parts = random.choice(4, size=rows, p=[0.1, 0.1, 0.1, 0.7]).astype(np.int8)

@@ -10,9 +10,9 @@ from feature_blobs import make_blobs, run_phases
 from react_ray.config.settings import LganConfig
 from react_ray.labelers.gate import collapse_alarm, decide, gather
 from react_ray.lgan import Labeler
-from react_ray.lgan.networks import Players
+from react_ray.lgan.networks import Networks
 from react_ray.lgan.probe import one_hot
-from react_ray.lgan.state import save_players
+from react_ray.lgan.state import save_networks
 
 PRIOR = np.array([0.4, 0.3, 0.2, 0.1], np.float32)
 FINE = [{"step": 100, "discriminator": 1.0, "discriminator_accuracy": 0.7}]
@@ -77,7 +77,7 @@ def with_validation(blobs, count=60):
 def test_random_labels_fall_back(tmp_path):
     inputs = with_validation(make_blobs(per_class=8))
     astray = torch.from_numpy(inputs.names[[2, 3, 1, 0]])
-    save_players(Players.make(astray, 3), [], tmp_path)
+    save_networks(Networks.make(astray, 3), [], tmp_path)
     untrained = Labeler(inputs.names, tmp_path, 0)
     decision = decide(gather(inputs, untrained, LganConfig()), 4, (), generated=9, kept=9)
     assert not decision.use_lgan

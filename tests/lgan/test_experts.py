@@ -71,7 +71,7 @@ def test_a_class_without_a_labelled_row_is_found_by_its_name():
         blobs.with_inputs(labeled=blobs.inputs.labeled[known], labels=blobs.inputs.labels[known]).inputs
     )
     of_class = blobs.truth == 2
-    assert (teacher.believed.argmax(1)[of_class] == 2).mean() > 0.6
+    assert (teacher.probabilities.argmax(1)[of_class] == 2).mean() > 0.6
 
 
 def test_classes_that_only_have_names_are_not_drowned_by_those_with_labels():
@@ -83,7 +83,7 @@ def test_classes_that_only_have_names_are_not_drowned_by_those_with_labels():
         labels=blobs.inputs.labels[known],
         names=unit(blobs.inputs.names + 2 * elsewhere),
     )
-    believed = fit_teacher(given.inputs).believed
+    believed = fit_teacher(given.inputs).probabilities
     assert accuracy(believed, blobs.truth) > 0.8
     assert np.isin(believed.argmax(1), [0, 1]).mean() == pytest.approx(
         np.isin(blobs.truth, [0, 1]).mean(), abs=0.1
@@ -110,7 +110,7 @@ def test_earlier_rounds_vote_too_where_the_last_may_have_gone_astray(alike, rows
 
 def test_no_labels_at_all_names_alone():
     blobs = make_blobs(names_off=0.5).with_inputs(labeled=[], labels=[])
-    assert accuracy(fit_teacher(blobs.inputs).believed, blobs.truth) > 0.8
+    assert accuracy(fit_teacher(blobs.inputs).probabilities, blobs.truth) > 0.8
     assert fit_teacher(blobs.inputs).experts["sentence"].names_weight == 1
 
 
@@ -161,13 +161,13 @@ def test_homophily_is_one_for_tight_classes_and_none_for_chance_labels():
 def test_few_and_many_classes(classes):
     blobs = make_blobs(classes=classes, per_class=1, pool=300, spread=0.5)
     teacher = fit_teacher(blobs.inputs)
-    assert teacher.believed.shape == (300, classes)
-    assert accuracy(teacher.believed, blobs.truth) > 0.6
+    assert teacher.probabilities.shape == (300, classes)
+    assert accuracy(teacher.probabilities, blobs.truth) > 0.6
 
 
 def test_a_pool_of_one_row():
     teacher = fit_teacher(make_blobs(pool=1).inputs)
-    assert np.isfinite(teacher.believed).all()
+    assert np.isfinite(teacher.probabilities).all()
 
 
 def with_views(seed: int, told_by: str):
@@ -189,11 +189,11 @@ def with_views(seed: int, told_by: str):
 def test_the_view_in_which_like_rows_are_alike_is_heard(told_by):
     blobs = with_views(0, told_by)
     teacher = fit_teacher(blobs.inputs)
-    assert max(teacher.say, key=teacher.say.get) == told_by
-    assert sum(teacher.say.values()) == pytest.approx(1)
+    assert max(teacher.view_weights, key=teacher.view_weights.get) == told_by
+    assert sum(teacher.view_weights.values()) == pytest.approx(1)
     other = {"sentence": "opening", "opening": "sentence"}[told_by]
-    assert teacher.say[told_by] > 4 * teacher.say[other]
-    assert accuracy(teacher.believed, blobs.truth) > 0.8
+    assert teacher.view_weights[told_by] > 4 * teacher.view_weights[other]
+    assert accuracy(teacher.probabilities, blobs.truth) > 0.8
 
 
 def test_the_product_of_the_views_is_one_linear_classifier():
@@ -202,7 +202,11 @@ def test_the_product_of_the_views_is_one_linear_classifier():
     seen = {view.name: view.of(blobs.test, 3) for view in VIEWS}
     assert all(np.allclose(np.linalg.norm(rows, axis=1), 1, atol=1e-5) for rows in seen.values())
     joined = np.sum(
-        [teacher.say[name] * teacher.experts[name].probe.logits(rows) for name, rows in seen.items()], axis=0
+        [
+            teacher.view_weights[name] * teacher.experts[name].probe.logits(rows)
+            for name, rows in seen.items()
+        ],
+        axis=0,
     )
     assert np.allclose(teacher.probe.logits(blobs.test), joined, atol=1e-4)
 

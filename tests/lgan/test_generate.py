@@ -12,7 +12,7 @@ from sklearn.metrics import roc_auc_score
 from react_ray.labelers.label_gan import generate
 from react_ray.lgan import Generation, augmented_table, weigh_for_training
 from react_ray.lgan.verify import judge
-from react_ray.lgan.words import describe
+from react_ray.lgan.word_features import describe
 
 
 def tables(*columns: list[str]) -> list[pa.Table]:

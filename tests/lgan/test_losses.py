@@ -7,7 +7,7 @@ import torch
 
 from react_ray.lgan.label_augmentation import wrong_labels
 from react_ray.lgan.losses import LOSSES, Verdicts
-from react_ray.lgan.networks import NOISE, Players
+from react_ray.lgan.networks import NOISE, Networks
 
 
 def pairs(seed: int = 0) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -25,7 +25,7 @@ def train_judge(form: str, steps: int = 60) -> Verdicts:
     draw = torch.Generator().manual_seed(1)
     wrong = wrong_labels(labels, 3, draw)
     fake_rows = rows[torch.randperm(90, generator=draw)]
-    judge = Players.make(names, 0).discriminator
+    judge = Networks.make(names, 0).discriminator
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
 
     def verdicts() -> Verdicts:
@@ -60,7 +60,7 @@ def test_the_printed_form_pushes_both_terms_one_way_and_never_sees_a_real_pair()
 def test_the_printed_form_cannot_tell_real_from_fake():
     """Fakes lie between real rows here, so D can only be right by what it was told."""
     rows, labels, names = pairs()
-    judge = Players.make(names, 0).discriminator
+    judge = Networks.make(names, 0).discriminator
     optimizer = torch.optim.Adam(judge.parameters(), lr=1e-2)
     for _ in range(60):
         optimizer.zero_grad()
@@ -85,19 +85,19 @@ def test_wrong_labels_are_wrong_and_all_others_are_as_likely():
 @pytest.mark.parametrize("classes", [2, 150])
 def test_shapes_of_the_players(classes):
     names = torch.nn.functional.normalize(torch.randn(classes, 24), dim=1)
-    players = Players.make(names, 0)
+    networks = Networks.make(names, 0)
     rows, noise, labels = torch.randn(5, 24), torch.randn(5, NOISE), torch.eye(classes)[:5]
     labels = torch.eye(classes)[torch.zeros(5, dtype=torch.long)]
-    assert players.label_generator(rows, noise).shape == (5, classes)
-    made = players.sample_generator(noise, labels)
+    assert networks.label_generator(rows, noise).shape == (5, classes)
+    made = networks.sample_generator(noise, labels)
     assert torch.allclose(made.norm(dim=1), torch.ones(5), atol=1e-5)
-    assert players.discriminator(made).shape == (5, classes)
-    assert players.discriminator.judge_rows(made).shape == (5,)
+    assert networks.discriminator(made).shape == (5, classes)
+    assert networks.discriminator.judge_rows(made).shape == (5,)
 
 
 def test_a_linear_probe_is_copied_into_the_label_generator():
     names = torch.nn.functional.normalize(torch.randn(3, 24), dim=1)
-    generator = Players.make(names, 0).label_generator
+    generator = Networks.make(names, 0).label_generator
     weights, bias = torch.randn(3, 24), torch.randn(3)
     generator.start_from(weights, bias)
     rows = torch.randn(7, 24)

@@ -49,7 +49,7 @@ def test_a_teacher_of_many_classes_takes_few_fits_and_few_passes(count):
     fits, passes = count()
     assert fits <= 7  # one on the labels, five rounds, one on the votes; 17 with all rounds voting
     assert passes <= 100  # 500 to the end of what 32-bit sums can tell
-    assert (teacher.believed.argmax(1) == blobs.truth).mean() > 0.6
+    assert (teacher.probabilities.argmax(1) == blobs.truth).mean() > 0.6
 
 
 def test_a_fit_of_many_classes_is_as_right_as_one_to_the_end(monkeypatch):
@@ -121,5 +121,5 @@ def test_odd_shapes_of_many_classes(case):
         rows = np.concatenate([np.zeros(500, np.int64), np.arange(CLASSES)])
         inputs = replace(inputs, labeled=inputs.labeled[rows], labels=rows)
     teacher = fit_teacher(inputs)
-    assert teacher.believed.shape == (len(inputs.pool), CLASSES)
+    assert teacher.probabilities.shape == (len(inputs.pool), CLASSES)
     assert np.isfinite(teacher.probe.weights).all()

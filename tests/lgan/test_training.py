@@ -13,7 +13,7 @@ from torch import distributed
 from torch.multiprocessing import spawn
 
 from react_ray.lgan import Labeler, fit_probe, pretrain, train
-from react_ray.lgan.networks import Players
+from react_ray.lgan.networks import Networks
 from react_ray.training.worker import LocalWorker
 
 
@@ -21,7 +21,7 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-def players(folder: Path) -> dict[str, Any]:
+def networks(folder: Path) -> dict[str, Any]:
     return load_file(folder / "players.safetensors")
 
 
@@ -42,12 +42,12 @@ def test_the_label_generator_beats_the_probe(tmp_path):
 
 def test_one_seed_one_result_another_seed_another(tmp_path):
     blobs = make_blobs(pool=100)
-    first = players(run_phases(tmp_path / "a", blobs.inputs, steps=20))
-    again = players(run_phases(tmp_path / "b", blobs.inputs, steps=20))
+    first = networks(run_phases(tmp_path / "a", blobs.inputs, steps=20))
+    again = networks(run_phases(tmp_path / "b", blobs.inputs, steps=20))
     assert same(first, again, rtol=0, atol=0)
     given = prepared(tmp_path / "c", blobs.inputs) | {"seed": 1}
     pretrain.loop(LocalWorker(tmp_path / "w"), output=str(tmp_path / "d"), **given)
-    assert not same(players(tmp_path / "a" / "phase1"), players(tmp_path / "d"))
+    assert not same(networks(tmp_path / "a" / "phase1"), networks(tmp_path / "d"))
 
 
 @pytest.mark.parametrize("phase", ["pretrain", "train"])
@@ -70,7 +70,7 @@ def test_a_killed_phase_goes_on_and_ends_the_same(tmp_path, phase):
     assert not (tmp_path / "b").exists()
     loop(LocalWorker(tmp_path / "cut", progress), output=str(tmp_path / "b"), **given)
     assert done[150] == 101, "it goes on from the last checkpoint"
-    assert same(players(tmp_path / "a"), players(tmp_path / "b"), rtol=0, atol=0)
+    assert same(networks(tmp_path / "a"), networks(tmp_path / "b"), rtol=0, atol=0)
     assert json.loads((tmp_path / "a" / "losses.json").read_text()) == json.loads(
         (tmp_path / "b" / "losses.json").read_text()
     )
@@ -106,7 +106,7 @@ def test_two_ranks_end_like_one(tmp_path):
     alone = run_phases(tmp_path, blobs.inputs, **short)
     given = prepared(tmp_path / "two", blobs.inputs, **short)
     spawn(run_rank, (2, tmp_path / "two", given), nprocs=2)
-    assert same(players(alone.parent / "phase1"), players(tmp_path / "two" / "phase1"), atol=1e-3)
+    assert same(networks(alone.parent / "phase1"), networks(tmp_path / "two" / "phase1"), atol=1e-3)
     one, two = (
         Labeler(blobs.inputs.names, folder, 0).predict_proba(blobs.test)
         for folder in (alone, tmp_path / "two" / "phase2")
@@ -133,9 +133,9 @@ def test_phases_run_with_what_there_is(tmp_path, changes):
 
 def test_players_are_trained_and_the_losses_kept(tmp_path):
     trained = run_phases(tmp_path, make_blobs(pool=100).inputs, steps=110)
-    before, after = players(tmp_path / "phase1"), players(trained)
-    for player in ("label_generator", "sample_generator", "discriminator"):
-        assert any(not np.allclose(before[n], after[n]) for n in before if n.startswith(player))
+    before, after = networks(tmp_path / "phase1"), networks(trained)
+    for network in ("label_generator", "sample_generator", "discriminator"):
+        assert any(not np.allclose(before[n], after[n]) for n in before if n.startswith(network))
     history = json.loads((trained / "losses.json").read_text())
     assert [period["step"] for period in history] == [100, 110]
     assert {"discriminator", "sample_generator", "label_generator"} <= history[0].keys()
@@ -144,24 +144,24 @@ def test_players_are_trained_and_the_losses_kept(tmp_path):
 def test_without_the_game_the_label_generator_learns_alone(tmp_path):
     inputs = make_blobs(pool=100).inputs
     off = {"adversarial": 0, "sampled": 0, "pretrain_steps": 0, "steps": 20}
-    before = Players.make(torch.from_numpy(inputs.names), 0).modules().state_dict()
-    after = players(run_phases(tmp_path, inputs, **off))
+    before = Networks.make(torch.from_numpy(inputs.names), 0).modules().state_dict()
+    after = networks(run_phases(tmp_path, inputs, **off))
     moved = {name.split(".")[0] for name in after if not np.allclose(after[name], before[name].numpy())}
     assert moved == {"label_generator"}
 
 
 def test_wrong_pairs_can_be_left_out_of_the_game(tmp_path):
     blobs = make_blobs(pool=100)
-    with_them = players(run_phases(tmp_path / "a", blobs.inputs, steps=20))
-    without = players(run_phases(tmp_path / "b", blobs.inputs, steps=20, wrong_pairs=False))
+    with_them = networks(run_phases(tmp_path / "a", blobs.inputs, steps=20))
+    without = networks(run_phases(tmp_path / "b", blobs.inputs, steps=20, wrong_pairs=False))
     name = "discriminator.classes.offset"
     assert not np.allclose(with_them[name], without[name])
 
 
 def test_labels_are_held_to_the_class_balance(tmp_path):
     blobs = make_blobs(pool=400, balance=[0.7, 0.1, 0.1, 0.1])
-    aligned = players(run_phases(tmp_path / "a", blobs.inputs, steps=20, consistency=0.5, alignment=True))
-    free = players(run_phases(tmp_path / "b", blobs.inputs, steps=20, consistency=0.5))
+    aligned = networks(run_phases(tmp_path / "a", blobs.inputs, steps=20, consistency=0.5, alignment=True))
+    free = networks(run_phases(tmp_path / "b", blobs.inputs, steps=20, consistency=0.5))
     assert not np.allclose(aligned["label_generator.bias"], free["label_generator.bias"])
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service_client import LABELS, LIMITS, POISON, Answer, Client
 
-from react_ray.serve.engine.words import Span, find_words, group, make_plan
+from react_ray.serve.engine.word_plan import Span, find_words, group, make_plan
 
 
 def cut(text: str) -> list[str]:

@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TextTokenizer, TransformersTokenizer, Window
 from react_ray.tasks.word_places import place_words
-from react_ray.tasks.words import split_words
+from react_ray.tasks.word_splitting import split_words
 
 PIECES = ["▁", "▁New", "▁York", "北京", "市", "a", "b", "▁a", "ab", "."]
 

@@ -12,7 +12,7 @@ from react_ray.data.views import BLOCKS, SENTENCE
 from react_ray.lgan import fit_probe, self_train
 from react_ray.lgan.inputs import Features, Indices, Probabilities
 from react_ray.lgan.names import similarity
-from react_ray.lgan.words import TOKEN
+from react_ray.lgan.word_features import TOKEN
 
 COSTS = (1.0, 10.0, 100.0)
 """Of the ceiling; the best on a fifth of the training rows is taken."""

@@ -1,1 +1,1 @@
-"""The model of a replica: what computes it, who shares it, and whether it answers."""
+"""The model of a replica: inference, batching, health."""

@@ -1,4 +1,4 @@
-"""What the folder of a model says of it."""
+"""Metadata in the folder of a model."""
 
 from __future__ import annotations
 

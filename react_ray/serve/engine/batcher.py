@@ -1,4 +1,4 @@
-"""Joins the texts of concurrent callers into model calls.
+"""Dynamic batching of the texts of concurrent requests.
 
 Nothing waits for a batch to fill: an idle model starts at once, and what arrives
 while it works makes up the next call. (``serve.batch`` closes a batch before the
@@ -46,7 +46,7 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Rows that no call has taken up yet."""
+        """Rows that are not in a model call yet."""
         return sum(len(job.waiting) for job in list(self._jobs) if not job.done.done())
 
     async def submit(self, rows: Rows, first: bool = False) -> list[Outcome]:
@@ -77,7 +77,7 @@ class Batcher:
                 job.settle(index, outcome)
 
     def _next(self) -> list[tuple[_Job, int]]:
-        """The text whose turn it is, and of those that wait the likest in length: little is padded."""
+        """Next batch: the head of the queue plus the waiting texts closest in length."""
         offered = self._offered()
         if not offered:
             return []
@@ -93,7 +93,7 @@ class Batcher:
         return batch
 
     def _offered(self) -> list[tuple[_Job, int]]:
-        """The texts of all callers in turn, to choose from."""
+        """Return the texts of all requests in turn, to choose from."""
         self._jobs = deque(job for job in self._jobs if job.waiting and not job.done.done())
         turns = deque((job, iter(job.waiting)) for job in self._jobs)
         offered: list[tuple[_Job, int]] = []
@@ -108,7 +108,7 @@ class Batcher:
         return offered
 
     def _take(self, batch: list[tuple[_Job, int]]) -> None:
-        """Take the rows off the queue; their callers go to the end of it."""
+        """Remove the rows from the queue; their requests move to its end."""
         for job, index in batch:
             del job.waiting[index]
         served = {id(job) for job, _ in batch}

@@ -1,4 +1,4 @@
-"""What the model found for the rows of a request: outputs of examples, gathered and decoded row by row."""
+"""Results of the rows of a request: outputs of examples, collected and decoded by row."""
 
 from __future__ import annotations
 

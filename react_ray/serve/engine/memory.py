@@ -1,4 +1,4 @@
-"""Whether a machine has the memory for a service: found out before the seconds of a start."""
+"""Check that a machine has the memory for a service, before it starts."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _of_replica(folder: Path, precision: str) -> float:
 
 
 def free_memory() -> int | None:
-    """Bytes there are without swapping, within the limit of a container; None where no Linux tells."""
+    """Return the bytes free without swapping, within the limit of a container; None except on Linux."""
     try:
         lines = [line.split() for line in Path("/proc/meminfo").read_text().splitlines()]
         free = next(int(words[1]) << 10 for words in lines if words[0] == "MemAvailable:")

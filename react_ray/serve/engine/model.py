@@ -1,4 +1,4 @@
-"""The model of a replica: examples in, outputs out; one bad example fails alone."""
+"""Inference of a replica: examples in, outputs out; an invalid example fails alone."""
 
 from __future__ import annotations
 
@@ -94,11 +94,11 @@ class Engine:
         return self.task.encode(self._tokenizer, rows, self.labels)
 
     def reach(self, text: str) -> int:
-        """How many characters of ``text`` the model reads before its length is used up."""
+        """Return how many characters of ``text`` are within the input length of the model."""
         return self._tokenizer.reach(text)
 
     def run(self, examples: Sequence[Example]) -> list[Outcome]:
-        """The outcome of each example.
+        """Compute the outcome of each example.
 
         Where the model fails, the examples are halved until those that make it fail are
         alone: their outcome is the error.
@@ -115,7 +115,7 @@ class Engine:
     def decode(
         self, outputs: Outputs, examples: Sequence[Example], rows: pa.Table, ranked: int | None
     ) -> list[Answer]:
-        """The answer for each row; rankings have at most ``ranked`` entries (None: all)."""
+        """Decode the answer for each row; rankings have at most ``ranked`` entries (None: all)."""
         return self.model.decode(outputs, examples, rows, ranked)
 
     def sample(self, text: str) -> list[Example]:

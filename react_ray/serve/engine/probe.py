@@ -1,4 +1,4 @@
-"""Whether the model answers, for those who ask often: what was found a moment ago is told again."""
+"""Readiness probe of the model, with its last success cached for a moment."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from collections.abc import Awaitable, Callable
 __all__ = ["FRESH_S", "Probe"]
 
 FRESH_S = 2.0
-"""Seconds for which a success is told again: a flood of probes costs one model call in this time."""
+"""Seconds for which a success is cached: a flood of probes costs one model call in this time."""
 
 
 class Probe:
-    """Asks ``attempt`` once for all who wait, and not at all where it succeeded lately."""
+    """Calls ``attempt`` once for all concurrent probes, and not at all after a recent success."""
 
     def __init__(self, attempt: Callable[[], Awaitable[bool]], clock: Callable[[], float] = time.monotonic):
         self._attempt = attempt

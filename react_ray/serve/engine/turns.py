@@ -1,4 +1,4 @@
-"""A thread that many callers share, in turns that are as long as their work."""
+"""Scheduling of a thread that requests share: cheap work first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The proxy before the replicas: HAProxy, kept by a process of ours, fed with the routes that Ray Serve has.
+"""The proxy before the replicas: HAProxy, supervised by a process of ours, with the routes of Ray Serve.
 
     Ray's HAProxyManager ── starts, kills ──▶ haproxy.sh (instead) ── routes ──▶ keeper ──▶ HAProxy
 

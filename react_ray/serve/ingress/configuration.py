@@ -1,4 +1,4 @@
-"""The configuration of HAProxy, written from the routes that Ray Serve gives.
+"""Configuration of HAProxy, generated from the routes of Ray Serve.
 
 - Nothing listens but the service's own ports; the admin socket belongs to one user.
 - A request must be here whole, or fill the buffer, in time before it takes a place in a replica;

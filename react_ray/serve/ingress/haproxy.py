@@ -1,4 +1,4 @@
-"""One HAProxy: a child that dies with this process."""
+"""One HAProxy process, which ends with this process."""
 
 from __future__ import annotations
 

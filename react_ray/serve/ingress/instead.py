@@ -1,4 +1,4 @@
-"""Stands for HAProxy where Ray Serve starts one, and tells the keeper, which has the real one.
+"""Stand-in for the HAProxy that Ray Serve starts: it forwards the configuration to the keeper.
 
     python -m react_ray.serve.ingress.instead -db -f CONFIGURATION ...
 

@@ -1,4 +1,4 @@
-"""Holds the ports and HAProxy on one machine: starts it, changes its routes, starts it again when it dies.
+"""Supervisor of HAProxy on one machine: holds the ports, changes routes, restarts it when it dies.
 
     python -m react_ray.serve.ingress.keeper FOLDER RAYLET
 
@@ -234,8 +234,10 @@ async def keep_running(haproxy: Restartable) -> None:
 
 def _peer(writer: asyncio.StreamWriter) -> int:
     """The number of the process at the other end."""
-    told = writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size)
-    return int(CREDENTIALS.unpack(told)[0])
+    credentials = writer.get_extra_info("socket").getsockopt(
+        socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size
+    )
+    return int(CREDENTIALS.unpack(credentials)[0])
 
 
 def _open_files() -> int:

@@ -1,4 +1,4 @@
-"""The sockets on which callers come in: opened here, used by HAProxy."""
+"""Listening sockets for requests: opened here, used by HAProxy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Processes that end when they should: asked after by number, tied to their parent."""
+"""Process helpers: liveness by pid, and processes that end with their parent."""
 
 from __future__ import annotations
 

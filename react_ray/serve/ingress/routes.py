@@ -1,4 +1,4 @@
-"""What HAProxy is to do, read from the configuration that Ray Serve writes for it.
+"""Routes for HAProxy, parsed from the configuration that Ray Serve writes.
 
 Ray knows where requests go: which replicas there are, how they are checked, which path or application
 leads to them. Those lines are taken as they are. Everything else of its file is ours: see ``configuration``.

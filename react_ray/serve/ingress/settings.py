@@ -1,4 +1,4 @@
-"""The variables that set HAProxy up, and its own files and ports on this machine."""
+"""Environment variables that set up HAProxy, and its files and ports on this machine."""
 
 from __future__ import annotations
 
@@ -71,16 +71,16 @@ def variables(config: ServeConfig) -> dict[str, str]:
     """What Ray's processes need in their environment; nothing where HAProxy is not available."""
     if not available():
         return {}
-    told = limits(config)
+    limits_of_proxy = limits(config)
     return {
         "RAY_SERVE_ENABLE_HA_PROXY": "1",
         "RAY_SERVE_HAPROXY_BINARY_PATH": str(SCRIPT),
         "REACT_RAY_PYTHON": sys.executable,
         "REACT_RAY_FORWARDS": "1",  # replicas may believe its x-forwarded-for: see limits/address.py
         **EDGE,
-        LIMITS: told.dump(),
+        LIMITS: limits_of_proxy.dump(),
         "RAY_SERVE_ENABLE_HAPROXY_OPTIMIZED_CONFIG": "0",  # files about servers that only Ray's would read
-        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(told.buffer),
+        "RAY_SERVE_GRPC_MAX_MESSAGE_SIZE": str(limits_of_proxy.buffer),
         "RAY_SERVE_HAPROXY_METRICS_ENABLED": "0",  # a message a request to a process of Ray's
         # Replicas that leave are out of HAProxy's list within a second; a refused connection is retried.
         "RAY_SERVE_DIRECT_INGRESS_MIN_DRAINING_PERIOD_S": "1",
@@ -96,7 +96,7 @@ def variables(config: ServeConfig) -> dict[str, str]:
 def private(folder: Path, host: str | None = None) -> dict[str, str]:
     """Files in ``folder`` and ports of its own, for a HAProxy that is not the only one on this machine.
 
-    ``host`` is where it listens, whatever Ray is told.
+    ``host`` is where it listens, whatever is configured in Ray.
     """
     files = {
         "CONFIG_FILE_LOC": "haproxy.cfg",

@@ -1,1 +1,1 @@
-"""Who may ask, how often, how much and how slowly."""
+"""Limits of requests: authentication, rate, size and duration."""

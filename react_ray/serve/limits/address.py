@@ -1,4 +1,4 @@
-"""Whose request it is: behind HAProxy every connection comes from a node of the cluster."""
+"""Client address of a request: behind HAProxy every connection comes from a node of the cluster."""
 
 from __future__ import annotations
 

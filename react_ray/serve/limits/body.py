@@ -1,4 +1,4 @@
-"""The body of a request: of the right type, and counted as it comes."""
+"""The body of a request: check of its content type and its size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Before Ray Serve reads a request, in each of its HTTP servers: what it would take from a caller unchecked.
+"""Middleware in each HTTP server of Ray Serve: removes headers that Ray would trust.
 
 Ray writes ``x-request-id`` into its log lines as it is, fails where one of the headers that it reads is not
 UTF-8 (an answer of 500 that no metric counts, on health routes too), lets a caller lift the time limit of its

@@ -1,4 +1,4 @@
-"""Who may ask: keys and rates, for HTTP here and for any other door through ``enter``."""
+"""Authentication and rate limits, for HTTP here and for other protocols through ``enter``."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_QUERY = 4096
 
 
 WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE = 5.0, 150.0
-"""Requests without a good key that an address may send before it is told to slow down."""
+"""Requests without a good key that an address may send before it gets 429."""
 
 
 class Gate:
@@ -40,11 +40,11 @@ class Gate:
 
     @property
     def open(self) -> bool:
-        """Whether anyone may ask, and as often as they like."""
+        """Whether requests need no key and have no rate limit."""
         return self.keys is None and self._limit is None
 
     def enter(self, authorization: str, peer: str, forwarded: str = "") -> str | None:
-        """The name of the caller's key; RefusalError 401 without a good key, 429 when too fast.
+        """Return the name of the request's key; RefusalError 401 without a valid key, 429 when too fast.
 
         ``peer`` is the address of the connection, ``forwarded`` the header ``x-forwarded-for``.
         """

@@ -1,4 +1,4 @@
-"""Which names a service may be called by: what keeps other sites out of one that listens on this machine."""
+"""Host names that the service answers to: protection of a loopback service from other sites."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""API keys: a file of names and hashes, read again when it changes.
+"""API keys: a file of names and hashes, reloaded when it changes.
 
 A line is ``name:sha256`` of the key, in hexadecimal; # begins a comment. A name may
 stand there twice, so a key is replaced without a gap: add the new, remove the old.
@@ -39,7 +39,7 @@ class Keys:
         self._looked = time.monotonic()
 
     def name_of(self, key: str) -> str | None:
-        """Whose key it is; None where it is nobody's."""
+        """Return the name of a key; None where it is unknown."""
         self._look()
         given = _hash(key)
         found = None

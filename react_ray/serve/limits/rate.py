@@ -1,4 +1,4 @@
-"""How many requests a second each caller may send to a replica."""
+"""Rate limit of each client and replica."""
 
 from __future__ import annotations
 

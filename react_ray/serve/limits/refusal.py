@@ -1,4 +1,4 @@
-"""Why a request is not answered, as whoever finds out raises it; the protocols put it in their words."""
+"""The exception of a rejected request; the protocols format it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def clipped(text: str, most: int = 100) -> str:
 
 
 class RefusalError(Exception):
-    """A request that cannot be answered: the caller's fault, and the text says which."""
+    """A request is rejected as an error of the client; the message gives the reason."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
         self.status = status

@@ -1,4 +1,4 @@
-"""How much structure a JSON body may have: found out before a parser makes objects of it."""
+"""Limits of the structure of a JSON body, checked before it is parsed."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""The ways to ask: one module for each, and what they tell of themselves."""
+"""The protocols of the service, a module each, and their descriptions."""

@@ -1,4 +1,4 @@
-"""POST /bulk: a file's lines in, a line with the best label for each out, as they are ready.
+"""POST /bulk: lines of a file in, a line with the best label for each out, streamed.
 
 The body is read whole before the first answer, within its limit. Reading it as answers
 go out would not keep memory flat: Serve's proxy takes a body in as fast as it comes,

@@ -1,4 +1,4 @@
-"""What /openapi.json says of refusals: in one place of those that any route may give."""
+"""Error responses in /openapi.json that any route may give."""
 
 from __future__ import annotations
 

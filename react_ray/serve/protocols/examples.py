@@ -1,4 +1,4 @@
-"""What OpenAPI says of the inputs and answers of a task: schemas and examples."""
+"""OpenAPI schemas and examples of the inputs and answers of a task."""
 
 from __future__ import annotations
 

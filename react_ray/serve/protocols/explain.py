@@ -1,4 +1,4 @@
-"""POST /explain: the words of a text with what each adds to the score of a label."""
+"""POST /explain: the weight of each word of a text for the score of a label."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from react_ray.serve.engine.words import Plan, Span
+from react_ray.serve.engine.word_plan import Plan, Span
 from react_ray.serve.limits.body import JSON, check_content_type, read_body
 from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.protocols.described import refusals

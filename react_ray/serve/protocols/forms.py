@@ -1,4 +1,4 @@
-"""Forms of a request that every route takes: HEAD for GET, and a slash at the end of its path."""
+"""Normalization of requests for every route: HEAD as GET, and a slash at the end of the path."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What goes over the wire: requests with their limits, answers, errors."""
+"""Request and response bodies: parsing within limits, answers, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""GET /model: what is served, and what may be asked of it."""
+"""GET /model: the served model and its limits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages for people: each one file that loads nothing from elsewhere."""
+"""The HTML pages: each one file without external resources."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""What is known of every request and text: its number, counts, log, drift, records."""
+"""Monitoring of requests: ids, metrics, access log, drift, records."""

@@ -1,4 +1,4 @@
-"""The line that a request leaves in the log, whichever door it came through."""
+"""The access log: a line for each request of any protocol."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose request is being worked on, for those deep inside who count or record it."""
+"""Context of the current request, for code that counts or records it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far the texts of late are from those the model was trained on."""
+"""Drift: recent texts compared with the training data of the model."""
 
 from __future__ import annotations
 

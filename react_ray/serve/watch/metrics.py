@@ -1,4 +1,4 @@
-"""What Prometheus reads: counts of one replica, and the sum of them as text."""
+"""Prometheus metrics: those of one replica, and the sum over replicas as text."""
 
 from __future__ import annotations
 

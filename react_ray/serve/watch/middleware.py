@@ -1,4 +1,4 @@
-"""Around every request: its number, its count, its line in the log, and an answer where it fails."""
+"""Middleware around every request: id, metrics, access log, and a response where it fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the service saw, as parquet files by day: for audits, drift and the next training set.
+"""Records of requests and answers as parquet files by day: for audits, drift and training.
 
 A file is ``FOLDER/date=YYYY-MM-DD/part-REPLICA-N.parquet``, which only its owner can read. A thread
 writes; a request only puts its rows into a list of limited length, so a slow or full disk costs rows

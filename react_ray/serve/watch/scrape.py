@@ -1,4 +1,4 @@
-"""The metrics of all replicas, gathered by the one that was asked."""
+"""Metrics of all replicas, collected by the one that received the request."""
 
 from __future__ import annotations
 
@@ -40,6 +40,6 @@ async def gather(
             if not answer.done():
                 answer.cancel()
                 one.cancel()
-    told = [answer.result() for answer in done if not answer.cancelled() and not answer.exception()]
-    there = dict([*told, own])
-    return there, max(0, len(replicas) - len(there))
+    collected = [answer.result() for answer in done if not answer.cancelled() and not answer.exception()]
+    series = dict([*collected, own])
+    return series, max(0, len(replicas) - len(series))

@@ -1,4 +1,4 @@
-"""Tensors as bytes: the binary tensor extension over HTTP, and raw contents over gRPC."""
+"""Binary tensors: the binary tensor extension over HTTP, and raw contents over gRPC."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many fields a protobuf message has: found out before it is parsed."""
+"""Limit of the fields of a protobuf message, checked before it is parsed."""
 
 from __future__ import annotations
 

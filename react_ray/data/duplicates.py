@@ -1,4 +1,4 @@
-"""Copies of a text among any number of rows, and the draw of the pool: on disk, a part at a time.
+"""Out-of-core deduplication, and sampling of the unlabelled pool.
 
 Rows are dealt out to files by the start of their id, which is a hash. So copies meet in one file, the
 files are of like size, and one after the other they hold the ids in order: each is sorted alone, and the
@@ -19,14 +19,14 @@ from numpy.typing import NDArray
 __all__ = ["PARTS", "REFUSED", "UNUSED", "Keys", "Verdict"]
 
 PARTS = ("labeled", "test", "validation", "unlabeled")
-"""In the order in which they keep a text found in several: labels are dear, the pool is plenty."""
+"""In the order in which they keep a text found in several: labels are scarce, unlabelled rows are not."""
 POOL = PARTS.index("unlabeled")
 UNUSED, REFUSED = len(PARTS), len(PARTS) + 1
-"""Fates beside being used in one of PARTS: beyond the pool; a copy, or refused before."""
+"""Fates of rows in none of PARTS: outside the sample of the pool; a duplicate, or rejected before."""
 
 FILE_ROWS = 500_000
 MOST_FILES = 256
-"""Open at a time."""
+"""Files open at a time."""
 KEY = np.dtype([("high", "u8"), ("low", "u8"), ("place", "i8"), ("row", "i8"), ("part", "i1")])
 COPY = np.dtype([(f"{one}{name}", "i8") for one in ("", "kept_") for name in ("place", "row", "part")])
 
@@ -44,7 +44,7 @@ class Verdict:
 
 
 class Keys:
-    """The ids of all rows, in files in ``folder``; places that are not added count as refused."""
+    """The ids of all rows, in files in ``folder``; places that are not added count as rejected."""
 
     def __init__(self, folder: Path, rows: int):
         folder.mkdir(parents=True, exist_ok=True)
@@ -55,7 +55,7 @@ class Keys:
     def add(
         self, ids: Sequence[str], places: NDArray[np.int64], rows: NDArray[np.int64], parts: NDArray[np.int8]
     ) -> None:
-        """Rows in the order of their places: ids of 32 hex digits, places, numbers, indices into PARTS."""
+        """Add rows in order of place: ids of 32 hex digits, places, numbers, indices into PARTS."""
         keys = np.empty(len(ids), KEY)
         keys["high"], keys["low"] = np.frombuffer(bytes.fromhex("".join(ids)), ">u8").reshape(-1, 2).T
         keys["place"], keys["row"], keys["part"] = places, rows, parts
@@ -66,7 +66,7 @@ class Keys:
             target.write(some.tobytes())
 
     def judge(self, pool: int) -> Verdict:
-        """Which rows stay: the first of the copies in the best part, and ``pool`` unlabelled ones."""
+        """Decide which rows stay: the first duplicate in the best part, and ``pool`` unlabelled rows."""
         for file in self._files:
             file.close()
         fate = np.full(self.rows, REFUSED, np.uint8)
@@ -88,7 +88,7 @@ class Keys:
 
 
 def _copies(keys: NDArray[np.void], first: NDArray[np.bool_]) -> NDArray[np.void]:
-    """Every row but the ``first`` of each group, with that one."""
+    """Return every row but the ``first`` of each group, with that one."""
     groups = np.cumsum(first)[~first] - 1
     kept, lost = keys[first][groups], keys[~first]
     found = np.empty(len(lost), COPY)

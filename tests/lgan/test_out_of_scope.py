@@ -12,8 +12,8 @@ from feature_blobs import WIDTH, make_blobs, prepared, run_phases, unit
 
 from react_ray.labelers.label_gan import generate
 from react_ray.lgan import augmented_table, left_out_table
-from react_ray.lgan.foreign import RATE, find_foreign
 from react_ray.lgan.inputs import LganInputs
+from react_ray.lgan.out_of_scope import RATE, find_out_of_scope
 
 
 def tables(*columns: list[str]) -> list[pa.Table]:
@@ -30,14 +30,14 @@ def elsewhere(inputs: LganInputs, count: int) -> np.ndarray:
 def test_rows_from_elsewhere_are_found(seed: int) -> None:
     own = make_blobs(per_class=8, pool=300, spread=1.0, seed=seed).inputs
     mixed = replace(own, unlabeled=np.vstack([own.unlabeled, elsewhere(own, 100)]))
-    found = find_foreign(mixed)
+    found = find_out_of_scope(mixed)
     assert found[300:].mean() > 0.8
     assert found[:300].sum() <= 2 * RATE * found.sum()
 
 
 def test_where_all_rows_are_of_the_classes_few_are_taken() -> None:
     taken = [
-        find_foreign(make_blobs(per_class=8, pool=300, spread=1.0, seed=seed).inputs).mean()
+        find_out_of_scope(make_blobs(per_class=8, pool=300, spread=1.0, seed=seed).inputs).mean()
         for seed in range(10)
     ]
     assert np.mean(taken) < 0.05
@@ -47,13 +47,13 @@ def test_labels_that_are_no_fair_sample_cost_no_rows() -> None:
     for seed in range(5):
         pool = make_blobs(classes=3, per_class=7, pool=1000, spread=1.0, seed=seed).inputs
         tidy = make_blobs(classes=3, per_class=7, pool=1, spread=0.4, seed=seed).inputs
-        assert not find_foreign(replace(pool, labeled=tidy.labeled)).any()
+        assert not find_out_of_scope(replace(pool, labeled=tidy.labeled)).any()
 
 
 def test_what_cannot_be_told_is_left_alone() -> None:
     own = make_blobs(per_class=2, pool=50).inputs
     few = replace(own, unlabeled=np.vstack([own.unlabeled, elsewhere(own, 10)]))
-    assert not find_foreign(few).any(), "eight labelled rows say little of what is usual"
+    assert not find_out_of_scope(few).any(), "eight labelled rows say little of what is usual"
     many = make_blobs(per_class=8, pool=50).inputs
     seen = many.labels != 3
     without = replace(
@@ -62,8 +62,8 @@ def test_what_cannot_be_told_is_left_alone() -> None:
         labels=many.labels[seen],
         unlabeled=np.vstack([many.unlabeled, elsewhere(many, 20)]),
     )
-    assert not find_foreign(without).any(), "rows of a class without a label would be taken"
-    assert find_foreign(replace(many, unlabeled=many.unlabeled[:0])).shape == (0,)
+    assert not find_out_of_scope(without).any(), "rows of a class without a label would be taken"
+    assert find_out_of_scope(replace(many, unlabeled=many.unlabeled[:0])).shape == (0,)
 
 
 def test_foreign_rows_are_left_out_with_the_reason(tmp_path: Path) -> None:

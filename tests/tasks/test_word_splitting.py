@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from react_ray.tasks.tagging import Span
-from react_ray.tasks.words import join_words, split_words, trim
+from react_ray.tasks.word_splitting import join_words, split_words, trim
 
 text_like = st.text(st.sampled_from("ab1 .,-'高勇：かな한\t\n😀é"), max_size=20)
 

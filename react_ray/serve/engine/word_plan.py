@@ -1,4 +1,4 @@
-"""Which words of a text speak for a label: each is left out in turn.
+"""Masking plan of an explanation: spans of words, each of which is left out in turn.
 
 Offsets count characters (code points) of the text as it was given.
 """
@@ -32,18 +32,18 @@ class Span:
 
 @dataclass(frozen=True)
 class Plan:
-    """What the model is asked in order to explain its answer to a text."""
+    """Model inputs that explain the prediction for a text."""
 
     read: str
-    """The part of the text that the model reads before its length is used up."""
+    """The part of the text within the model's input length."""
     spans: list[Span]
-    """What is left out, each in its turn."""
+    """Spans that are left out, one at a time."""
     rest: Span | None
-    """The words that the model does not read; they weigh nothing."""
+    """The words beyond the model's input length; their weight is 0."""
 
     @property
     def texts(self) -> list[str]:
-        """The text, and the text without each span."""
+        """Return the text, and the text without each span."""
         return [self.read, *(self.read[: span.start] + self.read[span.end :] for span in self.spans)]
 
 
@@ -55,7 +55,7 @@ def make_plan(text: str, limit: int, reach: int) -> Plan:
     words: list[Span] = []
     rest = None
     for word in _words(text):
-        if word.start >= reach:  # the words after it are not looked for: a text may be long
+        if word.start >= reach:  # a text may be long: the words after it are not split
             rest = Span(word.start, len(text.rstrip()))
             break
         words.append(word)
@@ -64,7 +64,7 @@ def make_plan(text: str, limit: int, reach: int) -> Plan:
 
 
 def find_words(text: str) -> list[Span]:
-    """The words of ``text``, in order; together they cover all but its white space.
+    """Split ``text`` into words that cover all but its white space, in order.
 
     Punctuation belongs to the word before it, as combining marks do. Where a script
     sets no spaces, a Han character is a word and so are ``RUN`` letters of the others.
@@ -92,7 +92,7 @@ def _words(text: str) -> Iterator[Span]:
 
 
 def group(words: Sequence[Span], limit: int) -> list[Span]:
-    """At most ``limit`` spans of consecutive words, as even as can be, that cover all ``words``."""
+    """Group consecutive ``words`` into at most ``limit`` spans of nearly equal size."""
     count = min(limit, len(words))
     edges = [index * len(words) // count for index in range(count + 1)] if count else []
     return [Span(words[first].start, words[last - 1].end) for first, last in pairwise(edges)]

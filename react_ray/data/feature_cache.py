@@ -1,4 +1,4 @@
-"""Features that earlier passes of the same encoder have left, found by the hash of a text."""
+"""Cache of features from earlier passes of the same encoder, by the hash of a text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-__all__ = ["KnownFeatures", "row_keys", "text_keys"]
+__all__ = ["FeatureCache", "row_keys", "text_keys"]
 
 
 @dataclass(frozen=True)
-class KnownFeatures:
-    """Where the features of each known text are: ``keys`` is sorted, ``files`` and ``rows`` go with it.
+class FeatureCache:
+    """Index from text hash to the file and row of its cached features; ``keys`` is sorted.
 
-    Keys have 64 bits: that two of a billion texts share one has a chance of 3 %.
+    Keys have 64 bits: the chance of any collision among a billion texts is 3 %.
     """
 
     paths: Sequence[Path]
@@ -30,14 +30,13 @@ class KnownFeatures:
     rows: NDArray[np.int64]
 
     @classmethod
-    def of(cls, folders: Sequence[Path]) -> KnownFeatures:
-        """All features in ``folders``, which hold parquet files of keys and features.
+    def of(cls, folders: Sequence[Path]) -> FeatureCache:
+        """Index all features in ``folders``, which hold parquet files of keys and features.
 
-        Another trial of a search may finish its folder meanwhile, which renames it: what is no longer
-        there is not known.
+        Another trial of a search may rename its folder meanwhile; files that have disappeared are skipped.
         """
-        there = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
-        read = [(path, part) for path in there if (part := _keys(path)) is not None]
+        files_found = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
+        read = [(path, part) for path in files_found if (part := _keys(path)) is not None]
         paths, keys = [path for path, _ in read], [part for _, part in read]
         sizes = [len(part) for part in keys]
         together = np.concatenate(keys) if keys else np.zeros(0, np.uint64)
@@ -47,7 +46,7 @@ class KnownFeatures:
         return cls(paths, together[order], files[order], rows[order])
 
     def fill(self, keys: NDArray[np.uint64], features: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """Write known rows into ``features`` (n x width); which of the ``keys`` (n) they are."""
+        """Write cached rows into ``features`` (n x width); return the mask of cached ``keys`` (n)."""
         place = np.searchsorted(self.keys, keys)
         known = np.zeros(len(keys), bool)
         inside = place < len(self.keys)
@@ -62,14 +61,14 @@ class KnownFeatures:
 
 
 def row_keys(rows: pa.Table) -> NDArray[np.uint64]:
-    """A number for each row of input columns; for a text alone that of :func:`text_keys`."""
+    """Hash each row of input columns to 64 bits; a text alone as :func:`text_keys` does."""
     if rows.column_names == ["text"]:
         return text_keys(rows["text"].to_pylist())
     return text_keys([json.dumps(list(row.values()), ensure_ascii=False) for row in rows.to_pylist()])
 
 
 def text_keys(texts: Sequence[str]) -> NDArray[np.uint64]:
-    """A number for each text as it stands: white space and form may matter to an encoder."""
+    """Hash each text to 64 bits, unnormalized: white space and form may matter to an encoder."""
     hashes = b"".join(hashlib.blake2b(text.encode(), digest_size=8).digest() for text in texts)
     return np.frombuffer(hashes, np.uint64)
 

@@ -1,4 +1,4 @@
-"""What the words of a text say of it, which the encoder has not been asked: latent semantic analysis.
+"""Word features of texts by latent semantic analysis, independent of the encoder.
 
 TF-IDF of words and pairs of words, reduced to its main directions (Deerwester et al. 1990).
 """
@@ -18,7 +18,7 @@ from react_ray.models.writing_systems import NO_SPACES
 __all__ = ["TOKEN", "describe"]
 
 TOKEN = f"[{NO_SPACES}]|[^\\W{NO_SPACES}]+"
-"""A word, or a character where words are not set apart."""
+"""A word, or a character in scripts without spaces."""
 WIDTH = 200
 VOCABULARY = 50_000
 FIT_ROWS = 20_000
@@ -26,9 +26,9 @@ FIT_ROWS = 20_000
 
 
 def describe(texts: Sequence[str]) -> Features:
-    """Rows of length 1 (0 where nothing is known of the words), n x at most WIDTH.
+    """Return features of length 1 (0 where no word is known), n x at most WIDTH.
 
-    There are no columns where fewer than two words stand in two texts or more.
+    There are no columns where fewer than two words occur in two texts or more.
     """
     count = TfidfVectorizer(
         sublinear_tf=True, min_df=2, ngram_range=(1, 2), max_features=VOCABULARY, token_pattern=TOKEN

@@ -1,0 +1,1 @@
+"""Settings of a run by section; ``config.settings`` joins them."""
