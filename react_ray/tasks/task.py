@@ -102,6 +102,8 @@ class Task(ABC):
     """What makes labels for the unlabelled pool: ``label_gan`` (one of K for each row) or ``candidates``."""
     one_of_k: ClassVar[bool] = False
     """Whether an answer is one class, with a ranking of all of them."""
+    names_spans: ClassVar[bool] = False
+    """Whether an answer is parts of the text, each with a type, a start and an end."""
     added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
     """Columns that predictions add to the rows of a file; null where a row has no answer."""
 
