@@ -24,6 +24,7 @@ __all__ = [
     "fold_of_rows",
     "join",
     "judge_units",
+    "row_certainty",
     "row_weights",
     "sharpen",
 ]
@@ -107,14 +108,18 @@ def sharpen(joined: Array, exclusive: bool) -> Array:
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
 
 
-def row_weights(joined: Array, sizes: NDArray[np.int64], exclusive: bool) -> NDArray[np.float32]:
-    """Weight of each row: the certainty of its least certain unit, 0 for the rows that are least sure.
+def row_certainty(joined: Array, sizes: NDArray[np.int64], exclusive: bool) -> NDArray[np.float32]:
+    """Certainty of each row: that of its least certain unit, 1 for a row without units.
 
-    Without units, and where a unit may have any number of options, the mean certainty of all.
+    Where a unit may have any number of options its certainty is the (geometric) mean over them.
     """
     certainty = joined.max(1) if exclusive else np.exp(np.log(np.maximum(joined, 1 - joined)).mean(1))
     parts = np.split(certainty, np.cumsum(sizes)[:-1]) if len(sizes) else []
-    sure = np.array([part.min(initial=1.0) for part in parts], np.float32)
+    return np.array([part.min(initial=1.0) for part in parts], np.float32)
+
+
+def row_weights(sure: Array) -> Array:
+    """Weight of each row: its certainty, 0 for the rows that are least sure."""
     if not len(sure):
         return sure
     floor = np.quantile(sure, 1 - KEPT)

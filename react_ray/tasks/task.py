@@ -6,7 +6,7 @@ Imports no torch, so that files are read and models are served without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -129,6 +129,15 @@ class Task(ABC):
     def names_in(self, target: Any) -> list[str]:
         """The classes that a target names, such as the types of its entities; [] for none."""
         return [target]
+
+    def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+        """A row as a file that has the columns ``given`` would hold it, with an empty cell for its target.
+
+        The reverse of :meth:`parse` for the ``inputs`` of a row: cells by the names of ``columns``.
+        """
+        inputs = {one.name: row[one.name] for one in self.columns if not one.target and one.name in row}
+        targets = [one.name for one in self.columns if one.target]
+        return inputs | {next((name for name in targets if name in given), targets[0]): ""}
 
     def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
         """Changed copies of a row (its input columns and its target) for which the target still holds.

@@ -30,6 +30,7 @@ from react_ray.config.settings import Config
 from react_ray.inference.inputs import parse_input, table_of
 from react_ray.pipeline.predict import predict_file
 from react_ray.pipeline.run import run
+from react_ray.pipeline.suggest import suggest
 from react_ray.serve.engine.about import About
 from react_ray.serve.engine.model import load_engine
 from react_ray.serve.service import Service
@@ -331,3 +332,34 @@ def test_bad_rows_are_listed_with_the_reason_and_good_ones_stay(task, model, tmp
     assert all(wrong[row["row"]] in row["reason"] for row in refused)
     assert {Path(row["file"]).name for row in refused} == {name}
     assert json.loads((prepared / "summary.json").read_text())["parts"]["labeled"] == 2
+
+
+@every_task
+def test_suggested_rows_can_be_filled_in_and_given_back(task, done, model, tmp_path):
+    of, known = done(task), get_task(task)
+    (tmp_path / "labeled").mkdir()
+    target = tmp_path / "labeled" / "more.jsonl"
+    told = suggest(of.folder, 5, target, quiet=True)
+    assert repr(TARGET[task]) in told
+    rows = [json.loads(line) for line in target.read_text().splitlines()]
+    columns = list(make_rows(task, 1)[0])
+    assert [list(row) for row in rows] == [[*columns, "likely", "weight"]] * 5
+    assert all(row[TARGET[task]] == "" and row["likely"] for row in rows)
+    truth = {key_of(task, row): row[TARGET[task]] for row in make_rows(task, 60)[24:48]}
+    filled = [row | {TARGET[task]: truth[key_of(task, row)]} for row in rows]
+    write_lines(target, filled)
+    shutil.copy(of.files["labeled"], tmp_path / "labeled")
+    files = of.files | {"labeled": tmp_path / "labeled"}
+    again = run(settings(task, model, tmp_path / "out", files), until="prepare", quiet=True)
+    parts = json.loads((again.stages["prepare"] / "summary.json").read_text())["parts"]
+    assert parts["labeled"] == 29
+    if known.labeler == "candidates":
+        (generate,) = (of.folder / "cache").glob("generate-*")
+        left = pq.read_table(generate / "left_out.parquet")["text"].to_pylist()
+        assert {" ".join(row["tokens"]) if "tokens" in row else row["text"] for row in rows} & {*left}
+
+
+def key_of(task: str, row: dict[str, Any]) -> str:
+    """The inputs of a row."""
+    names = [name for name in make_rows(task, 1)[0] if name != TARGET[task]]
+    return json.dumps([row[name] for name in names])

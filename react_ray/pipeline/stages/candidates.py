@@ -25,7 +25,7 @@ from react_ray.lgan.inputs import save_arrays
 from react_ray.pipeline.context import Context
 from react_ray.tasks import Task, get_task
 
-__all__ = ["generate", "propose"]
+__all__ = ["generate", "load_proposals", "propose"]
 
 GROUP_ROWS = 512
 """Pool rows that are proposed for at a time: what a killed stage loses."""
@@ -112,17 +112,18 @@ def generate(context: Context) -> None:
     task, labels, folder = context.task, context.labels().names, context.done["propose"]
     rows, labeled = (pq.read_table(folder / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
-    pool, known = _load(folder / "pool", truth.shape[1]), _load(folder / "labeled", truth.shape[1])
+    pool, known = (load_proposals(folder / name, truth.shape[1]) for name in ("pool", "labeled"))
     fold = np.repeat(candidates.fold_of_rows(len(rows), context.config.seed), pool["sizes"])
     given, exclusive = pool["given"], task.exclusive
     judged = given
     if len(given) and context.config.candidates.verifier:
         judged = candidates.judge_units(known["features"], truth, pool["features"], given, fold, exclusive)
     joined = candidates.join(given, judged, exclusive)
-    weight = candidates.row_weights(joined, pool["sizes"], exclusive)
+    sure = candidates.row_certainty(joined, pool["sizes"], exclusive)
+    weight = candidates.row_weights(sure)
     parts = _by_row(joined, pool["sizes"])
     save_answers(task.decide(parts, rows, labels), context.folder / "answers.jsonl")
-    save_arrays({"weight": weight}, context.folder / "labels.safetensors")
+    save_arrays({"weight": weight, "certainty": sure}, context.folder / "labels.safetensors")
     sharp = _by_row(candidates.sharpen(joined, exclusive), pool["sizes"])
     _write(context, rows, labeled, sharp, weight)
     alarms = candidates.collapse_alarm(given, truth, task.output_names(labels))
@@ -132,8 +133,8 @@ def generate(context: Context) -> None:
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
 
 
-def _load(folder: Path, options: int) -> dict[str, NDArray[Any]]:
-    """Arrays of all parts in a folder, one behind the other."""
+def load_proposals(folder: Path, options: int) -> dict[str, NDArray[Any]]:
+    """What stage propose left of some rows: given, features (both of all units) and sizes (units a row)."""
     parts = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
     if not parts:
         empty = np.zeros((0, options), np.float32)
