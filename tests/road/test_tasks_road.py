@@ -7,6 +7,7 @@ import csv
 import json
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -29,6 +30,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.config.settings import Config
 from react_ray.inference.inputs import parse_input, table_of
 from react_ray.pipeline.predict import predict_file
+from react_ray.pipeline.preflight import check
 from react_ray.pipeline.run import run
 from react_ray.pipeline.suggest import suggest
 from react_ray.serve.engine.about import About
@@ -36,6 +38,7 @@ from react_ray.serve.engine.model import load_engine
 from react_ray.serve.service import Service
 from react_ray.serve.web import build_app
 from react_ray.tasks import get_task
+from react_ray.tasks.columns import Options
 
 TASKS = sorted(MAKE)
 EXPORTED = "multi-label-classification"
@@ -363,3 +366,22 @@ def key_of(task: str, row: dict[str, Any]) -> str:
     """The inputs of a row."""
     names = [name for name in make_rows(task, 1)[0] if name != TARGET[task]]
     return json.dumps([row[name] for name in names])
+
+
+@every_task
+def test_a_check_counts_classes_and_long_texts(task, done, model, tmp_path):
+    of, known = done(task), get_task(task)
+    files = {name: path for name, path in of.files.items() if name != "test"}
+    short = {"finetune.max_length": 8}
+    found = check(settings(task, model, tmp_path / "out", files, **short), quiet=True)
+    named = Counter(
+        name
+        for row in make_rows(task, 24)
+        for name in {*known.names_in(known.parse(row, Options())[known.target.name])}
+    )
+    assert found.rows["classes"] == named
+    assert all(f"  {name}: {count} labelled" in found.summary() for name, count in named.items())
+    in_windows = task == "token-classification"
+    assert ("longer than the model reads" in found.summary()) == (not in_windows)
+    assert found.cost["minutes"] > 0
+    assert found.cost["memory_gb"] < 2
