@@ -112,6 +112,11 @@ class Task(ABC):
     pipeline: ClassVar[str] = "text-classification"
     """The pipeline of transformers that gives the same answers."""
 
+    @property
+    def training_metric(self) -> str:
+        """The one of ``metrics`` that compares checkpoints, and the trials of a search."""
+        return self.checkpoint_metric or self.metrics[0]
+
     # --- rows
 
     def detect(self, sample: Sequence[Cells], options: Options) -> Options:

@@ -112,7 +112,7 @@ class _Run:
         seed: int,
     ):
         self.worker, self.task, self.config, self.seed = worker, task, config, seed
-        self.metric = config.metric or task.checkpoint_metric or task.metrics[0]
+        self.metric = config.metric or task.training_metric
         self.precision = pick_precision(config, worker.device)
         self.tokenizer = load_tokenizer(model)
         self.recipe = Recipe(task, model, labels, config, seed, self.tokenizer.pad_token_id)
