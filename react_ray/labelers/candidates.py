@@ -41,6 +41,8 @@ CLIP = 1e-4
 """Least distance of a probability from 0 and 1."""
 VANISHED = 0.05
 """A class vanished when it has less than this share of its part among the labelled units."""
+DUE = 5
+"""Units that a class is due at least: one of fewer may be missing by chance."""
 
 Array = NDArray[np.float32]
 
@@ -131,7 +133,6 @@ def collapse_alarm(given: Array, truth: Array, names: Sequence[str]) -> list[str
     if not len(given) or not len(truth):
         return []
     before, now = truth.mean(0), given.mean(0)
-    lost = [
-        name for name, was, is_now in zip(names, before, now, strict=True) if was and is_now < VANISHED * was
-    ]
+    due = before * len(given) >= DUE
+    lost = [name for k, name in enumerate(names) if due[k] and now[k] < VANISHED * before[k]]
     return [f"{name!r} has vanished from the pool" for name in lost]

@@ -127,10 +127,22 @@ def generate(context: Context) -> None:
     sharp = _by_row(candidates.sharpen(joined, exclusive), pool["sizes"])
     _write(context, rows, labeled, sharp, weight)
     alarms = candidates.collapse_alarm(given, truth, task.output_names(labels))
-    why = f"{int((weight > 0).sum()):,} of {len(rows):,} proposals for pool rows are trained on."
-    decision = {"use_lgan": not alarms, "why": "; ".join(alarms) or why, "alarms": alarms}
-    diagnostics = {"decision": decision, "kept": int((weight > 0).sum()), "generated": len(rows)}
+    kept = int((weight > 0).sum())
+    decision = {"use_lgan": not alarms, "why": _why(len(rows), kept, alarms), "alarms": alarms}
+    diagnostics = {"decision": decision, "kept": kept, "generated": len(rows)}
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
+
+
+def _why(rows: int, kept: int, alarms: Sequence[str]) -> str:
+    """What is made of the labels for ``rows`` of the pool, in words."""
+    if alarms:
+        return f"The labels made for the pool collapsed: {'; '.join(alarms)}."
+    if not rows:
+        return (
+            "No unlabelled row was used, so no labels were generated: the model is trained on the labelled "
+            "rows and any changed copies of them."
+        )
+    return f"{kept:,} of {rows:,} proposals for pool rows are trained on."
 
 
 def load_proposals(folder: Path, options: int) -> dict[str, NDArray[Any]]:
@@ -157,7 +169,7 @@ def _write(
     task, labels = context.task, context.labels().names
     copies = pq.read_table(context.done["augment"] / "rows.parquet")
     kept = np.flatnonzero(weight > 0).tolist()
-    tables = (labeled, copies, pool.take(pa.array(kept)))
+    tables = (labeled, copies, pool.take(pa.array(kept, pa.int64())))
     known = [*task.distributions(labeled, labels), *task.distributions(copies, labels)]
     weights = [np.ones(len(labeled)), np.full(len(copies), COPY_WEIGHT), weight[kept]]
     origins = np.repeat(["labeled", "augmented", "generated"], [len(table) for table in tables])
