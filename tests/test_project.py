@@ -21,6 +21,7 @@ import react_ray
 from react_ray.cli import app
 from react_ray.config.file import load_config
 from react_ray.errors import ConfigError
+from react_ray.tasks import get_task, task_names
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "react_ray").rglob("*.py"))
@@ -123,6 +124,23 @@ def test_folders_import_what_the_architecture_allows(path: Path) -> None:
     used = {name.split(".")[1] for name in imports(path) if name.startswith("react_ray.")}
     assert used & MAY_IMPORT.keys() <= MAY_IMPORT[folder] | {folder}
     assert "cli" not in used
+
+
+TASK_FREE = {"data", "evaluate", "labelers", "lgan", "pipeline", "serve", "training"}
+"""Folders that know tasks by their interface alone, so that a task is added in a file of its own.
+
+Others may name one: ``config`` has the default, and ``inference/folder.py`` says which task a model is for
+that was not made here, from what transformers writes into its configuration.
+"""
+
+
+@pytest.mark.parametrize("path", MODULES, ids=relative)
+def test_no_task_is_named_outside_of_the_tasks(path: Path) -> None:
+    if path.relative_to(ROOT / "react_ray").parts[0] not in TASK_FREE:
+        return
+    names = {*task_names(), *(type(get_task(name)).__name__ for name in task_names())}
+    text = path.read_text(encoding="utf-8")
+    assert [name for name in sorted(names) if re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", text)] == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "react_ray" / "serve").rglob("*.py")), ids=relative)

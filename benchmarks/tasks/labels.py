@@ -25,7 +25,7 @@ from benchmarks.datasets import DATA
 from benchmarks.tasks.draws import SETS, draw
 from react_ray.labelers import candidates
 from react_ray.lgan.probe import fit_softmax
-from react_ray.pipeline.stages.candidates import by_row, load_parts
+from react_ray.pipeline.stages.candidates import by_row, load_proposals
 from react_ray.tasks import get_task
 from react_ray.tasks.labels import LabelMap
 
@@ -69,7 +69,7 @@ def measure(options: argparse.Namespace, output: Path) -> dict[str, Any]:
     labels = LabelMap.load(folders["prepare"] / "labels.json").names
     rows, labeled = (pq.read_table(folders["propose"] / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
-    pool, known = (load_parts(folders["propose"] / name, truth.shape[1]) for name in ("pool", "labeled"))
+    pool, known = (load_proposals(folders["propose"] / name, truth.shape[1]) for name in ("pool", "labeled"))
     fold = np.repeat(candidates.fold_of_rows(len(rows), options.seed), pool["sizes"])
     exclusive, given = task.exclusive, pool["given"]
     judged = candidates.judge_units(known["features"], truth, pool["features"], given, fold, exclusive)

@@ -25,6 +25,7 @@ __all__ = [
     "fold_of_rows",
     "join",
     "judge_units",
+    "row_certainty",
     "row_weights",
     "sharpen",
 ]
@@ -43,6 +44,8 @@ MOST_SHIFT = 10.0
 """Of log-odds, to meet a share."""
 VANISHED = 0.05
 """A class vanished when it has less than this share of its part among the labelled units."""
+DUE = 5
+"""Units that a class is due at least: one of fewer may be missing by chance."""
 
 Array = NDArray[np.float32]
 
@@ -133,25 +136,27 @@ def sharpen(joined: Array, exclusive: bool) -> Array:
     return (powers / powers.sum(1, keepdims=True)).astype(np.float32)
 
 
-def row_weights(
-    joined: Array, sizes: NDArray[np.int64], exclusive: bool, groups: NDArray[np.int64] | None = None
-) -> NDArray[np.float32]:
-    """Weight of each row: the certainty of its least certain unit, 0 for the rows that are least sure.
+def row_certainty(joined: Array, sizes: NDArray[np.int64], exclusive: bool) -> Array:
+    """Certainty of each row: that of its least certain unit, 1 for a row without units.
 
-    Where a unit may have any number of options it is the mean certainty of all. KEPT of the rows of each of
-    the ``groups`` have a weight: rows without any entity are the surest, and would push out all others.
+    Where a unit may have any number of options its certainty is the (geometric) mean over them.
     """
     certainty = joined.max(1) if exclusive else np.exp(np.log(np.maximum(joined, 1 - joined)).mean(1))
     parts = np.split(certainty, np.cumsum(sizes)[:-1]) if len(sizes) else []
-    sure = np.array([part.min(initial=1.0) for part in parts], np.float32)
-    if not len(sure):
-        return sure
-    groups = np.zeros(len(sure), np.int64) if groups is None else groups
-    weights = np.zeros_like(sure)
+    return np.array([part.min(initial=1.0) for part in parts], np.float32)
+
+
+def row_weights(certainty: Array, groups: NDArray[np.int64]) -> Array:
+    """Weight of each row: its certainty, 0 for the rows that are least certain.
+
+    KEPT of the rows of each of the ``groups`` have a weight: rows without any entity are the most certain, and
+    would push out all others.
+    """
+    weights = np.zeros_like(certainty)
     for group in np.unique(groups):
-        own = groups == group
-        floor = np.quantile(sure[own], 1 - KEPT)
-        weights[own] = np.where(sure[own] >= floor, sure[own], 0)
+        members = groups == group
+        floor = np.quantile(certainty[members], 1 - KEPT)
+        weights[members] = np.where(certainty[members] >= floor, certainty[members], 0)
     return weights
 
 
@@ -160,7 +165,6 @@ def collapse_alarm(given: Array, truth: Array, names: Sequence[str]) -> list[str
     if not len(given) or not len(truth):
         return []
     before, now = truth.mean(0), given.mean(0)
-    lost = [
-        name for name, was, is_now in zip(names, before, now, strict=True) if was and is_now < VANISHED * was
-    ]
+    due = before * len(given) >= DUE
+    lost = [name for k, name in enumerate(names) if due[k] and now[k] < VANISHED * before[k]]
     return [f"{name!r} has vanished from the pool" for name in lost]

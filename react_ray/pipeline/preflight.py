@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from react_ray.cluster.readiness import Readiness
@@ -16,8 +18,12 @@ from react_ray.config.settings import Config
 from react_ray.data.encode import Encoder, default_prompts
 from react_ray.data.similar_names import visible
 from react_ray.data.views import BLOCKS, VIEWS
+from react_ray.labelers.candidates import FOLDS, ITERATIONS
 from react_ray.lgan.probe import MANY_CLASSES, seconds_a_cell
+from react_ray.models.pretrained import load_tokenizer, longest_text
+from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.run import run
+from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 from react_ray.training.train import rows_that_decide
 
@@ -36,6 +42,8 @@ CELL_BYTES = 60
 """A row and class at the peak: label distributions, made and trained on, of 4 and of 8 bytes a number."""
 CLASS_BYTES = 800
 """A weight of a class: what L-BFGS remembers of it, and three players with their optimisers."""
+CUT = 0.01
+"""Share of texts longer than the model reads from which on it is worth a warning."""
 TRAINING_COST = 3.0
 """A training step against an inference step on the same tokens (forward, backward twice as much)."""
 
@@ -93,6 +101,11 @@ class Check:
             f"{cost['label_minutes']:.1f} minutes to make labels; "
             f"{cost['minutes']:.1f} minutes in all with as many, {cost['memory_gb']:.1f} GB of memory"
         ]
+        if cost["cut"] >= CUT:
+            lines.append(
+                f"warning: {cost['cut']:.0%} of the texts are longer than the model reads: their rest is not "
+                "seen (finetune.max_length, or a model that reads more)"
+            )
         classes = len(self.rows["classes"])
         if classes > HINT_CLASSES:
             lines.append(
@@ -122,30 +135,46 @@ def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Chec
 
 def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str, float]:
     """Of encoding, and of fine-tuning two models; of one where there are names of classes alone."""
+    task = get_task(config.task)
     with pq.ParquetFile(prepared / "rows.parquet") as file:
         rows, size = file.metadata.num_rows, _bytes(file.metadata)
-        sample = next(file.iter_batches(SAMPLE_TEXTS, columns=["text"]))["text"].to_pylist()
-    names = LabelMap.load(prepared / "labels.json").texts()
+        inputs = [field.name for field in task.inputs]
+        drawn = pa.Table.from_batches([next(file.iter_batches(SAMPLE_TEXTS, columns=inputs))])
+    sample = drawn["text"].to_pylist()
+    labels = LabelMap.load(prepared / "labels.json")
+    names = labels.texts()
     copies = config.augment.copies * parts["labeled"]
     encoder = Encoder(config.encoder or config.model, config.encode)
     tokens = encoder.count_tokens(sample)
     speed, per_text = tokens / _seconds(encoder, sample), tokens / max(len(sample), 1)
     prompts = config.encode.prompts or default_prompts(names)
     read = encoder.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
+    given = parts["labeled"] + parts["unlabeled"]
+    candidates = task.labeler == "candidates"  # it encodes neither copies nor names
+    proposed = min(config.candidates.rows, parts["unlabeled"]) if candidates else 0
     texts = per_text * (rows + copies)
     trained = config.finetune.token_budget
     if config.finetune.epochs:
         trained = int(config.finetune.epochs * texts)
+    if candidates:
+        texts, read = per_text * (parts["labeled"] + proposed), 0
     models = 2 if parts["labeled"] else 1
     in_rounds = config.finetune.evaluations * rows_that_decide(parts["validation"])
-    looks = models * per_text * (in_rounds + parts["validation"] + parts["test"])
+    looks = models * per_text * (in_rounds + parts["validation"] + parts["test"]) + per_text * proposed
     parameters = sum(p.numel() for p in encoder.model.parameters())
     width = encoder.model.config.hidden_size
     row = 4 * width * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
-    given = parts["labeled"] + parts["unlabeled"]
-    label_minutes = _label_minutes(len(names), given, copies, width)
-    memory = 16 * parameters + row * (rows + copies) + size
+    if candidates:
+        units = (parts["labeled"] + proposed) * _units_a_row(task, drawn)
+        options = len(task.output_names(labels.names))
+        label_minutes = FOLDS * ITERATIONS * options * units * seconds_a_cell(width) / 60
+        memory, cells, weights = 16 * parameters + int(units * row / BLOCKS) + size, int(units * options), 0
+    else:
+        label_minutes = _label_minutes(len(names), given, copies, width)
+        memory = 16 * parameters + row * (rows + copies) + size
+        cells, weights = len(names) * (given + copies), len(names) * width
     return {
+        "cut": _cut_share(config, task, drawn, labels.names, encoder),
         "encode_tokens": texts + read,
         "tokens_per_second": speed,
         "tokens_per_row": per_text,
@@ -153,8 +182,31 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
         "training_steps": models * trained / per_text / config.finetune.batch_size,
         "label_minutes": label_minutes,
         "minutes": (texts + read + looks + TRAINING_COST * models * trained) / speed / 60 + label_minutes,
-        "memory_gb": gigabytes(memory, len(names) * (given + copies), len(names) * width),
+        "memory_gb": gigabytes(memory, cells, weights),
     }
+
+
+def _units_a_row(task: Task, rows: pa.Table) -> float:
+    """Units of a row that the labeler candidates judges, such as words: the mean of some rows."""
+    units = task.units(rows)
+    return 1.0 if units is None or not units else sum(map(len, units)) / len(units)
+
+
+def _cut_share(config: Config, task: Task, rows: pa.Table, labels: Sequence[str], encoder: Encoder) -> float:
+    """Share of some rows that the trained model reads only the start of; not of those read in windows."""
+    tokenizer = load_tokenizer(config.model)
+    longest = min(config.finetune.max_length, tokenizer.model_max_length)
+    if config.encoder in (None, config.model):
+        longest = longest_text(encoder.model, tokenizer, longest)
+    lengths = []
+    for length in (longest, longest + 1):
+        found: dict[int, list[int]] = {}
+        for example in task.encode(TransformersTokenizer(tokenizer, length), rows, labels):
+            found.setdefault(example.row, []).append(len(example.ids))
+        lengths.append(found)
+    whole, more = lengths
+    cut = [row for row, own in whole.items() if len(own) == 1 and more[row][0] > own[0]]
+    return len(cut) / max(len(rows), 1)
 
 
 def _seconds(encoder: Encoder, texts: list[str]) -> float:

@@ -27,7 +27,7 @@ from react_ray.pipeline.publish import publish, summarise
 from react_ray.pipeline.store import Store, content_of
 from react_ray.tasks import get_task
 
-__all__ = ["Run", "advance", "cache_of", "check_ready", "located", "run"]
+__all__ = ["Run", "advance", "cache_of", "check_ready", "check_task", "located", "run"]
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
     Raises InputError (data or settings), TrainingError (a worker failed) or
     ClusterError (no cluster, or not the resources asked for).
     """
-    check_columns(get_task(config.task), config.data)
+    check_task(config)
     names = [stage.name for stage in stages_of(config)]
     if until is not None and until not in names:
         raise ConfigError(f"--until {until}: expected one of {', '.join(names)}")
@@ -95,12 +95,22 @@ def check_ready(config: Config, session: Session, reporter: Reporter) -> Readine
     return check_cluster(session, asked, session.demand(), reporter)
 
 
+def check_task(config: Config) -> None:
+    """Raise ConfigError where there is no such task, or it lacks a column or the metric that is named."""
+    task, metric = get_task(config.task), config.finetune.metric
+    check_columns(task, config.data)
+    if metric is not None and metric not in task.metrics:
+        raise ConfigError(
+            f"finetune.metric = {metric!r}: {task.title} has no such metric; it has {', '.join(task.metrics)}"
+        )
+
+
 def located(config: Config) -> Config:
     """The configuration with whole paths: workers have working directories of their own.
 
-    Raises ConfigError where there is no such task, or it has not the columns that are named.
+    Raises ConfigError where the settings do not fit the task.
     """
-    check_columns(get_task(config.task), config.data)
+    check_task(config)
 
     def whole(path: str | None) -> str | None:
         return path if path is None or "://" in path else str(Path(path).expanduser().absolute())

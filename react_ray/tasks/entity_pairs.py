@@ -15,10 +15,11 @@ from react_ray.tasks.columns import Cells
 from react_ray.tasks.tagging import Span
 from react_ray.tasks.word_splitting import trim
 
-__all__ = ["EntityPair", "mark_entities", "marked_places", "read_pair"]
+__all__ = ["EntityPair", "mark_entities", "marked_places", "read_pair", "tag_entities"]
 
 MARKERS = re.compile(r"<(/?)(e[12])>", re.IGNORECASE)
 COLUMNS = (("e1", "e2"), ("head", "tail"))
+"""Columns of files for the places of the two entities."""
 MARKS = ("*", "#")
 SHOWN_CHARS = 80
 
@@ -87,6 +88,16 @@ def mark_entities(pair: EntityPair) -> str:
     '* Smoke * causes # cancer #.'
     """
     return marked_places(pair)[0]
+
+
+def tag_entities(pair: EntityPair) -> str:
+    """The text with its markers, as files have it: ``<e1>Smoke</e1> causes <e2>cancer</e2>.``."""
+    text, before = "", 0
+    for span in sorted((pair.e1, pair.e2)):
+        entity = pair.text[span.start : span.end]
+        text += f"{pair.text[before : span.start]}<{span.label}>{entity}</{span.label}>"
+        before = span.end
+    return text + pair.text[before:]
 
 
 def marked_places(pair: EntityPair) -> tuple[str, list[tuple[int, int]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import chain, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from react_ray.models.tokenizer import TextTokenizer, Window
 from react_ray.tasks.closed import ClosedTask, predicted_of, truth_of
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
-from react_ray.tasks.entity_pairs import EntityPair, marked_places, read_pair
+from react_ray.tasks.entity_pairs import COLUMNS, EntityPair, marked_places, read_pair, tag_entities
 from react_ray.tasks.label_names import label_name
 from react_ray.tasks.nouns import RELATIONS
 from react_ray.tasks.relation_metrics import DIRECTION, relation_scores, relation_statistics, relation_types
@@ -56,6 +56,15 @@ class RelationExtraction(ClosedTask):
         if not isinstance(cells["text"], str) or not cells["text"].strip():
             raise ValueError("empty text")
         return {**read_pair(cells).columns(), "label": label_name(cells.get("label"))}
+
+    def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+        """The text with the entities where files have them: in columns of their own, or as markers in it."""
+        pair = EntityPair.of(row)
+        for names in COLUMNS:
+            if set(names) <= set(given):
+                places = {name: list(span[:2]) for name, span in zip(names, (pair.e1, pair.e2), strict=True)}
+                return {"text": pair.text, **places, "label": ""}
+        return {"text": tag_entities(pair), "label": ""}
 
     def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
         """Copies with changes outside of the entities: before, between or behind them."""

@@ -6,7 +6,7 @@ Imports no torch, so that files are read and models are served without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -102,6 +102,8 @@ class Task(ABC):
     """What makes labels for the unlabelled pool: ``label_gan`` (one of K for each row) or ``candidates``."""
     one_of_k: ClassVar[bool] = False
     """Whether an answer is one class, with a ranking of all of them."""
+    names_spans: ClassVar[bool] = False
+    """Whether an answer is parts of the text, each with a type, a start and an end."""
     added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
     """Columns that predictions add to the rows of a file; null where a row has no answer."""
 
@@ -109,6 +111,11 @@ class Task(ABC):
     """The class of transformers that loads a saved model of this task."""
     pipeline: ClassVar[str] = "text-classification"
     """The pipeline of transformers that gives the same answers."""
+
+    @property
+    def training_metric(self) -> str:
+        """The one of ``metrics`` that compares checkpoints, and the trials of a search."""
+        return self.checkpoint_metric or self.metrics[0]
 
     # --- rows
 
@@ -134,6 +141,15 @@ class Task(ABC):
         Too few validation rows decide by chance, so they neither pick a checkpoint nor are held back.
         """
         return len(targets)
+
+    def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+        """A row as a file that has the columns ``given`` would hold it, with an empty cell for its target.
+
+        The reverse of :meth:`parse` for the ``inputs`` of a row: cells by the names of ``columns``.
+        """
+        inputs = {one.name: row[one.name] for one in self.columns if not one.target and one.name in row}
+        targets = [one.name for one in self.columns if one.target]
+        return inputs | {next((name for name in targets if name in given), targets[0]): ""}
 
     def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
         """Changed copies of a row (its input columns and its target) for which the target still holds.

@@ -92,6 +92,7 @@ class TokenClassification(WordUnits):
     )
     auto_model = "AutoModelForTokenClassification"
     pipeline = "token-classification"
+    names_spans = True
 
     # --- rows
 

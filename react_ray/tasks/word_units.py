@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,14 @@ class WordUnits(Task):
     """Rows with words from ``starts`` to ``ends``, each of which has one of the outputs as its tag."""
 
     labeler = "candidates"
+
+    def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+        """Words and a place for their tags where files have tokens, and else a text and one for its spans."""
+        split = "tokens" in given
+        words = [row["text"][start:end] for start, end in zip(row["starts"], row["ends"], strict=True)]
+        targets = [one.name for one in self.columns if one.target and (one.kind == "tags") == split]
+        target = next((name for name in targets if name in given), targets[0])
+        return ({"tokens": words} if split else {"text": row["text"]}) | {target: ""}
 
     def units(self, rows: pa.Table) -> list[list[tuple[int, int]]]:
         """Where the words of each row stand."""

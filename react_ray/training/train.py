@@ -26,7 +26,7 @@ from react_ray.config.settings import FinetuneConfig
 from react_ray.errors import TrainingError
 from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
-from react_ray.tasks import Example, Task, get_task
+from react_ray.tasks import DEFAULT_TASK, Example, Task, get_task
 from react_ray.tasks.running import calibrate, classes_of, padding_of, predict, run_model
 from react_ray.training.batches import (
     MicroBatch,
@@ -73,7 +73,7 @@ def loop(
     validation: str | None,
     config: dict[str, Any],
     seed: int = 0,
-    task: str = "text-classification",
+    task: str = DEFAULT_TASK,
     probe: str | None = None,
 ) -> None:
     """Train, then leave ``model/`` and ``history.jsonl`` in the last checkpoint.
@@ -112,7 +112,7 @@ class _Run:
         seed: int,
     ):
         self.worker, self.task, self.config, self.seed = worker, task, config, seed
-        self.metric = config.metric or task.checkpoint_metric or task.metrics[0]
+        self.metric = config.metric or task.training_metric
         self.precision = pick_precision(config, worker.device)
         self.tokenizer = load_tokenizer(model)
         self.recipe = Recipe(task, model, labels, config, seed, self.tokenizer.pad_token_id)

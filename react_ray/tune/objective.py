@@ -51,7 +51,7 @@ def score(context: Context) -> float:
 
     lgan: of G_y; finetune: of the checkpoint that is kept; run: of the arm that is chosen.
     """
-    metric = context.config.finetune.metric or context.task.metrics[0]
+    metric = context.config.finetune.metric or context.task.training_metric
     if context.config.tune.stage == "finetune":
         return _best_round(context.done["finetune"], metric)
     rows, labels = context.rows("validation"), context.labels().names

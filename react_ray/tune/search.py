@@ -20,7 +20,7 @@ from react_ray.evaluate.search_page import write_search_page
 from react_ray.folders import make_private_folder, remove_folder, replace_file
 from react_ray.pipeline.graph import prerequisites
 from react_ray.pipeline.graph import stages_of as stages_of_run
-from react_ray.pipeline.run import advance, cache_of, check_ready, located
+from react_ray.pipeline.run import advance, cache_of, check_ready, check_task, located
 from react_ray.pipeline.store import digest
 from react_ray.tasks import get_task
 from react_ray.tune.board import Board
@@ -74,6 +74,8 @@ def tune(config: Config, *, verbose: bool = False, quiet: bool = False) -> Searc
     Raises ConfigError (the space), InputError (too few validation rows), ClusterError, and
     TrainingError where no trial came to its end.
     """
+    check_task(config)
+    stages_of(config)  # raises ConfigError where the run has no such stage
     space = find_space(config)
     quiet_libraries(verbose)
     check_lasting(config.output)
@@ -174,7 +176,7 @@ def _publish(found: Search, space: Space) -> None:
             "title": output.name,
             "about": f"{len(found.trials)} trials of the stage {config.tune.stage}; the best is trial "
             f"{found.best.number} with {found.best.score:.3f}. Its settings are in best.yaml.",
-            "metric": config.finetune.metric or get_task(config.task).metrics[0],
+            "metric": config.finetune.metric or get_task(config.task).training_metric,
             "repeats": config.tune.repeats,
             "trials": [asdict(trial) for trial in found.trials],
             "space": _plain(space),

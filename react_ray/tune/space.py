@@ -9,6 +9,7 @@ from react_ray.config.file import with_settings
 from react_ray.config.problems import groups_of, settings_of, suggest
 from react_ray.config.settings import Config, Range
 from react_ray.errors import ConfigError
+from react_ray.tasks import get_task
 
 __all__ = ["Space", "Values", "corners", "find_space", "holds", "values_of"]
 
@@ -18,6 +19,7 @@ Values = dict[str, Any]
 """Dotted key of a setting -> its value in a trial."""
 
 GROUPS = ("augment", "encode", "lgan", "finetune")
+METRIC = "finetune.metric"
 KEYS = ("model", "encoder")
 """What may be searched. Data and seeds are no hyperparameters, and where a run works changes no figure."""
 
@@ -65,7 +67,7 @@ def find_space(config: Config) -> Space:
             "tune.scheduler = pbt: it changes settings while a model is fine-tuned; set "
             "tune.stage to finetune and tune.repeats to 1"
         )
-    space = config.tune.space or (_POPULATION if population else DEFAULTS[config.tune.stage])
+    space = config.tune.space or (_POPULATION if population else _default(config))
     for key in space:
         _check_key(key)
         if population and key not in ON_THE_WAY:
@@ -76,11 +78,21 @@ def find_space(config: Config) -> Space:
     return {key: _typed(config, key, values) for key, values in space.items()}
 
 
+def _default(config: Config) -> Space:
+    """The space of a stage, without settings of a labeler that the task does not use."""
+    space = DEFAULTS[config.tune.stage]
+    if get_task(config.task).labeler == "label_gan":
+        return space
+    return {key: values for key, values in space.items() if not key.startswith("lgan.")}
+
+
 def _check_key(key: str) -> None:
     groups, settings = groups_of(Config), settings_of(Config)
     if key in groups:
         example = next(setting for setting in settings if setting.startswith(f"{key}.") or not key)
         raise ConfigError(f"tune.space: {key} is a group of settings: name one of them, such as {example}")
+    if key == METRIC:
+        raise ConfigError(f"tune.space: {key} cannot be searched: trials are compared by it")
     if key.split(".")[0] in GROUPS or key in KEYS:
         if key not in settings:
             raise ConfigError(f"tune.space: unknown setting {key!r}{suggest(key, Config)}")

@@ -9,6 +9,7 @@ from react_ray.labelers.candidates import (
     fold_of_rows,
     join,
     judge_units,
+    row_certainty,
     row_weights,
     sharpen,
 )
@@ -58,11 +59,14 @@ def test_rows_are_as_sure_as_their_least_sure_unit_in_each_group():
     )
     sizes = np.array([2, 1, 1, 1, 1])
     groups = np.array([1, 1, 0, 0, 0])
-    weights = row_weights(joined, sizes, True, groups)
+    certainty = row_certainty(joined, sizes, True)
+    weights = row_weights(certainty, groups)
+    assert certainty[:2] == pytest.approx([0.6, 0.8])
     assert weights[1] == pytest.approx(0.8), "of the rows with entities the surer one is kept"
     assert weights[0] == 0
     assert (weights[2:] > 0).sum() >= 2
-    assert row_weights(np.zeros((0, 2), np.float32), np.zeros(0, np.int64), True).shape == (0,)
+    nothing = row_certainty(np.zeros((0, 2), np.float32), np.zeros(0, np.int64), True)
+    assert row_weights(nothing, np.zeros(0, np.int64)).shape == (0,)
 
 
 def test_sharpening_keeps_the_best_option():

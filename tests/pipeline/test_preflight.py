@@ -11,7 +11,7 @@ from react_ray.pipeline.preflight import Check, gigabytes
 
 COST = dict.fromkeys(
     ("encode_tokens", "tokens_per_second", "tokens_per_row", "encode_minutes", "training_steps"), 1.0
-) | {"label_minutes": 3.0, "minutes": 5.0, "memory_gb": 2.0}
+) | {"cut": 0.0, "label_minutes": 3.0, "minutes": 5.0, "memory_gb": 2.0}
 
 
 def checked(classes: int) -> str:

@@ -25,7 +25,7 @@ from react_ray.lgan.inputs import save_arrays
 from react_ray.pipeline.context import Context
 from react_ray.tasks import Task, get_task
 
-__all__ = ["by_row", "generate", "load_parts", "propose"]
+__all__ = ["by_row", "generate", "load_proposals", "propose"]
 
 GROUP_ROWS = 512
 """Pool rows that are proposed for at a time: what a killed stage loses."""
@@ -112,7 +112,7 @@ def generate(context: Context) -> None:
     task, labels, folder = context.task, context.labels().names, context.done["propose"]
     rows, labeled = (pq.read_table(folder / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
-    pool, known = load_parts(folder / "pool", truth.shape[1]), load_parts(folder / "labeled", truth.shape[1])
+    pool, known = (load_proposals(folder / name, truth.shape[1]) for name in ("pool", "labeled"))
     fold = np.repeat(candidates.fold_of_rows(len(rows), context.config.seed), pool["sizes"])
     given, exclusive = pool["given"], task.exclusive
     judged = given
@@ -124,19 +124,32 @@ def generate(context: Context) -> None:
         joined, sharp = (candidates.align_balance(found, truth.mean(0)) for found in (joined, sharp))
     answers = task.decide(by_row(joined, pool["sizes"]), rows, labels)
     named = np.array([bool(task.names_in(answer.value)) for answer in answers], np.int64)
-    weight = candidates.row_weights(joined, pool["sizes"], exclusive, named)
+    certainty = candidates.row_certainty(joined, pool["sizes"], exclusive)
+    weight = candidates.row_weights(certainty, named)
     save_answers(answers, context.folder / "answers.jsonl")
-    save_arrays({"weight": weight}, context.folder / "labels.safetensors")
+    save_arrays({"weight": weight, "certainty": certainty}, context.folder / "labels.safetensors")
     _write(context, rows, labeled, by_row(sharp, pool["sizes"]), weight)
     alarms = candidates.collapse_alarm(given, truth, task.output_names(labels))
-    why = f"{int((weight > 0).sum()):,} of {len(rows):,} proposals for pool rows are trained on."
-    decision = {"use_lgan": not alarms, "why": "; ".join(alarms) or why, "alarms": alarms}
-    diagnostics = {"decision": decision, "kept": int((weight > 0).sum()), "generated": len(rows)}
+    kept = int((weight > 0).sum())
+    decision = {"use_lgan": not alarms, "why": _why(len(rows), kept, alarms), "alarms": alarms}
+    diagnostics = {"decision": decision, "kept": kept, "generated": len(rows)}
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
 
 
-def load_parts(folder: Path, options: int) -> dict[str, NDArray[Any]]:
-    """Arrays of all parts in a folder, one behind the other."""
+def _why(rows: int, kept: int, alarms: Sequence[str]) -> str:
+    """What is made of the labels for ``rows`` of the pool, in words."""
+    if alarms:
+        return f"The labels made for the pool collapsed: {'; '.join(alarms)}."
+    if not rows:
+        return (
+            "No unlabelled row was used, so no labels were generated: the model is trained on the labelled "
+            "rows and any changed copies of them."
+        )
+    return f"{kept:,} of {rows:,} proposals for pool rows are trained on."
+
+
+def load_proposals(folder: Path, options: int) -> dict[str, NDArray[Any]]:
+    """What stage propose left of some rows: given, features (both of all units) and sizes (units a row)."""
     parts = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
     if not parts:
         empty = np.zeros((0, options), np.float32)
@@ -160,7 +173,7 @@ def _write(
     task, labels = context.task, context.labels().names
     copies = pq.read_table(context.done["augment"] / "rows.parquet")
     kept = np.flatnonzero(weight > 0).tolist()
-    tables = (labeled, copies, pool.take(pa.array(kept)))
+    tables = (labeled, copies, pool.take(pa.array(kept, pa.int64())))
     known = [*task.distributions(labeled, labels), *task.distributions(copies, labels)]
     weights = [np.ones(len(labeled)), np.full(len(copies), COPY_WEIGHT), weight[kept]]
     origins = np.repeat(["labeled", "augmented", "generated"], [len(table) for table in tables])

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -12,6 +14,7 @@ from safetensors.numpy import load_file
 
 from react_ray import lgan as label_gan
 from react_ray.answer import Answer, load_answers, save_answers
+from react_ray.data.similar_names import visible
 from react_ray.evaluate.arms import Judged, measure_arms, measure_model
 from react_ray.evaluate.metrics import answer_quality, label_quality
 from react_ray.evaluate.schema import LabelQuality
@@ -21,6 +24,8 @@ from react_ray.pipeline.context import Context
 from react_ray.tasks.closed import ranked
 
 __all__ = ["choose", "evaluate"]
+
+SHOWN_CLASSES = 5
 
 
 def choose(context: Context) -> None:
@@ -32,12 +37,21 @@ def choose(context: Context) -> None:
     diagnostics = json.loads((context.done["generate"] / "diagnostics.json").read_text())
     targets = context.rows("labeled")[context.task.target.name].to_pylist()
     named = {name for target in targets for name in context.task.names_in(target)}
-    plain = [arm for arm in arms.PLAIN if arms.is_there(context.done, arm)] if named == {*labels} else []
+    unseen = [name for name in labels if name not in named]
+    by_name = unseen and context.task.labeler == "label_gan"  # it alone learns a class from its name
+    plain = [] if by_name else [arm for arm in arms.PLAIN if arms.is_there(context.done, arm)]
     decision, kept = diagnostics["decision"], diagnostics["kept"]
     choice = arms.choose(decision, plain, found, context.task, validation, labels, context.config.seed, kept)
+    if unseen and not by_name:
+        choice = replace(choice, why=f"{choice.why} {_never_given(unseen)}")
     (context.folder / "choice.json").write_text(
         json.dumps(choice.as_dict(), ensure_ascii=False), encoding="utf-8"
     )
+
+
+def _never_given(names: Sequence[str]) -> str:
+    shown = ", ".join(map(visible, names[:SHOWN_CLASSES])) + (", ..." if len(names) > SHOWN_CLASSES else "")
+    return f"Beware: without a labelled row, these are never given: {shown}."
 
 
 def evaluate(context: Context) -> None:

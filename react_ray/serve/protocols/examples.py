@@ -12,7 +12,6 @@ __all__ = [
     "answer_example",
     "answer_schema",
     "input_schema",
-    "names_spans",
     "object_schema",
     "request_schema",
 ]
@@ -72,17 +71,12 @@ def request_schema(task: Task, schema: dict[str, Any]) -> dict[str, Any]:
 
 def answer_schema(task: Task) -> dict[str, Any]:
     """The answers to a request: a list for an input, a list of lists for a list."""
-    entries = {"type": "array", "items": ENTITY if names_spans(task) else LABEL}
+    entries = {"type": "array", "items": ENTITY if task.names_spans else LABEL}
     return {"anyOf": [entries, {"type": "array", "items": entries}]}
 
 
 def answer_example(task: Task, labels: Sequence[str]) -> list[dict[str, Any]]:
     """An answer to one input."""
-    if names_spans(task):
+    if task.names_spans:
         return [{"entity_group": labels[0], "score": 0.9, "word": "Ada", "start": 0, "end": 3}]
     return [{"label": label, "score": score} for label, score in zip(labels, (0.9, 0.1), strict=False)]
-
-
-def names_spans(task: Task) -> bool:
-    """Whether answers name parts of a text."""
-    return task.pipeline == "token-classification"

@@ -8,7 +8,6 @@ from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
 from react_ray.inference.inputs import input_columns, input_groups
-from react_ray.serve.protocols.examples import names_spans
 from react_ray.serve.protocols.explain import can_explain
 from react_ray.serve.service import Service
 
@@ -64,7 +63,7 @@ def add_model(app: FastAPI, service: Service) -> None:
             title=task.title,
             inputs=[Input(name=column.name, kind=column.kind) for column in input_columns(task)],
             needs=[list(group) for group in input_groups(task)],
-            answers="label" if task.one_of_k else "entities" if names_spans(task) else "labels",
+            answers="label" if task.one_of_k else "entities" if task.names_spans else "labels",
             explains=can_explain(task),
             labels=service.labels,
             version=service.about.version,

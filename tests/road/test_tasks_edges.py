@@ -1,0 +1,82 @@
+"""Runs of the labeler candidates with little to go by end in a model, or in words that say why not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from task_rows import TARGET, WORDS, make_rows, write_files, write_lines
+
+from react_ray.config.file import load_config
+from react_ray.errors import InputError
+from react_ray.pipeline.run import run
+from react_ray.pipeline.suggest import suggest
+
+every_task = pytest.mark.parametrize("task", ["token-classification", "multi-label-classification"])
+
+
+@pytest.fixture(scope="module")
+def model(make_tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("task-words"), WORDS)
+
+
+@pytest.fixture
+def go(task: str, model: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
+    def made(files: dict[str, Path], **more: Any) -> dict[str, Any]:
+        flags = {f"data.{name}": str(path) for name, path in files.items()}
+        quick = {"finetune.token_budget": 2000, "onnx": False, "cluster.workers": 0, "cluster.use_gpu": False}
+        flags |= {"task": task, "model": str(model), "output": str(tmp_path / "out")}
+        return run(load_config(flags=flags | quick | more), quiet=True).metrics
+
+    return made
+
+
+@every_task
+@pytest.mark.parametrize("more", [{}, {"candidates.rows": 0}])
+def test_without_a_pool_the_labelled_rows_and_their_copies_are_trained_on(task, go, more, tmp_path):
+    files = write_files(tmp_path, task)
+    files = files if more else {"labeled": files["labeled"]}
+    metrics = go(files, **more)
+    assert metrics["why"].startswith("No unlabelled row was used")
+    assert metrics["label_quality"] is None
+    origins = pq.read_table(tmp_path / "out" / "augmented")["origin"].to_pylist()
+    assert {*origins} == {"labeled", "augmented"}
+    with pytest.raises(InputError, match="no unlabelled rows to choose from"):
+        suggest(tmp_path / "out", 3, tmp_path / "more.csv", quiet=True)
+
+
+@every_task
+def test_the_gate_compares_answers_from_ten_validation_rows_on(task, go, tmp_path):
+    files, rows = write_files(tmp_path, task), make_rows(task, 72)[60:]
+    few = go(files | {"validation": write_lines(tmp_path / "few.jsonl", rows[:3])})
+    assert "proposals for pool rows are trained on" in few["why"]
+    enough = go(files | {"validation": write_lines(tmp_path / "enough.jsonl", rows)})
+    assert "On 12 validation rows" in enough["why"]
+    assert "probability of being worse" in enough["why"]
+    assert enough["validation"]["n"] == 12
+
+
+@every_task
+def test_a_class_without_labelled_rows_is_told_of(task, go, tmp_path):
+    names = {"token-classification": ["LOC", "PER"], "multi-label-classification": ["money", "sport"]}[task]
+    (tmp_path / "labels.yaml").write_text("".join(f"{name}: a {name}\n" for name in [*names, "war"]))
+    metrics = go(write_files(tmp_path, task) | {"labels": tmp_path / "labels.yaml"})
+    assert "without a labelled row, these are never given: 'war'" in metrics["why"]
+
+
+@every_task
+def test_names_of_classes_alone_are_not_enough(task, go, tmp_path):
+    (tmp_path / "labels.yaml").write_text("LOC: a place\nPER: a person\n")
+    files = {"unlabeled": write_files(tmp_path, task)["unlabeled"], "labels": tmp_path / "labels.yaml"}
+    with pytest.raises(InputError, match="needs labelled rows"):
+        go(files)
+
+
+@every_task
+def test_blank_targets_leave_nothing_to_learn_from(task, go, tmp_path):
+    blank = [row | {TARGET[task]: None} for row in make_rows(task, 9)]
+    with pytest.raises(InputError, match="no row has a label"):
+        go({"labeled": write_lines(tmp_path / "blank.jsonl", blank)})
