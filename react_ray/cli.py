@@ -151,6 +151,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1)")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port (default: 8000)")] = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Copies of the model (default: 1)")] = None,
+    relations: Relations = None,
     write_config: Annotated[Path | None, typer.Option(help="Only write this file for serve deploy")] = None,
     address: Address = None,
     verbose: Verbose = False,
@@ -160,7 +161,7 @@ def serve(
     from react_ray.serve.deploy import write_config as write
     from react_ray.serve.run import serve as serve_model
 
-    flags = {"host": host, "port": port, "replicas": replicas}
+    flags = {"host": host, "port": port, "replicas": replicas, "relations": relations}
     settings = load_serve_config(arguments or (), flags)
     if write_config:
         show(write(model, settings, write_config))

@@ -37,6 +37,11 @@ class ServeConfig(Settings):
     precision: Literal["fp32", "int8"] = "fp32"  # on processors; int8 is faster, see docs for what it costs
     batch_tokens: int | None = Field(None, ge=1)  # of a model call; None: 512, as caches hold; GPU 8,192
     threshold: float = Field(0, ge=0, le=1)  # labels that score less are left out
+    relations: str | None = None  # folder of a relation model: with one of entities it answers POST /triples
+    relations_version: str | None = None  # what the folder holds; replicas load no other; None: any
+    max_pairs: int = Field(
+        45, ge=1
+    )  # of entities of a text, the nearest: all of ten entities; seconds at most
     max_explain_words: int = Field(64, ge=2)  # and model rows to explain one text: seconds at most
     max_ongoing: int = Field(256, ge=2)  # requests in a replica: twice what a model call of short texts takes
     max_queued: int = Field(128, ge=0)  # requests that wait outside: a burst; above: 429
@@ -78,7 +83,7 @@ class ServeConfig(Settings):
             raise ValueError(f"host = {host!r}: give an address or a name, as 127.0.0.1, ::1 or 0.0.0.0")
         return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
-    @field_validator("api_keys", "record")
+    @field_validator("api_keys", "record", "relations")
     @classmethod
     def _from_here(cls, path: str | None) -> str | None:
         # replicas have a working folder of their own
