@@ -15,7 +15,7 @@ from react_ray.tasks.columns import Cells
 from react_ray.tasks.tagging import Span
 from react_ray.tasks.words import trim
 
-__all__ = ["EntityPair", "mark_entities", "marked_places", "read_pair"]
+__all__ = ["MARKS", "EntityPair", "mark_entities", "marked_places", "read_pair"]
 
 MARKERS = re.compile(r"<(/?)(e[12])>", re.IGNORECASE)
 COLUMNS = (("e1", "e2"), ("head", "tail"))
