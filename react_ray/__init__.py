@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from react_ray.client.client import AsyncClient, Client
     from react_ray.client.exchange import BulkResult, Explanation, Word
     from react_ray.inference.classifier import Classifier, load
-    from react_ray.inference.prediction import Entity, Prediction
+    from react_ray.inference.prediction import Entity, Prediction, Triple
+    from react_ray.inference.triples import TripleExtractor, load_triples
     from react_ray.pipeline.run import Run, run
 
 __all__ = [
@@ -46,10 +47,13 @@ __all__ = [
     "Run",
     "ServiceError",
     "TrainingError",
+    "Triple",
+    "TripleExtractor",
     "Word",
     "__version__",
     "load",
     "load_config",
+    "load_triples",
     "run",
 ]
 
@@ -62,8 +66,11 @@ _LAZY = {
     "Explanation": "client.exchange",
     "Prediction": "inference.prediction",
     "load": "inference.classifier",
+    "load_triples": "inference.triples",
     "Run": "pipeline.run",
     "run": "pipeline.run",
+    "Triple": "inference.prediction",
+    "TripleExtractor": "inference.triples",
     "Word": "client.exchange",
 }
 """Names whose modules import much (torch, an HTTP client): loaded at first use, so that the command line

@@ -34,6 +34,9 @@ app = typer.Typer(
 command = partial(app.command, cls=Command)
 
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
+Relations = Annotated[
+    str | None, typer.Option(help="Relation model beside a MODEL of entities: adds triples")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
 GuardFormulas = Annotated[bool, typer.Option("--guard-formulas", help="csv: no cell can run as a formula")]
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run")]
@@ -120,6 +123,7 @@ def predict(
     ],
     column: ColumnNames = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the column with the text")] = None,
+    relations: Relations = None,
     max_chars: Annotated[
         int, typer.Option(min=1, help="Longer texts are rejected: data.max_chars")
     ] = 100_000,
@@ -133,7 +137,8 @@ def predict(
 
     columns = renamed_columns(column or ()) | ({"text": text_column} if text_column else {})
     options = PredictOptions(columns, max_chars, guard_formulas)
-    show(predict_file(model, input, output, options, address=address, verbose=verbose, quiet=quiet))
+    how = {"relations": relations, "address": address}
+    show(predict_file(model, input, output, options, **how, verbose=verbose, quiet=quiet))
 
 
 @command()
@@ -146,6 +151,7 @@ def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1)")] = None,
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port (default: 8000)")] = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Copies of the model (default: 1)")] = None,
+    relations: Relations = None,
     write_config: Annotated[Path | None, typer.Option(help="Only write this file for serve deploy")] = None,
     address: Address = None,
     verbose: Verbose = False,
@@ -155,7 +161,7 @@ def serve(
     from react_ray.serve.deploy import write_config as write
     from react_ray.serve.run import serve as serve_model
 
-    flags = {"host": host, "port": port, "replicas": replicas}
+    flags = {"host": host, "port": port, "replicas": replicas, "relations": relations}
     settings = load_serve_config(arguments or (), flags)
     if write_config:
         show(write(model, settings, write_config))

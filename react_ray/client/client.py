@@ -19,8 +19,10 @@ from react_ray.client.exchange import (
     bulk_parts,
     explain_request,
     refusal,
+    triples_in,
 )
 from react_ray.errors import InputError, ServiceError
+from react_ray.inference.prediction import Triple
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -93,6 +95,23 @@ class Client:
             except ServiceError as problem:
                 parts.shrink(problem)
         return parts.answers[0] if single else parts.answers
+
+    def triples(
+        self, texts: Sequence[Input], top_k: int | None = None, threshold: float | None = None
+    ) -> list[list[Triple]]:
+        """The triples of each text, where the service has a relation model beside one of entities.
+
+        As predict: at most ``top_k`` a text, without those that score less than ``threshold``.
+        """
+        if isinstance(texts, str | Mapping):
+            raise InputError("triples takes a list of texts")
+        parts = Parts(texts, top_k, threshold, triples_in)
+        while request := parts.request:
+            try:
+                parts.take(self._ask("POST", "/triples", request))
+            except ServiceError as problem:
+                parts.shrink(problem)
+        return parts.answers
 
     def explain(self, text: str, label: str | None = None) -> Explanation:
         """Return the weights of the words of ``text`` for ``label`` (None: the best one)."""
@@ -199,6 +218,20 @@ class AsyncClient:
             except ServiceError as problem:
                 parts.shrink(problem)
         return parts.answers[0] if single else parts.answers
+
+    async def triples(
+        self, texts: Sequence[Input], top_k: int | None = None, threshold: float | None = None
+    ) -> list[list[Triple]]:
+        """As Client.triples."""
+        if isinstance(texts, str | Mapping):
+            raise InputError("triples takes a list of texts")
+        parts = Parts(texts, top_k, threshold, triples_in)
+        while request := parts.request:
+            try:
+                parts.take(await self._ask("POST", "/triples", request))
+            except ServiceError as problem:
+                parts.shrink(problem)
+        return parts.answers
 
     async def explain(self, text: str, label: str | None = None) -> Explanation:
         """As Client.explain."""

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from react_ray.errors import InputError, ServiceError
-from react_ray.inference.prediction import Prediction, typed
+from react_ray.inference.prediction import Prediction, Triple, typed
 
 __all__ = [
     "Attempts",
@@ -25,6 +25,7 @@ __all__ = [
     "bulk_parts",
     "explain_request",
     "refusal",
+    "triples_in",
 ]
 
 TEXTS_A_REQUEST = 256
@@ -128,11 +129,18 @@ class Attempts:
 class Parts:
     """Inputs in requests that the service takes: where one is too large, the next are half of it."""
 
-    def __init__(self, inputs: Iterable[Input], top_k: int | None, threshold: float | None):
+    def __init__(
+        self,
+        inputs: Iterable[Input],
+        top_k: int | None,
+        threshold: float | None,
+        typed: Callable[[Any], list[Any]] = typed,
+    ):
         self.answers: list[list[Any]] = []
         self._inputs = [_checked(given, index) for index, given in enumerate(inputs)]
         self._size = TEXTS_A_REQUEST
         self._asked = {"top_k": top_k, "threshold": threshold}
+        self._typed = typed
 
     @property
     def request(self) -> dict[str, Any] | None:
@@ -143,7 +151,7 @@ class Parts:
 
     def take(self, answer: list[list[dict[str, Any]]]) -> None:
         """The answer to the request."""
-        self.answers += map(typed, answer)
+        self.answers += map(self._typed, answer)
 
     def shrink(self, problem: ServiceError) -> None:
         """Make requests smaller; raises ``problem`` where that does not help."""
@@ -227,6 +235,11 @@ def bulk_parts(texts: Iterable[Input]) -> Iterator[BulkPart]:
         size += len(line)
     if lines:
         yield BulkPart(first, lines)
+
+
+def triples_in(entries: Sequence[Mapping[str, Any]]) -> list[Triple]:
+    """The objects that the triples of one text as JSON stand for."""
+    return [Triple(**entry) for entry in entries]
 
 
 def explain_request(text: str, label: str | None) -> dict[str, Any]:

@@ -111,6 +111,17 @@ class ServeConfig(Settings):
     drain_timeout_s: float = Field(
         30, ge=0, description="Seconds that running requests get to finish when the service stops"
     )
+    max_pairs: int = Field(
+        256,
+        ge=1,
+        description="Most pairs of entities of a text whose relation is asked for: the nearest ones",
+    )
+    relations: str | None = Field(
+        None, description="Folder of a relation model: with a model of entities it answers POST /triples"
+    )
+    relations_version: str | None = Field(
+        None, description="Version of the relation model that replicas load, and no other; None: any"
+    )
 
     @property
     def tokens_per_call(self) -> int:
@@ -137,7 +148,7 @@ class ServeConfig(Settings):
             raise ValueError(f"host = {host!r}: give an address or a name, as 127.0.0.1, ::1 or 0.0.0.0")
         return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
-    @field_validator("api_keys", "record")
+    @field_validator("api_keys", "record", "relations")
     @classmethod
     def _from_here(cls, path: str | None) -> str | None:
         # replicas have a working folder of their own

@@ -27,6 +27,8 @@ from react_ray.data.verdicts import Judged
 from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder
+from react_ray.models.pretrained import load_tokenizer
+from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import DEFAULT_TASK, Task, get_task
 from react_ray.tasks.labels import LabelMap
 
@@ -41,6 +43,8 @@ MIN_VALIDATION = 30
 MIN_CLASS = 20
 """Labelled rows of an average class; with fewer, all are needed to learn."""
 SHOWN_ERRORS = 5
+MARKED_TOKENS = 16
+"""Of a tokenizer that is tried with a few signs."""
 Item = dict[str, Any]
 Run = Callable[[Callable[[], Callable[[Item], int]], Sequence[Item]], int]
 
@@ -90,6 +94,7 @@ def prepare(
         _hold_back(rows, config.validation_fraction)
     _write(rows, folder, progress)
     _check_texts(folder / "rows.parquet", config, models or {}, all_there=not (rows.fate == UNUSED).any())
+    warnings += _model_warnings(get_task(task), models or {})
     labels.save(folder / "labels.json")
     summary = {**_summary(rows, refusals, labels), "warnings": warnings}
     (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -178,6 +183,17 @@ def _check_texts(path: Path, config: DataConfig, models: Mapping[str, str], all_
         texts = _sample(path)
         for flag, model in models.items():
             check_vocabulary(texts, model, config.max_unknown, flag)
+
+
+def _model_warnings(task: Task, models: Mapping[str, str]) -> list[str]:
+    """What the model that is trained lacks for its task; also said at once."""
+    model = models.get("--model")
+    lacking = model and task.lacking(TransformersTokenizer(load_tokenizer(model), MARKED_TOKENS))
+    if not lacking:
+        return []
+    warning = f"--model {model}: {lacking}"
+    log.warning("%s", warning)
+    return [warning]
 
 
 def _any_truth(path: Path) -> bool:

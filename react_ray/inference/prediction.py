@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Entity", "Found", "Prediction", "rank", "typed"]
+__all__ = ["Entity", "Found", "Prediction", "Triple", "rank", "typed"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,25 @@ class Entity:
     word: str
     start: int
     end: int
+
+
+@dataclass(frozen=True)
+class Triple:
+    """How two entities of a text relate: ``head`` and ``tail`` are their words, ``relation`` names its type.
+
+    ``score`` is the product of the scores of both entities and of the relation.
+    """
+
+    head: str
+    relation: str
+    tail: str
+    score: float
+    head_entity_group: str
+    head_start: int
+    head_end: int
+    tail_entity_group: str
+    tail_start: int
+    tail_end: int
 
 
 Found = Prediction | Entity

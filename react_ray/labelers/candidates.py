@@ -149,8 +149,8 @@ def row_certainty(joined: Array, sizes: NDArray[np.int64], exclusive: bool) -> A
 def row_weights(certainty: Array, groups: NDArray[np.int64]) -> Array:
     """Weight of each row: its certainty, 0 for the rows that are least certain.
 
-    KEPT of the rows of each of the ``groups`` have a weight: rows without any entity are the most certain, and
-    would push out all others.
+    KEPT of the rows of each of the ``groups`` have a weight: rows without any entity are the most certain,
+    and would push out all others.
     """
     weights = np.zeros_like(certainty)
     for group in np.unique(groups):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -37,9 +37,9 @@ from react_ray.data.shards import ROW_BYTES, Shard, read_shard
 from react_ray.data.sources import Source, find_files, fingerprint
 from react_ray.data.tables import Layout, checked_target, open_output
 from react_ray.errors import InputError
-from react_ray.folders import model_folder, model_version, replace_file
-from react_ray.inference.folder import check_saved
+from react_ray.folders import replace_file
 from react_ray.pipeline.answered import answered_rows, blank_rows
+from react_ray.pipeline.answering import Answering, added_columns
 from react_ray.pipeline.store import Store, digest
 from react_ray.tasks import DEFAULT_TASK, get_task
 from react_ray.tasks.columns import Options
@@ -64,6 +64,12 @@ class PredictOptions:
     max_chars: int = DataConfig().max_chars
     guard_formulas: bool = False
     task: str = DEFAULT_TASK  # that of the model
+    triples: bool = False  # whether a relation model adds a column of its own
+
+    @property
+    def added(self) -> tuple[pa.Field, ...]:
+        """The columns that are added."""
+        return added_columns(self.task, self.triples)
 
     def wanted(self, source: Source) -> Wanted:
         """The columns that are looked for in a file."""
@@ -82,29 +88,30 @@ def predict_file(
     target: str | Path,
     options: PredictOptions = PredictOptions(),
     *,
+    relations: str | None = None,
     address: str | None = None,
     verbose: bool = False,
     quiet: bool = False,
 ) -> str:
     """Write ``source`` with the answers of ``model`` added to ``target``; a summary in words.
 
-    The task of the model says which columns are added, such as ``label`` and ``score``. Each row comes back
-    as it was. Rows without text have nothing in the columns that are added. Rows that a run would reject are
-    left out and listed beside the target: TARGET.refused.jsonl. Columns of the input that are called as those
-    that are added stay under names such as label_given. A killed call goes on where it stopped when it is
+    The task of the model says which columns are added, such as ``label`` and ``score``; ``triples`` too,
+    where it finds entities and ``relations`` is the folder of a relation model. Each row comes back as it
+    was. Rows without text have nothing in the columns that are added. Rows that a run would reject are left
+    out and listed beside the target: TARGET.refused.jsonl. Columns of the input that are called as those that
+    are added stay under names such as label_given. A killed call goes on where it stopped when it is
     given again. Raises InputError.
     """
     check_lasting(str(target))
     target = checked_target(target)
-    folder = model_folder(model).absolute()  # workers have working directories of their own
-    task = check_saved(folder)
-    options = replace(options, task=task.name)
-    check_columns(task, DataConfig(columns=options.names()))
-    version = model_version(folder)
+    models = Answering.of(model, relations)
+    options = replace(options, task=models.task, triples=bool(models.relations))
+    check_columns(get_task(options.task), DataConfig(columns=options.names()))
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
     settings: dict[str, Any] = {
-        "model": version,
+        "model": models.version,
+        **({"relations": models.relations_version} if models.relations else {}),
         "source": fingerprint(source),
         "task": options.task,
         "columns": dict(options.columns),
@@ -119,7 +126,7 @@ def predict_file(
         Session(cluster, verbose) as session,
     ):
         if session.address:
-            asked = Asked(target.parent, (source,), {str(folder): "MODEL"})
+            asked = Asked(target.parent, (source,), models.asked)
             check_cluster(session, asked, replace(session.demand(), workers=0), reporter)
         read = _Read(source, target, options)
         with reporter.step("read") as progress:
@@ -129,7 +136,7 @@ def predict_file(
         todo = [item for item in items if not Path(item["target"]).exists()]
         with reporter.step("predict") as progress:
             gpu = session.use_gpu()
-            labels = LabelTask(str(folder), gpu, version)
+            labels = LabelTask(models, gpu, options)
             map_items(labels, todo, rows=rows, session=session, progress=progress, use_gpu=gpu)
         with reporter.step("write"):
             summary = read.write(items, settings["source"])
@@ -152,30 +159,24 @@ def _kept_if_worth_it(root: Path) -> Iterator[None]:
 class LabelTask:
     """Labels some texts of the input; made once in each process."""
 
-    model: str
+    models: Answering
     use_gpu: bool
-    version: str
-    """Of the model: every process loads this one, or none."""
+    options: PredictOptions
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
-        """Load the model and return the function that labels a part."""
-        from react_ray.inference.classifier import load
-
-        classifier = load(self.model, self.use_gpu, self.version)
-        task = classifier.task
-        names = [field.name for field in task.inputs]
+        """Load the models and return the function that labels a part."""
+        answers, added = self.models.load(self.use_gpu), self.options.added
+        names = [field.name for field in get_task(self.options.task).inputs]
 
         def label(item: dict[str, Any]) -> int:
             with pq.ParquetFile(item["source"]) as file:
                 table = file.read_row_group(item["group"], columns=[*names, "row"])
-            rows = table.select(names)
-            answers = zip(classifier.answers(rows, ranked=1), rows.to_pylist(), strict=True)
-            made = [task.columns_of(answer, row) for answer, row in answers]
-            arrays = [pa.array([one[field.name] for one in made], field.type) for field in task.added]
-            schema = pa.schema([pa.field(ROW, pa.int64()), *task.added])
+            made = answers(table.select(names))
+            arrays = [pa.array([one[field.name] for one in made], field.type) for field in added]
+            schema = pa.schema([pa.field(ROW, pa.int64()), *added])
             labelled = pa.Table.from_arrays([table["row"], *arrays], schema=schema)
             write_whole(labelled, Path(item["target"]))
-            return len(rows)
+            return len(made)
 
         return label
 
@@ -192,8 +193,7 @@ class CutTask:
 
         def cut(item: dict[str, Any]) -> int:
             source, target = Source(**item["source"]), Path(item["target"])
-            added = get_task(self.options.task).added
-            kinds = json.dumps(column_kinds(source, self.options.wanted(source), added))
+            kinds = json.dumps(column_kinds(source, self.options.wanted(source), self.options.added))
             target.with_suffix(".kinds.json").write_text(kinds, encoding="utf-8")
             return read_shard(
                 source,
@@ -221,11 +221,6 @@ class _Read:
     def files(self) -> list[Source]:
         """The files of the input: found once, and not written down, for their addresses may hold secrets."""
         return find_files(self.source)
-
-    @property
-    def added(self) -> Sequence[pa.Field]:
-        """The columns that the task adds."""
-        return get_task(self.options.task).added
 
     def cut(self, folder: Path, session: Session, progress: Progress) -> None:
         """Read the texts; what the output cannot hold is found out here, before the work is done."""
@@ -273,7 +268,7 @@ class _Read:
         ``state`` is the fingerprint of the input as it was read the first time.
         """
         rows = blank = 0
-        guard, added = self.options.guard_formulas, self.added
+        guard, added = self.options.guard_formulas, self.options.added
 
         def write(half: Path) -> None:
             nonlocal rows, blank
@@ -299,7 +294,7 @@ class _Read:
 
     def _original(self, source: Source, shard: Shard) -> Original:
         kinds = json.loads(shard.target.with_suffix(".kinds.json").read_text(encoding="utf-8"))
-        return original_of(source, self.options.wanted(source), kinds, self.added)
+        return original_of(source, self.options.wanted(source), kinds, self.options.added)
 
     def _refused(self) -> Iterator[dict[str, Any]]:
         """The rows that are left out, in the order of files and rows."""

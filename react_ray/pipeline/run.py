@@ -25,9 +25,9 @@ from react_ray.pipeline.context import Context
 from react_ray.pipeline.graph import FILES, Stage, stages_of
 from react_ray.pipeline.publish import publish, summarise
 from react_ray.pipeline.store import Store, content_of
-from react_ray.tasks import get_task
+from react_ray.tasks import get_task, resolve_task
 
-__all__ = ["Run", "advance", "cache_of", "check_ready", "check_task", "located", "run"]
+__all__ = ["Run", "advance", "cache_of", "check_ready", "check_task", "located", "run", "with_task"]
 
 log = logging.getLogger(__name__)
 
@@ -62,13 +62,12 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
     Raises InputError (data or settings), TrainingError (a worker failed) or
     ClusterError (no cluster, or not the resources asked for).
     """
-    check_task(config)
+    check_lasting(config.output)
+    config = located(config)
     names = [stage.name for stage in stages_of(config)]
     if until is not None and until not in names:
         raise ConfigError(f"--until {until}: expected one of {', '.join(names)}")
     quiet_libraries(verbose)
-    check_lasting(config.output)
-    config = located(config)
     folder = Path(config.output)
     store = cache_of(folder)
     reporter = Reporter(quiet)
@@ -106,10 +105,11 @@ def check_task(config: Config) -> None:
 
 
 def located(config: Config) -> Config:
-    """The configuration with whole paths: workers have working directories of their own.
+    """The configuration with whole paths, for workers have working directories of their own, and its task.
 
     Raises ConfigError where the settings do not fit the task.
     """
+    config = with_task(config)
     check_task(config)
 
     def whole(path: str | None) -> str | None:
@@ -121,6 +121,11 @@ def located(config: Config) -> Config:
     data = config.data.model_copy(update={key: whole(getattr(config.data, key)) for key in FILES})
     own = {"output": whole(config.output), "model": model(config.model), "encoder": model(config.encoder)}
     return config.model_copy(update={"data": data, **own})
+
+
+def with_task(config: Config) -> Config:
+    """The configuration with the task that is meant by the columns that it names, see ``resolve_task``."""
+    return config.model_copy(update={"task": resolve_task(config.task, config.data.columns.model_dump())})
 
 
 def cache_of(folder: Path) -> Store:

@@ -12,7 +12,7 @@ import yaml
 from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
 from react_ray.folders import model_version, replace_file
-from react_ray.serve.models import application_of, models_of, route_of
+from react_ray.serve.models import application_of, models_of, route_of, with_relations
 
 __all__ = ["check_cluster_host", "grpc_options", "http_options", "serve_config", "write_config"]
 
@@ -31,11 +31,13 @@ HEAD = """\
 def write_config(model: str, config: ServeConfig, path: Path) -> str:
     """Write the file that serves ``model`` (or a list) with these settings; what to do with it, in words."""
     models = models_of(model)
+    config = with_relations(models, config)
     check_cluster_host(config.host)
     text = yaml.dump(serve_config(models, config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    folders = [*models.values(), *([config.relations] if config.relations else [])]
     replace_file(path, lambda half: half.write_text(HEAD + text, encoding="utf-8"))
     return (
-        f"{path}: serves {', '.join(map(str, models.values()))}: every node must see it under this name\n"
+        f"{path}: serves {', '.join(map(str, folders))}: every node must see it under this name\n"
         f"  {shlex.join(['serve', 'deploy', str(path)])}   "
         "(or as serveConfigV2 of a RayService, see deploy/kuberay)\n"
         f"  each node listens on {config.host}; where others are to reach it: --host 0.0.0.0"

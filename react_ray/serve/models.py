@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 from react_ray.config.service import ServeConfig
 from react_ray.config.yaml_text import read_yaml
 from react_ray.errors import InputError
-from react_ray.folders import model_folder
+from react_ray.folders import model_folder, model_version
 from react_ray.inference.folder import check_saved
 from react_ray.inference.onnx_record import find_onnx
+from react_ray.inference.triples import check_folders
 
-__all__ = ["application_of", "models_of", "note_of", "route_of"]
+__all__ = ["application_of", "models_of", "note_of", "route_of", "with_relations"]
 
 APPLICATION = "react-ray"
 """Of a service with one model, which answers at the top."""
@@ -32,6 +34,21 @@ def models_of(given: str | Path) -> dict[str, Path]:
     if not isinstance(listed, dict) or not listed:
         raise InputError(f"{path}: expected a line `name: folder` for each model")
     return {_name(path, name): _folder(path, name, folder) for name, folder in listed.items()}
+
+
+def with_relations(models: Mapping[str, Path], config: ServeConfig) -> ServeConfig:
+    """The settings with the relation model's own folder and its version, where there is one.
+
+    InputError where it is not whole, or where the two models are not of entities and of relations.
+    """
+    if config.relations is None:
+        return config
+    if list(models) != [""]:
+        raise InputError("a relation model goes with one entity model, and not with a list of models")
+    _, folder = check_folders(models[""], config.relations)
+    folder = folder.resolve()
+    found = {"relations": str(folder), "relations_version": model_version(folder)}
+    return config.model_copy(update=found)
 
 
 def _name(path: Path, name: object) -> str:

@@ -28,7 +28,7 @@ from react_ray.serve.ingress.instead import finish
 from react_ray.serve.ingress.listening import listen
 from react_ray.serve.limits.edge import VARIABLES
 from react_ray.serve.limits.keys import Keys
-from react_ray.serve.models import application_of, models_of, note_of, route_of
+from react_ray.serve.models import application_of, models_of, note_of, route_of, with_relations
 from react_ray.serve.replicas import Replacements, reason_of
 from react_ray.serve.supervise import Console, ray_apart, ray_is_whole, supervise
 
@@ -59,11 +59,13 @@ def serve(
     if config.api_keys:
         Keys(config.api_keys)  # what is wrong with the file is said before Ray's seconds are spent
     models = models_of(model)
+    config = with_relations(models, config)
+    folders = [*models.values(), *([Path(config.relations)] if config.relations else [])]
     versions = {name: model_version(folder) for name, folder in models.items()}
     session = Session(ClusterConfig(address=address), verbose, object_store=OBJECT_STORE)
     local = session.address is None
     if local:
-        check_memory(list(models.values()), config)
+        check_memory(folders, config)
         ingress.check_shared_memory()
         _check_port(config.host, config.port, "--port")
         if config.grpc_port:
@@ -72,8 +74,8 @@ def serve(
         check_cluster_host(config.host)
     with _until_signal(), session, _variables(config, session), _console(session) as (console, said):
         logs = f" (logs: {session.folder / RAY / 'session_latest/logs'})" if local else ""
-        console.say(f"Starting Ray and {config.replicas} replica(s) of {_list(models.values())} ...{logs}")
-        for note in filter(None, (note_of(folder, config) for folder in models.values())):
+        console.say(f"Starting Ray and {config.replicas} replica(s) of {_list(folders)} ...{logs}")
+        for note in filter(None, (note_of(folder, config) for folder in folders)):
             console.say(note)
         session.start()
         _heed_signals()  # again: Ray took SIGTERM for itself
@@ -275,10 +277,11 @@ def _welcome(models: Mapping[str, Path], config: ServeConfig, local: bool) -> st
     urls = [_url(config, name) for name in models]
     url, others = urls[0], "".join(f"       {other}\n" for other in urls[1:])
     where = "" if local else " on every node of the cluster that has a replica"
+    route = "triples" if config.relations else "predict"
     body = json.dumps({"inputs": ["a text", "another text"]})
     return (
         f"Ready: {url}{where} (a page to try it; {url}/docs tells the rest)\n{others}"
-        f"  curl -H 'Content-Type: application/json' -d '{body}' {url}/predict\n"
+        f"  curl -H 'Content-Type: application/json' -d '{body}' {url}/{route}\n"
         "Ctrl-C stops it."
     )
 

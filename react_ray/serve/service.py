@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from typing import Any
 
@@ -18,11 +18,13 @@ from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
 from react_ray.inference.inputs import Row, few_rows, parse_input, text_of
 from react_ray.inference.reference import Reference, load_reference
+from react_ray.inference.triples import check_kind
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
 from react_ray.serve.engine.found import Found, tokens_in
 from react_ray.serve.engine.model import Engine, Outcome, load_engine
 from react_ray.serve.engine.probe import Probe
+from react_ray.serve.engine.relations import Relations
 from react_ray.serve.engine.turns import Turns
 from react_ray.serve.engine.word_plan import Plan, make_plan
 from react_ray.serve.limits.gate import Gate
@@ -56,12 +58,20 @@ class TextError(Exception):
 class Service:
     """A warm model that many callers share; callers give rows of its task."""
 
-    def __init__(self, engine: Engine, config: ServeConfig, about: About, reference: Reference | None = None):
+    def __init__(
+        self,
+        engine: Engine,
+        config: ServeConfig,
+        about: About,
+        reference: Reference | None = None,
+        relations: Relations | None = None,
+    ):
         self.config = config
         self.task = engine.task
         self.labels = engine.labels
         self.max_length = engine.max_length
         self.about = about
+        self.relations = relations
         self.threshold = config.threshold
         self.metrics = Metrics()
         self.gate = Gate(config)
@@ -74,7 +84,7 @@ class Service:
         if self._recorder:
             self.metrics.add(self._recorder)
         self.metrics.watch(
-            "react_ray_texts_waiting", "Texts that no model call has taken up", lambda: self._batcher.waiting
+            "react_ray_texts_waiting", "Texts that no model call has taken up", self._number_waiting
         )
         self._tokenizer = Turns("tokenizer")
 
@@ -88,7 +98,10 @@ class Service:
             engine = load_engine(model, config.precision, threads, use_gpu)
             about = read_about(folder, engine.name)
         engine.warm_up()
-        return cls(engine, config, about, load_reference(folder))
+        if config.relations is not None:
+            check_kind(engine.task, "token-classification", model)
+        relations = Relations.load(config, threads, use_gpu)
+        return cls(engine, config, about, load_reference(folder), relations)
 
     async def predict(
         self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
@@ -100,6 +113,24 @@ class Service:
         """
         answers = await self.all_answers(rows, top)
         return [self.said(answer, row, top, threshold) for answer, row in zip(answers, rows, strict=True)]
+
+    async def triples(
+        self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
+    ) -> list[list[Entry]]:
+        """The triples of each row, as JSON; TextError as ``predict``, PairsError of the relation model.
+
+        At most ``top``. Those that score less than ``threshold`` (None: the service's own) are left out, and
+        so are entities that do, for no triple with them scores more.
+        """
+        assert self.relations is not None
+        limit = self.threshold if threshold is None else threshold
+        texts = [
+            (row["text"], [entry for entry in self.task.wire(answer, row) if entry["score"] >= limit])
+            for answer, row in zip(await self.all_answers(rows), rows, strict=True)
+        ]
+        found = _all_of(await self.relations.triples(texts))
+        kept = [[asdict(triple) for triple in triples if triple.score >= limit] for triples in found]
+        return [_surest(triples, top) for triples in kept]
 
     async def all_answers(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer]:
         """The answer to each row; TextError as ``predict``."""
@@ -184,12 +215,17 @@ class Service:
 
         It goes before all that wait: a full queue is no reason to replace a replica that works.
         """
-        examples = self._engine.sample("ready")
+        asked = [self._batcher.submit(self._engine.sample("ready"), first=True)]
+        if self.relations:
+            asked.append(self.relations.sample())
         try:
-            outcomes = await asyncio.wait_for(self._batcher.submit(examples, first=True), within_s)
+            outcomes = await asyncio.wait_for(asyncio.gather(*asked), within_s)
         except TimeoutError:
             return False
-        return not isinstance(outcomes[0], Exception)
+        return not any(isinstance(some[0], Exception) for some in outcomes)
+
+    def _number_waiting(self) -> int:
+        return self._batcher.waiting + (self.relations.waiting if self.relations else 0)
 
     def _run(self, examples: Sequence[Example]) -> list[Outcome]:
         started = time.perf_counter()
@@ -204,6 +240,11 @@ def _best(entries: list[Entry], answer: Answer, top: int | None) -> list[Entry]:
         return entries
     if all("label" in entry for entry in entries):
         return [{"label": label, "score": score} for label, score in answer.ranking[:top]]
+    return _surest(entries, top)
+
+
+def _surest(entries: list[Entry], top: int | None) -> list[Entry]:
+    """The ``top`` entries that score best, in their order."""
     best = sorted(range(len(entries)), key=lambda place: -entries[place]["score"])[:top]
     return [entries[place] for place in sorted(best)]
 

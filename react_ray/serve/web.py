@@ -20,6 +20,7 @@ from react_ray.serve.protocols.forms import Forms
 from react_ray.serve.protocols.model import add_model
 from react_ray.serve.protocols.page import add_page
 from react_ray.serve.protocols.predict import add_prediction
+from react_ray.serve.protocols.triples import add_triples
 from react_ray.serve.protocols.v2.binary import HEADER
 from react_ray.serve.protocols.v2.http import add_inference_v2
 from react_ray.serve.service import NOT_READY, Service
@@ -49,6 +50,7 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
     app.add_exception_handler(StarletteHTTPException, _refuse)
     app.add_exception_handler(RequestValidationError, _refuse)
     add_prediction(app, service)
+    add_triples(app, service)
     add_explanation(app, service)
     add_model(app, service)
     add_bulk(app, service)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from react_ray.errors import ConfigError
 from react_ray.tasks.task import Example, Task
 
-__all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "register", "task_names"]
+__all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "register", "resolve_task", "task_names"]
 
 DEFAULT_TASK = "text-classification"
 _MODULES = {
@@ -34,6 +35,15 @@ def get_task(name: str) -> Task:
         module, _, kind = _MODULES[name].partition(":")
         register(getattr(import_module(f"react_ray.tasks.{module}"), kind)())
     return _KNOWN[name]
+
+
+def resolve_task(name: str, columns: Mapping[str, str | None]) -> str:
+    """The task that is meant by ``name`` and the ``columns`` that are named: with a second text that of pairs.
+
+    That a file merely has a column of that name changes nothing.
+    """
+    pairs = name == DEFAULT_TASK and columns.get("text_pair") is not None
+    return "text-pair-classification" if pairs else name
 
 
 def register(task: Task) -> None:

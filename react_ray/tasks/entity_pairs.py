@@ -15,7 +15,7 @@ from react_ray.tasks.columns import Cells
 from react_ray.tasks.tagging import Span
 from react_ray.tasks.word_splitting import trim
 
-__all__ = ["EntityPair", "mark_entities", "marked_places", "read_pair", "tag_entities"]
+__all__ = ["MARKS", "EntityPair", "mark_entities", "marked_places", "read_pair", "tag_entities"]
 
 MARKERS = re.compile(r"<(/?)(e[12])>", re.IGNORECASE)
 COLUMNS = (("e1", "e2"), ("head", "tail"))

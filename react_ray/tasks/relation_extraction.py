@@ -16,7 +16,7 @@ from react_ray.models.tokenizer import TextTokenizer, Window
 from react_ray.tasks.closed import ClosedTask, predicted_of, truth_of
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
-from react_ray.tasks.entity_pairs import COLUMNS, EntityPair, marked_places, read_pair, tag_entities
+from react_ray.tasks.entity_pairs import COLUMNS, MARKS, EntityPair, marked_places, read_pair, tag_entities
 from react_ray.tasks.label_names import label_name
 from react_ray.tasks.nouns import RELATIONS
 from react_ray.tasks.relation_metrics import DIRECTION, relation_scores, relation_statistics, relation_types
@@ -95,6 +95,16 @@ class RelationExtraction(ClosedTask):
         from react_ray.models.heads import load_sequence_classifier
 
         return load_sequence_classifier(name, labels, dropout, "single_label_classification")
+
+    def lacking(self, tokenizer: TextTokenizer) -> str | None:
+        """The marks around the two entities, where both are the same to the model."""
+        first, second = tokenizer.ids([f"{mark} a {mark}" for mark in MARKS])
+        if first != second:
+            return None
+        return (
+            f"its vocabulary lacks {' and '.join(MARKS)}, the marks around the first and the second entity: "
+            "the model cannot tell the direction of a relation. Give a model whose vocabulary has them"
+        )
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
         """Text and places of entities and, if present, label (a name or a distribution) and weight."""

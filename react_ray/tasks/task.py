@@ -209,6 +209,10 @@ class Task(ABC):
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """Load the pretrained model ``name`` with this task's head; dropout None: the model's own."""
 
+    def lacking(self, tokenizer: TextTokenizer) -> str | None:
+        """What a model with this tokenizer cannot tell apart and the task needs, in words; None: nothing."""
+        return None
+
     def output_names(self, labels: Sequence[str]) -> list[str]:
         """The names of the model's outputs, in order: the classes themselves, or tags made of them."""
         return list(labels)

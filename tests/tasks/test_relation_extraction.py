@@ -9,7 +9,8 @@ import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from react_ray.answer import Answer
-from react_ray.config.settings import AugmentConfig
+from react_ray.config.settings import AugmentConfig, DataConfig
+from react_ray.data.prepare import prepare
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import get_task
@@ -178,3 +179,26 @@ def test_the_headline_is_the_official_figure():
     assert details["per_relation"]["Part"] == {"precision": 0.0, "recall": 0.0, "f1": 0.0, "support": 1}
     assert details["confusion"][1] == [1, 0, 0, 0]
     assert TASK.credit(answers, rows).tolist() == [1, 0, 1, 0]
+
+
+def test_a_vocabulary_without_the_marks_is_told_of(marks_model, tiny_model):
+    with_marks, without = (
+        TransformersTokenizer(load_tokenizer(str(model)), 16) for model in (marks_model, tiny_model)
+    )
+    assert TASK.lacking(with_marks) is None
+    assert "cannot tell the direction" in TASK.lacking(without)
+    assert get_task("text-classification").lacking(without) is None
+
+
+def test_a_run_warns_of_a_vocabulary_without_the_marks(marks_model, tiny_model, tmp_path, caplog):
+    rows = [
+        f"the <e1>smoke</e1> of <e2>fire number {n}</e2>,{'Other' if n % 2 else 'Part'}" for n in range(8)
+    ]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *rows]) + "\n")
+    config = DataConfig(labeled=str(tmp_path / "rows.csv"), max_unknown=1)
+    for model, warned in ((marks_model, False), (tiny_model, True)):
+        caplog.clear()
+        summary = prepare(config, tmp_path / model.name, task=TASK.name, models={"--model": str(model)})
+        told = [warning for warning in summary["warnings"] if "* and #" in warning]
+        assert bool(told) == warned
+        assert all(warning.startswith(f"--model {model}: ") and warning in caplog.text for warning in told)

@@ -41,6 +41,7 @@ class Model(BaseModel):
     answers: Literal["label", "labels", "entities"] = Field(description="What an answer is")
     explains: bool = Field(description="Whether POST /explain is answered")
     labels: list[str] = Field(description="The classes")
+    relations: list[str] | None = Field(description="Those of POST /triples; null where it is not answered")
     version: str = Field(description="A hash of the weights, labels and tokenizer")
     engine: str = Field(description="What computes the model, and how precisely")
     max_length: int = Field(description="Tokens of a text that the model reads")
@@ -66,6 +67,7 @@ def add_model(app: FastAPI, service: Service) -> None:
             answers="label" if task.one_of_k else "entities" if task.names_spans else "labels",
             explains=can_explain(task),
             labels=service.labels,
+            relations=service.relations.labels if service.relations else None,
             version=service.about.version,
             engine=service.about.engine,
             max_length=service.max_length,

@@ -13,7 +13,7 @@ from react_ray.serve.protocols.examples import answer_example, answer_schema, re
 from react_ray.serve.protocols.messages import PredictRequest, answer, parse_request
 from react_ray.serve.service import Service
 
-__all__ = ["add_prediction"]
+__all__ = ["add_prediction", "described_refusals"]
 
 
 def add_prediction(app: FastAPI, service: Service) -> None:
@@ -36,21 +36,26 @@ def add_prediction(app: FastAPI, service: Service) -> None:
 
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
-    config, task = service.config, service.task
+    task = service.task
     content = {"schema": answer_schema(task), "example": answer_example(task, service.labels)}
+    return {
+        200: {
+            "description": "One list for an input, one per input for a list; labels best first",
+            "content": {"application/json": content},
+        },
+        **refusals(described_refusals(service)),
+    }
+
+
+def described_refusals(service: Service) -> dict[int, str]:
+    """When a request with inputs is refused, by the status."""
+    config = service.config
     limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
-    refused = {
+    return {
         400: "Not JSON in UTF-8",
         408: f"No body within {config.body_timeout_s:g} s",
         413: f"Over the limits: {limits}",
         415: "Not application/json",
         422: "Not an input of the task, or a list of them",
         500: "The model failed; the number leads to the server's log",
-    }
-    return {
-        200: {
-            "description": "One list for an input, one per input for a list; labels best first",
-            "content": {"application/json": content},
-        },
-        **refusals(refused),
     }

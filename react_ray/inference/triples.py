@@ -1,0 +1,233 @@
+"""Triples of texts: a saved entity model finds entities, a saved relation model says how two of them relate.
+
+Imports no torch, but to load the two models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+
+from react_ray.answer import Answer
+from react_ray.errors import InputError
+from react_ray.folders import model_folder
+from react_ray.inference.folder import check_saved
+from react_ray.inference.inputs import Row, table_of
+from react_ray.inference.prediction import Entity, Triple, typed
+from react_ray.inference.saved import Input, SavedModel
+from react_ray.tasks import get_task
+from react_ray.tasks.entity_pairs import EntityPair
+from react_ray.tasks.relation_metrics import DIRECTION, relation_types
+from react_ray.tasks.tagging import Span
+from react_ray.tasks.task import Task
+
+__all__ = [
+    "MOST_PAIRS",
+    "TRIPLES",
+    "Asking",
+    "Question",
+    "TripleExtractor",
+    "check_folders",
+    "check_kind",
+    "load_triples",
+    "questions_of",
+    "triples_of",
+]
+
+MOST_PAIRS = 45
+"""Pairs of entities of a text that are asked about, the nearest ones: all pairs of ten entities."""
+QUESTIONS_A_CALL = 4096
+"""Rows that the relation model is given at a time, so that memory does not grow with the number of texts."""
+CHARS_A_TOKEN = 8
+"""Characters around a pair that are kept for each token that the relation model reads."""
+GAP = " ... "
+TRIPLES = pa.field(
+    "triples",
+    pa.list_(
+        pa.struct(
+            [
+                pa.field("head", pa.string()),
+                pa.field("relation", pa.string()),
+                pa.field("tail", pa.string()),
+                pa.field("score", pa.float64()),
+                pa.field("head_entity_group", pa.string()),
+                pa.field("head_start", pa.int64()),
+                pa.field("head_end", pa.int64()),
+                pa.field("tail_entity_group", pa.string()),
+                pa.field("tail_start", pa.int64()),
+                pa.field("tail_end", pa.int64()),
+            ]
+        )
+    ),
+)
+"""The column that predictions add to the rows of a file."""
+WHICH = {"token-classification": "entity model", "relation-extraction": "relation model"}
+
+
+@dataclass(frozen=True)
+class Question:
+    """Two entities of text number ``text``, and the row by which the relation model is asked about them."""
+
+    text: int
+    e1: Entity
+    e2: Entity
+    row: Row
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How a relation model is asked about pairs of entities.
+
+    Labels such as ``Cause(e1,e2)`` carry a direction: each pair is asked about once, in the order of the
+    text. Others do not: it is asked in both orders, and the first entity of a question is the head.
+    """
+
+    directed: bool
+    chars: int
+    """Characters of a text that are kept before, between and behind the entities of a question."""
+    most_pairs: int = MOST_PAIRS
+
+    @classmethod
+    def of(cls, labels: Sequence[str], max_length: int, most_pairs: int = MOST_PAIRS) -> Asking:
+        """For a model with these labels that reads ``max_length`` tokens."""
+        directed = any(DIRECTION.search(label) for label in labels)
+        return cls(directed, CHARS_A_TOKEN * max_length, most_pairs)
+
+    def pairs(self, entities: Sequence[Entity]) -> list[tuple[Entity, Entity]]:
+        """Pairs to ask about, in the order of the text: of more than ``most_pairs``, the nearest."""
+        ordered = sorted(entities, key=_place)
+        apart = [(one, other) for one, other in combinations(ordered, 2) if one.end <= other.start]
+        nearest = sorted(apart, key=lambda pair: pair[1].start - pair[0].end)[: self.most_pairs]
+        both = nearest if self.directed else [*nearest, *((other, one) for one, other in nearest)]
+        return sorted(both, key=lambda pair: _place(pair[0]) + _place(pair[1]))
+
+
+def questions_of(asking: Asking, number: int, text: str, entities: Sequence[Entity]) -> list[Question]:
+    """What the relation model is asked about the entities of text ``number``."""
+    return [
+        Question(number, e1, e2, Row(_near(_marked(text, e1, e2), asking.chars).columns()))
+        for e1, e2 in asking.pairs(entities)
+    ]
+
+
+def triples_of(questions: Iterable[Question], answers: Iterable[Answer]) -> list[tuple[int, Triple]]:
+    """The triples that the answers stand for, each with the number of its text; none for no relation."""
+    found = ((asked.text, _triple(asked, answer)) for asked, answer in zip(questions, answers, strict=True))
+    return [(number, triple) for number, triple in found if triple is not None]
+
+
+def check_kind(task: Task, expected: str, path: object = None) -> None:
+    """Raise InputError that says which of the two models is of another task than ``expected``."""
+    if task.name != expected:
+        place = f" ({path})" if path else ""
+        raise InputError(
+            f"the {WHICH[expected]}{place} is one for {task.title}; expected {get_task(expected).title}"
+        )
+
+
+class TripleExtractor:
+    """A saved entity model and a saved relation model, which together give triples.
+
+    Parameters
+    ----------
+    entities
+        A model for token classification.
+    relations
+        A model for relation extraction; it should know texts with pairs that do not relate ("no relation").
+    most_pairs
+        Pairs of entities of a text that are asked about, the nearest ones.
+    """
+
+    def __init__(self, entities: SavedModel, relations: SavedModel, most_pairs: int = MOST_PAIRS):
+        check_kind(entities.task, "token-classification")
+        check_kind(relations.task, "relation-extraction")
+        self.entities, self.relations = entities, relations
+        self._asking = Asking.of(relations.labels, relations.max_length, most_pairs)
+
+    def predict(self, texts: Sequence[Input]) -> list[list[Triple]]:
+        """The triples of each text, in the order of their entities; InputError for what is no text."""
+        rows = self.entities.rows(texts)
+        found = zip(self.entities.answers(rows), rows.to_pylist(), strict=True)
+        entities = [(row["text"], self.entities.task.wire(answer, row)) for answer, row in found]
+        return self.relate(entities)
+
+    def relate(self, texts: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[list[Triple]]:
+        """The triples of texts whose entities are known, as the task puts them on the wire."""
+        questions = [
+            question
+            for number, (text, entities) in enumerate(texts)
+            for question in questions_of(self._asking, number, text, typed(entities))
+        ]
+        triples: list[list[Triple]] = [[] for _ in texts]
+        for start in range(0, len(questions), QUESTIONS_A_CALL):
+            asked = questions[start : start + QUESTIONS_A_CALL]
+            rows = table_of(self.relations.task, [question.row for question in asked])
+            for number, triple in triples_of(asked, self.relations.answers(rows, ranked=1)):
+                triples[number].append(triple)
+        return triples
+
+
+def load_triples(
+    entities: str | Path, relations: str | Path, use_gpu: bool = True, most_pairs: int = MOST_PAIRS
+) -> TripleExtractor:
+    """Load an entity model and a relation model, each as :func:`react_ray.load` does.
+
+    InputError says which of the two is not there, not whole, or of another task.
+    """
+    from react_ray.inference.classifier import load
+
+    check_folders(entities, relations)
+    return TripleExtractor(load(entities, use_gpu), load(relations, use_gpu), most_pairs)
+
+
+def check_folders(entities: str | Path, relations: str | Path) -> tuple[Path, Path]:
+    """The folders of the two models; InputError as :func:`load_triples`, before either is loaded."""
+    folders = model_folder(entities), model_folder(relations)
+    for folder, given, expected in zip(folders, (entities, relations), WHICH, strict=True):
+        check_kind(check_saved(folder), expected, given)
+    return folders
+
+
+def _place(entity: Entity) -> tuple[int, int]:
+    return entity.start, entity.end
+
+
+def _marked(text: str, e1: Entity, e2: Entity) -> EntityPair:
+    return EntityPair(text, Span(e1.start, e1.end, "e1"), Span(e2.start, e2.end, "e2"))
+
+
+def _near(pair: EntityPair, chars: int) -> EntityPair:
+    """A pair without the text that lies too far from both entities for the model to read it."""
+    before, between, behind = pair.parts()
+    if max(len(before), len(behind)) <= chars and len(between) <= 2 * chars:
+        return pair
+    if len(between) > 2 * chars:
+        between = between[:chars] + GAP + between[-chars:]
+    return pair.with_parts(before[-chars:], between, behind[:chars])
+
+
+def _triple(asked: Question, answer: Answer) -> Triple | None:
+    """The triple that the answer to a question stands for; None for no relation."""
+    (relation,) = relation_types([answer.value])
+    if relation is None:
+        return None
+    direction = DIRECTION.search(answer.value)
+    turned = direction is not None and direction[1].lower().startswith("e2")
+    head, tail = (asked.e2, asked.e1) if turned else (asked.e1, asked.e2)
+    return Triple(
+        head=head.word,
+        relation=relation,
+        tail=tail.word,
+        score=head.score * tail.score * answer.score,
+        head_entity_group=head.entity_group,
+        head_start=head.start,
+        head_end=head.end,
+        tail_entity_group=tail.entity_group,
+        tail_start=tail.start,
+        tail_end=tail.end,
+    )

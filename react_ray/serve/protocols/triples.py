@@ -1,0 +1,95 @@
+"""POST /triples: which entities of an input relate, and how; there only where a relation model is served."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from react_ray.serve.engine.relations import MOST_QUESTIONS, PairsError
+from react_ray.serve.limits.body import JSON, check_content_type, read_body
+from react_ray.serve.limits.refusal import RefusalError
+from react_ray.serve.protocols.described import refusals
+from react_ray.serve.protocols.examples import request_schema
+from react_ray.serve.protocols.messages import PredictRequest, answer, parse_request
+from react_ray.serve.protocols.predict import described_refusals
+from react_ray.serve.service import Service
+
+__all__ = ["add_triples"]
+
+TOO_MANY = (
+    f"inputs: the texts have too many pairs of entities; at most {MOST_QUESTIONS} rows of the relation model "
+    "are computed for a request: send fewer texts"
+)
+PLACE = {"type": "integer", "description": "A character (code point); the end is behind the last one"}
+TRIPLE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "head": {"type": "string"},
+        "relation": {"type": "string"},
+        "tail": {"type": "string"},
+        "score": {"type": "number", "description": "Of both entities and the relation, multiplied"},
+        "head_entity_group": {"type": "string"},
+        "head_start": PLACE,
+        "head_end": PLACE,
+        "tail_entity_group": {"type": "string"},
+        "tail_start": PLACE,
+        "tail_end": PLACE,
+    },
+}
+TRIPLE["required"] = list(TRIPLE["properties"])
+EXAMPLE = {
+    "head": "Ada",
+    "relation": "lives in",
+    "tail": "Paris",
+    "score": 0.8,
+    "head_entity_group": "PER",
+    "head_start": 0,
+    "head_end": 3,
+    "tail_entity_group": "LOC",
+    "tail_start": 13,
+    "tail_end": 18,
+}
+
+
+def add_triples(app: FastAPI, service: Service) -> None:
+    """Add the route, where the service has a relation model."""
+    if service.relations is None:
+        return
+    schema = request_schema(service.task, PredictRequest.model_json_schema())
+
+    @app.post(
+        "/triples",
+        summary="Which entities of an input or of several relate, and how",
+        responses=_described_answers(service),
+        openapi_extra={
+            "requestBody": {"required": True, "content": {"application/json": {"schema": schema}}}
+        },
+    )
+    async def triples(request: Request) -> Response:
+        check_content_type(request.headers, JSON)
+        body = await read_body(request, service.config)
+        wanted, rows = parse_request(body, service.config, service.task)
+        try:
+            found = await service.triples(rows, wanted.top_k, wanted.threshold)
+        except PairsError:
+            raise RefusalError(413, TOO_MANY) from None
+        return JSONResponse(answer(wanted, found))
+
+
+def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
+    some = {"type": "array", "items": TRIPLE}
+    told = f"In the order of the text; of an input the {service.config.max_pairs} nearest pairs are looked at"
+    return {
+        200: {
+            "description": f"One list for an input, one per input for a list. {told}",
+            "content": {
+                "application/json": {
+                    "schema": {"anyOf": [some, {"type": "array", "items": some}]},
+                    "example": [EXAMPLE],
+                }
+            },
+        },
+        **refusals(described_refusals(service)),
+    }

@@ -1,0 +1,64 @@
+"""Which task a run has: the one that is named, or pairs of texts where a second text is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from react_ray.config.file import load_config
+from react_ray.config.settings import Config, DataConfig
+from react_ray.data.prepare import prepare
+from react_ray.errors import ConfigError
+from react_ray.pipeline.run import located
+
+ROWS = [("a", "b", "same"), ("a", "c", "other"), ("d", "e", "same"), ("f", "g", "other")]
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "rows.csv"
+    lines = ["text,text_pair,second,label", *(f"{a},{b},{b},{label}" for a, b, label in ROWS)]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def task_of(file: Path, **flags: str) -> str:
+    return located(load_config(flags={"data.labeled": str(file), **flags})).task
+
+
+@pytest.mark.parametrize("name", ["second", "text_pair"])
+def test_a_second_text_that_is_named_makes_pairs(file: Path, name: str) -> None:
+    pairs = "text-pair-classification"
+    assert task_of(file, **{"data.columns.text_pair": name}) == pairs
+    assert task_of(file, **{"data.columns.text_pair": name, "task": "text-classification"}) == pairs
+    assert task_of(file, **{"data.columns.text_pair": name, "task": pairs}) == pairs
+
+
+def test_a_file_that_merely_has_such_a_column_stays_what_it_was(file: Path) -> None:
+    assert task_of(file) == "text-classification"
+    assert task_of(file, **{"data.columns.text": "text_pair"}) == "text-classification"
+
+
+def test_other_tasks_and_other_columns_do_not_change(file: Path) -> None:
+    for flags in (
+        {"data.columns.text_pair": "second", "task": "token-classification"},
+        {"data.columns.other": "second"},
+    ):
+        with pytest.raises(ConfigError, match="has no column"):
+            task_of(file, **flags)
+
+
+def test_a_configuration_that_was_located_stays_as_it_is(file: Path) -> None:
+    once = located(load_config(flags={"data.labeled": str(file), "data.columns.text_pair": "second"}))
+    assert located(once) == once
+    assert once.data.columns.of("text_pair") == "second"
+    assert located(Config(data=DataConfig(labeled=str(file)))).task == "text-classification"
+
+
+def test_the_run_reads_pairs(file: Path, tmp_path: Path) -> None:
+    config = located(load_config(flags={"data.labeled": str(file), "data.columns.text_pair": "second"}))
+    prepare(config.data, tmp_path / "prepared", task=config.task)
+    rows = pq.read_table(tmp_path / "prepared" / "rows.parquet").to_pylist()
+    assert {(row["text"], row["text_pair"], row["label"]) for row in rows} == set(ROWS)
