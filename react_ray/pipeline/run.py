@@ -25,7 +25,7 @@ from react_ray.pipeline.context import Context
 from react_ray.pipeline.graph import FILES, Stage, stages_of
 from react_ray.pipeline.publish import publish, summarise
 from react_ray.pipeline.store import Store, content_of
-from react_ray.tasks import DEFAULT_TASK, get_task
+from react_ray.tasks import get_task, meant_task
 
 __all__ = ["Run", "advance", "cache_of", "check_ready", "located", "run", "with_task"]
 
@@ -114,13 +114,12 @@ def located(config: Config) -> Config:
 
 
 def with_task(config: Config) -> Config:
-    """The configuration with the task that is meant: text classification with a second text is that of pairs.
+    """The configuration with the task that is meant, see :func:`react_ray.tasks.meant_task`.
 
-    That a file merely has a column of this name changes nothing: ``data.columns.text_pair`` is set.
+    That a file merely has a column with a second text changes nothing: the settings name it.
     """
-    second = config.data.columns.model_dump().get("text_pair")
-    pairs = config.task == DEFAULT_TASK and second is not None
-    return config.model_copy(update={"task": "text-pair-classification"}) if pairs else config
+    named = config.data.columns.model_dump(exclude_none=True)
+    return config.model_copy(update={"task": meant_task(config.task, named)})
 
 
 def cache_of(folder: Path) -> Store:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import import_module
 
 from react_ray.errors import ConfigError
 from react_ray.tasks.task import Example, Task
 
-__all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "register", "task_names"]
+__all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "meant_task", "register", "task_names"]
 
-DEFAULT_TASK = "text-classification"
+DEFAULT_TASK, PAIRS = "text-classification", "text-pair-classification"
 _MODULES = {
     "multi-label-classification": "multi_label_classification:MultiLabelClassification",
     "relation-extraction": "relation_extraction:RelationExtraction",
     DEFAULT_TASK: "text_classification:TextClassification",
-    "text-pair-classification": "text_pair_classification:TextPairClassification",
+    PAIRS: "text_pair_classification:TextPairClassification",
     "token-classification": "token_classification:TokenClassification",
 }
 """The tasks of the package, each in a module that is imported when it is asked for."""
@@ -34,6 +35,17 @@ def get_task(name: str) -> Task:
         module, _, kind = _MODULES[name].partition(":")
         register(getattr(import_module(f"react_ray.tasks.{module}"), kind)())
     return _KNOWN[name]
+
+
+def meant_task(name: str, columns: Mapping[str, str]) -> str:
+    """The task that ``name`` stands for where these ``columns`` are named: with a second text one of pairs.
+
+    Example
+    -------
+    >>> meant_task("text-classification", {"text": "question", "text_pair": "answer"})
+    'text-pair-classification'
+    """
+    return PAIRS if name == DEFAULT_TASK and "text_pair" in columns else name
 
 
 def register(task: Task) -> None:
