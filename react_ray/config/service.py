@@ -114,10 +114,10 @@ class ServeConfig(Settings):
     max_pairs: int = Field(
         256,
         ge=1,
-        description="Most pairs of entities of a text whose relation is asked for: the nearest ones",
+        description="Most pairs of entities of a text that are judged: the nearest ones",
     )
     relations: str | None = Field(
-        None, description="Folder of a relation model: with a model of entities it answers POST /triples"
+        None, description="Folder of a relation model, for POST /triples of an entity model; None: no triples"
     )
     relations_version: str | None = Field(
         None, description="Version of the relation model that replicas load, and no other; None: any"

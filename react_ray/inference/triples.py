@@ -27,7 +27,9 @@ from react_ray.tasks.tagging import Span
 from react_ray.tasks.task import Task
 
 __all__ = [
+    "ENTITIES",
     "MOST_PAIRS",
+    "RELATIONS",
     "TRIPLES",
     "Asking",
     "Question",
@@ -66,7 +68,9 @@ TRIPLES = pa.field(
     ),
 )
 """The column that predictions add to the rows of a file."""
-WHICH = {"token-classification": "entity model", "relation-extraction": "relation model"}
+ENTITIES, RELATIONS = "token-classification", "relation-extraction"
+"""The tasks of the two models."""
+WHICH = {ENTITIES: "entity model", RELATIONS: "relation model"}
 
 
 @dataclass(frozen=True)
@@ -144,8 +148,8 @@ class TripleExtractor:
     """
 
     def __init__(self, entities: SavedModel, relations: SavedModel, most_pairs: int = MOST_PAIRS):
-        check_kind(entities.task, "token-classification")
-        check_kind(relations.task, "relation-extraction")
+        check_kind(entities.task, ENTITIES)
+        check_kind(relations.task, RELATIONS)
         self.entities, self.relations = entities, relations
         self._asking = Asking.of(relations.labels, relations.max_length, most_pairs)
 

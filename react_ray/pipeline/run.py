@@ -25,7 +25,7 @@ from react_ray.pipeline.context import Context
 from react_ray.pipeline.graph import FILES, Stage, stages_of
 from react_ray.pipeline.publish import publish, summarise
 from react_ray.pipeline.store import Store, content_of
-from react_ray.tasks import get_task, resolve_task
+from react_ray.tasks import get_task, meant_task
 
 __all__ = ["Run", "advance", "cache_of", "check_ready", "check_task", "located", "run", "with_task"]
 
@@ -124,8 +124,12 @@ def located(config: Config) -> Config:
 
 
 def with_task(config: Config) -> Config:
-    """The configuration with the task that is meant by the columns that it names, see ``resolve_task``."""
-    return config.model_copy(update={"task": resolve_task(config.task, config.data.columns.model_dump())})
+    """The configuration with the task that is meant, see :func:`react_ray.tasks.meant_task`.
+
+    That a file merely has a column with a second text changes nothing: the settings name it.
+    """
+    named = config.data.columns.model_dump(exclude_none=True)
+    return config.model_copy(update={"task": meant_task(config.task, named)})
 
 
 def cache_of(folder: Path) -> Store:

@@ -18,7 +18,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
 from react_ray.inference.inputs import Row, few_rows, parse_input, text_of
 from react_ray.inference.reference import Reference, load_reference
-from react_ray.inference.triples import check_kind
+from react_ray.inference.triples import ENTITIES, check_kind
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
 from react_ray.serve.engine.found import Found, tokens_in
@@ -99,7 +99,7 @@ class Service:
             about = read_about(folder, engine.name)
         engine.warm_up()
         if config.relations is not None:
-            check_kind(engine.task, "token-classification", model)
+            check_kind(engine.task, ENTITIES, model)
         relations = Relations.load(config, threads, use_gpu)
         return cls(engine, config, about, load_reference(folder), relations)
 

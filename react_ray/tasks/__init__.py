@@ -8,14 +8,14 @@ from importlib import import_module
 from react_ray.errors import ConfigError
 from react_ray.tasks.task import Example, Task
 
-__all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "register", "resolve_task", "task_names"]
+__all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "meant_task", "register", "task_names"]
 
-DEFAULT_TASK = "text-classification"
+DEFAULT_TASK, PAIRS = "text-classification", "text-pair-classification"
 _MODULES = {
     "multi-label-classification": "multi_label_classification:MultiLabelClassification",
     "relation-extraction": "relation_extraction:RelationExtraction",
     DEFAULT_TASK: "text_classification:TextClassification",
-    "text-pair-classification": "text_pair_classification:TextPairClassification",
+    PAIRS: "text_pair_classification:TextPairClassification",
     "token-classification": "token_classification:TokenClassification",
 }
 """The tasks of the package, each in a module that is imported when it is asked for."""
@@ -37,13 +37,15 @@ def get_task(name: str) -> Task:
     return _KNOWN[name]
 
 
-def resolve_task(name: str, columns: Mapping[str, str | None]) -> str:
-    """The task that is meant by ``name`` and the ``columns`` that are named: with a second text that of pairs.
+def meant_task(name: str, columns: Mapping[str, str]) -> str:
+    """The task that ``name`` stands for where these ``columns`` are named: with a second text one of pairs.
 
-    That a file merely has a column of that name changes nothing.
+    Example
+    -------
+    >>> meant_task("text-classification", {"text": "question", "text_pair": "answer"})
+    'text-pair-classification'
     """
-    pairs = name == DEFAULT_TASK and columns.get("text_pair") is not None
-    return "text-pair-classification" if pairs else name
+    return PAIRS if name == DEFAULT_TASK and "text_pair" in columns else name
 
 
 def register(task: Task) -> None:

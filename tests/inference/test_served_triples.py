@@ -12,6 +12,7 @@ from tiny_tagger import save_relations, save_tagger
 from react_ray import InputError, load_triples
 from react_ray.config.file import load_serve_config
 from react_ray.config.service import ServeConfig
+from react_ray.inference.inputs import parse_input
 from react_ray.serve.deploy import serve_config
 from react_ray.serve.models import with_relations
 from react_ray.serve.service import Service
@@ -61,3 +62,17 @@ def test_models_of_the_wrong_kind_and_lists_of_models_are_refused(folders: tuple
     with pytest.raises(InputError, match="not with a list"):
         with_relations({"a": tagger}, ServeConfig(relations=str(relations)))
     assert with_relations({"a": tagger}, ServeConfig()).relations is None
+
+
+def test_a_relation_model_is_served_alone_though_a_text_without_marks_is_no_input(
+    folders: tuple[Path, Path],
+) -> None:
+    service = Service.load(str(folders[1]), ServeConfig(), 1)
+    row = parse_input(service.task, "<e1>Ada</e1> likes <e2>Rome</e2>")
+
+    async def ask() -> tuple[bool, list[list[dict[str, object]]]]:
+        return await service.ready(), await service.predict([row])
+
+    ready, (answer,) = asyncio.run(ask())
+    assert ready
+    assert {entry["label"] for entry in answer} == set(service.labels)

@@ -12,7 +12,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
 from react_ray.inference.inputs import few_rows
 from react_ray.inference.prediction import Triple, typed
-from react_ray.inference.triples import Asking, Question, check_kind, questions_of, triples_of
+from react_ray.inference.triples import RELATIONS, Asking, Question, check_kind, questions_of, triples_of
 from react_ray.serve.engine.batcher import Batcher
 from react_ray.serve.engine.found import Found, tokens_in
 from react_ray.serve.engine.model import Engine, load_engine
@@ -51,7 +51,7 @@ class Relations:
             return None
         with unchanged(model_folder(config.relations), config.relations_version):
             engine = load_engine(config.relations, config.precision, threads, use_gpu)
-        check_kind(engine.task, "relation-extraction", config.relations)
+        check_kind(engine.task, RELATIONS, config.relations)
         engine.warm_up()
         return cls(engine, config)
 
