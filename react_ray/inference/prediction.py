@@ -49,6 +49,11 @@ class Triple:
     """How two entities of a text relate: ``head`` and ``tail`` are their words, ``relation`` names its type.
 
     ``score`` is the product of the scores of both entities and of the relation.
+
+    Example
+    -------
+    >>> Triple("Ada", "lives in", "Paris", 0.8, "PER", 0, 3, "LOC", 13, 18).tail
+    'Paris'
     """
 
     head: str

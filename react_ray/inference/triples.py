@@ -144,7 +144,13 @@ class TripleExtractor:
     relations
         A model for relation extraction; it should know texts with pairs that do not relate ("no relation").
     most_pairs
-        Pairs of entities of a text that are asked about, the nearest ones.
+        Pairs of entities of a text that are judged, the nearest ones.
+
+    Example
+    -------
+    >>> extractor = TripleExtractor(load("entities"), load("relations"))  # doctest: +SKIP
+    >>> extractor.predict(["Ada lives in Paris"])[0][0].relation  # doctest: +SKIP
+    'lives in'
     """
 
     def __init__(self, entities: SavedModel, relations: SavedModel, most_pairs: int = MOST_PAIRS):
@@ -182,6 +188,10 @@ def load_triples(
     """Load an entity model and a relation model, each as :func:`react_ray.load` does.
 
     InputError says which of the two is not there, not whole, or of another task.
+
+    Example
+    -------
+    >>> load_triples("entities", "relations").predict(["Ada lives in Paris"])  # doctest: +SKIP
     """
     from react_ray.inference.classifier import load
 

@@ -1,4 +1,4 @@
-"""Entities from rows to answers; what is the same for every task is in test_every_task.py."""
+"""Entities from rows to answers; what is the same for every task is in test_contract.py."""
 
 from __future__ import annotations
 

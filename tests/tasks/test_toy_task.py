@@ -14,7 +14,7 @@ import httpx2
 import numpy as np
 import pyarrow as pa
 import pytest
-import test_every_task as contract
+import test_contract as contract
 from example_rows import EXAMPLES, Examples
 
 from react_ray import load, tasks
