@@ -112,9 +112,7 @@ class ServeConfig(Settings):
         30, ge=0, description="Seconds that running requests get to finish when the service stops"
     )
     max_pairs: int = Field(
-        256,
-        ge=1,
-        description="Most pairs of entities of a text that are judged: the nearest ones",
+        45, ge=1, le=1000, description="Most pairs of entities of a text that are judged: the nearest ones"
     )
     relations: str | None = Field(
         None, description="Folder of a relation model, for POST /triples of an entity model; None: no triples"
