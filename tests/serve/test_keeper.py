@@ -300,10 +300,10 @@ def test_one_address_does_not_keep_others_out(stage: Stage, kind: str) -> None:
             attacker.setblocking(False)
             try:
                 cut += not attacker.recv(1)
-            except ConnectionError:
-                cut += 1
             except BlockingIOError:
                 pass
+            except OSError:  # reset, or cut before it was connected
+                cut += 1
         assert cut == 3000 - EACH
 
 

@@ -83,6 +83,7 @@ def test_model_says_what_is_served(client: Client) -> None:
         "needs": [["text"]],
         "answers": "label",
         "explains": True,
+        "relations": None,
     }
     model = {"labels": LABELS, "engine": engine, "max_length": 64, "limits": limits, "card": CARD}
     assert about == task | model
