@@ -133,7 +133,7 @@ def test_a_keeper_that_ends_at_once_is_not_asked_without_a_pause(tmp_path: Path)
     with socket.socket(socket.AF_UNIX) as keeper:
         keeper.bind(str(tmp_path / "keeper.sock"))
         keeper.listen()
-        keeper.settimeout(20)
+        keeper.settimeout(60)
         instead = subprocess.Popen(words)
         try:
             hang_up()
