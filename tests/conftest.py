@@ -53,3 +53,8 @@ def ray_cluster() -> Iterator[None]:
     ray.init(address="local", num_cpus=4, include_dashboard=False, log_to_driver=False)
     yield
     ray.shutdown()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the tests of the service last: its replicas hold cores of the shared cluster until the end."""
+    items.sort(key=lambda item: "serve" in Path(item.path).parts)
