@@ -28,6 +28,7 @@ from react_ray.lgan.probe import fit_softmax
 from react_ray.pipeline.stages.candidates import by_row, load_proposals
 from react_ray.tasks import get_task
 from react_ray.tasks.labels import LabelMap
+from react_ray.tasks.units import unit_task
 
 RESULTS = Path(__file__).parents[1] / "results" / "tasks_labels"
 
@@ -65,7 +66,7 @@ def run(options: argparse.Namespace, folder: Path) -> Path:
 def measure(options: argparse.Namespace, output: Path) -> dict[str, Any]:
     """Figures of the labels after each step."""
     folders = {path.name.partition("-")[0]: path for path in (output / "cache").glob("*-*")}
-    task = get_task(SETS[options.set].task)
+    task = unit_task(get_task(SETS[options.set].task))
     labels = LabelMap.load(folders["prepare"] / "labels.json").names
     rows, labeled = (pq.read_table(folders["propose"] / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))

@@ -56,7 +56,7 @@ def ignore_rules(lines: Sequence[str]) -> Any:
 
 
 def remove_placement_group(name: str) -> None:
-    """Free the room of the placement group with this hexadecimal id, whoever has made it."""
+    """Remove the placement group with this hexadecimal id, also one of another driver."""
     from ray._raylet import PlacementGroupID
     from ray.util.placement_group import PlacementGroup
     from ray.util.placement_group import remove_placement_group as remove

@@ -195,7 +195,7 @@ def _population(space: Mapping[str, Range | Sequence[Any]]) -> dict[str, Any]:
 
 
 def _draws(values: Range | Sequence[Any]) -> Any:
-    """What population based training draws anew from, or moves a step along."""
+    """Values for population based training: a function to sample from, or a list to step through."""
     from ray import tune
 
     if not isinstance(values, Range):

@@ -71,7 +71,7 @@ class Reporter:
 
             def progress(done: int, total: int, note: str = "") -> None:
                 if phase.begins(done, total):
-                    bar.reset(task)  # or the time left would be reckoned from the speed before
+                    bar.reset(task)  # the estimate of the time left starts again with each phase
                 bar.update(task, completed=done, total=total, note=note, visible=True)
 
             yield progress

@@ -69,7 +69,7 @@ class ParquetRows:
         if rows > FREE_ROWS + ROWS_PER_BYTE * size:
             raise InputError(
                 f"{self.source.path} declares {rows:,} rows in {size:,} bytes: it is damaged, or made to "
-                "exhaust whoever reads it; make the file again"
+                "exhaust the memory of its reader; make the file again"
             )
         if len(self.columns) > MAX_COLUMNS:
             raise InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -31,7 +32,7 @@ class Window(NamedTuple):
     parts: list[int | None]
 
 
-class TextTokenizer:
+class TextTokenizer(ABC):
     """Token ids of texts, cut at ``max_length`` tokens on the side where the model's tokenizer cuts."""
 
     reads_types = True
@@ -42,9 +43,9 @@ class TextTokenizer:
         self.side: Side = side
         self._clones: dict[int, Tokenizer] = {}
 
+    @abstractmethod
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, at least one."""
-        raise NotImplementedError
 
     def reach(self, text: str) -> int:
         """How many characters of ``text`` lie before the end of its last token."""
@@ -78,8 +79,9 @@ class TextTokenizer:
         backend.enable_truncation(self.max_length, stride=stride, direction=self.side)
         return self._clones.setdefault(stride, backend)
 
+    @abstractmethod
     def _backend(self) -> Tokenizer:
-        raise NotImplementedError
+        """The tokenizer of the tokenizers library that does the work."""
 
 
 class TransformersTokenizer(TextTokenizer):
@@ -134,6 +136,9 @@ class QuickTokenizer(TextTokenizer):
     def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
         """All tokens of each text, in as many windows as it takes; two neighbours share ``stride`` tokens."""
         return self._whole.windows(texts, stride)
+
+    def _backend(self) -> Tokenizer:
+        return self._whole._backend()
 
 
 class SavedTokenizer(TextTokenizer):

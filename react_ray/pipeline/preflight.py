@@ -25,6 +25,7 @@ from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.run import run
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
+from react_ray.tasks.units import unit_task
 from react_ray.training.train import rows_that_decide
 
 __all__ = ["Check", "check", "gigabytes"]
@@ -188,7 +189,7 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
 
 def _units_a_row(task: Task, rows: pa.Table) -> float:
     """Units of a row that the labeler candidates judges, such as words: the mean of some rows."""
-    units = task.units(rows)
+    units = unit_task(task).units(rows)
     return 1.0 if units is None or not units else sum(map(len, units)) / len(units)
 
 

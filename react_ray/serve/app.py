@@ -21,9 +21,9 @@ __all__ = ["DEPLOYMENT", "build", "build_application"]
 
 DEPLOYMENT = "classifier"
 SCRAPE_WITHIN_S = 2.0
-"""For the other replicas: a full one does not answer, for whoever asks it waits like any caller."""
+"""Time limit for metrics of the other replicas: a request to a full replica waits in its queue."""
 HEALTHY_WITHIN_S = 30.0
-"""A replica whose model does not answer one text in this time, thrice, is replaced."""
+"""Time limit of a health check; a replica that fails three in a row is replaced."""
 
 
 class _Arguments(ServeConfig):

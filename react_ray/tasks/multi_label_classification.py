@@ -26,8 +26,9 @@ from react_ray.tasks.nouns import SETS
 from react_ray.tasks.sections import Section
 from react_ray.tasks.set_metrics import Sets, set_credit, set_scores, set_statistics
 from react_ray.tasks.set_sections import average_precision, set_mistakes, set_pairs
-from react_ray.tasks.task import Example, Outputs, Padding, Task
+from react_ray.tasks.task import Example, Outputs, Padding
 from react_ray.tasks.thresholds import best_sharpness, f1_thresholds, share_thresholds
+from react_ray.tasks.units import Distributions, UnitTask
 
 if TYPE_CHECKING:
     import torch
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 __all__ = ["MultiLabelClassification", "calibrate_to_shares"]
 
 
-class MultiLabelClassification(Task):
+class MultiLabelClassification(UnitTask):
     """Any number of labels for a text: emotions, topics, codes of an invoice."""
 
     name = "multi-label-classification"
@@ -45,7 +46,6 @@ class MultiLabelClassification(Task):
     nouns = SETS
     columns = (Column("text", "text"), Column("labels", "labels", target=True))
     target = pa.field("labels", pa.list_(pa.string()))
-    labeler = "candidates"
     exclusive = False
     metrics = ("macro_f1", "micro_f1", "subset_accuracy", "label_ranking_average_precision")
     checkpoint_metric = "label_ranking_average_precision"
@@ -149,9 +149,7 @@ class MultiLabelClassification(Task):
         """The labels of each row as 0 and 1, 1 x K."""
         return [found[None] for found in set_targets(rows["labels"], labels) if found is not None]
 
-    def decide(
-        self, probabilities: Sequence[NDArray[np.float32]], rows: pa.Table, labels: Sequence[str]
-    ) -> list[Answer]:
+    def decide(self, probabilities: Distributions, rows: pa.Table, labels: Sequence[str]) -> list[Answer]:
         """Sets in which each label is as frequent as its probabilities say."""
         if not len(probabilities):
             return []
@@ -159,7 +157,7 @@ class MultiLabelClassification(Task):
         logits = logit(np.clip(chances, 1e-6, 1 - 1e-6))
         return _answers(logits >= share_thresholds(logits, chances.mean(axis=0)), chances, labels)
 
-    def soft_column(self, probabilities: Sequence[NDArray[np.float32]]) -> pa.Array:
+    def soft_column(self, probabilities: Distributions) -> pa.Array:
         """The column ``labels``, with a probability for each class in place of names."""
         return pa.array([found[0].tolist() for found in probabilities], pa.list_(pa.float32()))
 

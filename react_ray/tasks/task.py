@@ -169,40 +169,6 @@ class Task(ABC):
         found: NDArray[np.float32] = encoder.encode(rows["text"].to_pylist())
         return found
 
-    # --- units and their distributions, for the labeler ``candidates``
-
-    exclusive: ClassVar[bool] = True
-    """Whether a unit has exactly one of the options, or any number of them."""
-
-    def units(self, rows: pa.Table) -> list[list[tuple[int, int]]] | None:
-        """The units of each row, as characters of its text from and to; None: the row itself is the unit."""
-        return None
-
-    def propose(
-        self,
-        outputs: Outputs,
-        examples: Sequence[Example],
-        rows: pa.Table,
-        labels: Sequence[str],
-        settings: Mapping[str, Any],
-    ) -> list[NDArray[np.float32]]:
-        """Probabilities of each unit of each row: units x options, as the model gives them."""
-        raise NotImplementedError
-
-    def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
-        """The targets of rows in the form of :meth:`propose`: 0 and 1."""
-        raise NotImplementedError
-
-    def decide(
-        self, probabilities: Sequence[NDArray[np.float32]], rows: pa.Table, labels: Sequence[str]
-    ) -> list[Answer]:
-        """The answer of each row to probabilities in the form of :meth:`propose`."""
-        raise NotImplementedError
-
-    def soft_column(self, probabilities: Sequence[NDArray[np.float32]]) -> pa.Array:
-        """Probabilities in the form of :meth:`propose` as a column that :meth:`encode` takes for targets."""
-        raise NotImplementedError
-
     # --- the model
 
     @abstractmethod

@@ -53,7 +53,7 @@ def augment(text: str, config: AugmentConfig, seed: int = 0) -> list[str]:
     changes = max(1, round(config.strength * len(units)))
     copies: list[str] = []
     seen = {normal_form(text)}
-    draw = random.Random(0)  # seeding it anew takes half as long as another one
+    draw = random.Random(0)  # seeding it again takes half as long as making another
     for number in range(config.copies):
         draw.seed(_seed(text, seed, number))
         for _ in range(TRIES):

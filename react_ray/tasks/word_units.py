@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from react_ray.answer import Answer
 from react_ray.tasks.entity_decoding import entity_answer, row_scores
-from react_ray.tasks.task import Example, Outputs, Task
+from react_ray.tasks.task import Example, Outputs
+from react_ray.tasks.units import Distributions, UnitTask
 from react_ray.tasks.word_targets import word_distributions
 
 __all__ = ["WordUnits"]
@@ -20,10 +21,10 @@ LEAST = 1e-12
 """Probability, so that its logarithm is finite."""
 
 
-class WordUnits(Task):
+class WordUnits(UnitTask):
     """Rows with words from ``starts`` to ``ends``, each of which has one of the outputs as its tag."""
 
-    labeler = "candidates"
+    exclusive = True
 
     def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
         """Words and a place for their tags where files have tokens, and else a text and one for its spans."""
@@ -56,15 +57,13 @@ class WordUnits(Task):
         found = word_distributions(rows, self.output_names(labels))
         return [targets for targets in found if targets is not None]
 
-    def decide(
-        self, probabilities: Sequence[NDArray[np.float32]], rows: pa.Table, labels: Sequence[str]
-    ) -> list[Answer]:
+    def decide(self, probabilities: Distributions, rows: pa.Table, labels: Sequence[str]) -> list[Answer]:
         """The likeliest entities under BIO."""
         tags = self.output_names(labels)
         logs = [np.log(np.maximum(found, LEAST)).astype(np.float64) for found in probabilities]
         return [entity_answer(found, np.ones(len(found), bool), tags) for found in logs]
 
-    def soft_column(self, probabilities: Sequence[NDArray[np.float32]]) -> pa.Array:
+    def soft_column(self, probabilities: Distributions) -> pa.Array:
         """The column ``tags``, with the probabilities of a word in place of its tag."""
         kind = pa.list_(pa.list_(pa.float32()))
         return pa.array([found.tolist() for found in probabilities], kind)

@@ -18,8 +18,8 @@ FLUSH_S = 2
 class TrainingLog:
     """Writes ``metrics.jsonl`` and TensorBoard's event file into ``folder``.
 
-    A run that goes on from a checkpoint takes back what was logged after it; one that starts anew
-    starts both anew.
+    A run that resumes from a checkpoint removes what was logged after it; one that starts again starts
+    both files again.
     """
 
     def __init__(self, folder: Path):

@@ -53,7 +53,7 @@ class Recipe:
         return built
 
     def plain(self, built: Built, weights: dict[str, torch.Tensor] | None) -> PreTrainedModel:
-        """A whole model without adapters; of a sharded one made anew on the CPU, with its ``weights``."""
+        """A whole model without adapters; a sharded one is built again on the CPU from its ``weights``."""
         if weights is not None:
             settings = built.model.config.react_ray  # with what calibration found
             built = self._whole()

@@ -129,7 +129,7 @@ def checkpoint_to_load(worker: Worker) -> Path | None:
     """The worker's latest checkpoint whose files are all there in full length; None where there is none.
 
     A disk that failed can cut files of a checkpoint that once was whole. Training then goes on from
-    the one before, or begins anew, which is logged. All ranks see the same files, and come to the same.
+    the one before, or starts again, which is logged. All ranks see the same files, so they choose the same.
     """
     newest = worker.checkpoint()
     if newest is None:
@@ -139,7 +139,7 @@ def checkpoint_to_load(worker: Worker) -> Path | None:
         if not (lost := _lost(folder)):
             return folder
         log.warning("the checkpoint %s cannot be read: %s cut short or missing", folder, ", ".join(lost))
-    log.warning("training begins anew")
+    log.warning("training starts again from the beginning")
     return None
 
 

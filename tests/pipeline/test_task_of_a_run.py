@@ -12,6 +12,7 @@ from react_ray.config.settings import Config, DataConfig
 from react_ray.data.prepare import prepare
 from react_ray.errors import ConfigError
 from react_ray.pipeline.run import located
+from react_ray.tasks import DEFAULT_TASK
 
 ROWS = [("a", "b", "same"), ("a", "c", "other"), ("d", "e", "same"), ("f", "g", "other")]
 
@@ -32,13 +33,13 @@ def task_of(file: Path, **flags: str) -> str:
 def test_a_second_text_that_is_named_makes_pairs(file: Path, name: str) -> None:
     pairs = "text-pair-classification"
     assert task_of(file, **{"data.columns.text_pair": name}) == pairs
-    assert task_of(file, **{"data.columns.text_pair": name, "task": "text-classification"}) == pairs
+    assert task_of(file, **{"data.columns.text_pair": name, "task": DEFAULT_TASK}) == pairs
     assert task_of(file, **{"data.columns.text_pair": name, "task": pairs}) == pairs
 
 
 def test_a_file_that_merely_has_such_a_column_stays_what_it_was(file: Path) -> None:
-    assert task_of(file) == "text-classification"
-    assert task_of(file, **{"data.columns.text": "text_pair"}) == "text-classification"
+    assert task_of(file) == DEFAULT_TASK
+    assert task_of(file, **{"data.columns.text": "text_pair"}) == DEFAULT_TASK
 
 
 def test_other_tasks_and_other_columns_do_not_change(file: Path) -> None:
@@ -54,7 +55,7 @@ def test_a_configuration_that_was_located_stays_as_it_is(file: Path) -> None:
     once = located(load_config(flags={"data.labeled": str(file), "data.columns.text_pair": "second"}))
     assert located(once) == once
     assert once.data.columns.of("text_pair") == "second"
-    assert located(Config(data=DataConfig(labeled=str(file)))).task == "text-classification"
+    assert located(Config(data=DataConfig(labeled=str(file)))).task == DEFAULT_TASK
 
 
 def test_the_run_reads_pairs(file: Path, tmp_path: Path) -> None:

@@ -23,7 +23,8 @@ from react_ray.inference.classifier import load
 from react_ray.labelers import candidates
 from react_ray.lgan.inputs import save_arrays
 from react_ray.pipeline.context import Context
-from react_ray.tasks import Task, get_task
+from react_ray.tasks import get_task
+from react_ray.tasks.units import UnitTask, unit_task
 
 __all__ = ["by_row", "generate", "load_proposals", "propose"]
 
@@ -79,7 +80,7 @@ class ProposeTask:
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load both models and return the function that works on an item."""
-        task, saved = get_task(self.task), load(self.model, self.use_gpu)
+        task, saved = unit_task(get_task(self.task)), load(self.model, self.use_gpu)
         encoder, labels = Encoder(self.encoder, self.settings, self.use_gpu), saved.labels
 
         def work(item: dict[str, Any]) -> int:
@@ -99,7 +100,7 @@ class ProposeTask:
         return work
 
 
-def _features(task: Task, encoder: Encoder, rows: pa.Table) -> NDArray[np.float32]:
+def _features(task: UnitTask, encoder: Encoder, rows: pa.Table) -> NDArray[np.float32]:
     """Frozen features of all units of some rows, u x d."""
     spans = task.units(rows)
     if spans is None:
@@ -109,7 +110,7 @@ def _features(task: Task, encoder: Encoder, rows: pa.Table) -> NDArray[np.float3
 
 def generate(context: Context) -> None:
     """S4: labels and weights for the pool rows, D_aug, and whether they may be used."""
-    task, labels, folder = context.task, context.labels().names, context.done["propose"]
+    task, labels, folder = unit_task(context.task), context.labels().names, context.done["propose"]
     rows, labeled = (pq.read_table(folder / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
     pool, known = (load_proposals(folder / name, truth.shape[1]) for name in ("pool", "labeled"))
@@ -170,7 +171,7 @@ def _write(
     weight: NDArray[np.float32],
 ) -> None:
     """D_aug, and the rows that are not in it."""
-    task, labels = context.task, context.labels().names
+    task, labels = unit_task(context.task), context.labels().names
     copies = pq.read_table(context.done["augment"] / "rows.parquet")
     kept = np.flatnonzero(weight > 0).tolist()
     tables = (labeled, copies, pool.take(pa.array(kept, pa.int64())))

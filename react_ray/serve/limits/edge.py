@@ -2,7 +2,7 @@
 
 Ray writes ``x-request-id`` into its log lines as it is, fails where one of the headers that it reads is not
 UTF-8 (an answer of 500 that no metric counts, on health routes too), lets a caller lift the time limit of its
-request, and tells its routes to whoever asks.
+request, and shows its routes to every caller.
 """
 
 from __future__ import annotations
