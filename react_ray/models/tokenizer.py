@@ -43,9 +43,9 @@ class TextTokenizer(ABC):
         self.side: Side = side
         self._clones: dict[int, Tokenizer] = {}
 
-    @abstractmethod
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, at least one."""
+        """Token ids of each text."""
+        return [found.ids for found in self._cutting.encode_batch_fast(list(texts))]
 
     def reach(self, text: str) -> int:
         """How many characters of ``text`` lie before the end of its last token."""
@@ -150,8 +150,7 @@ class SavedTokenizer(TextTokenizer):
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Token ids of each text, at least one."""
-        rows = (found.ids for found in self._cutting.encode_batch_fast(list(texts)))
-        return tokens.never_empty(rows, self._blank)
+        return tokens.never_empty(super().ids(texts), self._blank)
 
     def _backend(self) -> Tokenizer:
         from tokenizers import Tokenizer

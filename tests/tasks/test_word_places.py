@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -20,9 +19,6 @@ PIECES = ["▁", "▁New", "▁York", "北京", "市", "a", "b", "▁a", "ab", "
 
 class Pieces(TextTokenizer):
     """As XLM-R and T5: spaces belong to the token behind them, and a token may be several words."""
-
-    def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        return [found.ids for found in self._cutting.encode_batch(list(texts))]
 
     def _backend(self) -> Tokenizer:
         backend = Tokenizer(models.Unigram([("<unk>", -20.0), *((p, -float(len(p) < 2)) for p in PIECES)], 0))
