@@ -74,7 +74,7 @@ class ClassLabels(TypedDict):
 
 
 class LabelQuality(TypedDict):
-    """Labels made for unlabelled rows, and how right they are where truth is known.
+    """Labels generated for unlabelled rows, and how right they are where truth is known.
 
     ``kept`` were certain enough to train on (weight above 0), ``foreign`` were left out as
     they are like none of the labelled rows, ``known`` have a truth.

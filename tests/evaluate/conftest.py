@@ -92,7 +92,7 @@ def make_content() -> Callable[..., Any]:
             "validation": full.get("validation"),
             "arms": arms,
             "chosen": "generated_labels",
-            "why": "The made labels help.",
+            "why": "The generated labels help.",
             "label_quality": label_quality(made, weight, weight, names, labels if known else None),
             "seconds": {"prepare": 1.5, "finetune": 75.0},
             "reused": ["prepare"],

@@ -46,7 +46,7 @@ def content_of(name: str, labels: Sequence[str], rows: pa.Table, answers: Sequen
             for arm in ("labels_only", "generated_labels")
         },
         "chosen": "generated_labels",
-        "why": "The made labels help.",
+        "why": "The generated labels help.",
         "label_quality": answer_quality(answers, weight, np.ones(len(rows), bool), credit),
         "seconds": {"prepare": 1.5},
         "reused": [],

@@ -1,4 +1,4 @@
-"""Made labels judged where the truth is known, and the tables of the report."""
+"""Generated labels judged where the truth is known, and the tables of the report."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def test_a_person_reads_it(tmp_path: Path, make_content: Callable[..., Any]) -> 
     assert f"macro-F1 | {metrics['test']['macro_f1']:.3f} |" in body
     assert "| 体育 | 比赛 |" in body
     assert "15 labels and 90 unlabelled texts" in body
-    assert "The made labels help." in body
+    assert "The generated labels help." in body
     assert "react_ray.load(" in body
     assert 'pipeline("text-classification"' in body
 

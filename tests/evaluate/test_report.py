@@ -45,7 +45,7 @@ def test_the_whole_page(show: Callable[[Any], Page], make_content: Callable[...,
     ]
     assert list(page.sections) == sections
     assert f"{content['metrics']['test']['macro_f1']:.3f}" in page.text
-    assert "The made labels help." in page.text
+    assert "The generated labels help." in page.text
     assert all(
         title in page.sections["methods"] for title in ("Frozen probe", "Labels only", "Generated labels")
     )
@@ -230,5 +230,5 @@ def test_without_generated_labels_the_page_says_so_and_warnings_are_shown(
     write_report(tmp_path / "report.html", content)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "With changed copies" in page
-    assert "With made labels" not in page
+    assert "With generated labels" not in page
     assert "class names that differ only in case" in page

@@ -140,7 +140,7 @@ def generate(context: Context) -> None:
 def _why(rows: int, kept: int, alarms: Sequence[str]) -> str:
     """What is made of the labels for ``rows`` of the pool, in words."""
     if alarms:
-        return f"The labels made for the pool collapsed: {'; '.join(alarms)}."
+        return f"The labels generated for the pool collapsed: {'; '.join(alarms)}."
     if not rows:
         return (
             "No unlabelled row was used, so no labels were generated: the model is trained on the labelled "
