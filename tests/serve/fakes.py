@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 
 from react_ray.inference.saved import SavedModel
 from react_ray.models.tokenizer import TextTokenizer
@@ -27,6 +28,9 @@ class FakeTokenizer(TextTokenizer):
 
     def reach(self, text: str) -> int:
         return len(text)
+
+    def _backend(self) -> Tokenizer:
+        raise AssertionError("the fake does all the work itself")
 
 
 class FakeModel(SavedModel):

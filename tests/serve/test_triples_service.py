@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import numpy as np
 import pytest
+from fakes import FakeTokenizer
 from jsonschema import Draft202012Validator
 from tiny_service import MARKED, TEXT, Tagger, talk
 
@@ -17,7 +18,6 @@ from react_ray import AsyncClient, Client, InputError, ServiceError, TripleExtra
 from react_ray.config.service import ServeConfig
 from react_ray.inference.inputs import parse_input
 from react_ray.inference.saved import SavedModel
-from react_ray.models.tokenizer import TextTokenizer
 from react_ray.serve.engine import relations as relations_module
 from react_ray.serve.engine.about import About
 from react_ray.serve.engine.model import Engine
@@ -32,7 +32,7 @@ WORDS = ["*", "#", *MARKED, "POISON"]
 HOME = [("Ada", "Home", "Paris"), ("Paris", "Home", "Bob")]
 
 
-class Numbers(TextTokenizer):
+class Numbers(FakeTokenizer):
     """A token a word."""
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:

@@ -9,9 +9,10 @@ from typing import Any
 
 import httpx2
 import numpy as np
+from fakes import FakeTokenizer
 
 from react_ray.inference.saved import SavedModel
-from react_ray.models.tokenizer import TextTokenizer, Window
+from react_ray.models.tokenizer import Window
 from react_ray.serve.service import Service
 from react_ray.serve.web import build_app
 from react_ray.tasks import get_task
@@ -27,7 +28,7 @@ SURE = {"Bob": 1.0}
 """Logits of words that the model is less sure of than 9."""
 
 
-class Words(TextTokenizer):
+class Words(FakeTokenizer):
     """A token a word, with one before and one behind; the model reads 8 at a time."""
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:

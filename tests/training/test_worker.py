@@ -81,7 +81,7 @@ def test_a_checkpoint_that_a_disk_cut_short_is_passed_over_for_the_one_before(
         assert checkpoint_to_load(worker) == left
         assert str(checkpoint) in caplog.text
         assert cut in caplog.text
-    assert "begins anew" in caplog.text
+    assert "starts again from the beginning" in caplog.text
 
 
 def damage(path: Path, gone: bool) -> None:
