@@ -20,7 +20,7 @@ MOST_PREDICTED = 2.0
 PRIOR_SPREAD = 0.5
 """Standard deviation of the log of the temperature before any row is seen."""
 MARGIN = 1.0
-"""Above the highest logit, for a label that no row is to get."""
+"""Above the highest logit, for a label that no row is to get, and below the lowest for one that all get."""
 
 Logits = NDArray[np.floating]
 Values = NDArray[np.float64]
@@ -75,5 +75,5 @@ def _between(ordered: Values, count: int) -> float:
     if count <= 0:
         return float(ordered[0] + MARGIN)
     if count >= len(ordered):
-        return float(ordered[-1])
+        return float(ordered[-1] - MARGIN)
     return float((ordered[count - 1] + ordered[count]) / 2)

@@ -31,7 +31,7 @@ def test_a_small_model_learns_the_example_rows(name: str, marks_model: Path):
     targets = torch.from_numpy(task.targets(examples, padding))
     assert task.warm_start(model, examples, padding)
     optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
-    for _ in range(300):
+    for _ in range(600):
         optimizer.zero_grad()
         task.loss(model(**inputs), targets).mean().backward()
         optimizer.step()
