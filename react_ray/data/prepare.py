@@ -93,7 +93,8 @@ def prepare(
     if not config.validation:
         _hold_back(rows, config.validation_fraction)
     _write(rows, folder, progress)
-    _check_texts(folder / "rows.parquet", config, models or {}, all_there=not (rows.fate == UNUSED).any())
+    every = not (rows.fate == UNUSED).any()
+    _check_texts(folder / "rows.parquet", get_task(task), config, models or {}, all_there=every)
     warnings += _model_warnings(get_task(task), models or {})
     labels.save(folder / "labels.json")
     summary = {**_summary(rows, refusals, labels), "warnings": warnings}
@@ -171,7 +172,9 @@ def _regroup(tables: Iterator[pa.Table], schema: pa.Schema, size: int) -> Iterat
         yield pending
 
 
-def _check_texts(path: Path, config: DataConfig, models: Mapping[str, str], all_there: bool) -> None:
+def _check_texts(
+    path: Path, task: Task, config: DataConfig, models: Mapping[str, str], all_there: bool
+) -> None:
     """Raise InputError when the models cannot read the texts, or the truth is nowhere.
 
     The truth may be in rows that are not used, unless rows are ``all_there``.
@@ -180,7 +183,7 @@ def _check_texts(path: Path, config: DataConfig, models: Mapping[str, str], all_
     if truth and all_there and not _any_truth(path):
         raise InputError(f"no row has a value in the column {truth!r} that --truth-column names")
     if models:
-        texts = _sample(path)
+        texts = _sample(path, task)
         for flag, model in models.items():
             check_vocabulary(texts, model, config.max_unknown, flag)
 
@@ -201,18 +204,21 @@ def _any_truth(path: Path) -> bool:
         return any(batch["truth"].null_count < len(batch) for batch in file.iter_batches(columns=["truth"]))
 
 
-def _sample(path: Path) -> list[str]:
-    """Sample the texts of the smallest ids, which are hashes, in the order of the rows."""
+def _sample(path: Path, task: Task) -> list[str]:
+    """Sample the texts of the rows of the smallest ids, which are hashes, in the order of the rows."""
     chosen, place = None, 0
+    texts = [one.name for one in task.inputs if pa.types.is_string(one.type)]
     with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["id", "text"]):
+        for batch in file.iter_batches(columns=["id", *texts]):
             table = pa.Table.from_batches([batch]).append_column(
                 "place", pa.array(range(place, place + len(batch)))
             )
             place += len(batch)
             table = table if chosen is None else pa.concat_tables([chosen, table])
             chosen = table.take(pc.select_k_unstable(table, SAMPLE_TEXTS, [("id", "ascending")]))
-    return [] if chosen is None else chosen.sort_by("place")["text"].to_pylist()
+    if chosen is None:
+        return []
+    return [text for row in chosen.sort_by("place").select(texts).to_pylist() for text in row.values()]
 
 
 def _summary(rows: Judged, refusals: Refusals, labels: LabelMap) -> dict[str, Any]:

@@ -95,11 +95,17 @@ def _first(records: Iterator[tuple[int, Any, Any]]) -> list[tuple[int, Any]]:
 def _detect(layout: Layout, sample: Sequence[tuple[int, Any]]) -> list[str]:
     """Complete the options of a file from its first rows, and describe what was detected."""
     given = layout.options
-    cells = [layout.cells(found) for _, found in sample if not isinstance(found, Broken)]
+    cells = [_with_truth(layout, found) for _, found in sample if not isinstance(found, Broken)]
     layout.options = found = layout.task.detect(cells, given)
     changed = {f.name: getattr(found, f.name) for f in fields(found)}
     changed = {name: value for name, value in changed.items() if value != getattr(given, name)}
     return [f"read with {name} {value} (found in its first rows)" for name, value in changed.items()]
+
+
+def _with_truth(layout: Layout, found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The cells of a row, with its truth for a target where it has one: that is written in the same way."""
+    cells, truth = layout.cells(found), layout.truth(found)
+    return cells if truth is None else layout.with_truth(cells, truth)[0]
 
 
 @dataclass
@@ -128,7 +134,7 @@ class _Pending:
             row, names = self._parse(cells)
             if broken:
                 raise ValueError(broken.reason)
-            row[TRUTH] = self._truth(cells, self.layout.truth(found))
+            row = self._add_truth(row, cells, self.layout.truth(found))
             self._check(row)
         except ValueError as error:
             reason = broken.reason if broken else str(error)
@@ -144,17 +150,19 @@ class _Pending:
         target = row[task.target.name]
         return row, [] if target is None else list(dict.fromkeys(task.names_in(target)))
 
-    def _truth(self, cells: Mapping[str, Any], cell: Any) -> Any:
-        if cell is None:
-            return None
-        task = self.layout.task
-        return task.parse(*self.layout.with_truth(cells, cell))[task.target.name]
+    def _add_truth(self, row: dict[str, Any], cells: Mapping[str, Any], truth: Any) -> dict[str, Any]:
+        """The row with its true target; an unlabelled one is read as the truth is, which may cut words."""
+        name = self.layout.task.target.name
+        if truth is None:
+            return row | {TRUTH: None}
+        known = dict(self.layout.task.parse(*self.layout.with_truth(cells, truth)))
+        return (known if row[name] is None else row) | {name: row[name], TRUTH: known[name]}
 
     def _check(self, row: Mapping[str, Any]) -> None:
         """Raise ValueError where a text cannot be used, or anything else not be written."""
         task = self.layout.task
-        for number, one in enumerate(task.inputs):
-            if pa.types.is_string(one.type) and not (number and row[one.name] is None):
+        for one in task.inputs:
+            if pa.types.is_string(one.type):
                 check_text(row[one.name], self.max_chars)
         try:
             for target in (row[task.target.name], row[TRUTH]):

@@ -55,8 +55,8 @@ def text_id(text: str) -> str:
 
 
 def row_id(task: Task, row: Mapping[str, Any]) -> str:
-    """32 hex digits of all input columns; of a text alone those of :func:`text_id`."""
-    values = [row[field.name] for field in task.inputs]
+    """32 hex digits of the columns that identify a row; of a text alone those of :func:`text_id`."""
+    values = [row[name] for name in task.identity or [field.name for field in task.inputs]]
     if len(values) == 1 and isinstance(values[0], str):
         return text_id(values[0])
     normal = [normal_form(value) if isinstance(value, str) else value for value in values]

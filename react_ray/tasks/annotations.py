@@ -39,7 +39,10 @@ def read_annotation(cells: Mapping[str, Any], scheme: Scheme = "BIO") -> tuple[W
     if cells.get("answer") in ("reject", "ignore"):  # Prodigy
         raise ValueError(f"not accepted: the annotator's answer is {cells['answer']!r}")
     tokens = parsed(cells.get("tokens"))
-    if tokens and isinstance(tokens, list) and all(isinstance(token, str) for token in tokens):
+    strings = isinstance(tokens, list) and all(isinstance(token, str) for token in tokens)
+    if isinstance(tokens, list) and not strings and not all(isinstance(it, Mapping) for it in tokens):
+        raise ValueError(f"not tokens: expected a list of strings, found {str(tokens)[:60]}")  # maps: Prodigy
+    if tokens and strings:
         tags, found = parsed(cells.get("tags")), _spans(cells)
         if tags or not found:
             words, spans = _of_tags(tokens, tags, cells.get("text"), scheme)

@@ -89,6 +89,8 @@ class Task(ABC):
     """Input columns that a file has to have: all names of one of these groups."""
     inputs: ClassVar[tuple[pa.Field, ...]] = (pa.field("text", pa.string()),)
     """Input columns of a row as the run keeps it; the first is ``text``, what people are shown of a row."""
+    identity: ClassVar[tuple[str, ...]] = ()
+    """Input columns that make two rows the same one; () for all."""
     target: ClassVar[pa.Field] = pa.field("label", pa.string())
     """Column of the target as the run keeps it; null where a row is unlabelled."""
     fewest_classes: ClassVar[int] = 2
@@ -195,8 +197,8 @@ class Task(ABC):
         """The model's inputs, padded to the longest example."""
         ids, mask = tokens.pad([example.ids for example in examples], *padding)
         inputs = {"input_ids": ids, "attention_mask": mask}
-        if examples[0].types is not None:
-            types = [example.types or [] for example in examples]
+        if any(example.types is not None for example in examples):
+            types = [example.types or [0] * len(example.ids) for example in examples]
             inputs["token_type_ids"] = tokens.pad(types, 0, padding.side)[0]
         return inputs
 

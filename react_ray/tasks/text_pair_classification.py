@@ -37,11 +37,9 @@ class TextPairClassification(TextClassification):
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
         """Two texts and the name of the class of the pair."""
-        if cells.get("text_pair") is None:
-            raise ValueError("empty text: text_pair is blank")
         return {
             "text": cells["text"],
-            "text_pair": cells["text_pair"],
+            "text_pair": cells.get("text_pair"),
             "label": label_name(cells.get("label")),
         }
 

@@ -25,6 +25,7 @@ class WordUnits(UnitTask):
     """Rows with words from ``starts`` to ``ends``, each of which has one of the outputs as its tag."""
 
     exclusive = True
+    identity = ("text",)  # however its words were cut
 
     def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
         """Words and a place for their tags where files have tokens, and else a text and one for its spans."""

@@ -348,3 +348,26 @@ def test_label_studio_s_export_is_a_list_of_objects() -> None:
     assert not refused
     assert [row["text"] for row in rows] == ["Ada in Paris", "nobody", "not yet"]
     assert [row["entities"] for row in rows] == [[{"start": 2, "end": 3, "label": "LOC"}], [], None]
+
+
+def test_the_truth_of_unlabelled_rows_is_read_as_it_is_written() -> None:
+    tokens = tasks.get_task("token-classification")
+    write("bioes.jsonl", {"tokens": ["Ada", "in", "Rome"], "gold": ["S-PER", "O", "S-LOC"]})
+    batches = list(read_file(find_files("bioes.jsonl")[0], Columns(truth="gold"), task=tokens, labeled=False))
+    (row,) = [row for batch in batches for row in batch.rows.to_pylist()]
+    assert (row["tags"], row["truth"]) == (None, ["B-PER", "O", "B-LOC"])
+    spans = [{"start": 0, "end": 2, "label": "NUM"}, {"start": 8, "end": 14, "label": "LOC"}]
+    write("spans.jsonl", {"text": "10km to Berlin", "gold": spans})
+    batches = list(read_file(find_files("spans.jsonl")[0], Columns(truth="gold"), task=tokens, labeled=False))
+    (row,) = [row for batch in batches for row in batch.rows.to_pylist()]
+    assert len(row["starts"]) == len(row["truth"]) == 4, "the words are those of the truth"
+
+
+def test_a_text_with_other_words_is_the_same_text() -> None:
+    tokens = tasks.get_task("token-classification")
+    whole, cut = (
+        tokens.parse({"text": "10km to Berlin", "spans": spans}, Options())
+        for spans in ([], [{"start": 0, "end": 2, "label": "NUM"}])
+    )
+    assert whole["starts"] != cut["starts"]
+    assert row_id(tokens, whole) == row_id(tokens, cut) == text_id("10km to Berlin")

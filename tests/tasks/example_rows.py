@@ -74,7 +74,7 @@ EXAMPLES = {
         ({"text": "the <e1>zzz</e1> alone", "label": "Other"},),
     ),
     "text-pair-classification": Examples(
-        _pair_rows(), ("other", "same"), ({"text": "a", "text_pair": None, "label": "same"},)
+        _pair_rows(), ("other", "same"), ({"text": "a", "text_pair": "b", "label": ["x", "y"]},)
     ),
     "text-classification": Examples(
         _text_rows(), ("alpha", "zeta", "中"), ({"text": "a", "label": ["x", "y"]},)

@@ -153,3 +153,9 @@ def test_no_entity_is_a_label_and_a_blank_cell_is_none(row, spans):
 def test_rows_that_cannot_be_right_say_why(row, reason):
     with pytest.raises(ValueError, match=reason):
         read_annotation(row)
+
+
+@pytest.mark.parametrize("tokens", [["In", 2019, "Ada"], ["a", None]])
+def test_tokens_that_are_no_strings_are_named(tokens):
+    with pytest.raises(ValueError, match="not tokens: expected a list of strings"):
+        read_annotation({"tokens": tokens})

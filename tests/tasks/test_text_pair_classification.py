@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pyarrow as pa
@@ -7,7 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, DistilBertConfig, DistilBertModel
 
-from react_ray.config.settings import AugmentConfig
+from react_ray.config.settings import AugmentConfig, Columns
+from react_ray.data.read import read_file
+from react_ray.data.sources import find_files
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import get_task
@@ -29,8 +32,15 @@ def test_a_row_is_two_texts_and_a_label():
     row = TASK.parse({"text": "a", "text_pair": "b", "label": 1}, Options())
     assert row == {"text": "a", "text_pair": "b", "label": "1"}
     assert TASK.parse({"text": "a", "text_pair": "b"}, Options())["label"] is None
-    with pytest.raises(ValueError, match="empty text: text_pair is blank"):
-        TASK.parse({"text": "a", "text_pair": None, "label": "x"}, Options())
+
+
+@pytest.mark.parametrize("blank", [None, ""])
+def test_a_row_with_a_blank_text_is_left_out_whatever_the_format(blank, tmp_path):
+    rows = [{"text": "a", "text_pair": blank, "label": "x"}, {"text": "c", "text_pair": "d", "label": "x"}]
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (batch,) = read_file(find_files(str(tmp_path / "rows.jsonl"))[0], Columns(), task=TASK)
+    assert [row["reason"] for row in batch.refused] == ["empty text"]
+    assert batch.rows["text"].to_pylist() == ["c"]
 
 
 def test_the_answers_are_those_of_plain_transformers_for_the_pair(tmp_path: Path, tiny_model: Path):
