@@ -108,12 +108,13 @@ def join(given: Array, judged: Array, exclusive: bool) -> Array:
 def align_balance(probabilities: Array, shares: NDArray[np.floating]) -> Array:
     """Hold the most frequent option (O, of tags) to its share among the labelled units.
 
-    A model that has seen few entities finds few, and one that learns from it fewer still. So the odds of the
-    most frequent option are changed by one factor for all units, until its mean probability is its share
-    (``shares``, one an option). What the other options have among themselves stays.
+    A model that has seen few entities finds few, and one that learns from it fewer still. So where the most
+    frequent option has more than its share (``shares``, one an option), its odds are changed by one factor
+    for all units until its mean probability is that. Where it has less, the pool may well be richer. What the
+    other options have among themselves stays.
     """
     most = int(np.argmax(shares))
-    if not len(probabilities) or not 0 < shares[most] < 1:
+    if not len(probabilities) or not 0 < shares[most] < probabilities[:, most].mean():
         return probabilities
     odds = logit(np.clip(probabilities[:, most].astype(np.float64), CLIP**2, 1 - CLIP**2))
     low, high = -MOST_SHIFT, MOST_SHIFT

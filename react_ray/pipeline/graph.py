@@ -73,8 +73,12 @@ def _lgan_settings(*keys: str) -> Callable[[Config], dict[str, Any]]:
     return lambda c: {"lgan": c.lgan.model_dump(include=set(keys) or None), "seed": c.seed}
 
 
-def _candidates_settings(config: Config) -> dict[str, Any]:
-    return {"candidates": config.candidates.model_dump(), "seed": config.seed, **_text_settings(config)}
+def _propose_settings(config: Config) -> dict[str, Any]:
+    return {"rows": config.candidates.rows, **_text_settings(config)}
+
+
+def _judge_settings(config: Config) -> dict[str, Any]:
+    return {"verifier": config.candidates.verifier, "seed": config.seed}
 
 
 def _finetune_settings(config: Config) -> dict[str, Any]:
@@ -125,8 +129,8 @@ CANDIDATES = (
     Stage(rows.prepare, _data_settings),
     Stage(rows.augment, _augment_settings, ("prepare",)),
     Stage(train.labels_only, _finetune_settings, ("prepare",)),
-    Stage(candidates.propose, _candidates_settings, ("prepare", "labels_only")),
-    Stage(candidates.generate, _candidates_settings, ("prepare", "augment", "propose")),
+    Stage(candidates.propose, _propose_settings, ("prepare", "labels_only")),
+    Stage(candidates.generate, _judge_settings, ("prepare", "augment", "propose")),
     Stage(train.finetune, _finetune_settings, ("prepare", "generate")),
     Stage(judge.choose, _seed, ("prepare", "generate", *MODELS)),
     Stage(judge.evaluate, _seed, ("prepare", "propose", "generate", *MODELS, "choose")),

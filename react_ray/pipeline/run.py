@@ -102,6 +102,11 @@ def check_task(config: Config) -> None:
         raise ConfigError(
             f"finetune.metric = {metric!r}: {task.title} has no such metric; it has {', '.join(task.metrics)}"
         )
+    if config.augment.search and not (task.one_of_k and len(task.inputs) == 1):
+        raise ConfigError(
+            f"augment.search = true: there is no search for {task.title}, only for tasks with one label for "
+            "one text; set augment.operations and augment.strength"
+        )
 
 
 def located(config: Config) -> Config:

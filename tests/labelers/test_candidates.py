@@ -81,3 +81,8 @@ def test_a_type_that_vanishes_raises_the_alarm():
     given = np.tile(np.array([[0.9, 0.1, 0.001]], np.float32), (100, 1))
     assert collapse_alarm(given, truth, ["O", "B-X", "B-Y"]) == ["'B-Y' has vanished from the pool"]
     assert collapse_alarm(given[:0], truth, ["O", "B-X", "B-Y"]) == []
+
+
+def test_a_pool_that_is_richer_stays_so():
+    given = np.array([[0.5, 0.5], [0.3, 0.7], [0.6, 0.4]], np.float32)
+    assert align_balance(given, np.array([0.9, 0.1])) is given

@@ -68,5 +68,5 @@ class FinetuneConfig(Settings):
         2, ge=1, description="Validation rounds without a better score after which training stops"
     )
     metric: str | None = Field(
-        None, description="Validation metric that chooses the checkpoint; None: the first of the task"
+        None, description="Validation metric that chooses the checkpoint; None: the task's own"
     )

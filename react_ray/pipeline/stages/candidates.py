@@ -130,7 +130,7 @@ def generate(context: Context) -> None:
     save_answers(answers, context.folder / "answers.jsonl")
     save_arrays({"weight": weight, "certainty": certainty}, context.folder / "labels.safetensors")
     _write(context, rows, labeled, by_row(sharp, pool["sizes"]), weight)
-    alarms = candidates.collapse_alarm(given, truth, task.output_names(labels))
+    alarms = candidates.collapse_alarm(joined, truth, task.output_names(labels))
     kept = int((weight > 0).sum())
     decision = {"use_lgan": not alarms, "why": _why(len(rows), kept, alarms), "alarms": alarms}
     diagnostics = {"decision": decision, "kept": kept, "generated": len(rows)}
