@@ -34,6 +34,8 @@ __all__ = ["RelationExtraction", "wrong_targets"]
 PLACES = ("e1_start", "e1_end", "e2_start", "e2_end")
 GAP, GAP_TOKENS = " ... ", 5
 """Between the texts around two entities that are too far apart for the model."""
+SLACK = 2
+"""Tokens that a part of a text may have more than the same part inside the whole text."""
 
 
 class RelationExtraction(ClosedTask):
@@ -198,15 +200,17 @@ def _shortened(
     text: str, entities: Sequence[tuple[int, int]], windows: Sequence[Window], max_length: int
 ) -> str:
     """The part of a marked text that fits into the model: the entities with what is around them."""
-    tokens = [
+    # in the order of the text: a tokenizer that cuts on the left gives the last window first
+    tokens = sorted(
         offsets
         for window in windows
         for offsets, part in zip(window.offsets, window.parts, strict=True)
         if part is not None
-    ]
+    )
     room = max_length - windows[0].parts.count(None)
     if len(tokens) <= room:
         return text
+    room = max(1, room - SLACK)
     first, second = (_tokens_of(tokens, entity) for entity in entities)
     if second[1] - first[0] <= room:
         return _around(text, tokens, (first[0], second[1]), room)

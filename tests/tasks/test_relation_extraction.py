@@ -127,13 +127,17 @@ def test_the_answers_are_those_of_plain_transformers_for_the_marked_text(
     assert answers[0] != answers[1], "the direction is told apart"
 
 
+@pytest.mark.parametrize("side", ["right", "left"])
 @pytest.mark.parametrize(
     ("before", "between", "behind"),
     [(100, 2, 0), (0, 2, 100), (60, 2, 60), (3, 100, 3), (50, 60, 50), (0, 0, 0)],
 )
 def test_what_is_around_the_entities_is_kept_of_a_long_text(
-    tokenizer: TransformersTokenizer, before: int, between: int, behind: int
+    marks_model: Path, before: int, between: int, behind: int, side: str
 ):
+    loaded = load_tokenizer(str(marks_model))
+    loaded.truncation_side = side
+    tokenizer = TransformersTokenizer(loaded, 32)
     text = f"{'x ' * before}smoke {'y ' * between}fire{' z' * behind}"
     places = [text.index("smoke"), text.index("fire")]
     row = parse(text, e1=[places[0], places[0] + 5], e2=[places[1], places[1] + 4])
