@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from react_ray import lgan
 from react_ray.answer import load_answers
 from react_ray.config.settings import Config
@@ -14,6 +16,7 @@ from react_ray.pipeline.arms import choice_of
 from react_ray.pipeline.context import Context
 from react_ray.pipeline.graph import prerequisites
 from react_ray.pipeline.graph import stages_of as stages_of_run
+from react_ray.tasks import Task
 from react_ray.tasks.closed import ranked
 
 __all__ = ["MIN_ROWS", "check_validation", "score", "stages_of"]
@@ -36,13 +39,16 @@ def stages_of(config: Config) -> list[str]:
     return prerequisites(stages, last)
 
 
-def check_validation(prepared: Path) -> None:
+def check_validation(task: Task, prepared: Path) -> None:
     """Raise InputError where there are too few validation rows to compare settings on."""
-    rows = json.loads((prepared / "summary.json").read_text())["parts"].get("validation", 0)
-    if rows < MIN_ROWS:
+    name = task.target.name
+    rows = pq.read_table(prepared / "rows.parquet", columns=[name], filters=[("part", "=", "validation")])
+    evidence = task.evidence(rows[name].to_pylist())
+    if evidence < MIN_ROWS:
+        few = f" that hold {evidence} entities" if evidence < len(rows) else ""
         raise InputError(
-            f"a search compares settings on validation rows: there are {rows}, at least {MIN_ROWS} are "
-            "needed; give labelled rows with --validation FILE (they are never trained on)"
+            f"a search compares settings on validation rows: there are {len(rows)}{few}, at least {MIN_ROWS} "
+            "are needed; give labelled rows with --validation FILE (they are never trained on)"
         )
 
 

@@ -88,7 +88,8 @@ def tune(config: Config, *, verbose: bool = False, quiet: bool = False) -> Searc
     ):
         check_ready(config, session, reporter)
         reporter.say(f"search in {config.output} (stages are kept in {store.root})")
-        check_validation(advance(config, session, reporter, store, ["prepare"])["prepare"])
+        prepared = advance(config, session, reporter, store, ["prepare"])["prepare"]
+        check_validation(get_task(config.task), prepared)
         advance(config, session, reporter, store, stages_before(config, space))
         folder = _folder(config, space)
         journal = Journal(folder / "trials.jsonl")

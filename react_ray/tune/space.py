@@ -18,7 +18,7 @@ Space = Mapping[str, Range | Sequence[Any]]
 Values = dict[str, Any]
 """Dotted key of a setting -> its value in a trial."""
 
-GROUPS = ("augment", "encode", "lgan", "finetune")
+GROUPS = ("augment", "candidates", "encode", "lgan", "finetune")
 METRIC = "finetune.metric"
 KEYS = ("model", "encoder")
 """What may be searched. Data and seeds are no hyperparameters, and where a run works changes no figure."""
