@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
@@ -14,11 +15,13 @@ __all__ = [
     "Row",
     "expected",
     "few_rows",
+    "has_lists",
     "input_columns",
     "input_groups",
     "kind_of",
     "parse_input",
     "rows_taken",
+    "sample_row",
     "table_of",
     "text_of",
 ]
@@ -32,6 +35,11 @@ def input_columns(task: Task) -> list[Column]:
     """The columns that an input may have: not those of files that tools for annotation write."""
     kept = {field.name for field in task.inputs}
     return [one for one in task.columns if not one.target and (one.kind != "text" or one.name in kept)]
+
+
+def has_lists(task: Task) -> bool:
+    """Whether an input of the task may hold more than texts: words, or places in a text."""
+    return any(column.kind != "text" for column in input_columns(task))
 
 
 def input_groups(task: Task) -> list[tuple[str, ...]]:
@@ -50,7 +58,10 @@ def expected(task: Task) -> str:
     'a string or {"text": "a text"}'
     """
     kinds = {column.name: column.kind for column in input_columns(task)}
-    samples = {"text": '"a text"', "tokens": '["a", "word"]'}
+    text, example = "a text", task.nouns.example
+    if ("text",) in task.needs and isinstance(example, str) and not rows_taken(task, [text]):
+        text = example  # such as one with marked entities
+    samples = {"text": json.dumps(text, ensure_ascii=False), "tokens": '["a", "word"]'}
     forms = [
         "{" + ", ".join(f'"{name}": {samples.get(kinds[name], "...")}' for name in group) + "}"
         for group in input_groups(task)
@@ -73,6 +84,16 @@ def parse_input(task: Task, given: Any) -> Row:
         raise ValueError(f"is {kind_of(given)}; expected {expected(task)}")
     row = task.parse(cells, NO_OPTIONS)
     return Row({field.name: row[field.name] for field in task.inputs})
+
+
+def sample_row(task: Task, text: str) -> Row:
+    """A row with ``text`` for each text of the task, to try a model with."""
+    for given in (text, {name: text for group in input_groups(task) for name in group}, task.nouns.example):
+        try:
+            return parse_input(task, given)
+        except ValueError:
+            continue
+    raise ValueError(f"{task.name}: no input can be made of a text")
 
 
 def rows_taken(task: Task, texts: Iterable[str]) -> list[Row]:

@@ -110,6 +110,8 @@ class SavedModel(ABC):
 
     def rows(self, inputs: Sequence[Input]) -> pa.Table:
         """Inputs as rows of the task; InputError names the first that it does not take."""
+        if isinstance(inputs, str | Mapping):
+            raise InputError("inputs are a list: give [text] or [{...}] for one")
         rows = []
         for index, given in enumerate(inputs):
             try:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
+from heapq import nsmallest
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -105,8 +106,14 @@ class Asking:
     def pairs(self, entities: Sequence[Entity]) -> list[tuple[Entity, Entity]]:
         """Pairs to ask about, in the order of the text: of more than ``most_pairs``, the nearest."""
         ordered = sorted(entities, key=_place)
-        apart = [(one, other) for one, other in combinations(ordered, 2) if one.end <= other.start]
-        nearest = sorted(apart, key=lambda pair: pair[1].start - pair[0].end)[: self.most_pairs]
+        # entities that lie further on are further away, so no more than these can be among the nearest
+        near = (
+            (one, other)
+            for number, one in enumerate(ordered)
+            for other in ordered[number + 1 : number + 1 + self.most_pairs]
+            if one.end <= other.start
+        )
+        nearest = nsmallest(self.most_pairs, near, key=lambda pair: pair[1].start - pair[0].end)
         both = nearest if self.directed else [*nearest, *((other, one) for one, other in nearest)]
         return sorted(both, key=lambda pair: _place(pair[0]) + _place(pair[1]))
 
@@ -168,14 +175,13 @@ class TripleExtractor:
 
     def relate(self, texts: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[list[Triple]]:
         """The triples of texts whose entities are known, as the task puts them on the wire."""
-        questions = [
+        questions = (
             question
             for number, (text, entities) in enumerate(texts)
             for question in questions_of(self._asking, number, text, typed(entities))
-        ]
+        )
         triples: list[list[Triple]] = [[] for _ in texts]
-        for start in range(0, len(questions), QUESTIONS_A_CALL):
-            asked = questions[start : start + QUESTIONS_A_CALL]
+        while asked := list(islice(questions, QUESTIONS_A_CALL)):  # each has a copy of its text
             rows = table_of(self.relations.task, [question.row for question in asked])
             for number, triple in triples_of(asked, self.relations.answers(rows, ranked=1)):
                 triples[number].append(triple)

@@ -235,8 +235,8 @@ class Service:
 
 
 def _best(entries: list[Entry], answer: Answer, top: int | None) -> list[Entry]:
-    """``top`` entries: the start of the ranking where there is one, else those that score best, in order."""
-    if top is None or len(entries) == top:
+    """``top`` entries: the start of the ranking of labels, in the answer or not, or the surest entities."""
+    if top is None:
         return entries
     if all("label" in entry for entry in entries):
         return [{"label": label, "score": score} for label, score in answer.ranking[:top]]

@@ -14,11 +14,16 @@ from tiny_tagger import WORDS
 from transformers import BertConfig, BertForSequenceClassification, BertTokenizerFast, pipeline
 
 import react_ray
+from react_ray.errors import InputError
 from react_ray.inference.folder import check_saved
+from react_ray.inference.inputs import few_rows, parse_input
 from react_ray.inference.onnx_classifier import OnnxClassifier
 from react_ray.inference.onnx_export import export
 from react_ray.inference.prediction import Prediction
 from react_ray.pipeline.predict import predict_file
+from react_ray.serve.engine.model import Engine, load_engine
+from react_ray.tasks import get_task
+from react_ray.tasks.task import Example, Padding
 
 LABELS = ["art", "business", "sport"]
 TEXTS = ["ada likes paris", "x", "rome and paris and rome", "b " * 90]
@@ -98,3 +103,31 @@ def test_files_get_the_labels_of_each_text(make: Callable[..., Path], tmp_path: 
     found = react_ray.load(folder).predict(TEXTS)
     assert [row["labels"] for row in rows] == [[one.label for one in predictions] for predictions in found]
     assert {row["labels_given"] for row in rows} == {"own"}
+
+
+def test_a_service_of_pairs_gets_warm_and_its_probes_leave_answers_as_they_are(
+    make: Callable[..., Path], tmp_path: Path
+) -> None:
+    folder = make("text-pair-classification")
+    inputs = [{"text": one, "text_pair": other} for one, other in PAIRS]
+    export(folder, folder / "onnx", inputs)
+    for engine in (load_engine(str(folder), "fp32", 1, False), Engine(react_ray.load(folder))):
+        engine.warm_up()
+        (probe,) = engine.sample("ready")
+        rows = few_rows(engine.task, [parse_input(engine.task, pair) for pair in inputs])
+        alone = engine.run(engine.encode(rows))
+        together = engine.run([probe, *engine.encode(rows)])[1:]
+        np.testing.assert_allclose(np.stack(together), np.stack(alone), atol=1e-5)
+
+
+def test_rows_without_types_beside_rows_with_them_are_of_the_first_type() -> None:
+    task = get_task("text-pair-classification")
+    inputs = task.collate([Example([1, 2]), Example([1, 2, 3], types=[0, 1, 1])], Padding(0, "right"))
+    assert inputs["token_type_ids"].tolist() == [[0, 0, 0], [0, 1, 1]]
+
+
+def test_an_input_alone_is_no_list_of_inputs(make: Callable[..., Path]) -> None:
+    model = react_ray.load(make(None, problem_type="multi_label_classification"))
+    for wrong in ("ada", {"text": "ada"}):
+        with pytest.raises(InputError, match="a list"):
+            model.predict(wrong)

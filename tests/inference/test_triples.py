@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -174,3 +175,16 @@ def test_the_command_says_which_model_is_of_the_wrong_kind(
     assert "the entity model" in capsys.readouterr().err
     assert main(["predict", tagger, "--relations", tagger, *files]) == 2
     assert "the relation model" in capsys.readouterr().err
+
+
+def test_thousands_of_entities_take_little_memory() -> None:
+    many = [Entity("X", 1.0, "x", 2 * place, 2 * place + 1) for place in range(4000)]
+    tracemalloc.start()
+    try:
+        pairs = Asking.of(RELATIONS, 64).pairs(many)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(pairs) == 45
+    assert {other.start - one.end for one, other in pairs} == {1}, "neighbours"
+    assert peak < 20e6

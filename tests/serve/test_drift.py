@@ -157,3 +157,13 @@ def test_a_sample_is_taken_from_all_over_a_sorted_file() -> None:
 def test_a_reference_that_is_none_is_left_out(tmp_path: Path, content: str) -> None:
     (tmp_path / FILE).write_text(content)
     assert load_reference(tmp_path) is None
+
+
+def test_answers_without_any_class_are_a_shift_where_there_were_none() -> None:
+    names = [["a"] if n % 2 else ["b"] for n in range(500)]
+    drift = Drift(measure(names, [0.9] * 500, [10] * 500, ["a", "b"]))
+    for n in range(FEWEST):
+        drift.add([] if n % 5 else ["a"], 0.9, 10)
+    found = drift.differences()["labels"]
+    assert found.index > 0.25
+    assert found.p_value < 0.001

@@ -17,7 +17,7 @@ from react_ray.console.terminal import command
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
 from react_ray.inference.folder import check_saved
-from react_ray.inference.inputs import few_rows, rows_taken
+from react_ray.inference.inputs import few_rows, sample_row
 from react_ray.inference.onnx_record import FOLDER, OnnxRecord, find_onnx
 from react_ray.inference.saved import SavedModel
 from react_ray.models.tokenizer import QuickTokenizer
@@ -120,10 +120,7 @@ class Engine:
 
     def sample(self, text: str) -> list[Example]:
         """The examples of a text, to try the model with."""
-        rows = rows_taken(self.task, [text])
-        if rows:
-            return self.encode(few_rows(self.task, rows))
-        return [Example(self._tokenizer.ids([text])[0])]  # a text alone is no input
+        return self.encode(few_rows(self.task, [sample_row(self.task, text)]))
 
     def warm_up(self) -> None:
         """Pay the costs of first calls: a short row and a full batch."""

@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import re
 
+from react_ray.config.service import ServeConfig
 from react_ray.serve.limits.refusal import RefusalError
 
-__all__ = ["MAX_DEPTH", "check_structure"]
+__all__ = ["MAX_DEPTH", "check_structure", "most_values"]
 
 MAX_DEPTH = 100
 """Lists and objects inside each other; a request needs four."""
+VALUES_A_LIST = 64
+"""Words of a text: of all texts of a request together, so that a single one may have thousands."""
 MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 """A string, or one of the characters between which values stand."""
+
+
+def most_values(config: ServeConfig, lists: bool) -> int:
+    """JSON values that a request may have; more where inputs may be ``lists``, such as words of a text."""
+    return config.max_values + (VALUES_A_LIST * config.max_texts if lists else 0)
 
 
 def check_structure(body: bytes | bytearray, most: int) -> None:

@@ -24,12 +24,12 @@ from starlette.types import Receive, Scope, Send
 
 from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
-from react_ray.inference.inputs import Row, expected, input_columns, kind_of
+from react_ray.inference.inputs import Row, expected, has_lists, kind_of
 from react_ray.serve.limits.body import LINES, check_content_type, read_body
 from react_ray.serve.limits.refusal import RefusalError
-from react_ray.serve.limits.structure import check_structure
+from react_ray.serve.limits.structure import check_structure, most_values
 from react_ray.serve.protocols.described import refusals
-from react_ray.serve.protocols.examples import answer_example, input_schema
+from react_ray.serve.protocols.examples import answer_example, input_schema, sample_input
 from react_ray.serve.protocols.messages import BOM, row_of
 from react_ray.serve.service import Service
 from react_ray.tasks.task import Task
@@ -202,7 +202,7 @@ def parse_line(line: bytes | bytearray, task: Task, config: ServeConfig) -> _Lin
     """The row of ``line``, or the error that is its answer."""
     most = BYTES_A_CHARACTER * config.max_chars + REST_OF_LINE
     try:
-        check_structure(line[:most], config.max_values if _has_lists(task) else VALUES_A_LINE)
+        check_structure(line[:most], most_values(config, lists=True) if has_lists(task) else VALUES_A_LINE)
         if len(line) > most:
             return _wrong(f"has {len(line)} bytes; a line has at most {most}")
         given = from_json(line)
@@ -231,10 +231,6 @@ def _line(given: Any, task: Task, config: ServeConfig, more: dict[str, Any]) -> 
         return _wrong(str(error), more)
 
 
-def _has_lists(task: Task) -> bool:
-    return any(column.kind != "text" for column in input_columns(task))
-
-
 def _why(line: bytes | bytearray, error: str, task: Task) -> str:
     """What is wrong with a line that the parser did not take."""
     try:
@@ -256,10 +252,12 @@ def _described_body(task: Task) -> dict[str, Any]:
     more = {
         "id": {"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "Comes back in the answer"}
     }
-    text = ("text",) in task.needs
+    sample = sample_input(task)
+    one = sample if isinstance(sample, dict) else {"text": sample}
+    lines = [{**one, "id": 7}, sample]
     return {
         "schema": {"description": "On each line", **input_schema(task, more)},
-        "example": '{"text": "The striker scored twice.", "id": 7}\n"股市今日上涨"\n' if text else None,
+        "example": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines),
     }
 
 

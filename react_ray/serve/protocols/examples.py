@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from react_ray.inference.inputs import input_columns, input_groups
+from react_ray.inference.inputs import input_columns, input_groups, rows_taken
 from react_ray.tasks.task import Task
 
 __all__ = [
@@ -14,6 +14,7 @@ __all__ = [
     "input_schema",
     "object_schema",
     "request_schema",
+    "sample_input",
 ]
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -37,6 +38,12 @@ ENTITY = {
     },
     "required": ["entity_group", "score", "word", "start", "end"],
 }
+
+
+def sample_input(task: Task) -> Any:
+    """An input that the task takes: a plain text, or what it has for an example."""
+    text = SAMPLES["text"]
+    return text if rows_taken(task, [text]) else task.nouns.example
 
 
 def object_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -64,8 +71,9 @@ def request_schema(task: Task, schema: dict[str, Any]) -> dict[str, Any]:
     groups = [group for group in input_groups(task) if group != ("text",)]
     examples: list[dict[str, Any]] = [{"inputs": {name: given[name] for name in group}} for group in groups]
     if ("text",) in task.needs:
-        examples.insert(0, {"inputs": "The striker scored twice in the final."})
-        examples.append({"inputs": ["股市今日上涨", "球队夺得冠军"], "top_k": 1})
+        examples.insert(0, {"inputs": sample_input(task)})
+        if sample_input(task) == SAMPLES["text"]:
+            examples.append({"inputs": ["股市今日上涨", "球队夺得冠军"], "top_k": 1})
     return {**schema, "properties": {**schema["properties"], "inputs": inputs}, "examples": examples}
 
 

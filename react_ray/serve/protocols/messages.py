@@ -10,9 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import from_json
 
 from react_ray.config.service import ServeConfig
-from react_ray.inference.inputs import Row, kind_of, parse_input
+from react_ray.inference.inputs import Row, has_lists, kind_of, parse_input
 from react_ray.serve.limits.refusal import RefusalError, clipped
-from react_ray.serve.limits.structure import check_structure
+from react_ray.serve.limits.structure import check_structure, most_values
 from react_ray.tasks.task import Task
 
 __all__ = [
@@ -75,7 +75,7 @@ def parse_request(
 
     RefusalError as :func:`parse`, 413 where they are too many or too long, and 422 where one is none.
     """
-    request = parse(body, PredictRequest, config)
+    request = parse(body, PredictRequest, config, lists=has_lists(task))
     given = request.inputs
     if isinstance(given, list):
         return request, rows_of("inputs", given, task, config)
@@ -130,13 +130,15 @@ def parse(
     kind: type[Wanted],
     config: ServeConfig,
     explain: Callable[[Any], str] | None = None,
+    lists: bool = False,
 ) -> Wanted:
     """The request in ``body``; RefusalError 400 where it is not JSON in UTF-8, 413 or 422 where it is wrong.
 
     ``explain`` puts a problem that pydantic found in words, where ours do not fit. The first one is told.
+    ``lists``: the inputs may be lists, so there may be more values.
     """
     body = body.removeprefix(BOM)
-    check_structure(body, config.max_values)
+    check_structure(body, most_values(config, lists))
     explain = explain or partial(_explain, kind=kind)
     try:
         return kind.model_validate(

@@ -92,10 +92,11 @@ class Drift:
             return {}
         _, named, scores, lengths = zip(*self._window, strict=True)
         tally = Counter(name for names in named for name in names)
+        every = dict.fromkeys([*reference.labels, *tally])  # such as "" where no text had no label before
         pairs = {
             "labels": (
-                np.array(list(reference.labels.values())),
-                np.array([tally[name] for name in reference.labels]),
+                np.array([reference.labels.get(name, 0.0) for name in every]),
+                np.array([tally[name] for name in every]),
             ),
             "scores": (np.array(reference.scores.shares), count(scores, reference.scores.edges)),
             "lengths": (np.array(reference.lengths.shares), count(lengths, reference.lengths.edges)),

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic_core import from_json
 
 from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
 from react_ray.inference.inputs import Row, input_columns, input_groups, kind_of
 from react_ray.serve.limits.refusal import RefusalError, clipped
-from react_ray.serve.limits.structure import check_structure
+from react_ray.serve.limits.structure import check_structure, most_values
 from react_ray.serve.protocols.messages import parse, rows_of, where_is
 from react_ray.tasks.task import Task
 from react_ray.version import __version__
@@ -193,7 +194,9 @@ def inputs_of(request: InferRequest, task: Task, config: ServeConfig) -> list[Ro
         return rows_of(field, columns[INPUT], task, config)
     if counts.pop() > config.max_texts:  # before their JSON is read
         return rows_of(field, columns[field], task, config)
-    read = {name: [_cell(name, item, kinds[name]) for item in items] for name, items in columns.items()}
+    read = {
+        name: [_cell(name, item, kinds[name], config) for item in items] for name, items in columns.items()
+    }
     given = [dict(zip(read, cells, strict=True)) for cells in zip(*read.values(), strict=True)]
     return rows_of("inputs", given, task, config)
 
@@ -211,13 +214,13 @@ def _check_names(names: list[str], task: Task) -> None:
     raise RefusalError(422, f"the input tensors are {given}; expected {groups}; known are {', '.join(known)}")
 
 
-def _cell(name: str, item: str, kind: str) -> Any:
+def _cell(name: str, item: str, kind: str, config: ServeConfig) -> Any:
     """A value of a column: what is no text is JSON."""
     if kind == "text":
         return item
     try:
-        check_structure(item.encode(), 100_000)
-        return json.loads(item)
+        check_structure(item.encode(), most_values(config, lists=True))
+        return from_json(item)  # which takes no half of a surrogate pair
     except (ValueError, RefusalError):
         raise RefusalError(422, f"{name}: an item is not JSON; expected a list as JSON") from None
 
