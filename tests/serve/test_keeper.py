@@ -295,16 +295,19 @@ def test_one_address_does_not_keep_others_out(stage: Stage, kind: str) -> None:
         assert stage.status() == 200
         assert stage.status("/-/healthz") == 200
         assert time.monotonic() - began < 2
-        cut = 0
-        for attacker in attackers:
-            attacker.setblocking(False)
-            try:
-                cut += not attacker.recv(1)
-            except BlockingIOError:
-                pass
-            except OSError:  # reset, or cut before it was connected
-                cut += 1
-        assert cut == 3000 - EACH
+        stage.until(
+            lambda: sum(map(is_open, attackers)) <= EACH, within_s=3
+        )  # others take longer to time out
+
+
+def is_open(connection: socket.socket) -> bool:
+    connection.setblocking(False)
+    try:
+        return bool(connection.recv(4096))
+    except BlockingIOError:
+        return True
+    except OSError:  # reset, or cut before it was connected
+        return False
 
 
 def test_connections_without_a_request_are_closed(stage: Stage) -> None:
