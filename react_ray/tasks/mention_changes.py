@@ -1,9 +1,8 @@
-"""Changed copies of rows with entities, and wrong entities for rows as they are.
+"""Changed copies of rows with entities.
 
 A copy keeps what its row teaches: mentions are exchanged for others of their type, or words outside of them
-are changed (Dai & Adel 2020, arXiv:2010.11683). Wrong entities are what a judge of (row, entities) learns to
-tell from the true ones. Rows are dictionaries with text, starts, ends and tags, as token classification keeps
-them; a row that allows no change gives None.
+are changed (Dai & Adel 2020, arXiv:2010.11683). Rows are dictionaries with text, starts, ends and tags, as
+token classification keeps them; a row that allows no change gives None.
 """
 
 from __future__ import annotations
@@ -11,11 +10,10 @@ from __future__ import annotations
 import hashlib
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from react_ray.config.settings import AugmentConfig
-from react_ray.tasks.tagging import OUTSIDE, Span, bio_tags, spans_of
+from react_ray.tasks.tagging import OUTSIDE, spans_of
 
 __all__ = [
     "Lexicon",
@@ -24,7 +22,6 @@ __all__ = [
     "collect_mentions",
     "draw_of",
     "replace_mentions",
-    "wrong_tags",
 ]
 
 Row = dict[str, Any]
@@ -122,24 +119,6 @@ def change_outside(row: Row, operation: str, strength: float, draw: random.Rando
     return _row(row, lead, changed)
 
 
-def wrong_tags(tags: Sequence[str], types: Sequence[str], draw: random.Random) -> list[str] | None:
-    """Tags like ``tags`` with one entity wrong: another type, a moved boundary, missing, or made up.
-
-    The kinds that are possible are drawn with the same probability; None for a row without words.
-    """
-    spans = spans_of(tags)
-    kinds: list[list[list[Span]]] = [
-        [_with(spans, span, span._replace(label=t)) for span in spans for t in types if t != span.label],
-        [_with(spans, span, other) for span in spans for other in _moved(span, len(tags))],
-        [_with(spans, span, None) for span in spans],
-        [[*spans, Span(i, i + 1, t)] for i, tag in enumerate(tags) if tag == OUTSIDE for t in types],
-    ]
-    possible = [fine for kind in kinds if (fine := [some for some in kind if _apart(some)])]
-    if not possible:
-        return None
-    return bio_tags(draw.choice(draw.choice(possible)), len(tags))
-
-
 def draw_of(row: Row, seed: int, number: int) -> random.Random:
     """The same random numbers for the same row, seed and number of a copy."""
     key = f"{seed} {number} {row['text']}".encode()
@@ -222,24 +201,3 @@ def _typo(words: list[_Word], outside: list[int], count: int, draw: random.Rando
 
 
 _OPERATIONS = {"delete": _delete, "crop": _crop, "swap": _swap, "typo": _typo}
-
-
-def _with(spans: Sequence[Span], one: Span, other: Span | None) -> list[Span]:
-    """``spans`` with ``other`` in the place of ``one``, or without it."""
-    return [span for span in (other if span is one else span for span in spans) if span is not None]
-
-
-def _moved(span: Span, length: int) -> list[Span]:
-    """The span with one boundary moved by a word."""
-    ends = [
-        (span.start - 1, span.end),
-        (span.start + 1, span.end),
-        (span.start, span.end - 1),
-        (span.start, span.end + 1),
-    ]
-    return [Span(start, end, span.label) for start, end in ends if 0 <= start < end <= length]
-
-
-def _apart(spans: Sequence[Span]) -> bool:
-    ordered = sorted(spans)
-    return all(one.end <= other.start for one, other in pairwise(ordered))

@@ -1,4 +1,4 @@
-"""Changed copies keep their entities; wrong entities differ from the true ones and obey BIO."""
+"""Changed copies keep their entities, or have others of the same types in their places."""
 
 from __future__ import annotations
 
@@ -17,9 +17,8 @@ from react_ray.tasks.mention_changes import (
     collect_mentions,
     draw_of,
     replace_mentions,
-    wrong_tags,
 )
-from react_ray.tasks.tagging import bio_tags, spans_of
+from react_ray.tasks.tagging import spans_of
 
 TASK = get_task("token-classification")
 OPERATIONS = ("delete", "crop", "swap", "typo")
@@ -109,24 +108,6 @@ def test_copies_of_a_row():
             check(copy)
     assert TASK.augment(ROWS[3], config, 0) == []
     assert TASK.augment(ROWS[0], AugmentConfig(strength=0), 0) == []
-
-
-@given(cases)
-def test_wrong_tags_are_wrong_and_possible(case):
-    row, seed = case
-    wrong = wrong_tags(row["tags"], ["LOC", "PER"], random.Random(seed))
-    assert wrong != row["tags"]
-    assert wrong == bio_tags(spans_of(wrong), len(row["tags"]))
-    difference = set(spans_of(wrong)) ^ set(spans_of(row["tags"]))
-    assert 1 <= len(difference) <= 2, "one entity is wrong"
-
-
-def test_all_kinds_of_errors_are_made():
-    row = ROWS[0]
-    made = {tuple(wrong_tags(row["tags"], ["LOC", "PER"], random.Random(seed))) for seed in range(300)}
-    counts = {len(spans_of(tags)) for tags in made}
-    assert counts == {2, 3, 4}, "missing, wrong and made up"
-    assert wrong_tags([], ["LOC"], random.Random(0)) is None
 
 
 @pytest.mark.parametrize("other", [(ROWS[0], 1, 0), (ROWS[0], 0, 1), (ROWS[1], 0, 0)])
