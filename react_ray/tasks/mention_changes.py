@@ -8,6 +8,7 @@ token classification keeps them; a row that allows no change gives None.
 from __future__ import annotations
 
 import hashlib
+import heapq
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from react_ray.config.settings import AugmentConfig
 from react_ray.tasks.tagging import OUTSIDE, spans_of
 
 __all__ = [
+    "MENTIONS",
     "Lexicon",
     "augment_row",
     "change_outside",
@@ -25,6 +27,10 @@ __all__ = [
 ]
 
 Row = dict[str, Any]
+MENTIONS = "mentions"
+"""The operation that replaces mentions by others of their type."""
+MOST_MENTIONS = 1000
+"""Mentions of a type that are kept: the lexicon is sent to every worker."""
 TRIES = 8
 """Draws for one copy; a short text has few variants, and most are soon taken."""
 
@@ -43,8 +49,11 @@ Lexicon = Mapping[str, Sequence[Mention]]
 """The mentions of each type, each once, in a fixed order."""
 
 
-def collect_mentions(rows: Iterable[Row]) -> dict[str, list[Mention]]:
-    """The mentions of each type in labelled rows.
+def collect_mentions(rows: Iterable[Row], most: int = MOST_MENTIONS) -> dict[str, list[Mention]]:
+    """The mentions of each type in labelled rows, each once and in a fixed order.
+
+    Of more than ``most`` of a type those with the smallest hashes are kept: a fair draw, which does not
+    depend on the order of the rows.
 
     Example
     -------
@@ -52,25 +61,31 @@ def collect_mentions(rows: Iterable[Row]) -> dict[str, list[Mention]]:
     >>> collect_mentions([{**row, "tags": ["O", "B-LOC", "I-LOC"]}])
     {'LOC': [(('New', ' '), ('York', ''))]}
     """
-    found: dict[str, dict[Mention, None]] = {}
+    found: dict[str, set[Mention]] = {}
     for row in rows:
         words = _words(row)[1]
         for span in spans_of(row["tags"]):
-            found.setdefault(span.label, {})[_mention(words[span.start : span.end])] = None
-    return {label: sorted(found[label]) for label in sorted(found)}
+            found.setdefault(span.label, set()).add(_mention(words[span.start : span.end]))
+    return {label: sorted(heapq.nsmallest(most, found[label], key=_hash)) for label in sorted(found)}
+
+
+def _hash(mention: Mention) -> bytes:
+    return hashlib.blake2b(repr(mention).encode(), digest_size=8).digest()
 
 
 def augment_row(row: Row, config: AugmentConfig, seed: int, lexicon: Lexicon | None = None) -> list[Row]:
     """At most ``config.copies`` changed copies, all different from the row and each other.
 
-    With a lexicon every other copy has other mentions. The same row and seed always give the same copies.
+    Each is made by one of ``config.operations``; ``mentions`` needs a lexicon. The same row, seed and lexicon
+    always give the same copies.
     """
+    operations = [name for name in config.operations if config.strength or name == MENTIONS]
     copies: list[Row] = []
     seen = {row["text"]}
-    for number in range(config.copies if row["tags"] is not None else 0):
+    for number in range(config.copies if operations and row["tags"] is not None else 0):
         draw = draw_of(row, seed, number)
         for _ in range(TRIES):
-            copy = _copy(row, config, lexicon if number % 2 == 0 else None, draw)
+            copy = _copy(row, draw.choice(operations), config.strength, lexicon or {}, draw)
             if copy and copy["text"] not in seen:
                 seen.add(copy["text"])
                 copies.append(copy)
@@ -78,11 +93,10 @@ def augment_row(row: Row, config: AugmentConfig, seed: int, lexicon: Lexicon | N
     return copies
 
 
-def _copy(row: Row, config: AugmentConfig, lexicon: Lexicon | None, draw: random.Random) -> Row | None:
-    copy = replace_mentions(row, lexicon, draw) if lexicon else None
-    if copy or not (config.strength and config.operations):
-        return copy
-    return change_outside(row, draw.choice(config.operations), config.strength, draw)
+def _copy(row: Row, operation: str, strength: float, lexicon: Lexicon, draw: random.Random) -> Row | None:
+    if operation == MENTIONS:
+        return replace_mentions(row, lexicon, draw)
+    return change_outside(row, operation, strength, draw)
 
 
 def replace_mentions(row: Row, lexicon: Lexicon, draw: random.Random) -> Row | None:

@@ -68,7 +68,9 @@ class RelationExtraction(ClosedTask):
                 return {"text": pair.text, **places, "label": ""}
         return {"text": tag_entities(pair), "label": ""}
 
-    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+    def augment(
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+    ) -> list[dict[str, Any]]:
         """Copies with changes outside of the entities: before, between or behind them."""
         pair = EntityPair.of(row)
         parts = pair.parts()

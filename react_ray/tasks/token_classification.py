@@ -5,7 +5,7 @@ Rows are kept as a text and where its words stand, targets as BIO tags of the wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -21,7 +21,7 @@ from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.entity_decoding import best_power, entity_answer, row_scores
 from react_ray.tasks.entity_metrics import entity_credit, entity_scores, entity_statistics, error_kinds
 from react_ray.tasks.entity_sections import entity_sections
-from react_ray.tasks.mention_changes import augment_row
+from react_ray.tasks.mention_changes import MENTIONS, augment_row, collect_mentions
 from react_ray.tasks.nouns import ENTITIES
 from react_ray.tasks.sections import Section
 from react_ray.tasks.tagging import Span, bio_tags, find_scheme, spans_of, tag_names
@@ -66,6 +66,7 @@ class TokenClassification(WordTagging):
     )
     target = pa.field("tags", pa.list_(pa.string()))
     metrics = ("entity_f1", "entity_precision", "entity_recall")
+    operations = (*WordTagging.operations, MENTIONS)
     fewest_classes: ClassVar[int] = 1
     """One type of entity is enough: the rest of the text is none."""
     added = (
@@ -127,9 +128,15 @@ class TokenClassification(WordTagging):
         shown = (f"{span.label}: {_word(span, row) if row else _numbers(span)}" for span in spans)
         return "; ".join(shown) or "no entity"
 
-    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
-        """Copies in which words outside of entities are changed."""
-        return augment_row(row, config, seed)
+    def collect(self, rows: Iterable[dict[str, Any]], config: AugmentConfig) -> Any:
+        """The mentions of each type, where they are to be replaced."""
+        return collect_mentions(rows) if MENTIONS in config.operations else None
+
+    def augment(
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+    ) -> list[dict[str, Any]]:
+        """Copies in which words outside of entities are changed, or entities are replaced."""
+        return augment_row(row, config, seed, known)
 
     # --- the model
 

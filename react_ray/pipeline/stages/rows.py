@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from react_ray.cluster.datasets import map_items
 from react_ray.config.settings import AugmentConfig
-from react_ray.data.augment import AugmentTask, augment_items, join_parts
+from react_ray.data.augment import AugmentTask, augment_items, join_parts, labelled_rows
 from react_ray.data.encode import Encoder
 from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
@@ -38,8 +38,10 @@ def augment(context: Context) -> None:
     """S3: copies of the labelled texts with small changes."""
     task, parts = context.task, context.folder / "parts"
     labeled = context.rows("labeled", ("id", *(field.name for field in (*task.inputs, task.target))))
+    changes = _changes(context, labeled)
+    known = task.collect(labelled_rows(labeled, task), changes)
     map_items(
-        AugmentTask(_changes(context, labeled), context.config.seed, task.name),
+        AugmentTask(changes, context.config.seed, task.name, known),
         augment_items(labeled, parts, GROUP_ROWS),
         rows=labeled.num_rows,
         session=context.session,
