@@ -17,7 +17,6 @@ from react_ray.data.targets import Targets
 from react_ray.errors import InputError
 from react_ray.tasks import Task
 from react_ray.tasks.labels import LabelMap
-from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 __all__ = ["check_labelled", "check_usable", "copy_reason", "label_warnings"]
 
@@ -88,7 +87,7 @@ def check_usable(
     learnable: bool,
     refusals: Refusals,
     described: dict[str, str],
-    task: Task = TEXT_CLASSIFICATION,
+    task: Task,
 ) -> None:
     """Raise InputError when training cannot start with what is left.
 

@@ -29,7 +29,7 @@ from react_ray.errors import InputError
 from react_ray.folders import remove_folder
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
-from react_ray.tasks import DEFAULT_TASK, Task, get_task
+from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 
 __all__ = ["prepare", "rows_schema"]
@@ -65,7 +65,7 @@ def prepare(
     config: DataConfig,
     folder: Path,
     *,
-    task: str = DEFAULT_TASK,
+    task: str,
     models: Mapping[str, str] | None = None,
     run: Run = _one_by_one,
     progress: Progress | None = None,
@@ -85,7 +85,7 @@ def prepare(
     """
     described = read_label_file(config.labels) if config.labels else {}
     shards = _read(config, task, folder / "shards", run)
-    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", progress, get_task(task))
+    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", get_task(task), progress)
     refusals = rows.refusals()
     warnings = _warnings(rows, refusals, described)
     _check_usable(rows, refusals, described)

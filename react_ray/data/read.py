@@ -18,7 +18,6 @@ from react_ray.data.sources import Source
 from react_ray.data.targets import Targets
 from react_ray.tasks import Task
 from react_ray.tasks.columns import NO_OPTIONS, Options
-from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 __all__ = ["EMPTY", "SHOWN_CHARS", "Batch", "check_text", "printable", "read_file", "row_schema"]
 
@@ -54,7 +53,7 @@ def read_file(
     source: Source,
     columns: Columns,
     *,
-    task: Task = TEXT_CLASSIFICATION,
+    task: Task,
     options: Options = NO_OPTIONS,
     labeled: bool = True,
     max_chars: int = 100_000,

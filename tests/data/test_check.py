@@ -40,7 +40,7 @@ def shards(rows: tuple[Row, ...], folder: Path) -> Iterator[Shard]:
 def judged(*rows: Row, described: tuple[str, ...] = ()) -> tuple[list[str | None], list[str]]:
     """The part of each row (None: refused), and the reasons of the others in their order."""
     with tempfile.TemporaryDirectory() as folder:
-        found = Judged.of([*shards(rows, Path(folder))], described, 100, Path(folder))
+        found = Judged.of([*shards(rows, Path(folder))], described, 100, Path(folder), TEXT_CLASSIFICATION)
         fates = [PARTS[fate] if fate < len(PARTS) else None for fate in found.fate]
         return fates, [reason for _, _, reason in found.refused(0, len(rows))]
 
@@ -146,7 +146,7 @@ def usable(*rows: Row, described: dict[str, str] | None = None, early: tuple[Any
     kept = Counter(given for (given, _, _), part in zip(rows, parts, strict=True) if part)
     labels = {str(label) for (_, _, label), part in zip(rows, parts, strict=True) if part == "labeled"}
     learnable = bool({"labeled", "unlabeled"} & {*parts})
-    check_usable(kept, labels, learnable, refusals, described or {})
+    check_usable(kept, labels, learnable, refusals, described or {}, TEXT_CLASSIFICATION)
 
 
 X, Y, POOL = ("labeled", "a", "x"), ("labeled", "b", "y"), ("unlabeled", "c", None)

@@ -21,9 +21,9 @@ def encode(context: Context) -> None:
         EncodeTask(
             model,
             config.encode,
+            config.task,
             gpu,
             [folder / name for folder in context.earlier for name in files],
-            config.task,
         ),
         [item for name, file in files.items() for item in encode_items(file, context.folder / name)],
         rows=sum(pq.read_metadata(file).num_rows for file in files.values()),
