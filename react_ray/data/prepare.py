@@ -133,7 +133,7 @@ def _warnings(rows: Judged, refusals: Refusals, described: dict[str, str]) -> li
     for name in [*described, *(label for _, label in refusals.lost)]:
         counts.setdefault(name, 0)
     kept = {part: set(rows.classes(part)) for part in ("labeled", "validation", "test")}
-    warnings = label_warnings(counts, kept, refusals)
+    warnings = label_warnings(counts, kept, refusals, rows.targets.task)
     for warning in warnings:
         log.warning("%s", warning)
     return warnings
@@ -207,7 +207,7 @@ def _any_truth(path: Path) -> bool:
 def _sample(path: Path, task: Task) -> list[str]:
     """Sample the texts of the rows of the smallest ids, which are hashes, in the order of the rows."""
     chosen, place = None, 0
-    texts = [one.name for one in task.inputs if pa.types.is_string(one.type)]
+    texts = task.texts
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=["id", *texts]):
             table = pa.Table.from_batches([batch]).append_column(

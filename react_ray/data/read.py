@@ -160,9 +160,8 @@ class _Pending:
     def _check(self, row: Mapping[str, Any]) -> None:
         """Raise ValueError where a text cannot be used, or anything else not be written."""
         task = self.layout.task
-        for one in task.inputs:
-            if pa.types.is_string(one.type):
-                check_text(row[one.name], self.max_chars)
+        for name in task.texts:
+            check_text(row[name], self.max_chars)
         try:
             for target in (row[task.target.name], row[TRUTH]):
                 (self._targets.key(target) or "").encode()

@@ -121,6 +121,11 @@ class Task(ABC):
         """The one of ``metrics`` that compares checkpoints, and the trials of a search."""
         return self.checkpoint_metric or self.metrics[0]
 
+    @property
+    def texts(self) -> list[str]:
+        """The names of the ``inputs`` that are texts, all of which the model reads."""
+        return [field.name for field in self.inputs if pa.types.is_string(field.type)]
+
     # --- rows
 
     def detect(self, sample: Sequence[Cells], options: Options) -> Options:
