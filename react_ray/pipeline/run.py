@@ -183,7 +183,7 @@ def _do(
 
     def work(folder: Path) -> None:
         with reporter.step(stage.name) as progress:
-            stage.work(Context(config, session, needed, folder, progress, earlier))
+            stage.work(Context(stage.view(config), session, needed, folder, progress, earlier))
 
     inputs = {**settings, "inputs": {name: content_of(path) for name, path in needed.items()}}
     folder = store.stage(stage.name, inputs, work)

@@ -14,7 +14,7 @@ __all__ = ["encode"]
 def encode(context: Context) -> None:
     """One pass of the frozen encoder over rows, copies and class names."""
     config, session = context.config, context.session
-    model, gpu = config.encoder or config.model, session.use_gpu()
+    model, gpu = context.encoder, session.use_gpu()
     files = {"rows": context.done["prepare"], "augmented": context.done["augment"]}
     files = {name: folder / "rows.parquet" for name, folder in files.items()}
     map_items(

@@ -25,7 +25,7 @@ __all__ = ["augment", "prepare"]
 def prepare(context: Context) -> None:
     """S1: read, check, split."""
     config = context.config
-    models = {"--model": config.model, "--encoder": config.encoder or config.model}
+    models = {"--model": config.model, "--encoder": context.encoder}
     items = read_items(config.data, context.folder)  # a file is read by one process
     size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
     run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
@@ -57,7 +57,7 @@ def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
     if not (config.augment.search and config.augment.copies):
         return config.augment
     if not found.exists():
-        encoder = Encoder(config.encoder or config.model, config.encode, context.session.use_gpu())
+        encoder = Encoder(context.encoder, config.encode, context.session.use_gpu())
         result = search(
             labeled["text"].to_pylist(),
             context.labels().indices(labeled["label"].to_pylist()),
