@@ -102,7 +102,7 @@ def check_task(config: Config) -> None:
         raise ConfigError(
             f"finetune.metric = {metric!r}: {task.title} has no such metric; it has {', '.join(task.metrics)}"
         )
-    if unknown := [name for name in config.augment.operations if name not in task.operations]:
+    if unknown := [name for name in config.augment.operations or () if name not in task.operations]:
         known = ", ".join(task.operations)
         raise ConfigError(f"augment.operations: {task.title} has no {unknown[0]!r}; it has {known}")
     if config.augment.search and not (task.one_of_k and len(task.inputs) == 1):

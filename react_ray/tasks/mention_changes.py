@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 from react_ray.config.settings import AugmentConfig
 from react_ray.tasks.tagging import OUTSIDE, spans_of
+from react_ray.tasks.text_changes import USUAL
 
 __all__ = [
     "MENTIONS",
@@ -23,6 +24,7 @@ __all__ = [
     "change_outside",
     "collect_mentions",
     "draw_of",
+    "operations_of",
     "replace_mentions",
 ]
 
@@ -73,13 +75,18 @@ def _hash(mention: Mention) -> bytes:
     return hashlib.blake2b(repr(mention).encode(), digest_size=8).digest()
 
 
+def operations_of(config: AugmentConfig) -> tuple[str, ...]:
+    """The operations that are named, or the usual ones and ``mentions``."""
+    return (*USUAL, MENTIONS) if config.operations is None else config.operations
+
+
 def augment_row(row: Row, config: AugmentConfig, seed: int, lexicon: Lexicon | None = None) -> list[Row]:
     """At most ``config.copies`` changed copies, all different from the row and each other.
 
-    Each is made by one of ``config.operations``; ``mentions`` needs a lexicon. The same row, seed and lexicon
-    always give the same copies.
+    Each is made by one of the operations; ``mentions`` needs a lexicon. The same row, seed and lexicon always
+    give the same copies.
     """
-    operations = [name for name in config.operations if config.strength or name == MENTIONS]
+    operations = [name for name in operations_of(config) if config.strength or name == MENTIONS]
     copies: list[Row] = []
     seen = {row["text"]}
     for number in range(config.copies if operations and row["tags"] is not None else 0):

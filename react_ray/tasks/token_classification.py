@@ -21,7 +21,7 @@ from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.entity_decoding import best_power, entity_answer, row_scores
 from react_ray.tasks.entity_metrics import entity_credit, entity_scores, entity_statistics, error_kinds
 from react_ray.tasks.entity_sections import entity_sections
-from react_ray.tasks.mention_changes import MENTIONS, augment_row, collect_mentions
+from react_ray.tasks.mention_changes import MENTIONS, augment_row, collect_mentions, operations_of
 from react_ray.tasks.nouns import ENTITIES
 from react_ray.tasks.sections import Section
 from react_ray.tasks.tagging import Span, bio_tags, find_scheme, spans_of, tag_names
@@ -130,7 +130,7 @@ class TokenClassification(WordTagging):
 
     def collect(self, rows: Iterable[dict[str, Any]], config: AugmentConfig) -> Any:
         """The mentions of each type, where they are to be replaced."""
-        return collect_mentions(rows) if MENTIONS in config.operations else None
+        return collect_mentions(rows) if MENTIONS in operations_of(config) else None
 
     def augment(
         self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None

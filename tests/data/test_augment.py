@@ -94,6 +94,12 @@ def test_a_short_text_gives_as_many_copies_as_there_are(text: str, most: int) ->
     assert len(augment(text, config("delete", "swap", "crop", copies=50))) == most
 
 
+def test_texts_are_changed_in_three_ways_unless_others_are_named() -> None:
+    usual = AugmentConfig(copies=9, operations=("delete", "swap", "crop"))
+    assert augment(ENGLISH, AugmentConfig(copies=9)) == augment(ENGLISH, usual)
+    assert augment(ENGLISH, AugmentConfig(operations=())) == []
+
+
 def test_nothing_to_do() -> None:
     assert augment(ENGLISH, config(strength=0)) == []
     assert augment(ENGLISH, config(copies=0)) == []

@@ -113,6 +113,15 @@ def test_copies_of_a_row():
     assert TASK.augment(ROWS[0], AugmentConfig(strength=0), 0) == []
 
 
+def test_mentions_are_replaced_unless_other_operations_are_named():
+    known = TASK.collect(ROWS, AugmentConfig())
+    copies = TASK.augment(ROWS[0], AugmentConfig(copies=20), 0, known)
+    other = [copy for copy in copies if mentions(copy) != mentions(ROWS[0])]
+    assert 0 < len(other) < len(copies)
+    for copy in other:
+        check(copy)
+
+
 def test_mentions_of_other_rows_are_an_operation():
     config = AugmentConfig(copies=3, strength=0, operations=("delete", MENTIONS))
     known = TASK.collect(ROWS, config)
