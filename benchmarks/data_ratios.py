@@ -38,6 +38,7 @@ from react_ray.cluster.session import Session
 from react_ray.config.settings import EMBEDDED, AugmentConfig, ClusterConfig, EncodeConfig
 from react_ray.data.augment import AugmentTask, augment_items
 from react_ray.data.encode import EncodeTask, encode_items
+from react_ray.tasks import DEFAULT_TASK
 from react_ray.tasks.text_changes import augment
 
 RESULTS = Path(__file__).parent / "results" / "data_ratios.json"
@@ -94,7 +95,7 @@ def encoding(folder: Path, options: argparse.Namespace, session: Session) -> dic
     folder.mkdir()
     table = pa.table({"text": make_texts(options.encode_rows, seed=0)})
     pq.write_table(table, folder / "rows.parquet", row_group_size=max(1, options.encode_rows // 32))
-    task = EncodeTask(options.model, EncodeConfig())
+    task = EncodeTask(options.model, EncodeConfig(), DEFAULT_TASK)
 
     def items(name: str) -> list[dict[str, Any]]:
         return encode_items(folder / "rows.parquet", folder / name)
@@ -122,7 +123,7 @@ def augmentation(folder: Path, options: argparse.Namespace, session: Session) ->
     texts = make_texts(options.augment_rows, seed=1)
     ids = pa.array([f"{number:032x}" for number in range(len(texts))])
     table = pa.table({"id": ids, "text": texts, "label": pa.repeat("a", len(texts))})
-    task = AugmentTask(AugmentConfig(), 0)
+    task = AugmentTask(AugmentConfig(), 0, DEFAULT_TASK)
     rounds = [
         {
             name: on_ray(task, augment_items(table, folder / f"{name}-{number}", 2048), actors, session)

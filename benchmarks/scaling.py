@@ -50,6 +50,7 @@ from react_ray.data.row import Wanted
 from react_ray.data.sources import open_source
 from react_ray.data.tables import Layout, open_output
 from react_ray.pipeline.predict import PART_ROWS
+from react_ray.tasks import DEFAULT_TASK
 
 RESULT = Path(__file__).parent / "results" / "scaling.json"
 NODES = (1, 10, 30, 100, 300)
@@ -90,7 +91,7 @@ def encoding(folder: Path, model: str) -> float:
     folder.mkdir()
     table = pa.table({"text": make_texts(ENCODED, seed=0)})
     pq.write_table(table, folder / "rows.parquet", row_group_size=ENCODED // 16)
-    task = EncodeTask(model, EncodeConfig())
+    task = EncodeTask(model, EncodeConfig(), DEFAULT_TASK)
     return in_a_loop(task, encode_items(folder / "rows.parquet", folder / "out"))["steady"]
 
 
@@ -132,7 +133,7 @@ def preparing(folder: Path) -> dict[str, float]:
     started = time.perf_counter()
     config = DataConfig(labeled=str(folder / "labeled.csv"), unlabeled=str(folder / "pile"))
     (folder / "out").mkdir()
-    prepare(config, folder / "out", run=read)
+    prepare(config, folder / "out", task=DEFAULT_TASK, run=read)
     alone = time.perf_counter() - started - sum(spent)
     return {"read": pile.rows / sum(spent), "judge": pile.rows / alone}
 

@@ -36,6 +36,7 @@ from react_ray.data.read import read_file
 from react_ray.data.sources import find_files
 from react_ray.inference.classifier import load
 from react_ray.pipeline.publish import summarise
+from react_ray.tasks import get_task
 
 
 def save_classifier(tiny_model: Path, folder: Path) -> Path:
@@ -168,7 +169,7 @@ def predict_reading(model: Path, given: Path, output: str) -> Path:
 
 
 def read(path: Path) -> tuple[list[tuple[str, str | None]], list[dict[str, Any]]]:
-    batches = list(read_file(find_files(str(path))[0], Columns()))
+    batches = list(read_file(find_files(str(path))[0], Columns(), task=get_task("text-classification")))
     rows = [(row["text"], row["label"]) for batch in batches for row in batch.rows.to_pylist()]
     return rows, [row for batch in batches for row in batch.refused]
 

@@ -5,7 +5,7 @@ What is changed is up to the task, see :meth:`react_ray.tasks.Task.augment`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,10 +16,11 @@ import pyarrow.parquet as pq
 from react_ray.config.settings import AugmentConfig
 from react_ray.data.encode import write_whole
 from react_ray.data.shards import row_id
-from react_ray.tasks import DEFAULT_TASK, Task, get_task
-from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
+from react_ray.tasks import Task, get_task
 
-__all__ = ["AugmentTask", "augment_items", "augment_table", "copy_schema", "join_parts"]
+__all__ = ["AugmentTask", "augment_items", "augment_table", "copy_schema", "join_parts", "labelled_rows"]
+
+BATCH_ROWS = 1000
 
 
 def copy_schema(task: Task) -> pa.Schema:
@@ -27,37 +28,48 @@ def copy_schema(task: Task) -> pa.Schema:
     return pa.schema([("id", pa.string()), ("copy_of", pa.string()), *task.inputs, task.target])
 
 
+def labelled_rows(table: pa.Table, task: Task) -> Iterator[dict[str, Any]]:
+    """The input columns and the target of each row, read a batch at a time."""
+    for batch in table.select(_columns(task)).to_batches(BATCH_ROWS):
+        yield from batch.to_pylist()
+
+
 def augment_table(
-    table: pa.Table, config: AugmentConfig, seed: int, task: Task = TEXT_CLASSIFICATION
+    table: pa.Table, config: AugmentConfig, seed: int, task: Task, known: Any = None
 ) -> pa.Table:
     """Return copies of the rows in ``table`` (id, the input columns, the target), see :func:`copy_schema`.
 
-    Rows are independent of each other, so any batch of a larger table may be given.
+    ``known`` is what the task collected of all labelled rows. Rows are independent of each other beside that,
+    so any batch of a larger table may be given.
     """
-    names = [field.name for field in (*task.inputs, task.target)]
-    ids, rows = table["id"].to_pylist(), table.select(names).to_pylist()
+    ids, rows = table["id"].to_pylist(), table.select(_columns(task)).to_pylist()
     copies = [
         {"id": row_id(task, copy), "copy_of": of, **copy}
         for of, row in zip(ids, rows, strict=True)
-        for copy in task.augment(row, config, seed)
+        for copy in task.augment(row, config, seed, known)
     ]
     return pa.Table.from_pylist(copies, schema=copy_schema(task))
 
 
+def _columns(task: Task) -> list[str]:
+    return [field.name for field in (*task.inputs, task.target)]
+
+
 @dataclass(frozen=True)
 class AugmentTask:
-    """Makes the copies of one item of :func:`augment_items`."""
+    """Makes the copies of one item of :func:`augment_items`; ``known`` is what the task collected."""
 
     config: AugmentConfig
     seed: int
-    task: str = DEFAULT_TASK
+    task: str
+    known: Any = None
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """The function that augments an item; the number of copies."""
         task = get_task(self.task)
 
         def make(item: dict[str, Any]) -> int:
-            copies = augment_table(pq.read_table(item["source"]), self.config, self.seed, task)
+            copies = augment_table(pq.read_table(item["source"]), self.config, self.seed, task, self.known)
             write_whole(copies, Path(item["target"]))
             return copies.num_rows
 
@@ -76,7 +88,7 @@ def augment_items(labeled: pa.Table, folder: Path, size: int) -> list[dict[str, 
     return items
 
 
-def join_parts(folder: Path, target: Path, group_rows: int, task: Task = TEXT_CLASSIFICATION) -> None:
+def join_parts(folder: Path, target: Path, group_rows: int, task: Task) -> None:
     """Write all copies in ``folder`` into the file ``target``, in the order of their rows."""
     parts = [pq.read_table(part) for part in sorted(folder.glob("*.parquet"))]
     pq.write_table(

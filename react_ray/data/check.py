@@ -17,7 +17,6 @@ from react_ray.data.targets import Targets
 from react_ray.errors import InputError
 from react_ray.tasks import Task
 from react_ray.tasks.labels import LabelMap
-from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 __all__ = ["check_labelled", "check_usable", "copy_reason", "label_warnings"]
 
@@ -88,7 +87,7 @@ def check_usable(
     learnable: bool,
     refusals: Refusals,
     described: dict[str, str],
-    task: Task = TEXT_CLASSIFICATION,
+    task: Task,
 ) -> None:
     """Raise InputError when training cannot start with what is left.
 
@@ -107,32 +106,37 @@ def check_usable(
 
 
 def _nothing_labelled(task: Task) -> str:
-    columns = [column.name for column in task.columns if column.target]
-    flags = ["--label-column" if name == "label" else f"--column {name}=NAME" for name in columns]
+    names = [column.name for column in task.columns if column.target]
+    flags = ["--label-column" if name == "label" else f"--column {name}=NAME" for name in names]
     return (
-        f"no row has a label: fill in at least one for each class in the {' or '.join(columns)} column of "
-        f"--labeled ({' or '.join(flags)} names it), or give the names of the classes with --labels"
+        f"no row has a label: fill in at least one for each {task.nouns.option} in {_target_column(task)} "
+        f"({' or '.join(flags)} names it), or give the names of the {task.nouns.options} with --labels"
     )
 
 
+def _target_column(task: Task) -> str:
+    names = [column.name for column in task.columns if column.target]
+    return f"the {' or '.join(names)} column of --labeled"
+
+
 def label_warnings(
-    counts: Mapping[str, int], kept: Mapping[str, Collection[str]], refusals: Refusals
+    counts: Mapping[str, int], kept: Mapping[str, Collection[str]], refusals: Refusals, task: Task
 ) -> list[str]:
     """Return warnings about labels: similar names, and classes without a usable row.
 
     ``counts`` are the rows of each class name in all inputs, rejected ones included; ``kept`` the names of
     each input (labeled, validation, test) that still have a row.
     """
-    warnings = similar_names(counts)
+    warnings, nouns = similar_names(counts), task.nouns
     for part, names in kept.items():
         lost = _lost_classes(refusals, part, names)
         for name, rows in lost[:SHOWN_CLASSES]:
             lost_rows = f"all {rows.count:,} were" if rows.count > 1 else "the only one was"
-            message = f"class {visible(name)} has no {PART_NAMES[part]} row left: {lost_rows} rejected"
-            warnings.append(f"{message}\n{rows.describe()}")
+            left = f"{nouns.option} {visible(name)} has no {PART_NAMES[part]} row left"
+            warnings.append(f"{left}: {lost_rows} rejected\n{rows.describe()}")
         if len(lost) > SHOWN_CLASSES:
             warnings.append(
-                f"{len(lost) - SHOWN_CLASSES:,} more classes have no {PART_NAMES[part]} row left, "
+                f"{len(lost) - SHOWN_CLASSES:,} more {nouns.options} have no {PART_NAMES[part]} row left, "
                 "see refused.jsonl"
             )
     return warnings
@@ -146,24 +150,25 @@ def _lost_classes(refusals: Refusals, part: str, kept: Collection[str]) -> list[
 
 
 def _check_classes(labels: set[str], refusals: Refusals, described: dict[str, str], task: Task) -> None:
-    lost = _lost_classes(refusals, "labeled", labels)
+    lost, nouns = _lost_classes(refusals, "labeled", labels), task.nouns
     if not described and lost:
         messages = [
-            f"the class {visible(name)} has neither a usable row nor a name. Rejected:\n{rows.describe()}"
+            f"the {nouns.option} {visible(name)} has neither a usable row nor a name. Rejected:\n"
+            f"{rows.describe()}"
             for name, rows in lost[:SHOWN_CLASSES]
         ]
-        more = [f"and {len(lost) - SHOWN_CLASSES} more classes"] if len(lost) > SHOWN_CLASSES else []
-        end = "Correct these rows, delete them, or name all classes with --labels."
+        more = [f"and {len(lost) - SHOWN_CLASSES} more {nouns.options}"] if len(lost) > SHOWN_CLASSES else []
+        end = f"Correct these rows, delete them, or name all {nouns.options} with --labels."
         raise InputError("\n".join([*messages, *more, end]))
     classes = LabelMap.of(labels, described)
     if len(classes) < task.fewest_classes:
         raise InputError(
-            f"there is only one class, {visible(classes.names[0])}: at least two are needed, "
-            "in the label column of --labeled or in --labels"
+            f"there is only one {nouns.option}, {visible(classes.names[0])}: at least two are needed, "
+            f"in {_target_column(task)} or in --labels"
         )
     for name, words in zip(classes.names, classes.texts(), strict=True):
         if name not in labels and not any(map(str.isalpha, words)):
             raise InputError(
-                f"the class {visible(name)} has no labelled row, and its name has no words; "
+                f"the {nouns.option} {visible(name)} has no labelled row, and its name has no words; "
                 f'label a row, or describe it in --labels ("{name}": what it is about)'
             )

@@ -32,7 +32,7 @@ from react_ray.models.batching import token_batches
 from react_ray.models.device import pick_device
 from react_ray.models.pretrained import TRIED_TEXTS, check_pair, load_encoder, load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
-from react_ray.tasks import DEFAULT_TASK, get_task
+from react_ray.tasks import get_task
 
 __all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_features"]
 
@@ -180,9 +180,9 @@ class EncodeTask:
 
     model: str
     settings: EncodeConfig
+    task: str
     use_gpu: bool = False
     earlier: Sequence[Path] = ()
-    task: str = DEFAULT_TASK
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the encoder and return the function that encodes an item."""

@@ -29,7 +29,7 @@ from react_ray.errors import InputError
 from react_ray.folders import remove_folder
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
-from react_ray.tasks import DEFAULT_TASK, Task, get_task
+from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 
 __all__ = ["prepare", "rows_schema"]
@@ -65,7 +65,7 @@ def prepare(
     config: DataConfig,
     folder: Path,
     *,
-    task: str = DEFAULT_TASK,
+    task: str,
     models: Mapping[str, str] | None = None,
     run: Run = _one_by_one,
     progress: Progress | None = None,
@@ -85,7 +85,7 @@ def prepare(
     """
     described = read_label_file(config.labels) if config.labels else {}
     shards = _read(config, task, folder / "shards", run)
-    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", progress, get_task(task))
+    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", get_task(task), progress)
     refusals = rows.refusals()
     warnings = _warnings(rows, refusals, described)
     _check_usable(rows, refusals, described)
@@ -133,7 +133,7 @@ def _warnings(rows: Judged, refusals: Refusals, described: dict[str, str]) -> li
     for name in [*described, *(label for _, label in refusals.lost)]:
         counts.setdefault(name, 0)
     kept = {part: set(rows.classes(part)) for part in ("labeled", "validation", "test")}
-    warnings = label_warnings(counts, kept, refusals)
+    warnings = label_warnings(counts, kept, refusals, rows.targets.task)
     for warning in warnings:
         log.warning("%s", warning)
     return warnings
@@ -207,7 +207,7 @@ def _any_truth(path: Path) -> bool:
 def _sample(path: Path, task: Task) -> list[str]:
     """Sample the texts of the rows of the smallest ids, which are hashes, in the order of the rows."""
     chosen, place = None, 0
-    texts = [one.name for one in task.inputs if pa.types.is_string(one.type)]
+    texts = task.texts
     with pq.ParquetFile(path) as file:
         for batch in file.iter_batches(columns=["id", *texts]):
             table = pa.Table.from_batches([batch]).append_column(

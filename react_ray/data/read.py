@@ -18,7 +18,6 @@ from react_ray.data.sources import Source
 from react_ray.data.targets import Targets
 from react_ray.tasks import Task
 from react_ray.tasks.columns import NO_OPTIONS, Options
-from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 __all__ = ["EMPTY", "SHOWN_CHARS", "Batch", "check_text", "printable", "read_file", "row_schema"]
 
@@ -54,7 +53,7 @@ def read_file(
     source: Source,
     columns: Columns,
     *,
-    task: Task = TEXT_CLASSIFICATION,
+    task: Task,
     options: Options = NO_OPTIONS,
     labeled: bool = True,
     max_chars: int = 100_000,
@@ -161,9 +160,8 @@ class _Pending:
     def _check(self, row: Mapping[str, Any]) -> None:
         """Raise ValueError where a text cannot be used, or anything else not be written."""
         task = self.layout.task
-        for one in task.inputs:
-            if pa.types.is_string(one.type):
-                check_text(row[one.name], self.max_chars)
+        for name in task.texts:
+            check_text(row[name], self.max_chars)
         try:
             for target in (row[task.target.name], row[TRUTH]):
                 (self._targets.key(target) or "").encode()

@@ -24,7 +24,6 @@ from react_ray.errors import InputError
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.columns import NO_OPTIONS, Options
 from react_ray.tasks.text_changes import normal_form
-from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 __all__ = [
     "INPUTS",
@@ -182,9 +181,9 @@ def read_shard(
     target: Path,
     columns: Columns,
     *,
+    task: Task,
     labeled: bool,
     max_chars: int,
-    task: Task = TEXT_CLASSIFICATION,
     options: Options = NO_OPTIONS,
     group_rows: int = 10_000,
 ) -> int:

@@ -29,7 +29,6 @@ from react_ray.data.refusals import Refusals
 from react_ray.data.shards import Shard
 from react_ray.data.targets import Targets
 from react_ray.tasks import Task
-from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 __all__ = ["Judged"]
 
@@ -62,8 +61,8 @@ class Judged:
         described: Collection[str],
         pool: int,
         folder: Path,
+        task: Task,
         progress: Progress | None = None,
-        task: Task = TEXT_CLASSIFICATION,
     ) -> Judged:
         """Judge all rows; ``folder`` is for files that are needed on the way."""
         starts = np.cumsum([0, *(shard.rows() for shard in shards)])

@@ -54,7 +54,7 @@ def prepare(
     """
     if not len(inputs.labeled) and not len(inputs.pool):
         raise InputError("there is no labelled and no unlabelled row: nothing to learn from")
-    config = LganConfig.model_validate(settings)
+    config = LganConfig.partial(settings)
     teacher = fit_teacher(inputs, config.names, config.rounds, progress)
     inputs.save(folder)
     arrays = {
@@ -98,7 +98,7 @@ def generate(
     ``labels.safetensors`` holds the generation, ``diagnostics.json`` the decision, the
     losses of each period, the class balance and the say of each view.
     """
-    config, inputs = LganConfig.model_validate(settings), LganInputs.load(folder)
+    config, inputs = LganConfig.partial(settings), LganInputs.load(folder)
     teacher, losses = json.loads((folder / "teacher.json").read_text()), phase2 / "losses.json"
     history = json.loads(losses.read_text())
     labeler = Labeler(inputs.names, phase2, seed)

@@ -28,10 +28,10 @@ def loop(worker: Worker, inputs: str, output: str, settings: Mapping[str, Any], 
 
     ``settings`` is a LganConfig as a dict.
     """
-    config, given = LganConfig.model_validate(settings), LganInputs.load(Path(inputs))
+    config, given = LganConfig.partial(settings), LganInputs.load(Path(inputs))
     names = torch.from_numpy(given.names).to(worker.device)
     pool = torch.from_numpy(given.pool if len(given.pool) else given.labeled).to(worker.device)
-    state = TrainingState.make(Networks.make(names, seed), config, worker)
+    state = TrainingState.make(Networks.make(names, seed), worker, config.lr)
     for step in state.steps(worker, config.pretrain_steps if len(pool) else 0, "plain GAN"):
         random = step_generator(seed, step, phase=1)
         state.record(_train_step(state, worker, config, pool, len(names), random))

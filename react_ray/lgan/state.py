@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from react_ray.config.settings import LganConfig
 from react_ray.folders import replace_file
 from react_ray.lgan.networks import Networks
 from react_ray.training.worker import Worker, average_gradients, checkpoint_to_load
@@ -34,14 +34,16 @@ class TrainingState:
     _sums: dict[str, Tensor] = field(default_factory=dict)
 
     @classmethod
-    def make(cls, networks: Networks, config: LganConfig, worker: Worker) -> TrainingState:
-        """A state at step 0, or the one of the worker's checkpoint."""
+    def make(
+        cls, networks: Networks, worker: Worker, lr: float, rates: Mapping[str, float] = MappingProxyType({})
+    ) -> TrainingState:
+        """A state at step 0, or the one of the worker's checkpoint.
+
+        ``rates`` are the learning rates of networks that have another than ``lr``.
+        """
         modules = networks.modules().to(worker.device)
-        rates = {"label_generator": config.lr_labels}
         optimizers: dict[str, torch.optim.Optimizer] = {
-            name: torch.optim.Adam(
-                module.parameters(), lr=rates.get(name, config.lr), betas=(0.5, 0.99), fused=True
-            )
+            name: torch.optim.Adam(module.parameters(), lr=rates.get(name, lr), betas=(0.5, 0.99), fused=True)
             for name, module in modules.items()
         }
         state = cls(networks, optimizers)

@@ -49,12 +49,12 @@ def loop(
     ``inputs`` is the folder of :func:`react_ray.lgan.prepare`, ``phase1`` what
     phase 1 wrote, ``settings`` a LganConfig as a dict.
     """
-    config, data = LganConfig.model_validate(settings), TrainingData.load(Path(inputs), worker.device)
+    config, data = LganConfig.partial(settings), TrainingData.load(Path(inputs), worker.device)
     networks = Networks.make(data.names, seed)
     networks.modules().to(worker.device)
     load_networks(networks, Path(phase1))
     networks.label_generator.start_from(data.teacher_weights, data.teacher_bias)
-    state = TrainingState.make(networks, config, worker)
+    state = TrainingState.make(networks, worker, config.lr, {"label_generator": config.lr_labels})
     alignment = torch.ones(0)
     for step in state.steps(worker, config.steps, "label GAN"):
         if step % PERIOD == 0 or not len(alignment):

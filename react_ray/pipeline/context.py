@@ -23,7 +23,8 @@ __all__ = ["Context"]
 class Context:
     """What a stage works with; ``done`` holds the folders of the stages before it.
 
-    ``earlier`` are those of the same stage and settings, done for other rows, or in part.
+    ``config`` has the settings that are part of the stage's key, and where to work: reading any other raises
+    AttributeError. ``earlier`` are those of the same stage and settings, done for other rows, or in part.
     """
 
     config: Config
@@ -41,6 +42,11 @@ class Context:
     def task(self) -> Task:
         """The task of the run."""
         return get_task(self.config.task)
+
+    @property
+    def encoder(self) -> str:
+        """The model that encodes."""
+        return self.config.encoder or self.config.model
 
     @property
     def inputs(self) -> tuple[str, ...]:

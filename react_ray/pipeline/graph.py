@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 
 from react_ray.config.masking import masked
-from react_ray.config.settings import Config
+from react_ray.config.settings import Config, EncodeConfig, Settings
 from react_ray.data.shards import INPUTS
 from react_ray.data.sources import fingerprint as fingerprint_files
 from react_ray.data.views import BLOCKS
@@ -22,119 +23,109 @@ FILES = (*INPUTS, "labels")
 """Settings of ``data`` that name files."""
 
 
+Keys = tuple[str, ...]
+"""Names of settings or groups of them, dotted where they are in a group."""
+ALWAYS = ("task",)
+"""Settings that every stage depends on."""
+FREE = ("output", "cluster")
+"""Settings that no output depends on: where a run works."""
+
+
 @dataclass(frozen=True)
 class Stage:
     """A step of the run: what it does, and all that its output depends on.
 
-    It sees the folders of the stages in ``needs``, and those that it left itself when the settings
-    named in ``alike`` were the same, whatever the rows: parts of these it may take over.
+    It sees the settings in ``reads`` and no others, the folders of the stages in ``needs``, and those that it
+    left itself when the settings in ``alike`` were the same, whatever the rows: parts of these it may take
+    over. ``encoder`` stands for the model that encodes, whichever setting names it.
     """
 
     work: Callable[[Context], None]
-    settings: Callable[[Config], dict[str, Any]]
+    reads: Keys | Callable[[Config], Keys]
     needs: tuple[str, ...] = ()
-    alike: tuple[str, ...] = ()
+    alike: Keys = ()
 
     @property
     def name(self) -> str:
         """Name of the stage, of its folder in the cache and of ``--until``."""
         return self.work.__name__
 
+    def settings(self, config: Config) -> dict[str, Any]:
+        """The part of the stage's key that ``config`` decides."""
+        return {key: _content(config, key) for key in self._keys(config)}
 
-def _data_settings(config: Config) -> dict[str, Any]:
-    sources = {key: getattr(config.data, key) for key in FILES}
-    files = {key: fingerprint_files(source) for key, source in sources.items() if source}
-    models = {"model": fingerprint_model(config.model), **_encoder(config)}
-    return {"task": config.task, "data": masked(config.data.model_dump()), "files": files, **models}
+    def view(self, config: Config) -> Config:
+        """``config`` with the settings of the key alone; reading any other raises AttributeError."""
+        whole = config.model_copy(update={"encoder": config.encoder or config.model})
+        return whole.only((*self._keys(config), *FREE))
 
-
-def _encoder(config: Config) -> dict[str, Any]:
-    return {"encoder": fingerprint_model(config.encoder or config.model)}
-
-
-def _text_settings(config: Config) -> dict[str, Any]:
-    """What the features of a text depend on, beside the text."""
-    settings = {"encode": config.encode.model_dump(exclude={"prompts"}), "blocks": BLOCKS, **_encoder(config)}
-    return {"task": config.task, **settings}
+    def _keys(self, config: Config) -> Keys:
+        return (*ALWAYS, *(self.reads(config) if callable(self.reads) else self.reads))
 
 
-def _encode_settings(config: Config) -> dict[str, Any]:
-    return {"texts": _text_settings(config), "prompts": config.encode.prompts}
+def _content(config: Config, key: str) -> Any:
+    """What a setting says, and for files and models what they hold."""
+    if key == "data":
+        sources = {name: getattr(config.data, name) for name in FILES}
+        files = {name: fingerprint_files(source) for name, source in sources.items() if source}
+        return {"settings": masked(config.data.model_dump()), "files": files}
+    if key == "model":
+        return fingerprint_model(config.model)
+    if key == "encoder":
+        return {"model": fingerprint_model(config.encoder or config.model), "blocks": BLOCKS}
+    value = attrgetter(key)(config)
+    return value.model_dump() if isinstance(value, Settings) else value
 
 
-def _augment_settings(config: Config) -> dict[str, Any]:
-    """The search needs the encoder; changes that are given do not."""
-    encoding = _text_settings(config) if config.augment.search else {}
-    return {"task": config.task, "augment": config.augment.model_dump(), "seed": config.seed, **encoding}
-
-
-def _lgan_settings(*keys: str) -> Callable[[Config], dict[str, Any]]:
-    """These settings of the label GAN (all where none is named) and the seed."""
-    return lambda c: {"lgan": c.lgan.model_dump(include=set(keys) or None), "seed": c.seed}
-
-
-def _propose_settings(config: Config) -> dict[str, Any]:
-    return {"rows": config.candidates.rows, **_text_settings(config)}
-
-
-def _judge_settings(config: Config) -> dict[str, Any]:
-    return {"verifier": config.candidates.verifier, "seed": config.seed}
-
-
-def _finetune_settings(config: Config) -> dict[str, Any]:
-    model = fingerprint_model(config.model)
-    return {
-        "task": config.task,
-        "model": model,
-        "finetune": config.finetune.model_dump(),
-        "seed": config.seed,
-    }
-
-
-def _seed(config: Config) -> dict[str, Any]:
-    return {"seed": config.seed}
-
-
-def _onnx(config: Config) -> dict[str, Any]:
-    return {"onnx": config.onnx}
-
-
+TEXTS = ("encoder", *(f"encode.{name}" for name in EncodeConfig.model_fields if name != "prompts"))
+"""What the features of a text depend on, beside the text."""
+TEACHER = ("lgan.names", "lgan.rounds")
+PHASE1 = ("lgan.pretrain_steps", "lgan.batch_size", "lgan.lr")
+FINETUNE = ("model", "finetune", "seed")
 FEATURES = ("prepare", "augment", "encode")
 PLAYERS = (*FEATURES, "pretrain", "lgan", "generate")
 MODELS = ("labels_only", "finetune")
 
+
+def _augment_reads(config: Config) -> Keys:
+    """The search needs the encoder; changes that are given do not."""
+    return ("augment", "seed", *(TEXTS if config.augment.search else ()))
+
+
+PREPARE = Stage(rows.prepare, ("data", "model", "encoder"))
+AUGMENT = Stage(rows.augment, _augment_reads, ("prepare",))
+LABELS_ONLY = Stage(train.labels_only, FINETUNE, ("prepare",))
+
 LABEL_GAN = (
-    Stage(rows.prepare, _data_settings),
-    Stage(rows.augment, _augment_settings, ("prepare",)),
-    Stage(features.encode, _encode_settings, ("prepare", "augment"), alike=("texts",)),
-    Stage(
-        label_gan.pretrain, _lgan_settings("names", "rounds", "pretrain_steps", "batch_size", "lr"), FEATURES
-    ),
-    Stage(label_gan.lgan, _lgan_settings(), ("pretrain",)),
+    PREPARE,
+    AUGMENT,
+    Stage(features.encode, (*TEXTS, "encode.prompts"), ("prepare", "augment"), alike=(*ALWAYS, *TEXTS)),
+    Stage(label_gan.pretrain, (*TEACHER, *PHASE1, "seed"), FEATURES),
+    Stage(label_gan.lgan, ("lgan", "seed"), ("pretrain",)),
     Stage(
         label_gan.generate,
-        _lgan_settings("names", "rounds", "verifier", "foreign"),
+        (*TEACHER, "lgan.verifier", "lgan.foreign", "seed"),
         ("prepare", "augment", "pretrain", "lgan"),
     ),
-    Stage(train.labels_only, _finetune_settings, ("prepare",)),
-    Stage(train.finetune, _finetune_settings, ("prepare", "pretrain", "generate")),
-    Stage(judge.choose, _seed, (*PLAYERS, *MODELS)),
-    Stage(train.distil, _finetune_settings, ("prepare", "augment", "pretrain", "generate", "choose")),
-    Stage(judge.evaluate, _seed, (*PLAYERS, *MODELS, "choose", "distil")),
-    Stage(export.export, _onnx, ("prepare", *MODELS, "choose", "distil")),
+    LABELS_ONLY,
+    Stage(train.finetune, (*FINETUNE, "encoder"), ("prepare", "pretrain", "generate")),
+    Stage(judge.choose, ("seed",), (*PLAYERS, *MODELS)),
+    Stage(train.distil, (*FINETUNE, "encoder"), ("prepare", "augment", "pretrain", "generate", "choose")),
+    Stage(judge.evaluate, ("seed",), (*PLAYERS, *MODELS, "choose", "distil")),
+    Stage(export.export, ("onnx",), ("prepare", *MODELS, "choose", "distil")),
 )
 """Of tasks whose pool gets its labels from the label GAN, on frozen features."""
 
 CANDIDATES = (
-    Stage(rows.prepare, _data_settings),
-    Stage(rows.augment, _augment_settings, ("prepare",)),
-    Stage(train.labels_only, _finetune_settings, ("prepare",)),
-    Stage(candidates.propose, _propose_settings, ("prepare", "labels_only")),
-    Stage(candidates.generate, _judge_settings, ("prepare", "augment", "propose")),
-    Stage(train.finetune, _finetune_settings, ("prepare", "generate")),
-    Stage(judge.choose, _seed, ("prepare", "generate", *MODELS)),
-    Stage(judge.evaluate, _seed, ("prepare", "propose", "generate", *MODELS, "choose")),
-    Stage(export.export, _onnx, ("prepare", *MODELS, "choose")),
+    PREPARE,
+    AUGMENT,
+    LABELS_ONLY,
+    Stage(candidates.propose, ("candidates.rows", *TEXTS), ("prepare", "labels_only")),
+    Stage(candidates.generate, ("candidates.verifier", "seed"), ("prepare", "augment", "propose")),
+    Stage(train.finetune, FINETUNE, ("prepare", "generate")),
+    Stage(judge.choose, ("seed",), ("prepare", "generate", *MODELS)),
+    Stage(judge.evaluate, ("seed",), ("prepare", "propose", "generate", *MODELS, "choose")),
+    Stage(export.export, ("onnx",), ("prepare", *MODELS, "choose")),
 )
 """Of tasks whose pool gets its labels from the fine-tuned model, judged out of fold."""
 

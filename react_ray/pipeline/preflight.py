@@ -22,7 +22,7 @@ from react_ray.labelers.candidates import FOLDS, ITERATIONS
 from react_ray.lgan.probe import MANY_CLASSES, seconds_a_cell
 from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
-from react_ray.pipeline.run import run
+from react_ray.pipeline.run import located, run
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.units import unit_task
@@ -125,6 +125,7 @@ def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Chec
     Raises what ``run`` would raise for the same inputs, and ClusterError when the
     cluster lacks the resources that are asked for.
     """
+    config = located(config)
     done = run(config, until="prepare", verbose=verbose, quiet=quiet)
     prepared = done.stages["prepare"]
     if done.ready is None:
@@ -141,27 +142,27 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
         rows, size = file.metadata.num_rows, _bytes(file.metadata)
         inputs = [field.name for field in task.inputs]
         drawn = pa.Table.from_batches([next(file.iter_batches(SAMPLE_TEXTS, columns=inputs))])
-    sample = drawn["text"].to_pylist()
+    sample = [text for name in task.texts for text in drawn[name].to_pylist()]
     labels = LabelMap.load(prepared / "labels.json")
     names = labels.texts()
     copies = config.augment.copies * parts["labeled"]
     encoder = Encoder(config.encoder or config.model, config.encode)
     tokens = encoder.count_tokens(sample)
-    speed, per_text = tokens / _seconds(encoder, sample), tokens / max(len(sample), 1)
+    speed, per_row = tokens / _seconds(encoder, sample), tokens / max(len(drawn), 1)
     prompts = config.encode.prompts or default_prompts(names)
     read = encoder.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
     given = parts["labeled"] + parts["unlabeled"]
     candidates = task.labeler == "candidates"  # it encodes neither copies nor names
     proposed = min(config.candidates.rows, parts["unlabeled"]) if candidates else 0
-    texts = per_text * (rows + copies)
+    texts = per_row * (rows + copies)
     trained = config.finetune.token_budget
     if config.finetune.epochs:
         trained = int(config.finetune.epochs * texts)
     if candidates:
-        texts, read = per_text * (parts["labeled"] + proposed), 0
+        texts, read = per_row * (parts["labeled"] + proposed), 0
     models = 2 if parts["labeled"] else 1
     in_rounds = config.finetune.evaluations * rows_that_decide(parts["validation"])
-    looks = models * per_text * (in_rounds + parts["validation"] + parts["test"]) + per_text * proposed
+    looks = models * per_row * (in_rounds + parts["validation"] + parts["test"]) + per_row * proposed
     parameters = sum(p.numel() for p in encoder.model.parameters())
     width = encoder.model.config.hidden_size
     row = 4 * width * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
@@ -178,9 +179,9 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
         "cut": _cut_share(config, task, drawn, labels.names, encoder),
         "encode_tokens": texts + read,
         "tokens_per_second": speed,
-        "tokens_per_row": per_text,
+        "tokens_per_row": per_row,
         "encode_minutes": (texts + read) / speed / 60,
-        "training_steps": models * trained / per_text / config.finetune.batch_size,
+        "training_steps": models * trained / per_row / config.finetune.batch_size,
         "label_minutes": label_minutes,
         "minutes": (texts + read + looks + TRAINING_COST * models * trained) / speed / 60 + label_minutes,
         "memory_gb": gigabytes(memory, cells, weights),

@@ -95,13 +95,16 @@ def check_ready(config: Config, session: Session, reporter: Reporter) -> Readine
 
 
 def check_task(config: Config) -> None:
-    """Raise ConfigError where there is no such task, or it lacks a column or the metric that is named."""
+    """Raise ConfigError where there is no such task, or it lacks a column, metric or change that is named."""
     task, metric = get_task(config.task), config.finetune.metric
     check_columns(task, config.data)
     if metric is not None and metric not in task.metrics:
         raise ConfigError(
             f"finetune.metric = {metric!r}: {task.title} has no such metric; it has {', '.join(task.metrics)}"
         )
+    if unknown := [name for name in config.augment.operations or () if name not in task.operations]:
+        known = ", ".join(task.operations)
+        raise ConfigError(f"augment.operations: {task.title} has no {unknown[0]!r}; it has {known}")
     if config.augment.search and not (task.one_of_k and len(task.inputs) == 1):
         raise ConfigError(
             f"augment.search = true: there is no search for {task.title}, only for tasks with one label for "
@@ -180,7 +183,7 @@ def _do(
 
     def work(folder: Path) -> None:
         with reporter.step(stage.name) as progress:
-            stage.work(Context(config, session, needed, folder, progress, earlier))
+            stage.work(Context(stage.view(config), session, needed, folder, progress, earlier))
 
     inputs = {**settings, "inputs": {name: content_of(path) for name, path in needed.items()}}
     folder = store.stage(stage.name, inputs, work)

@@ -1,33 +1,38 @@
-"""Changed copies of rows with entities, and wrong entities for rows as they are.
+"""Changed copies of rows with entities.
 
 A copy keeps what its row teaches: mentions are exchanged for others of their type, or words outside of them
-are changed (Dai & Adel 2020, arXiv:2010.11683). Wrong entities are what a judge of (row, entities) learns to
-tell from the true ones. Rows are dictionaries with text, starts, ends and tags, as token classification keeps
-them; a row that allows no change gives None.
+are changed (Dai & Adel 2020, arXiv:2010.11683). Rows are dictionaries with text, starts, ends and tags, as
+token classification keeps them; a row that allows no change gives None.
 """
 
 from __future__ import annotations
 
 import hashlib
+import heapq
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 from react_ray.config.settings import AugmentConfig
-from react_ray.tasks.tagging import OUTSIDE, Span, bio_tags, spans_of
+from react_ray.tasks.tagging import OUTSIDE, spans_of
+from react_ray.tasks.text_changes import USUAL
 
 __all__ = [
+    "MENTIONS",
     "Lexicon",
     "augment_row",
     "change_outside",
     "collect_mentions",
     "draw_of",
+    "operations_of",
     "replace_mentions",
-    "wrong_tags",
 ]
 
 Row = dict[str, Any]
+MENTIONS = "mentions"
+"""The operation that replaces mentions by others of their type."""
+MOST_MENTIONS = 1000
+"""Mentions of a type that are kept: the lexicon is sent to every worker."""
 TRIES = 8
 """Draws for one copy; a short text has few variants, and most are soon taken."""
 
@@ -46,8 +51,11 @@ Lexicon = Mapping[str, Sequence[Mention]]
 """The mentions of each type, each once, in a fixed order."""
 
 
-def collect_mentions(rows: Iterable[Row]) -> dict[str, list[Mention]]:
-    """The mentions of each type in labelled rows.
+def collect_mentions(rows: Iterable[Row], most: int = MOST_MENTIONS) -> dict[str, list[Mention]]:
+    """The mentions of each type in labelled rows, each once and in a fixed order.
+
+    Of more than ``most`` of a type those with the smallest hashes are kept: a fair draw, which does not
+    depend on the order of the rows.
 
     Example
     -------
@@ -55,25 +63,36 @@ def collect_mentions(rows: Iterable[Row]) -> dict[str, list[Mention]]:
     >>> collect_mentions([{**row, "tags": ["O", "B-LOC", "I-LOC"]}])
     {'LOC': [(('New', ' '), ('York', ''))]}
     """
-    found: dict[str, dict[Mention, None]] = {}
+    found: dict[str, set[Mention]] = {}
     for row in rows:
         words = _words(row)[1]
         for span in spans_of(row["tags"]):
-            found.setdefault(span.label, {})[_mention(words[span.start : span.end])] = None
-    return {label: sorted(found[label]) for label in sorted(found)}
+            found.setdefault(span.label, set()).add(_mention(words[span.start : span.end]))
+    return {label: sorted(heapq.nsmallest(most, found[label], key=_hash)) for label in sorted(found)}
+
+
+def _hash(mention: Mention) -> bytes:
+    return hashlib.blake2b(repr(mention).encode(), digest_size=8).digest()
+
+
+def operations_of(config: AugmentConfig) -> tuple[str, ...]:
+    """The operations that are named, or the usual ones and ``mentions``."""
+    return (*USUAL, MENTIONS) if config.operations is None else config.operations
 
 
 def augment_row(row: Row, config: AugmentConfig, seed: int, lexicon: Lexicon | None = None) -> list[Row]:
     """At most ``config.copies`` changed copies, all different from the row and each other.
 
-    With a lexicon every other copy has other mentions. The same row and seed always give the same copies.
+    Each is made by one of the operations; ``mentions`` needs a lexicon. The same row, seed and lexicon always
+    give the same copies.
     """
+    operations = [name for name in operations_of(config) if config.strength or name == MENTIONS]
     copies: list[Row] = []
     seen = {row["text"]}
-    for number in range(config.copies if row["tags"] is not None else 0):
+    for number in range(config.copies if operations and row["tags"] is not None else 0):
         draw = draw_of(row, seed, number)
         for _ in range(TRIES):
-            copy = _copy(row, config, lexicon if number % 2 == 0 else None, draw)
+            copy = _copy(row, draw.choice(operations), config.strength, lexicon or {}, draw)
             if copy and copy["text"] not in seen:
                 seen.add(copy["text"])
                 copies.append(copy)
@@ -81,11 +100,10 @@ def augment_row(row: Row, config: AugmentConfig, seed: int, lexicon: Lexicon | N
     return copies
 
 
-def _copy(row: Row, config: AugmentConfig, lexicon: Lexicon | None, draw: random.Random) -> Row | None:
-    copy = replace_mentions(row, lexicon, draw) if lexicon else None
-    if copy or not (config.strength and config.operations):
-        return copy
-    return change_outside(row, draw.choice(config.operations), config.strength, draw)
+def _copy(row: Row, operation: str, strength: float, lexicon: Lexicon, draw: random.Random) -> Row | None:
+    if operation == MENTIONS:
+        return replace_mentions(row, lexicon, draw)
+    return change_outside(row, operation, strength, draw)
 
 
 def replace_mentions(row: Row, lexicon: Lexicon, draw: random.Random) -> Row | None:
@@ -120,24 +138,6 @@ def change_outside(row: Row, operation: str, strength: float, draw: random.Rando
     if not changed or changed == words:
         return None
     return _row(row, lead, changed)
-
-
-def wrong_tags(tags: Sequence[str], types: Sequence[str], draw: random.Random) -> list[str] | None:
-    """Tags like ``tags`` with one entity wrong: another type, a moved boundary, missing, or made up.
-
-    The kinds that are possible are drawn with the same probability; None for a row without words.
-    """
-    spans = spans_of(tags)
-    kinds: list[list[list[Span]]] = [
-        [_with(spans, span, span._replace(label=t)) for span in spans for t in types if t != span.label],
-        [_with(spans, span, other) for span in spans for other in _moved(span, len(tags))],
-        [_with(spans, span, None) for span in spans],
-        [[*spans, Span(i, i + 1, t)] for i, tag in enumerate(tags) if tag == OUTSIDE for t in types],
-    ]
-    possible = [fine for kind in kinds if (fine := [some for some in kind if _apart(some)])]
-    if not possible:
-        return None
-    return bio_tags(draw.choice(draw.choice(possible)), len(tags))
 
 
 def draw_of(row: Row, seed: int, number: int) -> random.Random:
@@ -222,24 +222,3 @@ def _typo(words: list[_Word], outside: list[int], count: int, draw: random.Rando
 
 
 _OPERATIONS = {"delete": _delete, "crop": _crop, "swap": _swap, "typo": _typo}
-
-
-def _with(spans: Sequence[Span], one: Span, other: Span | None) -> list[Span]:
-    """``spans`` with ``other`` in the place of ``one``, or without it."""
-    return [span for span in (other if span is one else span for span in spans) if span is not None]
-
-
-def _moved(span: Span, length: int) -> list[Span]:
-    """The span with one boundary moved by a word."""
-    ends = [
-        (span.start - 1, span.end),
-        (span.start + 1, span.end),
-        (span.start, span.end - 1),
-        (span.start, span.end + 1),
-    ]
-    return [Span(start, end, span.label) for start, end in ends if 0 <= start < end <= length]
-
-
-def _apart(spans: Sequence[Span]) -> bool:
-    ordered = sorted(spans)
-    return all(one.end <= other.start for one, other in pairwise(ordered))

@@ -19,7 +19,7 @@ from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.entity_pairs import COLUMNS, MARKS, EntityPair, marked_places, read_pair, tag_entities
 from react_ray.tasks.label_names import label_name
 from react_ray.tasks.nouns import RELATIONS
-from react_ray.tasks.relation_metrics import DIRECTION, relation_scores, relation_statistics, relation_types
+from react_ray.tasks.relation_metrics import relation_scores, relation_statistics, relation_types
 from react_ray.tasks.relation_sections import relation_mistakes, relation_table
 from react_ray.tasks.sections import Section
 from react_ray.tasks.task import Example
@@ -29,7 +29,7 @@ from react_ray.tasks.text_classification import distributions
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
-__all__ = ["RelationExtraction", "wrong_targets"]
+__all__ = ["RelationExtraction"]
 
 PLACES = ("e1_start", "e1_end", "e2_start", "e2_end")
 GAP, GAP_TOKENS = " ... ", 5
@@ -68,7 +68,9 @@ class RelationExtraction(ClosedTask):
                 return {"text": pair.text, **places, "label": ""}
         return {"text": tag_entities(pair), "label": ""}
 
-    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+    def augment(
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+    ) -> list[dict[str, Any]]:
         """Copies with changes outside of the entities: before, between or behind them."""
         pair = EntityPair.of(row)
         parts = pair.parts()
@@ -144,25 +146,6 @@ class RelationExtraction(ClosedTask):
             self.confusion(answers, rows, labels),
             relation_mistakes(answers, rows, self.credit(answers, rows).tolist()),
         ]
-
-
-def wrong_targets(label: str, labels: Sequence[str]) -> list[str]:
-    """The other labels of a row, those easiest to take for ``label`` first.
-
-    That is its type in the other direction, then other types, then no relation.
-
-    Example
-    -------
-    >>> wrong_targets("Cause(e1,e2)", ["Cause(e1,e2)", "Cause(e2,e1)", "Other", "Part(e1,e2)"])
-    ['Cause(e2,e1)', 'Part(e1,e2)', 'Other']
-    """
-    types = dict(zip(labels, relation_types(labels), strict=True))
-    own = DIRECTION.sub("", label)
-
-    def ease(other: str) -> int:
-        return 2 if types[other] is None else int(types[other] != own)
-
-    return sorted((other for other in labels if other != label), key=ease)
 
 
 def _of_part(pair: EntityPair, place: int, config: AugmentConfig, seed: int) -> list[EntityPair]:

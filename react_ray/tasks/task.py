@@ -6,7 +6,7 @@ Imports no torch, so that files are read and models are served without it.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
@@ -100,6 +100,8 @@ class Task(ABC):
     checkpoint_metric: ClassVar[str | None] = None
     """The one of ``metrics`` by which checkpoints of a training are compared; None: the headline."""
 
+    operations: ClassVar[tuple[str, ...]] = ("delete", "swap", "crop", "typo")
+    """Ways in which :meth:`augment` can change a row, names for ``augment.operations``."""
     labeler: ClassVar[str] = "label_gan"
     """What makes labels for the unlabelled pool: ``label_gan`` (one of K for each row) or ``candidates``."""
     one_of_k: ClassVar[bool] = False
@@ -118,6 +120,11 @@ class Task(ABC):
     def training_metric(self) -> str:
         """The one of ``metrics`` that compares checkpoints, and the trials of a search."""
         return self.checkpoint_metric or self.metrics[0]
+
+    @property
+    def texts(self) -> list[str]:
+        """The names of the ``inputs`` that are texts, all of which the model reads."""
+        return [field.name for field in self.inputs if pa.types.is_string(field.type)]
 
     # --- rows
 
@@ -153,10 +160,20 @@ class Task(ABC):
         targets = [one.name for one in self.columns if one.target]
         return inputs | {next((name for name in targets if name in given), targets[0]): ""}
 
-    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+    def collect(self, rows: Iterable[dict[str, Any]], config: AugmentConfig) -> Any:
+        """What :meth:`augment` has to know of all labelled rows; by default nothing.
+
+        Plain data of bounded size, the same for the same rows: it is sent to every worker.
+        """
+        return None
+
+    def augment(
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+    ) -> list[dict[str, Any]]:
         """Changed copies of a row (its input columns and its target) for which the target still holds.
 
-        By default changes of the text alone; the same row and seed always give the same copies.
+        By default changes of the text alone; the same row, seed and ``known``, which is what :meth:`collect`
+        returned, always give the same copies.
         """
         return [{**row, "text": text} for text in augment(row["text"], config, seed)]
 

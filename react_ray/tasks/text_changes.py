@@ -16,8 +16,10 @@ from collections.abc import Callable
 from react_ray.config.settings import AugmentConfig
 from react_ray.models.writing_systems import NO_SPACES
 
-__all__ = ["OPERATIONS", "augment", "normal_form"]
+__all__ = ["OPERATIONS", "USUAL", "augment", "normal_form"]
 
+USUAL = ("delete", "swap", "crop")
+"""Operations where none are named."""
 TRIES = 8
 """Draws for one copy; a short text has few variants, and most are soon taken."""
 
@@ -48,7 +50,8 @@ def augment(text: str, config: AugmentConfig, seed: int = 0) -> list[str]:
     gives fewer, or none; no copy is empty.
     """
     units: list[Unit] = (_ASCII_UNIT if text.isascii() else _UNIT).findall(text)
-    if not (units and config.strength and config.operations):
+    operations = USUAL if config.operations is None else config.operations
+    if not (units and config.strength and operations):
         return []
     changes = max(1, round(config.strength * len(units)))
     copies: list[str] = []
@@ -57,7 +60,7 @@ def augment(text: str, config: AugmentConfig, seed: int = 0) -> list[str]:
     for number in range(config.copies):
         draw.seed(_seed(text, seed, number))
         for _ in range(TRIES):
-            changed = OPERATIONS[draw.choice(config.operations)](units, changes, draw)
+            changed = OPERATIONS[draw.choice(operations)](units, changes, draw)
             copy = "".join(unit + space for unit, space in changed).strip()
             if copy and normal_form(copy) not in seen:
                 seen.add(normal_form(copy))

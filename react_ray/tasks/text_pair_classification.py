@@ -43,7 +43,9 @@ class TextPairClassification(TextClassification):
             "label": label_name(cells.get("label")),
         }
 
-    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+    def augment(
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+    ) -> list[dict[str, Any]]:
         """Copies in which one of the two texts is changed, the first and the second in turn."""
         changed = {side: iter(augment(row[side], config, seed)) for side in ("text", "text_pair")}
         turns = [side for _ in range(config.copies) for side in changed]

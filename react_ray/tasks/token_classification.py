@@ -5,7 +5,7 @@ Rows are kept as a text and where its words stand, targets as BIO tags of the wo
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,37 +15,31 @@ from numpy.typing import NDArray
 
 from react_ray.answer import Answer
 from react_ray.config.settings import AugmentConfig
-from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.annotations import parsed, read_annotation
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.entity_decoding import best_power, entity_answer, row_scores
 from react_ray.tasks.entity_metrics import entity_credit, entity_scores, entity_statistics, error_kinds
 from react_ray.tasks.entity_sections import entity_sections
-from react_ray.tasks.mention_changes import augment_row
+from react_ray.tasks.mention_changes import MENTIONS, augment_row, collect_mentions, operations_of
 from react_ray.tasks.nouns import ENTITIES
 from react_ray.tasks.sections import Section
 from react_ray.tasks.tagging import Span, bio_tags, find_scheme, spans_of, tag_names
-from react_ray.tasks.task import Example, Outputs, Padding
-from react_ray.tasks.word_places import WordPlaces, place_words
-from react_ray.tasks.word_targets import word_distributions
-from react_ray.tasks.word_units import WordUnits
+from react_ray.tasks.task import Example, Outputs
+from react_ray.tasks.word_tagging import WordTagging
 
 if TYPE_CHECKING:
-    import torch
     from transformers import PreTrainedModel
 
 __all__ = ["TokenClassification"]
 
-WARM_START_WORDS = 8_000
-"""Words that the head is started on: some seconds of one core."""
 CALIBRATION_WORDS = 20_000
 """Words that decide the temperature."""
 POWER = "score_power"
 """Of the scores of rows, in the configuration of a saved model."""
 
 
-class TokenClassification(WordUnits):
+class TokenClassification(WordTagging):
     """Entities in a text: names, places, products, whatever types the labelled rows have."""
 
     name = "token-classification"
@@ -72,6 +66,7 @@ class TokenClassification(WordUnits):
     )
     target = pa.field("tags", pa.list_(pa.string()))
     metrics = ("entity_f1", "entity_precision", "entity_recall")
+    operations = (*WordTagging.operations, MENTIONS)
     fewest_classes: ClassVar[int] = 1
     """One type of entity is enough: the rest of the text is none."""
     added = (
@@ -133,9 +128,15 @@ class TokenClassification(WordUnits):
         shown = (f"{span.label}: {_word(span, row) if row else _numbers(span)}" for span in spans)
         return "; ".join(shown) or "no entity"
 
-    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
-        """Copies in which words outside of entities are changed."""
-        return augment_row(row, config, seed)
+    def collect(self, rows: Iterable[dict[str, Any]], config: AugmentConfig) -> Any:
+        """The mentions of each type, where they are to be replaced."""
+        return collect_mentions(rows) if MENTIONS in operations_of(config) else None
+
+    def augment(
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+    ) -> list[dict[str, Any]]:
+        """Copies in which words outside of entities are changed, or entities are replaced."""
+        return augment_row(row, config, seed, known)
 
     # --- the model
 
@@ -153,72 +154,7 @@ class TokenClassification(WordUnits):
         """The types that the tags have."""
         return [tag.removeprefix("B-") for tag in outputs if tag.startswith("B-")]
 
-    def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
-        """Columns text, starts, ends and, if present, tags, weight and weights.
-
-        ``tags`` are BIO tags, or a distribution over the outputs for each word; ``weight`` is the row's,
-        ``weights`` has one a word. A long text gives several examples, which overlap by a quarter; each word
-        counts in one of them.
-        """
-        texts, given = rows["text"].to_pylist(), set(rows.column_names)
-        targets = (
-            word_distributions(rows, self.output_names(labels)) if "tags" in given else [None] * len(rows)
-        )
-        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
-        windows = tokenizer.windows(texts, tokenizer.max_length // 4) if texts else []
-        spans = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
-        return [
-            Example(window.ids, None if target is None else target[place.words], weight, row, places=place)
-            for row, (some, span, target, weight) in enumerate(
-                zip(windows, spans, targets, weights.tolist(), strict=True)
-            )
-            for window, place in zip(some, place_words(some, *span), strict=True)
-            if window.ids  # without special tokens there may be none
-        ]
-
-    def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
-        """Distributions, n x tokens x outputs; zeros where no word is read."""
-        longest = max(len(example.ids) for example in examples)
-        found = np.zeros((len(examples), longest, examples[0].target.shape[1]), np.float32)
-        for number, example in enumerate(examples):
-            first = ~example.places.continued()
-            tokens = _from_left(example, longest, padding)
-            found[number, tokens[first]] = example.target[first]
-        return found
-
-    def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Mean of the cross-entropy of the words of each example."""
-        losses = -(targets * output.logits.float().log_softmax(dim=2)).sum(dim=(1, 2))
-        return losses / targets.any(dim=2).sum(dim=1).clamp(min=1)
-
-    def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
-        """Fit the last layer by logistic regression to words, as is done for classes of texts."""
-        from react_ray.models.head import final_linear, fit_head, token_features
-
-        head = final_linear(model)
-        if head is None:
-            return False
-        count = int((np.cumsum([len(e.places.words) for e in examples]) <= WARM_START_WORDS).sum())
-        used = examples[: max(1, count)]
-        first = [~example.places.continued() for example in used]
-        tokens = [example.places.tokens[own] for example, own in zip(used, first, strict=True)]
-        targets = np.concatenate([e.target[own] for e, own in zip(used, first, strict=True)])
-        if not len(targets):
-            return False
-        weights = np.repeat([example.weight for example in used], [len(some) for some in tokens])
-        features = token_features(model, head, used, lambda batch: self.collate(batch, padding), tokens)
-        fit_head(head, features, targets, weights.tolist())
-        return True
-
     # --- answers
-
-    def split(self, output: NDArray[np.float32], examples: Sequence[Example], padding: Padding) -> Outputs:
-        """The logits of the words that each example reads."""
-        longest = output.shape[1]
-        return [
-            logits[_from_left(example, longest, padding)]
-            for logits, example in zip(output, examples, strict=True)
-        ]
 
     def decode(
         self,
@@ -318,12 +254,6 @@ def _readable_tags(cell: Any) -> list[str] | None:
     except ValueError:
         return None
     return tags if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else None
-
-
-def _from_left(example: Example, longest: int, padding: Padding) -> NDArray[np.int64]:
-    """The tokens that stand for words in a batch whose longest example has ``longest`` tokens."""
-    places: WordPlaces = example.places
-    return places.tokens + (longest - len(example.ids) if padding.side == "left" else 0)
 
 
 def _spans(found: Sequence[Any]) -> list[Span]:

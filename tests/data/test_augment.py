@@ -12,6 +12,7 @@ from react_ray.config.settings import AugmentConfig
 from react_ray.data.augment import augment_table
 from react_ray.data.shards import text_id
 from react_ray.tasks.text_changes import augment
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION as TASK
 
 ENGLISH = "The striker scored twice in the last minutes of a match that nobody will forget soon"
 CHINESE = "今日股市大涨，基金经理普遍看好科技股后市表现，投资者信心恢复"
@@ -93,6 +94,12 @@ def test_a_short_text_gives_as_many_copies_as_there_are(text: str, most: int) ->
     assert len(augment(text, config("delete", "swap", "crop", copies=50))) == most
 
 
+def test_texts_are_changed_in_three_ways_unless_others_are_named() -> None:
+    usual = AugmentConfig(copies=9, operations=("delete", "swap", "crop"))
+    assert augment(ENGLISH, AugmentConfig(copies=9)) == augment(ENGLISH, usual)
+    assert augment(ENGLISH, AugmentConfig(operations=())) == []
+
+
 def test_nothing_to_do() -> None:
     assert augment(ENGLISH, config(strength=0)) == []
     assert augment(ENGLISH, config(copies=0)) == []
@@ -103,12 +110,12 @@ def test_a_table_may_be_cut_anywhere() -> None:
     table = pa.table(
         {"id": ["1", "2", "3"], "text": texts, "label": ["a", "b", "a"], "part": ["labeled"] * 3}
     )
-    copies = augment_table(table, config(copies=2), seed=3)
+    copies = augment_table(table, config(copies=2), 3, TASK)
     assert copies.schema.names == ["id", "copy_of", "text", "label"]
     assert copies["id"].to_pylist() == [text_id(text) for text in copies["text"].to_pylist()]
     assert copies.select(["copy_of", "label"]).to_pylist() == [
         {"copy_of": row, "label": "a"} for row in ("1", "3") for _ in range(2)
     ]
     assert copies["text"].to_pylist()[:2] == augment(ENGLISH, config(copies=2), 3)
-    parts = [augment_table(table.slice(row, 1), config(copies=2), 3) for row in range(3)]
+    parts = [augment_table(table.slice(row, 1), config(copies=2), 3, TASK) for row in range(3)]
     assert pa.concat_tables(parts) == copies

@@ -30,6 +30,7 @@ from react_ray.data.read import read_file
 from react_ray.data.row import Broken, Wanted
 from react_ray.data.sources import find_files
 from react_ray.data.tables import Layout, open_output
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 TEXT = Wanted((("text",),))
 
@@ -40,7 +41,7 @@ warm, path = sys.argv[1:]
 for given in (warm, path):
     before = peak()
     [source] = find_files(given)
-    batches = list(read_file(source, Columns(), labeled=False))
+    batches = list(read_file(source, Columns(), task=TEXT_CLASSIFICATION, labeled=False))
     kinds = column_kinds(source, TEXT)
     target = Path(given + ".out.jsonl")
     written = 0

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from react_ray.data.refusals import Refusals, count_kinds, describe, kind_of
 from react_ray.data.shards import Shard, shard_schema, text_id
 from react_ray.data.verdicts import Judged
 from react_ray.errors import InputError
+from react_ray.tasks import get_task
 from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 Row = tuple[str, str, str | None]
@@ -40,7 +42,7 @@ def shards(rows: tuple[Row, ...], folder: Path) -> Iterator[Shard]:
 def judged(*rows: Row, described: tuple[str, ...] = ()) -> tuple[list[str | None], list[str]]:
     """The part of each row (None: refused), and the reasons of the others in their order."""
     with tempfile.TemporaryDirectory() as folder:
-        found = Judged.of([*shards(rows, Path(folder))], described, 100, Path(folder))
+        found = Judged.of([*shards(rows, Path(folder))], described, 100, Path(folder), TEXT_CLASSIFICATION)
         fates = [PARTS[fate] if fate < len(PARTS) else None for fate in found.fate]
         return fates, [reason for _, _, reason in found.refused(0, len(rows))]
 
@@ -146,7 +148,7 @@ def usable(*rows: Row, described: dict[str, str] | None = None, early: tuple[Any
     kept = Counter(given for (given, _, _), part in zip(rows, parts, strict=True) if part)
     labels = {str(label) for (_, _, label), part in zip(rows, parts, strict=True) if part == "labeled"}
     learnable = bool({"labeled", "unlabeled"} & {*parts})
-    check_usable(kept, labels, learnable, refusals, described or {})
+    check_usable(kept, labels, learnable, refusals, described or {}, TEXT_CLASSIFICATION)
 
 
 X, Y, POOL = ("labeled", "a", "x"), ("labeled", "b", "y"), ("unlabeled", "c", None)
@@ -199,6 +201,23 @@ def test_what_is_not_enough_is_an_error_that_says_why(
         usable(*rows, **options)
 
 
+@pytest.mark.parametrize(
+    ("labels", "told"),
+    [
+        (["joy"], "only one label, 'joy': at least two are needed, in the labels column of --labeled"),
+        ([], "for each label in the labels column of --labeled (--column labels=NAME names it)"),
+    ],
+)
+def test_errors_have_the_words_of_the_task(labels: list[str], told: str) -> None:
+    sets = get_task("multi-label-classification")
+    with pytest.raises(InputError, match=re.escape(told)):
+        check_usable({"labeled": 2}, labels, True, Refusals(), {}, sets)
+    refusals = Refusals()
+    refusals.add("test", "a.csv", 1, "empty text", ["anger"])
+    [warning] = label_warnings({"joy": 1}, {"test": {"joy"}}, refusals, sets)
+    assert warning.startswith("label 'anger' has no test row left: the only one was rejected")
+
+
 def test_a_lost_row_of_a_class_that_has_others_or_a_name_is_no_error() -> None:
     usable(X, Y, early=(("labeled", "y", "empty text"), ("labeled", None, "not JSON: x")))
     usable(X, described={"x": "", "y": ""}, early=(("labeled", "y", "empty text"),))
@@ -221,7 +240,7 @@ def test_a_class_whose_rows_were_all_rejected_is_a_warning(part: str) -> None:
     for row in range(1, 8):
         refusals.add(part, "a.csv", row, "unknown label: y", ["y"])
     refusals.add(part, "a.csv", 9, "empty text", ["x"])
-    [warning] = label_warnings({"x": 1}, {part: {"x"}}, refusals)
+    [warning] = label_warnings({"x": 1}, {part: {"x"}}, refusals, TEXT_CLASSIFICATION)
     name = "labelled" if part == "labeled" else part
     assert warning.splitlines()[0] == f"class 'y' has no {name} row left: all 7 were rejected"
     assert warning.splitlines()[1] == "  a.csv, row 1: unknown label: y"

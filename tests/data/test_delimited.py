@@ -15,6 +15,7 @@ from react_ray.config.settings import Columns
 from react_ray.data.read import read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 Read = tuple[list[tuple[str, str | None]], dict[int, str], list[str]]
 
@@ -24,7 +25,7 @@ def read(folder: Path, content: str | bytes, name: str = "a.csv", labeled: bool 
     data = content.encode() if isinstance(content, str) else content
     (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
     [source] = find_files(str(folder / name))
-    batches = list(read_file(source, Columns(), labeled=labeled))
+    batches = list(read_file(source, Columns(), task=TEXT_CLASSIFICATION, labeled=labeled))
     rows = [(row["text"], row["label"]) for batch in batches for row in batch.rows.to_pylist()]
     refused = {row["row"]: row["reason"] for batch in batches for row in batch.refused}
     return rows, refused, [note for batch in batches for note in batch.notes]

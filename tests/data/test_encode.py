@@ -24,6 +24,7 @@ from transformers import (
 from react_ray.config.settings import EncodeConfig
 from react_ray.data.encode import PROMPTS, Encoder, EncodeTask, default_prompts, encode_items, load_features
 from react_ray.inference.classifier import load
+from react_ray.tasks import DEFAULT_TASK
 
 LONG = "a text that does not end " * 100
 SIZES = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
@@ -124,7 +125,7 @@ def test_texts_of_an_earlier_pass_are_not_encoded_again(
         table = pa.table({"text": texts})
         pq.write_table(table, tmp_path / f"{name}.parquet", row_group_size=2)
         work = EncodeTask(
-            str(tiny_model), EncodeConfig(), earlier=[tmp_path / folder for folder in earlier]
+            str(tiny_model), EncodeConfig(), DEFAULT_TASK, earlier=[tmp_path / folder for folder in earlier]
         )()
         for item in encode_items(tmp_path / f"{name}.parquet", tmp_path / name):
             work(item)

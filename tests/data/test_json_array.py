@@ -20,6 +20,7 @@ from react_ray.data.row import Broken, Wanted
 from react_ray.data.sources import Source, find_files
 from react_ray.data.tables import Layout, open_output
 from react_ray.errors import InputError
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 TEXT = Wanted((("text",),))
 VALUES = st.recursive(
@@ -55,7 +56,7 @@ def test_elements_are_found_wherever_chunks_end(
 def read(content: str | bytes, **settings: Any) -> tuple[list[Any], dict[int, str]]:
     """Rows kept, and number and reason of the others."""
     Path("a.json").write_bytes(content.encode() if isinstance(content, str) else content)
-    batches = list(read_file(find_files("a.json")[0], Columns(), **settings))
+    batches = list(read_file(find_files("a.json")[0], Columns(), task=TEXT_CLASSIFICATION, **settings))
     rows = [row for batch in batches for row in batch.rows.to_pylist()]
     return rows, {row["row"]: row["reason"] for batch in batches for row in batch.refused}
 

@@ -79,7 +79,9 @@ class Answers(TextClassification):
     def names_in(self, target: str) -> list[str]:
         return []
 
-    def augment(self, row: dict[str, Any], config: AugmentConfig, seed: int) -> list[dict[str, Any]]:
+    def augment(
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+    ) -> list[dict[str, Any]]:
         return [{**row, "context": row["context"] + "!" * n} for n in range(1, config.copies + 1)]
 
 

@@ -15,6 +15,7 @@ from react_ray.data.pages import read_pages
 from react_ray.data.read import read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
+from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 NAMES = ["World", "Sports"]
 CLASS_LABEL = {"names": NAMES, "_type": "ClassLabel"}
@@ -30,7 +31,7 @@ def save(folder: Path, table: pa.Table, feature: Any = None) -> Path:
 
 def read(path: Path, labeled: bool = True) -> tuple[list[tuple[str, str | None]], dict[int, str]]:
     [source] = find_files(str(path))
-    batches = list(read_file(source, Columns(), labeled=labeled))
+    batches = list(read_file(source, Columns(), task=TEXT_CLASSIFICATION, labeled=labeled))
     rows = [(row["text"], row["label"]) for batch in batches for row in batch.rows.to_pylist()]
     return rows, {row["row"]: row["reason"] for batch in batches for row in batch.refused}
 

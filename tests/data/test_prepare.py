@@ -14,6 +14,7 @@ from react_ray.config.settings import Columns, DataConfig
 from react_ray.data.prepare import GROUP_ROWS, prepare
 from react_ray.data.shards import text_id
 from react_ray.errors import InputError
+from react_ray.tasks import DEFAULT_TASK
 from react_ray.tasks.labels import LabelMap
 
 ARTICLES = [f"{topic} number {n}" for n in range(20) for topic in ("match", "share")]
@@ -30,7 +31,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def run(folder: Path, **inputs: Any) -> tuple[pd.DataFrame, list[dict[str, Any]], dict[str, Any]]:
     """Rows kept, rows refused and the summary."""
-    summary = prepare(DataConfig(**inputs), folder / "out")
+    summary = prepare(DataConfig(**inputs), folder / "out", task=DEFAULT_TASK)
     assert json.loads((folder / "out" / "summary.json").read_text(encoding="utf-8")) == summary
     refused = [json.loads(line) for line in (folder / "out" / "refused.jsonl").open(encoding="utf-8")]
     return pq.read_table(folder / "out" / "rows.parquet").to_pandas(), refused, summary
@@ -199,8 +200,8 @@ def test_files_can_be_read_in_any_order_and_a_kill_loses_only_the_one_at_hand(fi
 
     config = DataConfig(**inputs)
     with pytest.raises(KeyboardInterrupt):
-        prepare(config, files / "out", run=killed)
-    prepare(config, files / "out", run=rest)
+        prepare(config, files / "out", task=DEFAULT_TASK, run=killed)
+    prepare(config, files / "out", task=DEFAULT_TASK, run=rest)
     assert done == ["pool/2.jsonl", "pool/1.jsonl", "a.csv", "pool/0.jsonl"]
     pd.testing.assert_frame_equal(pq.read_table(files / "out" / "rows.parquet").to_pandas(), expected)
 
@@ -261,10 +262,13 @@ def test_models_that_cannot_read_the_texts_are_named(
     table = pd.DataFrame({"text": ["股市上涨", "比赛球队"], "label": ["财经", "体育"]})
     table.to_csv("a.csv", index=False)
     config = DataConfig(labeled="a.csv")
-    prepare(config, files / "out", models={"--model": str(tiny_chinese_model)})
+    prepare(config, files / "out", task=DEFAULT_TASK, models={"--model": str(tiny_chinese_model)})
     with pytest.raises(InputError, match=r"--encoder .* cannot read these texts"):
         prepare(
-            config, files / "out", models={"--model": str(tiny_chinese_model), "--encoder": str(tiny_model)}
+            config,
+            files / "out",
+            task=DEFAULT_TASK,
+            models={"--model": str(tiny_chinese_model), "--encoder": str(tiny_model)},
         )
 
 

@@ -22,7 +22,7 @@ Refused = dict[int, str]
 def read(path: Path, columns: Columns | None = None, **options: Any) -> tuple[pd.DataFrame, Refused]:
     """All rows that were kept, and number and reason of those that were not."""
     [source] = find_files(str(path))
-    batches = list(read_file(source, columns or Columns(), **options))
+    batches = list(read_file(source, columns or Columns(), task=TEXT_CLASSIFICATION, **options))
     refused = [row for batch in batches for row in batch.refused]
     assert {row["file"] for row in refused} <= {str(path)}
     rows = pa.concat_tables([batch.rows for batch in batches])
@@ -160,7 +160,7 @@ def test_bad_jsonl_rows_are_refused_alone(tmp_path: Path) -> None:
 
 def test_the_start_of_a_refused_text_is_kept_in_a_form_that_can_be_written(tmp_path: Path) -> None:
     [source] = find_files(str(csv_file(tmp_path, b"text,label\ncaf\xe9 " + b"x" * 500 + b",sport\n")))
-    [row] = [row for batch in read_file(source, Columns()) for row in batch.refused]
+    [row] = [row for batch in read_file(source, Columns(), task=TEXT_CLASSIFICATION) for row in batch.refused]
     assert row["text"].encode().startswith(b"caf\\xe9 xxx")
     assert 200 <= len(row["text"]) < 220
     assert row["names"] == ["sport"]
@@ -255,8 +255,9 @@ def test_a_label_in_one_line_makes_the_column(tmp_path: Path) -> None:
 
 def test_a_large_file_comes_in_batches_of_bounded_size(tmp_path: Path) -> None:
     [source] = find_files(str(csv_file(tmp_path, "text,label\n" + "short,a\n" * 25_000)))
-    assert [batch.rows.num_rows for batch in read_file(source, Columns())] == [10_000, 10_000, 5_000]
+    batches = read_file(source, Columns(), task=TEXT_CLASSIFICATION)
+    assert [batch.rows.num_rows for batch in batches] == [10_000, 10_000, 5_000]
     [source] = find_files(str(csv_file(tmp_path, "text,label\n" + ("long" * 20_000 + ",a\n") * 400)))
-    sizes = [batch.rows.num_rows for batch in read_file(source, Columns())]
+    sizes = [batch.rows.num_rows for batch in read_file(source, Columns(), task=TEXT_CLASSIFICATION)]
     assert sum(sizes) == 400
     assert max(sizes) < 300

@@ -17,6 +17,7 @@ from react_ray.config.settings import DataConfig
 from react_ray.data.duplicates import PARTS, UNUSED, Keys
 from react_ray.data.prepare import prepare
 from react_ray.data.shards import text_id
+from react_ray.tasks import DEFAULT_TASK
 
 LABELLED = [("match today", "sport"), ("share price", "money")]
 
@@ -56,7 +57,7 @@ def run(folder: Path, output: str, **settings: Any) -> dict[str, Any]:
     out = folder / output
     out.mkdir()
     config = {"labeled": str(folder / "labeled.csv"), "unlabeled": str(folder / "pile"), "max_chars": 80}
-    return prepare(DataConfig(**{**config, **settings}), out)
+    return prepare(DataConfig(**{**config, **settings}), out, task=DEFAULT_TASK)
 
 
 def test_every_row_of_every_file_is_accounted_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

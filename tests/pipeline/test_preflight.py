@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from react_ray.pipeline.preflight import Check, gigabytes
+from react_ray.config.file import load_config
+from react_ray.pipeline.preflight import Check, check, gigabytes
 
 COST = dict.fromkeys(
     ("encode_tokens", "tokens_per_second", "tokens_per_row", "encode_minutes", "training_steps"), 1.0
@@ -45,3 +46,18 @@ def test_memory_grows_with_rows_times_classes() -> None:
     width = 384
     few, many = (gigabytes(10**8, k * 5 * k, k * width) for k in (1000, 3000))
     assert few < many < 9 * few
+
+
+def test_both_texts_of_a_pair_are_counted(tiny_model: Path, tmp_path: Path) -> None:
+    rows = [(f"ball {n}", f"{n} money" * 20, "ab"[n % 2]) for n in range(6)]
+    lines = ["text,second,label", *(",".join(row) for row in rows)]
+    (tmp_path / "rows.csv").write_text("\n".join(lines))
+    given = {"data.labeled": str(tmp_path / "rows.csv"), "model": str(tiny_model)}
+
+    def tokens(**columns: str) -> float:
+        flags = {**given, **columns, "output": str(tmp_path / "-".join(["out", *columns.values()]))}
+        return check(load_config(flags=flags), quiet=True).cost["tokens_per_row"]
+
+    first, second = tokens(), tokens(**{"data.columns.text": "second"})
+    assert second > 5 * first
+    assert tokens(**{"data.columns.text_pair": "second"}) == pytest.approx(first + second)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -25,7 +26,7 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
-def task_of(file: Path, **flags: str) -> str:
+def task_of(file: Path, **flags: Any) -> str:
     return located(load_config(flags={"data.labeled": str(file), **flags})).task
 
 
@@ -56,6 +57,13 @@ def test_a_configuration_that_was_located_stays_as_it_is(file: Path) -> None:
     assert located(once) == once
     assert once.data.columns.of("text_pair") == "second"
     assert located(Config(data=DataConfig(labeled=str(file)))).task == DEFAULT_TASK
+
+
+def test_an_operation_that_the_task_lacks_is_rejected(file: Path) -> None:
+    flags = {"augment.operations": ["delete", "mentions"]}
+    with pytest.raises(ConfigError, match="text classification has no 'mentions'; it has delete, swap"):
+        task_of(file, **flags)
+    assert task_of(file, task="token-classification", **flags) == "token-classification"
 
 
 def test_the_run_reads_pairs(file: Path, tmp_path: Path) -> None:

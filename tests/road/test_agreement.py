@@ -19,6 +19,7 @@ from react_ray.config.settings import Columns
 from react_ray.data.read import EMPTY, read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
+from react_ray.tasks import get_task
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def check_agreement(model: Path, folder: Path, name: str, content: bytes) -> Non
     code = main(command)
     try:
         [source] = find_files(str(folder / name))
-        batches = list(read_file(source, Columns(), labeled=False))
+        batches = list(read_file(source, Columns(), task=get_task("text-classification"), labeled=False))
     except InputError:
         assert code == 2
         return

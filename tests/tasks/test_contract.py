@@ -6,6 +6,7 @@ One tiny model a task is trained, on few rows until it knows them by heart, and 
 from __future__ import annotations
 
 import json
+import pickle
 import random
 import re
 from collections.abc import Callable
@@ -23,7 +24,7 @@ import transformers
 from example_rows import EXAMPLES, Examples
 
 from react_ray.answer import Answer, load_answers, save_answers
-from react_ray.config.settings import FinetuneConfig
+from react_ray.config.settings import AugmentConfig, FinetuneConfig
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Task, get_task, task_names
@@ -122,6 +123,24 @@ def test_a_blank_target_is_a_row_of_the_pool(name):
         assert task.parse(cells, examples.options)[task.target.name] is None
     left = {key: cell for key, cell in examples.rows[0].items() if key not in targets}
     assert task.parse(left, examples.options)[task.target.name] is None
+
+
+@every_task
+def test_copies_keep_the_form_of_rows_and_are_the_same_for_the_same_rows(name):
+    task, rows = get_task(name), table(get_task(name), EXAMPLES[name]).to_pylist()
+    config = AugmentConfig(copies=3, strength=0.3, operations=task.operations)
+    known = task.collect(iter(rows), config)
+    assert pickle.loads(pickle.dumps(known)) == known == task.collect(iter(rows), config)
+    copies = [task.augment(row, config, 1, known) for row in rows]
+    assert copies == [task.augment(row, config, 1, known) for row in rows]
+    assert any(copies)
+    assert all(len(made) <= 3 for made in copies)
+    schema = pa.schema([*task.inputs, task.target])
+    for row, made in zip(rows, copies, strict=True):
+        assert all(copy.keys() == row.keys() and copy != row for copy in made)
+        named = sorted(task.names_in(row[task.target.name]))
+        assert all(sorted(task.names_in(copy[task.target.name])) == named for copy in made)
+        assert pa.Table.from_pylist(made, schema).to_pylist() == made
 
 
 @every_task

@@ -1,25 +1,27 @@
-"""Changed copies keep their entities; wrong entities differ from the true ones and obey BIO."""
+"""Changed copies keep their entities, or have others of the same types in their places."""
 
 from __future__ import annotations
 
+import pickle
 import random
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from react_ray.config.settings import AugmentConfig
+from react_ray.data.augment import augment_table, labelled_rows
 from react_ray.tasks import get_task
 from react_ray.tasks.columns import Options
 from react_ray.tasks.mention_changes import (
-    augment_row,
+    MENTIONS,
     change_outside,
     collect_mentions,
     draw_of,
     replace_mentions,
-    wrong_tags,
 )
-from react_ray.tasks.tagging import bio_tags, spans_of
+from react_ray.tasks.tagging import spans_of
 
 TASK = get_task("token-classification")
 OPERATIONS = ("delete", "crop", "swap", "typo")
@@ -99,34 +101,53 @@ def test_nothing_is_left_to_change_in_a_mention_alone():
 
 def test_copies_of_a_row():
     config = AugmentConfig(copies=6, strength=0.2, operations=("delete", "swap", "typo"))
+    assert TASK.collect(ROWS, config) is None, "nothing has to be known of other rows"
     for row in ROWS[:2]:
-        plain, exchanged = TASK.augment(row, config, 0), augment_row(row, config, 0, LEXICON)
-        assert len({copy["text"] for copy in [row, *exchanged]}) == 1 + len(exchanged)
-        assert all(mentions(copy) == mentions(row) for copy in plain)
-        assert any(mentions(copy) != mentions(row) for copy in exchanged)
-        assert TASK.augment(row, config, 0) == plain != TASK.augment(row, config, 1)
-        for copy in [*plain, *exchanged]:
+        copies = TASK.augment(row, config, 0)
+        assert len({copy["text"] for copy in [row, *copies]}) == 1 + len(copies)
+        assert all(mentions(copy) == mentions(row) for copy in copies)
+        assert TASK.augment(row, config, 0) == copies != TASK.augment(row, config, 1)
+        for copy in copies:
             check(copy)
     assert TASK.augment(ROWS[3], config, 0) == []
     assert TASK.augment(ROWS[0], AugmentConfig(strength=0), 0) == []
 
 
-@given(cases)
-def test_wrong_tags_are_wrong_and_possible(case):
-    row, seed = case
-    wrong = wrong_tags(row["tags"], ["LOC", "PER"], random.Random(seed))
-    assert wrong != row["tags"]
-    assert wrong == bio_tags(spans_of(wrong), len(row["tags"]))
-    difference = set(spans_of(wrong)) ^ set(spans_of(row["tags"]))
-    assert 1 <= len(difference) <= 2, "one entity is wrong"
+def test_mentions_are_replaced_unless_other_operations_are_named():
+    known = TASK.collect(ROWS, AugmentConfig())
+    copies = TASK.augment(ROWS[0], AugmentConfig(copies=20), 0, known)
+    other = [copy for copy in copies if mentions(copy) != mentions(ROWS[0])]
+    assert 0 < len(other) < len(copies)
+    for copy in other:
+        check(copy)
 
 
-def test_all_kinds_of_errors_are_made():
-    row = ROWS[0]
-    made = {tuple(wrong_tags(row["tags"], ["LOC", "PER"], random.Random(seed))) for seed in range(300)}
-    counts = {len(spans_of(tags)) for tags in made}
-    assert counts == {2, 3, 4}, "missing, wrong and made up"
-    assert wrong_tags([], ["LOC"], random.Random(0)) is None
+def test_mentions_of_other_rows_are_an_operation():
+    config = AugmentConfig(copies=3, strength=0, operations=("delete", MENTIONS))
+    known = TASK.collect(ROWS, config)
+    copies = TASK.augment(ROWS[3], config, 0, known)
+    assert sorted(mentions(copy) for copy in copies) == [[("LOC", "New York")], [("LOC", "北京")]]
+    assert TASK.augment(ROWS[2], config, 0, known) == [], "no mention, and no other change at strength 0"
+    assert TASK.augment(ROWS[3], config, 0) == []
+
+
+def test_copies_are_the_same_however_rows_are_cut_among_workers():
+    config = AugmentConfig(copies=4, operations=(*OPERATIONS, MENTIONS))
+    schema = pa.schema([("id", pa.string()), *TASK.inputs, TASK.target])
+    table = pa.Table.from_pylist([{"id": str(n), **row} for n, row in enumerate(ROWS)], schema)
+    known = pickle.loads(pickle.dumps(TASK.collect(labelled_rows(table, TASK), config)))
+    whole = augment_table(table, config, 0, TASK, known)
+    assert {row["text"] for row in whole.to_pylist()} & {"New York", "北京"}, "mentions of other parts"
+    parts = [augment_table(table.slice(n, 1), config, 0, TASK, known) for n in range(len(ROWS))]
+    assert pa.concat_tables(parts) == whole
+
+
+def test_the_mentions_that_are_kept_are_bounded_and_do_not_depend_on_the_order_of_rows():
+    rows = [parse(f"in {name}town", LOC=f"{name}town") for name in "abcdefghij"]
+    kept = collect_mentions([*rows, *rows[:3]], most=4)
+    assert len(set(kept["LOC"])) == len(kept["LOC"]) == 4
+    assert collect_mentions(rows[::-1], most=4) == kept
+    assert kept != {"LOC": collect_mentions(rows)["LOC"][:4]}, "a fair draw, not the first in the alphabet"
 
 
 @pytest.mark.parametrize("other", [(ROWS[0], 1, 0), (ROWS[0], 0, 1), (ROWS[1], 0, 0)])

@@ -16,7 +16,6 @@ from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import get_task
 from react_ray.tasks.columns import Options
 from react_ray.tasks.entity_pairs import EntityPair, mark_entities
-from react_ray.tasks.relation_extraction import wrong_targets
 from react_ray.tasks.relation_metrics import relation_scores, relation_statistics
 from react_ray.tasks.running import predict
 
@@ -163,11 +162,6 @@ def test_copies_leave_the_entities_as_they_are():
     assert len({copy["text"] for copy in copies}) == 6
     alone = parse("smoke fire", e1=[0, 5], e2=[6, 10])
     assert TASK.augment(alone, AugmentConfig(copies=6), 0) == []
-
-
-def test_wrong_targets_begin_with_the_other_direction():
-    assert wrong_targets("Cause(e2,e1)", LABELS) == ["Cause(e1,e2)", "Part(e1,e2)", "Other"]
-    assert wrong_targets("Other", LABELS) == ["Cause(e1,e2)", "Cause(e2,e1)", "Part(e1,e2)"]
 
 
 def test_the_headline_is_the_official_figure():

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,3 +20,22 @@ class Settings(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
+
+    def only(self, keys: Collection[str]) -> Self:
+        """A copy that has the settings ``keys`` alone; reading any other raises AttributeError.
+
+        Keys are names of settings or groups, or dotted names of settings in a group.
+        """
+        kept = self.model_copy()
+        for name in type(self).model_fields:
+            inner = [rest for key in keys for head, _, rest in [key.partition(".")] if head == name]
+            if not inner:
+                del kept.__dict__[name]
+            elif "" not in inner:
+                kept.__dict__[name] = getattr(self, name).only(inner)
+        return kept
+
+    @classmethod
+    def partial(cls, values: Mapping[str, Any]) -> Self:
+        """The settings in ``values``, checked; reading any other raises AttributeError."""
+        return cls.model_validate(values).only(values)

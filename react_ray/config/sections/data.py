@@ -121,6 +121,8 @@ class AugmentConfig(Settings):
     )
     copies: int = Field(4, ge=0, le=100, description="Changed copies of each labelled text")
     strength: float = Field(0.1, ge=0, le=0.5, description="Share of a text's words that are changed")
-    operations: tuple[Literal["delete", "swap", "crop", "typo"], ...] = Field(
-        ("delete", "swap", "crop"), description="Kinds of change, one drawn at random for each copy"
+    operations: tuple[Literal["delete", "swap", "crop", "typo", "mentions"], ...] | None = Field(
+        None,
+        description="Kinds of change, one drawn at random for each copy; None: delete, swap, crop, and for "
+        "entities mentions",
     )

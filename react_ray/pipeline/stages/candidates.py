@@ -50,7 +50,7 @@ def propose(context: Context) -> None:
             target = context.folder / name / f"{group:06d}.safetensors"
             items.append({"source": str(source), "group": group, "target": str(target)})
     config, gpu = context.config, context.session.use_gpu()
-    work = ProposeTask(config.task, str(model), config.encoder or config.model, config.encode, gpu)
+    work = ProposeTask(config.task, str(model), context.encoder, config.encode, gpu)
     map_items(
         work,
         [item for item in items if not Path(item["target"]).exists()],

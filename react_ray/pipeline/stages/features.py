@@ -14,16 +14,16 @@ __all__ = ["encode"]
 def encode(context: Context) -> None:
     """One pass of the frozen encoder over rows, copies and class names."""
     config, session = context.config, context.session
-    model, gpu = config.encoder or config.model, session.use_gpu()
+    model, gpu = context.encoder, session.use_gpu()
     files = {"rows": context.done["prepare"], "augmented": context.done["augment"]}
     files = {name: folder / "rows.parquet" for name, folder in files.items()}
     map_items(
         EncodeTask(
             model,
             config.encode,
+            config.task,
             gpu,
             [folder / name for folder in context.earlier for name in files],
-            config.task,
         ),
         [item for name, file in files.items() for item in encode_items(file, context.folder / name)],
         rows=sum(pq.read_metadata(file).num_rows for file in files.values()),

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from react_ray.cluster.datasets import map_items
 from react_ray.config.settings import AugmentConfig
-from react_ray.data.augment import AugmentTask, augment_items, join_parts
+from react_ray.data.augment import AugmentTask, augment_items, join_parts, labelled_rows
 from react_ray.data.encode import Encoder
 from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
@@ -25,7 +25,7 @@ __all__ = ["augment", "prepare"]
 def prepare(context: Context) -> None:
     """S1: read, check, split."""
     config = context.config
-    models = {"--model": config.model, "--encoder": config.encoder or config.model}
+    models = {"--model": config.model, "--encoder": context.encoder}
     items = read_items(config.data, context.folder)  # a file is read by one process
     size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
     run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
@@ -38,8 +38,10 @@ def augment(context: Context) -> None:
     """S3: copies of the labelled texts with small changes."""
     task, parts = context.task, context.folder / "parts"
     labeled = context.rows("labeled", ("id", *(field.name for field in (*task.inputs, task.target))))
+    changes = _changes(context, labeled)
+    known = task.collect(labelled_rows(labeled, task), changes)
     map_items(
-        AugmentTask(_changes(context, labeled), context.config.seed, task.name),
+        AugmentTask(changes, context.config.seed, task.name, known),
         augment_items(labeled, parts, GROUP_ROWS),
         rows=labeled.num_rows,
         session=context.session,
@@ -55,7 +57,7 @@ def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
     if not (config.augment.search and config.augment.copies):
         return config.augment
     if not found.exists():
-        encoder = Encoder(config.encoder or config.model, config.encode, context.session.use_gpu())
+        encoder = Encoder(context.encoder, config.encode, context.session.use_gpu())
         result = search(
             labeled["text"].to_pylist(),
             context.labels().indices(labeled["label"].to_pylist()),

@@ -61,7 +61,8 @@ def _distil_probe(context: Context) -> None:
 def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
     """``probe``: a classifier of the frozen features, of use where the model gives the same features."""
     validation, config = context.rows("validation"), context.config
-    same = config.encoder in (None, config.model)
+    if probe and context.encoder != config.model:
+        probe = None
     finetune_arm(
         context.folder,
         train=train,
@@ -71,5 +72,5 @@ def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> N
         session=context.session,
         progress=context.progress,
         log=context.log(),
-        probe=probe if same else None,
+        probe=probe,
     )

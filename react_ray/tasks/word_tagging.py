@@ -1,0 +1,100 @@
+"""Models that tag words: from words to the tokens that stand for them, the loss, and the logits of words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from react_ray.models.tokenizer import TextTokenizer
+from react_ray.tasks.task import Example, Outputs, Padding
+from react_ray.tasks.word_places import WordPlaces, place_words
+from react_ray.tasks.word_targets import word_distributions
+from react_ray.tasks.word_units import WordUnits
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+__all__ = ["WordTagging"]
+
+WARM_START_WORDS = 8_000
+"""Words that the head is started on: some seconds of one core."""
+
+
+class WordTagging(WordUnits):
+    """Training and outputs of a model that has a logit for each token and tag; a word is its first token."""
+
+    def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
+        """Columns text, starts, ends and, if present, tags, weight and weights.
+
+        ``tags`` are BIO tags, or a distribution over the outputs for each word; ``weight`` is the row's,
+        ``weights`` has one a word. A long text gives several examples, which overlap by a quarter; each word
+        counts in one of them.
+        """
+        texts, given = rows["text"].to_pylist(), set(rows.column_names)
+        targets = (
+            word_distributions(rows, self.output_names(labels)) if "tags" in given else [None] * len(rows)
+        )
+        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
+        windows = tokenizer.windows(texts, tokenizer.max_length // 4) if texts else []
+        spans = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
+        return [
+            Example(window.ids, None if target is None else target[place.words], weight, row, places=place)
+            for row, (some, span, target, weight) in enumerate(
+                zip(windows, spans, targets, weights.tolist(), strict=True)
+            )
+            for window, place in zip(some, place_words(some, *span), strict=True)
+            if window.ids  # without special tokens there may be none
+        ]
+
+    def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
+        """Distributions, n x tokens x outputs; zeros where no word is read."""
+        longest = max(len(example.ids) for example in examples)
+        found = np.zeros((len(examples), longest, examples[0].target.shape[1]), np.float32)
+        for number, example in enumerate(examples):
+            first = ~example.places.continued()
+            tokens = _from_left(example, longest, padding)
+            found[number, tokens[first]] = example.target[first]
+        return found
+
+    def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
+        """Mean of the cross-entropy of the words of each example."""
+        losses = -(targets * output.logits.float().log_softmax(dim=2)).sum(dim=(1, 2))
+        return losses / targets.any(dim=2).sum(dim=1).clamp(min=1)
+
+    def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
+        """Fit the last layer by logistic regression to words, as is done for classes of texts."""
+        from react_ray.models.head import final_linear, fit_head, token_features
+
+        head = final_linear(model)
+        if head is None:
+            return False
+        count = int((np.cumsum([len(e.places.words) for e in examples]) <= WARM_START_WORDS).sum())
+        used = examples[: max(1, count)]
+        first = [~example.places.continued() for example in used]
+        tokens = [example.places.tokens[own] for example, own in zip(used, first, strict=True)]
+        targets = np.concatenate([e.target[own] for e, own in zip(used, first, strict=True)])
+        if not len(targets):
+            return False
+        weights = np.repeat([example.weight for example in used], [len(some) for some in tokens])
+        features = token_features(model, head, used, lambda batch: self.collate(batch, padding), tokens)
+        fit_head(head, features, targets, weights.tolist())
+        return True
+
+    def split(self, output: NDArray[np.float32], examples: Sequence[Example], padding: Padding) -> Outputs:
+        """The logits of the words that each example reads."""
+        longest = output.shape[1]
+        return [
+            logits[_from_left(example, longest, padding)]
+            for logits, example in zip(output, examples, strict=True)
+        ]
+
+
+def _from_left(example: Example, longest: int, padding: Padding) -> NDArray[np.int64]:
+    """The tokens that stand for words in a batch whose longest example has ``longest`` tokens."""
+    places: WordPlaces = example.places
+    return places.tokens + (longest - len(example.ids) if padding.side == "left" else 0)

@@ -1,0 +1,100 @@
+"""A stage can read the settings that its key holds, and no others: no stale output is taken for its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from feature_blobs import QUICK, make_blobs
+
+from react_ray.config.settings import Config, Settings
+from react_ray.labelers import label_gan
+from react_ray.lgan import pretrain, train
+from react_ray.pipeline import graph
+from react_ray.pipeline.graph import FREE, GRAPHS, Stage
+from react_ray.training.worker import LocalWorker
+
+STAGES = [(name, stage) for name, stages in GRAPHS.items() for stage in stages]
+every_stage = pytest.mark.parametrize(
+    "stage", [stage for _, stage in STAGES], ids=[f"{name}-{stage.name}" for name, stage in STAGES]
+)
+
+
+@pytest.fixture(autouse=True)
+def fingerprints(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(graph, "fingerprint_model", str)
+    monkeypatch.setattr(graph, "fingerprint_files", str)
+
+
+def config(**settings: Any) -> Config:
+    return Config.model_validate({"data": {"labeled": "a.csv"}, **settings})
+
+
+def readable(settings: Settings, above: str = "") -> Iterator[str]:
+    """The dotted names of the settings that can be read."""
+    for name in type(settings).model_fields:
+        if hasattr(settings, name):
+            value = getattr(settings, name)
+            inside = readable(value, f"{above}{name}.") if isinstance(value, Settings) else [above + name]
+            yield from inside
+
+
+def changed(settings: Settings, key: str) -> Any:
+    """The settings with another value of one of them, whether or not it would be allowed."""
+    name, _, rest = key.partition(".")
+    return settings.model_copy(update={name: changed(getattr(settings, name), rest) if rest else "other"})
+
+
+@every_stage
+@pytest.mark.parametrize("search", [False, True])
+@pytest.mark.filterwarnings("ignore:Pydantic serializer warnings")
+def test_whatever_a_stage_can_read_is_part_of_its_key(stage: Stage, search: bool) -> None:
+    given = config(augment={"search": search})
+    keys = [key for key in readable(stage.view(given)) if key.split(".")[0] not in FREE]
+    assert "task" in keys
+    own = stage.settings(given)
+    assert [key for key in keys if stage.settings(changed(given, key)) == own] == []
+    assert set(stage.alike) <= own.keys()
+
+
+def test_a_setting_outside_of_the_key_cannot_be_read() -> None:
+    stages = {stage.name: stage for stage in GRAPHS["label_gan"]}
+    seen = stages["pretrain"].view(config())
+    assert (seen.lgan.rounds, seen.seed, seen.output) == (5, 0, "out")
+    assert hasattr(stages["lgan"].view(config()).lgan, "teacher")
+    for read in (lambda: seen.lgan.teacher, lambda: seen.finetune, lambda: seen.encoder):
+        with pytest.raises(AttributeError):
+            read()
+
+
+def test_the_encoder_is_known_by_one_name() -> None:
+    encode = next(stage for stage in GRAPHS["label_gan"] if stage.name == "encode")
+    views = [encode.view(config(**names)) for names in ({"model": "a"}, {"model": "b", "encoder": "a"})]
+    assert [view.encoder for view in views] == ["a", "a"]
+    assert encode.settings(config(model="a")) == encode.settings(config(model="b", encoder="a"))
+
+
+def test_the_label_gan_reads_no_setting_that_the_keys_of_its_stages_lack(tmp_path: Path) -> None:
+    blobs, whole = make_blobs(pool=60), config(lgan={**QUICK, "pretrain_steps": 2, "steps": 2})
+    seen = {stage.name: stage.view(whole).lgan.model_dump() for stage in GRAPHS["label_gan"][3:6]}
+    assert "steps" not in seen["pretrain"]
+    inputs, first, second = (tmp_path / name for name in ("inputs", "first", "second"))
+    label_gan.prepare(blobs.inputs, seen["pretrain"], inputs)
+    worker = LocalWorker(tmp_path / "worker1")
+    pretrain.loop(worker, inputs=str(inputs), output=str(first), settings=seen["pretrain"], seed=0)
+    worker = LocalWorker(tmp_path / "worker2")
+    train.loop(
+        worker, inputs=str(inputs), phase1=str(first), output=str(second), settings=seen["lgan"], seed=0
+    )
+    label_gan.generate(inputs, second, tmp_path, seen["generate"], 0)
+    with pytest.raises(AttributeError):
+        train.loop(
+            LocalWorker(tmp_path / "worker3"),
+            inputs=str(inputs),
+            phase1=str(first),
+            output=str(second),
+            settings=seen["pretrain"],
+            seed=0,
+        )
