@@ -113,7 +113,7 @@ def test_a_saved_configuration_names_the_variables_that_repeat_the_run(
     assert "labeled: s3://***@b/labels.csv" in saved
     for key, address in ADDRESSES.items():
         variable = f"REACT_RAY_{key.upper().replace('.', '_')}"
-        assert f"# {key} stands here without its secret: to repeat the run, set {variable}" in saved
+        assert f"# {key} was saved without its secret: to repeat the run, set {variable}" in saved
         with pytest.raises(ConfigError, match=f"{key} = .*{variable}"):
             load_config(file)
         monkeypatch.setenv(variable, address)
