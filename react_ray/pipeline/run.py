@@ -34,9 +34,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its folder, its figures (the content of metrics.json), its stages' folders.
+    """Result of a run: its folder, metrics (the content of metrics.json) and folders of stages.
 
-    ``ready`` is what the nodes of a cluster answered before it began.
+    ``ready`` is the result of the preflight check of a cluster.
+
+    Example
+    -------
+    >>> import react_ray
+    >>> result = react_ray.run(react_ray.load_config("out/config.yaml"))  # doctest: +SKIP
+    >>> result.metrics["test"]["macro_f1"], result.classifier().predict(["a text"])  # doctest: +SKIP
     """
 
     folder: Path
@@ -54,13 +60,19 @@ class Run:
 
 
 def run(config: Config, *, until: str | None = None, verbose: bool = False, quiet: bool = False) -> Run:
-    """Go the whole road, S1 to S6, into ``config.output``.
+    """Run all stages, S1 to S6, with results in ``config.output``.
 
-    Stages that are done already with the same inputs and settings are not done
-    again, so a killed run goes on when called again. ``until`` stops after a stage.
+    Stages that are complete for the same inputs and settings are skipped, so a killed run resumes
+    when it is called again. ``until`` stops after a stage.
 
-    Raises InputError (data or settings), TrainingError (a worker failed) or
-    ClusterError (no cluster, or not the resources asked for).
+    Raises InputError (data or settings), TrainingError (a worker failed) or ClusterError (no cluster, or
+    not enough resources).
+
+    Example
+    -------
+    >>> import react_ray
+    >>> config = react_ray.load_config(flags={"data.labeled": "labels.csv", "data.unlabeled": "pool.csv"})
+    >>> print(react_ray.run(config).summary())  # doctest: +SKIP
     """
     check_lasting(config.output)
     config = located(config)

@@ -363,7 +363,7 @@ def test_the_version_covers_what_computes_an_answer_and_nothing_else(folder: Pat
 def test_a_folder_that_changes_while_it_is_loaded_is_an_error(folder: Path) -> None:
     with pytest.raises(InputError, match="was changed while it was loaded"), unchanged(folder):
         (folder / WEIGHTS).touch()
-    with pytest.raises(InputError, match=r"holds version .*, and version 123"):
+    with pytest.raises(InputError, match=r"holds version .*, but version 123"):
         load(folder, use_gpu=False, version="123")
 
 
