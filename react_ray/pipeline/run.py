@@ -13,9 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from react_ray.cluster.preflight import missing
-from react_ray.cluster.readiness import Asked, Readiness, check_cluster
-from react_ray.cluster.session import Session, check_lasting
+from react_ray.cluster.preflight import missing_package
+from react_ray.cluster.readiness import Readiness, Requirements, check_cluster
+from react_ray.cluster.session import Session, check_job_output
 from react_ray.config.settings import Config
 from react_ray.console.reporter import Reporter, log_to, quiet_libraries
 from react_ray.data.columns import check_columns
@@ -74,7 +74,7 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
     >>> config = react_ray.load_config(flags={"data.labeled": "labels.csv", "data.unlabeled": "pool.csv"})
     >>> print(react_ray.run(config).summary())  # doctest: +SKIP
     """
-    check_lasting(config.output)
+    check_job_output(config.output)
     config = located(config)
     names = [stage.name for stage in stages_of(config)]
     if until is not None and until not in names:
@@ -97,10 +97,10 @@ def check_ready(config: Config, session: Session, reporter: Reporter) -> Readine
 
     ConfigError where a package is missing here, without a cluster.
     """
-    asked = Asked.of(config)
+    asked = Requirements.of(config)
     if session.address is None:
         session.check_cores()
-        if problems := [told for package in asked.packages if (told := missing(*package))]:
+        if problems := [told for package in asked.packages if (told := missing_package(*package))]:
             raise ConfigError("; ".join(problems))
         return None
     return check_cluster(session, asked, session.demand(), reporter)

@@ -46,9 +46,11 @@ class Board:
         self._show()
         return number
 
-    def hear(self, number: int, values: dict[str, object], score: float, rung: int, failure: str) -> None:
+    def report_score(
+        self, number: int, values: dict[str, object], score: float, rung: int, failure: str
+    ) -> None:
         """A trial tells its score so far."""
-        self.journal.hear(number, values, score, rung, failure)
+        self.journal.report_score(number, values, score, rung, failure)
         self._show()
 
     def end(self, number: int, failure: str | None, work: Path | None = None) -> None:

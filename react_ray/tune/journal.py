@@ -63,7 +63,7 @@ class Journal:
         self._keep(number)
         return number
 
-    def hear(self, number: int, values: Values, score: float, rung: int, failure: str = "") -> None:
+    def report_score(self, number: int, values: Values, score: float, rung: int, failure: str = "") -> None:
         """A trial tells its score so far, and the values it has now."""
         trial = self.trials[number]
         trial.values = values
@@ -81,7 +81,7 @@ class Journal:
 
     def fail(self, number: int, failure: str) -> Trial:
         """A trial was lost with its process."""
-        self.hear(number, self.trials[number].values, 0.0, 0, failure)
+        self.report_score(number, self.trials[number].values, 0.0, 0, failure)
         return self.end(number, 0)
 
     def finished(self) -> list[Trial]:

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from react_ray.cluster.search import Evaluated
+from react_ray.cluster.search import EvaluatedTrial
 from react_ray.cluster.search import search as search_on_ray
-from react_ray.cluster.session import Session, check_lasting
+from react_ray.cluster.session import Session, check_job_output
 from react_ray.config.file import with_settings
 from react_ray.config.masking import masked
 from react_ray.config.settings import Config, Range
@@ -78,7 +78,7 @@ def tune(config: Config, *, verbose: bool = False, quiet: bool = False) -> Searc
     stages_of(config)  # raises ConfigError where the run has no such stage
     space = find_space(config)
     quiet_libraries(verbose)
-    check_lasting(config.output)
+    check_job_output(config.output)
     config, reporter = located(config), Reporter(quiet)
     store = cache_of(Path(config.output))
     with (
@@ -134,7 +134,7 @@ def _folder(config: Config, space: Space) -> Path:
 
 def _run_trials(config: Config, space: Space, session: Session, reporter: Reporter, journal: Journal) -> None:
     cut_off = [trial.values for trial in journal.unfinished()]
-    known = [Evaluated(trial.values, trial.score) for trial in journal.finished()]
+    known = [EvaluatedTrial(trial.values, trial.score) for trial in journal.finished()]
     own = values_of(config, space)
     first = cut_off if known or own in cut_off or not holds(space, own) else [own, *cut_off]
     rungs = config.tune.repeats * rungs_of(config)
@@ -150,7 +150,7 @@ def _run_trials(config: Config, space: Space, session: Session, reporter: Report
                 session=session,
                 listener=board,
                 first=first,
-                known=known,
+                evaluated=known,
                 seed=config.seed,
             )
     finally:
