@@ -49,7 +49,7 @@ def map_items(
     items
         Arguments of the function that ``make`` returns, which returns a number of rows.
     rows
-        Size of the whole work: small work stays in this process, see :meth:`Session.in_process`.
+        Total rows of the work: small work stays in this process, see :meth:`Session.in_process`.
     actors
         Maximum number of Ray processes; None: as many as fit.
     use_gpu

@@ -23,7 +23,7 @@ class ServeConfig(Settings):
     grpc_port: int | None = Field(
         None, ge=1, le=65535, description="Port of gRPC, which listens on all interfaces; None: no gRPC"
     )
-    replicas: int = Field(1, ge=1, description="Copies of the model, each in a process of its own")
+    replicas: int = Field(1, ge=1, description="Copies of the model, one process each")
     max_replicas: int | None = Field(
         None, ge=1, description="Most replicas under load; None: always as many as replicas"
     )
@@ -42,7 +42,7 @@ class ServeConfig(Settings):
     max_bulk_bytes: int = Field(
         8 << 20,
         ge=1024,
-        description="Largest body of a bulk request, in bytes; it is held in memory whole, in the proxy too",
+        description="Largest body of a bulk request, in bytes; it is buffered in memory, also by the proxy",
     )
     max_bulk_lines: int = Field(
         100_000, ge=1, description="Most lines of a bulk request, each of which takes memory"

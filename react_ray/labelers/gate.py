@@ -65,7 +65,7 @@ class Evidence:
     truth: Indices
     plain: Indices
     lgan: Indices
-    where: str
+    source: str
 
     def statistics(self, classes: int) -> tuple[csr_array, csr_array]:
         """Return the statistics of the plain probe and of the label GAN, see ``class_statistics``."""
@@ -108,7 +108,7 @@ def decide(
     rows = len(evidence.truth)
     figures = (
         f"macro-F1 {lgan:.3f} against {plain:.3f} of the plain probe on {rows} "
-        f"{evidence.where} rows; probability of being worse {worse:.2f}"
+        f"{evidence.source} rows; probability of being worse {worse:.2f}"
     )
     use = worse <= WORSE
     why = f"{_subject(generated, kept, use)}: {figures} (limit {WORSE:g})."
