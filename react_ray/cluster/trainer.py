@@ -20,7 +20,7 @@ from react_ray.config.settings import ClusterConfig
 from react_ray.console.reporter import Progress
 from react_ray.errors import ReactRayError, TrainingError
 from react_ray.training.log import TrainingLog
-from react_ray.training.worker import KEPT, LocalWorker, save_checkpoint
+from react_ray.training.worker import KEPT_CHECKPOINTS, LocalWorker, save_checkpoint
 
 __all__ = ["fit", "lost_while_starting", "placement_groups", "remove_groups"]
 
@@ -119,7 +119,7 @@ def _fit_on_ray(
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # the older class is typed
                 max_failures=cluster.max_failures, controller_failure_limit=cluster.max_failures
             ),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
         ),
     )
     earlier_groups = placement_groups()
