@@ -78,7 +78,7 @@ FORMS = [
     ("{finetune.lr: {low: 1e-5, high: 1, log: sure}}", "log = 'sure': expected true or false"),
     ("{finetune.lr: [.inf]}", "finetune.lr = inf: input should be a finite number"),
     ("{finetune.lr: [{low: 1, high: 2}]}", "is not a value"),
-    ("{lgan.names: {low: 0, high: 1}}", "lgan.names has no values between two"),
+    ("{lgan.names: {low: 0, high: 1}}", "lgan.names is not a number"),
     ("{lgan.rounds: {low: 1.5, high: 9}}", "lgan.rounds = 1.5"),
     ("{1: [1]}", "tune.space: 1 cannot be searched"),
     ("{finetune.lr.x: [1]}", "unknown setting 'finetune.lr.x'"),
@@ -107,7 +107,7 @@ def test_values_are_tried_as_the_setting_holds_them():
     [
         ({"stage": "lgan"}, "tune.stage"),
         ({"repeats": 2}, "tune.repeats"),
-        ({"space": {"finetune.batch_size": [8, 16]}}, "finetune.batch_size cannot change on the way"),
+        ({"space": {"finetune.batch_size": [8, 16]}}, "finetune.batch_size cannot change during training"),
     ],
 )
 def test_what_a_population_cannot_change_on_the_way_is_told(more, told):
