@@ -30,7 +30,7 @@ import pandas as pd
 from benchmarks.big_data import TUNED
 from benchmarks.synthetic import make_rows, vocabulary, write_labelled
 from benchmarks.tiny_model import save_tiny_model
-from react_ray.cluster.session import refuses
+from react_ray.cluster.session import connection_error
 
 ROOT = Path(__file__).parents[1]
 PAGE = ROOT / "docs" / "cluster.md"
@@ -132,7 +132,7 @@ def node(command: str, folder: Path) -> Iterator[None]:
 
 def alive(folder: Path) -> int:
     """Nodes of the cluster; 0 before there is one, which Ray would wait for for minutes."""
-    if refuses("127.0.0.1", 6379):
+    if connection_error("127.0.0.1", 6379):
         return 0
     ask = "import ray; ray.init('127.0.0.1:6379'); print('NODES', sum(n['Alive'] for n in ray.nodes()))"
     told = subprocess.run([sys.executable, "-c", ask], env=environ(folder), capture_output=True, text=True)

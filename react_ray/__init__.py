@@ -1,4 +1,4 @@
-"""Train and serve a text classifier from a few labels and much unlabelled text.
+"""Train and serve text models from a few labels and much unlabelled text.
 
 >>> import react_ray
 >>> config = react_ray.load_config(flags={"data.labeled": "labels.csv", "output": "out"})
@@ -73,8 +73,7 @@ _LAZY = {
     "TripleExtractor": "inference.triples",
     "Word": "client.exchange",
 }
-"""Names whose modules import much (torch, an HTTP client): loaded at first use, so that the command line
-starts fast."""
+"""Public names that are imported at first use, because their modules import torch or an HTTP client."""
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a model answers for one row, and files of answers; imports no torch."""
+"""A model's answer for one row, and files of answers; imports no torch."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class Answer:
     Parameters
     ----------
     value
-        A label, a list of labels, spans, a text: whatever the task's target is. JSON can hold it.
+        A label, a list of labels or spans, as the task's target; serializable as JSON.
     score
-        The probability that ``value`` is right, 0 to 1.
+        The probability that ``value`` is correct, 0 to 1.
     ranking
         Alternatives with their scores, best first; empty where the task has none.
 
@@ -38,20 +38,20 @@ class Answer:
 
 
 def save_answers(answers: Sequence[Answer], path: Path) -> None:
-    """Write one JSON line per answer; the file is complete or absent."""
+    """Write one JSON line per answer, atomically."""
     lines = [
         json.dumps([answer.value, answer.score, answer.ranking], ensure_ascii=False) for answer in answers
     ]
     text = "".join(f"{line}\n" for line in lines)
     path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, lambda half: half.write_text(text, encoding="utf-8"))
+    replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def load_answers(path: Path) -> list[Answer]:
-    """Read what :func:`save_answers` wrote."""
+    """Read a file of :func:`save_answers`."""
     with path.open(encoding="utf-8") as lines:
         return [_answer(*json.loads(line)) for line in lines]
 
 
 def _answer(value: Any, score: float, ranking: Sequence[tuple[str, float]]) -> Answer:
-    return Answer(value, score, tuple((label, share) for label, share in ranking))
+    return Answer(value, score, tuple((label, probability) for label, probability in ranking))

@@ -1,4 +1,4 @@
-"""The command line: parse, call, print."""
+"""Command line interface: parse arguments, call the package, print results."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["app", "main"]
 
 app = typer.Typer(
     name="react-ray",
-    help="Train and serve a text classifier from a few labels and much unlabelled text.",
+    help="Train and serve text models from a few labels and much unlabelled text.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -34,9 +34,7 @@ app = typer.Typer(
 command = partial(app.command, cls=Command)
 
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
-Relations = Annotated[
-    str | None, typer.Option(help="Relation model beside a MODEL of entities: adds triples")
-]
+Relations = Annotated[str | None, typer.Option(help="Relation model for an entity MODEL: adds triples")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
 GuardFormulas = Annotated[bool, typer.Option("--guard-formulas", help="csv: no cell can run as a formula")]
 RunFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of a run")]
@@ -97,8 +95,8 @@ def check(
 @with_run_options
 def tune(
     options: RunOptions,
-    trials: Annotated[int | None, typer.Option(help="Settings to try (default: 20)")] = None,
-    minutes: Annotated[float | None, typer.Option(help="End of the search, whatever was tried")] = None,
+    trials: Annotated[int | None, typer.Option(help="Maximum number of trials (default: 20)")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Time limit of the search")] = None,
     search_only: Annotated[bool, typer.Option("--search-only", help="Only write best.yaml")] = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
@@ -108,10 +106,10 @@ def tune(
     from react_ray.pipeline.run import run as run_pipeline
     from react_ray.tune.search import tune as search
 
-    found = search(config, verbose=verbose, quiet=quiet)
-    show(found.summary())
+    result = search(config, verbose=verbose, quiet=quiet)
+    show(result.summary())
     if not search_only:
-        show(run_pipeline(found.config, verbose=verbose, quiet=quiet).summary())
+        show(run_pipeline(result.config, verbose=verbose, quiet=quiet).summary())
 
 
 @command()
@@ -152,11 +150,11 @@ def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port (default: 8000)")] = None,
     replicas: Annotated[int | None, typer.Option(min=1, help="Copies of the model (default: 1)")] = None,
     relations: Relations = None,
-    write_config: Annotated[Path | None, typer.Option(help="Only write this file for serve deploy")] = None,
+    write_config: Annotated[Path | None, typer.Option(help="Only write this file, for serve deploy")] = None,
     address: Address = None,
     verbose: Verbose = False,
 ) -> None:
-    """Put a model online: POST /predict, a page to try it, health and metrics."""
+    """Serve a model over HTTP: POST /predict, a page to try it, health and metrics."""
     from react_ray.config.file import load_serve_config
     from react_ray.serve.deploy import write_config as write
     from react_ray.serve.run import serve as serve_model
@@ -171,10 +169,10 @@ def serve(
 
 @command()
 def key(
-    name: Annotated[str, typer.Argument(help="Whose key it is; stands in the access log")],
-    file: Annotated[Path, typer.Option(help="Where its hash is added; serve reads it with api_keys=FILE")],
+    name: Annotated[str, typer.Argument(help="Owner of the key, shown in the access log")],
+    file: Annotated[Path, typer.Option(help="File to add its hash to, for serve api_keys=FILE")],
 ) -> None:
-    """Make a key for the service and print it: this once, for only its hash is kept."""
+    """Create an API key and print it once: only its hash is stored."""
     from react_ray.serve.limits.keys import add_key
 
     print(add_key(name, file))
@@ -182,15 +180,17 @@ def key(
 
 @command(context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True})
 def submit(
-    words: Annotated[list[str], typer.Argument(metavar="COMMAND ...", help="As behind react-ray: run ...")],
+    words: Annotated[
+        list[str], typer.Argument(metavar="COMMAND ...", help="Command without react-ray: run ...")
+    ],
     address: Annotated[
         str | None, typer.Option(help="URL of the dashboard (default: http://127.0.0.1:8265)")
     ] = None,
-    working_dir: Annotated[Path, typer.Option(help="Folder that travels along, without data")] = Path(),
+    working_dir: Annotated[Path, typer.Option(help="Folder to upload with the job, without data")] = Path(),
     quiet: Quiet = False,
 ) -> None:
     """Run a command as a job on a Ray cluster, and show its output."""
-    _parse(words)
+    _check_command(words)
     from react_ray.cluster.submit import submit as submit_job
 
     raise typer.Exit(submit_job(words, address=address, working_dir=working_dir, quiet=quiet))
@@ -213,13 +213,11 @@ def suggest(
 @command()
 def export(
     model: ModelFolder,
-    input: Annotated[
-        str | None, typer.Option(help="Texts to check it on; int8 is made with them only")
-    ] = None,
+    input: Annotated[str | None, typer.Option(help="Texts to check it on; int8 needs them")] = None,
     column: ColumnNames = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the column with the text")] = None,
 ) -> None:
-    """Write the ONNX files of a model, as a run does at its end: for fast answers on processors."""
+    """Export a model for ONNX Runtime, as a run does at its end: faster on CPUs."""
     from react_ray.inference.onnx_export import export_saved
 
     columns = renamed_columns(column or ()) | ({"text": text_column} if text_column else {})
@@ -250,33 +248,35 @@ def clean(folder: RunFolder) -> None:
 
 
 @app.callback(invoke_without_command=True)
-def version(asked: Annotated[bool, typer.Option("--version", help="Print the version")] = False) -> None:
-    """Train and serve a text classifier from a few labels and much unlabelled text."""
-    if asked:
+def version(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version")] = False,
+) -> None:
+    """Train and serve text models from a few labels and much unlabelled text."""
+    if show_version:
         show(__version__)
         raise typer.Exit
 
 
-def _parse(words: list[str]) -> None:
-    """Find out here what is wrong with a command that is to run elsewhere."""
+def _check_command(words: list[str]) -> None:
+    """Raise an error for an invalid command before it is submitted to a cluster."""
     from react_ray.errors import InputError
 
     commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     if words[0] == "python":
         return
     if words[0] not in commands or words[0] == "submit":
-        known = ", ".join(name for name in commands if name != "submit")
-        raise InputError(f"{words[0]} is no command to submit: expected one of {known}, or python SCRIPT")
-    given = commands[words[0]].make_context(f"react-ray {words[0]}", list(words[1:]))
-    if given.params.get("address"):
+        names = ", ".join(name for name in commands if name != "submit")
+        raise InputError(f"{words[0]} cannot be submitted: expected one of {names}, or python SCRIPT")
+    context = commands[words[0]].make_context(f"react-ray {words[0]}", list(words[1:]))
+    if context.params.get("address"):
         raise InputError(
-            f"--address {given.params['address']}: a job finds its cluster by itself; the address to submit "
-            "to stands before the command"
+            f"--address {context.params['address']}: a job uses its own cluster; put the address to submit "
+            "to before the command"
         )
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a command; the exit code: 0, or that of the error (see ``errors``)."""
+    """Run a command and return its exit code: 0, or that of the error (see ``errors``)."""
     return with_exit_code(lambda: app(args=argv))
 
 

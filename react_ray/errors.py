@@ -1,4 +1,4 @@
-"""Exceptions of the package, each with the exit code of the command line."""
+"""Exceptions of the package, each with its exit code on the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where things lie in a run's folder, and what a model's folder holds; imports nothing heavy."""
+"""Folders of models, atomic writes and private files; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -30,76 +30,76 @@ __all__ = [
 ]
 
 FileState = tuple[str, int, int, int]
-"""Path of a file, its inode, bytes and time of change."""
+"""Path of a file, its inode, size in bytes and modification time."""
 ONNX = "onnx"
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
-"""Of logs, records, rejected rows and intermediate results, which hold texts: their owner alone reads them.
+"""Modes of logs, records, rejected rows and intermediate results, which contain texts: private to the owner.
 
-Results (the model, figures, reports, labelled files) are made with the user's own umask.
+Results (model, metrics, report, labelled files) have the mode of the user's umask.
 """
 NOT_READ = (".*", "*.md", "LICENSE*", "reference.json", "*.bin", "*.pt", "*.pth", "*.h5", "*.msgpack")
-"""Files beside a model that have no part in its answers: documents, drift's figures, other formats."""
+"""Patterns of files that do not affect a model's answers: documents, the drift reference, other formats."""
 
 
 def model_folder(path: str | Path) -> Path:
-    """The folder with config.json that ``path`` (a run, or the model itself) means.
+    """Return the folder with config.json for ``path``, which is a run or the model itself.
 
-    Raises InputError when there is no model at ``path``.
+    Raises InputError if there is no model.
     """
     try:
-        given = Path(path).expanduser()
-        for folder in (given, given / "model"):
+        start = Path(path).expanduser()
+        for folder in (start, start / "model"):
             if (folder / "config.json").is_file():
                 return folder
-        hint = _why_no_model(given)
-    except (OSError, RuntimeError) as error:  # a name that is too long, the home of nobody
+        hint = _why_no_model(start)
+    except (OSError, RuntimeError) as error:  # the name is too long, or ~user is unknown
         hint = getattr(error, "strerror", None) or str(error)
     raise InputError(f"{path}: no model found there ({hint})")
 
 
-def _why_no_model(given: Path) -> str:
-    if not given.is_dir():
-        return "it is a file: give the folder it is in" if given.exists() else "no such folder"
-    if (given / "adapter_config.json").exists():
+def _why_no_model(path: Path) -> str:
+    if not path.is_dir():
+        return "it is a file: give its folder" if path.exists() else "no such folder"
+    if (path / "adapter_config.json").exists():
         return (
             "only a PEFT adapter: merge it into its model with merge_and_unload(), save that with "
             "save_pretrained(), and give its folder"
         )
-    if any(given.glob("*.safetensors")) or any(given.glob("tokenizer*")):
+    if any(path.glob("*.safetensors")) or any(path.glob("tokenizer*")):
         return "config.json is missing"
     return "the run is not finished: give the same run command again"
 
 
 def model_version(folder: Path) -> str:
-    """Twelve hexadecimal digits that change when anything that computes the model's answers does.
+    """Hash of all files that affect the model's answers, as 12 hexadecimal digits.
 
-    That is the configuration with its labels, weights, tokenizer, ONNX files and their record.
+    These are the configuration with its labels, weights, tokenizer, ONNX files and their record.
     """
     return _digest(folder, [*_model_files(folder), *_model_files(folder / ONNX)])
 
 
 def trained_version(folder: Path) -> str:
-    """As ``model_version``, without the ONNX files: of the model that they are made from."""
+    """Hash as in :func:`model_version`, without the ONNX files, which are derived from the others."""
     return _digest(folder, _model_files(folder))
 
 
 def file_states(folder: Path) -> tuple[FileState, ...]:
-    """A cheap sign of change: what the file system says of the files that ``model_version`` reads."""
+    """Inode, size and time of the files that :func:`model_version` reads: a cheap check for changes."""
     states = [(path, path.stat()) for path in [*_model_files(folder), *_model_files(folder / ONNX)]]
     return tuple((str(path), state.st_ino, state.st_size, state.st_mtime_ns) for path, state in states)
 
 
 @contextmanager
 def unchanged(folder: Path, version: str | None = None) -> Iterator[None]:
-    """Load a model in the block: InputError if its files change meanwhile, or are not ``version``.
+    """Context manager that raises InputError if the files of a model change while the block loads it.
 
-    So what was loaded is one model, and the one whose version was computed.
+    The loaded model is then consistent. With ``version``, the files must also have that version.
     """
     before = file_states(folder)
-    if version is not None and (found := model_version(folder)) != version:
+    if version is not None and (actual := model_version(folder)) != version:
         raise InputError(
-            f"{folder} holds version {found}, and version {version} is to be used: the model was changed. "
-            "Put that version back, or give the command again to use the new one (after react-ray serve "
+            f"{folder} holds version {actual}, but version {version} is to be used: the model was changed. "
+            "Restore that version, or give the command again to use the new one (after react-ray serve "
             "--write-config: write the file again, and deploy it)"
         )
     yield
@@ -110,8 +110,10 @@ def unchanged(folder: Path, version: str | None = None) -> Iterator[None]:
 def _model_files(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
-    names = (path for path in folder.iterdir() if not any(fnmatch(path.name, other) for other in NOT_READ))
-    return sorted(path for path in names if path.is_file())
+    paths = (
+        path for path in folder.iterdir() if not any(fnmatch(path.name, pattern) for pattern in NOT_READ)
+    )
+    return sorted(path for path in paths if path.is_file())
 
 
 def _digest(folder: Path, paths: list[Path]) -> str:
@@ -127,46 +129,46 @@ def _digest(folder: Path, paths: list[Path]) -> str:
 
 
 def remove_folder(folder: Path) -> None:
-    """Delete ``folder`` so that a kill on the way leaves it whole or gone, never half there."""
-    over = folder.with_name(folder.name + ".over")
-    shutil.rmtree(over, ignore_errors=True)
+    """Delete ``folder``; after a kill it is complete or gone, never partly deleted."""
+    renamed = folder.with_name(folder.name + ".over")
+    shutil.rmtree(renamed, ignore_errors=True)
     if folder.exists():
-        folder.rename(over)
-        shutil.rmtree(over)
+        folder.rename(renamed)
+        shutil.rmtree(renamed)
 
 
 def replace_file(path: Path, write: Callable[[Path], object], *, private: bool = False) -> None:
-    """Have ``write(half)`` fill a file beside ``path`` and rename it: what is there is whole.
+    """Write a file atomically: call ``write(temporary)``, then rename the temporary file to ``path``.
 
-    Where ``write`` fails, ``path`` stays as it was and the half is deleted. With ``private`` only its owner
-    can read it, while it is written too.
+    If ``write`` fails, ``path`` is unchanged and the temporary file is deleted. With ``private`` the file
+    has mode 600 from the start.
     """
-    half = path.with_name(path.name + ".half")
+    temporary = path.with_name(path.name + ".half")
     try:
         if private:
-            make_private_file(half)
-        write(half)
-        half.replace(path)
+            make_private_file(temporary)
+        write(temporary)
+        temporary.replace(path)
     except BaseException:
         with suppress(OSError):
-            half.unlink()
+            temporary.unlink()
         raise
 
 
 def open_private(path: Path, mode: str = "w") -> TextIO:
-    """Open a text file in UTF-8 to write ("w") or append ("a") with mode 600, as one that exists gets too."""
+    """Open a text file in UTF-8 to write ("w") or append ("a"), and set its mode to 600."""
     return cast(TextIO, open(path, mode, encoding="utf-8", errors="backslashreplace", opener=_opener))
 
 
 def make_private_file(path: Path) -> None:
-    """Make an empty file with mode 600, for a library to write to: that keeps the mode."""
+    """Create an empty file with mode 600, which it keeps when a library writes to it."""
     open_private(path).close()
 
 
 def make_private_folder(path: Path) -> None:
-    """Make the folder with mode 700; parents that are missing get that of the umask.
+    """Create a folder with mode 700, and missing parents with the mode of the umask.
 
-    A folder that exists keeps its mode: its owner may share it.
+    An existing folder keeps its mode, because its owner may share it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=FOLDER_MODE, exist_ok=True)

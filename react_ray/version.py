@@ -1,3 +1,3 @@
-"""The version, on its own so that every module may read it."""
+"""The version, in a module that everything can import."""
 
 __version__ = "0.1.0"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import doctest
+import importlib
 import importlib.util
 import re
 import subprocess
@@ -210,13 +212,21 @@ def test_modules_of_tests_have_names_of_their_own() -> None:
     assert sorted(names) == sorted(set(names)), "pytest imports them by their names alone"
 
 
-@pytest.mark.parametrize("name", sorted(set(react_ray.__all__) - {"__version__", "Run", "run"}))
+@pytest.mark.parametrize("name", sorted(set(react_ray.__all__) - {"__version__"}))
 def test_public_names_have_an_example(name: str) -> None:
     module = react_ray._LAZY.get(name) or getattr(react_ray, name).__module__.removeprefix("react_ray.")
     path = ROOT / "react_ray" / f"{module.replace('.', '/')}.py"
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
     found = [node for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
     assert ">>> " in (ast.get_docstring(found[0]) or "")
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in MODULES if ">>> " in path.read_text("utf-8")], ids=relative
+)
+def test_examples_in_docstrings_run(path: Path) -> None:
+    name = relative(path).removesuffix(".py").removesuffix("/__init__").replace("/", ".")
+    assert doctest.testmod(importlib.import_module(name)).failed == 0
 
 
 def test_few_modules_are_loose() -> None:

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from benchmarks.serving.service import free_port
 from benchmarks.serving.victims import Victims
-from react_ray.cluster.session import refuses
+from react_ray.cluster.session import connection_error
 from react_ray.config.service import ServeConfig
 from react_ray.serve.deploy import serve_config
 from react_ray.serve.ingress import settings as ingress
@@ -51,7 +51,7 @@ class Cluster:
         )
         self._nodes: list[subprocess.Popen[bytes]] = []
         deadline = time.monotonic() + READY_S
-        while refuses("127.0.0.1", self._gcs) and time.monotonic() < deadline:
+        while connection_error("127.0.0.1", self._gcs) and time.monotonic() < deadline:
             time.sleep(0.5)
         for _ in range(self._count):
             self._nodes.append(self._node())

@@ -1,1 +1,1 @@
-"""Everything that imports Ray outside of the service: session, datasets, trainer, jobs."""
+"""The use of Ray outside of the service: session, datasets, trainer, search, jobs."""

@@ -1,8 +1,7 @@
-"""Parallel map over items: a loop in this process, or Ray Data on the cluster.
+"""Parallel map over items, by a loop in this process or by Ray Data.
 
-The items are small dictionaries that name files; what is read and written goes
-through the file system, each output in one step. So a killed pass goes on with
-the items that have no output yet, wherever it ran before.
+The items are small dictionaries that name files. Inputs and outputs go through the file system, and each
+output is written atomically, so that a killed pass resumes with the items that have no output yet.
 """
 
 from __future__ import annotations
@@ -15,15 +14,15 @@ from threading import Event, Thread
 from typing import Any
 
 from react_ray import errors
-from react_ray.cluster.resources import Demand, lacking
+from react_ray.cluster.resources import Demand, shortage
 from react_ray.cluster.session import Session
 from react_ray.console.reporter import Progress
 from react_ray.errors import ClusterError, ReactRayError, TrainingError
 
-__all__ = ["map_items", "watched"]
+__all__ = ["map_items", "watch_results"]
 
-LOOK_S = 30.0
-"""How long nothing is done before the nodes are looked at: Ray Data itself waits silently and for ever."""
+CHECK_S = 30.0
+"""Seconds without a result after which the nodes are checked: Ray Data waits silently and forever."""
 
 log = logging.getLogger(__name__)
 
@@ -43,28 +42,40 @@ def map_items(
 ) -> int:
     """Call ``make()(item)`` for each item, in any order; return the sum of the results.
 
-    ``make`` is called once in each process (it loads a model, say). ``rows`` is the
-    size of the whole work: small work stays in this process, see ``Session``. On Ray there are
-    as many processes as fit, or ``actors``; each has a GPU with ``use_gpu``. Raises
-    what ``make()(item)`` raises if it is a ReactRayError, else TrainingError; ClusterError where
-    the nodes for it are lost and do not come back for ``cluster.timeout_s``.
+    Parameters
+    ----------
+    make
+        Called once in each process, for example to load a model.
+    items
+        Arguments of the function that ``make`` returns, which returns a number of rows.
+    rows
+        Total rows of the work: small work stays in this process, see :meth:`Session.in_process`.
+    actors
+        Maximum number of Ray processes; None: as many as fit.
+    use_gpu
+        Whether each Ray process has a GPU.
+
+    Raises
+    ------
+    ReactRayError
+        As raised by ``make()(item)``; other exceptions become TrainingError.
+    ClusterError
+        The nodes were lost and did not return within ``cluster.timeout_s``.
     """
     if not items:
         return 0
-    done, total = 0, len(items)
     results = (
         _in_process(make, items)
         if session.in_process(rows)
         else _on_ray(make, items, session, actors, use_gpu)
     )
-    handled, started = 0, time.monotonic()
-    for number, result in enumerate(results, start=1):
-        handled += result
-        done = number
+    total_rows, started = 0, time.monotonic()
+    for done, row_count in enumerate(results, start=1):
+        total_rows += row_count
         if progress:
-            speed = handled / max(time.monotonic() - started, 1e-3)
-            progress(done, total, f"parts, {handled:,} rows, {speed:,.0f} a second,")
-    return handled
+            speed = total_rows / max(time.monotonic() - started, 1e-3)
+            progress(done, len(items), f"parts, {total_rows:,} rows, {speed:,.0f} a second,")
+    return total_rows
 
 
 def _in_process(make: Make, items: Sequence[Item]) -> Any:
@@ -77,27 +88,27 @@ def _on_ray(make: Make, items: Sequence[Item], session: Session, actors: int | N
     import ray
     import ray.data
 
-    if not session.verbose:  # Ray Data sets its own level when it is imported
+    if not session.verbose:  # Ray Data sets its level when it is imported
         logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = session.verbose
-    most = min(actors or len(items), len(items))
-    pool = ray.data.ActorPoolStrategy(
-        min_size=1, max_size=most, initial_size=min(most, session.slots(use_gpu))
+    max_actors = min(actors or len(items), len(items))
+    strategy = ray.data.ActorPoolStrategy(
+        min_size=1, max_size=max_actors, initial_size=min(max_actors, session.slots(use_gpu))
     )
     results = ray.data.from_items(list(items), override_num_blocks=len(items)).map(
-        _Actor,  # type: ignore[arg-type]  # a class is what an actor pool takes
+        _Actor,  # type: ignore[arg-type]  # actor pools take classes
         fn_constructor_args=(make,),
-        compute=pool,
+        compute=strategy,
         num_cpus=session.cluster.cpus_per_worker,
         num_gpus=1 if use_gpu else 0,
     )
     need = Demand(0, "auto", session.cluster.cpus_per_worker, int(use_gpu))
-    return watched(_results(results.iter_rows()), session, need)
+    return watch_results(_results(results.iter_rows()), session, need)
 
 
 def _results(rows: Iterable[Item]) -> Iterator[int]:
-    """Yield the result of each item; errors of workers are raised here."""
+    """Yield the result of each item; raises the errors of workers."""
     import ray.exceptions
 
     try:
@@ -106,89 +117,93 @@ def _results(rows: Iterable[Item]) -> Iterator[int]:
                 raise getattr(errors, row["error"])(row["message"])
             yield row["rows"]
     except ray.exceptions.RayError as error:
-        raise TrainingError(f"work on Ray Data failed:\n{error}") from None
+        raise TrainingError(f"Ray Data failed:\n{error}") from None
 
 
-def watched(results: Iterator[int], session: Session, need: Demand, look_s: float = LOOK_S) -> Iterator[int]:
-    """Yield the same results; warn when none arrives for long, with the reason.
+def watch_results(
+    results: Iterator[int], session: Session, need: Demand, check_s: float = CHECK_S
+) -> Iterator[int]:
+    """Yield ``results``, and warn with the reason when none arrives for a long time.
 
-    Raises ClusterError where for ``cluster.timeout_s`` no node was there that holds a process of
-    ``need``. Where its reader stops early, so does the work, after the parts that are under way.
+    Raises ClusterError if no node had room for a process of ``need`` for ``cluster.timeout_s``. If the
+    caller stops early, the work stops after the items in progress.
     """
-    found: SimpleQueue[int | BaseException | None] = SimpleQueue()
-    over = Event()
-    Thread(target=_hand_on, args=(results, found, over), daemon=True).start()
-    waits = _Waits(session, need, look_s)
+    queue: SimpleQueue[int | BaseException | None] = SimpleQueue()
+    stopped = Event()
+    Thread(target=_forward, args=(results, queue, stopped), daemon=True).start()
+    watchdog = _Watchdog(session, need, check_s)
     try:
-        while (result := _next(found, waits)) is not None:
+        while (result := _next_result(queue, watchdog)) is not None:
             if isinstance(result, BaseException):
                 raise result
             yield result
     finally:
-        over.set()
+        stopped.set()
 
 
-def _hand_on(results: Iterator[int], found: SimpleQueue[int | BaseException | None], over: Event) -> None:
+def _forward(results: Iterator[int], queue: SimpleQueue[int | BaseException | None], stopped: Event) -> None:
     try:
         for result in results:
-            found.put(result)
-            if over.is_set():
+            queue.put(result)
+            if stopped.is_set():
                 return
-        found.put(None)
+        queue.put(None)
     except BaseException as error:
-        found.put(error)
+        queue.put(error)
 
 
-def _next(found: SimpleQueue[int | BaseException | None], waits: _Waits) -> int | BaseException | None:
-    waits.begin()
+def _next_result(
+    queue: SimpleQueue[int | BaseException | None], watchdog: _Watchdog
+) -> int | BaseException | None:
+    watchdog.reset()
     while True:
         try:
-            return found.get(timeout=waits.look_s)
+            return queue.get(timeout=watchdog.check_s)
         except Empty:
-            waits.look()
+            watchdog.check()
 
 
-class _Waits:
-    """Check of the nodes while no result arrives."""
+class _Watchdog:
+    """Checks the nodes while no result arrives."""
 
-    def __init__(self, session: Session, need: Demand, look_s: float):
-        self.look_s = look_s
+    def __init__(self, session: Session, need: Demand, check_s: float):
+        self.check_s = check_s
         self._session, self._need = session, need
 
-    def begin(self) -> None:
-        """Something was done now."""
-        self._since, self._said = time.monotonic(), self.look_s
-        self._lost: float | None = None
+    def reset(self) -> None:
+        """Restart the clock: a result has arrived."""
+        self._since, self._warn_after = time.monotonic(), self.check_s
+        self._short_since: float | None = None
 
-    def look(self) -> None:
-        """Warn of what blocks the work; ClusterError when it lasts too long."""
+    def check(self) -> None:
+        """Warn about what blocks the work; raises ClusterError if it lasts too long."""
         now = time.monotonic()
-        missing = lacking(self._session.nodes(), self._need)
-        self._lost = (self._lost or now) if missing else None
-        if self._lost and now - self._lost > self._session.cluster.timeout_s:
+        missing = shortage(self._session.nodes(), self._need)
+        self._short_since = (self._short_since or now) if missing else None
+        if self._short_since and now - self._short_since > self._session.cluster.timeout_s:
             raise ClusterError(missing) from None
         waited = now - self._since
-        if waited > 2 * self._said:  # a part of long texts takes its time: said less and less often
-            log.warning("no part done for %.0f s: %s", waited, missing or f"at work, or {_room()}")
-            self._said = waited
+        if waited > 2 * self._warn_after:  # at growing intervals: long texts take long
+            log.warning("no part done for %.0f s: %s", waited, missing or f"working, or {_free_cpus()}")
+            self._warn_after = waited
 
 
-def _room() -> str:
+def _free_cpus() -> str:
     import ray
 
-    free, there = ray.available_resources().get("CPU", 0), ray.cluster_resources().get("CPU", 0)
-    return f"waiting for room ({free:g} of {there:g} CPUs are free)"
+    free, total = ray.available_resources().get("CPU", 0), ray.cluster_resources().get("CPU", 0)
+    return f"waiting for resources ({free:g} of {total:g} CPUs are free)"
 
 
 class _Actor:
-    """One process of the pool."""
+    """A process of the actor pool."""
 
     def __init__(self, make: Make):
         self._make = make
         self._work: Callable[[Item], int] | None = None
 
     def __call__(self, item: Item) -> Item:
-        try:  # Ray would wrap the error so that it is not known again
+        try:  # Ray would wrap the error in a type of its own
             self._work = self._work or self._make()
             return {"rows": self._work(item), "error": "", "message": ""}
         except ReactRayError as error:

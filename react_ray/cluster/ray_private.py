@@ -1,7 +1,7 @@
-"""Private interfaces of Ray that this package uses, in one place.
+"""All uses of private interfaces of Ray.
 
-A new Ray may change any of it without notice: ``tests/cluster/test_ray_private.py`` holds every name here
-against the Ray that is installed. Nothing is imported from Ray before it is used.
+A new version of Ray may change them without notice; ``tests/cluster/test_ray_private.py`` tests each one
+with the installed version. Ray is imported inside functions only.
 """
 
 from __future__ import annotations
@@ -25,30 +25,30 @@ __all__ = [
 ]
 
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
-"""The variable that Ray sets in the process of a submitted job."""
+"""Environment variable that Ray sets in the process of a submitted job."""
 COLLECTIVE_TIMEOUT = "RAY_TRAIN_COLLECTIVE_TIMEOUT_S"
-"""The variable for how long Ray Train waits on a rank that is late; for ever by default."""
+"""Environment variable for the seconds that Ray Train waits for a late rank; forever by default."""
 GROUP_START_TIMEOUT = "RAY_TRAIN_WORKER_GROUP_START_TIMEOUT_S"
-"""The variable for how long a group of Ray Train's workers waits for room; 60 s by default."""
+"""Environment variable for the seconds that Ray Train waits for resources; 60 by default."""
 JOB_LOGGERS = (
     "ray._private.runtime_env.packaging",
     "ray.dashboard.modules.dashboard_sdk",
     "ray.dashboard.modules.job.sdk",
 )
-"""Loggers of the client for jobs. They set a level of their own, so that of ``ray`` does not reach them."""
+"""Loggers of the job client. They set their own level, so the level of ``ray`` has no effect on them."""
 
 
 def init_in(folder: Path, **options: Any) -> Any:
-    """Start Ray on this machine with its files in ``folder``; ``options`` are those of ``ray.init``."""
+    """Start Ray on this machine with its files in ``folder``; ``options`` are passed to ``ray.init``."""
     import ray
 
     return ray.init("local", _temp_dir=str(folder), **options)
 
 
 def ignore_rules(lines: Sequence[str]) -> Any:
-    """Parse lines of an ignore file as Ray does: an object with ``match_file(path)``.
+    """Parse lines of an ignore file as Ray does; returns an object with ``match_file(path)``.
 
-    Raises ValueError, IndexError or re.error where a line is no pattern of a .gitignore.
+    Raises ValueError, IndexError or re.error if a line is not a valid .gitignore pattern.
     """
     from ray._private.runtime_env.packaging import PathSpec
 
@@ -56,7 +56,7 @@ def ignore_rules(lines: Sequence[str]) -> Any:
 
 
 def remove_placement_group(name: str) -> None:
-    """Remove the placement group with this hexadecimal id, also one of another driver."""
+    """Remove the placement group with this hexadecimal id, even if another driver created it."""
     from ray._raylet import PlacementGroupID
     from ray.util.placement_group import PlacementGroup
     from ray.util.placement_group import remove_placement_group as remove
@@ -65,21 +65,21 @@ def remove_placement_group(name: str) -> None:
 
 
 def quiet_job_client() -> None:
-    """Have the client for jobs log errors only."""
+    """Let the job client log errors only."""
     for name in JOB_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
 
 
 def forget_grpc_method(server: Any, method: str) -> None:
-    """Have Ray Serve's gRPC server answer ``method`` (``/package.Service/Name``) no more."""
+    """Remove ``method`` (``/package.Service/Name``) from Ray Serve's gRPC server."""
     for handler, *_ in getattr(server, "generic_rpc_handlers", []):
         handler._method_handlers.pop(method, None)
 
 
 async def replicas_asked(broadcast: Any) -> Sequence[Any]:
-    """The replicas that a broadcast went to, each with ``get_async()`` and ``cancel()``.
+    """Return the results of a broadcast, one per replica, each with ``get_async()`` and ``cancel()``.
 
-    The public ``results_async()`` gives no answer at all where one replica does not answer.
+    The public ``results_async()`` returns nothing if a single replica does not answer.
     """
-    asked: Sequence[Any] = await broadcast._fetch_replica_results_async()
-    return asked
+    results: Sequence[Any] = await broadcast._fetch_replica_results_async()
+    return results

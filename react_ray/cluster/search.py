@@ -1,4 +1,4 @@
-"""Hyperparameter search on Ray Tune: Optuna proposes, the scheduler stops trials that lag."""
+"""Hyperparameter search on Ray Tune: Optuna samples settings, the scheduler stops poor trials."""
 
 from __future__ import annotations
 
@@ -11,43 +11,45 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from react_ray.cluster.resources import Demand, lacking
+from react_ray.cluster.resources import Demand, shortage
 from react_ray.cluster.session import Session, environment
 from react_ray.config.settings import Range, TuneConfig
 from react_ray.errors import ClusterError
 
-__all__ = ["Evaluated", "Listener", "search"]
+__all__ = ["EvaluatedTrial", "TrialListener", "search"]
 
 QUIET = {
-    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # trials are kept in our own journal
-    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the search; the same command goes on with it
-    "RAY_AIR_NEW_OUTPUT": "0",  # it prints at verbosity 0 too
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",  # the journal records the trials
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",  # Ctrl-C ends the search; the same command resumes it
+    "RAY_AIR_NEW_OUTPUT": "0",  # prints even at verbosity 0
 }
 REDUCTION = 3
 """ASHA keeps the best third of the trials at each rung, as in Li et al. 2020 (arXiv:1810.05934)."""
 
 
 @dataclass(frozen=True)
-class Evaluated:
-    """A trial of an earlier session, for the sampler. ``score`` None: it has none."""
+class EvaluatedTrial:
+    """A trial of an earlier session, for the sampler; ``score`` is None if it failed."""
 
     values: Mapping[str, Any]
     score: float | None
 
 
-class Listener(Protocol):
-    """Hears of trials as they go; numbers are the listener's own."""
+class TrialListener(Protocol):
+    """Receives the events of trials; it assigns their numbers."""
 
     def start(self, values: dict[str, Any]) -> int:
-        """A trial begins; its number."""
+        """Register a trial that starts, and return its number."""
 
-    def hear(self, number: int, values: dict[str, Any], score: float, rung: int, failure: str) -> None:
-        """A score on the way, and the values it was reached with, which a scheduler may change."""
+    def report_score(
+        self, number: int, values: dict[str, Any], score: float, rung: int, failure: str
+    ) -> None:
+        """Record an intermediate score and the trial's current values, which a scheduler may change."""
 
     def end(self, number: int, failure: str | None, work: Path | None = None) -> None:
-        """A trial ended by itself, was stopped, or (with ``failure``) was lost with its process.
+        """Record that a trial completed or was stopped; with ``failure``, that its process was lost.
 
-        ``work`` is the folder that it said it works in.
+        ``work`` is the folder that it has reported.
         """
 
 
@@ -59,21 +61,33 @@ def search(
     rungs: int,
     folder: Path,
     session: Session,
-    listener: Listener,
+    listener: TrialListener,
     first: Sequence[Mapping[str, Any]] = (),
-    known: Sequence[Evaluated] = (),
+    evaluated: Sequence[EvaluatedTrial] = (),
     seed: int = 0,
 ) -> None:
-    """Run the remaining of ``config.trials`` after the ``known`` ones, ``first`` first.
+    """Run trials until there are ``config.trials``, including the ``evaluated`` ones.
 
-    ``trial(values, report, start)`` runs in a process of its own and calls ``report(score, rung,
-    failure, checkpoint, work)`` up to ``rungs``; higher scores are better. With ``pbt`` it may be started
-    again from the checkpoint folder of a better trial, with other values. ``folder`` must be seen by
-    all nodes; what Ray keeps there may be deleted afterwards. Raises ClusterError where a trial asks
-    for more than there is.
+    Parameters
+    ----------
+    trial
+        ``trial(values, report, start)`` runs in a process of its own and calls ``report(score, rung, failure,
+        checkpoint, work)`` up to ``rungs`` times; higher scores are better. With ``pbt``, ``start`` may be
+        the checkpoint of a better trial.
+    folder
+        Folder for Ray's files, visible to all nodes; it may be deleted afterwards.
+    first
+        Values of the first trials.
+    evaluated
+        Trials of earlier sessions.
+
+    Raises
+    ------
+    ClusterError
+        No node has the resources of a trial.
     """
-    left = config.trials - len(known)
-    if left <= 0:
+    remaining = config.trials - len(evaluated)
+    if remaining <= 0:
         return
     resources = _resources(session)
     from ray import tune
@@ -87,12 +101,12 @@ def search(
             tune_config=tune.TuneConfig(
                 metric="score",
                 mode="max",
-                search_alg=_sampler(space, config, first, known, seed),
+                search_alg=_sampler(space, config, first, evaluated, seed),
                 scheduler=_scheduler(space, config, rungs, seed),
-                num_samples=left,
+                num_samples=remaining,
                 max_concurrent_trials=config.concurrent or None,
                 time_budget_s=config.minutes * 60 if config.minutes else None,
-                reuse_actors=True,  # else each trial waits for the imports of torch
+                reuse_actors=True,  # importing torch takes seconds
             ),
             run_config=tune.RunConfig(
                 name="trials",
@@ -111,19 +125,19 @@ def _on_worker(values: dict[str, Any], trial: Any) -> None:
     def report(
         score: float, rung: int, failure: str = "", checkpoint: Path | None = None, work: Path | None = None
     ) -> None:
-        kept = None if checkpoint is None else tune.Checkpoint.from_directory(checkpoint)
+        saved = None if checkpoint is None else tune.Checkpoint.from_directory(checkpoint)
         report = {"score": score, "rung": rung, "failure": failure, "work": work and str(work)}
-        tune.report(report, checkpoint=kept)
+        tune.report(report, checkpoint=saved)
 
-    start = tune.get_checkpoint()
-    with nullcontext() if start is None else start.as_directory() as folder:
+    start_checkpoint = tune.get_checkpoint()
+    with nullcontext() if start_checkpoint is None else start_checkpoint.as_directory() as folder:
         trial(values, report, None if folder is None else Path(folder))
 
 
 def _resources(session: Session) -> dict[str, float]:
-    """Return the resources of a trial; ClusterError where no node has them."""
+    """Return the resources of a trial. Raises ClusterError if no node has them."""
     trial = Demand(1, 0, session.cluster.cpus_per_worker, int(session.use_gpu()))
-    if missing := lacking(session.nodes(), trial):
+    if missing := shortage(session.nodes(), trial):
         raise ClusterError(missing)
     return {"CPU": trial.cpus, "GPU": trial.gpus}
 
@@ -132,31 +146,31 @@ def _sampler(
     space: Mapping[str, Range | Sequence[Any]],
     config: TuneConfig,
     first: Sequence[Mapping[str, Any]],
-    known: Sequence[Evaluated],
+    evaluated: Sequence[EvaluatedTrial],
     seed: int,
 ) -> Any:
     import optuna
     from ray.tune.search.basic_variant import BasicVariantGenerator
     from ray.tune.search.optuna import OptunaSearch
 
-    if config.scheduler == "pbt":  # which takes no other
+    if config.scheduler == "pbt":  # supports no other sampler
         return BasicVariantGenerator(
-            points_to_evaluate=[dict(values) for values in first], random_state=seed + len(known)
+            points_to_evaluate=[dict(values) for values in first], random_state=seed + len(evaluated)
         )
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     samplers = {"tpe": optuna.samplers.TPESampler, "random": optuna.samplers.RandomSampler}
-    # with as many trials known the seed moves on: the same draws would only repeat those
-    sampler = samplers[config.sampler](seed=seed + len(known))
-    found = OptunaSearch(
+    # another seed than in earlier sessions, so that their values are not sampled again
+    sampler = samplers[config.sampler](seed=seed + len(evaluated))
+    optuna_search = OptunaSearch(
         {key: _distribution(values) for key, values in space.items()},
         metric="score",
         mode="max",
         sampler=sampler,
         points_to_evaluate=[dict(values) for values in first],
     )
-    for trial in known:
-        found.add_evaluated_point(dict(trial.values), trial.score or 0.0, error=trial.score is None)
-    return found
+    for trial in evaluated:
+        optuna_search.add_evaluated_point(dict(trial.values), trial.score or 0.0, error=trial.score is None)
+    return optuna_search
 
 
 def _distribution(values: Range | Sequence[Any]) -> Any:
@@ -176,26 +190,29 @@ def _scheduler(space: Mapping[str, Range | Sequence[Any]], config: TuneConfig, r
         return FIFOScheduler()
     if config.scheduler == "asha":
         return ASHAScheduler(time_attr="rung", max_t=rungs, grace_period=1, reduction_factor=REDUCTION)
-    random.seed(seed)  # it draws from the global generator
+    random.seed(seed)  # PBT uses the global generator
     return PopulationBasedTraining(
         time_attr="rung",
         perturbation_interval=1,
-        hyperparam_mutations={key: _draws(values) for key, values in space.items()},
-        custom_explore_fn=partial(_within, space),
+        hyperparam_mutations={key: _sampling(values) for key, values in space.items()},
+        custom_explore_fn=partial(_clip_to_space, space),
         log_config=False,
     )
 
 
 def _population(space: Mapping[str, Range | Sequence[Any]]) -> dict[str, Any]:
-    """What the first members of a population are drawn from."""
+    """Return the distributions of the first generation of a population."""
     from ray import tune
 
-    drawn = {key: _draws(values) for key, values in space.items()}
-    return {key: tune.choice(found) if isinstance(found, list) else found for key, found in drawn.items()}
+    samplings = {key: _sampling(values) for key, values in space.items()}
+    return {
+        key: tune.choice(sampling) if isinstance(sampling, list) else sampling
+        for key, sampling in samplings.items()
+    }
 
 
-def _draws(values: Range | Sequence[Any]) -> Any:
-    """Values for population based training: a function to sample from, or a list to step through."""
+def _sampling(values: Range | Sequence[Any]) -> Any:
+    """Return the values for population based training: a distribution, or a list of choices."""
     from ray import tune
 
     if not isinstance(values, Range):
@@ -203,43 +220,43 @@ def _draws(values: Range | Sequence[Any]) -> Any:
     return (tune.loguniform if values.log else tune.uniform)(float(values.low), float(values.high))
 
 
-def _within(space: Mapping[str, Range | Sequence[Any]], moved: dict[str, Any]) -> dict[str, Any]:
-    """Values that a step carried out of their range, back at its end; whole numbers are whole."""
-    found = dict(moved)
+def _clip_to_space(space: Mapping[str, Range | Sequence[Any]], perturbed: dict[str, Any]) -> dict[str, Any]:
+    """Clip ``perturbed`` values to their ranges, and round those of integer ranges."""
+    clipped = dict(perturbed)
     for key, values in space.items():
         if isinstance(values, Range):
-            whole = isinstance(values.low, int) and isinstance(values.high, int)
-            value = min(max(moved[key], values.low), values.high)
-            found[key] = round(value) if whole else float(value)
-    return found
+            is_integer = isinstance(values.low, int) and isinstance(values.high, int)
+            value = min(max(perturbed[key], values.low), values.high)
+            clipped[key] = round(value) if is_integer else float(value)
+    return clipped
 
 
-def _callback(listener: Listener) -> Any:
+def _callback(listener: TrialListener) -> Any:
     from ray.tune import Callback
 
-    class Hand(Callback):
-        """Hands Tune's events on."""
+    class Forwarder(Callback):
+        """Forwards the events of Ray Tune to the listener."""
 
-        def __init__(self, listener: Listener) -> None:
+        def __init__(self, listener: TrialListener) -> None:
             self._listener = listener
             self._numbers: dict[str, int] = {}
             self._work: dict[str, Path] = {}
 
         def __getstate__(self) -> dict[str, Any]:
-            return {}  # Tune keeps its callbacks for restoring; ours goes on from the listener's journal
+            return {}  # Tune pickles callbacks to restore them; we resume from the journal instead
 
         def on_trial_start(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
-            if trial.trial_id not in self._numbers:  # not when it starts again after its process died
+            if trial.trial_id not in self._numbers:  # else it restarts after its process died
                 self._numbers[trial.trial_id] = self._listener.start(dict(trial.config))
 
         def on_trial_result(
             self, iteration: int, trials: Any, trial: Any, result: dict[str, Any], **info: Any
         ) -> None:
             number = self._numbers[trial.trial_id]
-            scored = result["score"], result["rung"], result["failure"]
+            score = result["score"], result["rung"], result["failure"]
             if result["work"]:
                 self._work[trial.trial_id] = Path(result["work"])
-            self._listener.hear(number, dict(trial.config), *scored)
+            self._listener.report_score(number, dict(trial.config), *score)
 
         def on_trial_complete(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             self._listener.end(self._numbers[trial.trial_id], None, self._work.get(trial.trial_id))
@@ -247,4 +264,4 @@ def _callback(listener: Listener) -> Any:
         def on_trial_error(self, iteration: int, trials: Any, trial: Any, **info: Any) -> None:
             self._listener.end(self._numbers[trial.trial_id], str(trial.get_error() or "its process died"))
 
-    return Hand(listener)
+    return Forwarder(listener)

@@ -1,7 +1,7 @@
-"""Recognize files that hold secrets, by name and by content.
+"""Detect files that contain secrets, by name and by content.
 
-Names are compared without regard to case, to a leading dot and to what copies add (``id_rsa.bak``,
-``credentials (1).json``). Source code is judged by its content alone: ``token.py`` is a module.
+Names are compared without case, leading dot and suffixes of copies (``id_rsa.bak``,
+``credentials (1).json``). Source code is judged by content alone, because ``token.py`` is a module.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ FOLDERS = {
     *("ssh", "gnupg", "aws", "azure", "kube", "docker", "config", "oci", "kaggle", "huggingface", "ray"),
     *("terraform", "terraform.d", "vault", "databricks", "snowflake", "password-store"),
 }
-"""Hidden folders, without their dot, in which programs keep their access."""
+"""Hidden folders, without the dot, where programs store credentials."""
 PLAIN_FOLDERS = {"secret", "secrets", "credentials"}
-"""What is in these is a secret, but for source code: they may be packages."""
+"""Folders whose files are secret, except source code, because they may be packages."""
 
 COPY = r"(?:[.~ (].*)?"
 WORD_END = r"(?:[._ ~(-].*)?"
@@ -30,11 +30,11 @@ NAMES = re.compile(
             rf".*\.(?:pem|key|pfx|p12|pkcs12|p8|pk8|jks|jceks|bks|keystore|keytab|kdb|kdbx|ppk|ovpn|gpg|pgp){COPY}",
             rf"(?:.*[._ -])?id_(?:rsa|dsa|ecdsa|ed25519){WORD_END}",
             r".*_(?:rsa|dsa|ecdsa|ed25519)",
-            # files of programs
+            # configuration of programs
             rf"_?netrc{COPY}|pgpass{COPY}|my\.cnf|npmrc{COPY}|yarnrc{COPY}|pypirc{COPY}|git-credentials{COPY}",
             rf"(?:.*[._-])?(?:htpasswd|passwd|shadow){COPY}|boto|s3cfg|databrickscfg|dockercfg|admin\.conf",
             rf".*dockerconfigjson|kaggle\.json|vault[_-].*|.*\.(?:tfstate|tfvars){COPY}|envrc|.*\.env|env{COPY}",
-            # words for what is inside
+            # words for the content
             rf"(?:.*[._ -])?(?:credentials?|secrets?|passwords?|kubeconfig|service[_-]?accounts?){WORD_END}",
             rf"(?:.*[._ -])?(?:api|access|private|auth|account)[_-]?keys?{WORD_END}",
             rf"(?:.*[._ -])?(?:api|access|auth|refresh|bearer)[_-]?tokens?{WORD_END}",
@@ -67,20 +67,20 @@ CONTENT = {
     b"pypi-AgE": rb"[\w-]{40}",
     b"eyJ": rb"[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}",  # JSON web token
 }
-"""Beginnings of keys and tokens -> how they go on; the beginnings are looked for first, for speed."""
-FOUND = {
+"""Prefixes of keys and tokens -> pattern of the rest; searching the prefix first is faster."""
+PATTERNS = {
     begin: re.compile(re.escape(begin) + rb"(?<![A-Za-z0-9]" + re.escape(begin) + rb")" + rest)
     if begin[:1].isalnum()
     else re.compile(re.escape(begin) + rest)
     for begin, rest in CONTENT.items()
 }
 KEY_LINE = re.compile(rb"(?m)^[A-Za-z0-9._-]{1,64}[ \t]*:[ \t]*[0-9a-fA-F]{64}[ \t]*\r?$")
-"""Of the files that react-ray key writes."""
+"""Matches lines of the files that react-ray key writes."""
 KEY_FILE_BYTES = 100_000
 
 
 def is_secret_name(path: str, is_folder: bool = False) -> bool:
-    """Whether the relative ``path`` has the name of a file of secrets, or is in a folder of such.
+    """Whether the relative ``path`` has the name of a secret file, or is in a folder of secrets.
 
     >>> is_secret_name("conf/ID_RSA"), is_secret_name("tokenizer.json"), is_secret_name("secrets/code.py")
     (True, False, False)
@@ -95,8 +95,8 @@ def is_secret_name(path: str, is_folder: bool = False) -> bool:
 
 
 def holds_secret(content: bytes) -> bool:
-    """Whether ``content`` has a private key or the token of a known service in it."""
-    content = content.replace(b"\0", b"")  # without the zeros UTF-16 reads as ASCII
-    if any(begin in content and pattern.search(content) for begin, pattern in FOUND.items()):
+    """Whether ``content`` contains a private key or the token of a known service."""
+    content = content.replace(b"\0", b"")  # so that UTF-16 is searched like ASCII
+    if any(begin in content and pattern.search(content) for begin, pattern in PATTERNS.items()):
         return True
     return len(content) <= KEY_FILE_BYTES and bool(KEY_LINE.search(content))

@@ -1,4 +1,4 @@
-"""The connection to Ray: started when first needed, ended with the run."""
+"""Connection to Ray for one run: started when first needed, ended with the run."""
 
 from __future__ import annotations
 
@@ -14,76 +14,79 @@ from typing import Any
 
 from react_ray.cluster.local import LocalRay
 from react_ray.cluster.ray_private import JOB_CONFIG
-from react_ray.cluster.resources import Demand, Node, lacking, room
+from react_ray.cluster.resources import Demand, Node, capacity, shortage
 from react_ray.cluster.token import check_token, ensure_token, token_in_use
 from react_ray.config.settings import ClusterConfig
 from react_ray.errors import ClusterError, InputError
 
-__all__ = ["Session", "check_lasting", "environment", "refuses"]
+__all__ = ["Session", "check_job_output", "connection_error", "environment"]
 
-ANSWER_S = 5.0
-"""Whatever takes longer to accept a connection is not there: Ray itself would try for minutes."""
+CONNECT_TIMEOUT_S = 5.0
+"""Timeout for a connection to the cluster; Ray itself would try for minutes."""
 
-OWN = "REACT_RAY_"
-"""How the names of variables begin that this package sets for its own processes."""
+OWN_PREFIX = "REACT_RAY_"
+"""Prefix of environment variables that this package sets for its own processes."""
 
-RECOUNT_S = 5.0
-"""Between two counts of the nodes, where some are missing."""
+POLL_S = 5.0
+"""Seconds between two checks of the nodes while resources are missing."""
 
 log = logging.getLogger(__name__)
 
 
-def check_lasting(output: str) -> None:
-    """Raise InputError in a submitted job whose ``output`` would be deleted with it."""
+def check_job_output(output: str) -> None:
+    """Raise InputError if this is a submitted job and ``output`` would be deleted with it."""
     if JOB_CONFIG in os.environ and not Path(output).expanduser().is_absolute():
         raise InputError(
-            f"--output {output}: in a job this is a place that goes away with the job; give the whole path "
-            "of one that every node of the cluster sees"
+            f"--output {output}: a relative path is deleted with the job; give an absolute path "
+            "that every node of the cluster sees"
         )
 
 
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables that Ray's processes read while the block runs.
+    """Context manager: set environment variables for Ray's processes.
 
-    Ray's variables stay as a user has set them. Those named ``REACT_RAY_...`` are no settings of a user's
-    but messages to our own processes: they are always set.
+    Variables that the user has set are kept, except those named ``REACT_RAY_...``: they are not user
+    settings but messages to our own processes.
     """
-    new = {name: value for name, value in values.items() if name.startswith(OWN) or name not in os.environ}
-    before = {name: os.environ[name] for name in new if name in os.environ}
-    os.environ.update(new)
+    added = {
+        name: value for name, value in values.items() if name.startswith(OWN_PREFIX) or name not in os.environ
+    }
+    previous = {name: os.environ[name] for name in added if name in os.environ}
+    os.environ.update(added)
     try:
         yield
     finally:
-        for name in new.keys() - before.keys():
+        for name in added.keys() - previous.keys():
             os.environ.pop(name, None)
-        os.environ.update(before)
+        os.environ.update(previous)
 
 
-def refuses(host: str, port: int) -> str | None:
-    """Return why nothing can be reached at this address; None when something listens there."""
+def connection_error(host: str, port: int) -> str | None:
+    """Return why no connection to this address is possible; None if something listens there."""
     try:
-        socket.create_connection((host, port), ANSWER_S).close()
+        socket.create_connection((host, port), CONNECT_TIMEOUT_S).close()
     except OSError as error:
         return str(error.strerror or error)
     return None
 
 
 class Session:
-    """Ray for one run; nothing is started before :meth:`start`.
+    """Ray for one run; nothing starts before :meth:`start`.
 
-    Without an address (given, or in RAY_ADDRESS, as in a submitted job) small work
-    stays in this process and Ray starts on this machine for large work only.
+    Without an address (in the settings, or in RAY_ADDRESS, as in a submitted job), small work runs in
+    this process, and Ray is started on this machine for large work only.
     """
 
     alone = False
-    on_report: Callable[[dict[str, Any], Path], None] | None = None  # these two: see LocalWorker
+    # passed on to LocalWorker
+    on_report: Callable[[dict[str, Any], Path], None] | None = None
     start_from: Path | None = None
 
     def __init__(self, cluster: ClusterConfig, verbose: bool = False, object_store: int | None = None):
         self.cluster = cluster
         self.verbose = verbose
-        self._object_store = object_store  # bytes, where Ray starts here
+        self._object_store = object_store  # bytes, if Ray is started on this machine
         self._local: LocalRay | None = None
         self.address = cluster.address or os.environ.get("RAY_ADDRESS")
         self.dashboard: str | None = None
@@ -96,11 +99,11 @@ class Session:
         on_report: Callable[[dict[str, Any], Path], None],
         start_from: Path | None = None,
     ) -> Session:
-        """Make a session for all work in this process, a Ray worker with its own resources."""
-        alone = cls(cluster.model_copy(update={"workers": 0}))
-        alone.address, alone.alone = None, True
-        alone.on_report, alone.start_from = on_report, start_from
-        return alone
+        """Create a session for a trial: all work runs in this process, which is a Ray worker already."""
+        session = cls(cluster.model_copy(update={"workers": 0}))
+        session.address, session.alone = None, True
+        session.on_report, session.start_from = on_report, start_from
+        return session
 
     def __enter__(self) -> Session:
         return self
@@ -117,7 +120,7 @@ class Session:
 
     @property
     def folder(self) -> Path:
-        """Ray's folder while it runs on this machine; deleted after the run."""
+        """Ray's folder if it runs on this machine; deleted after the run."""
         if self._local is None:
             self._local = LocalRay()
         return self._local.folder
@@ -128,21 +131,21 @@ class Session:
         return self._started and self._local is not None and self._local.guarded
 
     def in_process(self, rows: int) -> bool:
-        """Whether work on ``rows`` rows is too small for starting Ray."""
+        """Whether work on ``rows`` rows runs in this process, because starting Ray would take longer."""
         return self.alone or (self.address is None and rows <= self.cluster.local_rows)
 
     def start(self) -> None:
-        """Connect to the cluster, or start Ray here; ClusterError when it cannot be reached."""
+        """Connect to the cluster, or start Ray on this machine. Raises ClusterError."""
         import ray
 
         if ray.is_initialized():
             return
-        self._knock()
+        self._check_address()
         if self.address is None:
             ensure_token()
         elif token_in_use():
             check_token()
-        if not self.verbose:  # the C++ part writes to standard error past Python's logging
+        if not self.verbose:  # Ray's C++ code writes to standard error, not to Python's logging
             os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")
         level = logging.INFO if self.verbose else logging.ERROR
         options: dict[str, Any] = {
@@ -150,7 +153,7 @@ class Session:
             "logging_level": level,
             "configure_logging": True,
         }
-        if self.address is None:  # not whatever cluster happens to run on this machine
+        if self.address is None:  # a new Ray, not a cluster that already runs on this machine
             self._local = self._local or LocalRay()
             self._started = True
             self._local.start(self._object_store, include_dashboard=False, **options)
@@ -160,22 +163,22 @@ class Session:
             context = ray.init(address=self.address, **options)
         except (ConnectionError, RuntimeError, ValueError) as error:
             raise ClusterError(
-                f"no Ray cluster at {self.address!r}: {error}\nSomething answers there: check the "
-                "address (host:6379 or ray://host:10001) and, where the cluster asks for a token, "
+                f"no Ray cluster at {self.address!r}: {error}\nThe address accepts connections: check "
+                "it (host:6379 or ray://host:10001) and, if the cluster requires a token, "
                 "RAY_AUTH_MODE=token and the token in ~/.ray/auth_token or RAY_AUTH_TOKEN."
             ) from error
         self.dashboard = getattr(context, "dashboard_url", None)
 
-    def _knock(self) -> None:
-        """Raise ClusterError at once where nothing listens at the address."""
+    def _check_address(self) -> None:
+        """Raise ClusterError if the address is of the wrong kind, or nothing listens there."""
         kind, _, rest = ("//" + (self.address or "")).rpartition("//")
         if kind.startswith("//http"):
             raise ClusterError(
-                f"{self.address} takes jobs: give it to react-ray submit --address. A driver connects to "
-                "host:6379 or ray://host:10001"
+                f"{self.address} accepts jobs only: use it with react-ray submit --address. Otherwise "
+                "give host:6379 or ray://host:10001"
             )
         host, _, port = rest.partition("?")[0].rpartition(":")
-        reason = refuses(host.strip("[]"), int(port)) if host and port.isdigit() else None
+        reason = connection_error(host.strip("[]"), int(port)) if host and port.isdigit() else None
         if reason:
             raise ClusterError(
                 f"no Ray cluster at {self.address}: {reason}\nCheck that it runs (ray status, on its head "
@@ -183,13 +186,13 @@ class Session:
             )
 
     def use_gpu(self) -> bool:
-        """Whether work should run on GPUs: as configured, else if there is one."""
+        """Whether to use GPUs: as configured, else if there are any."""
         if self.cluster.use_gpu != "auto":
             return self.cluster.use_gpu
         return self.gpus() > 0
 
     def gpus(self) -> int:
-        """GPUs in the cluster, or on this machine while Ray is not started."""
+        """Number of GPUs in the cluster, or on this machine if there is no cluster."""
         if self.address is not None:
             self.start()
             import ray
@@ -200,30 +203,34 @@ class Session:
         return torch.cuda.device_count()
 
     def slots(self, use_gpu: bool) -> int:
-        """Return how many processes fit on the cluster, each with its CPUs and, optionally, a GPU."""
-        each = Demand(0, "auto", self.cluster.cpus_per_worker, int(use_gpu))
-        return max(room(self.nodes(), each), 1)
+        """Return how many processes fit on the cluster, each with its CPUs and optionally a GPU."""
+        demand = Demand(0, "auto", self.cluster.cpus_per_worker, int(use_gpu))
+        return max(capacity(self.nodes(), demand), 1)
 
     def workers(self) -> tuple[int, int]:
-        """Least and most training workers: as configured, else one for each GPU, else this process (0)."""
-        asked = self.cluster.workers
-        if isinstance(asked, tuple):
-            return asked
-        if isinstance(asked, int):
-            return asked, asked
+        """Return the minimum and maximum of training workers; (0, 0) is this process.
+
+        By default there is one worker for each GPU, at least one on a cluster, and without a cluster a
+        single GPU is used by this process.
+        """
+        configured = self.cluster.workers
+        if isinstance(configured, tuple):
+            return configured
+        if isinstance(configured, int):
+            return configured, configured
         gpus = self.gpus() if self.use_gpu() else 0
         count = max(gpus, 1) if gpus > 1 or self.address is not None else 0
         return count, count
 
     def demand(self) -> Demand:
-        """The processes that a run starts on Ray."""
+        """Return the resources of the processes that a run starts on Ray."""
         cluster = self.cluster
         encoders = 0 if self.address is None else cluster.encoders
-        least, _ = self.workers()  # what a range needs to start
+        least, _ = self.workers()  # a range starts with the minimum
         return Demand(least, encoders, cluster.cpus_per_worker, 1 if self.use_gpu() else 0)
 
     def nodes(self) -> list[Node]:
-        """The nodes that Ray has at present, by names that tell them apart."""
+        """Return the nodes that are alive, with unique names."""
         self.start()
         import ray
 
@@ -240,30 +247,30 @@ class Session:
         ]
 
     def check_cores(self) -> None:
-        """ClusterError where this machine cannot hold the workers asked for; Ray is not started for it."""
+        """Raise ClusterError if the workers do not fit on this machine, without starting Ray."""
         import ray
         import torch
 
-        if ray.is_initialized():  # with as many cores as its user said
+        if ray.is_initialized():  # its resources are known only to Ray
             return
-        missing = lacking(
+        missing = shortage(
             [Node("this machine", "", os.cpu_count() or 1, torch.cuda.device_count())], self.demand()
         )
         if missing:
             raise ClusterError(missing)
 
     def check_resources(self, wait_s: float = 0) -> None:
-        """Start Ray if training needs it; ClusterError when it lacks what training asks for.
+        """Start Ray if training needs it, and raise ClusterError if it lacks resources.
 
-        On a cluster lost nodes have ``wait_s`` seconds to come back.
+        On a cluster, lost nodes have ``wait_s`` seconds to come back.
         """
         if self.workers() == (0, 0):
             return
-        deadline, said = time.monotonic() + (wait_s if self.address else 0), ""
-        while missing := lacking(self.nodes(), self.demand()):
+        deadline, warned = time.monotonic() + (wait_s if self.address else 0), ""
+        while missing := shortage(self.nodes(), self.demand()):
             if time.monotonic() >= deadline:
                 raise ClusterError(missing)
-            if missing != said:
-                log.warning("waiting %.0f s at most for room: %s", deadline - time.monotonic(), missing)
-                said = missing
-            time.sleep(RECOUNT_S)
+            if missing != warned:
+                log.warning("waiting at most %.0f s for resources: %s", deadline - time.monotonic(), missing)
+                warned = missing
+            time.sleep(POLL_S)

@@ -1,4 +1,4 @@
-"""Training loops on Ray Train workers, or in this process where that is faster."""
+"""Run training loops on Ray Train workers, or in this process."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from react_ray.config.settings import ClusterConfig
 from react_ray.console.reporter import Progress
 from react_ray.errors import ReactRayError, TrainingError
 from react_ray.training.log import TrainingLog
-from react_ray.training.worker import KEPT, LocalWorker, save_checkpoint
+from react_ray.training.worker import KEPT_CHECKPOINTS, LocalWorker, save_checkpoint
 
-__all__ = ["fit", "lost_while_starting", "own_groups", "release"]
+__all__ = ["fit", "lost_while_starting", "placement_groups", "remove_groups"]
 
 Loop = Callable[..., None]
 POLL_S = 0.5
-RESTART_S = 30
-"""How long a range of workers waits for room that Ray says is there: for 20 s it counts a lost node's too."""
-GROW_S = 900.0
-"""How often a range of workers looks for room to grow; growing starts again from the last checkpoint."""
+ELASTIC_START_S = 30
+"""Seconds that elastic training waits for resources: for 20 s Ray still counts those of a lost node."""
+RESIZE_S = 900.0
+"""Seconds between attempts of elastic training to use more workers, from the last checkpoint."""
 
 
 def fit(
@@ -44,40 +44,51 @@ def fit(
 ) -> Path:
     """Run ``loop(worker, **settings)`` on every worker; return the folder of its last checkpoint.
 
-    ``folder`` must be seen by all workers. A run with the same ``name`` and ``folder``
-    goes on where a killed one stopped, so a name stands for one set of settings; in this
-    process and on Ray it is not the same run. ``log`` is the folder for what the loop
-    logs, see ``training_log``. Raises TrainingError with the first
-    traceback of a worker, ClusterError where the resources asked for are not there.
+    A run with the same ``name`` and ``folder`` resumes a killed one, so a name must stand for one set of
+    settings. Runs in this process and on Ray do not resume each other.
+
+    Parameters
+    ----------
+    folder
+        Folder for checkpoints, visible to all workers.
+    log
+        Folder for the metrics that the loop logs, see :class:`TrainingLog`.
+
+    Raises
+    ------
+    TrainingError
+        A worker failed; the message has the first traceback.
+    ClusterError
+        The cluster lacks resources.
     """
     folder, cluster = folder.absolute(), session.cluster
     workers, use_gpu = session.workers(), session.use_gpu()
-    figures = TrainingLog(log.absolute()) if log else None
+    training_log = TrainingLog(log.absolute()) if log else None
     if workers == (0, 0):
-        here = folder / f"{name}-here"
-        return _fit_here(
+        local_folder = folder / f"{name}-here"
+        return _fit_in_process(
             loop,
             settings,
-            LocalWorker(here, progress, use_gpu, session.on_report, session.start_from, figures),
+            LocalWorker(local_folder, progress, use_gpu, session.on_report, session.start_from, training_log),
         )
-    session.check_resources(cluster.timeout_s)  # what can never fit is reported when the run starts
-    start = cluster.timeout_s if workers[0] == workers[1] else RESTART_S
-    with _timeouts(cluster.timeout_s, start), _monitor(progress) as monitor:
-        work = partial(_on_worker, loop, settings, monitor, figures, cluster.cpus_per_worker)
+    session.check_resources(cluster.timeout_s)
+    start_s = cluster.timeout_s if workers[0] == workers[1] else ELASTIC_START_S
+    with _timeouts(cluster.timeout_s, start_s), _monitor(progress) as monitor:
+        work = partial(_on_worker, loop, settings, monitor, training_log, cluster.cpus_per_worker)
         return _fit_on_ray(work, name, folder, cluster, workers, use_gpu, monitor)
 
 
-def _fit_here(loop: Loop, settings: dict[str, Any], worker: LocalWorker) -> Path:
+def _fit_in_process(loop: Loop, settings: dict[str, Any], worker: LocalWorker) -> Path:
     try:
         loop(worker, **settings)
     except ReactRayError:
         raise
     except Exception as error:
         raise TrainingError(f"training failed in this process:\n{traceback.format_exc()}") from error
-    last = worker.checkpoint()
-    if last is None:
+    checkpoint = worker.checkpoint()
+    if checkpoint is None:
         raise TrainingError("training ended without a checkpoint")
-    return last
+    return checkpoint
 
 
 def _fit_on_ray(
@@ -99,34 +110,34 @@ def _fit_on_ray(
             num_workers=workers if workers[0] < workers[1] else workers[0],  # type: ignore[arg-type]
             use_gpu=use_gpu,
             resources_per_worker=_resources(cluster, use_gpu),
-            elastic_resize_monitor_interval_s=GROW_S,
+            elastic_resize_monitor_interval_s=RESIZE_S,
         ),
         run_config=ray.train.RunConfig(
             name=name,
             storage_path=str(folder),
-            # a group that never starts is a failure of the controller: by default retried for ever
+            # workers that never start are a failure of the controller, by default retried forever
             failure_config=ray.train.FailureConfig(  # type: ignore[call-arg]  # the older class is typed
                 max_failures=cluster.max_failures, controller_failure_limit=cluster.max_failures
             ),
-            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT),
+            checkpoint_config=ray.train.CheckpointConfig(num_to_keep=KEPT_CHECKPOINTS),
         ),
     )
-    earlier = own_groups()
-    for left in range(cluster.max_failures, -1, -1):
+    earlier_groups = placement_groups()
+    for retries in range(cluster.max_failures, -1, -1):
         try:
             result = trainer.fit()
             break
         except ray.train.TrainingFailedError as error:
-            if not left or not lost_while_starting(error):
+            if not retries or not lost_while_starting(error):
                 raise TrainingError(_explain(ray.get(monitor.failures.remote()), error)) from None
-            release(own_groups() - earlier)
+            remove_groups(placement_groups() - earlier_groups)
     if result.checkpoint is None:
         raise TrainingError("training ended without a checkpoint")
     return Path(result.checkpoint.path)
 
 
 def lost_while_starting(error: Exception) -> bool:
-    """Whether a worker died between its start and its work, which Ray Train does not retry."""
+    """Whether a worker died before it began to work, which Ray Train does not retry."""
     import ray.exceptions
     import ray.train
 
@@ -134,8 +145,8 @@ def lost_while_starting(error: Exception) -> bool:
     return isinstance(cause, ray.exceptions.RayActorError)
 
 
-def own_groups() -> set[str]:
-    """Ids of the placement groups that hold room for this driver; they end in the number of its job."""
+def placement_groups() -> set[str]:
+    """Return the ids of this driver's placement groups; they end in the id of its job."""
     import ray
 
     job = ray.get_runtime_context().get_job_id()
@@ -143,11 +154,11 @@ def own_groups() -> set[str]:
     return {name for name, group in groups.items() if name.endswith(job) and group["state"] != "REMOVED"}
 
 
-def release(groups: set[str]) -> None:
-    """Free the room of placement groups.
+def remove_groups(groups: set[str]) -> None:
+    """Remove placement groups.
 
-    Ray Train leaves that of workers lost while they start to the end of the job, and the next
-    workers would wait for it.
+    Ray Train keeps the resources of workers that were lost during their start until the job ends, and
+    new workers would wait for them.
     """
     for name in groups:
         remove_placement_group(name)
@@ -158,25 +169,25 @@ def _resources(cluster: ClusterConfig, use_gpu: bool) -> dict[str, float]:
 
 
 def _on_worker(
-    loop: Loop, settings: dict[str, Any], monitor: Any, figures: TrainingLog | None, threads: int
+    loop: Loop, settings: dict[str, Any], monitor: Any, training_log: TrainingLog | None, threads: int
 ) -> None:
-    """Function that each Ray Train worker runs."""
+    """Run the loop on a Ray Train worker."""
     torch.set_num_threads(threads)
-    worker = _RayWorker(monitor, figures)
+    worker = _RayWorker(monitor, training_log)
     try:
         loop(worker, **settings)
     except BaseException:
         import ray
 
-        # Ray Train hands on the exception without its traceback; this one is the user's
+        # Ray Train reports the exception without its traceback
         ray.get(monitor.failed.remote(worker.rank, traceback.format_exc()))
         raise
 
 
 class _RayWorker:
-    """A Worker on Ray Train."""
+    """Worker on Ray Train."""
 
-    def __init__(self, monitor: Any, figures: TrainingLog | None):
+    def __init__(self, monitor: Any, training_log: TrainingLog | None):
         import ray.train
         import ray.train.torch
 
@@ -185,14 +196,14 @@ class _RayWorker:
         self.world_size = context.get_world_size()
         self.device: torch.device = ray.train.torch.get_device()
         self._monitor = monitor
-        self._figures = figures
+        self._log = training_log
         self._reported = 0.0
 
     def checkpoint(self) -> Path | None:
         import ray.train
 
-        kept = ray.train.get_checkpoint()
-        return Path(kept.path) if kept else None
+        latest = ray.train.get_checkpoint()
+        return Path(latest.path) if latest else None
 
     def report(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
         import ray.train
@@ -210,8 +221,8 @@ class _RayWorker:
         return broadcast_from_rank_zero(value if self.rank == 0 else None)
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        if self.rank == 0 and self._figures:
-            self._figures.add(step, values)
+        if self.rank == 0 and self._log:
+            self._log.add(step, values)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         now = time.monotonic()
@@ -221,7 +232,7 @@ class _RayWorker:
 
 
 class _Monitor:
-    """Actor beside a run: progress, and failures of workers."""
+    """Actor that collects the progress and failures of workers."""
 
     def __init__(self) -> None:
         self._progress: tuple[int, int, str] | None = None
@@ -242,49 +253,49 @@ class _Monitor:
 
 @contextmanager
 def _monitor(progress: Progress | None) -> Iterator[Any]:
-    """A monitor whose progress is handed on until the block ends."""
+    """Context manager: start a monitor and forward its progress."""
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    # beside the driver: on another node it would be lost with that node
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    monitor: Any = ray.remote(_Monitor).options(num_cpus=0, scheduling_strategy=here).remote()
-    over = threading.Event()
+    # on the driver's node, so that it is not lost with another node
+    this_node = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    monitor: Any = ray.remote(_Monitor).options(num_cpus=0, scheduling_strategy=this_node).remote()
+    finished = threading.Event()
 
-    def hand_on() -> None:
+    def forward() -> None:
         reported = None
-        ended = False
-        while not ended:
-            ended = over.wait(POLL_S)
+        is_last = False
+        while not is_last:
+            is_last = finished.wait(POLL_S)
             latest = ray.get(monitor.latest.remote())
             if latest and latest != reported and progress:
                 progress(*latest)
                 reported = latest
 
-    thread = threading.Thread(target=hand_on, daemon=True)
+    thread = threading.Thread(target=forward, daemon=True)
     thread.start()
     try:
         yield monitor
     finally:
-        over.set()
+        finished.set()
         thread.join()
         ray.kill(monitor)
 
 
-def _timeouts(late: int, start: int) -> AbstractContextManager[None]:
-    """By default Ray Train waits for ever on a rank that is ``late``, and 60 s for room to ``start``."""
-    return environment({COLLECTIVE_TIMEOUT: str(late), GROUP_START_TIMEOUT: str(start)})
+def _timeouts(late_s: int, start_s: int) -> AbstractContextManager[None]:
+    """Set Ray Train's timeouts for late ranks (by default none) and for the start of workers (60 s)."""
+    return environment({COLLECTIVE_TIMEOUT: str(late_s), GROUP_START_TIMEOUT: str(start_s)})
 
 
 def _explain(failures: list[tuple[int, str]], error: Exception) -> str:
-    """The first traceback of the last attempt, and where the logs are."""
+    """Format the first traceback of the last attempt, and where the logs are."""
     import ray
 
-    here = ray.get_runtime_context()
-    logs = f"logs, on each node: {Path(here.get_temp_dir(), here.get_session_name(), 'logs', 'train')}"
+    context = ray.get_runtime_context()
+    logs = f"logs, on each node: {Path(context.get_temp_dir(), context.get_session_name(), 'logs', 'train')}"
     attempt: dict[int, str] = {}
     for rank, trace in reversed(failures):
-        if rank in attempt:  # a rank fails once an attempt
+        if rank in attempt:  # a rank fails once per attempt
             break
         attempt[rank] = trace
     if not attempt:

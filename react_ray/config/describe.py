@@ -1,4 +1,4 @@
-"""Lists of all settings with type, default and description, as text and as YAML with comments."""
+"""Reference of all settings, as text and as YAML with comments: type, default and description."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from pydantic import BaseModel
 from react_ray.config.problems import groups_of
 from react_ray.errors import ConfigError
 
-__all__ = ["Setting", "as_text", "as_yaml", "described"]
+__all__ = ["Setting", "as_text", "as_yaml", "setting_groups"]
 
 WIDTH = 88
 SERVE = "serve"
-"""The section of the service's settings, which are not part of a run's configuration."""
+"""Section name of the service settings, which are not part of a run's configuration."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting, by its dotted key."""
+    """Type, default and description of one setting."""
 
     key: str
     type: str
@@ -32,13 +32,13 @@ class Setting:
     description: str
 
 
-def described(section: str = "") -> dict[str, list[Setting]]:
-    """Return the settings of each group, by the group's dotted key; "" holds those without a group.
+def setting_groups(section: str = "") -> dict[str, list[Setting]]:
+    """Return the settings of each group, by dotted key; the key "" has the settings without a group.
 
-    ``section`` selects one group and those inside it; "serve" is the service. Raises ConfigError for an
+    ``section`` selects one group and its subgroups; "serve" is the service. Raises ConfigError for an
     unknown section.
 
-    >>> [setting.key for setting in described("augment")["augment"]]
+    >>> [setting.key for setting in setting_groups("augment")["augment"]]
     ['augment.search', 'augment.copies', 'augment.strength', 'augment.operations']
     """
     from react_ray.config.service import ServeConfig
@@ -53,15 +53,15 @@ def described(section: str = "") -> dict[str, list[Setting]]:
         if key == section or not section or key.startswith(f"{section}.")
     }
     if not chosen:
-        known = [*filter(None, groups), SERVE]
-        raise ConfigError(f"no section {section!r}; there are: {', '.join(known)}")
-    return chosen if section else chosen | described(SERVE)
+        sections = [*filter(None, groups), SERVE]
+        raise ConfigError(f"no section {section!r}; expected one of {', '.join(sections)}")
+    return chosen if section else chosen | setting_groups(SERVE)
 
 
 def as_text(section: str = "") -> str:
-    """Return a table: a line of name, type and default for each setting, with its description below."""
+    """Format settings as text: key, type and default on one line, the description below."""
     parts = []
-    for group, settings in described(section).items():
+    for group, settings in setting_groups(section).items():
         lines = [_title(group)] if group else []
         for setting in settings:
             lines.append(f"{setting.key}  {setting.type} = {_value(setting.default)}")
@@ -73,12 +73,13 @@ def as_text(section: str = "") -> str:
 
 
 def as_yaml(section: str = "") -> str:
-    """Return the defaults as YAML, with descriptions as comments.
+    """Format the defaults as YAML, with descriptions as comments.
 
-    A run reads its file in this form; the service's settings, which have no file, are comments only.
+    The result is a valid configuration of a run. Service settings are not read from files, so they are
+    commented out.
     """
     parts = []
-    for group, settings in described(section).items():
+    for group, settings in setting_groups(section).items():
         indent = "  " * len(group.split(".")) if group and group != SERVE else ""
         lines = [f"# {_title(group)}"] if group else []
         if indent:
@@ -102,7 +103,7 @@ def _settings(model: type[BaseModel], group: str) -> Iterator[Setting]:
         if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
             continue
         key = f"{group}.{name}".lstrip(".")
-        description = re.sub(r"\bNone\b", "null", field.description or "")  # as YAML has it
+        description = re.sub(r"\bNone\b", "null", field.description or "")  # its name in YAML
         yield Setting(key, _type_name(field.annotation), field.default, description)
 
 
@@ -120,30 +121,30 @@ def _title(group: str) -> str:
 
 
 def _value(value: Any) -> str:
-    """Return a default as it is written in YAML, on one line."""
+    """Format a default as one line of YAML."""
     listed = list(value) if isinstance(value, tuple) else value
     return yaml.safe_dump(listed, default_flow_style=True, width=10_000).removesuffix("\n...\n").strip()
 
 
 def _type_name(annotation: Any) -> str:
-    """Return a type in the words of a settings file.
+    """Describe a type annotation in the words of a YAML file.
 
     >>> _type_name(int | None), _type_name(Literal["a", "b"]), _type_name(tuple[str, ...])
     ('int or null', 'a | b', 'list of text')
     """
-    origin, inner = get_origin(annotation), get_args(annotation)
+    origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return _type_name(inner[0])
+        return _type_name(arguments[0])
     if origin in (Union, types.UnionType):
-        return " or ".join(_type_name(each) for each in inner)
+        return " or ".join(_type_name(option) for option in arguments)
     if origin is Literal:
-        return " | ".join(map(str, inner))
-    if origin is tuple and inner[-1] is not Ellipsis:
-        return f"[{', '.join(_type_name(each) for each in inner)}]"
+        return " | ".join(map(str, arguments))
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return f"[{', '.join(_type_name(option) for option in arguments)}]"
     if origin in (tuple, list):
-        name = _type_name(inner[0])
+        name = _type_name(arguments[0])
         return f"list of ({name})" if " | " in name else f"list of {name}"
     if origin is dict:
-        return f"mapping of {' to '.join(_type_name(each) for each in inner)}"
+        return f"mapping of {' to '.join(_type_name(option) for option in arguments)}"
     names = {type(None): "null", str: "text", float: "number", Any: "any value"}
     return names.get(annotation, "") or str(annotation.__name__).lower()

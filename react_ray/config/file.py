@@ -1,6 +1,6 @@
-"""Loading of a configuration from a preset, a YAML file, ``key=value`` and flags, in that order.
+"""Load a configuration from a preset, a YAML file, ``key=value`` arguments and flags.
 
-Unknown keys and values out of range are errors that name the key.
+Later sources override earlier ones. Errors name the key, so that a typing mistake is never ignored.
 """
 
 from __future__ import annotations
@@ -32,11 +32,24 @@ def load_config(
     flags: Mapping[str, Any] | None = None,
     preset: str | None = None,
 ) -> Config:
-    """Resolve a configuration: preset, then file, then ``key=value``, then flags.
+    """Load a configuration: preset, then file, then ``key=value``, then flags.
 
-    ``flags`` maps dotted keys to values; None means not given. An address that was saved without its
-    secret is taken from the environment, see :meth:`Config.save`. Raises ConfigError that names the key,
-    the value, what is allowed and the description of the setting.
+    Parameters
+    ----------
+    path
+        YAML file with nested settings.
+    overrides
+        Settings as ``"key=value"``, with dotted keys and values in YAML.
+    flags
+        Settings by dotted key; None means not set.
+    preset
+        Name of a preset of the package.
+
+    Raises
+    ------
+    ConfigError
+        A setting is unknown or invalid; the message says what is expected. Also if an address was saved
+        without its secret and the environment does not have it, see :meth:`Config.save`.
 
     Example
     -------
@@ -52,17 +65,17 @@ def load_config(
     tree = _override(tree, overrides, flags or {})
     for key, address in list(texts_of(tree)):
         if is_masked(address):
-            _set(tree, key, _whole_address(key, address))
+            _set(tree, key, _address_from_environment(key, address))
     return _validate(Config, tree)
 
 
 def load_serve_config(overrides: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> ServeConfig:
-    """Resolve the settings of the service: ``key=value``, then flags; errors as in :func:`load_config`."""
+    """Load the service settings: ``key=value``, then flags. Raises ConfigError."""
     return _validate(ServeConfig, _override({}, overrides, flags or {}))
 
 
 def with_settings(config: Config, values: Mapping[str, Any]) -> Config:
-    """Return ``config`` with some settings changed, by dotted key; errors as in :func:`load_config`."""
+    """Return a copy of ``config`` with the ``values`` of some dotted keys changed. Raises ConfigError."""
     return _validate(Config, _override(config.model_dump(), (), values))
 
 
@@ -79,7 +92,7 @@ def _override(tree: dict[str, Any], overrides: Iterable[str], flags: Mapping[str
 
 
 def _read_value(key: str, value: str) -> Any:
-    """Return ``value`` as YAML reads it, but plain text as it stands: in "run #1" is no comment."""
+    """Parse ``value`` as YAML, but keep plain text unchanged, so that "run #1" has no comment."""
     try:
         parsed = parse_yaml(value, key)
         plain_text = isinstance(parsed, str) and value[:1] not in ("'", '"', "|", ">", "!", "&")
@@ -87,13 +100,14 @@ def _read_value(key: str, value: str) -> Any:
     except ConfigError as error:
         quoted = json.dumps(value, ensure_ascii=False)
         raise ConfigError(
-            f"{key} = {value[:200]}: this is not YAML ({error}); put text with special characters in double "
-            f"quotes, and all in single ones for the shell: '{key}={quoted[:200]}'"
+            f"{key} = {value[:200]}: this is not YAML ({error}); put text with special characters in "
+            f"double quotes, and the whole argument in single quotes for the shell: '{key}={quoted[:200]}'"
         ) from None
 
 
 def _validate(root: type[_Root], tree: dict[str, Any]) -> _Root:
-    for key, group in groups_of(root).items():  # a section of a file whose lines are all comments
+    # a section with nothing but comments is null in YAML: use its defaults
+    for key, group in groups_of(root).items():
         *parents, last = key.split(".")
         section: Any = tree
         for parent in parents:
@@ -111,24 +125,24 @@ def _read_file(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds a {type(content).__name__}; expected keys and values")
+        raise ConfigError(f"{path} holds a {type(content).__name__}; expected a mapping of settings")
     return content
 
 
 def _read_preset(name: str) -> dict[str, Any]:
     folder = resources.files("react_ray") / "presets"
-    known = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir())
-    if name not in known:
-        raise ConfigError(f"no preset {name!r}; there are: {', '.join(known)}")
+    names = sorted(f.name.removesuffix(".yaml") for f in folder.iterdir())
+    if name not in names:
+        raise ConfigError(f"no preset {name!r}; expected one of {', '.join(names)}")
     return dict(parse_yaml((folder / f"{name}.yaml").read_text(encoding="utf-8"), name))
 
 
-def _whole_address(key: str, address: str) -> str:
+def _address_from_environment(key: str, address: str) -> str:
     variable = variable_of(key)
     if variable not in os.environ:
         raise ConfigError(
             f"{key} = {address}: this address was saved without its secret; set the environment variable "
-            f"{variable} to the whole address"
+            f"{variable} to the full address"
         )
     return os.environ[variable]
 

@@ -1,7 +1,7 @@
-"""Secrets in addresses: masked wherever an address reaches a person or a file.
+"""Mask secrets in addresses before they are shown or saved.
 
 Addresses carry passwords and tokens before the host (``s3://KEY:SECRET@bucket``), and signatures in the
-options (``?sig=...``). Only the process that opens the address needs them.
+options (``?sig=...``). Only the process that opens an address needs them.
 """
 
 from __future__ import annotations
@@ -21,44 +21,44 @@ PLAIN_OPTIONS = {
     "buffer_size", "blob_storage_authority", "dfs_storage_authority", "blob_storage_scheme",
     "dfs_storage_scheme", "enable_tls", "use_mmap", "versionid", "partnumber",
 }  # fmt: skip
-"""Options of storage addresses that hold no secret; the values of all others are masked."""
+"""Options of storage addresses that are never secret; the values of all others are masked."""
 KEEPS_USER = ("abfs", "abfss", "wasb", "wasbs")
-"""Schemes with the container before the @: abfss://container@account.dfs.core.windows.net."""
+"""Schemes with a container name before the @: abfss://container@account.dfs.core.windows.net."""
 IN_TEXT = re.compile(r"""[A-Za-z][\w+.-]*://[^\s'"<>`]*[^\s'"<>`:.,;)]""")
 BARE = re.compile(r"""(?<![\w/.@*-])[^\s/'"<>`=(),]+@(?=\[?[\w.:-]*[\w\]]:\d+\b)""")
-"""user:password@ or TOKEN@ before a host with a port, without a scheme."""
+"""Matches user:password@ or TOKEN@ before host:port, without a scheme."""
 CONNECTION = re.compile(r"(?i)\b(AccountKey|SharedAccessKey|SharedAccessSignature)=[^;\s'\"]+")
 SCHEME = re.compile(r"(?s)([A-Za-z][\w+.-]*)://(.*)")
 MASKED = re.compile(r"(?:^|://|[:\w])\*\*\*@|[?&;#](?:[^/]*=)?\*\*\*")
 
 
 def mask(text: str) -> str:
-    """Return ``text`` with the secrets of all addresses in it replaced by ``***``.
+    """Replace the secrets of all addresses in ``text`` by ``***``.
 
     >>> mask("cannot read s3://KEY:SECRET@bucket/a.csv?region=eu&session_token=abc")
     'cannot read s3://***@bucket/a.csv?region=eu&session_token=***'
     """
     if "://" in text:
-        text = IN_TEXT.sub(lambda found: mask_address(found[0]), text)
+        text = IN_TEXT.sub(lambda match: mask_address(match[0]), text)
     if "@" in text:
         text = BARE.sub(f"{MASK}@", text)
     return CONNECTION.sub(rf"\1={MASK}", text) if "=" in text else text
 
 
 def mask_address(address: str) -> str:
-    """Return one address, which may hold spaces and quotes, with its secrets replaced by ``***``."""
-    found = SCHEME.fullmatch(address)
-    if not found:
+    """Replace the secrets of one address, which may contain spaces and quotes, by ``***``."""
+    match = SCHEME.fullmatch(address)
+    if not match:
         return mask(address)
-    scheme, rest = found.groups()
+    scheme, rest = match.groups()
     user, at, place = _split_user(rest)
     path, *options = re.split(r"([?#])", place, maxsplit=1)
-    shown = f"{scheme}://{_mask_user(user, scheme.lower())}{at}{path}"
-    return shown + options[0] + _mask_options(options[1]) if options else shown
+    masked_address = f"{scheme}://{_mask_user(user, scheme.lower())}{at}{path}"
+    return masked_address + options[0] + _mask_options(options[1]) if options else masked_address
 
 
 def masked(tree: Any) -> Any:
-    """Return a tree of settings (mappings, lists, values) with all texts in it masked."""
+    """Return a tree of settings (mappings, lists, values) with all strings masked."""
     if isinstance(tree, str):
         return mask_address(tree) if "://" in tree else mask(tree)
     if isinstance(tree, Mapping):
@@ -67,12 +67,12 @@ def masked(tree: Any) -> Any:
 
 
 def is_masked(text: str) -> bool:
-    """Whether a secret was taken out of this address."""
+    """Whether the secret of this address was replaced by ``***``."""
     return bool(MASKED.search(text))
 
 
 def texts_of(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """All texts in a tree of settings by their dotted keys."""
+    """Iterate over the strings in a tree of settings, with their dotted keys."""
     for key, value in tree.items():
         if isinstance(value, str):
             yield f"{prefix}{key}", value
@@ -81,9 +81,9 @@ def texts_of(tree: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, s
 
 
 def _split_user(rest: str) -> tuple[str, str, str]:
-    """What stands before the @ of the host, the @, and the rest of an address behind ://.
+    """Split the part of an address after :// into user information, "@" and the rest.
 
-    A password may hold a slash that was not written as %2F: then it ends at the last @.
+    A password may contain an unescaped slash; then it ends at the last @.
     """
     host = rest.partition("/")[0]
     if "@" not in host and re.search(r":(?!\d*$)", host.rpartition("]")[2]):

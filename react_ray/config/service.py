@@ -1,4 +1,4 @@
-"""Every setting of the HTTP service: type, bounds, default, description."""
+"""Settings of the HTTP service."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from react_ray.config.sections.base import Settings
 __all__ = ["ServeConfig"]
 
 Origin = Annotated[str, Field(pattern=r"^(\*|[a-z][a-z0-9+.-]*://[^/\s,*]+)$")]
-"""As a browser sends it: a scheme, a host and where it is needed a port, no path."""
+"""An origin as browsers send it: scheme, host and optional port, without a path; or *."""
 
 
 class ServeConfig(Settings):
-    """All settings of the HTTP service; :func:`react_ray.config.file.load_serve_config` reads them."""
+    """Settings of the HTTP service, loaded by :func:`react_ray.config.file.load_serve_config`."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; 127.0.0.1: this machine only")
     port: int = Field(8000, ge=1, le=65535, description="HTTP port")
     grpc_port: int | None = Field(
         None, ge=1, le=65535, description="Port of gRPC, which listens on all interfaces; None: no gRPC"
     )
-    replicas: int = Field(1, ge=1, description="Copies of the model, each in a process of its own")
+    replicas: int = Field(1, ge=1, description="Copies of the model, one process each")
     max_replicas: int | None = Field(
         None, ge=1, description="Most replicas under load; None: always as many as replicas"
     )
@@ -42,7 +42,7 @@ class ServeConfig(Settings):
     max_bulk_bytes: int = Field(
         8 << 20,
         ge=1024,
-        description="Largest body of a bulk request, in bytes; it is held in memory whole, in the proxy too",
+        description="Largest body of a bulk request, in bytes; it is buffered in memory, also by the proxy",
     )
     max_bulk_lines: int = Field(
         100_000, ge=1, description="Most lines of a bulk request, each of which takes memory"
@@ -123,40 +123,38 @@ class ServeConfig(Settings):
 
     @property
     def tokens_per_call(self) -> int:
-        """Most tokens of a model call."""
+        """Maximum tokens of a model call."""
         return self.batch_tokens or (8192 if self.gpus_per_replica else 512)
 
     @property
     def max_values(self) -> int:
-        """Most JSON values in a request, or fields over gRPC: 4 for each text, and some for the rest."""
+        """Maximum JSON values in a request, or fields over gRPC: 4 for each text, plus a constant."""
         return 4 * self.max_texts + 1000
 
     @model_validator(mode="after")
-    def _room_to_grow(self) -> ServeConfig:
+    def _check_max_replicas(self) -> ServeConfig:
         if self.max_replicas is not None and self.max_replicas < self.replicas:
-            raise ValueError(
-                f"max_replicas = {self.max_replicas}: less than the {self.replicas} replicas there always are"
-            )
+            raise ValueError(f"max_replicas = {self.max_replicas} is less than replicas = {self.replicas}")
         return self
 
     @field_validator("host")
     @classmethod
-    def _without_brackets(cls, host: str) -> str:
+    def _strip_brackets(cls, host: str) -> str:
         if not host or host != host.strip():
-            raise ValueError(f"host = {host!r}: give an address or a name, as 127.0.0.1, ::1 or 0.0.0.0")
+            raise ValueError(f"host = {host!r}: expected an address or a name, such as 127.0.0.1 or ::1")
         return host[1:-1] if host.startswith("[") and host.endswith("]") else host
 
     @field_validator("api_keys", "record", "relations")
     @classmethod
-    def _from_here(cls, path: str | None) -> str | None:
-        # replicas have a working folder of their own
+    def _make_absolute(cls, path: str | None) -> str | None:
+        # replicas have a different working directory
         return path and str(Path(path).expanduser().absolute())
 
     @model_validator(mode="after")
-    def _as_open_as_said(self) -> ServeConfig:
+    def _check_grpc_host(self) -> ServeConfig:
         if self.grpc_port is not None and self.host not in ("0.0.0.0", "::"):
             raise ValueError(
-                f"grpc_port = {self.grpc_port}: Ray's gRPC proxy listens on all interfaces, and host = "
-                f"{self.host!r} does not; give host=0.0.0.0 where that is wanted"
+                f"grpc_port = {self.grpc_port}: Ray's gRPC proxy listens on all interfaces, but host = "
+                f"{self.host!r} does not; set host=0.0.0.0 to allow it"
             )
         return self

@@ -1,4 +1,4 @@
-"""Every setting of a run: type, bounds, default, description."""
+"""Settings of a run, from all sections."""
 
 from __future__ import annotations
 
@@ -32,14 +32,13 @@ __all__ = [
 ]
 
 EMBEDDED = "embedded"
-"""The English MiniLM that comes with the package; needs no model hub."""
+"""Name of the English MiniLM that is installed with the package, for use without a model hub."""
 
 
 class Config(Settings):
     """All settings of a run.
 
-    Files, ``key=value`` and flags are read by :func:`react_ray.load_config`; the class takes nested
-    settings by name.
+    :func:`react_ray.load_config` reads them from files, ``key=value`` arguments and flags.
 
     >>> from react_ray import Config
     >>> config = Config(data={"labeled": "labels.csv"}, finetune={"epochs": 3})
@@ -70,44 +69,44 @@ class Config(Settings):
 
     @field_validator("output")
     @classmethod
-    def _on_a_file_system(cls, output: str) -> str:
+    def _check_output(cls, output: str) -> str:
         if "://" in output:
             raise ValueError(
-                f"output = {output!r}: the run needs a folder on a file system; give one on this machine, "
-                "or one that is mounted on every machine (only inputs may be remote)"
+                f"output = {output!r}: the output must be a folder on a file system, local or mounted "
+                "on every node (only inputs may be remote)"
             )
         return output
 
     @model_validator(mode="after")
-    def _something_to_learn_from(self) -> Config:
+    def _check_labels(self) -> Config:
         if not (self.data.labeled or self.data.labels):
             raise ValueError(
                 "data.labeled is missing: give a file with labels (--labeled FILE), "
-                "or names of classes (--labels FILE) and unlabelled text"
+                "or class names (--labels FILE) and unlabelled text"
             )
         return self
 
     def save(self, path: Path) -> None:
-        """Write the resolved configuration as YAML, without the secrets of addresses in it.
+        """Write the configuration as YAML, with the secrets of addresses masked.
 
-        A comment names the variables that :func:`load_config` takes the whole addresses from.
+        Comments name the environment variables from which :func:`load_config` reads the full addresses.
         """
-        whole = self.model_dump(mode="json")
-        shown = masked(whole)
-        secret = [
+        tree = self.model_dump(mode="json")
+        masked_tree = masked(tree)
+        secret_keys = [
             key
-            for (key, text), (_, other) in zip(texts_of(whole), texts_of(shown), strict=True)
+            for (key, text), (_, other) in zip(texts_of(tree), texts_of(masked_tree), strict=True)
             if text != other
         ]
         head = "".join(
-            f"# {key} stands here without its secret: to repeat the run, set {variable_of(key)} to the whole "
+            f"# {key} was saved without its secret: to repeat the run, set {variable_of(key)} to the full "
             "address.\n"
-            for key in secret
+            for key in secret_keys
         )
-        content = yaml.safe_dump(shown, sort_keys=False, allow_unicode=True)
+        content = yaml.safe_dump(masked_tree, sort_keys=False, allow_unicode=True)
         path.write_text(head + content, encoding="utf-8")
 
 
 def variable_of(key: str) -> str:
-    """Return the name of the environment variable for an address that is saved without its secret."""
+    """Return the environment variable for the full address of a setting that is saved masked."""
     return f"REACT_RAY_{key.upper().replace('.', '_')}"

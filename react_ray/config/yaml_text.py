@@ -1,7 +1,7 @@
-"""YAML that people write: plain values, and every mistake as one line that says where it is.
+"""Strict YAML parser: plain values only, and every error is one line with its position.
 
-PyYAML alone accepts duplicate keys, expands a few hundred bytes of aliases to gigabytes, and raises errors of
-many kinds, over several lines.
+PyYAML accepts duplicate keys, expands a few hundred bytes of aliases to gigabytes, and raises many kinds of
+errors with messages of several lines.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ __all__ = ["MAX_BYTES", "compose_yaml", "parse_yaml", "read_yaml"]
 
 MAX_BYTES = 8 << 20
 MAX_NODES = 200_000
-"""Values in a document, where each alias counts as all that it stands for."""
+"""Maximum values in a document; each alias counts with all values that it expands to."""
 
 
 def read_yaml(path: Path) -> Any:
-    """Return the content of a YAML file; None where it is empty. Raises ConfigError."""
+    """Read a YAML file; None if it is empty. Raises ConfigError."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -31,14 +31,14 @@ def read_yaml(path: Path) -> Any:
 
 
 def parse_yaml(text: str, name: str) -> Any:
-    """Return the value of YAML in ``text``; ``name`` says in errors where it stands. Raises ConfigError."""
+    """Parse YAML in ``text``; ``name`` is its source in error messages. Raises ConfigError."""
     return _construct(compose_yaml(text.encode("utf-8", "surrogatepass"), name), name)
 
 
 def compose_yaml(content: bytes, name: str) -> yaml.Node | None:
-    """Return the checked nodes of a YAML document in UTF-8; None where it is empty. Raises ConfigError."""
+    """Parse a YAML document in UTF-8 into checked nodes; None if it is empty. Raises ConfigError."""
     if len(content) > MAX_BYTES:
-        raise ConfigError(f"{name} is larger than {MAX_BYTES >> 20} MiB: no file of settings is")
+        raise ConfigError(f"{name} is larger than {MAX_BYTES >> 20} MiB, the limit for YAML files")
     try:
         root = yaml.compose(content.decode("utf-8-sig"), Loader=_Loader)
         if root is not None:
@@ -54,7 +54,7 @@ def compose_yaml(content: bytes, name: str) -> yaml.Node | None:
 
 
 class _Loader(yaml.SafeLoader):
-    """Reads dates as text: no setting is a date, and a folder may be called 2024-01-31."""
+    """Safe loader that reads dates as text: no setting is a date, but a folder may be named 2024-01-31."""
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -71,15 +71,15 @@ def _construct(root: yaml.Node | None, name: str) -> Any:
     except yaml.YAMLError as error:
         raise ConfigError(f"{name} is not plain YAML: {_in_one_line(error)}") from None
     except (ValueError, TypeError, AttributeError, LookupError, OverflowError) as error:
-        # what tags like !!int raise for a text that is none
+        # raised for tags such as !!int on text that is not an integer
         raise ConfigError(f"{name} is not plain YAML: {str(error)[:200]}") from None
 
 
 def _check(node: yaml.Node, name: str, sizes: dict[int, int]) -> int:
-    """Return the number of values in ``node``; ConfigError for duplicate keys and for too many values."""
+    """Count the values in ``node``; raises ConfigError for duplicate keys and for too many values."""
     if id(node) in sizes:
         if sizes[id(node)] == 0:
-            raise ConfigError(f"{_line(node, name)}: an alias that stands for a value it is part of")
+            raise ConfigError(f"{_line(node, name)}: an alias refers to a value that contains it")
         return sizes[id(node)]
     sizes[id(node)] = 0
     if isinstance(node, yaml.MappingNode):
@@ -103,7 +103,7 @@ def _check_keys(node: yaml.MappingNode, name: str) -> None:
             continue
         if key.value in seen:
             raise ConfigError(
-                f"{_line(key, name)}: {key.value!r} is given twice (first in line {seen[key.value]})"
+                f"{_line(key, name)}: {key.value!r} is listed twice (first in line {seen[key.value]})"
             )
         seen[key.value] = key.start_mark.line + 1
 
@@ -115,7 +115,7 @@ def _line(node: yaml.Node, name: str) -> str:
 def _in_one_line(error: yaml.YAMLError) -> str:
     if isinstance(error, yaml.MarkedYAMLError) and error.problem:
         mark = error.problem_mark or error.context_mark
-        where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
+        position = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
         hint = "; indent with spaces" if "'\\t'" in error.problem else ""
-        return f"{where}{' '.join(error.problem.split())}{hint}"
+        return f"{position}{' '.join(error.problem.split())}{hint}"
     return " ".join(str(error).split())

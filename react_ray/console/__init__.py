@@ -1,1 +1,1 @@
-"""Terminal output and command line options: progress, warnings, logs, copyable commands."""
+"""Terminal output, logs and command line options."""

@@ -1,4 +1,4 @@
-"""Checks of command line arguments for mistakes that the parser would misread."""
+"""Detect command line mistakes that the argument parser would misinterpret."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from react_ray.errors import InputError
 __all__ = ["Command", "is_data_name"]
 
 DATA = ("--labeled", "--unlabeled", "--validation", "--test", "--input")
-"""Options that name data: one file, folder or glob each."""
+"""Options that take data: one file, folder or glob each."""
 DATA_FILE = re.compile(
     r"(?i).*\.(csv|tsv|jsonl|ndjson|parquet|json|txt|conll|bio|iob2?|bioes|bmes)(\.(gz|bz2|xz|zst|zip))?"
 )
-"""The whole name of a file, without the folders it is in."""
+"""Matches names of data files, without their folder."""
 
 
 class Command(TyperCommand):
-    """A command that detects a missing value, and a glob expanded by the shell."""
+    """A command that detects missing values and globs that the shell has expanded."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse ``args``; InputError for the mistakes above, errors of the parser without secrets."""
-        named = [(name, p) for p in self.params for name in p.opts if name.startswith("-")]  # no arguments
+        """Parse ``args``, with secrets masked in errors of the parser. Raises InputError."""
+        named = [(name, p) for p in self.params for name in p.opts if name.startswith("-")]
         valued = {name for name, p in named if not getattr(p, "is_flag", True)}
         options = {name for name, _ in named}
         for number, word in enumerate(args):
@@ -42,31 +42,32 @@ class Command(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except Exception as error:
-            if hasattr(error, "message"):  # the parser's own: it repeats what it was given
+            if hasattr(error, "message"):  # an error of the parser, which quotes the arguments
                 error.message = mask(str(error.message))
             raise
 
 
 def _check_value(option: str, following: Sequence[str], options: set[str]) -> None:
     if following and following[0].partition("=")[0] in options:
-        raise InputError(f"{option} needs a value, and the option {following[0]} follows it")
-    more = [*takewhile(_is_data, following[1:])] if option in DATA else []
-    if more:
+        raise InputError(f"{option} needs a value, but the option {following[0]} follows it")
+    extra = [*takewhile(_is_data, following[1:])] if option in DATA else []
+    if extra:
         folder = Path(following[0]).parent
+        example = f"{option} '{folder / '*'}{Path(following[0]).suffix}'"
+        others = extra[0] + (", ..." if len(extra) > 1 else "")
         raise InputError(
-            f"{option} takes one file, folder or glob, and {len(more)} more follow {following[0]}: {more[0]}"
-            f"{', ...' if len(more) > 1 else ''}. Put a glob in quotes, so that the shell leaves it as it is "
-            f"({option} '{folder / '*'}{Path(following[0]).suffix}'), or give a folder"
+            f"{option} takes one file, folder or glob, and {len(extra)} more follow {following[0]}: {others}"
+            f". Put a glob in quotes, so that the shell does not expand it ({example}), or give a folder"
         )
 
 
 def _is_data(word: str) -> bool:
     if word.startswith("-"):
         return False
-    whole = is_data_name(word) or Path(word).is_dir()
-    return whole and ("=" not in word or Path(word).exists())
+    looks_like_data = is_data_name(word) or Path(word).is_dir()
+    return looks_like_data and ("=" not in word or Path(word).exists())
 
 
 def is_data_name(word: str) -> bool:
-    """Whether a file of this name holds data, by its ending."""
+    """Whether a file of this name contains data, judging by its extension."""
     return DATA_FILE.fullmatch(Path(word).name) is not None

@@ -1,4 +1,4 @@
-"""Options shared by all commands that take the configuration of a run."""
+"""Command line options shared by all commands that take the configuration of a run."""
 
 from __future__ import annotations
 
@@ -35,21 +35,21 @@ FLAGS = {
     "encoder": "encoder",
     "seed": "seed",
 }
-"""Option -> the setting that it stands for."""
+"""Name of an option -> dotted key of its setting."""
 
 Arguments = Annotated[
     list[str] | None,
     typer.Argument(
         metavar="[CONFIG.yaml] [key=value ...]",
-        help="A saved configuration, and settings by their keys in it (seed=1, finetune.lr=1e-4)",
+        help="A saved configuration, and settings by dotted key (seed=1, finetune.lr=1e-4)",
     ),
 ]
 Labeled = Annotated[str | None, typer.Option(help="File with labels; rows with a blank label are unlabelled")]
 Unlabeled = Annotated[
     str | None, typer.Option(help="File, folder or glob: csv, jsonl or parquet, local or s3://")
 ]
-Validation = Annotated[str | None, typer.Option(help="Labelled rows that pick the checkpoint")]
-Test = Annotated[str | None, typer.Option(help="Labelled rows that are only measured on")]
+Validation = Annotated[str | None, typer.Option(help="Labelled rows that choose the checkpoint")]
+Test = Annotated[str | None, typer.Option(help="Labelled rows for the final metrics only")]
 Labels = Annotated[str | None, typer.Option(help="YAML: class name -> description")]
 TaskName = Annotated[str | None, typer.Option(metavar="NAME", help="Default: text-classification")]
 Output = Annotated[str | None, typer.Option(help="Folder of the run (default: out)")]
@@ -62,18 +62,20 @@ ColumnNames = Annotated[
 ]
 TextColumn = Annotated[str | None, typer.Option(help="Name of the column with the text")]
 LabelColumn = Annotated[str | None, typer.Option(help="Name of the column with the label")]
-TruthColumn = Annotated[str | None, typer.Option(help="True labels of unlabelled rows, only to score")]
-Separator = Annotated[str | None, typer.Option(help="Between the labels in one cell, such as ; or |")]
-LabelColumns = Annotated[
-    str | None, typer.Option(metavar="A,B,C", help="Columns that say 1 or 0, one a label")
+TruthColumn = Annotated[
+    str | None, typer.Option(help="Column with true labels of unlabelled rows, only to score")
 ]
-Seed = Annotated[int | None, typer.Option(help="Of every random choice (default: 0)")]
+Separator = Annotated[str | None, typer.Option(help="Text between the labels in one cell, such as ; or |")]
+LabelColumns = Annotated[
+    str | None, typer.Option(metavar="A,B,C", help="Columns with 1 or 0, one for each label")
+]
+Seed = Annotated[int | None, typer.Option(help="Seed of every random choice (default: 0)")]
 Preset = Annotated[str | None, typer.Option(help="article: the settings of the article's own code")]
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Options of every command that takes the configuration of a run; None: not given."""
+    """Options of every command that takes the configuration of a run; None: not set."""
 
     arguments: Arguments = None
     labeled: Labeled = None
@@ -97,51 +99,55 @@ class RunOptions:
 
 
 def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Give ``command(options, ...)`` the options of :class:`RunOptions` in place of its first parameter."""
-    _, *own = inspect.signature(command, eval_str=True).parameters.values()
-    shared = list(inspect.signature(RunOptions, eval_str=True).parameters.values())
+    """Decorate ``command(options, ...)``: replace its first parameter by the fields of :class:`RunOptions`.
+
+    Typer reads options from the signature of a function, so the fields have to be parameters of their own.
+    """
+    _, *other_parameters = inspect.signature(command, eval_str=True).parameters.values()
+    parameters = [*inspect.signature(RunOptions, eval_str=True).parameters.values(), *other_parameters]
     names = [field.name for field in fields(RunOptions)]
 
     @functools.wraps(command)
-    def called(**given: Any) -> None:
-        command(RunOptions(**{name: given.pop(name) for name in names}), **given)
+    def wrapper(**arguments: Any) -> None:
+        command(RunOptions(**{name: arguments.pop(name) for name in names}), **arguments)
 
-    parameters = [*shared, *own]
-    del called.__wrapped__
-    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    return called
+    del wrapper.__wrapped__
+    wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    wrapper.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return wrapper
 
 
-def config_of(options: RunOptions, more: Mapping[str, Any] | None = None) -> Config:
-    """Make the configuration from options and ``more`` settings by their keys. Raises ConfigError."""
+def config_of(options: RunOptions, extra: Mapping[str, Any] | None = None) -> Config:
+    """Load the configuration from options and ``extra`` settings by dotted key. Raises ConfigError."""
     from react_ray.config.file import load_config
 
     arguments = options.arguments or []
     files = [argument for argument in arguments if "=" not in argument]
     for file in files:
         if is_data_name(file):
-            raise ConfigError(f"{file}: data is given with --labeled, --unlabeled, --validation or --test")
+            raise ConfigError(f"{file}: pass data with --labeled, --unlabeled, --validation or --test")
     if len(files) > 1:
-        raise ConfigError(f"one configuration file is taken, given were: {', '.join(files)}")
-    given = asdict(options)
+        raise ConfigError(f"expected one configuration file, got {', '.join(files)}")
+    values = asdict(options)
     flags: dict[str, Any] = {
         f"data.columns.{name}": other for name, other in renamed_columns(options.column or ()).items()
     }
-    flags |= {dotted: given[name] for name, dotted in FLAGS.items() if given[name] is not None}
+    flags |= {key: values[name] for name, key in FLAGS.items() if values[name] is not None}
     if options.label_columns is not None:
         names = [name.strip() for name in options.label_columns.split(",")]
         flags["data.label_columns"] = [name for name in names if name]
     overrides = [argument for argument in arguments if "=" in argument]
-    return load_config(files[0] if files else None, overrides, flags | dict(more or {}), options.preset)
+    return load_config(files[0] if files else None, overrides, flags | dict(extra or {}), options.preset)
 
 
-def renamed_columns(given: Iterable[str]) -> dict[str, str]:
-    """Parse names of columns in files, of the form NAME=OTHER. Raises ConfigError."""
+def renamed_columns(words: Iterable[str]) -> dict[str, str]:
+    """Parse NAME=OTHER into {column of the task: column in the files}. Raises ConfigError."""
     renamed = {}
-    for word in given:
+    for word in words:
         name, _, other = (part.strip() for part in word.partition("="))
         if not (name and other):
-            raise ConfigError(f"--column {word}: expected NAME=OTHER, the task's name and that in the files")
+            raise ConfigError(
+                f"--column {word}: expected NAME=OTHER, with the column's name in the task and in the files"
+            )
         renamed[name] = other
     return renamed

@@ -1,4 +1,4 @@
-"""Progress output: steps, time left, quiet logs."""
+"""Progress output and logs: steps, remaining time, warnings, log files."""
 
 from __future__ import annotations
 
@@ -26,13 +26,14 @@ LINE_EVERY_S = 10.0
 """Seconds between two progress lines where there is no terminal."""
 
 Progress = Callable[[int, int, str], None]
-"""Called with (done, total, note); ``done`` and ``total`` in the stage's own unit."""
+"""Callback with (done, total, note); the unit of ``done`` and ``total`` depends on the stage."""
 
 
 class Reporter:
     """Prints steps and their progress to standard error; results go to standard output.
 
-    On a terminal a bar shows the time left; elsewhere a line is written now and then.
+    A terminal gets a progress bar with the remaining time; elsewhere, a line is printed every
+    LINE_EVERY_S seconds.
     """
 
     def __init__(self, quiet: bool = False):
@@ -40,13 +41,13 @@ class Reporter:
         self.console = Console(stderr=True, highlight=False)
 
     def say(self, text: str) -> None:
-        """Print one line unless quiet."""
+        """Print a line unless quiet."""
         if not self.quiet:
             self.console.print(plain(text), markup=False, soft_wrap=True)
 
     @contextmanager
     def step(self, title: str) -> Iterator[Progress]:
-        """Announce a step, give its progress callback, and say how long it took."""
+        """Context manager: print a step with its progress and duration; yields the progress callback."""
         started = time.monotonic()
         if self.quiet:
             yield _silent
@@ -71,7 +72,7 @@ class Reporter:
 
             def progress(done: int, total: int, note: str = "") -> None:
                 if phase.begins(done, total):
-                    bar.reset(task)  # the estimate of the time left starts again with each phase
+                    bar.reset(task)  # the remaining time is estimated anew for each phase
                 bar.update(task, completed=done, total=total, note=note, visible=True)
 
             yield progress
@@ -89,29 +90,27 @@ class Reporter:
                 started = now
             if now - last >= LINE_EVERY_S and done:
                 left = (now - started) / done * (total - done)
-                self.say(
-                    f"  {title}: {done}/{total} {note} about {left:.0f} s left".replace("  about", " about")
-                )
+                self.say(f"  {title}: {done}/{total} {f'{note} ' if note else ''}about {left:.0f} s left")
                 last = now
 
         yield progress
 
 
 class _Phase:
-    """Part of a step that counts something of its own, such as files first and then rows."""
+    """Detects phases of a step that count different things, such as first files and then rows."""
 
     def __init__(self) -> None:
         self.done, self.total = 0, 0
 
     def begins(self, done: int, total: int) -> bool:
-        """Whether another phase begins with this."""
+        """Whether this progress belongs to a new phase."""
         begins = self.total > 0 and (total != self.total or done < self.done)
         self.done, self.total = done, total
         return begins
 
 
 def _silent(done: int, total: int, note: str = "") -> None:
-    """The progress of a quiet run."""
+    """Progress callback of a quiet run."""
 
 
 def quiet_libraries(verbose: bool = False) -> None:
@@ -122,7 +121,7 @@ def quiet_libraries(verbose: bool = False) -> None:
     if verbose:
         logging.basicConfig(level=logging.INFO, stream=sys.stderr)
         for handler in logging.getLogger().handlers:
-            handler.setFormatter(_Masking(logging.BASIC_FORMAT))
+            handler.setFormatter(_MaskingFormatter(logging.BASIC_FORMAT))
         return
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -137,10 +136,10 @@ def quiet_libraries(verbose: bool = False) -> None:
 
 @contextmanager
 def log_to(path: Path, reporter: Reporter) -> Iterator[None]:
-    """Append log records to ``path`` while the block runs, and the traceback it ends with.
+    """Context manager: append log records, and the traceback of an error, to ``path``.
 
-    Ray's go into a file of their own beside it, whose name ends with ``-ray.log``. Warnings of
-    this package are said by ``reporter`` as well.
+    Ray's records go into another file in the same folder, whose name ends with ``-ray.log``. Warnings of
+    this package are also printed by ``reporter``.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     files = {False: path, True: path.with_name(f"{path.stem}-ray.log")}
@@ -163,19 +162,19 @@ def log_to(path: Path, reporter: Reporter) -> Iterator[None]:
 
 @contextmanager
 def warnings_to(reporter: Reporter) -> Iterator[None]:
-    """Print warnings of this package by ``reporter``, unless the log is on the screen anyway."""
-    package, said = logging.getLogger("react_ray"), _Said(reporter)
+    """Context manager: print warnings of this package, unless the log is on the screen already."""
+    package, handler = logging.getLogger("react_ray"), _WarningHandler(reporter)
     on_screen = any(type(handler) is logging.StreamHandler for handler in logging.getLogger().handlers)
     if not on_screen:
-        package.addHandler(said)
+        package.addHandler(handler)
     try:
         yield
     finally:
-        package.removeHandler(said)
+        package.removeHandler(handler)
 
 
-class _Said(logging.Handler):
-    """Warnings, as lines between those of the steps."""
+class _WarningHandler(logging.Handler):
+    """Prints warnings by a reporter, between the lines of its steps."""
 
     def __init__(self, reporter: Reporter):
         super().__init__(logging.WARNING)
@@ -186,13 +185,13 @@ class _Said(logging.Handler):
 
 
 class _PrivateFile(logging.FileHandler):
-    """A log that only its owner can read: tracebacks may hold texts."""
+    """Log file with mode 600: tracebacks may contain texts."""
 
     def _open(self) -> TextIO:  # type: ignore[override]
         return open_private(Path(self.baseFilename), self.mode)
 
 
-class _Masking(logging.Formatter):
+class _MaskingFormatter(logging.Formatter):
     """Formatter that masks the secrets of addresses in lines and tracebacks."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -201,6 +200,6 @@ class _Masking(logging.Formatter):
 
 def _handler(path: Path, of_ray: bool) -> logging.Handler:
     handler = _PrivateFile(path, delay=True)
-    handler.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(_MaskingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     handler.addFilter(lambda record: (record.name.partition(".")[0] == "ray") == of_ray)
     return handler

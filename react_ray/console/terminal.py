@@ -1,4 +1,4 @@
-"""Standard output and error: escapes for any terminal, and pipes that close early."""
+"""Safe output to any terminal, and exit codes of commands."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from react_ray.errors import InputError, ReactRayError
 __all__ = ["command", "not_utf8", "plain", "show", "with_exit_code"]
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-"""What moves the cursor, recolours or reorders a terminal: a class name may hold it."""
+"""Characters that move the cursor, or recolour or reorder text: class names may contain them."""
 
 
 def plain(text: str) -> str:
-    """Return ``text`` without secrets of addresses, and with escapes for control characters."""
-    return CONTROL.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), mask(text))
+    """Mask secrets of addresses in ``text`` and escape control characters."""
+    return CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode("ascii"), mask(text))
 
 
 def show(text: str) -> None:
@@ -30,15 +30,15 @@ def show(text: str) -> None:
 
 
 def command(*words: object) -> str:
-    """Return a ``react-ray`` command that can be copied into a shell, whatever its paths hold."""
+    """Return a ``react-ray`` command, quoted so that it can be copied into a shell."""
     return plain(shlex.join(["react-ray", *map(str, words)]))
 
 
 def with_exit_code(work: Callable[[], object]) -> int:
-    """Call ``work``, print its errors, and return the exit code: 0, or that of the error (see ``errors``).
+    """Call ``work``, print its error, and return the exit code: 0, or that of the error (see ``errors``).
 
-    What the terminal cannot show is escaped. A reader that closes the pipe (``| head -1``) ends the
-    command without a traceback.
+    Characters that the terminal cannot show are escaped. If the reader of a pipe stops early
+    (``| head -1``), there is no traceback.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -73,7 +73,7 @@ def _exit_code(work: Callable[[], object]) -> int:
 
 
 def not_utf8(path: str) -> str | None:
-    """Return why a path cannot be encoded on this system; None where it can."""
+    """Return why a path cannot be encoded on this system; None if it can."""
     encoding = sys.getfilesystemencoding()
     if encoding != "utf-8" and not path.isascii():
         return f"{path!r}: the locale of this shell ({encoding}) lacks these characters; set PYTHONUTF8=1"
@@ -83,7 +83,10 @@ def not_utf8(path: str) -> str | None:
 
 
 def _flush() -> int:
-    """Write what is buffered; 1 where that fails, and then the interpreter will not try again at its end."""
+    """Flush standard output and error; return 1 if that fails.
+
+    The broken stream is redirected to the null device, because the interpreter flushes again when it exits.
+    """
     failed = 0
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -1,4 +1,4 @@
-"""Metrics, the report page, the model card."""
+"""Metrics, report and model card."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from react_ray.evaluate.metrics import label_quality, lead, measure
 from react_ray.evaluate.model_card import write_model_card
 from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Arm, Difference, Figures, LabelQuality, Metrics, Score
-from react_ray.evaluate.tables import class_counts, refused_by_reason, worst_mistakes
+from react_ray.evaluate.tables import class_counts, rejected_by_reason, worst_mistakes
 
 __all__ = [
     "Arm",
@@ -20,7 +20,7 @@ __all__ = [
     "label_quality",
     "lead",
     "measure",
-    "refused_by_reason",
+    "rejected_by_reason",
     "worst_mistakes",
     "write_model_card",
     "write_report",

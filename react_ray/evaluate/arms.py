@@ -1,4 +1,4 @@
-"""The figures of a run: the saved model in detail, every arm in brief beside it."""
+"""Metrics of a run: those of the saved model in detail, and those of every arm for comparison."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Judged", "measure_arms", "measure_model"]
 
 @dataclass(frozen=True)
 class Judged:
-    """Rows with known targets, and the answers of each arm and of the saved model."""
+    """Rows of a part with their targets, and the answers of each arm and of the saved model."""
 
     rows: pa.Table
     arms: Mapping[str, Sequence[Answer]]
@@ -26,23 +26,23 @@ class Judged:
 
 
 def measure_model(task: Task, judged: Judged | None, labels: Sequence[str]) -> Score | None:
-    """All figures of the saved model; None where there are no rows."""
+    """Return all metrics of the saved model; None without rows."""
     return measure(task, judged.model, judged.rows, labels) if judged else None
 
 
 def measure_arms(task: Task, parts: Mapping[str, Judged | None], labels: Sequence[str]) -> dict[str, Arm]:
-    """Figures of every arm on validation and test rows, and the saved model's lead over it."""
+    """Return the metrics of every arm on validation and test rows, and the saved model's lead over it."""
     arms = sorted({arm for judged in parts.values() if judged for arm in judged.arms})
-    judge = parts.get("test") or parts.get("validation")
-    return {arm: _arm(task, arm, parts, judge, labels) for arm in arms}
+    compared = parts.get("test") or parts.get("validation")
+    return {arm: _arm(task, arm, parts, compared, labels) for arm in arms}
 
 
 def _arm(
-    task: Task, arm: str, parts: Mapping[str, Judged | None], judge: Judged | None, labels: Sequence[str]
+    task: Task, arm: str, parts: Mapping[str, Judged | None], compared: Judged | None, labels: Sequence[str]
 ) -> Arm:
     figures: dict[str, Any] = {
         part: measure(task, judged.arms[arm], judged.rows, labels, details=False) if judged else None
         for part, judged in parts.items()
     }
-    difference = lead(task, judge.model, judge.arms[arm], judge.rows, labels) if judge else None
+    difference = lead(task, compared.model, compared.arms[arm], compared.rows, labels) if compared else None
     return Arm(validation=figures["validation"], test=figures["test"], lead=difference)

@@ -1,9 +1,9 @@
-"""95 % intervals and paired tests by resampling rows, for any metric of summed statistics.
+"""Bootstrap confidence intervals and paired tests, for any metric of summed statistics.
 
 A metric depends only on how often each distinct row of statistics occurs, so a bootstrap sample is one
-multinomial draw over the distinct rows (Efron 1979). Rows that are all right, or all wrong, cannot be
-resampled into others: they get the exact binomial bound (Clopper & Pearson 1934), so that ten right answers
-do not pass for certainty.
+multinomial draw over the distinct rows (Efron 1979). If all rows are correct, or all wrong, resampling has no
+spread; then the exact binomial interval is used (Clopper & Pearson 1934), so that ten correct answers are not
+reported as certainty.
 """
 
 from __future__ import annotations
@@ -18,50 +18,50 @@ from scipy.sparse import csr_array, hstack
 __all__ = ["Score", "Statistics", "intervals", "lead_interval", "probability_worse"]
 
 RESAMPLES = 1000
-DRAWS = 4000
+BAYESIAN_DRAWS = 4000
 SEED = 0
 PRIOR_ROWS = 2
-"""Rows on which either method is better, assumed before any is seen."""
+"""Pseudo-rows of the prior on which each of the two methods is better."""
 
 Statistics = Any
-"""n x s counts of each row, dense or sparse."""
+"""Counts of each row: n x s, dense or sparse."""
 Score = Callable[[NDArray[np.float64]], Mapping[str, Any]]
-"""Metrics of sums of statistics: (... x s) to arrays of shape (...)."""
+"""Function from sums of statistics (... x s) to metrics, each of shape (...)."""
 
 
 def intervals(statistics: Statistics, credit: NDArray[np.float64], score: Score) -> dict[str, list[float]]:
-    """95 % interval of each metric of ``score``, by its name; ``credit`` (n, 0 to 1) is that of each row."""
-    if exact := _without_spread(credit):
+    """Return the 95% interval of each metric of ``score``; ``credit`` (n, 0 to 1) is that of each row."""
+    if exact := _exact_interval(credit):
         return dict.fromkeys(score(csr_array(statistics).sum(0)), exact)
     distinct, counts = _resample(csr_array(statistics))
-    return {name: _middle(values) for name, values in score(counts @ distinct).items()}
+    return {name: _percentiles(values) for name, values in score(counts @ distinct).items()}
 
 
-def lead_interval(ours: Statistics, theirs: Statistics, score: Score, metric: str) -> list[float]:
-    """95 % interval of how much ``metric`` of ``ours`` is above that of ``theirs``, on the same rows."""
-    ours, theirs = csr_array(ours), csr_array(theirs)
-    distinct, counts = _resample(csr_array(hstack([ours, theirs])))
+def lead_interval(first: Statistics, second: Statistics, score: Score, metric: str) -> list[float]:
+    """Return the 95% interval of the paired difference in ``metric``, ``first`` minus ``second``."""
+    first, second = csr_array(first), csr_array(second)
+    distinct, counts = _resample(csr_array(hstack([first, second])))
     sums = counts @ distinct
-    width = ours.shape[1]
-    return _middle(score(sums[:, :width])[metric] - score(sums[:, width:])[metric])
+    width = first.shape[1]
+    return _percentiles(score(sums[:, :width])[metric] - score(sums[:, width:])[metric])
 
 
 def probability_worse(plain: Statistics, other: Statistics, score: Score, metric: str, seed: int) -> float:
-    """Share of Bayesian bootstrap draws in which ``other`` has a lower ``metric`` than ``plain``.
+    """Return the probability that ``other`` has a lower ``metric`` than ``plain``, by the Bayesian bootstrap.
 
-    Paired: both are statistics of the same rows. Rows assumed on both sides keep a lead of one or two rows
-    from looking certain (Rubin 1981, with a prior).
+    The test is paired: both are statistics of the same rows. A prior of PRIOR_ROWS for either side keeps a
+    lead of one or two rows from looking certain (Rubin 1981).
     """
     plain, other = csr_array(plain), csr_array(other)
-    assumed = np.repeat([1.0, -1.0], PRIOR_ROWS)
+    prior = np.repeat([1.0, -1.0], PRIOR_ROWS)
     rows = plain.shape[0]
-    weights = np.random.default_rng(seed).dirichlet(np.ones(rows + len(assumed)), DRAWS)
-    seen = weights[:, :rows]
-    difference = score(seen @ other)[metric] - score(seen @ plain)[metric]
-    return float((seen.sum(1) * difference + weights[:, rows:] @ assumed < 0).mean())
+    weights = np.random.default_rng(seed).dirichlet(np.ones(rows + len(prior)), BAYESIAN_DRAWS)
+    sampled = weights[:, :rows]
+    difference = score(sampled @ other)[metric] - score(sampled @ plain)[metric]
+    return float((sampled.sum(1) * difference + weights[:, rows:] @ prior < 0).mean())
 
 
-def _without_spread(credit: NDArray[np.float64]) -> list[float] | None:
+def _exact_interval(credit: NDArray[np.float64]) -> list[float] | None:
     bound = 0.025 ** (1 / len(credit))
     if (credit == 1).all():
         return [bound, 1.0]
@@ -69,26 +69,26 @@ def _without_spread(credit: NDArray[np.float64]) -> list[float] | None:
 
 
 def _resample(statistics: csr_array) -> tuple[csr_array, NDArray[np.int64]]:
-    """Distinct rows of ``statistics`` (c x s), and how often each is in every sample (samples x c)."""
+    """Return the distinct rows of ``statistics`` (c x s), and their counts in each sample (samples x c)."""
     statistics.sort_indices()
-    parts = zip(
+    row_parts = zip(
         np.split(statistics.indices, statistics.indptr[1:-1]),
         np.split(-statistics.data, statistics.indptr[1:-1]),
         strict=True,
     )
-    keys = [(tuple(columns.tolist()), tuple(values.tolist())) for columns, values in parts]
+    keys = [(tuple(columns.tolist()), tuple(values.tolist())) for columns, values in row_parts]
     first: dict[Any, int] = {}
     counts: dict[Any, int] = {}
     for row, key in enumerate(keys):
         first.setdefault(key, row)
         counts[key] = counts.get(key, 0) + 1
     order = sorted(counts)
-    found = np.array([counts[key] for key in order])
-    n = found.sum()
-    draws = np.random.default_rng(SEED).multinomial(n, found / n, size=RESAMPLES)
+    frequencies = np.array([counts[key] for key in order])
+    rows = frequencies.sum()
+    draws = np.random.default_rng(SEED).multinomial(rows, frequencies / rows, size=RESAMPLES)
     return statistics[[first[key] for key in order]], draws
 
 
-def _middle(values: NDArray[np.float64]) -> list[float]:
+def _percentiles(values: NDArray[np.float64]) -> list[float]:
     low, high = np.quantile(values, [0.025, 0.975])
     return [float(low), float(high)]

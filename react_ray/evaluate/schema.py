@@ -1,6 +1,6 @@
-"""What metrics.json holds, as types: the pipeline fills it, report and model card read it.
+"""Types of the content of metrics.json, which the report and the model card read.
 
-Shares, scores and probabilities are 0 to 1. An interval is [low, high] and covers 95%.
+Shares, scores and probabilities are 0 to 1. An interval is [low, high], at 95% confidence.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ __all__ = [
     "Arm",
     "Bin",
     "ClassLabels",
-    "ClassScore",
     "Difference",
     "Figures",
     "LabelQuality",
@@ -21,30 +20,22 @@ __all__ = [
 
 
 Figures = dict[str, Any]
-"""How good answers for ``n`` rows are: n, each metric of the task with METRIC_interval, and ece, the expected
-calibration error of their scores (15 bins)."""
+"""Metrics of the answers for ``n`` rows: n, each metric of the task, METRIC_interval, and ece, the expected
+calibration error of the scores (15 bins)."""
 Score = dict[str, Any]
-"""Figures, the details of the task, and ``reliability`` (Bins; those without rows are left out).
+"""Figures, the details of the task, and ``reliability`` (the non-empty Bins).
 
-Details of classification: ``per_class`` (ClassScore of each class that counts in macro_f1) and ``confusion``:
-``confusion[i][j]`` rows of class i were taken for class j, in the order of ``Metrics.classes``. With more
-than 200 classes it is None, and ``cells`` has [i, j, rows] for each pair that occurs.
+Details of classification: ``per_class`` ({precision, recall, f1, support} of each class that counts in
+macro_f1) and ``confusion``: ``confusion[i][j]`` rows of class i were predicted as class j, in the order of
+``Metrics.classes``. With more than 200 classes it is None, and ``cells`` has [i, j, rows] for each pair that
+occurs.
 """
 Difference = dict[str, Any]
-"""By how much one model's headline metric is above another's on the same rows: {METRIC: float, interval}."""
-
-
-class ClassScore(TypedDict):
-    """One class; ``support`` is the number of rows it is the truth of."""
-
-    precision: float
-    recall: float
-    f1: float
-    support: int
+"""Difference of two models in the headline metric on the same rows: {METRIC: float, interval}."""
 
 
 class Bin(TypedDict):
-    """The rows predicted with a probability in (low, high]: ``accuracy`` of them are right."""
+    """Rows with a predicted probability in (low, high], and the ``accuracy`` of the predictions."""
 
     low: float
     high: float
@@ -54,10 +45,10 @@ class Bin(TypedDict):
 
 
 class Arm(TypedDict):
-    """A method of the run; None where it was not measured.
+    """Metrics of an arm of the run; None if there were no rows.
 
-    ``lead``: of the saved model over this arm on the test rows, without test rows on
-    the validation rows.
+    ``lead`` is that of the saved model over this arm on the test rows, or without them on the validation
+    rows.
     """
 
     validation: Figures | None
@@ -66,7 +57,7 @@ class Arm(TypedDict):
 
 
 class ClassLabels(TypedDict):
-    """Generated labels of one class; ``accuracy`` of those with known truth, None if none."""
+    """Generated labels of a class; ``accuracy`` of those with known truth, None if there are none."""
 
     generated: int
     kept: int
@@ -74,14 +65,14 @@ class ClassLabels(TypedDict):
 
 
 class LabelQuality(TypedDict):
-    """Labels generated for unlabelled rows, and how right they are where truth is known.
+    """Quality of the generated labels of unlabelled rows.
 
-    ``kept`` were certain enough to train on (weight above 0), ``foreign`` were left out as
-    they are like none of the labelled rows, ``known`` have a truth.
-    ``auroc_weight`` and ``auroc_score``: chance that a right label has the higher weight
-    (verdict of D) than a wrong one. ``ece_weight`` and ``reliability`` take the weight of
-    kept rows for a probability. Figures that need truth are None without it, areas also
-    when all labels are right or all wrong. ``balance``: estimated share of each class.
+    ``kept`` were certain enough to train on (weight above 0), ``foreign`` were left out because they are out
+    of scope (unlike all labelled rows), and ``known`` have a truth. ``auroc_weight`` and ``auroc_score`` are
+    the probability that a correct label has a higher weight (score of D) than a wrong one. ``ece_weight`` and
+    ``reliability`` use the weights of kept rows as probabilities. Metrics that need truth are None without
+    it; the AUROC is also None if all labels are correct or all wrong. ``balance`` is the estimated share of
+    each class.
     """
 
     generated: int
@@ -99,16 +90,15 @@ class LabelQuality(TypedDict):
 
 
 class Metrics(TypedDict):
-    """The whole of metrics.json.
+    """Content of metrics.json.
 
-    ``test`` and ``validation`` are those of the saved model, None without rows of that
-    part. ``rows`` counts the rows of each part, ``unused`` the unlabelled ones beyond
-    ``data.pool``, ``refused`` those of each reason; ``notes`` say how files were read, where that is not
-    obvious; ``warnings`` are sentences on the labels (similar names, classes whose rows were all
-    rejected). ``labels_used`` are all labels the run saw, validation included, test not.
-    ``headline`` names the task's first metric.
-    ``chosen`` is a key of ``arms``, ``why`` a sentence. ``label_quality`` is None without
-    unlabelled rows. ``seconds`` has one entry a stage, ``reused`` those not run again.
+    ``test`` and ``validation`` are the scores of the saved model, None without rows of that part. ``rows``
+    counts the rows of each part, ``unused`` the unlabelled ones beyond ``data.pool``, ``refused`` the
+    rejected rows by reason. ``notes`` say how files were read, ``warnings`` are sentences about the labels
+    (similar names, classes whose rows were all rejected). ``labels_used`` is the number of labels that the
+    run used, including validation but not test. ``headline`` is the task's first metric. ``chosen`` is a key
+    of ``arms``, ``why`` a sentence. ``label_quality`` is None without unlabelled rows. ``seconds`` has an
+    entry for each stage, ``reused`` lists the stages that were not run again.
     """
 
     version: str

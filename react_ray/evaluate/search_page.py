@@ -1,4 +1,4 @@
-"""The page of a search: every trial, how the best was found, what each setting does to the score."""
+"""Report page of a search: all trials, the best score over time, and the score over each setting."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["SearchContent", "write_search_page"]
 
 
 class SearchContent(TypedDict):
-    """What the page shows.
+    """Content of the page.
 
-    ``trials``   of the journal, as dicts: number, values, status, score, seconds, failure
+    ``trials``   dictionaries of the journal: number, values, status, score, seconds, failure
     ``space``    {key: list of choices, or {low, high, log}}
-    ``metric``   macro_f1 or accuracy; ``repeats`` seeds of a trial
+    ``metric``   name of the score; ``repeats`` is the number of seeds of a trial
     """
 
     title: str
@@ -32,7 +32,7 @@ class SearchContent(TypedDict):
 
 
 def write_search_page(path: Path, content: SearchContent) -> None:
-    """Write the page to ``path``; names and failures in it are escaped."""
+    """Write the page to ``path``, with names and failures escaped."""
     scored = [trial for trial in content["trials"] if trial["score"] is not None]
     shown = [
         {**trial, "shown": {key: as_value(trial["values"][key]) for key in content["space"]}}
@@ -53,16 +53,16 @@ def write_search_page(path: Path, content: SearchContent) -> None:
             trials=sorted(shown, key=best_first),
         )
     )
-    replace_file(path, lambda half: half.write_text(page, encoding="utf-8"))
+    replace_file(path, lambda temporary: temporary.write_text(page, encoding="utf-8"))
 
 
 def best_first(trial: Mapping[str, Any]) -> tuple[bool, float]:
-    """A key to sort trials by: complete ones by score, then those that were stopped or failed."""
+    """Sort key of trials: complete ones by score, then those that were stopped or failed."""
     return trial["status"] != "complete", -(trial["score"] or 0.0)
 
 
 def as_value(value: Any) -> str:
-    """A setting's value, short."""
+    """Format the value of a setting."""
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
@@ -85,7 +85,7 @@ def _setting(key: str, values: Any, trials: Sequence[Mapping[str, Any]]) -> Scat
 
 
 def _mark(trial: Mapping[str, Any], x: float) -> Mark:
-    given = ", ".join(f"{key} {as_value(value)}" for key, value in trial["values"].items())
+    settings = ", ".join(f"{key} {as_value(value)}" for key, value in trial["values"].items())
     return Mark(
-        x, trial["score"], trial["status"], f"trial {trial['number']}: {trial['score']:.3f} ({given})"
+        x, trial["score"], trial["status"], f"trial {trial['number']}: {trial['score']:.3f} ({settings})"
     )

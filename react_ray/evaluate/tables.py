@@ -1,4 +1,4 @@
-"""Tables of the report that are not figures: errors, refused rows, rows of each class."""
+"""Tables of the report: mistakes, rejected rows, rows of each class."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from react_ray.answer import Answer
 from react_ray.tasks import Task
 from react_ray.tasks.sections import shorten, surest_wrong
 
-__all__ = ["Mistake", "Refused", "class_counts", "refused_by_reason", "worst_mistakes"]
+__all__ = ["Mistake", "Rejected", "class_counts", "rejected_by_reason", "worst_mistakes"]
 
-EXAMPLES = 3
+MAX_EXAMPLES = 3
 
 
 class Mistake(TypedDict):
-    """A row the model got wrong; probabilities are of its answer and of the truth, where it ranks that."""
+    """A wrong answer, with its probability and that of the truth (None if the model does not rank it)."""
 
     text: str
     truth: str
@@ -26,17 +26,19 @@ class Mistake(TypedDict):
     truth_probability: float | None
 
 
-class Refused(TypedDict):
-    """Rows not used for one kind of reason; ``examples`` have file, row, text and the whole reason."""
+class Rejected(TypedDict):
+    """Rejected rows with the same kind of reason; ``examples`` have file, row, text and the full reason."""
 
     reason: str
     n: int
     examples: list[dict[str, Any]]
 
 
-def worst_mistakes(task: Task, rows: pa.Table, answers: Sequence[Answer], most: int = 12) -> list[Mistake]:
-    """The wrong answers with the highest scores, highest first, texts shortened."""
-    wrong = surest_wrong(answers, task.credit(answers, rows).tolist(), most)
+def worst_mistakes(
+    task: Task, rows: pa.Table, answers: Sequence[Answer], max_rows: int = 12
+) -> list[Mistake]:
+    """Return the wrong answers with the highest scores, highest first, with shortened texts."""
+    wrong = surest_wrong(answers, task.credit(answers, rows).tolist(), max_rows)
     return [
         _mistake(task, row, answers[number])
         for number, row in zip(wrong, rows.take(pa.array(wrong, pa.int64())).to_pylist(), strict=True)
@@ -45,39 +47,38 @@ def worst_mistakes(task: Task, rows: pa.Table, answers: Sequence[Answer], most: 
 
 def _mistake(task: Task, row: dict[str, Any], answer: Answer) -> Mistake:
     truth = row[task.target.name]
-    likely = dict(answer.ranking).get(truth, 0.0) if isinstance(truth, str) else None
+    truth_probability = dict(answer.ranking).get(truth, 0.0) if isinstance(truth, str) else None
     return {
         "text": shorten(row["text"]),
         "truth": task.shown(truth, row),
         "predicted": task.shown(answer.value, row),
         "probability": answer.score,
-        "truth_probability": likely,
+        "truth_probability": truth_probability,
     }
 
 
-def refused_by_reason(rows: Iterable[Mapping[str, Any]]) -> list[Refused]:
-    """Lines of refused.jsonl by the kind of reason, most frequent first, with a few examples each.
+def rejected_by_reason(rows: Iterable[Mapping[str, Any]]) -> list[Rejected]:
+    """Group the lines of refused.jsonl by kind of reason, most frequent first, with a few examples each.
 
-    A reason is "kind: details"; the details, such as which row is a copy of which, differ
-    from row to row.
+    A reason is "kind: details", where the details differ from row to row.
     """
-    found: dict[str, Refused] = {}
+    reasons: dict[str, Rejected] = {}
     for row in rows:
         kind = row["reason"].partition(":")[0]
-        entry = found.setdefault(kind, {"reason": kind, "n": 0, "examples": []})
+        entry = reasons.setdefault(kind, {"reason": kind, "n": 0, "examples": []})
         entry["n"] += 1
-        if len(entry["examples"]) < EXAMPLES:
+        if len(entry["examples"]) < MAX_EXAMPLES:
             entry["examples"].append({**row, "text": shorten(row.get("text") or "", 120)})
-    return sorted(found.values(), key=lambda entry: -entry["n"])
+    return sorted(reasons.values(), key=lambda entry: -entry["n"])
 
 
 def class_counts(
     parts: Sequence[str], labels: Sequence[str | None], names: Sequence[str]
 ) -> dict[str, dict[str, int]]:
-    """Rows of each part and class: {part: {class: n}}; unlabelled rows are not counted."""
+    """Count labelled rows by part and class: {part: {class: n}}."""
     counts: dict[str, dict[str, int]] = {}
     for part, label in zip(parts, labels, strict=True):
         if label is not None:
-            of_part = counts.setdefault(part, dict.fromkeys(names, 0))
-            of_part[label] = of_part.get(label, 0) + 1
+            part_counts = counts.setdefault(part, dict.fromkeys(names, 0))
+            part_counts[label] = part_counts.get(label, 0) + 1
     return counts

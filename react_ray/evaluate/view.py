@@ -1,11 +1,11 @@
-"""What the report's templates read: rows, places and words made from the figures."""
+"""View model of the report: table rows, positions and texts for the templates."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
-from react_ray.evaluate.marks import COLOURS, pieces
+from react_ray.evaluate.marks import COLOURS, cut_into_pieces
 from react_ray.evaluate.pictures import LineChart, Tick, line_chart, ticks
 from react_ray.evaluate.schema import Figures, LabelQuality, Metrics, Score
 from react_ray.evaluate.wording import METRICS, metric_title, task_of
@@ -22,15 +22,15 @@ __all__ = [
 ]
 
 PART_NAMES = {"labeled": "labelled", "unlabeled": "unlabelled", "validation": "validation", "test": "test"}
-PLAYERS = {"discriminator": "D", "sample_generator": "G_x", "label_generator": "G_y"}
-NARROW_MATRIX = 7
-"""A matrix of more rows has the width of the page for itself."""
+NETWORKS = {"discriminator": "D", "sample_generator": "G_x", "label_generator": "G_y"}
+MAX_NARROW_NAMES = 7
+"""A confusion matrix with more names gets the full width of the page."""
 Part = Literal["test", "validation"]
 History = Sequence[Mapping[str, float]]
 
 
 def rival(metrics: Metrics) -> dict[str, Any] | None:
-    """The other arm that comes nearest to the saved model, or passes it by most."""
+    """Return the best other arm: the one with the smallest lead of the saved model over it."""
     others = {name: arm.get("lead") for name, arm in metrics["arms"].items() if name != metrics["chosen"]}
     leads = {name: lead for name, lead in others.items() if lead}
     if not leads:
@@ -42,68 +42,72 @@ def rival(metrics: Metrics) -> dict[str, Any] | None:
 
 
 def arms(metrics: Metrics, part: Part) -> dict[str, Any]:
-    """The arms, best first, with places in percent on an axis of the headline metric of ``part``."""
-    metric, found = metrics["headline"], [arm[part] for arm in metrics["arms"].values()]
-    figures = [one for one in found if one]
+    """Return the arms, best first, with positions in percent on an axis of the headline metric."""
+    metric, of_part = metrics["headline"], [arm[part] for arm in metrics["arms"].values()]
+    figures = [entry for entry in of_part if entry]
     if not figures:
         return {"rows": [], "axis": [], "measured": []}
-    ends = [end for one in figures for end in (one[metric], *one[f"{metric}_interval"])]
-    marks = [mark for mark in ticks(min(ends), max(ends), about=4) if -1e-9 <= mark <= 1 + 1e-9]
-    low, high = min(*ends, marks[0]), max(*ends, marks[-1])
+    ends = [end for entry in figures for end in (entry[metric], *entry[f"{metric}_interval"])]
+    axis_ticks = [tick for tick in ticks(min(ends), max(ends), about=4) if -1e-9 <= tick <= 1 + 1e-9]
+    low, high = min(*ends, axis_ticks[0]), max(*ends, axis_ticks[-1])
     rows: list[dict[str, Any]] = [
-        {"name": name, "lead": None, **arm, "dot": _dot(arm[part], metric, low, high)}
+        {"name": name, "lead": None, **arm, "dot": _interval_mark(arm[part], metric, low, high)}
         for name, arm in metrics["arms"].items()
     ]
     return {
         "rows": sorted(rows, key=lambda row: -row["dot"]["at"] if row["dot"] else 0),
-        "axis": [Tick(_percent(mark, low, high), f"{mark:.3g}") for mark in marks],
+        "axis": [Tick(_percent(tick, low, high), f"{tick:.3g}") for tick in axis_ticks],
         "measured": [name for name in ("test", "validation") if any(row[name] for row in rows)],
     }
 
 
-def _dot(found: Figures | None, metric: str, low: float, high: float) -> dict[str, float] | None:
-    if not found:
+def _interval_mark(figures: Figures | None, metric: str, low: float, high: float) -> dict[str, float] | None:
+    if not figures:
         return None
-    start, end = (_percent(value, low, high) for value in found[f"{metric}_interval"])
-    return {"at": _percent(found[metric], low, high), "left": start, "width": end - start}
+    start, end = (_percent(value, low, high) for value in figures[f"{metric}_interval"])
+    return {"at": _percent(figures[metric], low, high), "left": start, "width": end - start}
 
 
 def _percent(value: float, low: float, high: float) -> float:
     return 100 * (value - low) / ((high - low) or 1)
 
 
-def sections(found: Sequence[Section]) -> dict[str, Any]:
-    """Sections on classes and sections on mistakes, with the shares of matrices and the cuts of texts."""
-    of_classes = [_drawn(section) for section in found if section["kind"] != "marked_texts"]
-    mistakes = [_drawn(section) for section in found if section["kind"] == "marked_texts"]
-    matrices = [section for section in of_classes if section["kind"] == "matrix"]
-    wide = any(len(section["data"]["names"]) > NARROW_MATRIX for section in matrices)
-    some = any(section["items"] for section in mistakes)
-    return {"of_classes": of_classes, "mistakes": mistakes, "any_mistakes": some, "wide": wide}
+def sections(all_sections: Sequence[Section]) -> dict[str, Any]:
+    """Prepare the sections of a task: those about classes, and those about mistakes."""
+    class_sections = [_prepared(section) for section in all_sections if section["kind"] != "marked_texts"]
+    mistakes = [_prepared(section) for section in all_sections if section["kind"] == "marked_texts"]
+    matrices = [section for section in class_sections if section["kind"] == "matrix"]
+    wide = any(len(section["data"]["names"]) > MAX_NARROW_NAMES for section in matrices)
+    any_mistakes = any(section["items"] for section in mistakes)
+    return {"of_classes": class_sections, "mistakes": mistakes, "any_mistakes": any_mistakes, "wide": wide}
 
 
-def _drawn(section: Section) -> dict[str, Any]:
+def _prepared(section: Section) -> dict[str, Any]:
     data = section["data"]
-    more: dict[str, Any] = {}
+    extra: dict[str, Any] = {}
     if section["kind"] == "matrix":
-        more["cells"] = [[(n, n / max(sum(row), 1)) for n in row] for row in data["counts"]]
+        extra["cells"] = [[(n, n / max(sum(row), 1)) for n in row] for row in data["counts"]]
     elif section["kind"] == "bars":
-        more["longest"] = max((n for _, n, _ in data["rows"]), default=0) or 1
+        extra["longest"] = max((n for _, n, _ in data["rows"]), default=0) or 1
     elif section["kind"] == "marked_texts":
         labels = data["labels"]
-        marked = {mark[2] for one in data["items"] for text in one["texts"] for mark in _marks(text)}
-        more["legend"] = [(name, i % COLOURS) for i, name in enumerate(labels) if name in marked]
-        more["items"] = [
+        marked = {mark[2] for item in data["items"] for text in item["texts"] for mark in _marks(text)}
+        extra["legend"] = [(name, i % COLOURS) for i, name in enumerate(labels) if name in marked]
+        extra["items"] = [
             {
-                **one,
+                **item,
                 "texts": [
-                    {"name": text["name"], "marked": bool(_marks(text)), "pieces": pieces(text, labels)}
-                    for text in one["texts"]
+                    {
+                        "name": text["name"],
+                        "marked": bool(_marks(text)),
+                        "pieces": cut_into_pieces(text, labels),
+                    }
+                    for text in item["texts"]
                 ],
             }
-            for one in data["items"]
+            for item in data["items"]
         ]
-    return {**section, **more}
+    return {**section, **extra}
 
 
 def _marks(text: Mapping[str, Any]) -> list[Any]:
@@ -111,58 +115,60 @@ def _marks(text: Mapping[str, Any]) -> list[Any]:
 
 
 def tiles(metrics: Metrics, shown: Score | None) -> list[tuple[str, str, str]]:
-    """Value, title and interval of the metrics that are not the headline."""
+    """Return value, title and interval of the metrics other than the headline."""
     if not shown:
         return []
-    found = []
+    entries = []
     for name in task_of(metrics).metrics:
         if name == metrics["headline"] or name not in shown:
             continue
         low, high = shown[f"{name}_interval"]
-        form, title = (as_share, "right") if name == "accuracy" else (as_score, metric_title(name))
-        found.append((form(shown[name]), title, f"{form(low)} to {form(high)}"))
-    return found
+        form, title = (as_share, "correct") if name == "accuracy" else (as_score, metric_title(name))
+        entries.append((form(shown[name]), title, f"{form(low)} to {form(high)}"))
+    return entries
 
 
 def label_rows(quality: LabelQuality) -> list[dict[str, Any]]:
-    """Generated labels of each class, most first, with lengths in percent of the longest.
+    """Return the generated labels of each class, most frequent first, with bar lengths in percent.
 
-    [] where a row has not one label of its own.
+    Empty for tasks without a single label per row.
     """
     if not quality["per_class"]:
         return []
     total, balance = quality["generated"], quality["balance"] or {}
     longest = max(
-        [*(found["generated"] / total for found in quality["per_class"].values()), *balance.values()]
+        [*(entry["generated"] / total for entry in quality["per_class"].values()), *balance.values()]
     )
     rows = [
         {
             "name": name,
-            **found,
+            **entry,
             "expected": round(balance.get(name, 0) * total),
-            "made_width": 100 * found["generated"] / total / longest,
-            "kept_width": 100 * found["kept"] / total / longest,
+            "made_width": 100 * entry["generated"] / total / longest,
+            "kept_width": 100 * entry["kept"] / total / longest,
             "mark": 100 * balance[name] / longest if name in balance else None,
         }
-        for name, found in quality["per_class"].items()
+        for name, entry in quality["per_class"].items()
     ]
     return sorted(rows, key=lambda row: -row["generated"])
 
 
-def ordered(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
-    """Parts in the order the run uses them."""
+def ordered_parts(counts: Mapping[str, Mapping[str, int]]) -> dict[str, Mapping[str, int]]:
+    """Sort the parts in the order of a run."""
     return {part: counts[part] for part in PART_NAMES if part in counts}
 
 
-def by_rows(classes: Sequence[str], counts: Mapping[str, Mapping[str, int]], most: int) -> Sequence[str]:
-    """The classes as they are; where there are more than ``most``, those of most rows first."""
-    if len(classes) <= most:
+def largest_classes(
+    classes: Sequence[str], counts: Mapping[str, Mapping[str, int]], max_classes: int
+) -> Sequence[str]:
+    """Return ``classes``, sorted by number of rows if there are more than ``max_classes``."""
+    if len(classes) <= max_classes:
         return classes
-    return sorted(classes, key=lambda name: -sum(of_part.get(name, 0) for of_part in counts.values()))
+    return sorted(classes, key=lambda name: -sum(part_counts.get(name, 0) for part_counts in counts.values()))
 
 
 def finetune_charts(history: Mapping[str, History], titles: Mapping[str, str]) -> list[LineChart]:
-    """Loss of each arm, and its validation score where there is one."""
+    """Return charts of each arm's training loss and validation metrics."""
     named = {titles.get(arm, arm): rows for arm, rows in history.items()}
     charts = [line_chart("Training loss", {arm: _points(rows, "loss") for arm, rows in named.items()})]
     for key in dict.fromkeys(key for rows in named.values() for row in rows for key in row):
@@ -173,17 +179,17 @@ def finetune_charts(history: Mapping[str, History], titles: Mapping[str, str]) -
 
 
 def lgan_charts(history: Mapping[str, History]) -> list[LineChart]:
-    """Charts of the networks' losses in both phases, D's accuracy, and the parts of G_y's loss."""
-    plain, game = history.get("pretrain") or [], history.get("lgan") or []
-    keys = dict.fromkeys(key for row in game for key in row)
+    """Return charts of the networks' losses in both phases, D's accuracy, and the terms of G_y's loss."""
+    phase1, phase2 = history.get("pretrain") or [], history.get("lgan") or []
+    keys = dict.fromkeys(key for row in phase2 for key in row)
     parts = {
-        key: key[6:].replace("_", " ") for key in keys if key.startswith("label_") and key not in PLAYERS
+        key: key[6:].replace("_", " ") for key in keys if key.startswith("label_") and key not in NETWORKS
     }
     charts = [
-        _chart("Phase 1: losses of the plain GAN", plain, PLAYERS),
-        _chart("Phase 2: losses of the networks", game, PLAYERS),
-        _chart("Phase 2: accuracy of D on pairs", game, {"discriminator_accuracy": "D"}),
-        _chart("Phase 2: parts of G_y's loss", game, parts),
+        _chart("Phase 1: losses of the plain GAN", phase1, NETWORKS),
+        _chart("Phase 2: losses of the networks", phase2, NETWORKS),
+        _chart("Phase 2: accuracy of D on pairs", phase2, {"discriminator_accuracy": "D"}),
+        _chart("Phase 2: terms of G_y's loss", phase2, parts),
     ]
     return [chart for chart in charts if chart]
 
@@ -197,22 +203,22 @@ def _points(rows: History, key: str) -> list[tuple[float, float]]:
 
 
 def as_score(value: float | None) -> str:
-    """Three digits; a dash for what was not measured."""
+    """Format with three digits; a dash for None."""
     return "–" if value is None else f"{value:.3f}"
 
 
 def as_difference(value: float) -> str:
-    """Three digits and always a sign."""
+    """Format with three digits and a sign."""
     return f"{value:+.3f}".replace("-", "−")
 
 
 def as_share(value: float | None) -> str:
-    """Percent; a dash for what was not measured."""
+    """Format as percent; a dash for None."""
     return "–" if value is None else f"{value:.1%}"
 
 
 def as_time(seconds: float) -> str:
-    """Seconds, minutes or hours."""
+    """Format as seconds, minutes or hours."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

@@ -1,1 +1,1 @@
-"""Labelers: how unlabelled rows get labels, and whether these help."""
+"""Labelers: generate labels for the unlabelled pool, and decide whether they help."""

@@ -1,8 +1,7 @@
-"""The collapse alarm, and the gate between D_aug and the plain arm.
+"""Gate between D_aug and the plain arm, and the alarm for a collapsed label GAN.
 
-With a handful of labels a comparison of two scores decides by chance, so the gate
-leaves its default (D_aug helps) only when D_aug is worse with high probability, or
-on an alarm.
+With a handful of labels, a comparison of two scores is decided by chance. So the gate deviates from its
+default (use D_aug) only if D_aug is worse with high probability, or on an alarm.
 """
 
 from __future__ import annotations
@@ -27,24 +26,24 @@ from react_ray.tasks.closed_metrics import class_scores, class_statistics
 __all__ = ["Decision", "Evidence", "collapse_alarm", "decide", "gather"]
 
 WORSE = 0.9
-"""Probability of being worse at which D_aug is given up."""
+"""Probability of being worse above which D_aug is not used."""
 MIN_ROWS = 10
-"""Fewer judged rows than this cannot speak against the default."""
+"""Minimum evaluated rows to deviate from the default."""
 FOLD_POOL = 1500
-"""Pool rows used for out-of-fold scores: enough to tell better from worse, and cheap."""
+"""Unlabelled rows that are used for out-of-fold scores: cheap, and enough for a comparison."""
 ENOUGH_ROWS = 1000
-"""Judged rows after which no further fold is judged: each takes a teacher of its own."""
+"""Evaluated rows after which further folds are skipped: each fold needs a teacher of its own."""
 LOSS_CEILING = 1e3
-PINNED = 0.995
-VANISHED = 0.05
-"""A class vanished when it gets less than this share of its estimated part."""
-LOST = 0.05
-"""Of the pool, in vanished classes: less is a class or two of many, which plain methods miss as well."""
+MAX_D_ACCURACY = 0.995
+VANISHED_SHARE = 0.05
+"""A class has vanished if its frequency is below this share of its estimated one."""
+MAX_VANISHED = 0.05
+"""Maximum share of the pool in vanished classes: plain methods also miss a class or two of many."""
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether D_aug is used, why, and on what evidence: macro-F1 of both on ``rows`` rows."""
+    """Whether to use D_aug and why, with the macro-F1 of both methods on ``rows`` rows."""
 
     use_lgan: bool
     why: str
@@ -55,35 +54,37 @@ class Decision:
     rows: int = 0
 
     def as_dict(self) -> dict[str, object]:
-        """For JSON."""
+        """Return the decision for JSON."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """True class indices of n rows, and what both methods took them for without knowing them."""
+    """True class indices of n rows, and the predictions of both methods without their labels."""
 
     truth: Indices
     plain: Indices
     lgan: Indices
-    where: str
+    source: str
 
     def statistics(self, classes: int) -> tuple[csr_array, csr_array]:
-        """Counts of the plain probe and of the label GAN, see ``class_statistics``."""
-        plain, lgan = (class_statistics(self.truth, made, classes) for made in (self.plain, self.lgan))
+        """Return the statistics of the plain probe and of the label GAN, see ``class_statistics``."""
+        plain, lgan = (
+            class_statistics(self.truth, predicted, classes) for predicted in (self.plain, self.lgan)
+        )
         return plain, lgan
 
 
 def gather(inputs: LganInputs, labeler: Labeler, config: LganConfig) -> Evidence | None:
-    """Judge validation rows if there are enough, else the labelled ones out of fold; None if few.
+    """Predict the validation rows if there are enough, else the labelled rows out of fold.
 
-    None too where a class has no labelled row: the plain probe is ahead on the other classes because
-    it cannot give that one to anything.
+    None if there are too few, or if a class has no labelled row: the plain probe never predicts that class,
+    which gives it an unfair advantage on the others.
     """
     if len(np.unique(inputs.labels)) < inputs.classes:
         return None
     validated = len(inputs.validation) >= MIN_ROWS
-    return _on_validation(inputs, labeler) if validated else _out_of_fold(inputs, config)
+    return _evaluate_on_validation(inputs, labeler) if validated else _evaluate_out_of_fold(inputs, config)
 
 
 def decide(
@@ -95,27 +96,27 @@ def decide(
     generated: int,
     kept: int,
 ) -> Decision:
-    """Whether evidence and alarms leave room for D_aug, with ``kept`` of ``generated`` labels in it."""
+    """Decide whether to use D_aug, which has ``kept`` of the ``generated`` labels."""
     if alarms:
         return Decision(False, f"The label GAN collapsed: {'; '.join(alarms)}.", tuple(alarms))
     if evidence is None:
-        unjudged = "as by default: the labels cannot judge this (too few, or not of every class)"
-        return Decision(True, f"{_about(generated, kept, True)}, {unjudged}.", ())
+        unjudged = "which is the default: the labels cannot decide this (too few, or not of every class)"
+        return Decision(True, f"{_subject(generated, kept, True)}, {unjudged}.", ())
     statistics = evidence.statistics(classes)
-    plain, lgan = (float(class_scores(found.sum(0))["macro_f1"]) for found in statistics)
+    plain, lgan = (float(class_scores(counts.sum(0))["macro_f1"]) for counts in statistics)
     worse = probability_worse(*statistics, class_scores, "macro_f1", seed)
     rows = len(evidence.truth)
     figures = (
         f"macro-F1 {lgan:.3f} against {plain:.3f} of the plain probe on {rows} "
-        f"{evidence.where} rows; probability of being worse {worse:.2f}"
+        f"{evidence.source} rows; probability of being worse {worse:.2f}"
     )
     use = worse <= WORSE
-    why = f"{_about(generated, kept, use)}: {figures} (limit {WORSE:g})."
+    why = f"{_subject(generated, kept, use)}: {figures} (limit {WORSE:g})."
     return Decision(use, why, (), worse, plain, lgan, rows)
 
 
-def _about(generated: int, kept: int, used: bool) -> str:
-    """What is used or not: generated labels, or where there are none, the rest of D_aug."""
+def _subject(generated: int, kept: int, used: bool) -> str:
+    """Say whether generated labels are used, or without any, the rest of D_aug."""
     used_or_not = "used" if used else "not used"
     if kept:
         return f"Generated labels are {used_or_not}"
@@ -127,83 +128,86 @@ def _about(generated: int, kept: int, used: bool) -> str:
     return f"{none}. The model trained on the labelled rows and any changed copies of them is {used_or_not}"
 
 
-def _on_validation(inputs: LganInputs, labeler: Labeler) -> Evidence:
+def _evaluate_on_validation(inputs: LganInputs, labeler: Labeler) -> Evidence:
     rows, labels = inputs.validation, inputs.validation_labels
-    plain = _plain(inputs).predict_proba(SENTENCE.of(rows, inputs.blocks)).argmax(1)
+    plain = _fit_plain_probe(inputs).predict_proba(SENTENCE.of(rows, inputs.blocks)).argmax(1)
     return Evidence(labels, plain, labeler.predict_proba(rows).argmax(1), "validation")
 
 
-def _out_of_fold(inputs: LganInputs, config: LganConfig) -> Evidence | None:
-    """Probe and teacher fitted without each fold label the rows of the fold."""
+def _evaluate_out_of_fold(inputs: LganInputs, config: LganConfig) -> Evidence | None:
+    """Predict the rows of each fold by a probe and a teacher that are fitted without it."""
     counts = np.bincount(inputs.labels, minlength=inputs.classes)
-    held = np.flatnonzero(counts[inputs.labels] > 1)
-    if len(held) < MIN_ROWS:
+    repeated = np.flatnonzero(counts[inputs.labels] > 1)
+    if len(repeated) < MIN_ROWS:
         return None
-    folds = int(min(3, counts[inputs.labels[held]].min()))
-    keep = np.random.default_rng(0).permutation(len(inputs.unlabeled))[:FOLD_POOL]
-    small = replace(
+    folds = int(min(3, counts[inputs.labels[repeated]].min()))
+    sample = np.random.default_rng(0).permutation(len(inputs.unlabeled))[:FOLD_POOL]
+    reduced = replace(
         inputs,
-        unlabeled=inputs.unlabeled[keep],
+        unlabeled=inputs.unlabeled[sample],
         augmented=inputs.augmented[:0],
         augmented_labels=inputs.augmented_labels[:0],
     )
-    truth = inputs.labels[held]
-    plain, lgan, judged = np.zeros_like(truth), np.zeros_like(truth), np.zeros(len(truth), bool)
-    for _, test in StratifiedKFold(folds, shuffle=True, random_state=0).split(held, truth):
-        plain[test], lgan[test] = _label_fold(small, held[test], config)
-        judged[test] = True
-        if judged.sum() >= ENOUGH_ROWS:
+    truth = inputs.labels[repeated]
+    plain, lgan, evaluated = np.zeros_like(truth), np.zeros_like(truth), np.zeros(len(truth), bool)
+    for _, test in StratifiedKFold(folds, shuffle=True, random_state=0).split(repeated, truth):
+        plain[test], lgan[test] = _predict_fold(reduced, repeated[test], config)
+        evaluated[test] = True
+        if evaluated.sum() >= ENOUGH_ROWS:
             break
-    return Evidence(truth[judged], plain[judged], lgan[judged], "labelled (out of fold)")
+    return Evidence(truth[evaluated], plain[evaluated], lgan[evaluated], "labelled (out of fold)")
 
 
-def _label_fold(inputs: LganInputs, out: Indices, config: LganConfig) -> tuple[Indices, Indices]:
-    """What the probe and the teacher, fitted without the rows ``out``, take them for."""
-    rest, rows = np.setdiff1d(np.arange(len(inputs.labels)), out), inputs.labeled[out]
+def _predict_fold(inputs: LganInputs, held_out: Indices, config: LganConfig) -> tuple[Indices, Indices]:
+    """Predict the rows ``held_out`` by a probe and a teacher that are fitted without them."""
+    rest, rows = np.setdiff1d(np.arange(len(inputs.labels)), held_out), inputs.labeled[held_out]
     pool: Features = np.vstack([inputs.unlabeled, rows])
-    without = replace(inputs, labeled=inputs.labeled[rest], labels=inputs.labels[rest], unlabeled=pool)
-    plain = _plain(without).predict_proba(SENTENCE.of(rows, inputs.blocks))
-    lgan = fit_teacher(without, config.names, config.rounds).probabilities[len(inputs.unlabeled) :]
+    fitted_on = replace(inputs, labeled=inputs.labeled[rest], labels=inputs.labels[rest], unlabeled=pool)
+    plain = _fit_plain_probe(fitted_on).predict_proba(SENTENCE.of(rows, inputs.blocks))
+    lgan = fit_teacher(fitted_on, config.names, config.rounds).probabilities[len(inputs.unlabeled) :]
     return plain.argmax(1), lgan.argmax(1)
 
 
-def _plain(inputs: LganInputs) -> Probe:
+def _fit_plain_probe(inputs: LganInputs) -> Probe:
     return fit_probe(SENTENCE.of(inputs.labeled, inputs.blocks), inputs.labels, inputs.classes)
 
 
 def collapse_alarm(
     labels: Probabilities, prior: NDArray[np.float32], history: Sequence[dict[str, float]]
 ) -> tuple[str, ...]:
-    """What is wrong with generated ``labels`` (n x K) and the losses; empty if nothing is.
+    """Return signs of collapse in generated ``labels`` (n x K) and the losses, as messages.
 
-    ``prior`` is the estimated class balance, ``history`` the mean losses of each period.
+    ``prior`` is the estimated class balance, ``history`` has the mean losses of each period.
     """
-    found = []
+    alarms = []
     losses = [value for period in history for name, value in period.items() if name != "step"]
     if not np.isfinite(labels).all() or not np.isfinite(losses).all():
-        found.append("a loss or a label is not a number")
+        alarms.append("a loss or a label is not a number")
     elif losses and max(map(abs, losses)) > LOSS_CEILING:
-        found.append(f"a loss reached {max(map(abs, losses)):.0f} (ceiling {LOSS_CEILING:.0f})")
-    if history and history[-1].get("discriminator_accuracy", 0.5) > PINNED:
-        found.append(f"D is right on {history[-1]['discriminator_accuracy']:.1%} of all pairs: no game left")
+        alarms.append(f"a loss reached {max(map(abs, losses)):.0f} (ceiling {LOSS_CEILING:.0f})")
+    accuracy = history[-1].get("discriminator_accuracy", 0.5) if history else 0.5
+    if accuracy > MAX_D_ACCURACY:
+        alarms.append(f"D classifies {accuracy:.1%} of all pairs correctly, so the generators cannot learn")
     if len(labels) and np.isfinite(labels).all():
-        found += _balance_alarms(labels, prior)
-    return tuple(found)
+        alarms += _balance_alarms(labels, prior)
+    return tuple(alarms)
 
 
 def _balance_alarms(labels: Probabilities, prior: NDArray[np.float32]) -> list[str]:
-    given = np.bincount(labels.argmax(1), minlength=labels.shape[1]) / len(labels)
-    found = []
-    expected, entropy = _entropy(prior), _entropy(given)
+    shares = np.bincount(labels.argmax(1), minlength=labels.shape[1]) / len(labels)
+    alarms = []
+    expected, entropy = _entropy(prior), _entropy(shares)
     if entropy < 0.5 * expected:
-        found.append(f"generated labels hold {entropy:.2f} nats where the class balance has {expected:.2f}")
-    due = prior * len(labels) >= 5  # a class due fewer rows may be missing by chance
-    gone = np.flatnonzero(due & (given < VANISHED * prior))
-    if prior[gone].sum() > LOST:
-        found.append(f"{len(gone)} of {len(prior)} classes vanished (the first: number {gone[0]})")
-    return found
+        alarms.append(
+            f"generated labels have an entropy of {entropy:.2f} nats, the class balance {expected:.2f}"
+        )
+    is_expected = prior * len(labels) >= 5  # a class with fewer rows may be missing by chance
+    vanished = np.flatnonzero(is_expected & (shares < VANISHED_SHARE * prior))
+    if prior[vanished].sum() > MAX_VANISHED:
+        alarms.append(f"{len(vanished)} of {len(prior)} classes vanished (the first: number {vanished[0]})")
+    return alarms
 
 
 def _entropy(shares: NDArray[np.floating]) -> float:
-    some = shares[shares > 0]
-    return float(-(some * np.log(some)).sum())
+    positive = shares[shares > 0]
+    return float(-(positive * np.log(positive)).sum())

@@ -1,8 +1,7 @@
-"""The label GAN as three stages that work on folders, each to be run on its own.
+"""The label GAN as stages that read and write folders.
 
-First ``prepare`` writes inputs and teacher, then ``pretrain.loop`` and ``train.loop``
-run phases 1 and 2 on as many workers as there are, last ``generate`` writes the labels
-and judges them.
+First ``prepare`` writes the inputs and the teacher, then ``pretrain.loop`` and ``train.loop`` run phases 1
+and 2 on any number of workers, and finally ``generate`` writes the labels and decides whether to use them.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ __all__ = ["generate", "inputs_of", "prepare"]
 
 
 def inputs_of(features: EncodedRows) -> LganInputs:
-    """What the label GAN learns from: everything but the test rows."""
+    """Return the inputs of the label GAN: everything except the test rows."""
     return LganInputs(
         labeled=features.of("labeled"),
         labels=features.targets("labeled"),
@@ -47,18 +46,19 @@ def inputs_of(features: EncodedRows) -> LganInputs:
 def prepare(
     inputs: LganInputs, settings: Mapping[str, Any], folder: Path, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Write the inputs of both phases and the teacher into ``folder``; fine-tuning starts from its sentences.
+    """Write the inputs of both phases and the teacher into ``folder``.
 
-    Returns ``prior`` (K) and ``views`` (the weight of each and more). Raises
-    InputError when there is no row to learn from.
+    Fine-tuning may start its head from ``sentence.safetensors``, the teacher's classifier of sentence
+    embeddings. Returns the content of ``teacher.json``: among others ``prior`` (K) and ``views`` (with the
+    weight of each). Raises InputError without any row to learn from.
     """
     if not len(inputs.labeled) and not len(inputs.pool):
-        raise InputError("there is no labelled and no unlabelled row: nothing to learn from")
+        raise InputError("there are no labelled and no unlabelled rows to learn from")
     config = LganConfig.partial(settings)
     teacher = fit_teacher(inputs, config.names, config.rounds, progress)
     inputs.save(folder)
     arrays = {
-        "believed": teacher.probabilities,
+        "believed": teacher.probabilities,  # the name in the file
         "prior": teacher.prior,
         "weights": teacher.probe.weights,
         "bias": teacher.probe.bias,
@@ -72,7 +72,7 @@ def prepare(
         "prior": [round(float(p), 4) for p in teacher.prior],
         "views": {
             name: {
-                "say": round(teacher.view_weights[name], 4),
+                "weight": round(teacher.view_weights[name], 4),
                 "names_weight": round(expert.names_weight, 4),
                 "homophily": round(expert.homophily, 4),
             }
@@ -92,20 +92,20 @@ def generate(
     texts: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> tuple[Generation, Decision]:
-    """Labels for the pool, and whether to use them; also written into ``output``.
+    """Generate labels for the unlabelled pool and decide whether to use them; writes both into ``output``.
 
-    ``texts`` are the labelled, then the unlabelled ones; without them D knows no words.
-    ``labels.safetensors`` holds the generation, ``diagnostics.json`` the decision, the
-    losses of each period, the class balance and the say of each view.
+    ``texts`` are the labelled, then the unlabelled texts; without them D has no word features.
+    ``labels.safetensors`` has the generated labels, ``diagnostics.json`` the decision, the losses of each
+    period, the class balance and the weight of each view.
     """
     config, inputs = LganConfig.partial(settings), LganInputs.load(folder)
     teacher, losses = json.loads((folder / "teacher.json").read_text()), phase2 / "losses.json"
     history = json.loads(losses.read_text())
     labeler = Labeler(inputs.names, phase2, seed)
-    words = describe(texts) if len(texts) and config.verifier else None
+    word_features = describe(texts) if len(texts) and config.verifier else None
     evidence = gather(inputs, labeler, config)
     probabilities = label_probabilities(
-        inputs, labeler, teacher["smoothing"], words, config.verifier, progress
+        inputs, labeler, teacher["smoothing"], word_features, config.verifier, progress
     )
     confidence = probabilities.joined.max(1)
     correct = None if evidence is None else evidence.lgan == evidence.truth

@@ -1,10 +1,9 @@
-"""Calibration without labels: of rows with probability 0.9, nine in ten should be correct.
+"""Calibration without labels: temperature scaling to an estimated accuracy.
 
-The accuracy of the teacher is unknown, but two quantities that need no labels predict it: its mean
-confidence, and the homophily of the pool under its labels. The formula was fitted to
-training rows of eight English sets, at 1 and 5 labels a class
-(``benchmarks.label_efficiency.calibration`` fits it again). Labelled rows that were
-judged without their label correct the estimate.
+The accuracy of the generated labels is unknown, but two quantities that need no labels predict it: the mean
+confidence, and the homophily of the unlabelled pool under the labels. The formula was fitted to training rows
+of eight English data sets with 1 and 5 labels a class (``benchmarks.label_efficiency.calibration`` fits it
+again). Out-of-fold predictions of labelled rows correct the estimate.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ from react_ray.lgan.probe import log, softmax
 __all__ = ["calibrate", "expected_accuracy"]
 
 BASE, CONFIDENCE, HOMOPHILY = -0.51, 1.03, 0.74
-GUESS_ROWS = 20
-"""Weight of the estimate, in judged rows, and the most judged rows that count: they were judged by a
-teacher with fewer labels, which is less accurate."""
+ESTIMATE_ROWS = 20
+"""Weight of the estimate in rows, and the maximum weight of out-of-fold predictions, which come from a less
+accurate teacher with fewer labels."""
 CEILING = 0.99
 SHARPEST, FLATTEST = 0.2, 50.0
 
@@ -31,20 +30,20 @@ def expected_accuracy(
 ) -> float:
     """Estimate the accuracy of the likeliest labels in ``probabilities`` (n x K), from 1 / K to CEILING.
 
-    ``correct`` says of labelled rows whether they were labelled correctly without their label.
+    ``correct`` says which out-of-fold predictions of labelled rows are correct; None without any.
     """
-    guess = BASE + CONFIDENCE * float(probabilities.max(1).mean()) + HOMOPHILY * homophily
-    guess = float(np.clip(guess, 1 / probabilities.shape[1], CEILING))
+    estimate = BASE + CONFIDENCE * float(probabilities.max(1).mean()) + HOMOPHILY * homophily
+    estimate = float(np.clip(estimate, 1 / probabilities.shape[1], CEILING))
     if correct is None:
-        return guess
-    judged = min(len(correct), GUESS_ROWS)
-    return (GUESS_ROWS * guess + judged * float(correct.mean())) / (GUESS_ROWS + judged)
+        return estimate
+    rows = min(len(correct), ESTIMATE_ROWS)
+    return (ESTIMATE_ROWS * estimate + rows * float(correct.mean())) / (ESTIMATE_ROWS + rows)
 
 
 def calibrate(probabilities: Probabilities, accuracy: float) -> Probabilities:
-    """Scale ``probabilities`` by the temperature at which their mean confidence is ``accuracy``.
+    """Scale ``probabilities`` (n x K) by the temperature at which their mean confidence is ``accuracy``.
 
-    Values that are not finite are returned unchanged, for the collapse alarm to find.
+    If any value is not finite, they are returned unchanged; the collapse alarm reports that.
     """
     if not np.isfinite(probabilities).all():
         return probabilities

@@ -1,17 +1,16 @@
 """The teacher of G_y: labels and class names combined, then self-training.
 
-An expert for each view of the rows, see :mod:`react_ray.data.views`:
+There is an expert for each view of the rows, see :mod:`react_ray.data.views`:
 
 1. Product of labels and names, probe^(1-w) * names^w, with w from :mod:`react_ray.lgan.names`. All
-   classes have the same weight in the probe, because the number of labelled rows of each is often arbitrary.
+   classes have the same weight in the probe, because their numbers of labelled rows are often arbitrary.
    The probability of a class without a labelled row comes from the names alone (:func:`names.join`), and
    its name is used as a labelled row.
-2. Where the pool is homophilous (close rows get one label), every distribution is
-   mixed with its neighbours' mean. Topics are homophilous, sentiment is not.
-3. Self-training: fitted again on the most confident rows of each class, more each round.
-   Where the pool is not homophilous this may fail, so a committee votes there:
-   with names and without, after no, half and all rounds. Where it has few rows of each
-   class, all rounds vote.
+2. If the pool is homophilous (neighbours have the same label), every distribution is mixed with the mean of
+   its neighbours. Topics are homophilous, sentiment is not.
+3. Self-training: the probe is refitted on the most confident rows of each class, with more rows in each
+   round. If the pool is not homophilous, this may fail; then a committee votes, with names and without,
+   after no, half and all rounds. If there are few rows of each class, all rounds vote.
 
 The teacher is the product of the experts, each to the power of its weight, which grows with the
 homophily of its view. Homophily needs no labels.
@@ -40,24 +39,24 @@ LABEL_WEIGHT = 5.0
 """Weight of a labelled row; a row with a generated label has weight 1."""
 HOMOPHILOUS = 0.5
 FEW_ROWS = 30
-"""Rows of the pool for each class below which the errors of a round take over a class."""
+"""Unlabelled rows per class below which the errors of a single round may dominate a class."""
 NO_SMOOTHING, MOST_SMOOTHING, SLOPE = 0.4, 0.5, 2.5
-"""The neighbours' share rises from 0 at a homophily of 0.4 to 0.5 at 0.6."""
+"""The weight of neighbours rises from 0 at a homophily of 0.4 to 0.5 at 0.6."""
 ITERATIONS = 25
-EAGERNESS = 15.0
-"""Log-odds of a view's weight, per unit of homophily."""
-LEAD = 0.03
-"""Homophily added to that of the sentence view."""
+HOMOPHILY_SCALE = 15.0
+"""Log-odds of a view's weight per unit of homophily."""
+SENTENCE_BONUS = 0.03
+"""Added to the homophily of the sentence view."""
 PRIOR_STRENGTH = 0.1
 """Pseudo-rows for the labelled rows' balance in the prior, as a share of the pool."""
 
 
 @dataclass(frozen=True)
 class Expert:
-    """Labels for the pool (n x K) from one view, a linear classifier of it, and its weights.
+    """Label probabilities of the pool (n x K) from one view, and a linear classifier of that view.
 
-    ``names_weight`` is w, ``homophily`` how much more often than by chance close rows get
-    one label, ``smoothing`` the neighbours' share that follows from it.
+    ``names_weight`` is w. ``homophily`` measures how much more often than by chance neighbours have the
+    same label, and determines ``smoothing``, the weight of neighbours.
     """
 
     probabilities: Probabilities
@@ -69,7 +68,7 @@ class Expert:
 
 @dataclass(frozen=True)
 class Teacher:
-    """Labels for the pool (n x K), a linear classifier of whole rows and one of sentences.
+    """Label probabilities of the pool (n x K), and linear classifiers of all features and of sentences.
 
     ``prior`` is the pool's class balance; ``view_weights`` sum to 1.
     """
@@ -83,12 +82,12 @@ class Teacher:
 
     @property
     def smoothing(self) -> float:
-        """The neighbours' share, over the experts."""
+        """Weight of neighbours, averaged over the experts."""
         return sum(self.view_weights[view] * expert.smoothing for view, expert in self.experts.items())
 
     @property
     def homophily(self) -> float:
-        """That of the views, over the experts."""
+        """Homophily, averaged over the experts."""
         return sum(self.view_weights[view] * expert.homophily for view, expert in self.experts.items())
 
 
@@ -107,8 +106,8 @@ def fit_teacher(
     probabilities = softmax(np.sum(parts, axis=0))
     return Teacher(
         probabilities=probabilities,
-        probe=_as_one(experts, view_weights, inputs.blocks),
-        sentence_probe=_fit_sentences(inputs, probabilities, experts[SENTENCE.name].probe),
+        probe=_combine_probes(experts, view_weights, inputs.blocks),
+        sentence_probe=_fit_sentence_probe(inputs, probabilities, experts[SENTENCE.name].probe),
         prior=class_prior(probabilities, inputs.labels),
         experts=experts,
         view_weights=view_weights,
@@ -117,12 +116,12 @@ def fit_teacher(
 
 def _view_weights(homophily: Mapping[str, float]) -> dict[str, float]:
     """Return the exponent of each view in the product; they sum to 1."""
-    scores = [alike + LEAD * (name == SENTENCE.name) for name, alike in homophily.items()]
-    return dict(zip(homophily, softmax(EAGERNESS * np.array([scores]))[0].tolist(), strict=True))
+    scores = [value + SENTENCE_BONUS * (name == SENTENCE.name) for name, value in homophily.items()]
+    return dict(zip(homophily, softmax(HOMOPHILY_SCALE * np.array([scores]))[0].tolist(), strict=True))
 
 
-def _as_one(experts: Mapping[str, Expert], view_weights: Mapping[str, float], blocks: int) -> Probe:
-    """Combine the experts' linear classifiers into one of whole rows."""
+def _combine_probes(experts: Mapping[str, Expert], view_weights: Mapping[str, float], blocks: int) -> Probe:
+    """Combine the experts' linear classifiers into one of all features."""
     views = views_of(blocks)
     weights = [
         view_weights[view.name] * view.unfold(experts[view.name].probe.weights, blocks) for view in views
@@ -131,7 +130,7 @@ def _as_one(experts: Mapping[str, Expert], view_weights: Mapping[str, float], bl
     return Probe(np.sum(weights, axis=0, dtype=np.float32), np.sum(biases, axis=0, dtype=np.float32))
 
 
-def _fit_sentences(inputs: LganInputs, probabilities: Probabilities, start: Probe) -> Probe:
+def _fit_sentence_probe(inputs: LganInputs, probabilities: Probabilities, start: Probe) -> Probe:
     """Fit a classifier of sentence embeddings alone to the teacher's probabilities."""
     if inputs.blocks == 1:
         return start
@@ -150,17 +149,21 @@ def _fit_expert(inputs: LganInputs, use_names: bool, rounds: int) -> Expert:
         return Expert(probe.predict_proba(pool), probe, weight, 0.0, 0.0)
     named = similarity(pool, inputs.names, pool.mean(0))
     start = probe.predict_proba(pool)
-    near = nearest(pool, pool, neighbour_count(len(pool), classes))
-    alike = homophily(join(start, named, weight, labelled).argmax(1), near)
-    share = float(np.clip(SLOPE * (alike - NO_SMOOTHING), 0, MOST_SMOOTHING))
+    neighbours = nearest(pool, pool, neighbour_count(len(pool), classes))
+    pool_homophily = homophily(join(start, named, weight, labelled).argmax(1), neighbours)
+    share = float(np.clip(SLOPE * (pool_homophily - NO_SMOOTHING), 0, MOST_SMOOTHING))
     votes = np.zeros_like(start)
-    for member_weight, turns, vote in committee(weight, alike, rounds, len(pool) / classes, classes):
+    for member_weight, n_rounds, vote in committee(
+        weight, pool_homophily, rounds, len(pool) / classes, classes
+    ):
         probabilities = join(start, named, member_weight, labelled)
-        votes += vote * one_hot(_self_train(inputs, probabilities, probe, near, share, turns), classes)
+        votes += vote * one_hot(
+            _self_train(inputs, probabilities, probe, neighbours, share, n_rounds), classes
+        )
     everyone = np.arange(len(pool))
     probe = _fit(inputs, votes / votes.sum(1, keepdims=True), everyone, probe)
-    probabilities = smooth(probe.predict_proba(pool), near, share)
-    return Expert(probabilities, probe, weight, alike, share)
+    probabilities = smooth(probe.predict_proba(pool), neighbours, share)
+    return Expert(probabilities, probe, weight, pool_homophily, share)
 
 
 def _names_as_rows(inputs: LganInputs, named: NDArray[np.bool_]) -> LganInputs:
@@ -173,35 +176,45 @@ def _names_as_rows(inputs: LganInputs, named: NDArray[np.bool_]) -> LganInputs:
 
 
 def committee(
-    weight: float, alike: float, rounds: int, rows: float, classes: int
+    weight: float, pool_homophily: float, rounds: int, rows: float, classes: int
 ) -> list[tuple[float, int, float]]:
     """Return the members that vote on the pool: weight of the names, rounds, and weight of the vote.
 
-    With many classes only the last round votes: each other one is a self-training of its own.
+    With many classes only the last round votes, because each member is an expensive self-training.
     """
     if classes > MANY_CLASSES:
         return [(weight, rounds, 1.0)]
-    if alike > HOMOPHILOUS:
-        return [(weight, turns, 1.0) for turns in range(0 if rows < FEW_ROWS else rounds, rounds + 1)]
+    if pool_homophily > HOMOPHILOUS:
+        return [(weight, n_rounds, 1.0) for n_rounds in range(0 if rows < FEW_ROWS else rounds, rounds + 1)]
     trust = min(1.0, weight / TOPICAL_WEIGHT)
     sides = [(weight, trust), (0.0, 1 - trust)]
-    return [(side, turns, vote) for side, vote in sides if vote for turns in (0, ceil(rounds / 2), rounds)]
+    return [
+        (side_weight, n_rounds, vote)
+        for side_weight, vote in sides
+        if vote
+        for n_rounds in (0, ceil(rounds / 2), rounds)
+    ]
 
 
 def _self_train(
-    inputs: LganInputs, probabilities: Probabilities, probe: Probe, near: Indices, share: float, rounds: int
+    inputs: LganInputs,
+    probabilities: Probabilities,
+    probe: Probe,
+    neighbours: Indices,
+    share: float,
+    rounds: int,
 ) -> Indices:
     """Return labels of the pool after ``rounds``, each with more of its most confident rows."""
-    for turn in range(1, rounds + 1):
-        probabilities = smooth(probabilities, near, share)
+    for round_number in range(1, rounds + 1):
+        probabilities = smooth(probabilities, neighbours, share)
         probe = _fit(
             inputs,
             probabilities.argmax(1),
-            confident_rows(probabilities, turn / rounds),
+            confident_rows(probabilities, round_number / rounds),
             probe,
         )
         probabilities = probe.predict_proba(inputs.pool)
-    return smooth(probabilities, near, share).argmax(1)
+    return smooth(probabilities, neighbours, share).argmax(1)
 
 
 def _fit(inputs: LganInputs, targets: Probabilities | Indices, confident: Indices, start: Probe) -> Probe:
@@ -212,12 +225,12 @@ def _fit(inputs: LganInputs, targets: Probabilities | Indices, confident: Indice
     copies = slice(0) if inputs.classes > MANY_CLASSES else slice(None)
     features: Features = np.vstack([inputs.labeled, inputs.augmented[copies], inputs.pool[confident]])
     labels = np.concatenate([inputs.labels, inputs.augmented_labels[copies]])
-    known = one_hot(labels, inputs.classes) if targets.ndim == 2 else labels
+    labelled_targets = one_hot(labels, inputs.classes) if targets.ndim == 2 else labels
     weights = np.ones(len(features), np.float32)
     weights[: len(inputs.labels)] = LABEL_WEIGHT
     return fit_softmax(
         features,
-        np.concatenate([known, targets[confident]]),
+        np.concatenate([labelled_targets, targets[confident]]),
         inputs.classes,
         weights,
         start=start,

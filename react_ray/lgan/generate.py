@@ -1,7 +1,7 @@
-"""Label generation: a distribution, a verdict and a weight for each pool row (S4).
+"""Label generation: label distribution, score of D and weight of each unlabelled row (S4).
 
-D_aug = {(x, y), (x', y'), (x', G_y(x'))}: labelled rows with weight 1, copies of
-them with less, and pool rows with the weight their generated label deserves.
+D_aug = {(x, y), (x', y), (u, G_y(u))}: labelled rows x with weight 1, their copies x' with less, and
+unlabelled rows u, weighted by the probability that the generated label is correct.
 """
 
 from __future__ import annotations
@@ -39,22 +39,22 @@ __all__ = [
     "weigh_for_training",
 ]
 
-DRAWS = 8
+NOISE_DRAWS = 8
 BLOCK, BLOCK_CELLS = 4096, 1 << 20
-"""Rows at a time, and rows times classes: each is held for every draw."""
+"""Maximum rows, and rows times classes, that are computed at a time."""
 COPY_WEIGHT = 0.5
-"""Weight of a copy whose label has probability 1 under G_y: copies repeat their text."""
-FLOOR = 0.2
+"""Weight of a copy whose label has probability 1 under G_y; less than 1, because copies are redundant."""
+MIN_PROBABILITY = 0.2
 """Probability below which a generated label is rejected."""
 SHARPENING = 2.0
-"""Power of the probabilities in D_aug, as in MixMatch (Berthelot et al. 2019, arXiv:1905.02249): the
-neighbours' mean makes probabilities lower than the accuracy, and a model trained on those learns less."""
-CAUTION = 4
-"""Power of the training weights: models memorize wrong labels, and certain ones have the fewest errors."""
+"""Power of the probabilities in D_aug, as in MixMatch (Berthelot et al. 2019, arXiv:1905.02249): smoothing
+over neighbours makes the labels underconfident, and a model trained on those learns less."""
+WEIGHT_POWER = 4
+"""Power of the training weights: models memorize wrong labels, and the most certain labels have fewest."""
 
 
 class Labeler:
-    """The trained label generator G_y, for inference."""
+    """Inference with the trained label generator G_y."""
 
     def __init__(self, names: Features, folder: Path, seed: int):
         self.networks = Networks.make(torch.from_numpy(names), 0)
@@ -64,12 +64,12 @@ class Labeler:
 
     @torch.no_grad()
     def predict_proba(self, features: Features) -> Probabilities:
-        """Return G_y's mean probabilities over draws of z, n x K."""
-        noise = torch.randn(DRAWS, 1, NOISE, generator=torch.Generator().manual_seed(self.seed))
+        """Return G_y's mean probabilities over draws of the noise z: n x K."""
+        noise = torch.randn(NOISE_DRAWS, 1, NOISE, generator=torch.Generator().manual_seed(self.seed))
         classes = len(self.networks.label_generator.bias)
-        parts, block = [np.zeros((0, classes), np.float32)], min(BLOCK, max(1, BLOCK_CELLS // classes))
-        for start in range(0, len(features), block):
-            rows = torch.from_numpy(features[start : start + block])
+        parts, block_size = [np.zeros((0, classes), np.float32)], min(BLOCK, max(1, BLOCK_CELLS // classes))
+        for start in range(0, len(features), block_size):
+            rows = torch.from_numpy(features[start : start + block_size])
             draws = [
                 torch.softmax(self.networks.label_generator(rows, z.expand(len(rows), -1)), 1) for z in noise
             ]
@@ -79,9 +79,10 @@ class Labeler:
 
 @dataclass(frozen=True)
 class Generation:
-    """Labels for m pool rows and c copies; ``score`` is the log-odds of D for the generated label.
+    """Generated labels of m unlabelled rows, and weights of c copies.
 
-    ``foreign`` rows are out of scope, see :mod:`react_ray.lgan.out_of_scope`: their weight is 0.
+    ``score`` is D's log-odds of the generated label. ``foreign`` marks rows that are out of scope, see
+    :mod:`react_ray.lgan.out_of_scope`; their weight is 0.
     """
 
     labels: Probabilities
@@ -92,22 +93,22 @@ class Generation:
 
     @property
     def kept(self) -> NDArray[np.bool_]:
-        """Mask of the pool rows whose label is certain enough to be used, m."""
+        """Mask of the unlabelled rows whose label is certain enough to be used: m."""
         return self.weight > 0
 
     def save(self, folder: Path) -> None:
-        """Write ``labels.safetensors`` in one step."""
+        """Write ``labels.safetensors`` atomically."""
         save_arrays(dict(vars(self)), folder / "labels.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> Generation:
-        """Read what :meth:`save` wrote."""
+        """Read the file of :meth:`save`."""
         return cls(**load_file(folder / "labels.safetensors"))
 
 
 @dataclass(frozen=True)
 class LabelProbabilities:
-    """Label probabilities of the unlabelled rows, m x K: by G_y with neighbours, by D, and by both."""
+    """Label probabilities of the unlabelled rows (m x K): of G_y with smoothing, of D, and of both."""
 
     generated: Probabilities
     judged: Probabilities
@@ -122,7 +123,7 @@ def label_probabilities(
     verifier: bool,
     progress: Progress | None = None,
 ) -> LabelProbabilities:
-    """Label rows by G_y and their neighbours, and verify by D; without a ``verifier`` D's weight is 0."""
+    """Predict the unlabelled rows by G_y, smooth over neighbours, and verify by D if ``verifier``."""
     rows = inputs.unlabeled
     generated = labeler.predict_proba(rows)
     if len(rows):
@@ -139,27 +140,27 @@ def generate_labels(
     probabilities: LabelProbabilities,
     homophily: float,
     correct: NDArray[np.bool_] | None = None,
-    foreign: NDArray[np.bool_] | None = None,
+    out_of_scope: NDArray[np.bool_] | None = None,
 ) -> Generation:
     """Return labels with weights and D's scores; ``correct`` is as in :func:`expected_accuracy`.
 
-    ``foreign`` rows (m), which are out of scope, get weight 0.
+    Rows that are ``out_of_scope`` (mask: m) get weight 0.
     """
     joined, copies = probabilities.joined, inputs.augmented
-    best = joined.argmax(1)
+    likeliest = joined.argmax(1)
     calibrated = joined
     if len(joined):
         calibrated = calibrate(joined, expected_accuracy(joined, homophily, correct))
-    floor = max(FLOOR, 1.2 / inputs.classes)
-    foreign = np.zeros(len(joined), bool) if foreign is None else foreign
-    rejected = foreign | (joined.max(1, initial=0) < floor)
-    meant = inputs.augmented_labels[:, None]
-    copy_probability = np.take_along_axis(labeler.predict_proba(copies), meant, 1)[:, 0]
+    threshold = max(MIN_PROBABILITY, 1.2 / inputs.classes)
+    out_of_scope = np.zeros(len(joined), bool) if out_of_scope is None else out_of_scope
+    rejected = out_of_scope | (joined.max(1, initial=0) < threshold)
+    source_labels = inputs.augmented_labels[:, None]
+    copy_probability = np.take_along_axis(labeler.predict_proba(copies), source_labels, 1)[:, 0]
     return Generation(
         labels=_sharpen(joined),
-        score=_log_odds(probabilities.judged, best),
+        score=_log_odds(probabilities.judged, likeliest),
         weight=np.where(rejected, 0, calibrated.max(1, initial=0)).astype(np.float32),
-        foreign=foreign,
+        foreign=out_of_scope,
         copy_weight=(COPY_WEIGHT * copy_probability).astype(np.float32),
     )
 
@@ -170,7 +171,7 @@ def _sharpen(probabilities: Probabilities) -> Probabilities:
 
 
 def _log_odds(judged: Probabilities, labels: Indices) -> NDArray[np.float32]:
-    """Return log p - log(1 - p) of one label for each row; above 0 where D classifies the pair as real."""
+    """Return log p - log(1 - p) of one label for each row; above 0 if D classifies the pair as real."""
     probability = judged.astype(np.float64)[np.arange(len(labels)), labels].clip(1e-6, 1 - 1e-6)
     return (np.log(probability) - np.log1p(-probability)).astype(np.float32)
 
@@ -182,7 +183,7 @@ def augmented_table(
     unlabeled: pa.Table,
     copies: pa.Table,
 ) -> pa.Table:
-    """Return D_aug without rejected rows: input columns, label (distribution), weight, origin, score.
+    """Return D_aug: input columns, label (distribution), weight, origin and score of the rows that are kept.
 
     The three tables have the input columns of the task, in the order of the features in ``inputs``.
     """
@@ -212,7 +213,7 @@ def augmented_table(
 
 
 def _lists(rows: Probabilities) -> pa.Array:
-    """Convert rows to a column of lists without creating a Python object for each number."""
+    """Convert an array to a column of lists, without a Python object for each number."""
     starts = np.arange(len(rows) + 1, dtype=np.int64) * rows.shape[1]
     return pa.LargeListArray.from_arrays(starts, rows.ravel().astype(np.float64)).cast(pa.list_(pa.float64()))
 
@@ -220,11 +221,11 @@ def _lists(rows: Probabilities) -> pa.Array:
 def left_out_table(
     generation: Generation, names: Sequence[str], ids: Sequence[str], texts: Sequence[str]
 ) -> pa.Table:
-    """Return unlabelled rows that are not in D_aug: id, text, likeliest label, its probability, reason."""
+    """Return the unlabelled rows that are not in D_aug: id, text, likeliest label, probability, reason."""
     rows = np.flatnonzero(~generation.kept).tolist()
     labels = generation.labels[rows] ** (1 / SHARPENING)
     labels /= labels.sum(1, keepdims=True)
-    reasons = ("the label is not believed enough", "like none of the labelled rows")
+    reasons = ("the label is too uncertain", "out of scope: like none of the labelled rows")
     return pa.table(
         {
             "id": pa.array([ids[i] for i in rows], pa.string()),
@@ -237,9 +238,9 @@ def left_out_table(
 
 
 def weigh_for_training(table: pa.Table) -> pa.Table:
-    """Raise the weights of generated rows to the power CAUTION, and keep their sum."""
+    """Raise the weights of generated rows to WEIGHT_POWER, and rescale them to the same sum."""
     weights = table["weight"].to_numpy().copy()
     generated = pc.equal(table["origin"], "generated").to_numpy()
-    apart = weights[generated] ** CAUTION
-    weights[generated] = apart * (weights[generated].sum() / max(apart.sum(), 1e-12))
+    powered = weights[generated] ** WEIGHT_POWER
+    weights[generated] = powered * (weights[generated].sum() / max(powered.sum(), 1e-12))
     return table.set_column(table.schema.get_field_index("weight"), "weight", pa.array(weights))

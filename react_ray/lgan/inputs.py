@@ -17,7 +17,7 @@ from react_ray.folders import replace_file
 __all__ = ["Features", "Indices", "LganInputs", "Probabilities", "save_arrays"]
 
 Features = NDArray[np.float32]
-"""n x d, rows of length 1: blocks of one width and length, see :mod:`react_ray.data.views`."""
+"""n x d, rows of norm 1: blocks of equal width and norm, see :mod:`react_ray.data.views`."""
 Indices = NDArray[np.int64]
 """n class indices."""
 Probabilities = NDArray[np.float32]
@@ -34,11 +34,10 @@ def _no_labels() -> Indices:
 
 @dataclass(frozen=True)
 class LganInputs:
-    """Frozen features of every row, K class names as features, and the known labels.
+    """Frozen features of all rows and of the K class names, and the known labels.
 
-    Only ``labeled``, ``labels``, ``unlabeled`` and ``names`` must be given; any of
-    them but ``names`` may have no rows. A class needs no labelled row. Raises
-    InputError when shapes do not fit, a value is not finite or an index is no class.
+    All except ``names`` may have no rows, and a class needs no labelled row. Raises InputError if shapes do
+    not match, a value is not finite or a label is not a class.
     """
 
     labeled: Features
@@ -67,9 +66,9 @@ class LganInputs:
         self._check("unlabeled", self.unlabeled, None)
         self._check("names", self.names, None)
         if width % self.blocks:
-            raise InputError(f"features of width {width} are not {self.blocks} blocks of one width")
+            raise InputError(f"features of width {width} cannot be split into {self.blocks} blocks")
         if self.classes < 2:
-            raise InputError(f"{self.classes} class given; a classifier needs at least 2")
+            raise InputError(f"found {self.classes} class; a classifier needs at least 2")
 
     def _check(self, name: str, rows: Features, labels: Indices | None) -> None:
         if rows.ndim != 2 or rows.shape[1] != self.names.shape[1]:
@@ -78,7 +77,7 @@ class LganInputs:
                 "like the class names: encode both with the same encoder"
             )
         if not np.isfinite(rows).all():
-            raise InputError(f"{name} features hold values that are not finite: encode the rows again")
+            raise InputError(f"{name} features have values that are not finite: encode the rows again")
         if labels is None:
             return
         if len(labels) != len(rows):
@@ -93,23 +92,23 @@ class LganInputs:
 
     @property
     def pool(self) -> Features:
-        """Rows to give labels to: the unlabelled ones; where there are none, the copies."""
+        """Rows to label: the unlabelled ones, or without them the copies."""
         return self.unlabeled if len(self.unlabeled) else self.augmented
 
     def seen_as(self, view: View) -> LganInputs:
-        """The same rows with the features of one view."""
+        """Return the same rows with the features of one view."""
         rows = ("labeled", "unlabeled", "names", "augmented", "validation")
         seen: dict[str, Any] = {name: view.of(getattr(self, name), self.blocks) for name in rows}
         return replace(self, **seen, blocks=1)
 
     def save(self, folder: Path) -> None:
-        """Write ``inputs.safetensors`` in one step."""
+        """Write ``inputs.safetensors`` atomically."""
         arrays = self._arrays() | {"blocks": np.array(self.blocks)}
         save_arrays(arrays, folder / "inputs.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> LganInputs:
-        """Read what :meth:`save` wrote."""
+        """Read the file of :meth:`save`."""
         arrays: dict[str, Any] = load_file(folder / "inputs.safetensors")
         return cls(**{**arrays, "blocks": arrays["blocks"].item()})
 
@@ -118,7 +117,7 @@ class LganInputs:
 
 
 def save_arrays(arrays: dict[str, NDArray[Any]], target: Path) -> None:
-    """Write ``arrays`` to the safetensors file ``target``; it is whole or not there."""
+    """Write ``arrays`` to the safetensors file ``target`` atomically."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    whole = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
-    replace_file(target, lambda half: save_file(whole, half))
+    contiguous = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    replace_file(target, lambda temporary: save_file(contiguous, temporary))

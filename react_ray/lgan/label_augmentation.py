@@ -1,7 +1,6 @@
-"""Label augmentation, (x, y) (+) (x, not y): each pair also with a wrong label (S3).
+"""Label augmentation, (x, y) (+) (x, not y): pairs with a wrong label as negatives of D (S3).
 
-The wrong pairs are what teaches D that a label belongs to its text: without them it
-can judge by x alone.
+Without wrong pairs, D could discriminate by x alone and ignore the label.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ __all__ = ["wrong_labels"]
 
 
 def wrong_labels(labels: Tensor, classes: int, generator: torch.Generator) -> Tensor:
-    """For each of n class indices another one, all others being as likely."""
-    chances = torch.ones(len(labels), classes)
-    chances[torch.arange(len(labels)), labels] = 0
-    return torch.multinomial(chances, 1, generator=generator).squeeze(1)
+    """Draw a different class for each of n class indices, uniformly among the others."""
+    weights = torch.ones(len(labels), classes)
+    weights[torch.arange(len(labels)), labels] = 0
+    return torch.multinomial(weights, 1, generator=generator).squeeze(1)

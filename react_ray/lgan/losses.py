@@ -1,11 +1,10 @@
-"""What D and the generators minimise: the standard forms, and the article's as printed.
+"""Adversarial losses of D and the generators: the standard form, and the form printed in the article.
 
-``real``, ``wrong``, ``labelled`` and ``sampled`` are D's verdicts on real pairs, on
-(x, not y), on (x, G_y(x)) and on (G_x(z, y), y); each is n, or empty.
+``real``, ``wrong``, ``labelled`` and ``sampled`` are D's outputs for real pairs, for (x, not y), for
+(x, G_y(x)) and for (G_x(z, y), y); each has shape n, or is empty.
 
-The article prints L_D = E[D(x, G(z, y))] + E[D(G(z, y), G(z, y))] and
-L_G = -E[D(G(z, y), G(z, y))]. No real pair stands in L_D, and both its terms push D
-the same way: D falls everywhere alike and cannot tell real from fake.
+The article prints L_D = E[D(x, G(z, y))] + E[D(G(z, y), G(z, y))] and L_G = -E[D(G(z, y), G(z, y))]. L_D has
+no real pairs and both terms have the same sign, so D decreases everywhere and cannot discriminate.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["LOSSES", "Losses", "Verdicts"]
 
 @dataclass(frozen=True)
 class Verdicts:
-    """D's verdicts on one batch."""
+    """Outputs of D for one batch."""
 
     real: Tensor
     wrong: Tensor
@@ -31,33 +30,33 @@ class Verdicts:
     sampled: Tensor
 
     def accuracy(self) -> Tensor:
-        """Share of pairs on the correct side of 0."""
+        """Return the share of pairs that D classifies correctly, with threshold 0."""
         fakes = torch.cat([self.wrong, self.labelled, self.sampled])
         return torch.cat([self.real > 0, fakes < 0]).float().mean()
 
 
 @dataclass(frozen=True)
 class Losses:
-    """A form of the adversarial losses: D's on a batch, a generator's on the verdicts on its pairs."""
+    """Loss functions of D (of a batch) and of a generator (of D's outputs for its pairs)."""
 
     discriminator: Callable[[Verdicts], Tensor]
     generator: Callable[[Tensor], Tensor]
 
 
 def hinge_discriminator(verdicts: Verdicts) -> Tensor:
-    """Hinge: real above 1, each kind of fake below -1, all kinds of equal weight."""
+    """Hinge loss: real pairs above 1, fake pairs below -1, with the same weight for each kind of fake."""
     fakes = [v for v in (verdicts.wrong, verdicts.labelled, verdicts.sampled) if v.numel()]
     fake = torch.stack([relu(1 + v).mean() for v in fakes]).mean()
     return relu(1 - verdicts.real).mean() + fake
 
 
 def hinge_generator(verdicts: Tensor) -> Tensor:
-    """-E[D]: non-saturating."""
+    """Non-saturating generator loss: -E[D]."""
     return -verdicts.mean()
 
 
 def printed_discriminator(verdicts: Verdicts) -> Tensor:
-    """L_D as printed: both terms are on generated pairs and have one sign."""
+    """L_D as printed: both terms are of generated pairs and have the same sign."""
     return verdicts.labelled.mean() + verdicts.sampled.mean()
 
 

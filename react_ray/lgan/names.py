@@ -1,4 +1,4 @@
-"""Class names as evidence for labels, and the estimation of their weight."""
+"""Class names as evidence for labels, with an estimated weight."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from react_ray.lgan.probe import fit_probe, log, softmax
 __all__ = ["join", "names_weight", "product", "similarity", "spread"]
 
 SHARPNESS = 15.0
-"""Turns cosines of centred features into logits; differences between names are near 0.1."""
-GRID = np.arange(0.0, 0.75, 0.1)
-"""Weights of the names that are tried."""
+"""Scale from cosines of centred features to logits; cosines of different names differ by about 0.1."""
+WEIGHTS = np.arange(0.0, 0.75, 0.1)
+"""Candidate weights of the names."""
 TOPICAL_WEIGHT = 0.5
-"""Prior of w, before any label, where the pool varies along the names."""
+"""Prior mean of w if the pool varies along the names."""
 PRIOR_STRENGTH = 4.0
-"""Log-odds against w, per unit of distance from the prior."""
+"""Penalty of the log-posterior per unit of distance from the prior mean."""
 
 
 def similarity(features: Features, names: Features, centre: NDArray[np.float32]) -> Probabilities:
@@ -27,29 +27,29 @@ def similarity(features: Features, names: Features, centre: NDArray[np.float32])
 
 
 def product(first: Probabilities, second: Probabilities, weight: float) -> Probabilities:
-    """first^(1 - weight) * second^weight, scaled to sum to 1."""
+    """Return first^(1 - weight) * second^weight, normalized: n x K."""
     return softmax((1 - weight) * log(first) + weight * log(second))
 
 
 def join(
-    guessed: Probabilities, named: Probabilities, weight: float, labelled: NDArray[np.bool_]
+    predicted: Probabilities, named: Probabilities, weight: float, labelled: NDArray[np.bool_]
 ) -> Probabilities:
-    """Combine the probabilities from labels and from names, n x K.
+    """Combine the probabilities from labels and from names: n x K.
 
-    Over the ``labelled`` classes (K) this is their product; the others get the probability from names alone.
+    For ``labelled`` classes (mask: K) this is their product; for the others, the probability from names.
     """
     joined = named.copy()
     if not labelled.any():
         return joined
-    share = named[:, labelled].sum(1, keepdims=True)
-    joined[:, labelled] = share * product(guessed[:, labelled], named[:, labelled], weight)
+    labelled_share = named[:, labelled].sum(1, keepdims=True)
+    joined[:, labelled] = labelled_share * product(predicted[:, labelled], named[:, labelled], weight)
     return joined
 
 
 def spread(pool: Features, names: Features) -> float:
-    """Variance of the pool along the names, over that along a direction at random.
+    """Return the variance of the pool along the names, relative to that along a random direction.
 
-    Near 1 for uninformative names (0, 1, 2), 2 and more for topics.
+    It is near 1 for uninformative names (0, 1, 2), and 2 or more for topics.
     """
     rows = pool - pool.mean(0)
     total = rows.var(0).mean()
@@ -59,36 +59,37 @@ def spread(pool: Features, names: Features) -> float:
 def names_weight(inputs: LganInputs) -> float:
     """Estimate the weight w of the names, 0 to 1, by the likelihood of the labelled rows out of fold.
 
-    Without labels it is 1. The single row of a class cannot be held out, so it measures the names, not
-    the probe. The prior of w comes from :func:`spread`.
+    It is 1 without labels. The only row of a class cannot be held out, so the probe predicts it with uniform
+    probabilities. The prior of w comes from :func:`spread`.
     """
     if not len(inputs.labels):
         return 1.0
     prior = TOPICAL_WEIGHT * np.clip(spread(inputs.pool, inputs.names) - 1, 0, 1)
     named = similarity(inputs.labeled, inputs.names, inputs.pool.mean(0))
-    guessed = out_of_fold(inputs.labeled, inputs.labels, inputs.classes)
+    predicted = out_of_fold(inputs.labeled, inputs.labels, inputs.classes)
     rows = np.arange(len(inputs.labels))
-    odds = [
-        log(product(guessed, named, weight))[rows, inputs.labels].sum() - PRIOR_STRENGTH * abs(weight - prior)
-        for weight in GRID
+    log_posterior = [
+        log(product(predicted, named, weight))[rows, inputs.labels].sum()
+        - PRIOR_STRENGTH * abs(weight - prior)
+        for weight in WEIGHTS
     ]
-    return float(softmax(np.array([odds], np.float32))[0] @ GRID)
+    return float(softmax(np.array([log_posterior], np.float32))[0] @ WEIGHTS)
 
 
 def out_of_fold(features: Features, labels: Indices, classes: int) -> Probabilities:
-    """Return the out-of-fold probabilities of the probe for each labelled row, n x K."""
-    guessed = np.full((len(labels), classes), 1 / classes, np.float32)
+    """Return the out-of-fold probabilities of the probe for each labelled row: n x K."""
+    predicted = np.full((len(labels), classes), 1 / classes, np.float32)
     counts = np.bincount(labels, minlength=classes)
-    held = np.flatnonzero(counts[labels] > 1)
+    repeated = np.flatnonzero(counts[labels] > 1)
     single = np.flatnonzero(counts[labels] == 1)
-    if not len(held):
-        return guessed
-    splitter = StratifiedKFold(int(min(5, counts[labels[held]].min())), shuffle=True, random_state=0)
-    for train, test in splitter.split(held, labels[held]):
-        fitted = np.concatenate([held[train], single])
+    if not len(repeated):
+        return predicted
+    splitter = StratifiedKFold(int(min(5, counts[labels[repeated]].min())), shuffle=True, random_state=0)
+    for train, test in splitter.split(repeated, labels[repeated]):
+        fitted = np.concatenate([repeated[train], single])
         probe = fit_probe(features[fitted], labels[fitted], classes)
-        guessed[held[test]] = probe.predict_proba(features[held[test]])
-    return guessed
+        predicted[repeated[test]] = probe.predict_proba(features[repeated[test]])
+    return predicted
 
 
 def _unit(rows: Features) -> Features:

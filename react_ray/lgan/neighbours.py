@@ -1,4 +1,4 @@
-"""Nearest rows by cosine, in blocks, without an n x n matrix in memory."""
+"""Nearest neighbours by cosine, in blocks, so that no n x n matrix is in memory."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from react_ray.lgan.inputs import Features, Indices, Probabilities
 
 __all__ = ["homophily", "nearest", "neighbour_count", "smooth"]
 
-FEWEST, MOST = 3, 15
+MIN_COUNT, MAX_COUNT = 3, 15
 BLOCK_CELLS = 1 << 24
-"""Cosines in a block: some 200 MB with their order."""
+"""Cosines in a block: about 200 MB with their sort indices."""
 
 
 def neighbour_count(rows: int, classes: int) -> int:
-    """Return an eighth of an average class, so that most neighbours can be of one class."""
-    return int(np.clip(rows / classes / 8, FEWEST, MOST))
+    """Return the number of neighbours: an eighth of an average class, so that most can be of it."""
+    return int(np.clip(rows / classes / 8, MIN_COUNT, MAX_COUNT))
 
 
 def nearest(queries: Features, rows: Features, count: int) -> Indices:
-    """Indices of the ``count`` nearest of ``rows`` for each query (unit length); n x count.
+    """Return the indices of the ``count`` nearest ``rows`` of each query (norm 1): n x count.
 
-    A row that is its own query counts as its nearest. Fewer rows give fewer columns.
+    A row that is also a query is its own neighbour. With fewer rows there are fewer columns.
     """
     count = min(count, len(rows))
     indices = np.empty((len(queries), count), np.int64)
@@ -33,7 +33,7 @@ def nearest(queries: Features, rows: Features, count: int) -> Indices:
 
 
 def smooth(probabilities: Probabilities, near: Indices, share: float) -> Probabilities:
-    """Mix each distribution with the mean of its neighbours'; ``share`` 0 leaves it."""
+    """Mix each distribution with the mean of its neighbours, which has the weight ``share``."""
     if not share:
         return probabilities
     mean = np.zeros((len(near), probabilities.shape[1]), np.float32)
@@ -43,9 +43,9 @@ def smooth(probabilities: Probabilities, near: Indices, share: float) -> Probabi
 
 
 def homophily(labels: Indices, near: Indices) -> float:
-    """Measure how much more often than by chance a row's neighbours have its label.
+    """Return how much more often than by chance a row's neighbours have its label: 0 is chance, 1 is always.
 
-    0 is chance, 1 always. ``near`` is that of the rows themselves, each among its own.
+    ``near`` has the neighbours of the rows themselves, so each row is one of its own.
     """
     if near.shape[1] < 2:
         return 0.0

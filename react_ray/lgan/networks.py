@@ -1,7 +1,7 @@
-"""The three networks on features of width d, with K classes given as text.
+"""The three networks of the label GAN, on features of width d and K class names.
 
-A class enters every network as the encoder's embedding of its name plus a learned
-offset, so a class without rows still has a place, and two similar names start close.
+Every network represents a class by the encoder's embedding of its name plus a learned offset. So a class
+without rows has a representation too, and similar names start close to each other.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from torch.nn.utils.parametrizations import spectral_norm
 __all__ = ["ClassText", "Discriminator", "LabelGenerator", "Networks", "SampleGenerator"]
 
 NOISE = 16
-"""Width of z."""
+"""Width of the noise z."""
 HIDDEN = 128
 
 
 class ClassText(nn.Module):
-    """Vectors of the classes, K x d: ``scale`` * name + offset."""
+    """Class vectors, K x d: ``scale`` * name + offset."""
 
     def __init__(self, names: Tensor):
         super().__init__()
@@ -32,15 +32,15 @@ class ClassText(nn.Module):
         self.offset = nn.Parameter(torch.zeros_like(names))
 
     def forward(self) -> Tensor:
-        """All class vectors."""
+        """Return all class vectors: K x d."""
         return self.scale * self.names + self.offset
 
 
 class LabelGenerator(nn.Module):
     """G_y(x, z) -> y': logits over the classes for features n x d and noise n x NOISE.
 
-    A bilinear match of class vectors (which a linear probe can be copied into) and x,
-    moved by z. A network of x in its place learns the pool's labels by heart.
+    A bilinear form of class vectors and x, where z shifts x. A linear probe can be copied into it. A deeper
+    network would memorize the labels of the pool.
     """
 
     def __init__(self, names: Tensor):
@@ -52,18 +52,18 @@ class LabelGenerator(nn.Module):
         nn.init.zeros_(self.shift.weight)
 
     def forward(self, features: Tensor, noise: Tensor) -> Tensor:
-        """Logits, n x K."""
+        """Return logits: n x K."""
         return (features + self.shift(noise)) @ self.classes().T + self.bias
 
     @torch.no_grad()
     def start_from(self, weights: Tensor, bias: Tensor) -> None:
-        """Copy a linear classifier (K x d, K): the offsets hold what its names do not."""
+        """Initialize from a linear classifier (K x d, K), by setting the offsets."""
         self.classes.offset.copy_(weights - self.classes.scale * self.classes.names)
         self.bias.copy_(bias)
 
 
 class SampleGenerator(nn.Module):
-    """G_x(z, y) -> x': unit-length features from noise and class vectors (both n rows)."""
+    """G_x(z, y) -> x': features of norm 1 from noise and class vectors."""
 
     def __init__(self, names: Tensor):
         super().__init__()
@@ -79,15 +79,15 @@ class SampleGenerator(nn.Module):
         )
 
     def forward(self, noise: Tensor, labels: Tensor) -> Tensor:
-        """Features n x d for soft or certain ``labels`` n x K."""
+        """Return features (n x d) for noise (n x NOISE) and label distributions (n x K)."""
         return normalize(self.body(torch.cat([labels @ self.classes(), noise], 1)), dim=1)
 
 
 class Discriminator(nn.Module):
-    """D(x, y): is this a real pair? (projection: Miyato & Koyama 2018, arXiv:1802.05637).
+    """Projection discriminator D(x, y) of real pairs (Miyato & Koyama 2018, arXiv:1802.05637).
 
-    D(x, y) = psi(phi(x)) + <class vector of y, V phi(x)>, every layer of spectral
-    norm 1. Without y it is phase 1's judge of x alone.
+    D(x, y) = psi(phi(x)) + <class vector of y, V phi(x)>, with spectral normalization of every layer.
+    Phase 1 uses it without y.
     """
 
     def __init__(self, names: Tensor):
@@ -102,21 +102,23 @@ class Discriminator(nn.Module):
         )
         self.real = spectral_norm(nn.Linear(HIDDEN, 1))
         self.project = spectral_norm(nn.Linear(HIDDEN, width, bias=False))
-        self.gain = nn.Parameter(torch.tensor(10.0))  # features differ little: SN alone mutes them
+        self.gain = nn.Parameter(
+            torch.tensor(10.0)
+        )  # features differ little, and spectral norm limits the slope
 
     def forward(self, features: Tensor) -> Tensor:
-        """Verdict on each (x, y) for every class y: n x K."""
+        """Return D(x, y) for every class y: n x K."""
         inner = self.trunk(self.gain * features)
         return self.real(inner) + self.project(inner) @ self.classes().T
 
     def judge_rows(self, features: Tensor) -> Tensor:
-        """Phase 1's verdict on x alone: n."""
+        """Return the output of phase 1 for x alone: n."""
         return self.real(self.trunk(self.gain * features)).squeeze(1)
 
 
 @dataclass
 class Networks:
-    """The three networks, made from the class names (K x d) with a fixed seed."""
+    """The three networks of the label GAN."""
 
     label_generator: LabelGenerator
     sample_generator: SampleGenerator
@@ -124,13 +126,13 @@ class Networks:
 
     @classmethod
     def make(cls, names: Tensor, seed: int) -> Networks:
-        """Networks with initial weights that depend on ``seed`` only."""
+        """Create networks for class names (K x d), with initial weights that depend on ``seed`` only."""
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             return cls(LabelGenerator(names), SampleGenerator(names), Discriminator(names))
 
     def modules(self) -> nn.ModuleDict:
-        """The networks under their names, as one state for checkpoints."""
+        """Return the networks as one module, for checkpoints."""
         return nn.ModuleDict(
             {
                 "label_generator": self.label_generator,

@@ -1,7 +1,7 @@
 """Phase 1: a plain GAN on unlabelled features (P1).
 
-G_x learns what features look like, with classes drawn at random; D's trunk learns
-to tell real from made. No label is used.
+G_x learns the distribution of features, with random classes, and the trunk of D learns to discriminate real
+from generated features. Labels are not used.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ __all__ = ["loop"]
 
 
 def loop(worker: Worker, inputs: str, output: str, settings: Mapping[str, Any], seed: int) -> None:
-    """Train phase 1 on the inputs folder; rank 0 writes the networks into ``output``.
+    """Train phase 1 on the folder ``inputs``; rank 0 writes the networks into ``output``.
 
-    ``settings`` is a LganConfig as a dict.
+    ``settings`` is a LganConfig as a dictionary.
     """
-    config, given = LganConfig.partial(settings), LganInputs.load(Path(inputs))
-    names = torch.from_numpy(given.names).to(worker.device)
-    pool = torch.from_numpy(given.pool if len(given.pool) else given.labeled).to(worker.device)
+    config, data = LganConfig.partial(settings), LganInputs.load(Path(inputs))
+    names = torch.from_numpy(data.names).to(worker.device)
+    pool = torch.from_numpy(data.pool if len(data.pool) else data.labeled).to(worker.device)
     state = TrainingState.make(Networks.make(names, seed), worker, config.lr)
     for step in state.steps(worker, config.pretrain_steps if len(pool) else 0, "plain GAN"):
         random = step_generator(seed, step, phase=1)
@@ -52,12 +52,12 @@ def _train_step(
     noise = torch.randn(config.batch_size, NOISE, generator=random)
     labels = one_hot(torch.randint(classes, (config.batch_size,), generator=random), classes).float()
     real = pool[rank_rows(rows, worker)]
-    made = networks.sample_generator(rank_rows(noise, worker), rank_rows(labels, worker))
-    judge = networks.discriminator.judge_rows
-    on_real, on_made = judge(torch.cat([real, made])).tensor_split(2)
+    generated = networks.sample_generator(rank_rows(noise, worker), rank_rows(labels, worker))
+    discriminate = networks.discriminator.judge_rows
+    real_output, generated_output = discriminate(torch.cat([real, generated])).tensor_split(2)
     losses = {
-        "discriminator": relu(1 - on_real).mean() + relu(1 + on_made).mean(),
-        "sample_generator": -on_made.mean(),
+        "discriminator": relu(1 - real_output).mean() + relu(1 + generated_output).mean(),
+        "sample_generator": -generated_output.mean(),
     }
     gradients = {network: state.gradients(network, loss) for network, loss in losses.items()}
     for network, gradient in gradients.items():

@@ -1,4 +1,4 @@
-"""Networks, optimisers, step and losses of a training phase, kept in checkpoints."""
+"""Training state of a phase: networks, optimizers, step and losses, saved in checkpoints."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from react_ray.training.worker import Worker, average_gradients, checkpoint_to_l
 __all__ = ["TrainingState", "draw_rows", "load_networks", "rank_rows", "save_networks", "step_generator"]
 
 PERIOD = 100
-"""Steps between checkpoints, about a second."""
+"""Steps between checkpoints; they take about a second."""
 MAX_NORM = 1.0
 
 
 @dataclass
 class TrainingState:
-    """Mutable state of a training phase; ``history`` has mean losses of each period."""
+    """State of a training phase; ``history`` has the mean losses of each period."""
 
     networks: Networks
     optimizers: dict[str, torch.optim.Optimizer]
@@ -37,7 +37,7 @@ class TrainingState:
     def make(
         cls, networks: Networks, worker: Worker, lr: float, rates: Mapping[str, float] = MappingProxyType({})
     ) -> TrainingState:
-        """A state at step 0, or the one of the worker's checkpoint.
+        """Create the state at step 0, or restore it from the worker's checkpoint.
 
         ``rates`` are the learning rates of networks that have another than ``lr``.
         """
@@ -53,7 +53,7 @@ class TrainingState:
         return state
 
     def steps(self, worker: Worker, total: int, note: str) -> Iterator[int]:
-        """The steps still to do, with progress and a checkpoint after each period."""
+        """Iterate over the remaining steps, with progress and a checkpoint after each period."""
         if total == 0:
             worker.report({"step": 0}, self._save)
         while self.step < total:
@@ -61,17 +61,19 @@ class TrainingState:
             self.step += 1
             if self.step % PERIOD == 0 or self.step == total:
                 self._end_period()
-                worker.log(self.step, {name: v for name, v in self.history[-1].items() if name != "step"})
+                worker.log(
+                    self.step, {name: value for name, value in self.history[-1].items() if name != "step"}
+                )
                 worker.report(self.history[-1], self._save)
             worker.progress(self.step, total, note)
 
     def gradients(self, network: str, loss: Tensor) -> list[Tensor | None]:
-        """Slopes of ``loss`` for the parameters of ``network`` alone; keeps the graph."""
+        """Return the gradients of ``loss`` for the parameters of ``network`` only; retains the graph."""
         parameters = self._parameters(network)
         return list(torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True))
 
     def update(self, network: str, gradients: list[Tensor | None], worker: Worker) -> None:
-        """One optimiser step of ``network``, on gradients averaged over the ranks."""
+        """Take an optimizer step of ``network``, with gradients averaged over the ranks."""
         parameters = self._parameters(network)
         for parameter, gradient in zip(parameters, gradients, strict=True):
             parameter.grad = gradient
@@ -83,7 +85,7 @@ class TrainingState:
         return self.optimizers[network].param_groups[0]["params"]
 
     def record(self, losses: dict[str, Tensor]) -> None:
-        """Add one step's losses to the period's."""
+        """Add the losses of a step to those of the period."""
         for name, loss in losses.items():
             self._sums[name] = self._sums.get(name, torch.zeros(())) + loss.detach().cpu()
 
@@ -96,7 +98,7 @@ class TrainingState:
     def _save(self, folder: Path) -> None:
         content = {
             "players": self.networks.modules().state_dict(),
-            "optimizers": {name: o.state_dict() for name, o in self.optimizers.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self.optimizers.items()},
             "step": self.step,
             "history": self.history,
         }
@@ -111,29 +113,31 @@ class TrainingState:
 
 
 def step_generator(seed: int, step: int, phase: int) -> torch.Generator:
-    """Randomness of one step: the same on all ranks, and after a resumption."""
+    """Return the random generator of a step, the same on all ranks and after resuming."""
     return torch.Generator().manual_seed(((seed * 2 + phase) << 32) + step)
 
 
 def draw_rows(count: int, batch: int, random: torch.Generator) -> Tensor:
-    """``batch`` row indices below ``count``, with replacement."""
+    """Draw ``batch`` row indices below ``count``, with replacement."""
     return torch.randint(count, (batch,), generator=random)
 
 
 def rank_rows(batch: Tensor, worker: Worker) -> Tensor:
-    """Take this rank's rows of a batch that all ranks drew alike, to its device."""
+    """Return this rank's rows of a batch that is the same on all ranks, on its device."""
     return batch[worker.rank :: worker.world_size].to(worker.device)
 
 
 def save_networks(networks: Networks, history: list[dict[str, float]], folder: Path) -> None:
-    """Write ``players.safetensors`` and ``losses.json``; each in one step."""
+    """Write ``players.safetensors`` and ``losses.json``, each atomically."""
     folder.mkdir(parents=True, exist_ok=True)
-    tensors = {k: v.detach().cpu().contiguous() for k, v in networks.modules().state_dict().items()}
+    tensors = {
+        name: tensor.detach().cpu().contiguous() for name, tensor in networks.modules().state_dict().items()
+    }
     losses = json.dumps(history, indent=1)
-    replace_file(folder / "losses.json", lambda half: half.write_text(losses))
-    replace_file(folder / "players.safetensors", lambda half: save_file(tensors, half))
+    replace_file(folder / "losses.json", lambda temporary: temporary.write_text(losses))
+    replace_file(folder / "players.safetensors", lambda temporary: save_file(tensors, temporary))
 
 
 def load_networks(networks: Networks, folder: Path) -> None:
-    """Read into ``networks`` what :func:`save_networks` wrote."""
+    """Load the file of :func:`save_networks` into ``networks``."""
     networks.modules().load_state_dict(load_file(folder / "players.safetensors"))

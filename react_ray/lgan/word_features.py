@@ -1,6 +1,6 @@
 """Word features of texts by latent semantic analysis, independent of the encoder.
 
-TF-IDF of words and pairs of words, reduced to its main directions (Deerwester et al. 1990).
+They are TF-IDF of words and pairs of words, reduced by a truncated SVD (Deerwester et al. 1990).
 """
 
 from __future__ import annotations
@@ -18,29 +18,29 @@ from react_ray.models.writing_systems import NO_SPACES
 __all__ = ["TOKEN", "describe"]
 
 TOKEN = f"[{NO_SPACES}]|[^\\W{NO_SPACES}]+"
-"""A word, or a character in scripts without spaces."""
+"""Matches a word, or a character in scripts without spaces."""
 WIDTH = 200
 VOCABULARY = 50_000
 FIT_ROWS = 20_000
-"""Directions do not change much with more rows; the fit's time and memory would."""
+"""Maximum rows of the fit; more rows hardly change the result, but take more time and memory."""
 
 
 def describe(texts: Sequence[str]) -> Features:
-    """Return features of length 1 (0 where no word is known), n x at most WIDTH.
+    """Return features of norm 1, or 0 for texts without known words: n x at most WIDTH.
 
-    There are no columns where fewer than two words occur in two texts or more.
+    There are no columns if fewer than two words occur in two or more texts.
     """
-    count = TfidfVectorizer(
+    vectorizer = TfidfVectorizer(
         sublinear_tf=True, min_df=2, ngram_range=(1, 2), max_features=VOCABULARY, token_pattern=TOKEN
     )
     chosen = np.random.default_rng(0).permutation(len(texts))[:FIT_ROWS]
     sample = [texts[row] for row in np.sort(chosen)]
     try:
-        counted = count.fit_transform(sample)
-    except ValueError:  # no word stands in two texts
+        tfidf = vectorizer.fit_transform(sample)
+    except ValueError:  # no word occurs in two texts
         return np.zeros((len(texts), 0), np.float32)
-    width = min(WIDTH, min(counted.shape) - 1)
-    if width < 1:
+    n_components = min(WIDTH, min(tfidf.shape) - 1)
+    if n_components < 1:
         return np.zeros((len(texts), 0), np.float32)
-    directions = TruncatedSVD(width, random_state=0).fit(counted)
-    return normalize(directions.transform(count.transform(texts))).astype(np.float32)
+    svd = TruncatedSVD(n_components, random_state=0).fit(tfidf)
+    return normalize(svd.transform(vectorizer.transform(texts))).astype(np.float32)

@@ -1,1 +1,1 @@
-"""Pretrained models: loading, checks of their files, token ids, batches."""
+"""Pretrained models: loading, checks of files, token ids and batches."""

@@ -1,4 +1,4 @@
-"""The device a model runs on."""
+"""Selection of the device of a model."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["pick_device"]
 
 
 def pick_device(use_gpu: bool) -> torch.device:
-    """The device of this process: its first CUDA device, Apple's GPU, or the CPU."""
+    """Return the current CUDA device, Apple's GPU, or the CPU."""
     if use_gpu and torch.cuda.is_available():
         return torch.device("cuda", torch.cuda.current_device())
     if use_gpu and torch.backends.mps.is_available():

@@ -1,4 +1,4 @@
-"""Pretrained models with a new head: sequence and token classifiers that plain transformers loads."""
+"""Pretrained models with a new head: sequence and token classifiers that transformers can load."""
 
 from __future__ import annotations
 
@@ -24,30 +24,31 @@ __all__ = ["load_sequence_classifier", "load_token_classifier", "start_from"]
 def load_sequence_classifier(
     name: str, labels: Sequence[str], dropout: float | None, problem: str, *, pool: bool = True
 ) -> PreTrainedModel:
-    """A sequence classifier over ``labels``; a head for other labels is replaced.
+    """Load a sequence classifier for ``labels``; a head for other labels is replaced.
 
-    ``problem`` is transformers' ``problem_type``. With ``pool``, sentence encoders keep their mean pooling.
+    ``problem`` is the ``problem_type`` of transformers. With ``pool``, sentence encoders keep their mean
+    pooling.
     """
-    config = _configured(name, labels, dropout)
+    config = _load_config(name, labels, dropout)
     config.problem_type = problem  # type: ignore[assignment]
-    mean = pool and config.model_type == "bert" and pools_by_mean(name)
-    if mean:
+    mean_pooling = pool and config.model_type == "bert" and pools_by_mean(name)
+    if mean_pooling:
         config.num_hidden_layers += 1
 
     def is_new(model: PreTrainedModel, weight: str) -> bool:
-        """The head is, as is a pooler that came without one, and the layer that takes the mean."""
+        """Whether the weight is new: that of the head, of a missing pooler, or of the mean layer."""
         body = weight.startswith(f"{model.base_model_prefix}.") and "pooler" not in weight
-        return not body or (mean and f".layer.{config.num_hidden_layers - 1}." in weight)
+        return not body or (mean_pooling and f".layer.{config.num_hidden_layers - 1}." in weight)
 
     model = _load(AutoModelForSequenceClassification, name, is_new, config)
-    if mean:
+    if mean_pooling:
         set_mean_layer(cast(BertForSequenceClassification, model))
     return model
 
 
 def load_token_classifier(name: str, labels: Sequence[str], dropout: float | None) -> PreTrainedModel:
-    """A token classifier over ``labels``; a head for other labels is replaced."""
-    config = _configured(name, labels, dropout)
+    """Load a token classifier for ``labels``; a head for other labels is replaced."""
+    config = _load_config(name, labels, dropout)
 
     def is_new(model: PreTrainedModel, weight: str) -> bool:
         return not weight.startswith(f"{model.base_model_prefix}.") or "pooler" in weight
@@ -56,9 +57,9 @@ def load_token_classifier(name: str, labels: Sequence[str], dropout: float | Non
 
 
 def start_from(model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor) -> bool:
-    """Initialize the model so that it computes a linear classifier of its sentence features.
+    """Initialize the head from a linear classifier of the model's sentence embeddings.
 
-    ``weights`` K x d, ``bias`` K; False where the head does not read those features.
+    ``weights`` is K x d, ``bias`` K. Returns False if the head does not use sentence embeddings.
     """
     if not (isinstance(model, BertForSequenceClassification) and pools_by_mean(name)):
         return False
@@ -66,7 +67,7 @@ def start_from(model: PreTrainedModel, name: str, weights: torch.Tensor, bias: t
     return True
 
 
-def _configured(name: str, labels: Sequence[str], dropout: float | None) -> PretrainedConfig:
+def _load_config(name: str, labels: Sequence[str], dropout: float | None) -> PretrainedConfig:
     config: PretrainedConfig = load_pretrained(AutoConfig, name)
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: i for i, label in enumerate(labels)}
@@ -78,12 +79,12 @@ def _configured(name: str, labels: Sequence[str], dropout: float | None) -> Pret
 def _load(
     auto: Any, name: str, is_new: Callable[[PreTrainedModel, str], bool], config: PretrainedConfig
 ) -> PreTrainedModel:
-    # in full precision: half loses small updates, and autocast is for speed
+    # in full precision, because small updates are lost in half precision; autocast provides the speed
     return load_weights(auto, name, is_new, config=config, dtype=torch.float32)
 
 
 def _set_dropout(config: PretrainedConfig, rate: float) -> None:
-    """Set every dropout; architectures have their own names (hidden_dropout_prob, resid_pdrop)."""
+    """Set all dropout rates, whose names depend on the architecture (hidden_dropout_prob, resid_pdrop)."""
     for key, value in config.to_dict().items():
         if "drop" in key and isinstance(value, float):
             setattr(config, key, rate)

@@ -1,4 +1,4 @@
-"""Tokenizers behind one interface: transformers, or the tokenizers library without torch."""
+"""Common interface of tokenizers: those of transformers, and of the tokenizers library without torch."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["QuickTokenizer", "SavedTokenizer", "TextTokenizer", "TransformersTok
 
 
 class Window(NamedTuple):
-    """Tokens of a text, or of a part of one that is too long for the model.
+    """Tokens of a text, or of a part of a text that is too long for the model.
 
-    ``offsets`` are the characters from and to of each token, ``parts`` says which text of a pair it is of: 0
-    or 1, and None for special tokens.
+    ``offsets`` are the start and end characters of each token. ``parts`` says which text of a pair a token is
+    from: 0 or 1, or None for special tokens.
     """
 
     ids: list[int]
@@ -33,10 +33,10 @@ class Window(NamedTuple):
 
 
 class TextTokenizer(ABC):
-    """Token ids of texts, cut at ``max_length`` tokens on the side where the model's tokenizer cuts."""
+    """Token ids of texts, truncated to ``max_length`` tokens on the side of the model's tokenizer."""
 
     reads_types = True
-    """Whether the model takes token types, which tell the two texts of a pair apart."""
+    """Whether the model takes token types, which distinguish the two texts of a pair."""
 
     def __init__(self, max_length: int, side: Side):
         self.max_length = max_length
@@ -44,31 +44,34 @@ class TextTokenizer(ABC):
         self._clones: dict[int, Tokenizer] = {}
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text."""
-        return [found.ids for found in self._cutting.encode_batch_fast(list(texts))]
+        """Return the token ids of each text."""
+        return [encoding.ids for encoding in self._cutting.encode_batch_fast(list(texts))]
 
     def reach(self, text: str) -> int:
-        """How many characters of ``text`` lie before the end of its last token."""
+        """Return the number of characters of ``text`` before the end of its last token."""
         return max((end for _, end in self._cutting.encode(text).offsets), default=0)
 
     def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
-        """Tokens of each pair of texts; the longer text is cut first."""
-        return [_window(found) for found in self._cutting.encode_batch(list(zip(texts, others, strict=True)))]
+        """Return the tokens of each pair of texts; the longer text is truncated first."""
+        return [
+            _window(encoding)
+            for encoding in self._cutting.encode_batch(list(zip(texts, others, strict=True)))
+        ]
 
     def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
-        """All tokens of each text, in as many windows as it takes; two neighbours share ``stride`` tokens."""
+        """Return windows with all tokens of each text; consecutive windows overlap by ``stride`` tokens."""
         backend = self._clone(min(stride, max(0, (self.max_length - 2) // 2)))
-        found = backend.encode_batch(list(texts))
-        return [[_window(first), *map(_window, first.overflowing)] for first in found]
+        encodings = backend.encode_batch(list(texts))
+        return [[_window(encoding), *map(_window, encoding.overflowing)] for encoding in encodings]
 
     @cached_property
     def _cutting(self) -> Tokenizer:
         return self._clone(0)
 
     def _clone(self, stride: int) -> Tokenizer:
-        """A tokenizer of its own, so that settings of calls side by side do not mix.
+        """Return a clone of the tokenizer with its own settings, so that concurrent calls do not interfere.
 
-        It is kept: to make one takes half a second with a vocabulary of many languages.
+        Clones are cached: with a multilingual vocabulary, creating one takes half a second.
         """
         from tokenizers import Tokenizer
 
@@ -81,11 +84,11 @@ class TextTokenizer(ABC):
 
     @abstractmethod
     def _backend(self) -> Tokenizer:
-        """The tokenizer of the tokenizers library that does the work."""
+        """Return the underlying tokenizer of the tokenizers library."""
 
 
 class TransformersTokenizer(TextTokenizer):
-    """A tokenizer of transformers, as it is used in training."""
+    """A tokenizer of transformers, for training."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int):
         super().__init__(max_length, "left" if tokenizer.truncation_side == "left" else "right")
@@ -93,63 +96,63 @@ class TransformersTokenizer(TextTokenizer):
         self.reads_types = "token_type_ids" in tokenizer.model_input_names
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, at least one."""
+        """Return the token ids of each text, at least one."""
         return tokens.encode(self.tokenizer, texts, self.max_length)
 
     def reach(self, text: str) -> int:
-        """How many characters of ``text`` lie before the end of its last token."""
-        return super().reach(text) if self.tokenizer.is_fast else len(text)  # a slow one does not tell
+        """Return the number of characters of ``text`` before the end of its last token."""
+        return super().reach(text) if self.tokenizer.is_fast else len(text)  # slow tokenizers have no offsets
 
     def _backend(self) -> Tokenizer:
         if not self.tokenizer.is_fast:
             raise InputError(
-                f"{self.tokenizer.name_or_path}: its tokenizer does not tell where its tokens stand in a "
-                "text, which this task needs: give a model with a fast tokenizer (tokenizer.json)"
+                f"{self.tokenizer.name_or_path}: its tokenizer has no offsets of tokens, which this task "
+                "needs: give a model with a fast tokenizer (tokenizer.json)"
             )
         return self.tokenizer.backend_tokenizer
 
 
 class QuickTokenizer(TextTokenizer):
-    """Another tokenizer, whose :meth:`ids` of a long text cost what its first ``max_length`` tokens cost."""
+    """Wrapper of a tokenizer, whose :meth:`ids` process only the part of a long text that is needed."""
 
     def __init__(self, tokenizer: TextTokenizer):
         super().__init__(tokenizer.max_length, tokenizer.side)
         self.reads_types = tokenizer.reads_types
-        self._whole = tokenizer
+        self._wrapped = tokenizer
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, at least one."""
-        return tokens.encode_start(self._whole.ids, texts, self.max_length, self.side)
+        """Return the token ids of each text, at least one."""
+        return tokens.encode_start(self._wrapped.ids, texts, self.max_length, self.side)
 
     def reach(self, text: str) -> int:
-        """How many characters of ``text`` the model reads before its length is used up."""
+        """Return the number of characters of ``text`` before the end of its last token."""
 
         def measure(part: str) -> tuple[list[int], int]:
-            return self._whole.ids([part])[0], self._whole.reach(part)
+            return self._wrapped.ids([part])[0], self._wrapped.reach(part)
 
         return tokens.reach_of(measure, text, self.max_length, self.side)
 
     def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
-        """Tokens of each pair of texts; the longer text is cut first."""
-        return self._whole.pairs(texts, others)
+        """Return the tokens of each pair of texts; the longer text is truncated first."""
+        return self._wrapped.pairs(texts, others)
 
     def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
-        """All tokens of each text, in as many windows as it takes; two neighbours share ``stride`` tokens."""
-        return self._whole.windows(texts, stride)
+        """Return windows with all tokens of each text; consecutive windows overlap by ``stride`` tokens."""
+        return self._wrapped.windows(texts, stride)
 
     def _backend(self) -> Tokenizer:
-        return self._whole._backend()
+        return self._wrapped._backend()
 
 
 class SavedTokenizer(TextTokenizer):
-    """The ``tokenizer.json`` in ``folder``, for serving without torch; ``blank`` stands for an empty text."""
+    """The ``tokenizer.json`` in ``folder``, without torch; ``blank`` is the token of an empty text."""
 
     def __init__(self, folder: Path, max_length: int, blank: int):
         super().__init__(max_length, tokens.truncation_side(folder))
         self._file, self._blank = str(folder / "tokenizer.json"), blank
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """Token ids of each text, at least one."""
+        """Return the token ids of each text, at least one."""
         return tokens.never_empty(super().ids(texts), self._blank)
 
     def _backend(self) -> Tokenizer:
@@ -158,5 +161,5 @@ class SavedTokenizer(TextTokenizer):
         return Tokenizer.from_file(self._file)
 
 
-def _window(found: object) -> Window:
-    return Window(found.ids, found.type_ids, found.offsets, found.sequence_ids)  # type: ignore[attr-defined]
+def _window(encoding: object) -> Window:
+    return Window(encoding.ids, encoding.type_ids, encoding.offsets, encoding.sequence_ids)  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Token ids of texts, by the same rules in training, encoding and serving; imports no torch."""
+"""Token ids of texts, the same in training, encoding and serving; imports no torch."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ __all__ = [
 
 SPECIAL = ("bos_token_id", "cls_token_id", "eos_token_id", "sep_token_id", "unk_token_id", "pad_token_id")
 Side = Literal["left", "right"]
-"""The end of a text that is cut off where it is too long, as ``transformers`` calls it."""
+"""Side of a text that is truncated, as in transformers."""
 CHARS_A_TOKEN = 8
-"""Of the first try: twice and more of what a token has in most languages, so that few texts need a second."""
+"""Characters per token in the first attempt; most languages have less than half as many."""
 
 Ids = list[int]
 
@@ -38,36 +38,36 @@ Ids = list[int]
 def encode(
     tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max_length: int | None = None
 ) -> list[list[int]]:
-    """Token ids of each text, at least one, cut at ``max_length`` where it is given."""
+    """Return the token ids of each text, at least one, truncated to ``max_length`` if given."""
     if not len(texts):
         return []
-    cut = {"truncation": True, "max_length": max_length} if max_length else {}
-    return never_empty(tokenizer(list(texts), **cut)["input_ids"], blank_token(tokenizer))
+    truncation = {"truncation": True, "max_length": max_length} if max_length else {}
+    return never_empty(tokenizer(list(texts), **truncation)["input_ids"], blank_token(tokenizer))
 
 
 def never_empty(rows: Iterable[list[int]], blank: int) -> list[list[int]]:
-    """Replace empty ``rows`` by the one token ``blank``.
+    """Replace empty ``rows`` by the token ``blank``.
 
-    A tokenizer that adds no special tokens (many decoders' do not) makes no token of an empty text, or of
-    one of white space alone, and no model can read that. An empty text is a text: it gets an answer too.
+    Tokenizers without special tokens (of many decoders) return no tokens for an empty text, or for white
+    space, and models need at least one.
     """
     return [row or [blank] for row in rows]
 
 
 def blank_token(tokenizer: PreTrainedTokenizerBase) -> int:
-    """What stands for a text without tokens: where a text starts, or else another special token.
+    """Return the token for a text without tokens: the start token, or else another special token.
 
-    Raises InputError where the tokenizer has no special token at all.
+    Raises InputError if the tokenizer has no special tokens.
     """
     ids = (getattr(tokenizer, name) for name in SPECIAL)
-    found = next((number for number in ids if number is not None), None)
-    if found is None:
-        raise InputError("the tokenizer has no special tokens (tokenizer_config.json): it is not complete")
-    return int(found)
+    token = next((number for number in ids if number is not None), None)
+    if token is None:
+        raise InputError("the tokenizer is incomplete: it has no special tokens (tokenizer_config.json)")
+    return int(token)
 
 
 def pad(rows: Sequence[list[int]], token: int, side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Pad token ids with ``token`` to the longest of ``rows``, and return them with the attention mask.
+    """Pad token ids with ``token`` to the length of the longest row; returns ids and attention mask.
 
     ``side`` is right or left, see ``pretrained.padding_side``.
     """
@@ -75,8 +75,8 @@ def pad(rows: Sequence[list[int]], token: int, side: str) -> tuple[NDArray[np.in
     ids = np.full((len(rows), longest), token, dtype=np.int64)
     mask = np.zeros_like(ids)
     for number, row in enumerate(rows):
-        place = slice(longest - len(row), None) if side == "left" else slice(len(row))
-        ids[number, place], mask[number, place] = row, 1
+        positions = slice(longest - len(row), None) if side == "left" else slice(len(row))
+        ids[number, positions], mask[number, positions] = row, 1
     return ids, mask
 
 
@@ -86,44 +86,43 @@ def encode_start(
     max_length: int,
     side: Side = "right",
 ) -> list[Ids]:
-    """``encode(texts)``, where ``encode`` cuts at ``max_length`` tokens, from the characters that it needs.
+    """Return ``encode(texts)``, truncated to ``max_length`` tokens, without encoding all of long texts.
 
-    A part of each text is encoded, then twice as much of it, until two parts in a row fill the length with
-    the same ids. A tokenizer looks only some characters ahead, and the last part goes on for as many
-    characters as there are in the one before, so its end is out of sight. A text that is white space, or
-    one long unknown word, is read whole.
+    A part of each text is encoded, then twice as much, until two consecutive parts fill the length with the
+    same ids. Tokenizers look only a few characters ahead, so further text cannot change these ids. A text
+    that is white space, or a single long unknown word, is encoded completely.
     """
-    found: dict[int, Ids] = {}
-    before: dict[int, Ids] = {}
-    waiting = list(range(len(texts)))
+    results: dict[int, Ids] = {}
+    previous: dict[int, Ids] = {}
+    pending = list(range(len(texts)))
     size = CHARS_A_TOKEN * max_length
-    while waiting:
-        parts = encode([_part(texts[index], size, side) for index in waiting])
-        for index, ids in zip(waiting, parts, strict=True):
-            filled = len(ids) >= max_length and ids == before.get(index)
+    while pending:
+        parts = encode([_part(texts[index], size, side) for index in pending])
+        for index, ids in zip(pending, parts, strict=True):
+            filled = len(ids) >= max_length and ids == previous.get(index)
             if filled or len(texts[index]) <= size:
-                found[index] = ids
-            before[index] = ids
-        waiting = [index for index in waiting if index not in found]
+                results[index] = ids
+            previous[index] = ids
+        pending = [index for index in pending if index not in results]
         size *= 2
-    return [found[index] for index in range(len(texts))]
+    return [results[index] for index in range(len(texts))]
 
 
 def reach_of(
     measure: Callable[[str], tuple[Ids, int]], text: str, max_length: int, side: Side = "right"
 ) -> int:
-    """Characters of ``text`` before the end of its last token; ``measure`` gives the ids and that end."""
-    size, before = CHARS_A_TOKEN * max_length, None
+    """Return the characters of ``text`` before the end of its last token; ``measure`` returns ids and end."""
+    size, previous = CHARS_A_TOKEN * max_length, None
     while True:
         part = _part(text, size, side)
         ids, end = measure(part)
-        if len(part) == len(text) or (len(ids) >= max_length and ids == before):
+        if len(part) == len(text) or (len(ids) >= max_length and ids == previous):
             return end + (len(text) - len(part) if side == "left" else 0)
-        size, before = 2 * size, ids
+        size, previous = 2 * size, ids
 
 
 def truncation_side(folder: Path) -> Side:
-    """The side on which the tokenizer saved in ``folder`` cuts; ``tokenizer.json`` alone does not say it."""
+    """Return the truncation side of the tokenizer in ``folder``; ``tokenizer.json`` does not have it."""
     file = folder / "tokenizer_config.json"
     settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return "left" if settings.get("truncation_side") == "left" else "right"

@@ -1,4 +1,4 @@
-"""Scripts without spaces between words, as ranges for a regular expression."""
+"""Character ranges of scripts without spaces between words, for regular expressions."""
 
 __all__ = ["NO_SPACES"]
 

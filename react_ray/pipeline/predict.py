@@ -22,8 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from react_ray.cluster.datasets import map_items
-from react_ray.cluster.readiness import Asked, check_cluster
-from react_ray.cluster.session import Session, check_lasting
+from react_ray.cluster.readiness import Requirements, check_cluster
+from react_ray.cluster.session import Session, check_job_output
 from react_ray.config.settings import ClusterConfig, Columns, DataConfig
 from react_ray.console.reporter import Progress, Reporter, quiet_libraries, warnings_to
 from react_ray.data.columns import Layout as ColumnLayout
@@ -102,7 +102,7 @@ def predict_file(
     are added stay under names such as label_given. A killed call goes on where it stopped when it is
     given again. Raises InputError.
     """
-    check_lasting(str(target))
+    check_job_output(str(target))
     target = checked_target(target)
     models = Answering.of(model, relations)
     options = replace(options, task=models.task, triples=bool(models.relations))
@@ -126,7 +126,7 @@ def predict_file(
         Session(cluster, verbose) as session,
     ):
         if session.address:
-            asked = Asked(target.parent, (source,), models.asked)
+            asked = Requirements(target.parent, (source,), models.asked)
             check_cluster(session, asked, replace(session.demand(), workers=0), reporter)
         read = _Read(source, target, options)
         with reporter.step("read") as progress:

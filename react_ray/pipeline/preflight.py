@@ -26,7 +26,7 @@ from react_ray.pipeline.run import located, run
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.units import unit_task
-from react_ray.training.train import rows_that_decide
+from react_ray.training.batches import validation_sample_size
 
 __all__ = ["Check", "check", "gigabytes"]
 
@@ -161,7 +161,7 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
     if candidates:
         texts, read = per_row * (parts["labeled"] + proposed), 0
     models = 2 if parts["labeled"] else 1
-    in_rounds = config.finetune.evaluations * rows_that_decide(parts["validation"])
+    in_rounds = config.finetune.evaluations * validation_sample_size(parts["validation"])
     looks = models * per_row * (in_rounds + parts["validation"] + parts["test"]) + per_row * proposed
     parameters = sum(p.numel() for p in encoder.model.parameters())
     width = encoder.model.config.hidden_size

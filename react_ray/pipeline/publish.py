@@ -24,7 +24,7 @@ from react_ray.console.terminal import command
 from react_ray.evaluate.model_card import write_model_card
 from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Metrics
-from react_ray.evaluate.tables import class_counts, refused_by_reason
+from react_ray.evaluate.tables import class_counts, rejected_by_reason
 from react_ray.evaluate.wording import metric_title
 from react_ray.folders import remove_folder, replace_file
 from react_ray.pipeline.arms import choice_of, model_of, models_of
@@ -159,7 +159,7 @@ def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportCo
         for name in dict.fromkeys(task.names_in(target))
     ]
     with (done["prepare"] / "refused.jsonl").open(encoding="utf-8") as refused:
-        reasons = refused_by_reason(json.loads(line) for line in refused)
+        reasons = rejected_by_reason(json.loads(line) for line in refused)
     models = models_of(done)
     phases = {
         phase: done[phase] / "players" / "losses.json" for phase in ("pretrain", "lgan") if phase in done

@@ -13,9 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from react_ray.cluster.preflight import missing
-from react_ray.cluster.readiness import Asked, Readiness, check_cluster
-from react_ray.cluster.session import Session, check_lasting
+from react_ray.cluster.preflight import missing_package
+from react_ray.cluster.readiness import Readiness, Requirements, check_cluster
+from react_ray.cluster.session import Session, check_job_output
 from react_ray.config.settings import Config
 from react_ray.console.reporter import Reporter, log_to, quiet_libraries
 from react_ray.data.columns import check_columns
@@ -34,9 +34,15 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Run:
-    """A run: its folder, its figures (the content of metrics.json), its stages' folders.
+    """Result of a run: its folder, metrics (the content of metrics.json) and folders of stages.
 
-    ``ready`` is what the nodes of a cluster answered before it began.
+    ``ready`` is the result of the preflight check of a cluster.
+
+    Example
+    -------
+    >>> import react_ray
+    >>> result = react_ray.run(react_ray.load_config("out/config.yaml"))  # doctest: +SKIP
+    >>> result.metrics["test"]["macro_f1"], result.classifier().predict(["a text"])  # doctest: +SKIP
     """
 
     folder: Path
@@ -54,15 +60,21 @@ class Run:
 
 
 def run(config: Config, *, until: str | None = None, verbose: bool = False, quiet: bool = False) -> Run:
-    """Go the whole road, S1 to S6, into ``config.output``.
+    """Run all stages, S1 to S6, with results in ``config.output``.
 
-    Stages that are done already with the same inputs and settings are not done
-    again, so a killed run goes on when called again. ``until`` stops after a stage.
+    Stages that are complete for the same inputs and settings are skipped, so a killed run resumes
+    when it is called again. ``until`` stops after a stage.
 
-    Raises InputError (data or settings), TrainingError (a worker failed) or
-    ClusterError (no cluster, or not the resources asked for).
+    Raises InputError (data or settings), TrainingError (a worker failed) or ClusterError (no cluster, or
+    not enough resources).
+
+    Example
+    -------
+    >>> import react_ray
+    >>> config = react_ray.load_config(flags={"data.labeled": "labels.csv", "data.unlabeled": "pool.csv"})
+    >>> print(react_ray.run(config).summary())  # doctest: +SKIP
     """
-    check_lasting(config.output)
+    check_job_output(config.output)
     config = located(config)
     names = [stage.name for stage in stages_of(config)]
     if until is not None and until not in names:
@@ -85,10 +97,10 @@ def check_ready(config: Config, session: Session, reporter: Reporter) -> Readine
 
     ConfigError where a package is missing here, without a cluster.
     """
-    asked = Asked.of(config)
+    asked = Requirements.of(config)
     if session.address is None:
         session.check_cores()
-        if problems := [told for package in asked.packages if (told := missing(*package))]:
+        if problems := [told for package in asked.packages if (told := missing_package(*package))]:
             raise ConfigError("; ".join(problems))
         return None
     return check_cluster(session, asked, session.demand(), reporter)

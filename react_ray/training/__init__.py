@@ -1,1 +1,1 @@
-"""Fine-tuning a pretrained model on labelled, augmented and generated rows (S5)."""
+"""Fine-tuning of a pretrained model on labelled, augmented and generated rows (S5)."""

@@ -1,4 +1,4 @@
-"""Figures of a training run as it goes: lines of JSON, and events for TensorBoard."""
+"""Metrics during training, as JSON lines and as TensorBoard events."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ from react_ray.folders import FILE_MODE, make_private_folder, open_private, repl
 __all__ = ["TrainingLog"]
 
 FLUSH_S = 2
-"""After so many seconds TensorBoard sees what was logged; a thread writes it."""
+"""Seconds after which a background thread writes events for TensorBoard."""
 
 
 class TrainingLog:
-    """Writes ``metrics.jsonl`` and TensorBoard's event file into ``folder``.
+    """Writes ``metrics.jsonl`` and TensorBoard events into ``folder``.
 
-    A run that resumes from a checkpoint removes what was logged after it; one that starts again starts
-    both files again.
+    A run that resumes from a checkpoint removes the entries after it; a run that restarts removes all.
     """
 
     def __init__(self, folder: Path):
@@ -27,12 +26,12 @@ class TrainingLog:
         self._writer = None
 
     def add(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep the figures of ``step``; steps come in order."""
+        """Add the metrics of ``step``; steps must be in ascending order."""
         if self._writer is None:
             self._open(step)
         with open_private(self.folder / "metrics.jsonl", "a") as file:
-            known = {name: value if math.isfinite(value) else None for name, value in values.items()}
-            file.write(json.dumps({"step": step, **known}) + "\n")
+            finite = {name: value if math.isfinite(value) else None for name, value in values.items()}
+            file.write(json.dumps({"step": step, **finite}) + "\n")
         for name, value in values.items():
             self._writer.add_scalar(name, value, step)  # type: ignore[attr-defined]
 
@@ -40,16 +39,16 @@ class TrainingLog:
         from tensorboardX import SummaryWriter
 
         make_private_folder(self.folder)
-        lines, before = self.folder / "metrics.jsonl", list[str]()
+        lines, earlier = self.folder / "metrics.jsonl", list[str]()
         if lines.exists():
-            whole, _, _ = lines.read_text(encoding="utf-8").rpartition("\n")
-            before = [line for line in whole.splitlines() if json.loads(line)["step"] < step]
-        kept = "".join(f"{line}\n" for line in before)
-        replace_file(lines, lambda half: half.write_text(kept, encoding="utf-8"), private=True)
-        if not before:
+            complete, _, _ = lines.read_text(encoding="utf-8").rpartition("\n")
+            earlier = [line for line in complete.splitlines() if json.loads(line)["step"] < step]
+        content = "".join(f"{line}\n" for line in earlier)
+        replace_file(lines, lambda temporary: temporary.write_text(content, encoding="utf-8"), private=True)
+        if not earlier:
             for events in self.folder.glob("events.out.tfevents.*"):
                 events.unlink()
-        going_on = {"purge_step": step, "filename_suffix": f".{step}"} if before else {}
-        self._writer = SummaryWriter(str(self.folder), flush_secs=FLUSH_S, **going_on)
+        options = {"purge_step": step, "filename_suffix": f".{step}"} if earlier else {}
+        self._writer = SummaryWriter(str(self.folder), flush_secs=FLUSH_S, **options)
         for events in self.folder.glob("events.out.tfevents.*"):
             events.chmod(FILE_MODE)

@@ -1,7 +1,7 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv:2106.09685): few weights trained, the others as they are.
+"""Low-rank adapters (LoRA, Hu et al. 2021, arXiv:2106.09685): only few weights are trained.
 
-An adapter starts as a change of nothing. So a head fitted to the frozen features is as
-right with adapters as without, and the head is trained whole beside them.
+Adapters start as the identity, so a head that is fitted to frozen features is still valid. The head is
+trained completely.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from react_ray.errors import ConfigError
 __all__ = ["add_adapters", "merge_adapters"]
 
 SCALE = 2
-"""How much an adapter's product counts, for any rank (alpha over rank)."""
+"""Scale of adapters: alpha / rank."""
 
 
 def add_adapters(model: PreTrainedModel, config: FinetuneConfig) -> Any:
-    """Put adapters of ``lora_rank`` beside linear layers, in place; what :func:`merge_adapters` takes.
+    """Add adapters of ``lora_rank`` to linear layers in place; returns the model for :func:`merge_adapters`.
 
-    Layers that are frozen get none; all other weights of the base are frozen from now on.
-    Raises ConfigError where peft is not installed, or no layer is left to adapt.
+    Frozen layers get no adapters. All weights except adapters and head become frozen. Raises ConfigError if
+    peft is not installed or no layer can be adapted.
     """
     try:
         from peft import LoraConfig, get_peft_model
@@ -48,13 +48,13 @@ def add_adapters(model: PreTrainedModel, config: FinetuneConfig) -> Any:
 
 
 def merge_adapters(adapted: Any) -> PreTrainedModel:
-    """The plain model again, each adapter added to the weights it stood beside."""
+    """Return the plain model, with each adapter merged into its layer."""
     model: PreTrainedModel = adapted.merge_and_unload()
     return model
 
 
 def _targets(model: PreTrainedModel, config: FinetuneConfig) -> list[str]:
-    """Names of the linear layers to adapt."""
+    """Return the names of the linear layers to adapt."""
     base = set(model.base_model.modules())
     linear = [
         name
@@ -66,7 +66,7 @@ def _targets(model: PreTrainedModel, config: FinetuneConfig) -> list[str]:
     if not linear:
         raise ConfigError(
             f"finetune.lora_rank = {config.lora_rank} with finetune.freeze = {config.freeze} leaves no "
-            "layer to adapt: freeze less, or set lora_rank to 0"
+            "layer to adapt: freeze fewer layers, or set lora_rank to 0"
         )
     return linear
 
@@ -77,6 +77,6 @@ def _default_targets(model: PreTrainedModel) -> list[str]:
     kind = model.config.model_type
     if kind not in KNOWN:
         raise ConfigError(
-            f"finetune.lora_targets = default: peft names no layers for {kind}; set it to all-linear"
+            f"finetune.lora_targets = default: peft has no default layers for {kind}; set it to all-linear"
         )
     return list(KNOWN[kind])

@@ -1,4 +1,4 @@
-"""One model on several ranks: a copy on each (DDP), or a share of its weights on each (FSDP2)."""
+"""A model on several ranks: a copy on each (DDP), or a shard of its weights on each (FSDP2)."""
 
 from __future__ import annotations
 
@@ -20,39 +20,39 @@ from react_ray.training.optimizer import layers_of
 from react_ray.training.worker import Worker
 
 __all__ = [
+    "broadcast_reader",
     "copy_into",
     "copy_to_ranks",
+    "full_tensor",
     "is_sharded",
-    "like",
     "shard",
-    "share_out",
+    "shard_like",
     "unsynced",
-    "whole",
     "writable",
 ]
 
 
 def shard(model: PreTrainedModel, worker: Worker) -> None:
-    """Leave each rank its share of every weight, in place and on its device, a layer at a time.
+    """Shard every weight over the ranks, in place and layer by layer, on the worker's device.
 
-    From here on every forward and backward pass is a collective call. The whole of one
-    layer is on a device only while that layer is at work.
+    Every forward and backward pass is then a collective call. A device has the full weights of a layer only
+    while it computes that layer.
     """
     mesh = init_device_mesh(worker.device.type, (worker.world_size,))
     for layer in layers_of(model):
         fully_shard(layer, mesh=mesh, reshard_after_forward=True)
-    fully_shard(model, mesh=mesh, reshard_after_forward=True)  # else its weights would stay whole
+    fully_shard(model, mesh=mesh, reshard_after_forward=True)  # shards the weights outside of the layers
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether this process holds only its share of ``model``."""
+    """Whether this process has only a shard of ``model``."""
     return any(isinstance(p, DTensor) for p in model.parameters())
 
 
 def copy_to_ranks(model: nn.Module, worker: Worker) -> nn.Module:
-    """What to call for a forward pass whose backward pass averages gradients over the ranks.
+    """Return a module whose backward pass averages gradients over the ranks.
 
-    A model that is not sharded becomes the same on all ranks: rank 0's.
+    If the model is not sharded, all ranks get the weights of rank 0.
     """
     if worker.world_size == 1 or is_sharded(model):
         return model
@@ -60,16 +60,16 @@ def copy_to_ranks(model: nn.Module, worker: Worker) -> nn.Module:
     return DistributedDataParallel(
         model,
         device_ids=[device.index] if device.type == "cuda" else None,
-        find_unused_parameters=True,  # some architectures have weights that their classifier never uses
-        broadcast_buffers=False,  # constants in text models
+        find_unused_parameters=True,  # classifiers of some architectures do not use all weights
+        broadcast_buffers=False,  # buffers of text models are constant
         gradient_as_bucket_view=True,
     )
 
 
 def unsynced(model: nn.Module, last: bool) -> AbstractContextManager[object]:
-    """Where a micro-batch is not the ``last`` of its step, keep its gradients on this rank.
+    """Return a context without synchronization of gradients, except for the ``last`` micro-batch of a step.
 
-    A sharded model hands them over at once, for it has no room for those of all weights.
+    Sharded models always synchronize, because a rank has no memory for the gradients of all weights.
     """
     if last or not isinstance(model, DistributedDataParallel):
         return nullcontext()
@@ -77,36 +77,38 @@ def unsynced(model: nn.Module, last: bool) -> AbstractContextManager[object]:
 
 
 def writable(model: nn.Module) -> AbstractContextManager[object]:
-    """While it is open, plain tensors may be written into weights, sharded or not.
+    """Return a context in which plain tensors can be written into weights, sharded or not.
 
-    Every rank has to write the same.
+    All ranks must write the same values.
     """
     return implicit_replication() if is_sharded(model) else nullcontext()
 
 
-def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor, detached; a collective call where it is sharded."""
+def full_tensor(tensor: Tensor) -> Tensor:
+    """Return the full tensor, detached; a collective call if it is sharded."""
     tensor = tensor.detach()
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 @torch.no_grad()
 def copy_into(targets: Mapping[str, Tensor], read: Callable[[str], Tensor]) -> None:
-    """Copy what ``read(name)`` gives on every rank, whole, into each of ``targets``."""
+    """Copy the full tensor ``read(name)``, the same on every rank, into each of ``targets``."""
     for name, target in targets.items():
-        target.copy_(like(target, read(name)))
+        target.copy_(shard_like(target, read(name)))
 
 
-def like(target: Tensor, value: Tensor) -> Tensor:
-    """``value``, which every rank has whole, on the device of ``target`` and sharded like it."""
+def shard_like(target: Tensor, value: Tensor) -> Tensor:
+    """Return the full tensor ``value`` on the device of ``target`` and sharded like it."""
     value = value.to(target.device)
     if not isinstance(target, DTensor):
         return value
     return distribute_tensor(value, target.device_mesh, target.placements, src_data_rank=None)
 
 
-def share_out(values: Mapping[str, Tensor] | None, targets: Mapping[str, Any]) -> Callable[[str], Tensor]:
-    """A ``read`` for :func:`copy_into` of ``values`` that rank 0 alone has; a collective call."""
+def broadcast_reader(
+    values: Mapping[str, Tensor] | None, targets: Mapping[str, Any]
+) -> Callable[[str], Tensor]:
+    """Return a function ``read`` for :func:`copy_into` that broadcasts the ``values`` of rank 0."""
 
     def read(name: str) -> Tensor:
         target = targets[name]

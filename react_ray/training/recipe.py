@@ -1,4 +1,4 @@
-"""From a pretrained model to the one that is trained, and back to a plain one that can be saved."""
+"""Build the model to train from a pretrained one, and convert it back to a plain model for saving."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from react_ray.training.parallel import shard
 from react_ray.training.state import set_weights
 from react_ray.training.worker import Worker
 
-__all__ = ["Built", "Recipe"]
+__all__ = ["BuiltModel", "Recipe"]
 
 
 @dataclass(frozen=True)
-class Built:
-    """A model as it is trained; ``adapted`` is peft's handle on its adapters, where it has any."""
+class BuiltModel:
+    """A model to train; ``adapted`` is the PEFT model if it has adapters."""
 
     model: PreTrainedModel
     adapted: Any | None = None
@@ -30,7 +30,7 @@ class Built:
 
 @dataclass(frozen=True)
 class Recipe:
-    """All that the model of a run is made of, so that every rank and every attempt makes the same."""
+    """Settings from which every rank and every attempt builds the same model."""
 
     task: Task
     name: str
@@ -39,32 +39,32 @@ class Recipe:
     seed: int
     pad_token_id: int
 
-    def build(self, worker: Worker) -> Built:
-        """The model on the worker's device: frozen, adapted, compiled, sharded, as is asked."""
-        built = self._whole()
+    def build(self, worker: Worker) -> BuiltModel:
+        """Build the model on the worker's device: frozen, adapted, compiled and sharded as configured."""
+        built = self._build_full()
         sharded = self.config.sharding == "full" and worker.world_size > 1
         if not sharded:
             built.model.to(worker.device)  # type: ignore[arg-type]
         if self.config.compile:
-            for layer in layers_of(built.model):  # alike, so that one is compiled and serves for all
+            for layer in layers_of(built.model):  # layers are alike, so the compiled code is shared
                 layer.compile()
         if sharded:
             shard(built.model, worker)
         return built
 
-    def plain(self, built: Built, weights: dict[str, torch.Tensor] | None) -> PreTrainedModel:
-        """A whole model without adapters; a sharded one is built again on the CPU from its ``weights``."""
+    def plain(self, built: BuiltModel, weights: dict[str, torch.Tensor] | None) -> PreTrainedModel:
+        """Return the full model without adapters; a sharded one is rebuilt on the CPU from ``weights``."""
         if weights is not None:
-            settings = built.model.config.react_ray  # with what calibration found
-            built = self._whole()
+            settings = built.model.config.react_ray  # includes the result of calibration
+            built = self._build_full()
             built.model.config.react_ray = settings
             set_weights(built.model, weights, sharded=False)
         return merge_adapters(built.adapted) if built.adapted is not None else built.model
 
-    def _whole(self) -> Built:
-        torch.manual_seed(self.seed)  # weights that the pretrained model lacks are drawn
+    def _build_full(self) -> BuiltModel:
+        torch.manual_seed(self.seed)  # for weights that are initialized at random
         model = self.task.load_model(self.name, self.labels, self.config.dropout)
-        model.config.react_ray = {"task": self.task.name}  # it is saved with the model
+        model.config.react_ray = {"task": self.task.name}  # saved with the model
         model.config.pad_token_id = self.pad_token_id
         freeze(model, self.config.freeze)
-        return Built(model, add_adapters(model, self.config) if self.config.lora_rank else None)
+        return BuiltModel(model, add_adapters(model, self.config) if self.config.lora_rank else None)

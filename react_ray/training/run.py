@@ -1,4 +1,4 @@
-"""One arm of a run, from tables to a model folder, wherever the workers are."""
+"""Fine-tuning of an arm, from tables to a model folder."""
 
 from __future__ import annotations
 
@@ -31,18 +31,25 @@ def finetune(
     log: Path | None = None,
     probe: Path | None = None,
 ) -> Path:
-    """Fine-tune ``config.model`` and return ``folder/model``; beside it, history.jsonl.
+    """Fine-tune ``config.model``, and return its folder ``folder/model``; also writes history.jsonl.
 
-    ``train``: text, label (name or distribution), weight and origin (optional), so the
-    labelled rows as they are serve for the labels-only arm. ``validation``: text and
-    label names. The name of ``folder`` names the run: give each setting its own, and a
-    killed run goes on when this is called again. ``log``: folder for figures of training.
-    ``probe``: a linear classifier of the model's frozen features to start from. Raises
-    TrainingError.
+    A killed run resumes when this is called again with the same ``folder``, so different settings need
+    different folders. Raises TrainingError.
+
+    Parameters
+    ----------
+    train
+        Inputs and target (labels or distributions), and optionally weight and origin.
+    validation
+        Inputs and target.
+    log
+        Folder for the metrics of training.
+    probe
+        File with a linear classifier of the model's frozen features, to initialize the head.
     """
     work = folder / "training"
     if (folder / "history.jsonl").exists() and not work.exists():
-        remove_folder(work)  # what a kill left of its removal
+        remove_folder(work)  # a kill may have interrupted its removal
         return folder / "model"
     pq.write_table(train, folder / "train.parquet")
     if validation is not None:
@@ -57,8 +64,10 @@ def finetune(
         "task": config.task,
         "probe": str(probe) if probe else None,
     }
-    last = fit(loop, settings, name=folder.name, folder=work, session=session, progress=progress, log=log)
-    shutil.copytree(last / "model", folder / "model", dirs_exist_ok=True)
-    shutil.copy(last / "history.jsonl", folder / "history.jsonl")
+    checkpoint = fit(
+        loop, settings, name=folder.name, folder=work, session=session, progress=progress, log=log
+    )
+    shutil.copytree(checkpoint / "model", folder / "model", dirs_exist_ok=True)
+    shutil.copy(checkpoint / "history.jsonl", folder / "history.jsonl")
     remove_folder(work)
     return folder / "model"

@@ -1,7 +1,7 @@
-"""What a training loop sees of the world: its rank, its device, its checkpoints.
+"""Interface of training loops to their environment: rank, device, checkpoints, progress.
 
-The loops in ``lgan`` and ``finetune`` are plain torch and talk to a Worker only.
-``LocalWorker`` runs them in this process; ``cluster.trainer`` gives the Ray Train one.
+The loops in ``lgan`` and ``training`` are plain torch and use only a Worker. ``LocalWorker`` runs them in
+this process, and ``cluster.trainer`` has the worker for Ray Train.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from react_ray.models.device import pick_device
 from react_ray.training.log import TrainingLog
 
 __all__ = [
-    "KEPT",
+    "KEPT_CHECKPOINTS",
     "LocalWorker",
     "Worker",
     "average_gradients",
@@ -28,43 +28,43 @@ __all__ = [
     "save_checkpoint",
 ]
 
-KEPT = 2
-"""Checkpoints: where a file of the newest is cut short, training goes on from the one before."""
+KEPT_CHECKPOINTS = 2
+"""Number of checkpoints to keep; if the newest is damaged, training resumes from the one before."""
 SIZES = "sizes.json"
-"""Written last into a checkpoint: the bytes of each of its other files."""
+"""Written last into a checkpoint, with the sizes of its other files."""
 
 log = logging.getLogger(__name__)
 
 
 class Worker(Protocol):
-    """One process of a training run; every rank must call ``report`` equally often."""
+    """A process of a training run; all ranks must call ``report`` equally often."""
 
     rank: int
     world_size: int
     device: torch.device
 
     def checkpoint(self) -> Path | None:
-        """Folder of the latest checkpoint to go on from, or None at the start."""
+        """Return the folder of the latest checkpoint to resume from, or None at the start."""
 
     def report(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
-        """Keep a checkpoint: ``save(folder)`` is called on rank 0 only. A barrier."""
+        """Save a checkpoint by ``save(folder)``, called on rank 0 only; this is a barrier."""
 
     def broadcast(self, value: Any) -> Any:
-        """Rank 0's ``value`` (small, JSON-like) on every rank."""
+        """Return the ``value`` of rank 0 (small, JSON-like) on every rank."""
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Keep figures of a step for charts; only rank 0's are kept."""
+        """Log the metrics of a step; only those of rank 0 are used."""
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Tell the user how far this is; cheap enough to call every step."""
+        """Show the progress to the user; cheap enough to call in every step."""
 
 
 class LocalWorker:
     """The only worker of a run in this process.
 
-    ``folder`` keeps the latest KEPT checkpoints; a new one is there in one step, so a
-    process killed while saving leaves the previous one whole. ``on_report`` gets what
-    the loop reports, and the checkpoint; ``start`` is one of another run to go on from.
+    ``folder`` has the latest checkpoints; each is created atomically, so that a kill while saving does not
+    damage the previous one. ``on_report`` is called with the reported metrics and the checkpoint. ``start``
+    is a checkpoint of another run to start from.
     """
 
     rank = 0
@@ -86,71 +86,71 @@ class LocalWorker:
         self._log = log
 
     def checkpoint(self) -> Path | None:
-        """The newest whole checkpoint in ``folder``, or the one to start from."""
-        kept = sorted(self.folder.glob("checkpoint-*"))
-        return kept[-1] if kept else self._start
+        """Return the newest checkpoint in ``folder``, or the one to start from."""
+        checkpoints = sorted(self.folder.glob("checkpoint-*"))
+        return checkpoints[-1] if checkpoints else self._start
 
     def report(self, metrics: dict[str, Any], save: Callable[[Path], None]) -> None:
-        """Write the next checkpoint, then drop the oldest."""
-        kept = sorted(self.folder.glob("checkpoint-*"))
-        number = int(kept[-1].name.split("-")[1]) + 1 if kept else 0
-        half = self.folder / f"half-{number:06d}"
-        shutil.rmtree(half, ignore_errors=True)
-        half.mkdir(parents=True)
-        save_checkpoint(save, half)
-        new = half.rename(self.folder / f"checkpoint-{number:06d}")
-        for other in sorted(self.folder.glob("checkpoint-*"))[:-KEPT]:
-            shutil.rmtree(other)
+        """Write the next checkpoint, then delete old ones."""
+        checkpoints = sorted(self.folder.glob("checkpoint-*"))
+        number = int(checkpoints[-1].name.split("-")[1]) + 1 if checkpoints else 0
+        temporary = self.folder / f"half-{number:06d}"
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        save_checkpoint(save, temporary)
+        checkpoint = temporary.rename(self.folder / f"checkpoint-{number:06d}")
+        for old in sorted(self.folder.glob("checkpoint-*"))[:-KEPT_CHECKPOINTS]:
+            shutil.rmtree(old)
         if self._on_report:
-            self._on_report(metrics, new)
+            self._on_report(metrics, checkpoint)
 
     def broadcast(self, value: Any) -> Any:
-        """The value itself: there is one rank."""
+        """Return the value itself, because there is one rank."""
         return value
 
     def log(self, step: int, values: Mapping[str, float]) -> None:
-        """Into the log given at construction."""
+        """Add the metrics to the log of the constructor."""
         if self._log:
             self._log.add(step, values)
 
     def progress(self, done: int, total: int, note: str = "") -> None:
-        """Hand on to the callback given at construction."""
+        """Call the callback of the constructor."""
         if self._progress:
             self._progress(done, total, note)
 
 
 def save_checkpoint(save: Callable[[Path], None], folder: Path) -> None:
-    """Have ``save`` fill ``folder``, and note how large the files are."""
+    """Write a checkpoint by ``save(folder)``, and record the sizes of its files."""
     save(folder)
     (folder / SIZES).write_text(json.dumps(_sizes(folder)), encoding="utf-8")
 
 
 def checkpoint_to_load(worker: Worker) -> Path | None:
-    """The worker's latest checkpoint whose files are all there in full length; None where there is none.
+    """Return the worker's latest checkpoint that is complete; None if there is none.
 
-    A disk that failed can cut files of a checkpoint that once was whole. Training then goes on from
-    the one before, or starts again, which is logged. All ranks see the same files, so they choose the same.
+    A failing disk can truncate the files of a complete checkpoint. Then training resumes from the one before,
+    or starts again, with a warning. All ranks see the same files, so they choose the same checkpoint.
     """
     newest = worker.checkpoint()
     if newest is None:
         return None
     older = [folder for folder in newest.parent.glob("checkpoint*") if folder.name < newest.name]
     for folder in [newest, *sorted(older, reverse=True)]:
-        if not (lost := _lost(folder)):
+        if not (damaged := _damaged_files(folder)):
             return folder
-        log.warning("the checkpoint %s cannot be read: %s cut short or missing", folder, ", ".join(lost))
+        log.warning("the checkpoint %s cannot be used: %s truncated or missing", folder, ", ".join(damaged))
     log.warning("training starts again from the beginning")
     return None
 
 
-def _lost(checkpoint: Path) -> list[str]:
-    """Files of a checkpoint that are not what was saved."""
+def _damaged_files(checkpoint: Path) -> list[str]:
+    """Return the files of a checkpoint whose size is not that of the saved file."""
     try:
-        noted: dict[str, int] = json.loads((checkpoint / SIZES).read_text(encoding="utf-8"))
+        expected: dict[str, int] = json.loads((checkpoint / SIZES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return [SIZES]
-    there = _sizes(checkpoint)
-    return [name for name, size in noted.items() if there.get(name) != size]
+    actual = _sizes(checkpoint)
+    return [name for name, size in expected.items() if actual.get(name) != size]
 
 
 def _sizes(folder: Path) -> dict[str, int]:
@@ -159,18 +159,18 @@ def _sizes(folder: Path) -> dict[str, int]:
 
 
 def average_gradients(parameters: Iterable[torch.nn.Parameter], worker: Worker) -> None:
-    """Average gradients over all ranks with one collective call, in place.
+    """Average gradients over all ranks in place, with one collective call.
 
-    For networks of a few million parameters at most; the pretrained model goes
-    through DistributedDataParallel, which overlaps this with the backward pass.
+    This is for networks of a few million parameters at most; the pretrained model uses
+    DistributedDataParallel, which overlaps communication with the backward pass.
     """
     if worker.world_size == 1:
         return
-    gradients = [p.grad for p in parameters if p.grad is not None]
-    flat = torch.cat([g.reshape(-1) for g in gradients])
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.reshape(-1) for gradient in gradients])
     torch.distributed.all_reduce(flat)
     flat /= worker.world_size
     start = 0
-    for g in gradients:
-        g.copy_(flat[start : start + g.numel()].view_as(g))
-        start += g.numel()
+    for gradient in gradients:
+        gradient.copy_(flat[start : start + gradient.numel()].view_as(gradient))
+        start += gradient.numel()

@@ -1,1 +1,1 @@
-"""The search for hyperparameters: what is tried, what a trial is worth, what came out."""
+"""Hyperparameter search: space, trials, scores and results."""

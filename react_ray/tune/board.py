@@ -1,4 +1,4 @@
-"""What a person sees of a search: each trial as it ends, and the best so far."""
+"""Display of a search: finished trials, the best so far, and the remaining time."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from react_ray.tune.journal import Journal, Trial
 
 __all__ = ["Board"]
 
-ROWS = 12
-"""Trials in the live table."""
+MAX_ROWS = 12
+"""Maximum trials in the live table."""
 
 
 class Board:
-    """Keeps the journal, and shows it: a live table on a terminal, elsewhere a line a trial."""
+    """Writes the journal and shows it: a live table on a terminal, elsewhere one line per trial."""
 
     def __init__(self, journal: Journal, config: TuneConfig, rungs: int, reporter: Reporter):
         self.journal, self.config, self.rungs, self.reporter = journal, config, rungs, reporter
@@ -41,18 +41,20 @@ class Board:
             self._live.stop()
 
     def start(self, values: dict[str, object]) -> int:
-        """A trial begins; its number."""
+        """Register a trial that starts, and return its number."""
         number = self.journal.start(values)
         self._show()
         return number
 
-    def hear(self, number: int, values: dict[str, object], score: float, rung: int, failure: str) -> None:
-        """A trial tells its score so far."""
-        self.journal.hear(number, values, score, rung, failure)
+    def report_score(
+        self, number: int, values: dict[str, object], score: float, rung: int, failure: str
+    ) -> None:
+        """Record an intermediate score of a trial."""
+        self.journal.report_score(number, values, score, rung, failure)
         self._show()
 
     def end(self, number: int, failure: str | None, work: Path | None = None) -> None:
-        """A trial ended; nobody goes on from the ``work`` of one that was stopped, and it may be large."""
+        """Record the end of a trial; deletes the ``work`` of a stopped one, which is large and not reused."""
         trial = (
             self.journal.end(number, self.rungs) if failure is None else self.journal.fail(number, failure)
         )
@@ -61,24 +63,24 @@ class Board:
         if self._live:
             self._show()
         else:
-            self.reporter.say(f"  {self._line(trial)}; {self._standing()}")
+            self.reporter.say(f"  {self._line(trial)}; {self._summary()}")
 
     def _line(self, trial: Trial) -> str:
-        given = ", ".join(f"{key} {as_value(value)}" for key, value in trial.values.items())
+        settings = ", ".join(f"{key} {as_value(value)}" for key, value in trial.values.items())
         score = trial.failure if trial.score is None else f"{trial.score:.3f}"
         stopped = " (stopped early)" if trial.status == "stopped" else ""
-        return f"trial {trial.number}: {score}{stopped}, {given}, {trial.seconds:.0f} s"
+        return f"trial {trial.number}: {score}{stopped}, {settings}, {trial.seconds:.0f} s"
 
-    def _standing(self) -> str:
+    def _summary(self) -> str:
         done, best = len(self.journal.finished()), self.journal.best()
-        found = "no score yet" if best is None else f"best {best.score:.3f} (trial {best.number})"
-        return f"{done}/{self.config.trials} done, {found}, {self._left()}"
+        best_text = "no score yet" if best is None else f"best {best.score:.3f} (trial {best.number})"
+        return f"{done}/{self.config.trials} done, {best_text}, {self._time_left()}"
 
-    def _left(self) -> str:
+    def _time_left(self) -> str:
         elapsed = time.monotonic() - self._started
         new = len(self.journal.finished()) - self._before
         if not new:
-            return "time left not known yet"
+            return "remaining time unknown"
         left = elapsed / new * (self.config.trials - len(self.journal.finished()))
         if self.config.minutes:
             left = min(left, self.config.minutes * 60 - elapsed)
@@ -89,9 +91,9 @@ class Board:
             return
         trials = sorted(self.journal.trials.values(), key=lambda trial: best_first(vars(trial)))
         table = Table("trial", "score", "state", *(trials[0].values if trials else ()))
-        for trial in trials[:ROWS]:
+        for trial in trials[:MAX_ROWS]:
             score = "" if trial.score is None else f"{trial.score:.3f}"
             state = f"{trial.status} {trial.failure}".strip()
             shown = [str(trial.number), score, state, *map(as_value, trial.values.values())]
             table.add_row(*(Text(cell) for cell in shown))
-        self._live.update(Group(table, Text(self._standing())))
+        self._live.update(Group(table, Text(self._summary())))

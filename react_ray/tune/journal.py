@@ -1,4 +1,4 @@
-"""What is known of the trials of a search, kept line by line so that a killed search goes on."""
+"""Journal of the trials of a search, from which a killed search resumes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Status = Literal["running", "complete", "stopped", "failed"]
 
 @dataclass
 class Trial:
-    """A trial. ``rungs`` are (rung, score so far); stopped ones have no more than these."""
+    """A trial; ``rungs`` has its intermediate scores as (rung, score)."""
 
     number: int
     values: Values
@@ -28,14 +28,14 @@ class Trial:
     rungs: list[tuple[int, float]] = field(default_factory=list)
     seconds: float = 0.0
     failure: str = ""
-    time: float = 0.0  # when the line was written, seconds since 1970
+    time: float = 0.0  # when the line was written, in seconds since 1970
 
 
 class Journal:
-    """The trials in a file of JSON lines, the last line of a number counts.
+    """Trials in a file of JSON lines, where the last line of each number is valid.
 
-    Those that failed in an earlier session are to be done again, for what was in their way (a full
-    disk, a lost node) may be gone.
+    Trials that failed in an earlier session are repeated, because the cause (a full disk, a lost node) may be
+    gone.
     """
 
     def __init__(self, path: Path):
@@ -43,35 +43,37 @@ class Journal:
         self.trials: dict[int, Trial] = {}
         self._started: dict[int, float] = {}
         if path.exists():
-            whole, _, _ = path.read_text(encoding="utf-8").rpartition("\n")  # a kill may cut a line
-            for line in whole.splitlines():
-                known = json.loads(line)
-                known["rungs"] = [(rung, score) for rung, score in known["rungs"]]
-                self.trials[known["number"]] = Trial(**known)
+            # a kill may truncate the last line
+            content, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
+            for line in content.splitlines():
+                entry = json.loads(line)
+                entry["rungs"] = [(rung, score) for rung, score in entry["rungs"]]
+                self.trials[entry["number"]] = Trial(**entry)
             for number, trial in self.trials.items():
                 if trial.status == "failed":
                     self.trials[number] = Trial(number, trial.values)
             with open_private(path) as file:
-                file.write(f"{whole}\n" if whole else "")
+                file.write(f"{content}\n" if content else "")
 
     def start(self, values: Values) -> int:
-        """A trial begins, or one that a kill cut off begins again; its number."""
-        same = [t.number for t in self.unfinished() if t.values == values and t.number not in self._started]
-        number = same[0] if same else len(self.trials)
+        """Register a trial that starts, or that resumes after a kill; returns its number."""
+        interrupted = [trial for trial in self.unfinished() if trial.number not in self._started]
+        resumed = [trial.number for trial in interrupted if trial.values == values]
+        number = resumed[0] if resumed else len(self.trials)
         self.trials[number] = Trial(number, values)
         self._started[number] = time.monotonic()
         self._keep(number)
         return number
 
-    def hear(self, number: int, values: Values, score: float, rung: int, failure: str = "") -> None:
-        """A trial tells its score so far, and the values it has now."""
+    def report_score(self, number: int, values: Values, score: float, rung: int, failure: str = "") -> None:
+        """Record an intermediate score of a trial, and its current values."""
         trial = self.trials[number]
         trial.values = values
         trial.rungs.append((rung, score))
         trial.score, trial.failure = (None, failure) if failure else (score, "")
 
     def end(self, number: int, rungs: int) -> Trial:
-        """A trial has ended: complete when it reached the last of its ``rungs``."""
+        """Record the end of a trial, which is complete if it reached the last of its ``rungs``."""
         trial = self.trials[number]
         reached = bool(trial.rungs) and trial.rungs[-1][0] >= rungs
         trial.status = "failed" if trial.failure else "complete" if reached else "stopped"
@@ -80,20 +82,20 @@ class Journal:
         return trial
 
     def fail(self, number: int, failure: str) -> Trial:
-        """A trial was lost with its process."""
-        self.hear(number, self.trials[number].values, 0.0, 0, failure)
+        """Record that the process of a trial was lost."""
+        self.report_score(number, self.trials[number].values, 0.0, 0, failure)
         return self.end(number, 0)
 
     def finished(self) -> list[Trial]:
-        """All trials that have an end, in the order of their numbers."""
+        """Return all trials that have ended, by number."""
         return [trial for trial in self._sorted() if trial.status != "running"]
 
     def unfinished(self) -> list[Trial]:
-        """Trials that were cut off, failed in an earlier session, or are at work."""
+        """Return the trials that were interrupted, failed in an earlier session, or are running."""
         return [trial for trial in self._sorted() if trial.status == "running"]
 
     def best(self) -> Trial | None:
-        """The complete trial with the highest score; of equal ones the first."""
+        """Return the complete trial with the highest score; the first of equal ones."""
         complete = [trial for trial in self.finished() if trial.status == "complete"]
         return max(complete, key=lambda trial: (trial.score or 0.0, -trial.number), default=None)
 

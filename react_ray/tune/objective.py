@@ -1,4 +1,4 @@
-"""What a trial is worth: its score on the validation rows. No test row is read."""
+"""Objective of a search: the score on validation rows. Test rows are never used."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from react_ray.tasks.closed import ranked
 __all__ = ["MIN_ROWS", "check_validation", "score", "stages_of"]
 
 MIN_ROWS = 30
-"""Validation rows that a search needs: with fewer it would pick what chance likes."""
+"""Minimum validation rows of a search: with fewer, the best trial is decided by chance."""
 LAST = {"lgan": "lgan", "finetune": "finetune", "run": "choose"}
-"""The stage that a trial ends with."""
+"""Setting tune.stage -> last stage of a trial."""
 
 
 def stages_of(config: Config) -> list[str]:
-    """The stages that a trial goes through, in order."""
+    """Return the stages of a trial, in order. Raises ConfigError if the run has no such stage."""
     stages = stages_of_run(config)
     last = LAST[config.tune.stage]
     if last not in [stage.name for stage in stages]:
         raise ConfigError(
             f"tune.stage = {config.tune.stage!r}: a run of {config.task} has no such stage; "
-            "give finetune or run"
+            "expected finetune or run"
         )
     return prerequisites(stages, last)
 
 
 def check_validation(task: Task, prepared: Path) -> None:
-    """Raise InputError where there are too few validation rows to compare settings on."""
+    """Raise InputError if there are too few validation rows to compare settings."""
     name = task.target.name
     rows = pq.read_table(prepared / "rows.parquet", columns=[name], filters=[("part", "=", "validation")])
     evidence = task.evidence(rows[name].to_pylist())
@@ -53,9 +53,9 @@ def check_validation(task: Task, prepared: Path) -> None:
 
 
 def score(context: Context) -> float:
-    """The metric that picks checkpoints on the validation rows, from the stages in ``context.done``.
+    """Return the validation score of the stages in ``context.done``, by the metric that chooses checkpoints.
 
-    lgan: of G_y; finetune: of the checkpoint that is kept; run: of the arm that is chosen.
+    It is the score of G_y for lgan, of the best checkpoint for finetune, and of the chosen arm for run.
     """
     metric = context.config.finetune.metric or context.task.training_metric
     if context.config.tune.stage == "finetune":
@@ -66,8 +66,8 @@ def score(context: Context) -> float:
         answers = load_answers(context.done["choose"] / "validation" / f"{chosen}.jsonl")
     else:
         inputs = lgan.LganInputs.load(context.done["pretrain"] / "inputs")
-        players = context.done["lgan"] / "players"
-        generator = lgan.Labeler(inputs.names, players, context.config.seed)
+        networks_folder = context.done["lgan"] / "players"
+        generator = lgan.Labeler(inputs.names, networks_folder, context.config.seed)
         answers = ranked(generator.predict_proba(context.features().of("validation")), labels)
     return context.task.measure(answers, rows, labels)[metric]
 

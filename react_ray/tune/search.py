@@ -1,4 +1,4 @@
-"""The search for hyperparameters, from a configuration to the best one found."""
+"""Hyperparameter search: from a configuration to the best one."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from react_ray.cluster.search import Evaluated
+from react_ray.cluster.search import EvaluatedTrial
 from react_ray.cluster.search import search as search_on_ray
-from react_ray.cluster.session import Session, check_lasting
+from react_ray.cluster.session import Session, check_job_output
 from react_ray.config.file import with_settings
 from react_ray.config.masking import masked
 from react_ray.config.settings import Config, Range
@@ -31,31 +31,32 @@ from react_ray.tune.trial import run_trial, rungs_of
 
 __all__ = ["Search", "stages_before", "tune"]
 
-BUDGET = {"trials", "minutes", "concurrent", "sampler", "scheduler"}
-"""What may differ between two commands that go on with one search."""
+BUDGET_KEYS = {"trials", "minutes", "concurrent", "sampler", "scheduler"}
+"""Settings that may change when a search is resumed."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """A search: all its trials, the best one, and the configuration with its settings.
+    """Result of a search: all trials, the best one, and the configuration with its settings.
 
-    ``given`` is the score of the settings as they were, where these were tried.
+    ``default_score`` is the score of the original settings; None if they were not tried.
     """
 
     trials: list[Trial]
     best: Trial
-    given: float | None
+    default_score: float | None
     config: Config
     folder: Path
 
     def summary(self) -> str:
-        """What was found and where it stands, in a few lines."""
+        """Summarize the result and its files in a few lines."""
         folder, tried = Path(self.config.output), len(self.trials)
-        given = "" if self.given is None else f", {self.given:.3f} with the settings as given"
+        default = self.default_score
+        default_text = "" if default is None else f", {default:.3f} with the original settings"
         ends = [trial.status for trial in self.trials]
         lines = [
             f"best of {tried} trials ({ends.count('stopped')} stopped early, {ends.count('failed')} failed): "
-            f"{self.best.score:.3f} on validation rows{given}",
+            f"{self.best.score:.3f} on validation rows{default_text}",
             *(f"  {key} = {value}" for key, value in self.best.values.items()),
             f"configuration: {folder / 'best.yaml'}   ({command('run', folder / 'best.yaml')})",
             f"page:          {folder / 'search.html'}",
@@ -67,18 +68,17 @@ class Search:
 def tune(config: Config, *, verbose: bool = False, quiet: bool = False) -> Search:
     """Search ``config.tune.space`` for the settings with the best validation score.
 
-    Stages that no searched setting touches are done once, before the trials. The search goes on
-    where it was when the same command is given again, also with a larger budget. Leaves best.yaml
-    and search.html in ``config.output``.
+    Stages that do not depend on the space are run once, before the trials. The same command resumes a
+    search, also with a larger budget. Writes best.yaml and search.html into ``config.output``.
 
-    Raises ConfigError (the space), InputError (too few validation rows), ClusterError, and
-    TrainingError where no trial came to its end.
+    Raises ConfigError (the space), InputError (too few validation rows), ClusterError, and TrainingError (no
+    trial completed).
     """
     check_task(config)
     stages_of(config)  # raises ConfigError where the run has no such stage
     space = find_space(config)
     quiet_libraries(verbose)
-    check_lasting(config.output)
+    check_job_output(config.output)
     config, reporter = located(config), Reporter(quiet)
     store = cache_of(Path(config.output))
     with (
@@ -87,25 +87,25 @@ def tune(config: Config, *, verbose: bool = False, quiet: bool = False) -> Searc
         Session(config.cluster, verbose) as session,
     ):
         check_ready(config, session, reporter)
-        reporter.say(f"search in {config.output} (stages are kept in {store.root})")
+        reporter.say(f"search in {config.output} (cached stages in {store.root})")
         prepared = advance(config, session, reporter, store, ["prepare"])["prepare"]
         check_validation(get_task(config.task), prepared)
         advance(config, session, reporter, store, stages_before(config, space))
         folder = _folder(config, space)
         journal = Journal(folder / "trials.jsonl")
-        reporter.say(f"  {config.tune.trials} trials, {len(journal.finished())} of them done before")
+        reporter.say(f"  {config.tune.trials} trials, {len(journal.finished())} of them already done")
         _run_trials(config, space, session, reporter, journal)
-    found = _found(config, values_of(config, space), journal, folder)
-    _publish(found, space)
-    return found
+    result = _result(config, values_of(config, space), journal, folder)
+    _publish(result, space)
+    return result
 
 
 def stages_before(config: Config, space: Space) -> list[str]:
-    """The first stages of a trial, which are done once: those that no setting in ``space`` changes.
+    """Return the first stages of a trial, which no setting in ``space`` changes; they are run once.
 
-    Texts are always encoded before the trials: each takes over the features of texts that it has too.
+    Texts are always encoded before the trials, because every trial reuses the cached features.
     """
-    tried = [
+    variants = [
         with_settings(config, {key: value}) for key, values in space.items() for value in corners(values)
     ]
     names = stages_of(config)
@@ -113,8 +113,8 @@ def stages_before(config: Config, space: Space) -> list[str]:
     start = "encode" if any(stage.name == "encode" for stage in stages) else "augment"
     before = prerequisites(stages, start)
     for stage in (stage for stage in stages if stage.name in names):
-        own = stage.settings(config)
-        if any(stage.settings(other) != own for other in tried):
+        settings = stage.settings(config)
+        if any(stage.settings(other) != settings for other in variants):
             break
         if stage.name not in before:
             before.append(stage.name)
@@ -122,23 +122,24 @@ def stages_before(config: Config, space: Space) -> list[str]:
 
 
 def _folder(config: Config, space: Space) -> Path:
-    """Of this search: another one in the same run's folder has trials of its own."""
-    whole = config.model_dump(exclude={"output": True, "cluster": True, "tune": BUDGET}, mode="json")
-    settings = masked(whole)  # a signed address changes from day to day, and means the same
+    """Create the folder of this search; different searches of a run have different folders."""
+    content = config.model_dump(exclude={"output": True, "cluster": True, "tune": BUDGET_KEYS}, mode="json")
+    settings = masked(content)  # the signature of an address changes, but not its content
     first = stages_of_run(config)[0].settings(config)
-    key = digest({"config": settings, "space": _plain(space), "data": first})
+    key = digest({"config": settings, "space": _serializable(space), "data": first})
     folder = Path(config.output) / "search" / key
     make_private_folder(folder)
     return folder
 
 
 def _run_trials(config: Config, space: Space, session: Session, reporter: Reporter, journal: Journal) -> None:
-    cut_off = [trial.values for trial in journal.unfinished()]
-    known = [Evaluated(trial.values, trial.score) for trial in journal.finished()]
-    own = values_of(config, space)
-    first = cut_off if known or own in cut_off or not holds(space, own) else [own, *cut_off]
+    interrupted = [trial.values for trial in journal.unfinished()]
+    evaluated = [EvaluatedTrial(trial.values, trial.score) for trial in journal.finished()]
+    defaults = values_of(config, space)
+    is_tried = bool(evaluated) or defaults in interrupted
+    first = [defaults, *interrupted] if holds(space, defaults) and not is_tried else interrupted
     rungs = config.tune.repeats * rungs_of(config)
-    state = journal.path.parent / "ray"
+    ray_folder = journal.path.parent / "ray"
     try:
         with Board(journal, config.tune, rungs, reporter) as board:
             search_on_ray(
@@ -146,44 +147,45 @@ def _run_trials(config: Config, space: Space, session: Session, reporter: Report
                 space,
                 config.tune,
                 rungs=rungs,
-                folder=state,
+                folder=ray_folder,
                 session=session,
                 listener=board,
                 first=first,
-                known=known,
+                evaluated=evaluated,
                 seed=config.seed,
             )
     finally:
-        remove_folder(state)
+        remove_folder(ray_folder)
 
 
-def _found(config: Config, own: Values, journal: Journal, folder: Path) -> Search:
+def _result(config: Config, defaults: Values, journal: Journal, folder: Path) -> Search:
     best = journal.best()
     if best is None:
         failures = [f"trial {trial.number}: {trial.failure}" for trial in journal.finished() if trial.failure]
-        reasons = "\n".join(failures[:3]) or "the time was up before the first one ended: raise tune.minutes"
-        raise TrainingError(f"no trial came to its end\n{reasons}\nall trials: {folder / 'trials.jsonl'}")
+        timeout = "the time limit was reached before the first trial ended: increase tune.minutes"
+        reasons = "\n".join(failures[:3]) or timeout
+        raise TrainingError(f"no trial completed\n{reasons}\nall trials: {folder / 'trials.jsonl'}")
     trials = journal.finished()
-    given = next((t.score for t in trials if t.values == own and t.status == "complete"), None)
-    return Search(trials, best, given, with_settings(config, best.values), folder)
+    default_score = next((t.score for t in trials if t.values == defaults and t.status == "complete"), None)
+    return Search(trials, best, default_score, with_settings(config, best.values), folder)
 
 
-def _publish(found: Search, space: Space) -> None:
-    output, config = Path(found.config.output), found.config
+def _publish(result: Search, space: Space) -> None:
+    output, config = Path(result.config.output), result.config
     replace_file(output / "best.yaml", config.save)
     write_search_page(
         output / "search.html",
         {
             "title": output.name,
-            "about": f"{len(found.trials)} trials of the stage {config.tune.stage}; the best is trial "
-            f"{found.best.number} with {found.best.score:.3f}. Its settings are in best.yaml.",
+            "about": f"{len(result.trials)} trials of the stage {config.tune.stage}; the best is trial "
+            f"{result.best.number} with {result.best.score:.3f}. Its settings are in best.yaml.",
             "metric": config.finetune.metric or get_task(config.task).training_metric,
             "repeats": config.tune.repeats,
-            "trials": [asdict(trial) for trial in found.trials],
-            "space": _plain(space),
+            "trials": [asdict(trial) for trial in result.trials],
+            "space": _serializable(space),
         },
     )
 
 
-def _plain(space: Space) -> dict[str, Any]:
+def _serializable(space: Space) -> dict[str, Any]:
     return {k: v.model_dump() if isinstance(v, Range) else list(v) for k, v in space.items()}

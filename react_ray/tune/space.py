@@ -1,4 +1,4 @@
-"""What a search tries: settings by their dotted keys, each with a range or choices."""
+"""Search space: settings by dotted key, each with a range or choices."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from react_ray.tasks import get_task
 __all__ = ["Space", "Values", "corners", "find_space", "holds", "values_of"]
 
 Space = Mapping[str, Range | Sequence[Any]]
-"""Dotted key of a setting -> the values to try."""
+"""Dotted key of a setting -> values to try."""
 Values = dict[str, Any]
 """Dotted key of a setting -> its value in a trial."""
 
-GROUPS = ("augment", "candidates", "encode", "lgan", "finetune")
+SEARCHABLE_GROUPS = ("augment", "candidates", "encode", "lgan", "finetune")
 METRIC = "finetune.metric"
-KEYS = ("model", "encoder")
-"""What may be searched. Data and seeds are no hyperparameters, and where a run works changes no figure."""
+SEARCHABLE_KEYS = ("model", "encoder")
+"""Settings that can be searched, with those in SEARCHABLE_GROUPS; others are not hyperparameters."""
 
 _FINETUNE: dict[str, Range | Sequence[Any]] = {
     "finetune.lr": Range(low=1e-5, high=2e-4, log=True),
@@ -43,8 +43,8 @@ _POPULATION: dict[str, Range | Sequence[Any]] = {
     "finetune.lr": _FINETUNE["finetune.lr"],
     "finetune.weight_decay": Range(low=1e-3, high=0.3, log=True),
 }
-ON_THE_WAY = ("finetune.lr", "finetune.weight_decay", "finetune.max_grad_norm", "finetune.dropout")
-"""What population based training may change between two rounds of one model's training."""
+CHANGEABLE_KEYS = ("finetune.lr", "finetune.weight_decay", "finetune.max_grad_norm", "finetune.dropout")
+"""Settings that population based training can change during the training of a model."""
 DEFAULTS: Mapping[str, Space] = {
     "finetune": _FINETUNE,
     "lgan": _LGAN | _AUGMENT,
@@ -57,29 +57,26 @@ DEFAULTS: Mapping[str, Space] = {
 
 
 def find_space(config: Config) -> Space:
-    """The space that ``config`` asks for, each value in it tried against the settings' own limits.
-
-    Raises ConfigError that names the key.
-    """
-    population = config.tune.scheduler == "pbt"
-    if population and (config.tune.stage, config.tune.repeats) != ("finetune", 1):
+    """Return the search space of ``config``, with all values validated. Raises ConfigError."""
+    is_population = config.tune.scheduler == "pbt"
+    if is_population and (config.tune.stage, config.tune.repeats) != ("finetune", 1):
         raise ConfigError(
-            "tune.scheduler = pbt: it changes settings while a model is fine-tuned; set "
+            "tune.scheduler = pbt changes settings during fine-tuning; set "
             "tune.stage to finetune and tune.repeats to 1"
         )
-    space = config.tune.space or (_POPULATION if population else _default(config))
+    space = config.tune.space or (_POPULATION if is_population else _default_space(config))
     for key in space:
         _check_key(key)
-        if population and key not in ON_THE_WAY:
-            allowed = ", ".join(ON_THE_WAY)
+        if is_population and key not in CHANGEABLE_KEYS:
+            allowed = ", ".join(CHANGEABLE_KEYS)
             raise ConfigError(
-                f"tune.space: {key} cannot change on the way (tune.scheduler = pbt): {allowed} can"
+                f"tune.space: {key} cannot change during training, as pbt requires; allowed are {allowed}"
             )
-    return {key: _typed(config, key, values) for key, values in space.items()}
+    return {key: _validated(config, key, values) for key, values in space.items()}
 
 
-def _default(config: Config) -> Space:
-    """The space of a stage, without settings of a labeler that the task does not use."""
+def _default_space(config: Config) -> Space:
+    """Return the default space of the stage, without settings of labelers that the task does not use."""
     space = DEFAULTS[config.tune.stage]
     if get_task(config.task).labeler == "label_gan":
         return space
@@ -92,57 +89,57 @@ def _check_key(key: str) -> None:
         example = next(setting for setting in settings if setting.startswith(f"{key}.") or not key)
         raise ConfigError(f"tune.space: {key} is a group of settings: name one of them, such as {example}")
     if key == METRIC:
-        raise ConfigError(f"tune.space: {key} cannot be searched: trials are compared by it")
-    if key.split(".")[0] in GROUPS or key in KEYS:
+        raise ConfigError(f"tune.space: {key} cannot be searched, because trials are compared by it")
+    if key.split(".")[0] in SEARCHABLE_GROUPS or key in SEARCHABLE_KEYS:
         if key not in settings:
             raise ConfigError(f"tune.space: unknown setting {key!r}{suggest(key, Config)}")
         return
-    allowed = ", ".join([*(f"{name}.*" for name in GROUPS), *KEYS])
-    meant = "" if key in settings else suggest(key, Config)
-    hint = meant if meant.startswith("; did you mean") else ""
+    allowed = ", ".join([*(f"{name}.*" for name in SEARCHABLE_GROUPS), *SEARCHABLE_KEYS])
+    suggestion = "" if key in settings else suggest(key, Config)
+    hint = suggestion if suggestion.startswith("; did you mean") else ""
     raise ConfigError(f"tune.space: {key} cannot be searched; allowed are {allowed}{hint}")
 
 
-def _typed(config: Config, key: str, values: Range | Sequence[Any]) -> Range | list[Any]:
-    """``values`` as the setting holds them: 1 is true for a switch, 8.0 is 8 for a whole number.
+def _validated(config: Config, key: str, values: Range | Sequence[Any]) -> Range | list[Any]:
+    """Return ``values`` with the type of the setting: 1 becomes true for a switch, 8.0 an integer 8.
 
-    Raises ConfigError where the setting takes one of them not, or has no values in between.
+    Raises ConfigError if a value is invalid, or a range is not numeric.
     """
     try:
-        taken = [values_of(with_settings(config, {key: value}), [key])[key] for value in corners(values)]
+        validated = [values_of(with_settings(config, {key: value}), [key])[key] for value in corners(values)]
     except ConfigError as error:
         raise ConfigError(f"tune.space: {error}") from None
     if not isinstance(values, Range):
-        return [value for number, value in enumerate(taken) if value not in taken[:number]]
-    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in taken):
-        raise ConfigError(f"tune.space: {key} has no values between two: give a list of values")
-    whole = all(isinstance(value, int) for value in taken)
-    return values.model_copy(update={"low": taken[0], "high": taken[1]}) if whole else values
+        return [value for index, value in enumerate(validated) if value not in validated[:index]]
+    if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in validated):
+        raise ConfigError(f"tune.space: {key} is not a number: give a list of values, not a range")
+    all_integers = all(isinstance(value, int) for value in validated)
+    return values.model_copy(update={"low": validated[0], "high": validated[1]}) if all_integers else values
 
 
 def corners(values: Range | Sequence[Any]) -> list[Any]:
-    """The ends of a range, or all choices."""
+    """Return the bounds of a range, or all choices."""
     return [values.low, values.high] if isinstance(values, Range) else list(values)
 
 
 def holds(space: Space, values: Values) -> bool:
-    """Whether ``values`` could be drawn from ``space``."""
+    """Whether ``values`` are in ``space``."""
 
-    def within(given: Range | Sequence[Any], value: Any) -> bool:
-        if not isinstance(given, Range):
-            return value in given
-        return isinstance(value, int | float) and given.low <= value <= given.high
+    def within(choices: Range | Sequence[Any], value: Any) -> bool:
+        if not isinstance(choices, Range):
+            return value in choices
+        return isinstance(value, int | float) and choices.low <= value <= choices.high
 
     return all(within(space[key], value) for key, value in values.items())
 
 
 def values_of(config: Config, space: Iterable[str]) -> Values:
-    """What ``config`` itself has for the keys of ``space``."""
-    known = config.model_dump(mode="json")
-    found = {}
+    """Return the values of ``config`` for the keys of ``space``."""
+    settings = config.model_dump(mode="json")
+    result = {}
     for key in space:
-        value: Any = known
+        value: Any = settings
         for part in key.split("."):
             value = value[part]
-        found[key] = value
-    return found
+        result[key] = value
+    return result

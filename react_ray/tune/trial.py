@@ -1,4 +1,4 @@
-"""One trial: the stages of a search, for each of its seeds, and a score as they go."""
+"""A trial: runs the stages of a search for each seed, and reports intermediate scores."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ __all__ = ["Report", "run_trial", "rungs_of"]
 
 
 class Report(Protocol):
-    """How a trial tells its score."""
+    """Callback with which a trial reports its score."""
 
     def __call__(
         self,
@@ -37,24 +37,23 @@ class Report(Protocol):
         checkpoint: Path | None = None,
         work: Path | None = None,
     ) -> None:
-        """``score``, 0 to 1, after ``rung`` rungs; ``failure`` says why a trial is given up.
+        """Report ``score`` (0 to 1) after ``rung`` rungs; ``failure`` is the reason why a trial failed.
 
-        ``checkpoint`` is what another trial may go on from, ``work`` the folder of what this one would.
+        Another trial may start from ``checkpoint``; ``work`` is the folder of this trial's own checkpoints.
         """
 
 
 def rungs_of(config: Config) -> int:
-    """How often a trial that is not stopped tells its score, per seed: the label GAN alone does it once."""
+    """Return how often a trial reports its score per seed: once for the label GAN alone."""
     return 1 if config.tune.stage == "lgan" else config.finetune.evaluations
 
 
 def run_trial(settings: Mapping[str, Any], values: Values, report: Report, start: Path | None = None) -> None:
-    """Do the work that is not in the cache yet; ``settings`` is a Config as a dict.
+    """Run the stages of a trial that are not cached; ``settings`` is a Config as a dictionary.
 
-    The score is the mean over the seeds so far; in fine-tuning on D_aug, a seed's is that of its best
-    round so far (which for a whole run stands for the model that will be chosen). What goes wrong
-    is reported as a failure, with score 0. ``start`` is the checkpoint of another trial to go on
-    from, with these values.
+    The score is the mean over the seeds so far. During fine-tuning on D_aug, the score of a seed is that of
+    its best evaluation so far, which approximates the score of the chosen model of a run. Errors are reported
+    as failures with score 0. ``start`` is the checkpoint of another trial to start from.
     """
     quiet_libraries()
     config = Config.model_validate(settings)
@@ -76,22 +75,23 @@ def _score_seed(
 ) -> float:
     population = config.tune.scheduler == "pbt"
 
-    def hear(metrics: Mapping[str, Any], checkpoint: Path) -> None:
+    def on_report(metrics: Mapping[str, Any], checkpoint: Path) -> None:
         if stage_of(checkpoint) != "finetune" or "round" not in metrics:
             return
         rung = len(scores) * rungs_of(config) + min(metrics["round"], rungs_of(config) - 1)
-        kept, work = (checkpoint, None) if population else (None, checkpoint.parent)
-        report(float(np.mean([*scores, metrics["best"]])), rung, checkpoint=kept, work=work)
+        resumable, work = (checkpoint, None) if population else (None, checkpoint.parent)
+        report(float(np.mean([*scores, metrics["best"]])), rung, checkpoint=resumable, work=work)
 
-    own = with_settings(config, values)
-    session, quiet = Session.of_trial(config.cluster, hear, start), Reporter(quiet=True)
-    shared, names = cache_of(Path(config.output)), stages_of(own)
+    trial_config = with_settings(config, values)
+    session, quiet = Session.of_trial(config.cluster, on_report, start), Reporter(quiet=True)
+    shared, names = cache_of(Path(config.output)), stages_of(trial_config)
     if not population:
-        return _score(own, session, advance(own, session, quiet, shared, names))
-    # settings change on the way: what comes of it is not what these settings give, so none of it is kept
-    with tempfile.TemporaryDirectory() as passing:
-        done = advance(own, session, quiet, shared, names[:-1])
-        return _score(own, session, advance(own, session, quiet, Store(Path(passing)), names[-1:], done))
+        return _score(trial_config, session, advance(trial_config, session, quiet, shared, names))
+    # the settings change during training, so the result must not be cached for these settings
+    with tempfile.TemporaryDirectory() as folder:
+        done = advance(trial_config, session, quiet, shared, names[:-1])
+        done = advance(trial_config, session, quiet, Store(Path(folder)), names[-1:], done)
+        return _score(trial_config, session, done)
 
 
 def _score(config: Config, session: Session, done: dict[str, Path]) -> float:
@@ -99,4 +99,4 @@ def _score(config: Config, session: Session, done: dict[str, Path]) -> float:
 
 
 def _ignore(done: int, total: int, note: str = "") -> None:
-    """Progress within a trial is not shown."""
+    """Progress callback of a trial, which shows nothing."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from react_ray.cluster.datasets import map_items, watched
+from react_ray.cluster.datasets import map_items, watch_results
 from react_ray.cluster.resources import Demand
 from react_ray.cluster.session import Session
 from react_ray.config.settings import ClusterConfig
@@ -71,7 +71,7 @@ def test_work_that_no_node_has_room_for_any_more_ends_with_what_is_missing():
         over.wait()
 
     session = Session(ClusterConfig(local_rows=0, timeout_s=1))
-    results = watched(never(), session, Demand(0, "auto", 1_000, 0), look_s=0.1)
+    results = watch_results(never(), session, Demand(0, "auto", 1_000, 0), check_s=0.1)
     assert next(results) == 1
     with pytest.raises(ClusterError, match="1000 CPU"):
         next(results)
@@ -88,7 +88,7 @@ def test_work_that_waits_is_said(caplog: pytest.LogCaptureFixture):
         yield 1
 
     session = Session(ClusterConfig(local_rows=0, timeout_s=1))
-    results = watched(late(), session, Demand(0, "auto", 1, 0), look_s=0.05)
+    results = watch_results(late(), session, Demand(0, "auto", 1, 0), check_s=0.05)
     caplog.set_level("WARNING")
     comes = logging.Filter()
     comes.filter = lambda record: bool(over.set()) or True  # what was waited for comes with the warning
@@ -111,7 +111,7 @@ def test_work_ends_where_its_reader_stops_early():
             time.sleep(0.01)
             yield number
 
-    results = watched(parts(), Session(ON_RAY), Demand(0, "auto", 1, 0))
+    results = watch_results(parts(), Session(ON_RAY), Demand(0, "auto", 1, 0))
     assert next(results) == 0
     results.close()
     time.sleep(0.2)

@@ -41,11 +41,11 @@ def test_a_node_that_sees_everything(order: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("changed", "words"),
     [
-        ({"folder": "/nowhere/.probe"}, "is not the driver's there"),
-        ({"mark": "of another run"}, "another folder there"),
-        ({"inputs": [("/nowhere/labels.csv", 11)]}, "the input /nowhere/labels.csv is not there"),
-        ({"models": [("/nowhere/model", "--model", "folder")]}, "--model /nowhere/model is not there"),
-        ({"models": [("no/such", "--encoder", "hub")]}, "--encoder no/such cannot be had from the hub"),
+        ({"folder": "/nowhere/.probe"}, "is not that of the driver"),
+        ({"mark": "of another run"}, "not the same folder"),
+        ({"inputs": [("/nowhere/labels.csv", 11)]}, "the input /nowhere/labels.csv is missing"),
+        ({"models": [("/nowhere/model", "--model", "folder")]}, "--model /nowhere/model is missing"),
+        ({"models": [("no/such", "--encoder", "hub")]}, "--encoder no/such cannot be downloaded"),
         ({"packages": [("no_such", "pip install it")]}, "no_such is not installed: pip install it"),
     ],
 )
@@ -58,7 +58,7 @@ def test_what_a_node_does_not_see_is_named(
 
 def test_an_input_with_other_content_is_noticed(order: dict[str, Any]) -> None:
     Path(order["inputs"][0][0]).write_text("text,label\na,x\n")
-    assert "another file" in check_node(order, "node")["problems"][0]
+    assert "not the same file" in check_node(order, "node")["problems"][0]
 
 
 def answer(problems: tuple[str, ...] = (), **other: str | None) -> dict[str, Any]:
@@ -68,17 +68,17 @@ def answer(problems: tuple[str, ...] = (), **other: str | None) -> dict[str, Any
 def test_a_problem_names_the_nodes_that_have_it() -> None:
     assert compare(NODES, versions(), {"1": answer(), "2": answer()}) == ([], [])
     found, _ = compare(NODES, versions(), {"1": answer(("no storage",)), "2": answer(("no storage",))})
-    assert found == ["no storage (seen from a, b)"]
+    assert found == ["no storage (on a, b)"]
     found, _ = compare(NODES, versions(), {"1": {"failed": "it broke"}})
     assert found[0].startswith("no answer in time from b")
-    assert found[1] == "it broke (seen from a)"
+    assert found[1] == "it broke (on a)"
 
 
 def test_another_react_ray_is_a_problem_and_another_torch_a_note() -> None:
     other = answer(**{"react-ray": None, "torch": "1.0"})
     problems, notes = compare(NODES, versions(), {"1": answer(), "2": other})
     assert [problem.partition(",")[0] for problem in problems] == ["no react-ray"]
-    assert "(seen from b)" in problems[0]
+    assert "(on b)" in problems[0]
     assert [note.partition(",")[0] for note in notes] == ["b has torch 1.0"]
     same = answer(torch=f"{str(versions()['torch']).partition('+')[0]}+cu128")
     assert compare(NODES, versions(), {"1": answer(), "2": same}) == ([], []), "builds may differ"

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from react_ray.cluster.search import Evaluated, search
+from react_ray.cluster.search import EvaluatedTrial, search
 from react_ray.cluster.session import Session
 from react_ray.config.settings import ClusterConfig, Range, TuneConfig
 from react_ray.errors import ClusterError
@@ -105,9 +105,9 @@ def test_a_trial_whose_process_dies_is_tried_again(tmp_path: Path) -> None:
 
 
 def test_trials_of_an_earlier_session_count(tmp_path: Path) -> None:
-    known = [Evaluated({"x": 0.9, "kind": "good"}, 0.9), Evaluated({"x": 0.1, "kind": "bad"}, None)]
-    assert len(run(climb, tmp_path, TuneConfig(trials=3), known=known).finished()) == 1
-    assert len(run(climb, tmp_path / "b", TuneConfig(trials=2), known=known).finished()) == 0
+    known = [EvaluatedTrial({"x": 0.9, "kind": "good"}, 0.9), EvaluatedTrial({"x": 0.1, "kind": "bad"}, None)]
+    assert len(run(climb, tmp_path, TuneConfig(trials=3), evaluated=known).finished()) == 1
+    assert len(run(climb, tmp_path / "b", TuneConfig(trials=2), evaluated=known).finished()) == 0
 
 
 def test_more_than_any_node_has_is_refused_at_once(tmp_path: Path) -> None:

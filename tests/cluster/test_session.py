@@ -20,7 +20,7 @@ def counts(monkeypatch: pytest.MonkeyPatch) -> list[list[Node]]:
     """The nodes that are there at each count; the last stay."""
     found = [ONE, ONE, BOTH]
     monkeypatch.setattr(Session, "nodes", lambda _: found.pop(0) if len(found) > 1 else found[0])
-    monkeypatch.setattr(module, "RECOUNT_S", 0.01)
+    monkeypatch.setattr(module, "POLL_S", 0.01)
     return found
 
 

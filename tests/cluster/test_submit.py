@@ -12,7 +12,7 @@ from ray.job_submission import JobStatus
 
 from react_ray.cli import main
 from react_ray.cluster import submit
-from react_ray.cluster.submit import entrypoint, exit_code, job_server
+from react_ray.cluster.submit import entry_command, exit_code, job_server
 from react_ray.errors import ClusterError, InputError
 
 
@@ -45,11 +45,11 @@ def test_an_error_shows_no_password_of_the_address() -> None:
 
 
 def test_the_words_reach_the_command_as_they_are() -> None:
-    assert entrypoint(["run", "a b.yaml", "x={}"]) == "python -m react_ray.cli run 'a b.yaml' 'x={}'"
+    assert entry_command(["run", "a b.yaml", "x={}"]) == "python -m react_ray.cli run 'a b.yaml' 'x={}'"
     words = ["python", "jobs/run_pipeline.py", "--seed", "1"]
-    assert entrypoint(words) == "python jobs/run_pipeline.py --seed 1"
+    assert entry_command(words) == "python jobs/run_pipeline.py --seed 1"
     with pytest.raises(InputError, match="password") as caught:
-        entrypoint(["run", "--labeled", "s3://key:secret@bucket/labels.csv"])
+        entry_command(["run", "--labeled", "s3://key:secret@bucket/labels.csv"])
     assert "secret" not in str(caught.value)
 
 
@@ -87,9 +87,9 @@ def test_a_job_that_never_ran_is_an_error_of_the_cluster() -> None:
         ),
         (["run", "--labelled", "/a.csv"], 2, ["--labelled"]),
         (["frobnicate"], 2, ["frobnicate", "expected one of run, demo"]),
-        (["submit", "run"], 2, ["no command to submit"]),
-        (["run", "--labeled", "/a.csv", "--address", "auto"], 2, ["stands before the command"]),
-        (["--", "run", "--labeled", "mine.csv"], 2, ["mine.csv", "does not travel"]),
+        (["submit", "run"], 2, ["cannot be submitted"]),
+        (["run", "--labeled", "/a.csv", "--address", "auto"], 2, ["before the command"]),
+        (["--", "run", "--labeled", "mine.csv"], 2, ["mine.csv", "is not sent with the job"]),
         (["--working-dir", "nowhere", "run"], 2, ["nowhere", "no such folder"]),
         (["run", "--help"], 0, ["--labeled"]),
         ([], 2, ["COMMAND"]),
@@ -132,7 +132,7 @@ def test_a_connection_that_breaks_after_long_silence_is_taken_up_again(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(submit, "RETRY_S", 0.5)
-    submit._follow(Breaking(times=1, silence_s=0.8), "job", "http://127.0.0.1:8265")
+    submit._follow_output(Breaking(times=1, silence_s=0.8), "job", "http://127.0.0.1:8265")
     assert capsys.readouterr().out == "one\ntwo\n"
 
 
@@ -144,4 +144,4 @@ def test_a_server_that_stays_away_is_given_up(monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(submit, "RETRY_S", 0.5)
     with pytest.raises(ClusterError, match=r"(?s)refused.*the job goes on"):
-        submit._follow(Away(times=0, silence_s=0), "job", "http://127.0.0.1:8265")
+        submit._follow_output(Away(times=0, silence_s=0), "job", "http://127.0.0.1:8265")

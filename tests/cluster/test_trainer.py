@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from react_ray.cluster.session import Session
-from react_ray.cluster.trainer import fit, lost_while_starting, own_groups, release
+from react_ray.cluster.trainer import fit, lost_while_starting, placement_groups, remove_groups
 from react_ray.config.settings import ClusterConfig
 from react_ray.errors import ClusterError, InputError, TrainingError
 from react_ray.training.worker import Worker
@@ -160,10 +160,10 @@ def test_room_that_lost_workers_held_is_freed_and_that_of_others_is_not(ray_clus
 
     other = placement_group([{"CPU": 1}])
     ray.get(other.ready())
-    before = own_groups()
+    before = placement_groups()
     lost = placement_group([{"CPU": 1}])
     ray.get(lost.ready())
-    assert own_groups() - before == {lost.id.hex()}
-    release(own_groups() - before)
-    assert own_groups() == before == {other.id.hex()}
+    assert placement_groups() - before == {lost.id.hex()}
+    remove_groups(placement_groups() - before)
+    assert placement_groups() == before == {other.id.hex()}
     remove_placement_group(other)

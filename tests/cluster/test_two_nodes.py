@@ -143,7 +143,7 @@ def test_without_the_token_a_job_is_refused_with_what_to_set(cluster: TwoNodes, 
     common = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     without = cluster.react_ray(*submit, **common, RAY_AUTH_MODE="disabled")
     wrong = cluster.react_ray(*submit, **common, RAY_AUTH_MODE="token", RAY_AUTH_TOKEN="guessed")
-    for process, reason in ((without, "RAY_AUTH_MODE is 'disabled'"), (wrong, "is another")):
+    for process, reason in ((without, "RAY_AUTH_MODE is 'disabled'"), (wrong, "does not match")):
         code, printed = ended(process)
         assert code == 4, printed
         assert reason in printed
@@ -173,8 +173,8 @@ def test_what_cannot_be_is_refused_before_any_work(
     assert "asks for 64 CPU (64 workers), Ray has 4" in printed
     code, printed = ended(unshared)
     assert code == 4, printed
-    assert "the output folder /proc/self/cwd/run is not the driver's there" in printed
-    assert printed.count("seen from") == 1
-    assert printed.partition("seen from")[2].count("(") == 1, "one node is named, not both"
+    assert "the output folder /proc/self/cwd/run is not that of the driver" in printed
+    assert printed.count("(on ") == 1
+    assert printed.partition("(on ")[2].count("(") == 1, "one node is named, not both"
     assert not list((cluster.head / "run").glob(".*")), "the probe leaves nothing"
     assert not list(tmp_path.glob("*/cache/prepare-*"))

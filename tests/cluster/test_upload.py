@@ -11,7 +11,7 @@ from ray._private.runtime_env.packaging import unzip_package
 from ray._private.runtime_env.working_dir import upload_working_dir_if_needed
 
 from react_ray.cluster import upload
-from react_ray.cluster.upload import LINKS, SECRETS, SPECIAL, UNREADABLE, check_words, collect, pack
+from react_ray.cluster.upload import LINKS, SECRETS, SPECIAL, UNREADABLE, check_arguments, collect, pack
 from react_ray.errors import InputError
 
 KEPT = ["run.yaml", "labels.yaml", "code/part.py", "notes.md"]
@@ -107,7 +107,7 @@ def test_files_with_names_of_secrets_stay_and_are_named(name: str, place: str, t
     (left,) = found.left_out[SECRETS]
     assert (place + name).startswith(left)
     (note,) = found.notes()
-    assert note.startswith("left out what looks like a secret (1): ")
+    assert note.startswith("left out files that look like secrets (1): ")
     assert left in note
 
 
@@ -195,7 +195,7 @@ def test_what_rayignore_names_with_its_whole_path_travels_all_the_same(folder: P
     lines = [*(f"!/{name}" for name in sorted(wanted)), "!*.pem", "!conf/", "!../outside.txt", "!nowhere"]
     (folder / ".rayignore").write_text("\n".join(lines))
     assert arrived(folder, tmp_path / "scratch") == {*KEPT, *wanted}
-    assert "!PATH in .rayignore" in next(collect(folder).notes())
+    assert "add a line !PATH to .rayignore" in next(collect(folder).notes())
 
 
 def test_a_whitelist_in_rayignore_sends_no_secrets(folder: Path) -> None:
@@ -288,7 +288,7 @@ def test_notes_stay_short_and_on_one_line(tmp_path: Path) -> None:
         write(tmp_path, f"{number:02}.pem")
     write(tmp_path, "00\n\x1b[2J.pem")
     (note,) = collect(tmp_path).notes()
-    assert note.startswith("left out what looks like a secret (21): '00\\n\\x1b[2J.pem', 00.pem, 01.pem")
+    assert note.startswith("left out files that look like secrets (21): '00\\n\\x1b[2J.pem', 00.pem, 01.pem")
     assert "05.pem" not in note
     assert note.isprintable()
 
@@ -296,7 +296,7 @@ def test_notes_stay_short_and_on_one_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("pattern", ["!", "[z-a]"])
 def test_a_line_of_an_ignore_file_that_is_no_pattern_is_an_error(pattern: str, folder: Path) -> None:
     (folder / "code" / ".rayignore").write_text(f"a\n{pattern}\n")
-    with pytest.raises(InputError, match=r"code/\.rayignore line 2: .* is no pattern"):
+    with pytest.raises(InputError, match=r"code/\.rayignore line 2: .* is not a valid .gitignore pattern"):
         collect(folder)
 
 
@@ -336,7 +336,7 @@ def test_a_file_of_a_terabyte_is_not_read(folder: Path) -> None:
 def test_a_word_for_a_file_that_stays_here_is_refused(folder: Path, word: str) -> None:
     word = word.format(folder.name + "/labels.csv")
     with pytest.raises(InputError, match="storage that every node"):
-        check_words(collect(folder), ["--labeled", word])
+        check_arguments(collect(folder), ["--labeled", word])
 
 
 def test_words_for_what_travels_or_lies_on_the_cluster_are_taken(folder: Path) -> None:
@@ -348,7 +348,7 @@ def test_words_for_what_travels_or_lies_on_the_cluster_are_taken(folder: Path) -
         "s3://bucket/labels.csv",
         "seed=1",
     ]
-    check_words(collect(folder), [*words, "a {} word" * 100, "code/part.py", "nowhere.csv"])
+    check_arguments(collect(folder), [*words, "a {} word" * 100, "code/part.py", "nowhere.csv"])
 
 
 def test_a_folder_that_is_not_there_is_an_error(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def test_the_defaults_as_yaml_are_a_file_that_a_run_reads() -> None:
 
 
 def test_an_unknown_section_lists_the_known_ones() -> None:
-    with pytest.raises(ConfigError, match=r"no section 'lr'; there are: data, .*, serve"):
+    with pytest.raises(ConfigError, match=r"no section 'lr'; expected one of data, .*, serve"):
         as_text("lr")
 
 

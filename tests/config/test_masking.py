@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from react_ray.cluster.submit import entrypoint
+from react_ray.cluster.submit import entry_command
 from react_ray.config.file import load_config
 from react_ray.config.masking import is_masked, mask, mask_address
 from react_ray.console.reporter import Reporter, log_to
@@ -113,7 +113,7 @@ def test_a_saved_configuration_names_the_variables_that_repeat_the_run(
     assert "labeled: s3://***@b/labels.csv" in saved
     for key, address in ADDRESSES.items():
         variable = f"REACT_RAY_{key.upper().replace('.', '_')}"
-        assert f"# {key} stands here without its secret: to repeat the run, set {variable}" in saved
+        assert f"# {key} was saved without its secret: to repeat the run, set {variable}" in saved
         with pytest.raises(ConfigError, match=f"{key} = .*{variable}"):
             load_config(file)
         monkeypatch.setenv(variable, address)
@@ -142,5 +142,5 @@ def test_progress_lines_hold_no_secret(capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(("address", "shown"), SECRETS)
 def test_no_job_is_sent_whose_command_shows_a_secret(address: str, shown: str | None) -> None:
     with pytest.raises(InputError, match="shown to all who see the cluster") as error:
-        entrypoint(["run", "--labeled", address])
+        entry_command(["run", "--labeled", address])
     assert "S3" not in str(error.value).replace("s3://", "")

@@ -37,9 +37,9 @@ def test_anchors_and_merge_keys_are_read() -> None:
     ("content", "told"),
     [
         (BOMB, "more than 200,000 values"),
-        ("a: &a {b: *a}", "line 1: an alias that stands for a value it is part of"),
+        ("a: &a {b: *a}", "line 1: an alias refers to a value that contains it"),
         ("[" * 5000, "nested too deeply"),
-        ("a: 1\nb: 2\na: 3", "line 3: 'a' is given twice"),
+        ("a: 1\nb: 2\na: 3", "line 3: 'a' is listed twice"),
         ("a:\n\tb: 1", "line 2, column 1: found character .* indent with spaces"),
         ('a: "x\\0y"', "line 1: text with a null byte"),
         ("a: 1\n---\nb: 2", "another document"),

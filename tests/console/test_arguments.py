@@ -27,7 +27,7 @@ def test_a_value_may_be_called_like_an_argument(
     "name", ["train.csv", "in.d/TRAIN.tsv", "train.jsonl.gz", "s3://bucket/train.parquet"]
 )
 def test_data_in_place_of_a_configuration_is_named(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert "data is given with --labeled" in said(capsys, "run", name)
+    assert "pass data with --labeled" in said(capsys, "run", name)
 
 
 @pytest.mark.parametrize("name", ["news.csv.yaml", "news.txt.d/run.yml", "for.json/settings"])

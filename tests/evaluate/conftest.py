@@ -16,7 +16,7 @@ from react_ray.evaluate import (
     label_quality,
     lead,
     measure,
-    refused_by_reason,
+    rejected_by_reason,
 )
 from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
@@ -104,7 +104,7 @@ def make_content() -> Callable[..., Any]:
             "metrics": metrics,
             "folder": "out/my run",
             "class_counts": class_counts(["labeled"] * len(names), names, names),
-            "refused": refused_by_reason(refused),
+            "refused": rejected_by_reason(refused),
             "finetune_history": {
                 "generated_labels": [{"step": i, "loss": 1 / i, "lr": 0.1} for i in range(1, 50)]
             },

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from react_ray.evaluate import class_counts, label_quality, refused_by_reason, worst_mistakes
+from react_ray.evaluate import class_counts, label_quality, rejected_by_reason, worst_mistakes
 from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
 
@@ -78,7 +78,7 @@ def test_mistakes_are_the_surest_wrong_rows() -> None:
     assert (found[0]["truth"], found[0]["predicted"], found[0]["truth_probability"]) == ("财经", "体育", 0.05)
     assert len(found[1]["text"]) < 400
     assert found[1]["text"].endswith("…")
-    assert len(worst_mistakes(task, rows, answers, most=1)) == 1
+    assert len(worst_mistakes(task, rows, answers, max_rows=1)) == 1
     assert worst_mistakes(task, rows.slice(0, 0), []) == []
 
 
@@ -86,7 +86,7 @@ def test_refused_rows_by_reason() -> None:
     rows = [
         {"file": "a.csv", "row": i, "reason": "empty" if i else "duplicate", "text": None} for i in range(9)
     ]
-    found = refused_by_reason(rows)
+    found = rejected_by_reason(rows)
     assert [(entry["reason"], entry["n"]) for entry in found] == [("empty", 8), ("duplicate", 1)]
     assert [example["row"] for example in found[0]["examples"]] == [1, 2, 3]
 
@@ -98,7 +98,7 @@ def test_reasons_of_one_kind_are_one_line_whatever_their_details() -> None:
         "not JSON: x: y",
     ]
     rows = [{"file": "a.csv", "row": i, "reason": reason, "text": "x"} for i, reason in enumerate(reasons)]
-    found = refused_by_reason(rows)
+    found = rejected_by_reason(rows)
     assert [(entry["reason"], entry["n"]) for entry in found] == [
         ("duplicate", 5),
         ("empty text", 1),

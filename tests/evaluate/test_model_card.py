@@ -65,7 +65,7 @@ def test_validation_figures_are_not_sold_as_test_figures(
     front, body = read(tmp_path)
     assert "model-index" not in front
     assert "validation rows: 50" in body
-    assert "flatter" in body
+    assert "optimistic" in body
 
 
 def test_a_local_model_is_no_base_model_of_a_hub(tmp_path: Path, make_content: Callable[..., Any]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pages import HOSTILE, Page, assert_offline_and_inert
 
-from react_ray.evaluate import refused_by_reason, write_report
+from react_ray.evaluate import rejected_by_reason, write_report
 from react_ray.evaluate.pictures import calibration_chart, line_chart, ticks
 
 
@@ -75,7 +75,7 @@ def test_texts_and_names_are_shown_and_never_run(
 ) -> None:
     content = make_content((HOSTILE, "b", "رياضة"), text=HOSTILE)
     content["metrics"]["why"] = HOSTILE
-    content["refused"] = refused_by_reason([{"file": HOSTILE, "row": 1, "reason": HOSTILE, "text": HOSTILE}])
+    content["refused"] = rejected_by_reason([{"file": HOSTILE, "row": 1, "reason": HOSTILE, "text": HOSTILE}])
     content |= {"folder": HOSTILE, "config": HOSTILE, "machine": {HOSTILE: HOSTILE}}
     content["finetune_history"] = {HOSTILE: [{"step": 1, "loss": 1.0}]}
     page = show(content)
@@ -97,8 +97,8 @@ def test_without_a_test_file_the_validation_rows_are_shown_and_named(
     page = show(make_content(test=0, validation=60))
     assert "macro-F1 on 60 validation rows" in page.text
     assert "There was no test file" in page.text
-    assert "picked the checkpoint" in page.text
-    assert "No test file was given" in page.sections["data"]
+    assert "chose the checkpoint" in page.text
+    assert "There was no test file" in page.sections["data"]
 
 
 def test_nothing_measured_is_said_plainly(
@@ -111,25 +111,25 @@ def test_nothing_measured_is_said_plainly(
         "refused": {},
     }
     page = show({"metrics": metrics})
-    assert "Not measured: no test file was given" in page.text
+    assert "Not measured: there was no test file" in page.text
     for section in ("methods", "classes", "mistakes", "confidence", "labels", "learning", "cost", "settings"):
         assert re.search(r"\b(No|None|Not)\b", page.sections[section]), section
-    assert "every row could be used" in page.sections["data"]
+    assert "all rows were used" in page.sections["data"]
 
 
 def test_a_ranking_is_told_only_where_there_is_one(
     show: Callable[[Any], Page], make_content: Callable[..., Any]
 ) -> None:
     content = make_content()
-    assert "0.5 is a coin" in show(content).sections["labels"]
+    assert "0.5 is chance" in show(content).sections["labels"]
     content["metrics"]["label_quality"] |= {"auroc_weight": None, "auroc_score": None}
-    assert "0.5 is a coin" not in show(content).sections["labels"]
+    assert "0.5 is chance" not in show(content).sections["labels"]
 
 
 def test_labels_without_truth(show: Callable[[Any], Page], make_content: Callable[..., Any]) -> None:
     page = show(make_content(known=False))
-    assert "How right they are is not known" in page.sections["labels"]
-    assert "Does the weight say" not in page.sections["labels"]
+    assert "Their accuracy is unknown" in page.sections["labels"]
+    assert "Calibration of the weights" not in page.sections["labels"]
 
 
 def test_a_few_test_rows_come_with_a_warning(
@@ -176,7 +176,7 @@ def test_a_win_within_chance_is_not_called_a_win(
     for lead, words in (
         ({"macro_f1": 0.01, "interval": [-0.02, 0.04]}, "No clear difference from Frozen probe: +0.010"),
         ({"macro_f1": 0.05, "interval": [0.02, 0.08]}, "the next is Frozen probe, 0.050 below"),
-        ({"macro_f1": -0.05, "interval": [-0.08, -0.02]}, "Frozen probe does better on these rows, by 0.050"),
+        ({"macro_f1": -0.05, "interval": [-0.08, -0.02]}, "Frozen probe is better on these rows, by 0.050"),
     ):
         arms["probe"]["lead"] = lead
         assert words in " ".join(show(content).text.split())

@@ -14,7 +14,7 @@ from pages import HOSTILE, Page, assert_offline_and_inert
 from sklearn.metrics import average_precision_score
 
 from react_ray.evaluate import write_model_card, write_report
-from react_ray.evaluate.marks import pieces
+from react_ray.evaluate.marks import cut_into_pieces
 from react_ray.pipeline.publish import complete_model
 from react_ray.tasks.entity_sections import confused_types, excerpt
 from react_ray.tasks.labels import LabelMap
@@ -54,7 +54,7 @@ def test_every_section_is_there_and_none_speaks_of_a_label_gan_that_was_not(show
     assert "None to show" not in page.text
     if content["metrics"]["task"] in ("token-classification", "multi-label-classification"):
         assert "GAN" not in page.text
-        assert "judged on frozen features" in page.sections["labels"]
+        assert "classifier on frozen features" in page.sections["labels"]
         assert "Balance of" not in page.sections["labels"]
 
 
@@ -129,8 +129,8 @@ def test_the_report_on_sets_of_labels(show: Show) -> None:
     assert "Average precision" in labels
     for pair in ("loverage1", "rage–1", "–joy1"):
         assert pair in labels.replace(" ", ""), "missed, said too much, rows"
-    assert "Said joy, rage with 50.0%, is joy, lovemissed lovetoo much: rage" in mistakes
-    assert "Said no label with 40.0%, is rage" in mistakes
+    assert "Predicted joy, rage (50.0%), truth joy, lovemissed lovetoo much: rage" in mistakes
+    assert "Predicted no label (40.0%), truth rage" in mistakes
     assert "subset accuracy" in page.text
     assert "label ranking average precision" in page.text
     assert "mean F1 of the labels of a text" in page.sections["labels"]
@@ -143,7 +143,7 @@ def test_the_report_on_relations(show: Show) -> None:
     assert "Cause0.0000.0000.00011" in relations.replace(" ", ""), "both directions in one row"
     assert "Confusion matrix" in relations
     assert "the e1smoke of the e2fire" in mistakes, "both entities are marked in the text"
-    assert "Said Cause(e1,e2) with 80.0%, is Cause(e2,e1) (20.0%)" in mistakes
+    assert "Predicted Cause(e1,e2) (80.0%), truth Cause(e2,e1) (20.0%)" in mistakes
 
 
 def test_both_texts_of_a_pair_are_shown(show: Show) -> None:
@@ -165,7 +165,7 @@ def test_hostile_texts_and_names_are_shown_and_never_run(show: Show) -> None:
 def test_all_right_is_said_plainly(show: Show) -> None:
     content = relation_run()
     content["sections"][-1]["data"]["items"] = []
-    assert "None: all 3 rows are right." in show(content).sections["mistakes"]
+    assert "None: all 3 rows are correct." in show(content).sections["mistakes"]
 
 
 @pytest.mark.parametrize(
@@ -217,7 +217,7 @@ def test_the_card_of_a_token_classifier(tmp_path: Path) -> None:
     assert "Only entities of these types are found" in body
     assert "Every text gets one of these labels" not in body
     assert "GAN" not in body
-    assert "were made by the model that was fine-tuned" in body
+    assert "were proposed by the model that was fine-tuned" in body
     assert "Where the truth is known, the mean entity F1 of a text is" in body
 
 
@@ -249,10 +249,10 @@ def test_pieces_are_the_text_again() -> None:
         "above": [[0, 13, "LOC"]],
         "below": [[0, 8, "LOC"], [14, 18, "ORG"]],
     }
-    found = pieces(text, ["LOC", "ORG"])
+    found = cut_into_pieces(text, ["LOC", "ORG"])
     assert [piece.text for piece in found] == ["New York", " City", " ", "hall"]
     assert [(piece.above.label if piece.above else None) for piece in found] == ["LOC", "", None, None]
-    assert not any(piece.below.right for piece in found if piece.below)
+    assert not any(piece.below.matched for piece in found if piece.below)
 
 
 def test_marks_move_with_the_part_of_a_text_that_is_shown() -> None:

@@ -74,7 +74,7 @@ def test_missing_and_broken_models_are_told_apart(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="the run is not finished"):
         load(tmp_path)
     (tmp_path / "config.json").write_text(BertConfig().to_json_string())
-    with pytest.raises(InputError, match=r"there are no weights: model.safetensors is missing"):
+    with pytest.raises(InputError, match=r"the weights are missing: there is no model.safetensors"):
         load(tmp_path)
 
 

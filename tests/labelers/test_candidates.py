@@ -79,7 +79,9 @@ def test_sharpening_keeps_the_best_option():
 def test_a_type_that_vanishes_raises_the_alarm():
     truth = np.array([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 0, 0]], np.float32)
     given = np.tile(np.array([[0.9, 0.1, 0.001]], np.float32), (100, 1))
-    assert collapse_alarm(given, truth, ["O", "B-X", "B-Y"]) == ["'B-Y' has vanished from the pool"]
+    assert collapse_alarm(given, truth, ["O", "B-X", "B-Y"]) == [
+        "'B-Y' has vanished from the generated labels"
+    ]
     assert collapse_alarm(given[:0], truth, ["O", "B-X", "B-Y"]) == []
 
 

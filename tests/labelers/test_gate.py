@@ -42,7 +42,7 @@ def test_a_collapsed_label_generator_raises_an_alarm(balance, said):
     [
         ({"discriminator": float("nan")}, "not a number"),
         ({"label_generator": 1e15}, "ceiling"),
-        ({"discriminator_accuracy": 1.0}, "no game left"),
+        ({"discriminator_accuracy": 1.0}, "so the generators cannot learn"),
     ],
 )
 def test_losses_that_went_astray_raise_an_alarm(last, said):
@@ -100,7 +100,7 @@ def test_too_few_labels_leave_the_default():
     blobs = make_blobs(per_class=1)
     decision = decide(gather(blobs.inputs, None, LganConfig()), 4, (), generated=9, kept=9)  # type: ignore[arg-type]
     assert decision.use_lgan
-    assert "by default" in decision.why
+    assert "the default" in decision.why
 
 
 def test_a_class_with_one_row_is_no_obstacle():

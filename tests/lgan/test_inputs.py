@@ -25,7 +25,7 @@ def test_what_is_saved_is_read_back(tmp_path):
         ({"labels": [0, 1]}, "8 labeled rows have 2 labels"),
         ({"labels": [7] * 8}, "must be 0 to 3; found 7"),
         ({"labels": [-1] * 8}, "must be 0 to 3; found -1"),
-        ({"unlabeled": np.full((2, 32), np.nan)}, "unlabeled features hold values that are not finite"),
+        ({"unlabeled": np.full((2, 32), np.nan)}, "unlabeled features have values that are not finite"),
     ],
 )
 def test_what_does_not_fit_is_named(change, said):
@@ -35,7 +35,7 @@ def test_what_does_not_fit_is_named(change, said):
 
 def test_without_any_row_there_is_nothing_to_learn(tmp_path):
     names = make_blobs().inputs.names
-    with pytest.raises(InputError, match="nothing to learn from"):
+    with pytest.raises(InputError, match="no unlabelled rows to learn from"):
         prepare(LganInputs(np.zeros((0, 32)), [], np.zeros((0, 32)), names), {}, tmp_path)
 
 

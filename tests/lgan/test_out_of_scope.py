@@ -78,6 +78,6 @@ def test_foreign_rows_are_left_out_with_the_reason(tmp_path: Path) -> None:
     assert sorted([*left["text"], *used.loc[used["origin"] == "generated", "text"]]) == sorted(texts)
     from_elsewhere = left[left["text"].isin(texts[200:])]
     assert len(from_elsewhere) > 60
-    assert set(from_elsewhere["reason"]) == {"like none of the labelled rows"}
+    assert set(from_elsewhere["reason"]) == {"out of scope: like none of the labelled rows"}
     assert set(left["label"]) <= set("abcd")
     assert left["id"].str[3:].tolist() == left["text"].str[5:].tolist()

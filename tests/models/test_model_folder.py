@@ -129,9 +129,9 @@ FOR_ANY = {
     "tokenizer without model": (put(TOKENIZER, "{}"), "tokenizer.json cannot be read"),
     "tokenizer of a larger model": (
         vocabulary(lambda vocab: vocab | {f"zz{n}": len(vocab) + n for n in range(9)}),
-        "tokenizer.json is not this model's",
+        "tokenizer.json does not match the model",
     ),
-    "tokenizer that knows no word": (vocabulary(special), "no tokenizer that knows a word"),
+    "tokenizer that knows no word": (vocabulary(special), "the tokenizer knows no word"),
     "tokenizer without unknown token": (
         vocabulary(lambda vocab: {word: n for word, n in vocab.items() if word != "[UNK]"}),
         "the tokenizer fails on a text",
@@ -145,18 +145,18 @@ FOR_ANY = {
     "weights zero": (put(WEIGHTS, b"\0" * 4000), "model.safetensors is damaged"),
     "weights cut in the header": (cut(WEIGHTS, 100), "model.safetensors is damaged"),
     "weights cut": (cut(WEIGHTS, 20_000), "model.safetensors is damaged"),
-    "no weights": (delete(WEIGHTS), "there are no weights"),
+    "no weights": (delete(WEIGHTS), "the weights are missing"),
     "weights that can run code": (
         lambda folder: (folder / WEIGHTS).rename(folder / "pytorch_model.bin"),
-        "pytorch_model.bin is not read",
+        "pytorch_model.bin is not loaded",
     ),
     "weights not finite": (weights(not_a_number), "its weights are damaged: .*word_embeddings"),
     "weights of another model": (
         weights(lambda tensors: {f"other.{key}": tensor for key, tensor in tensors.items()}),
-        "its weights lack",
+        "these weights are missing",
     ),
-    "embedding of another size": (setting(vocab_size=200), "in another shape, .*word_embeddings"),
-    "a layer too many": (setting(num_hidden_layers=3), "its weights lack"),
+    "embedding of another size": (setting(vocab_size=200), "another shape: .*word_embeddings"),
+    "a layer too many": (setting(num_hidden_layers=3), "these weights are missing"),
     "a layer too few": (setting(num_hidden_layers=1), "config.json has no such layer"),
     "a shard missing": (shards(delete("model-00002-of-00002.safetensors")), "model-00002.* is missing"),
     "a shard cut": (shards(cut("model-00002-of-00002.safetensors", 3000)), "model-00002.* is damaged"),
@@ -164,7 +164,7 @@ FOR_ANY = {
     "index broken": (shards(put(f"{WEIGHTS}.index.json", "{")), "index.json is damaged"),
     "index that leaves the folder": (
         shards(put(f"{WEIGHTS}.index.json", '{"weight_map": {"a": "../x"}}')),
-        "not the name of a file beside it",
+        "is not a file name",
     ),
     "configuration broken": (put(CONFIG, "{"), "config.json is damaged"),
     "configuration not fetched": (put(CONFIG, POINTER), "config.json was not fetched"),
@@ -173,7 +173,7 @@ FOR_ANY = {
     "unknown kind of model": (setting(model_type="wurst"), "cannot be loaded: .*wurst"),
     "code of its own": (
         setting(model_type="wurst", auto_map={"AutoConfig": "evil.Config"}),
-        "program code of its own.*never run",
+        "custom code.*never run",
     ),
     "attention from a hub": (
         setting(attn_implementation="kernels-community/flash-attn"),
@@ -184,7 +184,7 @@ FOR_ANY = {
         "loads code",
     ),
     "attention from another package": (setting(attn_implementation="flash_attention_2"), "loads code"),
-    "quantised": (setting(quantization_config={"quant_method": "x"}), "quantised weights are not supported"),
+    "quantised": (setting(quantization_config={"quant_method": "x"}), "quantized weights are not supported"),
     "adapter": (put("adapter_config.json", "{}"), "PEFT adapter.*merge_and_unload"),
     "positions": (setting(max_position_embeddings=2_000_000_000), "max_position_embeddings.*at most"),
     "positions a text": (setting(max_position_embeddings="64"), "expected a whole number"),
@@ -192,7 +192,7 @@ FOR_ANY = {
     "length none": (setting(SETTINGS, model_max_length=0), "model_max_length .* is 0"),
     "length negative": (setting(SETTINGS, model_max_length=-3), "model_max_length .* is -3"),
     "length a text": (setting(SETTINGS, model_max_length="64"), "model_max_length"),
-    "length of special tokens alone": (setting(SETTINGS, model_max_length=2), "nothing of a text is read"),
+    "length of special tokens alone": (setting(SETTINGS, model_max_length=2), "nothing of a text is left"),
     "unknown type of number": (setting(dtype="banana"), "banana"),
 }  # fmt: skip
 
@@ -209,24 +209,24 @@ def test_a_folder_that_is_no_whole_model(folder: Path, change: Change, said: str
 FOR_CLASSIFIERS = {
     "head missing": (
         weights(lambda tensors: {key: it for key, it in tensors.items() if "classifier" not in key}),
-        r"its weights lack.*classifier\.bias",
+        r"these weights are missing.*classifier\.bias",
     ),
     "numbered from 1": (setting(id2label={"1": "a", "2": "b", "3": "c"}), "does not name outputs 0 to 2"),
     "a gap": (setting(id2label={"0": "a", "1": "b", "10": "c"}), "does not name outputs 0 to 2"),
     "names as keys": (setting(id2label={"a": "0", "b": "1", "c": "2"}), "does not name outputs 0 to 2"),
-    "too few": (setting(id2label={"0": "a", "1": "b"}), r"in another shape, classifier\.bias"),
-    "too many": (setting(id2label=dict(enumerate("abcd"))), r"in another shape, classifier\.bias"),
+    "too few": (setting(id2label={"0": "a", "1": "b"}), r"another shape: classifier\.bias"),
+    "too many": (setting(id2label=dict(enumerate("abcd"))), r"another shape: classifier\.bias"),
     "a list": (setting(id2label=["a", "b", "c"]), "id2label in config.json is not an object"),
     "none": (setting(id2label={}), "0 label; two or more"),
-    "twice": (setting(id2label={"0": "a", "1": "a", "2": "c"}), "two outputs the name 'a'"),
-    "empty": (setting(id2label={"0": "a", "1": " ", "2": "c"}), "gives output 1 no name"),
-    "null": (setting(id2label={"0": "a", "1": None, "2": "c"}), "gives output 1 no name, but null"),
+    "twice": (setting(id2label={"0": "a", "1": "a", "2": "c"}), "the name 'a' for two outputs"),
+    "empty": (setting(id2label={"0": "a", "1": " ", "2": "c"}), "the name of output 1 is"),
+    "null": (setting(id2label={"0": "a", "1": None, "2": "c"}), "the name of output 1 is null"),
     "contradicted": (
         setting(label2id={"zeta": 2, "alpha": 1, "mid": 0}),
         "id2label and label2id .* disagree",
     ),
     "number of labels": (setting(num_labels=2), "does not name outputs 0 to 1"),
-    "a number": (setting(problem_type="regression"), "is no classifier that gives"),
+    "a number": (setting(problem_type="regression"), "is not a text classifier"),
     "one output": (setting(id2label={"0": "LABEL_0"}), "1 label; two or more"),
     "tokens": (
         setting(architectures=["BertForTokenClassification"]),
@@ -363,7 +363,7 @@ def test_the_version_covers_what_computes_an_answer_and_nothing_else(folder: Pat
 def test_a_folder_that_changes_while_it_is_loaded_is_an_error(folder: Path) -> None:
     with pytest.raises(InputError, match="was changed while it was loaded"), unchanged(folder):
         (folder / WEIGHTS).touch()
-    with pytest.raises(InputError, match=r"holds version .*, and version 123"):
+    with pytest.raises(InputError, match=r"holds version .*, but version 123"):
         load(folder, use_gpu=False, version="123")
 
 

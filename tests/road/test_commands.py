@@ -28,7 +28,7 @@ from react_ray.version import __version__
         (["predict", "out", "--input", "a.csv", "b.csv", "--output", "c.csv"], 2, ["--input takes one"]),
         (["run", "--labeled", "--unlabeled", "x.csv"], 2, ["--labeled needs a value", "--unlabeled follows"]),
         (["predict", "out", "--input", "--output", "x.csv"], 2, ["--input needs a value"]),
-        (["run", "a.csv"], 2, ["a.csv: data is given with --labeled"]),
+        (["run", "a.csv"], 2, ["a.csv: pass data with --labeled"]),
         (["clean", "a", "https://u:SECRET@h/x"], 2, ["https://***@h/x"]),
         (["suggest", "nowhere"], 2, ["nowhere", "no finished run found"]),
         (["suggest", "nowhere", "--output", "s3://bucket/a.csv"], 2, ["s3://bucket/a.csv", "file system"]),

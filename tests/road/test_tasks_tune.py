@@ -88,7 +88,7 @@ def test_a_search_asks_for_what_the_labeler_has(tmp_path):
     space = find_space(load_config(flags={**flags, "tune.stage": "run"}))
     assert "finetune.lr" in space
     assert not [key for key in space if key.startswith("lgan.")]
-    with pytest.raises(ConfigError, match="give finetune or run"):
+    with pytest.raises(ConfigError, match="expected finetune or run"):
         tune(load_config(flags={**flags, "tune.stage": "lgan"}), quiet=True)
 
 

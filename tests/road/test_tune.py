@@ -58,7 +58,7 @@ def test_the_best_settings_are_found_and_a_run_takes_them_over(tmp_path, files, 
     found = tune(config(tmp_path, files, word_model, validation, **asked), quiet=True)
     as_given = {"finetune.lr": 1e-6, "finetune.batch_size": 16}
     assert as_given in [trial.values for trial in found.trials]
-    assert found.given is not None
+    assert found.default_score is not None
     assert found.best.values["finetune.lr"] == 3e-3
     kept = yaml.safe_load((tmp_path / "best.yaml").read_text())
     assert kept["finetune"]["lr"] == 3e-3
@@ -151,4 +151,4 @@ def test_a_killed_search_goes_on_with_the_trial_it_was_at(tmp_path, files, word_
     assert after[: len(before)] == before
     ends = [line["number"] for line in after if line["status"] != "running"]
     assert sorted(ends) == [0, 1, 2]
-    assert f"{len(done)} of them done before" in again.stderr
+    assert f"{len(done)} of them already done" in again.stderr

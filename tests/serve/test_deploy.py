@@ -83,7 +83,7 @@ def test_a_version_that_is_not_in_the_folder_is_not_served(classifier_folder: Pa
     version = model_version(folder)
     assert Service.load(str(folder), ServeConfig(), 1, version=version).about.version == version
     trained_again(folder)
-    said = f"model holds version {model_version(folder)}, and version {version} is to be used.*write the"
+    said = f"model holds version {model_version(folder)}, but version {version} is to be used.*write the"
     with pytest.raises(InputError, match=said):
         Service.load(str(folder), ServeConfig(), 1, version=version)
     assert Service.load(str(folder), ServeConfig(), 1).about.version != version
@@ -191,7 +191,7 @@ def test_a_replica_never_loads_another_model_than_the_one_that_is_served(
         kill_replica("pinned")
         answers, reason = labels_and_reason(client)
         assert answers <= {frozenset(LABELS)}
-        assert f"holds version {model_version(folder)}, and version {version} is to be used" in reason
+        assert f"holds version {model_version(folder)}, but version {version} is to be used" in reason
         again = build_application(str(folder), config, 0.1, model_version(folder))
         serve.run(again, name="pinned", route_prefix="/pinned")
         assert client.get("/pinned/model").json["labels"] == [f"new {label}" for label in LABELS]

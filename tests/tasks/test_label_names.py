@@ -95,7 +95,7 @@ def test_a_list_of_names_has_no_descriptions(tmp_path: Path) -> None:
         ("", "expected lines of the form 'name: description'"),
         ("just words", "expected lines of the form"),
         ("a: [", "is not YAML"),
-        ("a: x\na: y", "line 2: 'a' is given twice"),
+        ("a: x\na: y", "line 2: 'a' is listed twice"),
         ("- 1\n- 1.0", "class '1' is listed twice"),
         ("a: x\nb:\n  c: d", "line 3: expected one name or one description"),
         ("'': x", "a class without a name"),

@@ -67,7 +67,7 @@ def main(folder: Path, settings: dict[str, Any]) -> None:
 
     threading.Thread(target=kill, daemon=True).start()
     given = {**settings, "home": ray.get_runtime_context().get_node_id(), "folder": str(folder)}
-    trainer.RESTART_S = 8  # several tries, until Ray has seen that the node's room is gone
+    trainer.ELASTIC_START_S = 8  # several tries, until Ray has seen that the node's room is gone
     session = Session(ClusterConfig(workers=(1, 2), use_gpu=False, max_failures=4))
     try:
         last = trainer.fit(watched, given, name="elastic", folder=folder / "ray", session=session)

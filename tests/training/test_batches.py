@@ -73,5 +73,5 @@ def test_a_draw_keeps_every_labelled_row():
 
 def test_no_row_with_weight_is_an_error_that_says_so(tmp_path):
     pq.write_table(pa.table({"text": ["a"], "label": ["x"], "weight": [0.0]}), tmp_path / "t.parquet")
-    with pytest.raises(InputError, match=r"t\.parquet: no row with a weight above 0"):
+    with pytest.raises(InputError, match=r"t\.parquet: there are no rows with a weight above 0"):
         read_rows(str(tmp_path / "t.parquet"), get_task("text-classification"))

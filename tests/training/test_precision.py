@@ -6,7 +6,7 @@ from tiny_training import accuracy, make_rows, train
 
 from react_ray.config.settings import FinetuneConfig
 from react_ray.errors import ConfigError
-from react_ray.training.optimizer import matrix_products, pick_precision
+from react_ray.training.optimizer import pick_precision, tf32_matmul
 
 
 def test_bf16_trains_and_saves_whole_precision(tmp_path, tiny_model):
@@ -20,7 +20,7 @@ def test_bf16_trains_and_saves_whole_precision(tmp_path, tiny_model):
     [
         ({"precision": "fp16"}, "cpu", r"fp16 needs a CUDA GPU"),
         ({"precision": "tf32"}, "cpu", r"tf32 needs a CUDA GPU"),
-        ({"precision": "fp16", "sharding": "full"}, "cuda", r"sharding = full does not go with fp16"),
+        ({"precision": "fp16", "sharding": "full"}, "cuda", r"sharding = full does not support fp16"),
     ],
 )
 def test_a_precision_that_does_not_work_there_is_an_error(settings, device, words):
@@ -30,9 +30,9 @@ def test_a_precision_that_does_not_work_there_is_an_error(settings, device, word
 
 def test_tensor_cores_are_asked_for_by_tf32_alone_and_for_training_only():
     assert torch.get_float32_matmul_precision() == "highest"
-    with matrix_products("fp32"):
+    with tf32_matmul("fp32"):
         assert torch.get_float32_matmul_precision() == "highest"
-    with matrix_products("tf32"):
+    with tf32_matmul("tf32"):
         assert torch.get_float32_matmul_precision() == "high"
     assert torch.get_float32_matmul_precision() == "highest"
     assert pick_precision(FinetuneConfig(precision="tf32"), torch.device("cuda")) == "tf32"

@@ -17,7 +17,7 @@ from tiny_training import LABELS, make_rows, mislabel, probabilities, train, wri
 from react_ray.config.settings import FinetuneConfig
 from react_ray.tasks import get_task
 from react_ray.training.optimizer import make_optimizer
-from react_ray.training.parallel import whole
+from react_ray.training.parallel import full_tensor
 from react_ray.training.recipe import Recipe
 
 FRESH = make_rows(120, seed=9)
@@ -96,13 +96,13 @@ def count_held(worker: GlooWorker) -> None:
     model(input_ids=ids).logits.sum().backward()
     norm = torch.nn.utils.clip_grad_norm_(model.parameters(), 0.5)
     optimizer.step()
-    clipped = torch.stack([whole(p.grad).norm() for p in model.parameters()]).norm()
+    clipped = torch.stack([full_tensor(p.grad).norm() for p in model.parameters()]).norm()
     averages = [state["exp_avg"] for state in optimizer.state.values()]
     held = {
         "all": sum(p.numel() for p in model.parameters()),
         "weights": sum(p.to_local().numel() for p in model.parameters()),
         "averages": sum(average.to_local().numel() for average in averages),
-        "norm": float(whole(norm)),
+        "norm": float(full_tensor(norm)),
         "clipped": float(clipped),
     }
     (worker.folder.parent / f"held-{worker.rank}.json").write_text(json.dumps(held))
@@ -156,7 +156,7 @@ def test_a_killed_run_goes_on_with_fewer_ranks(tmp_path, tiny_model, alone, firs
 
 
 def test_what_is_learnt_between_evaluations_is_kept_too(tmp_path, tiny_model, alone, monkeypatch):
-    monkeypatch.setattr("react_ray.training.train.SAVE_S", 0)
+    monkeypatch.setattr("react_ray.training.train.SAVE_INTERVAL_S", 0)
     steps: list[int] = []
 
     class Stopped(BaseException):

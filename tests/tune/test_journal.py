@@ -9,7 +9,7 @@ def test_what_is_kept_is_read_again(tmp_path: Path) -> None:
     first = Journal(tmp_path / "t.jsonl")
     for lr, score in ((1, 0.5), (2, 0.9), (3, 0.9)):
         number = first.start({"lr": lr})
-        first.hear(number, {"lr": lr}, score, 2)
+        first.report_score(number, {"lr": lr}, score, 2)
         first.end(number, rungs=2)
     assert Journal(tmp_path / "t.jsonl").trials == first.trials
     best = Journal(tmp_path / "t.jsonl").best()
@@ -37,7 +37,7 @@ def test_a_trial_that_failed_is_tried_again_by_the_next_command(tmp_path: Path) 
     again = Journal(tmp_path / "t.jsonl")
     assert again.finished() == []
     assert again.start({"lr": 1}) == 0
-    again.hear(0, {"lr": 1}, 0.5, 2)
+    again.report_score(0, {"lr": 1}, 0.5, 2)
     again.end(0, rungs=2)
     assert [(trial.status, trial.failure) for trial in Journal(tmp_path / "t.jsonl").finished()] == [
         ("complete", "")
@@ -53,7 +53,7 @@ def test_the_best_is_among_those_that_came_to_their_end(tmp_path: Path) -> None:
         ("failed", 0.0, 5, "the loss is nan"),
     ):
         number = journal.start({"name": name})
-        journal.hear(number, {"name": name}, score, rung, failure)
+        journal.report_score(number, {"name": name}, score, rung, failure)
         ends[name] = journal.end(number, rungs=5).status
     lost = journal.start({"name": "lost"})
     ends["lost"] = journal.fail(lost, "its process died").status

@@ -1,1 +1,1 @@
-"""Settings of a run by section; ``config.settings`` joins them."""
+"""Settings of a run, one module per section; ``config.settings`` combines them."""

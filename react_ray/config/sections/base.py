@@ -1,4 +1,4 @@
-"""The base class of all settings, and types that several sections share."""
+"""Base class of all settings, and types that several sections share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 __all__ = ["Count", "Settings"]
 
 Count = Annotated[int, Field(ge=0, strict=True)]
-"""A whole number where a word may stand instead; true and false are rejected."""
+"""A non-negative integer, for unions with words; strict, so that true and false are rejected."""
 
 
 class Settings(BaseModel):

@@ -1,4 +1,4 @@
-"""Settings of where the work runs, and of the search."""
+"""Settings of the Ray cluster and of the hyperparameter search."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ __all__ = ["ClusterConfig", "TuneConfig"]
 Positive = Annotated[int, Field(ge=1, strict=True)]
 
 WorkerRange = tuple[Positive, Positive]
-"""The fewest workers a run continues with after nodes are lost, and the most it takes."""
+"""Minimum and maximum number of workers: elastic training continues with fewer when nodes are lost."""
 
 
 class ClusterConfig(Settings):
-    """Where the work runs."""
+    """Where a run executes: Ray cluster, workers, timeouts."""
 
     address: str | None = Field(None, description="Address of a Ray cluster; None: this machine")
     workers: Count | Literal["auto"] | WorkerRange = Field(
@@ -44,16 +44,14 @@ class ClusterConfig(Settings):
 
     @field_validator("workers")
     @classmethod
-    def _least_first(cls, workers: object) -> object:
+    def _check_order(cls, workers: object) -> object:
         if isinstance(workers, tuple) and workers[0] > workers[1]:
-            raise ValueError(
-                f"cluster.workers = {list(workers)}: give the fewest workers first, as in [1, 4]"
-            )
+            raise ValueError(f"cluster.workers = {list(workers)}: give the minimum first, as in [1, 4]")
         return workers
 
 
 class TuneConfig(Settings):
-    """The search for hyperparameters."""
+    """Hyperparameter search."""
 
     stage: Literal["run", "finetune", "lgan"] = Field(
         "finetune", description="Stage whose validation score is optimized; run: all stages"
@@ -79,5 +77,5 @@ class TuneConfig(Settings):
 
     @field_validator("space", mode="before")
     @classmethod
-    def _in_our_form(cls, space: object) -> object:
+    def _parse_space(cls, space: object) -> object:
         return read_space(space)

@@ -11,13 +11,13 @@ from react_ray.config.sections.base import Settings
 __all__ = ["AugmentConfig", "Columns", "DataConfig", "EncodeConfig"]
 
 Prompt = Annotated[str, Field(pattern=r"^[^{}]*\{\}[^{}]*$")]
-"""A sentence with {} where the name of a class goes."""
+"""A sentence with {} in place of the class name."""
 
 
 class Columns(Settings):
-    """Names that the columns of a task have in the input files; a column not listed keeps its own name.
+    """Names of the task's columns in the input files; a column that is not listed has its own name.
 
-    Which columns there are depends on the task, so other keys than these are allowed.
+    The columns depend on the task, so further keys are allowed.
     """
 
     model_config = ConfigDict(extra="allow")
@@ -32,22 +32,22 @@ class Columns(Settings):
     )
 
     @model_validator(mode="after")
-    def _text_is_no_label(self) -> Columns:
-        # truth may be the label column: that of a pool with labels is read for nothing else
+    def _check_distinct(self) -> Columns:
+        # truth may be the label column: labels in the unlabelled file are used for scoring only
         for name in ("label", "truth"):
             if getattr(self, name) == self.text:
                 raise ValueError(
-                    f"data.columns.text and data.columns.{name} both name the column {self.text!r}: "
-                    f"give each a column of its own (--text-column, --{name}-column)"
+                    f"data.columns.text and data.columns.{name} are both {self.text!r}: "
+                    f"give each a different column (--text-column, --{name}-column)"
                 )
         return self
 
     def of(self, name: str) -> str:
-        """Return the name in the files of a task's column."""
+        """Return the name of a task's column in the input files."""
         return self.renamed().get(name, name)
 
     def renamed(self) -> dict[str, str]:
-        """Return the columns that have another name in the files than in the task."""
+        """Return the columns whose name in the files differs from that of the task."""
         return {name: other for name, other in self.model_dump().items() if other not in (None, name)}
 
 
@@ -98,7 +98,7 @@ class DataConfig(Settings):
 
 
 class EncodeConfig(Settings):
-    """The frozen encoder that turns texts into features."""
+    """Frozen encoder that computes the features of texts."""
 
     max_length: int = Field(
         128, ge=8, description="Longest input of the encoder, in tokens; longer texts are cut"

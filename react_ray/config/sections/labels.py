@@ -1,4 +1,4 @@
-"""Settings of the two ways to label the unlabelled pool."""
+"""Settings of the two labelers of the unlabelled pool: label GAN and candidates."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ __all__ = ["CandidatesConfig", "LganConfig"]
 class LganConfig(Settings):
     """The label GAN (P1, P2, S2, S4, L1 in docs/method.md).
 
-    Adversarial training is on where ``adversarial`` or ``sampled`` is above 0. The terms from
-    ``consistency`` to ``sampled`` are off by default, because they gained nothing measured.
+    Adversarial training is on where ``adversarial`` or ``sampled`` is above 0. The loss terms
+    from ``consistency`` to ``sampled`` are off by default, because they improved no measured score.
     """
 
     loss: Literal["standard", "as_written"] = Field(

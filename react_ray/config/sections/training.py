@@ -49,13 +49,13 @@ class FinetuneConfig(Settings):
         "none", description="Weights that are not trained; a number: the embeddings and the lowest N layers"
     )
     lora_rank: int = Field(
-        0, ge=0, description="Rank of LoRA adapters, for models too large to train whole; 0: no adapters"
+        0, ge=0, description="Rank of LoRA adapters, for models too large to train completely; 0: no adapters"
     )
     lora_targets: Literal["all-linear", "default"] = Field(
         "all-linear", description="Layers that get adapters; default: as peft has it for the model"
     )
     sharding: Literal["none", "full"] = Field(
-        "none", description="Full: each worker holds a share of the weights (FSDP); none: a whole copy"
+        "none", description="Full: each worker has a shard of the weights (FSDP); none: a full copy"
     )
     precision: Literal["auto", "fp32", "tf32", "bf16", "fp16"] = Field(
         "auto", description="Number format of training; auto: bf16 or fp16 on a GPU, fp32 on a CPU"
@@ -63,7 +63,7 @@ class FinetuneConfig(Settings):
     compile: bool = Field(
         False, description="Use torch.compile: starts a minute or more later, for long runs on a GPU"
     )
-    evaluations: int = Field(5, ge=1, description="Validation rounds over the whole of training")
+    evaluations: int = Field(5, ge=1, description="Number of validation rounds during training")
     patience: int = Field(
         2, ge=1, description="Validation rounds without a better score after which training stops"
     )

@@ -186,5 +186,5 @@ def _write(
     (context.folder / "augmented").mkdir(exist_ok=True)
     pq.write_table(found, context.folder / "augmented" / "part-00000.parquet")
     left_out = pool.take(pa.array(np.flatnonzero(weight == 0)))
-    reasons = pa.array(["the label is not believed enough"] * len(left_out), pa.string())
+    reasons = pa.array(["the label is too uncertain"] * len(left_out), pa.string())
     pq.write_table(left_out.append_column("reason", reasons), context.folder / "left_out.parquet")
