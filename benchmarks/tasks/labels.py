@@ -20,12 +20,13 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from safetensors.numpy import load_file
 
 from benchmarks.datasets import DATA
 from benchmarks.tasks.draws import SETS, draw
 from react_ray.labelers import candidates
 from react_ray.lgan.probe import fit_softmax
-from react_ray.pipeline.stages.candidates import by_row, load_proposals
+from react_ray.pipeline.stages.candidates import by_row, label_steps, load_proposals
 from react_ray.tasks import get_task
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.units import unit_task
@@ -72,14 +73,12 @@ def measure(options: argparse.Namespace, output: Path) -> dict[str, Any]:
     truth = np.concatenate(task.distributions(labeled, labels))
     pool, known = (load_proposals(folders["propose"] / name, truth.shape[1]) for name in ("pool", "labeled"))
     fold = np.repeat(candidates.fold_of_rows(len(rows), options.seed), pool["sizes"])
-    exclusive, given = task.exclusive, pool["given"]
-    judged = candidates.judge_units(known["features"], truth, pool["features"], given, fold, exclusive)
-    steps = {"proposed": given, "by D": judged, "joined": candidates.join(given, judged, exclusive)}
-    if exclusive:
+    names = None if task.exclusive else load_file(folders["propose"] / "names.safetensors")["names"]
+    steps, _ = label_steps(known, truth, pool, task.exclusive, fold, names, options.seed)
+    if task.exclusive:
         probe = fit_softmax(known["features"], truth.argmax(1), truth.shape[1])
-        steps = {"probe": probe.predict_proba(pool["features"]), **steps}
-        shares = truth.mean(0)
-        steps |= {f"{name}, balanced": candidates.align_balance(p, shares) for name, p in steps.items()}
+        balanced = candidates.align_balance(probe.predict_proba(pool["features"]), truth.mean(0))
+        steps = {"probe, balanced": balanced, **steps}
     judged_rows = _with_truth(task, rows, folders["prepare"])
     return {
         name: task.measure(task.decide(by_row(found, pool["sizes"]), rows, labels), judged_rows, labels)

@@ -21,10 +21,12 @@ from react_ray.lgan.probe import fit_softmax
 __all__ = [
     "FOLDS",
     "align_balance",
+    "align_shares",
     "collapse_alarm",
     "fold_of_rows",
     "join",
     "judge_units",
+    "predict_independent",
     "row_certainty",
     "row_weights",
     "sharpen",
@@ -76,7 +78,7 @@ def judge_units(
         features = np.vstack([labeled, pool[others]])
         targets = np.vstack([truth, proposed[others]])
         weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(others.sum())])
-        predict = _predict_exclusive if exclusive else _predict_independent
+        predict = _predict_exclusive if exclusive else predict_independent
         judged[in_fold] = predict(features, targets, weights.astype(np.float32), pool[in_fold])
     return judged
 
@@ -87,7 +89,7 @@ def _predict_exclusive(features: Array, targets: Array, weights: Array, queries:
     return probe.predict_proba(queries)
 
 
-def _predict_independent(features: Array, targets: Array, weights: Array, queries: Array) -> Array:
+def predict_independent(features: Array, targets: Array, weights: Array, queries: Array) -> Array:
     """Fit a logistic regression for each option, as softmax over no and yes."""
     columns = []
     for option in targets.T:
@@ -97,12 +99,12 @@ def _predict_independent(features: Array, targets: Array, weights: Array, querie
     return np.stack(columns, axis=1)
 
 
-def join(proposed: Array, judged: Array, exclusive: bool) -> Array:
-    """Combine two distributions by their product, each to the power of one half."""
+def join(proposed: Array, judged: Array, exclusive: bool, weight: float = 0.5) -> Array:
+    """Combine two distributions: proposed^(1 - weight) * judged^weight, scaled to probabilities."""
     if exclusive:
-        return product(proposed, judged, 0.5)
-    odds = logit(np.clip(proposed, CLIP, 1 - CLIP)) + logit(np.clip(judged, CLIP, 1 - CLIP))
-    return expit(odds / 2).astype(np.float32)
+        return product(proposed, judged, weight)
+    first, second = (logit(np.clip(each, CLIP, 1 - CLIP).astype(np.float64)) for each in (proposed, judged))
+    return expit((1 - weight) * first + weight * second).astype(np.float32)
 
 
 def align_balance(probabilities: Array, shares: NDArray[np.floating]) -> Array:
@@ -116,17 +118,34 @@ def align_balance(probabilities: Array, shares: NDArray[np.floating]) -> Array:
     frequent = int(np.argmax(shares))
     if not len(probabilities) or not 0 < shares[frequent] < probabilities[:, frequent].mean():
         return probabilities
-    odds = logit(np.clip(probabilities[:, frequent].astype(np.float64), CLIP**2, 1 - CLIP**2))
-    low, high = -MAX_SHIFT, MAX_SHIFT
-    for _ in range(50):  # bisection: the mean grows with the shift
-        middle = (low + high) / 2
-        low, high = (middle, high) if expit(odds + middle).mean() < shares[frequent] else (low, middle)
-    aligned = expit(odds + high).astype(np.float32)
+    aligned = _shift_to(probabilities[:, frequent], shares[frequent])
     result = probabilities.copy()
     result[:, frequent] = 0
     result *= ((1 - aligned) / np.maximum(result.sum(1), CLIP**2))[:, None]
     result[:, frequent] = aligned
     return result / result.sum(1, keepdims=True)
+
+
+def align_shares(probabilities: Array, shares: NDArray[np.floating]) -> Array:
+    """Shift the odds of each option, for all units, until its mean probability is its share (``shares``).
+
+    For options that do not exclude each other, of which most are rare: a model that has seen three rows of a
+    label gives it next to no probability. An option without labelled units stays as it is.
+    """
+    aligned = probabilities.copy()
+    for option in np.flatnonzero((shares > 0) & (shares < 1) & (len(probabilities) > 0)):
+        aligned[:, option] = _shift_to(probabilities[:, option], shares[option])
+    return aligned
+
+
+def _shift_to(probability: Array, share: float) -> Array:
+    """Probabilities whose odds are multiplied by one factor, such that their mean is ``share``."""
+    odds = logit(np.clip(probability.astype(np.float64), CLIP**2, 1 - CLIP**2))
+    low, high = -MAX_SHIFT, MAX_SHIFT
+    for _ in range(50):  # bisection: the mean grows with the shift
+        middle = (low + high) / 2
+        low, high = (middle, high) if expit(odds + middle).mean() < share else (low, middle)
+    return expit(odds + high).astype(np.float32)
 
 
 def sharpen(joined: Array, exclusive: bool) -> Array:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -58,6 +59,12 @@ class Context:
         columns = columns or (*self.inputs, self.task.target.name)
         path = self.done["prepare"] / "rows.parquet"
         return pq.read_table(path, columns=list(columns), filters=[("part", "=", part)])
+
+    def sample(self, part: str, count: int) -> pa.Table:
+        """Up to ``count`` rows of a part, those with the smallest ids (hashes): ids and inputs."""
+        rows = self.rows(part, ("id", *self.inputs))
+        order = np.argsort(np.array(rows["id"].to_pylist(), object), kind="stable")
+        return rows.take(pa.array(np.sort(order[:count]), pa.int64()))
 
     def log(self) -> Path | None:
         """Where figures of training are kept as it goes; trials of a search keep none."""

@@ -120,7 +120,7 @@ CANDIDATES = (
     PREPARE,
     AUGMENT,
     LABELS_ONLY,
-    Stage(candidates.propose, ("candidates.rows", *TEXTS), ("prepare", "labels_only")),
+    Stage(candidates.propose, ("candidates.rows", *TEXTS, "encode.prompts"), ("prepare", "labels_only")),
     Stage(candidates.generate, ("candidates.verifier", "seed"), ("prepare", "augment", "propose")),
     Stage(train.finetune, FINETUNE, ("prepare", "generate")),
     Stage(judge.choose, ("seed",), ("prepare", "generate", *MODELS)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.batches import run_batches
 from react_ray.tasks.task import Example, Inputs, Outputs, Padding, Task
 
-__all__ = ["calibrate", "classes_of", "padding_of", "predict", "run_model", "settings_of"]
+__all__ = ["calibrate", "classes_of", "padding_of", "predict", "run_model", "settings_of", "settle"]
 
 BATCH_TOKENS = 4096
 
@@ -37,6 +38,18 @@ def calibrate(
     labels = classes_of(task, model)
     examples = task.encode(tokenizer, rows, labels)
     return task.calibrate(model, run_model(task, model, examples), examples, rows, labels)
+
+
+def settle(
+    task: Task,
+    model: PreTrainedModel,
+    tokenizer: TextTokenizer,
+    examples: Sequence[Example],
+    unlabeled: pa.Table | None = None,
+) -> dict[str, float]:
+    """Calibrate without validation rows: on training ``examples`` and rows without targets."""
+    unseen = [] if unlabeled is None else task.encode(tokenizer, unlabeled, classes_of(task, model))
+    return task.settle(model, examples, unseen, partial(run_model, task, model))
 
 
 def run_model(task: Task, model: PreTrainedModel, examples: Sequence[Example]) -> Outputs:

@@ -93,6 +93,8 @@ class Task(ABC):
     """Input columns that make two rows the same one; () for all."""
     target: ClassVar[pa.Field] = pa.field("label", pa.string())
     """Column of the target as the run keeps it; null where a row is unlabelled."""
+    settles_on_unlabeled: ClassVar[bool] = False
+    """Whether :meth:`settle` uses outputs for unlabelled rows."""
     fewest_classes: ClassVar[int] = 2
     """Classes that a run needs at least; 0 for tasks without classes."""
     metrics: ClassVar[tuple[str, ...]]
@@ -284,12 +286,13 @@ class Task(ABC):
         self,
         model: PreTrainedModel,
         examples: Sequence[Example],
+        unseen: Sequence[Example],
         run: Callable[[Sequence[Example]], Outputs],
     ) -> dict[str, float]:
-        """In place of :meth:`calibrate` where there are no rows to calibrate on; what was changed.
+        """Calibrate without validation rows, in place; return what was changed, to be logged.
 
-        ``examples`` are some that the model was trained on, and ``run`` computes its outputs for them. By
-        default nothing: a model is too sure of what it was trained on.
+        ``examples`` are some that the model was trained on, ``unseen`` are unlabelled ones that it was not
+        (none unless ``settles_on_unlabeled``), and ``run`` computes its outputs. By default nothing.
         """
         return {}
 

@@ -30,6 +30,7 @@ def finetune(
     progress: Progress | None = None,
     log: Path | None = None,
     probe: Path | None = None,
+    unlabeled: pa.Table | None = None,
 ) -> Path:
     """Fine-tune ``config.model``, and return its folder ``folder/model``; also writes history.jsonl.
 
@@ -46,6 +47,8 @@ def finetune(
         Folder for the metrics of training.
     probe
         File with a linear classifier of the model's frozen features, to initialize the head.
+    unlabeled
+        Inputs to calibrate on where there are no validation rows, for tasks that can.
     """
     work = folder / "training"
     if (folder / "history.jsonl").exists() and not work.exists():
@@ -54,6 +57,8 @@ def finetune(
     pq.write_table(train, folder / "train.parquet")
     if validation is not None:
         pq.write_table(validation, folder / "validation.parquet")
+    if unlabeled is not None:
+        pq.write_table(unlabeled, folder / "unlabeled.parquet")
     settings = {
         "model": config.model,
         "labels": list(labels.names),
@@ -63,6 +68,7 @@ def finetune(
         "seed": config.seed,
         "task": config.task,
         "probe": str(probe) if probe else None,
+        "unlabeled": str(folder / "unlabeled.parquet") if unlabeled is not None else None,
     }
     checkpoint = fit(
         loop, settings, name=folder.name, folder=work, session=session, progress=progress, log=log

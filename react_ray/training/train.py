@@ -10,7 +10,6 @@ import json
 import math
 import time
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from react_ray.errors import TrainingError
 from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import DEFAULT_TASK, Example, Task, get_task
-from react_ray.tasks.running import calibrate, classes_of, padding_of, predict, run_model
+from react_ray.tasks.running import calibrate, classes_of, padding_of, predict, settle
 from react_ray.training.batches import (
     MAX_VALIDATION,
     MicroBatch,
@@ -71,6 +70,7 @@ def loop(
     seed: int = 0,
     task: str = DEFAULT_TASK,
     probe: str | None = None,
+    unlabeled: str | None = None,
 ) -> None:
     """Train a model, and save ``model/`` and ``history.jsonl`` in the last checkpoint.
 
@@ -88,6 +88,8 @@ def loop(
     probe
         Safetensors file with ``weights`` (K x d) and ``bias`` (K) of a classifier of the model's frozen
         features, to initialize the head.
+    unlabeled
+        Parquet file with inputs that the model is not trained on, to calibrate on without validation rows.
     """
     checkpoint = checkpoint_to_load(worker)
     if checkpoint and (checkpoint / "model").is_dir():
@@ -101,7 +103,7 @@ def loop(
         elif run.config.head_start and run.calls_model:
             run.start_head(model, probe)
         run.train(validation_rows)
-        run.finish(validation_rows)
+        run.finish(validation_rows, read_rows(unlabeled, task_interface) if unlabeled else None)
 
 
 class _Run:
@@ -316,10 +318,10 @@ class _Run:
             group["lr"] = rate
         self.scaler.load_state_dict(state["scaler"])
 
-    def finish(self, validation: pa.Table | None) -> None:
+    def finish(self, validation: pa.Table | None, unlabeled: pa.Table | None) -> None:
         """Calibrate the best (or last) weights, and save them in the final checkpoint."""
         if self.calls_model:
-            self._calibrate(validation)
+            self._calibrate(validation, unlabeled)
         weights = trained_weights(self.model, keep=self.worker.rank == 0) if self.sharded else None
 
         def save(folder: Path) -> None:
@@ -332,8 +334,8 @@ class _Run:
 
         self.worker.report({"step": self.progress.step}, save)
 
-    def _calibrate(self, validation: pa.Table | None) -> None:
-        """Restore the best weights, and calibrate them on validation rows, or else on training rows."""
+    def _calibrate(self, validation: pa.Table | None, unlabeled: pa.Table | None) -> None:
+        """Restore the best weights, and calibrate them on validation rows, or else on what there is."""
         if self.progress.best is not None:
             set_weights(self.model, self.best_weights, self.sharded)
         self.model.eval()
@@ -343,5 +345,5 @@ class _Run:
             else:
                 order = np.random.default_rng(self.seed).permutation(len(self.examples))[:MAX_VALIDATION]
                 sample = [self.examples[i] for i in np.sort(order)]
-                results = self.task.settle(self.model, sample, partial(run_model, self.task, self.model))
+                results = settle(self.task, self.model, self.text_tokenizer, sample, unlabeled)
         self.progress.history[-1].update(results)

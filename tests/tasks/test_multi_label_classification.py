@@ -22,7 +22,7 @@ from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import get_task
 from react_ray.tasks.columns import Options
 from react_ray.tasks.multi_label_classification import calibrate_to_shares
-from react_ray.tasks.running import calibrate, predict, run_model, settings_of
+from react_ray.tasks.running import calibrate, predict, run_model, settings_of, settle
 from react_ray.tasks.thresholds import best_sharpness, f1_thresholds, share_thresholds
 from react_ray.training.train import loop
 from react_ray.training.worker import LocalWorker
@@ -243,7 +243,7 @@ def test_without_validation_rows_labels_are_predicted_as_often_as_they_are_there
     rows, model, tokenizer = tiny_run(tiny_model)
     texts = TransformersTokenizer(tokenizer, 32)
     examples = TASK.encode(texts, rows, LABELS)
-    TASK.settle(model, examples, lambda some: run_model(TASK, model, some))
+    settle(TASK, model, texts, examples)
     answers = predict(TASK, model, texts, rows)
     shares = [np.mean([name in labels for labels in rows["labels"].to_pylist()]) for name in LABELS]
     predicted = [np.mean([name in answer.value for answer in answers]) for name in LABELS]
@@ -255,6 +255,25 @@ def test_without_validation_rows_labels_are_predicted_as_often_as_they_are_there
     assert [np.mean([name in a.value for a in answers]) for name in LABELS] == pytest.approx(
         [0.1] * 3, abs=0.02
     )
+
+
+def test_thresholds_of_a_model_that_knows_its_training_rows_by_heart_fit_unlabelled_rows(tiny_model: Path):
+    rows, model, tokenizer = tiny_run(tiny_model)
+    texts = TransformersTokenizer(tokenizer, 32)
+    examples = TASK.encode(texts, rows, LABELS)
+    unlabeled = pa.table({"text": [f"{'xyz'[i % 3]} other {i}" for i in range(100)]})
+    unseen = TASK.encode(texts, unlabeled, LABELS)
+    plain = np.stack(run_model(TASK, model, unseen))
+
+    def run(some):
+        known = some is examples
+        return [20 * row.target - 10 for row in some] if known else run_model(TASK, model, some)
+
+    TASK.settle(model, examples, unseen, run)
+    shares = np.mean([example.target for example in examples], axis=0)
+    predicted = np.mean(np.stack(run_model(TASK, model, unseen)) >= 0, axis=0)
+    assert predicted == pytest.approx(shares, abs=0.02)
+    assert (plain >= 0).mean(axis=0) != pytest.approx(shares, abs=0.02), "it had to change"
 
 
 def train(folder: Path, tiny_model: Path, rows: pa.Table, validation: pa.Table | None) -> Path:

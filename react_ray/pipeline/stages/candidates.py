@@ -18,15 +18,20 @@ from react_ray.answer import save_answers
 from react_ray.cluster.datasets import map_items
 from react_ray.config.settings import EncodeConfig
 from react_ray.data.encode import Encoder
+from react_ray.data.views import BLOCKS, SENTENCE
 from react_ray.errors import InputError
 from react_ray.inference.classifier import load
 from react_ray.labelers import candidates
+from react_ray.labelers.label_names import name_probabilities, names_weight
 from react_ray.lgan.inputs import save_arrays
 from react_ray.pipeline.context import Context
 from react_ray.tasks import get_task
 from react_ray.tasks.units import UnitTask, unit_task
 
-__all__ = ["by_row", "generate", "load_proposals", "propose"]
+__all__ = ["by_row", "generate", "label_steps", "load_proposals", "propose"]
+
+Array = NDArray[np.float32]
+Arrays = dict[str, NDArray[Any]]
 
 GROUP_ROWS = 512
 """Pool rows that are proposed for at a time: what a killed stage loses."""
@@ -41,7 +46,10 @@ def propose(context: Context) -> None:
             f"{context.task.title} needs labelled rows: names of classes alone are not enough to make labels "
             "for the others (--labeled FILE)"
         )
-    files = {"pool": _drawn(context), "labeled": context.rows("labeled")}
+    files = {
+        "pool": context.sample("unlabeled", context.config.candidates.rows),
+        "labeled": context.rows("labeled"),
+    }
     items: list[dict[str, Any]] = []
     for name, rows in files.items():
         source = context.folder / f"{name}.parquet"
@@ -50,6 +58,10 @@ def propose(context: Context) -> None:
             target = context.folder / name / f"{group:06d}.safetensors"
             items.append({"source": str(source), "group": group, "target": str(target)})
     config, gpu = context.config, context.session.use_gpu()
+    if not unit_task(context.task).exclusive:
+        encoder = Encoder(config.encoder or config.model, config.encode, gpu)
+        names = encoder.encode_names(context.labels().texts(), config.encode.prompts)
+        save_arrays({"names": names}, context.folder / "names.safetensors")
     work = ProposeTask(config.task, str(model), context.encoder, config.encode, gpu)
     map_items(
         work,
@@ -59,13 +71,6 @@ def propose(context: Context) -> None:
         progress=context.progress,
         use_gpu=gpu,
     )
-
-
-def _drawn(context: Context) -> pa.Table:
-    """The pool rows of the smallest ids, which are hashes: a fair draw."""
-    rows = context.rows("unlabeled", ("id", *context.inputs))
-    order = np.argsort(np.array(rows["id"].to_pylist(), object), kind="stable")
-    return rows.take(pa.array(np.sort(order[: context.config.candidates.rows])))
 
 
 @dataclass(frozen=True)
@@ -114,18 +119,15 @@ def generate(context: Context) -> None:
     rows, labeled = (pq.read_table(folder / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
     pool, known = (load_proposals(folder / name, truth.shape[1]) for name in ("pool", "labeled"))
-    fold = np.repeat(candidates.fold_of_rows(len(rows), context.config.seed), pool["sizes"])
-    given, exclusive = pool["given"], task.exclusive
-    judged = given
-    if len(given) and context.config.candidates.verifier:
-        judged = candidates.judge_units(known["features"], truth, pool["features"], given, fold, exclusive)
-    joined = candidates.join(given, judged, exclusive)
-    sharp = candidates.sharpen(joined, exclusive)
-    if exclusive:
-        joined, sharp = (candidates.align_balance(found, truth.mean(0)) for found in (joined, sharp))
+    config = context.config
+    fold = np.repeat(candidates.fold_of_rows(len(rows), config.seed), pool["sizes"])
+    names = load_file(folder / "names.safetensors")["names"] if not task.exclusive else None
+    judged = fold if config.candidates.verifier else None
+    steps, weight_of_names = label_steps(known, truth, pool, task.exclusive, judged, names, config.seed)
+    joined, sharp = steps["aligned"], steps["sharpened"]
     answers = task.decide(by_row(joined, pool["sizes"]), rows, labels)
     named = np.array([bool(task.names_in(answer.value)) for answer in answers], np.int64)
-    certainty = candidates.row_certainty(joined, pool["sizes"], exclusive)
+    certainty = candidates.row_certainty(joined, pool["sizes"], task.exclusive)
     weight = candidates.row_weights(certainty, named)
     save_answers(answers, context.folder / "answers.jsonl")
     save_arrays({"weight": weight, "certainty": certainty}, context.folder / "labels.safetensors")
@@ -133,8 +135,57 @@ def generate(context: Context) -> None:
     alarms = candidates.collapse_alarm(joined, truth, task.output_names(labels))
     kept = int((weight > 0).sum())
     decision = {"use_lgan": not alarms, "why": _why(len(rows), kept, alarms), "alarms": alarms}
-    diagnostics = {"decision": decision, "kept": kept, "generated": len(rows)}
+    diagnostics = {
+        "decision": decision,
+        "kept": kept,
+        "generated": len(rows),
+        "names_weight": weight_of_names,
+    }
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
+
+
+def label_steps(
+    known: Arrays,
+    truth: Array,
+    pool: Arrays,
+    exclusive: bool,
+    fold: NDArray[np.int64] | None,
+    names: Array | None,
+    seed: int,
+) -> tuple[dict[str, Array], float]:
+    """Label probabilities of the pool's units after each step, and the weight of the names of labels.
+
+    Parameters
+    ----------
+    known, pool
+        What :func:`load_proposals` gives for the labelled rows and the pool.
+    truth
+        Targets of the labelled units, u x options.
+    exclusive
+        Whether a unit has exactly one of the options; else any number of them.
+    fold
+        Fold of each unit of the pool, for D; without it there is no D.
+    names
+        Features of the names of the options, options x d; None: they are no evidence.
+    """
+    shares = truth.mean(0)
+    align = candidates.align_balance if exclusive else candidates.align_shares
+    steps = {"proposed": pool["given"]}
+    joined = pool["given"] if exclusive else align(pool["given"], shares)
+    if fold is not None and len(joined):
+        arguments = (known["features"], truth, pool["features"], joined, fold, exclusive)
+        steps["by D"] = candidates.judge_units(*arguments)
+        steps["joined"] = joined = candidates.join(joined, steps["by D"], exclusive)
+    weight = 0.0
+    if names is not None and len(joined):
+        sentences = SENTENCE.of(np.concatenate([known["features"], pool["features"]]), BLOCKS)
+        named = name_probabilities(sentences, SENTENCE.of(names, BLOCKS), shares)
+        weight = names_weight(known["features"], truth, named[: len(truth)], seed)
+        steps["by names"] = named[len(truth) :]
+        steps["joined with names"] = joined = candidates.join(joined, steps["by names"], exclusive, weight)
+    steps["aligned"] = align(joined, shares)
+    steps["sharpened"] = align(candidates.sharpen(joined, exclusive), shares)
+    return steps, weight
 
 
 def _why(rows: int, kept: int, alarms: Sequence[str]) -> str:

@@ -14,6 +14,7 @@ from react_ray import lgan as label_gan
 from react_ray.pipeline import arms
 from react_ray.pipeline.context import Context
 from react_ray.pipeline.stages.label_gan import augmented
+from react_ray.training.batches import MAX_VALIDATION
 from react_ray.training.run import finetune as finetune_arm
 
 __all__ = ["distil", "finetune", "labels_only"]
@@ -61,6 +62,7 @@ def _distil_probe(context: Context) -> None:
 def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
     """``probe``: a classifier of the frozen features, of use where the model gives the same features."""
     validation, config = context.rows("validation"), context.config
+    unlabeled = context.sample("unlabeled", MAX_VALIDATION) if context.task.settles_on_unlabeled else None
     if probe and context.encoder != config.model:
         probe = None
     finetune_arm(
@@ -73,4 +75,5 @@ def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> N
         progress=context.progress,
         log=context.log(),
         probe=probe,
+        unlabeled=unlabeled if unlabeled is not None and unlabeled.num_rows else None,
     )
