@@ -19,7 +19,7 @@ from react_ray.config.settings import AugmentConfig
 from react_ray.lgan.probe import fit_softmax, log
 from react_ray.tasks.text_changes import OPERATIONS, augment
 
-__all__ = ["Found", "search"]
+__all__ = ["SearchResult", "search"]
 
 STRENGTHS = (0.1, 0.3)
 ROWS = 40
@@ -33,7 +33,7 @@ Encode = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The settings to use, and what was measured: gain in log-likelihood a row over no copies."""
 
     settings: AugmentConfig
@@ -46,7 +46,7 @@ class Found:
 
 def search(
     texts: Sequence[str], labels: NDArray[np.int64], config: AugmentConfig, encode: Encode, seed: int = 0
-) -> Found:
+) -> SearchResult:
     """The operation and strength for labelled ``texts`` (n; n class indices).
 
     ``encode`` gives sentence embeddings, n x d. With fewer than two rows in some two
@@ -55,7 +55,7 @@ def search(
     rows = _some(labels, seed)
     texts, labels = [texts[row] for row in rows], labels[rows]
     if not len(rows):
-        return Found(config, {})
+        return SearchResult(config, {})
     features, classes = encode(texts), int(labels.max()) + 1
     plain = _likelihood(features, labels, classes, features[:0], np.zeros(0, np.int64))
     gains, best, best_gain = {}, config.model_copy(update={"copies": 0}), 0.0
@@ -72,7 +72,7 @@ def search(
             gains[f"{operation} {strength}"] = {"gain": round(mean, 4), "error": round(error, 4)}
             if mean > best_gain and mean > MARGIN * error:
                 best, best_gain = tried.model_copy(update={"copies": config.copies}), mean
-    return Found(best, gains)
+    return SearchResult(best, gains)
 
 
 def _some(labels: NDArray[np.int64], seed: int) -> NDArray[np.int64]:

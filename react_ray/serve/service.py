@@ -21,8 +21,8 @@ from react_ray.inference.reference import Reference, load_reference
 from react_ray.inference.triples import ENTITIES, check_kind
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
-from react_ray.serve.engine.found import Found, tokens_in
-from react_ray.serve.engine.model import Engine, Outcome, load_engine
+from react_ray.serve.engine.decoding import RowDecoder, tokens_in
+from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
 from react_ray.serve.engine.probe import Probe
 from react_ray.serve.engine.relations import Relations
 from react_ray.serve.engine.turns import Turns
@@ -140,12 +140,13 @@ class Service:
         """The answer to each row, its ranking at most ``ranked`` long, or why the model failed on it."""
         current().ask([text_of(row) for row in rows], keep=self.config.log_texts)
         examples = await self._encode(rows)
-        found = Found(self._engine, rows, examples, await self._batcher.submit(examples))
+        decoder = RowDecoder(self._engine, rows, examples, await self._batcher.submit(examples))
+        numbers = range(len(rows))
         if self.task.one_of_k:
-            outcomes = found.answers(ranked)
+            outcomes = decoder.answers(numbers, ranked)
         else:  # some milliseconds for a long text, in which others are answered
-            outcomes = await self._tokenizer.run(_size(rows), partial(found.answers, ranked))
-        self._note(rows, found.tokens(), outcomes)
+            outcomes = await self._tokenizer.run(_size(rows), partial(decoder.answers, numbers, ranked))
+        self._note(rows, [decoder.tokens(row) for row in numbers], outcomes)
         return outcomes
 
     def said(
@@ -227,7 +228,7 @@ class Service:
     def _number_waiting(self) -> int:
         return self._batcher.waiting + (self.relations.waiting if self.relations else 0)
 
-    def _run(self, examples: Sequence[Example]) -> list[Outcome]:
+    def _run(self, examples: Sequence[Example]) -> list[ModelOutput]:
         started = time.perf_counter()
         outcomes = self._engine.run(examples)
         self.metrics.called(len(examples), time.perf_counter() - started)

@@ -14,9 +14,8 @@ from react_ray.inference.inputs import few_rows
 from react_ray.inference.prediction import Triple, typed
 from react_ray.inference.triples import RELATIONS, Asking, Question, check_kind, questions_of, triples_of
 from react_ray.serve.engine.batcher import Batcher
-from react_ray.serve.engine.found import Found, tokens_in
-from react_ray.serve.engine.model import Engine, load_engine
-from react_ray.serve.engine.model import Outcome as ModelOutcome
+from react_ray.serve.engine.decoding import RowDecoder, tokens_in
+from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
 from react_ray.serve.engine.turns import Turns
 from react_ray.tasks.task import Example
 
@@ -26,7 +25,7 @@ MOST_QUESTIONS = 4096
 """Rows of the relation model for one request: as many as some dozens of texts with many entities need."""
 QUESTIONS_A_TURN = 8
 """Rows that a caller has tokenized at a time."""
-Outcome = list[Triple] | Exception
+TextTriples = list[Triple] | Exception
 """The triples of a text, or why the model failed on it."""
 
 
@@ -60,7 +59,7 @@ class Relations:
         """Rows that no model call has taken up."""
         return self._batcher.waiting
 
-    async def triples(self, texts: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[Outcome]:
+    async def triples(self, texts: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[TextTriples]:
         """The triples of each text with its entities; PairsError where these have too many pairs."""
         questions: list[Question] = []
         for number, (text, entities) in enumerate(texts):
@@ -81,17 +80,17 @@ class Relations:
             part = few_rows(self._engine.task, rows[first : first + QUESTIONS_A_TURN])
             made = await self._turns.run(len(part), partial(self._engine.encode, part))
             examples += [replace(one, row=one.row + first) for one in made]
-        found = Found(self._engine, rows, examples, await self._batcher.submit(examples))
-        return await self._turns.run(len(rows), partial(found.answers, 1)) if rows else []
+        decoder = RowDecoder(self._engine, rows, examples, await self._batcher.submit(examples))
+        return await self._turns.run(len(rows), partial(decoder.answers, range(len(rows)), 1)) if rows else []
 
-    async def sample(self) -> list[ModelOutcome]:
+    async def sample(self) -> list[ModelOutput]:
         """What the model makes of a text that goes before all that wait, to try it with."""
         return await self._batcher.submit(self._engine.sample("ready"), first=True)
 
 
 def _by_text(
     texts: int, questions: Sequence[Question], answers: Sequence[Answer | Exception]
-) -> list[Outcome]:
+) -> list[TextTriples]:
     found: list[list[Triple]] = [[] for _ in range(texts)]
     failed: dict[int, Exception] = {}
     for question, answer in zip(questions, answers, strict=True):
