@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
-from react_ray.inference.inputs import Row, few_rows, parse_input, text_of
+from react_ray.inference.inputs import Row, few_rows, has_lists, parse_input, text_of
 from react_ray.inference.reference import Reference, load_reference
 from react_ray.inference.triples import ENTITIES, check_kind
 from react_ray.serve.engine.about import About, read_about
@@ -45,6 +45,7 @@ NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
 
 Entry = dict[str, Any]
 """One thing that an answer names, as JSON: a label or an entity, with its score."""
+Result = TypeVar("Result")
 
 
 class TextError(Exception):
@@ -87,6 +88,7 @@ class Service:
             "react_ray_texts_waiting", "Texts that no model call has taken up", self._number_waiting
         )
         self._tokenizer = Turns("tokenizer")
+        self._at_once = self.task.one_of_k and not has_lists(self.task)
 
     @classmethod
     def load(
@@ -112,7 +114,7 @@ class Service:
         out.
         """
         answers = await self.all_answers(rows, top)
-        return [self.said(answer, row, top, threshold) for answer, row in zip(answers, rows, strict=True)]
+        return await self.apart(_size(rows), lambda: self.all_said(answers, rows, top, threshold))
 
     async def triples(
         self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
@@ -124,13 +126,15 @@ class Service:
         """
         assert self.relations is not None
         limit = self.threshold if threshold is None else threshold
-        texts = [
-            (row["text"], [entry for entry in self.task.wire(answer, row) if entry["score"] >= limit])
-            for answer, row in zip(await self.all_answers(rows), rows, strict=True)
-        ]
+        answers = await self.all_answers(rows)
+
+        def entities() -> list[tuple[str, list[Entry]]]:
+            pairs = zip(answers, rows, strict=True)
+            return [(row["text"], _above(limit, self.task.wire(answer, row))) for answer, row in pairs]
+
+        texts = await self.apart(_size(rows), entities)
         found = _all_of(await self.relations.triples(texts))
-        kept = [[asdict(triple) for triple in triples if triple.score >= limit] for triples in found]
-        return [_surest(triples, top) for triples in kept]
+        return [_surest(_above(limit, [vars(triple) for triple in triples]), top) for triples in found]
 
     async def all_answers(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer]:
         """The answer to each row; TextError as ``predict``."""
@@ -141,13 +145,30 @@ class Service:
         current().ask([text_of(row) for row in rows], keep=self.config.log_texts)
         examples = await self._encode(rows)
         decoder = RowDecoder(self._engine, rows, examples, await self._batcher.submit(examples))
-        numbers = range(len(rows))
-        if self.task.one_of_k:
-            outcomes = decoder.answers(numbers, ranked)
-        else:  # some milliseconds for a long text, in which others are answered
-            outcomes = await self._tokenizer.run(_size(rows), partial(decoder.answers, numbers, ranked))
-        self._note(rows, [decoder.tokens(row) for row in numbers], outcomes)
+        self.metrics.asked(len(rows))
+        outcomes: list[Answer | Exception] = []
+        for part in [range(len(rows))] if self._at_once else turns_of(rows):
+            work = partial(self._decoded, decoder, rows, part, ranked, current().id)
+            outcomes += await self.apart(_size([rows[row] for row in part]), work)
         return outcomes
+
+    async def apart(self, size: int, work: Callable[[], Result]) -> Result:
+        """The result of ``work`` on texts of ``size`` characters, in the turn of the tokenizer.
+
+        Texts that are cut at the length of the model are little work, which is done at once. Where every word
+        is read, or named in the answer, it takes long enough for others to wait.
+        """
+        return work() if self._at_once else await self._tokenizer.run(size, work)
+
+    def all_said(
+        self,
+        answers: Sequence[Answer],
+        rows: Sequence[Row],
+        top: int | None = None,
+        threshold: float | None = None,
+    ) -> list[list[Entry]]:
+        """What is told of each answer: see ``said``."""
+        return [self.said(answer, row, top, threshold) for answer, row in zip(answers, rows, strict=True)]
 
     def said(
         self, answer: Answer, row: Row, top: int | None = None, threshold: float | None = None
@@ -155,7 +176,7 @@ class Service:
         """What is told of an answer: see ``predict``; counts an abstention where nothing is left of it."""
         limit = self.threshold if threshold is None else threshold
         entries = _best(self.task.wire(answer, row), answer, top)
-        kept = [entry for entry in entries if entry["score"] >= limit]
+        kept = _above(limit, entries)
         if entries and not kept:
             self.metrics.abstained()
         return kept
@@ -168,15 +189,16 @@ class Service:
     async def _encode(self, rows: Sequence[Row]) -> list[Example]:
         """The examples of rows; callers take turns at the tokenizer too, some characters at a time."""
         examples: list[Example] = []
-        first = 0
-        for part in turns_of(rows):
-            made = await self._tokenizer.run(_size(part), partial(self._encode_part, part))
-            examples += [replace(one, row=one.row + first) for one in made] if first else made
-            first += len(part)
+        for numbers in turns_of(rows):
+            part = [rows[row] for row in numbers]
+            examples += await self._tokenizer.run(
+                _size(part), partial(self._encode_part, part, numbers.start)
+            )
         return examples
 
-    def _encode_part(self, rows: Sequence[Row]) -> list[Example]:
-        return self._engine.encode(few_rows(self.task, rows))
+    def _encode_part(self, rows: Sequence[Row], first: int) -> list[Example]:
+        made = self._engine.encode(few_rows(self.task, rows))
+        return [replace(one, row=one.row + first) for one in made] if first else made
 
     async def plan(self, text: str) -> Plan:
         """What to ask the model in order to explain its answer to ``text``."""
@@ -187,20 +209,23 @@ class Service:
 
         return await self._tokenizer.run(len(text), make)
 
-    def _note(
-        self, rows: Sequence[Row], tokens: Sequence[int], outcomes: Sequence[Answer | Exception]
-    ) -> None:
-        """Have what was answered counted, compared and recorded."""
-        self.metrics.asked(len(rows))
-        for row, length, outcome in zip(rows, tokens, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                continue
-            names = self.task.names_in(outcome.value)
-            self.metrics.predicted(names, outcome.score, length)
-            self._drift.add(names, outcome.score, length)
-            if self._recorder:
-                label = names[0] if self.task.one_of_k else json.dumps(names, ensure_ascii=False)
-                self._recorder.add(current().id, text_of(row), label, outcome.score, length)
+    def _decoded(
+        self, decoder: RowDecoder, rows: Sequence[Row], part: range, ranked: int | None, request: str
+    ) -> list[Answer | Exception]:
+        """The answers to a part of the rows, which are counted, compared and recorded."""
+        outcomes = decoder.answers(part, ranked)
+        for row, outcome in zip(part, outcomes, strict=True):
+            if not isinstance(outcome, Exception):
+                self._note(rows[row], outcome, decoder.tokens(row), request)
+        return outcomes
+
+    def _note(self, row: Row, answer: Answer, tokens: int, request: str) -> None:
+        names = self.task.names_in(answer.value)
+        self.metrics.predicted(names, answer.score, tokens)
+        self._drift.add(names, answer.score, tokens)
+        if self._recorder:
+            label = names[0] if self.task.one_of_k else json.dumps(names, ensure_ascii=False)
+            self._recorder.add(request, text_of(row), label, answer.score, tokens)
 
     def close(self) -> None:
         """Write what is still to be recorded."""
@@ -244,25 +269,27 @@ def _best(entries: list[Entry], answer: Answer, top: int | None) -> list[Entry]:
     return _surest(entries, top)
 
 
+def _above(limit: float, entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry["score"] >= limit]
+
+
 def _surest(entries: list[Entry], top: int | None) -> list[Entry]:
     """The ``top`` entries that score best, in their order."""
     best = sorted(range(len(entries)), key=lambda place: -entries[place]["score"])[:top]
     return [entries[place] for place in sorted(best)]
 
 
-def turns_of(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """``rows`` in parts of CHARS_A_TURN characters, or of one row that is longer."""
-    part: list[Row] = []
-    size = 0
-    for row in rows:
+def turns_of(rows: Sequence[Row]) -> Iterator[range]:
+    """The numbers of ``rows`` in parts of CHARS_A_TURN characters, or of one row that is longer."""
+    first = size = 0
+    for number, row in enumerate(rows):
         length = len(text_of(row))
-        if part and size + length > CHARS_A_TURN:
-            yield part
-            part, size = [], 0
-        part.append(row)
+        if number > first and size + length > CHARS_A_TURN:
+            yield range(first, number)
+            first, size = number, 0
         size += length
-    if part:
-        yield part
+    if rows:
+        yield range(first, len(rows))
 
 
 def _size(rows: Sequence[Row]) -> int:

@@ -80,6 +80,43 @@ def test_what_is_no_input_is_told_by_its_place(inputs: Any, status: int, says: s
     assert (answer.status_code, says in answer.json()["error"]) == (status, True), answer.text
 
 
+def test_more_words_than_a_request_may_have_are_refused_and_the_client_sends_fewer_texts() -> None:
+    service = service_of(max_words=6)
+    tensor = {"name": "tokens", "shape": [1], "datatype": "BYTES", "data": [json.dumps(["x"] * 1500)]}
+    tall, many, split, bulk, long = talk(
+        service,
+        ("/predict", {"inputs": "x " * 7}),
+        ("/predict", {"inputs": [TEXT, "x y"]}),
+        (INFER, {"inputs": [tensor]}),
+        ("/bulk", json.dumps("x " * 7).encode() + b'\n"Paris"\n'),
+        ("/predict", {"inputs": "x" * 56}),
+    )
+    assert (tall.status_code, tall.json()["error"]) == (413, "inputs: has 7 words; at most 6 are taken")
+    assert (many.status_code, many.json()["error"]) == (
+        413,
+        "inputs: over 6 words; no more are taken in a request",
+    )
+    assert (split.status_code, split.json()["error"]) == (413, "tokens: the body has over 2036 values")
+    assert (long.status_code, "has 7 words" in long.json()["error"]) == (413, True), "of 8 characters each"
+    first, second, _ = map(json.loads, bulk.content.splitlines())
+    assert first == {"line": 0, "error": "text has 7 words; at most 6 are taken"}
+    assert tuples(second["answer"]) == [("LOC", "Paris", 0, 5)]
+
+    async def scenario() -> None:
+        async with client_of(service) as client:
+            found = await client.predict([TEXT] * 3)
+            assert [[e.word for e in entities] for entities in found] == [["Ada", "Bob", "Paris"]] * 3
+
+    asyncio.run(scenario())
+
+
+def client_of(service: Service) -> AsyncClient:
+    transport = httpx2.ASGITransport(build_app(service, scrape=None))  # type: ignore[arg-type]
+    client = AsyncClient("http://localhost", retries=0)
+    client._http = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
+    return client
+
+
 def test_one_bad_row_fails_alone_in_bulk() -> None:
     lines = [TEXT, {"text": "POISON " + TEXT, "id": 7}, {"tokens": ["Paris"], "id": "x"}, {"tokens": 1}]
     body = "\n".join(map(json.dumps, lines)).encode()
@@ -170,9 +207,7 @@ def test_what_is_counted_and_recorded_are_the_types(tmp_path: Path) -> None:
 
 def test_the_client_gives_entities() -> None:
     async def scenario() -> None:
-        transport = httpx2.ASGITransport(build_app(service_of(), scrape=None))  # type: ignore[arg-type]
-        async with AsyncClient("http://localhost") as client:
-            client._http = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
+        async with client_of(service_of()) as client:
             found = await client.predict({"tokens": TEXT.split()}, threshold=0.5)
             assert [type(entity) for entity in found] == [Entity, Entity]
             assert [(e.entity_group, e.word, e.start, e.end) for e in found] == [FOUND[0], FOUND[2]]

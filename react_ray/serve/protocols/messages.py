@@ -12,7 +12,7 @@ from pydantic_core import from_json
 from react_ray.config.service import ServeConfig
 from react_ray.inference.inputs import Row, has_lists, kind_of, parse_input
 from react_ray.serve.limits.refusal import RefusalError, clipped
-from react_ray.serve.limits.structure import check_structure, most_values
+from react_ray.serve.limits.structure import check_structure, most_values, words_in
 from react_ray.tasks.task import Task
 
 __all__ = [
@@ -94,6 +94,7 @@ def rows_of(field: str, given: Sequence[Any], task: Task, config: ServeConfig) -
             413, f"{field}: {len(given)} texts; at most {config.max_texts} are taken in a request"
         )
     rows = []
+    words = 0
     for index, one in enumerate(given):
         try:
             rows.append(row_of(one, task, config))
@@ -102,6 +103,9 @@ def rows_of(field: str, given: Sequence[Any], task: Task, config: ServeConfig) -
         except ValueError as error:
             colon = "" if str(error).startswith("is ") else ":"
             raise RefusalError(422, f"{field}: item {index}{colon} {error}") from None
+        words += words_in(rows[-1])
+        if words > config.max_words:
+            raise RefusalError(413, f"{field}: over {config.max_words} words; no more are taken in a request")
     return rows
 
 
@@ -113,7 +117,11 @@ def row_of(given: Any, task: Task, config: ServeConfig) -> Row:
     size = characters(given)
     if size > config.max_chars:
         raise RefusalError(413, f"has {size} characters; at most {config.max_chars} are taken")
-    return parse_input(task, given)
+    row = parse_input(task, given)
+    words = words_in(row)
+    if words > config.max_words:
+        raise RefusalError(413, f"has {words} words; at most {config.max_words} are taken")
+    return row
 
 
 def characters(given: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -31,8 +32,10 @@ def add_prediction(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Response:
         check_content_type(request.headers, JSON)
         body = await read_body(request, service.config)
-        wanted, rows = parse_request(body, service.config, service.task)
-        return JSONResponse(answer(wanted, await service.predict(rows, wanted.top_k, wanted.threshold)))
+        parsed = partial(parse_request, body, service.config, service.task)
+        wanted, rows = await service.apart(len(body), parsed)
+        found = await service.predict(rows, wanted.top_k, wanted.threshold)
+        return await service.apart(len(body), lambda: JSONResponse(answer(wanted, found)))
 
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -70,12 +71,13 @@ def add_triples(app: FastAPI, service: Service) -> None:
     async def triples(request: Request) -> Response:
         check_content_type(request.headers, JSON)
         body = await read_body(request, service.config)
-        wanted, rows = parse_request(body, service.config, service.task)
+        parsed = partial(parse_request, body, service.config, service.task)
+        wanted, rows = await service.apart(len(body), parsed)
         try:
             found = await service.triples(rows, wanted.top_k, wanted.threshold)
         except PairsError:
             raise RefusalError(413, TOO_MANY) from None
-        return JSONResponse(answer(wanted, found))
+        return await service.apart(len(body), lambda: JSONResponse(answer(wanted, found)))
 
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:

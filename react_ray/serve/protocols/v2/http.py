@@ -161,7 +161,7 @@ async def _infer(request: Request, service: Service) -> Response:
     fill(wanted, None if length is None else body[length:], config.max_texts)
     answer = await infer(wanted, service)
     parts = list(binary_answer(answer, wants_binary(wanted, answer)))
-    response = JSONResponse(answer.model_dump(exclude_none=True))
+    response = await service.apart(len(body), lambda: JSONResponse(answer.model_dump(exclude_none=True)))
     if not parts:
         return response
     headers = {HEADER: str(len(response.body))}
