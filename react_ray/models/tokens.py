@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ __all__ = [
     "Side",
     "blank_token",
     "encode",
+    "encode_pair_start",
     "encode_start",
     "never_empty",
     "pad",
@@ -33,6 +34,9 @@ CHARS_A_TOKEN = 8
 """Of the first try: twice and more of what a token has in most languages, so that few texts need a second."""
 
 Ids = list[int]
+Pair = tuple[str, str]
+Part = TypeVar("Part")
+Encoded = TypeVar("Encoded")
 
 
 def encode(
@@ -93,20 +97,59 @@ def encode_start(
     characters as there are in the one before, so its end is out of sight. A text that is white space, or
     one long unknown word, is read whole.
     """
-    found: dict[int, Ids] = {}
+
+    def start(index: int, size: int) -> tuple[str, bool]:
+        return _part(texts[index], size, side), len(texts[index]) <= size
+
+    return _from_starts(encode, start, list, len(texts), max_length)
+
+
+def encode_pair_start(
+    encode: Callable[[Sequence[Pair]], list[Encoded]],
+    pairs: Sequence[Pair],
+    ids: Callable[[Encoded], Ids],
+    max_length: int,
+    side: Side = "right",
+) -> list[Encoded]:
+    """As :func:`encode_start`, of pairs of texts; ``ids`` are the token ids of what ``encode`` gives.
+
+    The longer text stays the longer one, for that is the one that a tokenizer cuts.
+    """
+
+    def start(index: int, size: int) -> tuple[Pair, bool]:
+        first, second = pairs[index]
+        sizes = (2 * size, size) if len(first) > len(second) else (size, 2 * size)
+        part = _part(first, sizes[0], side), _part(second, sizes[1], side)
+        return part, part == pairs[index]
+
+    return _from_starts(encode, start, ids, len(pairs), max_length)
+
+
+def _from_starts(
+    encode: Callable[[Sequence[Part]], list[Encoded]],
+    start: Callable[[int, int], tuple[Part, bool]],
+    ids: Callable[[Encoded], Ids],
+    count: int,
+    max_length: int,
+) -> list[Encoded]:
+    """What ``encode`` gives for each of ``count`` texts, of which it gets no more than it needs.
+
+    ``start`` gives a part of the text of a number and about a size, and whether it is the whole text.
+    """
+    found: dict[int, Encoded] = {}
     before: dict[int, Ids] = {}
-    waiting = list(range(len(texts)))
+    waiting = list(range(count))
     size = CHARS_A_TOKEN * max_length
     while waiting:
-        parts = encode([_part(texts[index], size, side) for index in waiting])
-        for index, ids in zip(waiting, parts, strict=True):
-            filled = len(ids) >= max_length and ids == before.get(index)
-            if filled or len(texts[index]) <= size:
-                found[index] = ids
-            before[index] = ids
+        parts, whole = zip(*(start(index, size) for index in waiting), strict=True)
+        for index, encoded, last in zip(waiting, encode(parts), whole, strict=True):
+            own = ids(encoded)
+            if last or (len(own) >= max_length and own == before.get(index)):
+                found[index] = encoded
+            before[index] = own
         waiting = [index for index in waiting if index not in found]
         size *= 2
-    return [found[index] for index in range(len(texts))]
+    return [found[index] for index in range(count)]
 
 
 def reach_of(
