@@ -30,6 +30,7 @@ TIMES, SPARE = 5, 8 << 20
 """Of a body in memory: itself, and four bytes for each of its characters; and what the allocator keeps."""
 WORD = 2500
 """Bytes of memory for each word of a request in which every word is an entity; 1,500 were measured."""
+LABELS = [f"label {number}" for number in range(1000)]
 ANSWER = 2000
 NDJSON = "application/x-ndjson"
 ROUTES = {
@@ -169,6 +170,18 @@ def test_words_are_read_and_answered_outside_of_the_event_loop(monkeypatch: pyte
     for path, given in asked.items():
         assert asyncio.run(request(app, path, *given))[0] == 200
     assert len(threads) == 5
+    assert all(threading.get_ident() not in some for some in threads.values())
+
+
+def test_many_labels_are_told_outside_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, threads = Service(Engine(Model(LABELS)), CONFIG, About("1", None, "none")), dict[str, set[int]]()
+    app = build_app(service, scrape=None)  # type: ignore[arg-type]
+    for name in ("decode", "wire"):
+        monkeypatch.setattr(service.task, name, watched(getattr(service.task, name), threads))
+    cost = cost_of(lambda: request(app, "/predict", json.dumps({"inputs": ["a"] * 256}).encode()))
+    assert [len(one) for one in json.loads(cost.answer)] == [len(LABELS)] * 256
+    assert cost.blocked_s < BLOCKED_S
+    assert len(threads) == 2
     assert all(threading.get_ident() not in some for some in threads.values())
 
 
