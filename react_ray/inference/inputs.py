@@ -72,7 +72,8 @@ def expected(task: Task) -> str:
 def parse_input(task: Task, given: Any) -> Row:
     """The row that ``given`` stands for: a text, or an object with the task's input columns.
 
-    Raises ValueError that says what is wrong with it.
+    An empty text is one: it has a label as any other, and no entities. Raises ValueError that says what is
+    wrong with an input.
     """
     if isinstance(given, Row):
         return given
@@ -82,8 +83,14 @@ def parse_input(task: Task, given: Any) -> Row:
         cells = _checked(task, given)
     else:
         raise ValueError(f"is {kind_of(given)}; expected {expected(task)}")
+    if task.names_spans and all(cell in ("", []) for cell in cells.values()):
+        return _empty_row(task)
     row = task.parse(cells, NO_OPTIONS)
     return Row({field.name: row[field.name] for field in task.inputs})
+
+
+def _empty_row(task: Task) -> Row:
+    return Row({field.name: [] if pa.types.is_list(field.type) else "" for field in task.inputs})
 
 
 def sample_row(task: Task, text: str) -> Row:

@@ -61,6 +61,12 @@ def test_words_that_were_split_already_and_long_texts(folder: Path) -> None:
     assert [(entity.word, entity.start) for entity in long] == [("Rome", 200)]
 
 
+def test_an_empty_text_has_no_entities(folder: Path, exported: OnnxClassifier) -> None:
+    for model in (react_ray.load(folder), exported):
+        assert model.predict(["", {"tokens": []}]) == [[], []]
+        assert [len(found) for found in model.predict(["", TEXT])] == [0, 2]
+
+
 def test_what_is_no_input_is_named(folder: Path) -> None:
     model = react_ray.load(folder)
     for given, said in [

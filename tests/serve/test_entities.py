@@ -47,6 +47,24 @@ def test_an_input_is_a_text_or_an_object_with_its_columns() -> None:
     assert none == []
 
 
+@pytest.mark.parametrize("empty", ["", " ", {"text": ""}, {"tokens": []}, {"text": "", "tokens": []}])
+def test_a_text_without_words_has_no_entities(empty: Any) -> None:
+    tensor = {"name": "text", "shape": [2], "datatype": "BYTES", "data": [TEXT, ""]}
+    one, several, bulk, infer = talk(
+        service_of(),
+        ("/predict", {"inputs": empty}),
+        ("/predict", {"inputs": [TEXT, empty]}),
+        ("/bulk", json.dumps(empty).encode()),
+        (INFER, {"inputs": [tensor]}),
+    )
+    assert one.json() == []
+    assert [tuples(entities) for entities in several.json()] == [FOUND, []]
+    assert json.loads(bulk.content.splitlines()[0]) == {"line": 0, "answer": [], "score": 1.0}
+    (output,) = infer.json()["outputs"]
+    assert [tuples(json.loads(one)) for one in output["data"]] == [FOUND, []]
+    assert Tagger().predict([empty, TEXT])[0] == []
+
+
 def test_a_long_text_is_read_in_windows_and_answered_once() -> None:
     text = "word " * 40 + TEXT
     assert tuples(predict(service_of(), text)) == [
@@ -70,7 +88,7 @@ def test_the_threshold_and_top_k_leave_out_the_least_sure() -> None:
         ({"tokens": "Ada"}, 422, "inputs: tokens is a string; expected a list of strings"),
         ({"tokens": ["Ada", None]}, 422, "inputs: tokens: item 1 is null; expected a string"),
         ([TEXT, {"words": []}], 422, "inputs: item 1: words is not known; known are: tokens, text"),
-        ([TEXT, {"tokens": []}], 422, "inputs: item 1: "),
+        ([TEXT, {"tokens": [""]}], 422, "inputs: item 1: "),
         ([TEXT, 7], 422, "inputs: item 1 is a number; expected a string or"),
         ([TEXT, {"tokens": ["Ada", "x" * 40]}], 413, "inputs: text 1 has 43 characters; at most 40"),
     ],
@@ -180,7 +198,9 @@ def test_the_model_and_its_interface_are_described() -> None:
     schema = route["requestBody"]["content"]["application/json"]["schema"]
     answers = Draft202012Validator(route["responses"]["200"]["content"]["application/json"]["schema"])
     service = service_of()
-    for example in schema["examples"]:
+    inputs = schema["properties"]["inputs"]
+    assert "may be empty: it then has no entities" in inputs["anyOf"][1]["properties"]["text"]["description"]
+    for example in [*schema["examples"], {"inputs": ""}, {"inputs": [{"tokens": []}]}]:
         assert Draft202012Validator(schema).is_valid(example)
         assert answers.is_valid(predict(service, example["inputs"]))
 

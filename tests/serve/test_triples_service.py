@@ -85,8 +85,8 @@ def told(triples: list[dict[str, Any]]) -> list[tuple[str, str, str]]:
 def test_triples_of_one_input_and_of_several() -> None:
     service = service_of()
     assert told(ask(service, TEXT).json()) == HOME
-    several = ask(service, [TEXT, {"tokens": TEXT.split()}, "nobody here", "Ada alone"]).json()
-    assert [told(one) for one in several] == [HOME, HOME, [], []]
+    several = ask(service, [TEXT, {"tokens": TEXT.split()}, "nobody here", "Ada alone", ""]).json()
+    assert [told(one) for one in several] == [HOME, HOME, [], [], []]
     first = several[0][0]
     assert (first["head_start"], first["head_end"], first["tail_start"], first["tail_end"]) == (0, 3, 15, 20)
     assert (first["head_entity_group"], first["tail_entity_group"]) == ("PER", "LOC")

@@ -17,9 +17,21 @@ __all__ = [
     "sample_input",
 ]
 
+PLACE = {"type": "integer", "minimum": 0}
 KINDS: dict[str, dict[str, Any]] = {
     "text": {"type": "string"},
-    "tokens": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    "tokens": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "description": "The words of a text",
+    },
+    "spans": {
+        "description": "The characters of an entity, from the first to before the last",
+        "anyOf": [
+            {"type": "array", "items": PLACE, "minItems": 2, "maxItems": 2},
+            {"type": "object", "properties": {"start": PLACE, "end": PLACE}, "required": ["start", "end"]},
+        ],
+    },
 }
 SAMPLES: dict[str, Any] = {"text": "The striker scored twice.", "tokens": ["Ada", "lives", "in", "Paris"]}
 LABEL = {
@@ -49,9 +61,16 @@ def sample_input(task: Task) -> Any:
 def object_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
     """An object with the input columns of a task, and ``more`` properties."""
     fields = {column.name: KINDS.get(column.kind, {}) for column in input_columns(task)}
+    fields["text"] = {**fields["text"], "description": _of_text(task)}
     groups = [{"required": list(group)} for group in input_groups(task)]
     needed: dict[str, Any] = groups[0] if len(groups) == 1 else {"anyOf": groups}
     return {"type": "object", "properties": fields | (more or {}), "additionalProperties": False, **needed}
+
+
+def _of_text(task: Task) -> str:
+    if not rows_taken(task, [""]) and ("text",) in task.needs:
+        return f"A text such as {sample_input(task)}"
+    return "A text, which may be empty" + (": it then has no entities" if task.names_spans else "")
 
 
 def input_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
