@@ -16,6 +16,7 @@ __all__ = [
     "expected",
     "few_rows",
     "has_lists",
+    "identity_of",
     "input_columns",
     "input_groups",
     "kind_of",
@@ -192,6 +193,20 @@ class FewRows:
 def few_rows(task: Task, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """A few rows in place of a table, see :class:`FewRows`."""
     return cast(pa.Table, FewRows(rows, [field.name for field in task.inputs]))
+
+
+def identity_of(task: Task, row: Mapping[str, Any]) -> dict[str, str]:
+    """The texts by which a row is known again, by the columns of a file: entities are marked in them.
+
+    Example
+    -------
+    >>> from react_ray.tasks import get_task
+    >>> pair = get_task("text-pair-classification")
+    >>> identity_of(pair, {"text": "How old are you?", "text_pair": "What is your age?"})
+    {'text': 'How old are you?', 'text_pair': 'What is your age?'}
+    """
+    targets = {column.name for column in task.columns if column.target}
+    return {name: cell for name, cell in task.cells_of(row, ()).items() if name not in targets}
 
 
 def text_of(row: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
-from react_ray.inference.inputs import Row, few_rows, has_lists, parse_input, text_of
+from react_ray.inference.inputs import Row, few_rows, has_lists, identity_of, parse_input, sample_row, text_of
 from react_ray.inference.reference import Reference, load_reference
 from react_ray.inference.triples import ENTITIES, check_kind
 from react_ray.serve.engine.about import About, read_about
@@ -83,8 +83,10 @@ class Service:
         self._probe = Probe(lambda: self.answers(READY_WITHIN_S))
         self._drift = Drift(reference)
         self.metrics.add(self._drift)
-        self._recorder = Recorder(config.record, config.record_texts) if config.record else None
-        if self._recorder:
+        self._recorder: Recorder | None = None
+        if config.record:
+            names = list(identity_of(self.task, sample_row(self.task, "a")))
+            self._recorder = Recorder(config.record, config.record_texts, names=names)
             self.metrics.add(self._recorder)
         self.metrics.watch(
             "react_ray_texts_waiting", "Texts that no model call has taken up", self._number_waiting
@@ -228,7 +230,8 @@ class Service:
         self._drift.add(names, answer.score, tokens)
         if self._recorder:
             label = names[0] if self.task.one_of_k else json.dumps(names, ensure_ascii=False)
-            self._recorder.add(request, text_of(row), label, answer.score, tokens)
+            inputs = list(identity_of(self.task, row).values())
+            self._recorder.add(request, inputs, label, answer.score, tokens)
 
     def close(self) -> None:
         """Write what is still to be recorded."""
