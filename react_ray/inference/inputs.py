@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from react_ray.tasks.columns import NO_OPTIONS, Column
 from react_ray.tasks.task import Task
@@ -21,11 +22,15 @@ __all__ = [
     "input_groups",
     "kind_of",
     "parse_input",
+    "parts_of",
     "rows_taken",
     "sample_row",
     "table_of",
     "text_of",
 ]
+
+CHARS_A_PART = 1 << 18
+"""Characters whose words are in memory at a time: some hundred bytes for each, and all their windows."""
 
 
 class Row(dict[str, Any]):
@@ -154,6 +159,24 @@ def table_of(task: Task, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """Rows with the task's input columns as a table."""
     arrays = [pa.array([row[field.name] for row in rows], field.type) for field in task.inputs]
     return pa.Table.from_arrays(arrays, schema=pa.schema(task.inputs))
+
+
+def parts_of(task: Task, rows: pa.Table) -> Iterator[pa.Table]:
+    """Rows of about CHARS_A_PART characters together, where every word is read; else all of them.
+
+    A part has at least one row.
+    """
+    if not has_lists(task):
+        yield rows
+        return
+    first = size = 0
+    for number, length in enumerate(pc.utf8_length(rows["text"]).to_pylist()):
+        if number > first and size + length > CHARS_A_PART:
+            yield rows.slice(first, number - first)
+            first, size = number, 0
+        size += length
+    if len(rows):
+        yield rows.slice(first)
 
 
 class _Cells(list[Any]):

@@ -38,6 +38,7 @@ from react_ray.data.sources import Source, find_files, fingerprint
 from react_ray.data.tables import Layout, checked_target, open_output
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
+from react_ray.inference.inputs import parts_of
 from react_ray.pipeline.answered import answered_rows, blank_rows
 from react_ray.pipeline.answering import Answering, added_columns
 from react_ray.pipeline.store import Store, digest
@@ -166,17 +167,21 @@ class LabelTask:
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the models and return the function that labels a part."""
         answers, added = self.models.load(self.use_gpu), self.options.added
-        names = [field.name for field in get_task(self.options.task).inputs]
+        task = get_task(self.options.task)
+        names = [field.name for field in task.inputs]
 
         def label(item: dict[str, Any]) -> int:
             with pq.ParquetFile(item["source"]) as file:
                 table = file.read_row_group(item["group"], columns=[*names, "row"])
+            parts = [answered(part) for part in parts_of(task, table)]
+            write_whole(pa.concat_tables(parts), Path(item["target"]))
+            return len(table)
+
+        def answered(table: pa.Table) -> pa.Table:
             made = answers(table.select(names))
             arrays = [pa.array([one[field.name] for one in made], field.type) for field in added]
             schema = pa.schema([pa.field(ROW, pa.int64()), *added])
-            labelled = pa.Table.from_arrays([table["row"], *arrays], schema=schema)
-            write_whole(labelled, Path(item["target"]))
-            return len(made)
+            return pa.Table.from_arrays([table["row"], *arrays], schema=schema)
 
         return label
 

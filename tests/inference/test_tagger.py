@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_tagger import save_tagger
@@ -59,6 +60,24 @@ def test_words_that_were_split_already_and_long_texts(folder: Path) -> None:
     split, long = model.predict([{"tokens": ["Rome", ",", "Paris"]}, {"text": LONG}])
     assert [entity.word for entity in split] == ["Rome", "Paris"]
     assert [(entity.word, entity.start) for entity in long] == [("Rome", 200)]
+
+
+def test_the_words_of_a_few_long_texts_are_in_memory_at_a_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = react_ray.load(folder)
+    texts = [LONG, TEXT, "x", LONG, "", LONG, TEXT]
+    expected, encode, sizes = model.predict(texts), model.task.encode, list[int]()
+
+    def counted(tokenizer: Any, rows: Any, labels: Any) -> Any:
+        sizes.append(sum(map(len, rows["text"].to_pylist())))
+        return encode(tokenizer, rows, labels)
+
+    monkeypatch.setattr(model.task, "encode", counted)
+    monkeypatch.setattr("react_ray.inference.inputs.CHARS_A_PART", len(LONG) + 30)
+    assert model.predict(texts) == expected
+    assert sum(sizes) == sum(map(len, texts))
+    assert max(sizes) <= len(LONG) + 30
 
 
 def test_an_empty_text_has_no_entities(folder: Path, exported: OnnxClassifier) -> None:
