@@ -27,7 +27,7 @@ from react_ray.cluster.session import Session, check_lasting
 from react_ray.config.settings import ClusterConfig, Columns, DataConfig
 from react_ray.console.reporter import Progress, Reporter, quiet_libraries, warnings_to
 from react_ray.data.columns import Layout as ColumnLayout
-from react_ray.data.columns import check_columns
+from react_ray.data.columns import input_names
 from react_ray.data.encode import write_whole
 from react_ray.data.originals import Original, column_kinds, original_of
 from react_ray.data.read import EMPTY
@@ -77,10 +77,8 @@ class PredictOptions:
         return ColumnLayout(get_task(self.task), self.names(), Options(), source, labeled=False).wanted
 
     def names(self) -> Columns:
-        """The names of the columns; those of targets are not read, and take no name from others."""
-        targets = [column.name for column in get_task(self.task).columns if column.target]
-        unread = {name: " " * number for number, name in enumerate(targets, start=1)}
-        return Columns(**unread | dict(self.columns))
+        """The names of the columns; ConfigError for one that the task does not have."""
+        return input_names(get_task(self.task), self.columns)
 
 
 def predict_file(
@@ -107,7 +105,7 @@ def predict_file(
     target = checked_target(target)
     models = Answering.of(model, relations)
     options = replace(options, task=models.task, triples=bool(models.relations))
-    check_columns(get_task(options.task), DataConfig(columns=options.names()))
+    options.names()  # before work is spent on a name that the task does not have
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
     settings: dict[str, Any] = {

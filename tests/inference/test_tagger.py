@@ -14,7 +14,7 @@ import react_ray
 from react_ray.errors import InputError
 from react_ray.inference.folder import check_saved
 from react_ray.inference.onnx_classifier import OnnxClassifier
-from react_ray.inference.onnx_export import export
+from react_ray.inference.onnx_export import export, export_saved
 from react_ray.inference.onnx_record import OnnxRecord
 from react_ray.inference.reference import load_reference, write_reference
 
@@ -108,6 +108,17 @@ def test_onnx_runtime_finds_the_same(folder: Path, exported: OnnxClassifier) -> 
             (e.entity_group, e.start, e.end) for e in other
         ]
         assert [e.score for e in one] == pytest.approx([e.score for e in other], abs=1e-4)
+
+
+def test_an_export_reads_the_columns_of_a_file_as_prediction_does(folder: Path, tmp_path: Path) -> None:
+    model, source = tmp_path / "model", tmp_path / "texts.jsonl"
+    shutil.copytree(folder, model)
+    source.write_text(json.dumps({"spans": TEXT}) + "\n")
+    with pytest.raises(InputError, match="token classification has no column 'body'"):
+        export_saved(str(model), str(source), {"body": "spans"})
+    with pytest.raises(InputError, match="both name the column 'spans'"):
+        export_saved(str(model), str(source), {"text": "spans", "tokens": "spans"})
+    assert "compared with torch on" in export_saved(str(model), str(source), {"text": "spans"})
 
 
 def test_the_task_of_a_model_is_that_in_its_configuration(folder: Path, tmp_path: Path) -> None:
