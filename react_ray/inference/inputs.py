@@ -23,6 +23,7 @@ __all__ = [
     "kind_of",
     "parse_input",
     "parts_of",
+    "reads_words",
     "rows_taken",
     "sample_row",
     "table_of",
@@ -46,6 +47,11 @@ def input_columns(task: Task) -> list[Column]:
 def has_lists(task: Task) -> bool:
     """Whether an input of the task may hold more than texts: words, or places in a text."""
     return any(column.kind != "text" for column in input_columns(task))
+
+
+def reads_words(task: Task) -> bool:
+    """Whether the model reads every word of a text, however long that is."""
+    return any(pa.types.is_list(field.type) for field in task.inputs)
 
 
 def input_groups(task: Task) -> list[tuple[str, ...]]:

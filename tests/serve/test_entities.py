@@ -193,6 +193,7 @@ def test_the_model_and_its_interface_are_described() -> None:
     told = about.json()
     assert (told["task"], told["answers"], told["explains"]) == ("token-classification", "entities", False)
     assert told["labels"] == ["LOC", "PER"]
+    assert told["limits"]["max_words"] == ServeConfig().max_words
     assert [column["name"] for column in told["inputs"]] == ["tokens", "text"]
     route = api.json()["paths"]["/predict"]["post"]
     schema = route["requestBody"]["content"]["application/json"]["schema"]
