@@ -1,4 +1,4 @@
-"""POST /bulk: lines of a file in, a line with the best label for each out, streamed.
+"""POST /bulk: lines of a file in, a line with the answer to each out, streamed.
 
 The body is read whole before the first answer, within its limit. Reading it as answers
 go out would not keep memory flat: Serve's proxy takes a body in as fast as it comes,
@@ -29,7 +29,7 @@ from react_ray.serve.limits.body import LINES, check_content_type, read_body
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.limits.structure import check_structure, most_values
 from react_ray.serve.protocols.described import refusals
-from react_ray.serve.protocols.examples import answer_example, input_schema, sample_input
+from react_ray.serve.protocols.examples import answer_example, entries_schema, input_schema, sample_input
 from react_ray.serve.protocols.messages import BOM, row_of
 from react_ray.serve.service import Service
 from react_ray.tasks.task import Task
@@ -283,7 +283,7 @@ def _described_body(task: Task) -> dict[str, Any]:
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     config, task = service.config, service.task
     answered = {"line": {"type": "integer"}, "id": {}}
-    named = {"label": {"type": ["string", "null"]}} if task.one_of_k else {"answer": {"type": "array"}}
+    named = {"label": {"type": ["string", "null"]}} if task.one_of_k else {"answer": entries_schema(task)}
     kinds: list[dict[str, Any]] = [
         {**answered, **named, "score": {"type": "number"}},
         {**answered, "error": {"type": "string"}},

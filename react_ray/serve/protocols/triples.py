@@ -23,6 +23,7 @@ TOO_MANY = (
     f"inputs: the texts have too many pairs of entities; at most {MOST_QUESTIONS} rows of the relation model "
     "are computed for a request: send fewer texts"
 )
+TOP_K = "Most triples of an answer: the surest, in the order of the text. All if left out"
 PLACE = {"type": "integer", "description": "A character (code point); the end is behind the last one"}
 TRIPLE: dict[str, Any] = {
     "type": "object",
@@ -58,7 +59,7 @@ def add_triples(app: FastAPI, service: Service) -> None:
     """Add the route, where the service has a relation model."""
     if service.relations is None:
         return
-    schema = request_schema(service.task, PredictRequest.model_json_schema())
+    schema = request_schema(service.task, PredictRequest.model_json_schema(), TOP_K)
 
     @app.post(
         "/triples",

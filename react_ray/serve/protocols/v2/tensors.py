@@ -15,6 +15,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.inference.inputs import Row, input_columns, input_groups, kind_of
 from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.limits.structure import check_structure, most_values
+from react_ray.serve.protocols.examples import sample_input
 from react_ray.serve.protocols.messages import parse, rows_of, where_is
 from react_ray.tasks.task import Task
 from react_ray.version import __version__
@@ -38,6 +39,7 @@ __all__ = [
     "metadata",
     "outputs_of",
     "parse_infer",
+    "request_example",
 ]
 
 MODEL = "classifier"
@@ -83,28 +85,9 @@ class RequestedOutput(BaseModel):
 
 
 class InferRequest(BaseModel):
-    """Texts to classify, as a tensor."""
+    """Inputs as tensors, one for each of their columns."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "7",
-                    "inputs": [
-                        {
-                            "name": INPUT,
-                            "datatype": "BYTES",
-                            "shape": [2],
-                            "data": ["The striker scored twice.", "股市今日上涨"],
-                        }
-                    ],
-                    "outputs": [{"name": "label"}, {"name": "score"}],
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     id: str | None = Field(None, description="Comes back in the answer")
     model_name: str | None = Field(None, description="As in the path")
@@ -133,6 +116,22 @@ class InferAnswer(BaseModel):
     model_version: str = MODEL_VERSION
     id: str | None = None
     outputs: list[OutputTensor]
+
+
+def request_example(task: Task) -> dict[str, Any]:
+    """A request with one input of the task."""
+    given = sample_input(task)
+    cells = given if isinstance(given, dict) else {INPUT: given}
+    inputs = [
+        {
+            "name": name,
+            "datatype": "BYTES",
+            "shape": [1],
+            "data": [cell if isinstance(cell, str) else json.dumps(cell)],
+        }
+        for name, cell in cells.items()
+    ]
+    return {"id": "7", "inputs": inputs, "outputs": [{"name": name} for name in outputs_of(task)[:2]]}
 
 
 def outputs_of(task: Task) -> tuple[str, ...]:
