@@ -56,7 +56,9 @@ class Metrics:
             "react_ray_requests_running", "Requests in the replica, this one too", registry=self._registry
         )
         self._abstentions = Counter(
-            "react_ray_abstentions", "Texts whose best label is below the threshold", registry=self._registry
+            "react_ray_abstentions",
+            "Texts of whose answer all is below the threshold",
+            registry=self._registry,
         )
 
     def begun(self) -> None:
