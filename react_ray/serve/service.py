@@ -23,14 +23,14 @@ from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
 from react_ray.serve.engine.decoding import RowDecoder, tokens_in
 from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
-from react_ray.serve.engine.probe import Probe
+from react_ray.serve.engine.probe import ReadinessProbe
 from react_ray.serve.engine.relations import Relations
 from react_ray.serve.engine.turns import Turns
 from react_ray.serve.engine.word_plan import Plan, make_plan
 from react_ray.serve.limits.gate import Gate
 from react_ray.serve.watch.caller import current
 from react_ray.serve.watch.drift import Drift
-from react_ray.serve.watch.metrics import Metrics
+from react_ray.serve.watch.metrics import ReplicaMetrics
 from react_ray.serve.watch.record import Recorder
 from react_ray.tasks.task import Example
 
@@ -76,11 +76,11 @@ class Service:
         self.about = about
         self.relations = relations
         self.threshold = config.threshold
-        self.metrics = Metrics()
+        self.metrics = ReplicaMetrics()
         self.gate = Gate(config)
         self._engine = engine
         self._batcher = Batcher(self._run, config.tokens_per_call, engine.lanes, tokens_in)
-        self._probe = Probe(lambda: self.answers(READY_WITHIN_S))
+        self._probe = ReadinessProbe(lambda: self.answers(READY_WITHIN_S))
         self._drift = Drift(reference)
         self.metrics.add(self._drift)
         self._recorder: Recorder | None = None
@@ -239,7 +239,7 @@ class Service:
             self._recorder.close()
 
     async def ready(self) -> bool:
-        """Whether a text got through in READY_WITHIN_S seconds, now or a moment ago: see ``Probe``."""
+        """Whether a text got through in READY_WITHIN_S seconds, now or a moment ago."""
         return await self._probe.ready()
 
     async def answers(self, within_s: float) -> bool:

@@ -12,10 +12,10 @@ from react_ray.serve.protocols.examples import sample_input
 from react_ray.serve.protocols.explain import can_explain
 from react_ray.serve.service import Service
 
-__all__ = ["Limits", "Model", "add_model"]
+__all__ = ["Model", "RequestLimits", "add_model"]
 
 
-class Limits(BaseModel):
+class RequestLimits(BaseModel):
     """What a request may hold, and below which score a label is left out unless it says so."""
 
     max_texts: int
@@ -48,7 +48,7 @@ class Model(BaseModel):
     version: str = Field(description="A hash of the weights, labels and tokenizer")
     engine: str = Field(description="What computes the model, and how precisely")
     max_length: int = Field(description="Tokens of a text that the model reads")
-    limits: Limits
+    limits: RequestLimits
     card: str | None = Field(description="The model card, Markdown; null where the model has none")
 
 
@@ -58,7 +58,7 @@ def add_model(app: FastAPI, service: Service) -> None:
     @app.get("/model", summary="What is served, and what may be asked of it")
     async def model() -> Model:
         limits = {
-            **service.config.model_dump(include=set(Limits.model_fields)),
+            **service.config.model_dump(include=set(RequestLimits.model_fields)),
             "threshold": service.threshold,
         }
         task = service.task
@@ -77,6 +77,6 @@ def add_model(app: FastAPI, service: Service) -> None:
             version=service.about.version,
             engine=service.about.engine,
             max_length=service.max_length,
-            limits=Limits(**limits),
+            limits=RequestLimits(**limits),
             card=service.about.card,
         )
