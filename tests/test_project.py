@@ -111,6 +111,18 @@ def test_ray_is_imported_at_its_edge_only(path: Path) -> None:
         assert [name for name in imports(path) if name.split(".")[0] == "ray"] == []
 
 
+def test_a_class_of_a_service_shares_its_name_with_no_other() -> None:
+    places: dict[str, list[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(relative(path))
+    folders = tuple(f"react_ray/{name}/" for name in ("client", "inference", "serve"))
+    assert [
+        some for some in places.values() if len(some) > 1 and any(p.startswith(folders) for p in some)
+    ] == []
+
+
 @pytest.mark.parametrize("path", MODULES, ids=relative)
 def test_what_ray_keeps_to_itself_is_used_in_one_module(path: Path) -> None:
     if path.name != "ray_private.py":

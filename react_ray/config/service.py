@@ -62,6 +62,11 @@ class ServeConfig(Settings):
         256, ge=1, description="Most texts of a request: seconds of work; use react-ray predict for files"
     )
     max_chars: int = Field(100_000, ge=1, description="Longest text, in characters; as data.max_chars")
+    max_words: int = Field(
+        32_768,
+        ge=1,
+        description="Most words of a request to a model that finds entities; 8 characters count as a word",
+    )
     precision: Literal["fp32", "int8"] = Field(
         "fp32", description="Number format of the model on CPUs; int8 is faster, docs/serving.md has its cost"
     )

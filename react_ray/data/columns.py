@@ -13,7 +13,7 @@ from react_ray.errors import ConfigError, InputError
 from react_ray.tasks import Task
 from react_ray.tasks.columns import Column, Options
 
-__all__ = ["TRUTH", "Layout", "check_columns", "options_of"]
+__all__ = ["TRUTH", "Layout", "check_columns", "input_names", "options_of"]
 
 TRUTH = "truth"
 SHORT_FORMS = {"text": "--text-column", "label": "--label-column", TRUTH: "--truth-column"}
@@ -37,6 +37,18 @@ def check_columns(task: Task, config: DataConfig) -> None:
                 f"give each a column of its own (--column {name}=OTHER)"
             )
         owners[other] = name
+
+
+def input_names(task: Task, columns: Mapping[str, str]) -> Columns:
+    """The names of a task's columns in files whose targets are not read; ConfigError as check_columns.
+
+    Targets have names that no column has, so that they take none from an input.
+    """
+    targets = [column.name for column in task.columns if column.target]
+    unread = {name: " " * number for number, name in enumerate(targets, start=1)}
+    names = Columns(**unread | dict(columns))
+    check_columns(task, DataConfig(columns=names))
+    return names
 
 
 def options_of(config: DataConfig) -> Options:

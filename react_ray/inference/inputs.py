@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from react_ray.tasks.columns import NO_OPTIONS, Column
 from react_ray.tasks.task import Task
@@ -16,15 +17,21 @@ __all__ = [
     "expected",
     "few_rows",
     "has_lists",
+    "identity_of",
     "input_columns",
     "input_groups",
     "kind_of",
     "parse_input",
+    "parts_of",
+    "reads_words",
     "rows_taken",
     "sample_row",
     "table_of",
     "text_of",
 ]
+
+CHARS_A_PART = 1 << 18
+"""Characters whose words are in memory at a time: some hundred bytes for each, and all their windows."""
 
 
 class Row(dict[str, Any]):
@@ -40,6 +47,11 @@ def input_columns(task: Task) -> list[Column]:
 def has_lists(task: Task) -> bool:
     """Whether an input of the task may hold more than texts: words, or places in a text."""
     return any(column.kind != "text" for column in input_columns(task))
+
+
+def reads_words(task: Task) -> bool:
+    """Whether the model reads every word of a text, however long that is."""
+    return any(pa.types.is_list(field.type) for field in task.inputs)
 
 
 def input_groups(task: Task) -> list[tuple[str, ...]]:
@@ -72,7 +84,8 @@ def expected(task: Task) -> str:
 def parse_input(task: Task, given: Any) -> Row:
     """The row that ``given`` stands for: a text, or an object with the task's input columns.
 
-    Raises ValueError that says what is wrong with it.
+    An empty text is one: it has a label as any other, and no entities. Raises ValueError that says what is
+    wrong with an input.
     """
     if isinstance(given, Row):
         return given
@@ -82,8 +95,14 @@ def parse_input(task: Task, given: Any) -> Row:
         cells = _checked(task, given)
     else:
         raise ValueError(f"is {kind_of(given)}; expected {expected(task)}")
+    if task.names_spans and all(cell in ("", []) for cell in cells.values()):
+        return _empty_row(task)
     row = task.parse(cells, NO_OPTIONS)
     return Row({field.name: row[field.name] for field in task.inputs})
+
+
+def _empty_row(task: Task) -> Row:
+    return Row({field.name: [] if pa.types.is_list(field.type) else "" for field in task.inputs})
 
 
 def sample_row(task: Task, text: str) -> Row:
@@ -148,6 +167,24 @@ def table_of(task: Task, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     return pa.Table.from_arrays(arrays, schema=pa.schema(task.inputs))
 
 
+def parts_of(task: Task, rows: pa.Table) -> Iterator[pa.Table]:
+    """Rows of about CHARS_A_PART characters together, where every word is read; else all of them.
+
+    A part has at least one row.
+    """
+    if not has_lists(task):
+        yield rows
+        return
+    first = size = 0
+    for number, length in enumerate(pc.utf8_length(rows["text"]).to_pylist()):
+        if number > first and size + length > CHARS_A_PART:
+            yield rows.slice(first, number - first)
+            first, size = number, 0
+        size += length
+    if len(rows):
+        yield rows.slice(first)
+
+
 class _Cells(list[Any]):
     """A column in memory."""
 
@@ -185,6 +222,20 @@ class FewRows:
 def few_rows(task: Task, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
     """A few rows in place of a table, see :class:`FewRows`."""
     return cast(pa.Table, FewRows(rows, [field.name for field in task.inputs]))
+
+
+def identity_of(task: Task, row: Mapping[str, Any]) -> dict[str, str]:
+    """The texts by which a row is known again, by the columns of a file: entities are marked in them.
+
+    Example
+    -------
+    >>> from react_ray.tasks import get_task
+    >>> pair = get_task("text-pair-classification")
+    >>> identity_of(pair, {"text": "How old are you?", "text_pair": "What is your age?"})
+    {'text': 'How old are you?', 'text_pair': 'What is your age?'}
+    """
+    targets = {column.name for column in task.columns if column.target}
+    return {name: cell for name, cell in task.cells_of(row, ()).items() if name not in targets}
 
 
 def text_of(row: Mapping[str, Any]) -> str:

@@ -17,8 +17,8 @@ import torch
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from transformers import PreTrainedModel
 
-from react_ray.config.settings import Columns
 from react_ray.console.reporter import quiet_libraries
+from react_ray.data.columns import input_names
 from react_ray.data.read import read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
@@ -132,7 +132,7 @@ def why_not_int8(agreement: Agreement, speed: float) -> str | None:
 
 
 def _first_rows(task: Task, source: str, columns: Mapping[str, str]) -> list[Row]:
-    names = Columns(**{"label": " ", **columns})  # targets are not read
+    names = input_names(task, columns)
     batches = (
         batch for file in find_files(source) for batch in read_file(file, names, task=task, labeled=False)
     )

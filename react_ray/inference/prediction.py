@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Entity", "Found", "Prediction", "Triple", "rank", "typed"]
+__all__ = ["Entity", "Prediction", "Triple", "rank", "typed"]
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,6 @@ class Triple:
     tail_entity_group: str
     tail_start: int
     tail_end: int
-
-
-Found = Prediction | Entity
-"""One element of an answer."""
 
 
 def typed(entries: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from react_ray.answer import Answer
 from react_ray.errors import InputError
-from react_ray.inference.inputs import Row, parse_input, table_of
+from react_ray.inference.inputs import Row, parse_input, parts_of, table_of
 from react_ray.inference.prediction import Prediction, rank, typed
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.task import Example, Outputs, Padding, Task
@@ -69,6 +69,9 @@ class SavedModel(ABC):
 
     def answers(self, rows: pa.Table, ranked: int | None = None) -> list[Answer]:
         """The answer for each row, in order."""
+        return [answer for part in parts_of(self.task, rows) for answer in self._answers(part, ranked)]
+
+    def _answers(self, rows: pa.Table, ranked: int | None) -> list[Answer]:
         if not len(rows):
             return []
         examples = self.examples(rows)

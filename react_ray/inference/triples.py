@@ -5,10 +5,10 @@ Imports no torch, but to load the two models.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import nsmallest
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,7 @@ __all__ = [
     "check_folders",
     "check_kind",
     "load_triples",
+    "question_of",
     "questions_of",
     "triples_of",
 ]
@@ -105,25 +106,32 @@ class Asking:
 
     def pairs(self, entities: Sequence[Entity]) -> list[tuple[Entity, Entity]]:
         """Pairs to ask about, in the order of the text: of more than ``most_pairs``, the nearest."""
-        ordered = sorted(entities, key=_place)
-        # entities that lie further on are further away, so no more than these can be among the nearest
-        near = (
-            (one, other)
-            for number, one in enumerate(ordered)
-            for other in ordered[number + 1 : number + 1 + self.most_pairs]
-            if one.end <= other.start
-        )
-        nearest = nsmallest(self.most_pairs, near, key=lambda pair: pair[1].start - pair[0].end)
+        nearest = nsmallest(self.most_pairs, self._near(sorted(entities, key=_place)), key=_distance)
         both = nearest if self.directed else [*nearest, *((other, one) for one, other in nearest)]
         return sorted(both, key=lambda pair: _place(pair[0]) + _place(pair[1]))
+
+    def _near(self, ordered: Sequence[Entity]) -> Iterator[tuple[Entity, Entity]]:
+        """Pairs among which the nearest are: an entity and those behind it, up to a distance."""
+        neighbours = [pair for pair in pairwise(ordered) if pair[0].end <= pair[1].start]
+        enough = nsmallest(self.most_pairs, map(_distance, neighbours))
+        limit = enough[-1] if len(enough) == self.most_pairs else float("inf")
+        for number, one in enumerate(ordered):
+            for place in range(number + 1, min(number + 1 + self.most_pairs, len(ordered))):
+                distance = _distance((one, ordered[place]))
+                if distance > limit:
+                    break  # those further on are further away
+                if distance >= 0:
+                    yield one, ordered[place]
 
 
 def questions_of(asking: Asking, number: int, text: str, entities: Sequence[Entity]) -> list[Question]:
     """What the relation model is asked about the entities of text ``number``."""
-    return [
-        Question(number, e1, e2, Row(_near(_marked(text, e1, e2), asking.chars).columns()))
-        for e1, e2 in asking.pairs(entities)
-    ]
+    return [question_of(asking, number, text, e1, e2) for e1, e2 in asking.pairs(entities)]
+
+
+def question_of(asking: Asking, number: int, text: str, e1: Entity, e2: Entity) -> Question:
+    """What the relation model is asked about two entities of text ``number``."""
+    return Question(number, e1, e2, Row(_without_far(_marked(text, e1, e2), asking.chars).columns()))
 
 
 def triples_of(questions: Iterable[Question], answers: Iterable[Answer]) -> list[tuple[int, Triple]]:
@@ -217,11 +225,15 @@ def _place(entity: Entity) -> tuple[int, int]:
     return entity.start, entity.end
 
 
+def _distance(pair: tuple[Entity, Entity]) -> int:
+    return pair[1].start - pair[0].end
+
+
 def _marked(text: str, e1: Entity, e2: Entity) -> EntityPair:
     return EntityPair(text, Span(e1.start, e1.end, "e1"), Span(e2.start, e2.end, "e2"))
 
 
-def _near(pair: EntityPair, chars: int) -> EntityPair:
+def _without_far(pair: EntityPair, chars: int) -> EntityPair:
     """A pair without the text that lies too far from both entities for the model to read it."""
     before, between, behind = pair.parts()
     if max(len(before), len(behind)) <= chars and len(between) <= 2 * chars:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from react_ray.errors import InputError
 from react_ray.models import tokens
@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 __all__ = ["QuickTokenizer", "SavedTokenizer", "TextTokenizer", "TransformersTokenizer", "Window"]
+
+SLACK = 64
+"""Tokens behind those that are read: a tokenizer looks some characters ahead."""
+CHARS_AT_A_TIME = 1 << 18
+"""Characters of pairs that are tokenized together: all their windows are in memory, also those cut off."""
 
 
 class Window(NamedTuple):
@@ -53,10 +58,37 @@ class TextTokenizer(ABC):
 
     def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
         """Return the tokens of each pair of texts; the longer text is truncated first."""
-        return [
-            _window(encoding)
-            for encoding in self._cutting.encode_batch(list(zip(texts, others, strict=True)))
-        ]
+        windows: list[Window] = []
+        for batch in _batches_by_size(list(zip(texts, others, strict=True))):
+            windows += map(_window, self._cutting.encode_batch(self._shortened(batch)))
+        return windows
+
+    def _shortened(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Pairs without the ends of long texts, which the tokenizer would cut.
+
+        It makes a window of every part of the one text with every part of the other, which takes gigabytes.
+        """
+        room = self.max_length + SLACK
+        long = [number for number, pair in enumerate(pairs) if max(map(len, pair)) > room]
+        texts = iter(self._uncut.encode_batch([text for number in long for text in pairs[number]]))
+        shortened = list(pairs)
+        for number in long:
+            encoded = next(texts), next(texts)
+            lengths = [len(one.ids) for one in encoded]
+            more = lengths.index(max(lengths))  # it is cut first
+            first, second = (
+                self._start(text, one, room + (place == more))
+                for place, (text, one) in enumerate(zip(pairs[number], encoded, strict=True))
+            )
+            shortened[number] = first, second
+        return shortened
+
+    def _start(self, text: str, encoded: Any, most: int) -> str:
+        """The part of a text with the ``most`` tokens that are not cut; all of it where there are fewer."""
+        if len(encoded.ids) <= most:
+            return text
+        left = self.side == "left"
+        return text[encoded.offsets[-most][0] :] if left else text[: encoded.offsets[most - 1][1]]
 
     def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
         """Return windows with all tokens of each text; consecutive windows overlap by ``stride`` tokens."""
@@ -67,6 +99,15 @@ class TextTokenizer(ABC):
     @cached_property
     def _cutting(self) -> Tokenizer:
         return self._clone(0)
+
+    @cached_property
+    def _uncut(self) -> Tokenizer:
+        from tokenizers import Tokenizer
+
+        backend = Tokenizer.from_str(self._backend().to_str())
+        backend.no_padding()
+        backend.no_truncation()
+        return backend
 
     def _clone(self, stride: int) -> Tokenizer:
         """Return a clone of the tokenizer with its own settings, so that concurrent calls do not interfere.
@@ -134,7 +175,13 @@ class QuickTokenizer(TextTokenizer):
 
     def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
         """Return the tokens of each pair of texts; the longer text is truncated first."""
-        return self._wrapped.pairs(texts, others)
+
+        def encode(parts: Sequence[tuple[str, str]]) -> list[Window]:
+            firsts, seconds = zip(*parts, strict=True)
+            return self._wrapped.pairs(firsts, seconds)
+
+        pairs = list(zip(texts, others, strict=True))
+        return tokens.encode_pair_start(encode, pairs, lambda one: one.ids, self.max_length, self.side)
 
     def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
         """Return windows with all tokens of each text; consecutive windows overlap by ``stride`` tokens."""
@@ -159,6 +206,19 @@ class SavedTokenizer(TextTokenizer):
         from tokenizers import Tokenizer
 
         return Tokenizer.from_file(self._file)
+
+
+def _batches_by_size(pairs: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
+    """Batches of pairs with at most CHARS_AT_A_TIME characters, or a single longer pair."""
+    first = size = 0
+    for number, pair in enumerate(pairs):
+        length = len(pair[0]) + len(pair[1])
+        if number > first and size + length > CHARS_AT_A_TIME:
+            yield pairs[first:number]
+            first, size = number, 0
+        size += length
+    if pairs:
+        yield pairs[first:]
 
 
 def _window(encoding: object) -> Window:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ __all__ = [
     "Side",
     "blank_token",
     "encode",
+    "encode_pair_start",
     "encode_start",
     "never_empty",
     "pad",
@@ -33,6 +34,9 @@ CHARS_A_TOKEN = 8
 """Characters per token in the first attempt; most languages have less than half as many."""
 
 Ids = list[int]
+Pair = tuple[str, str]
+Part = TypeVar("Part")
+Encoded = TypeVar("Encoded")
 
 
 def encode(
@@ -92,20 +96,59 @@ def encode_start(
     same ids. Tokenizers look only a few characters ahead, so further text cannot change these ids. A text
     that is white space, or a single long unknown word, is encoded completely.
     """
-    results: dict[int, Ids] = {}
+
+    def start(index: int, size: int) -> tuple[str, bool]:
+        return _part(texts[index], size, side), len(texts[index]) <= size
+
+    return _from_starts(encode, start, list, len(texts), max_length)
+
+
+def encode_pair_start(
+    encode: Callable[[Sequence[Pair]], list[Encoded]],
+    pairs: Sequence[Pair],
+    ids: Callable[[Encoded], Ids],
+    max_length: int,
+    side: Side = "right",
+) -> list[Encoded]:
+    """Encode pairs of texts as :func:`encode_start` does texts; ``ids`` gives the ids of an encoded pair.
+
+    The longer text stays the longer one, because that is the one that a tokenizer truncates first.
+    """
+
+    def start(index: int, size: int) -> tuple[Pair, bool]:
+        first, second = pairs[index]
+        sizes = (2 * size, size) if len(first) > len(second) else (size, 2 * size)
+        part = _part(first, sizes[0], side), _part(second, sizes[1], side)
+        return part, part == pairs[index]
+
+    return _from_starts(encode, start, ids, len(pairs), max_length)
+
+
+def _from_starts(
+    encode: Callable[[Sequence[Part]], list[Encoded]],
+    start: Callable[[int, int], tuple[Part, bool]],
+    ids: Callable[[Encoded], Ids],
+    count: int,
+    max_length: int,
+) -> list[Encoded]:
+    """Encode ``count`` texts, doubling the part that is encoded until the ids no longer change.
+
+    ``start(index, size)`` returns a part of about ``size`` characters, and whether it is the whole text.
+    """
+    results: dict[int, Encoded] = {}
     previous: dict[int, Ids] = {}
-    pending = list(range(len(texts)))
+    pending = list(range(count))
     size = CHARS_A_TOKEN * max_length
     while pending:
-        parts = encode([_part(texts[index], size, side) for index in pending])
-        for index, ids in zip(pending, parts, strict=True):
-            filled = len(ids) >= max_length and ids == previous.get(index)
-            if filled or len(texts[index]) <= size:
-                results[index] = ids
-            previous[index] = ids
+        parts, whole = zip(*(start(index, size) for index in pending), strict=True)
+        for index, encoded, complete in zip(pending, encode(parts), whole, strict=True):
+            token_ids = ids(encoded)
+            if complete or (len(token_ids) >= max_length and token_ids == previous.get(index)):
+                results[index] = encoded
+            previous[index] = token_ids
         pending = [index for index in pending if index not in results]
         size *= 2
-    return [results[index] for index in range(len(texts))]
+    return [results[index] for index in range(count)]
 
 
 def reach_of(

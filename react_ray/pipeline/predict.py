@@ -27,7 +27,7 @@ from react_ray.cluster.session import Session, check_job_output
 from react_ray.config.settings import ClusterConfig, Columns, DataConfig
 from react_ray.console.reporter import Progress, Reporter, quiet_libraries, warnings_to
 from react_ray.data.columns import Layout as ColumnLayout
-from react_ray.data.columns import check_columns
+from react_ray.data.columns import input_names
 from react_ray.data.encode import write_whole
 from react_ray.data.originals import Original, column_kinds, original_of
 from react_ray.data.read import EMPTY
@@ -38,6 +38,7 @@ from react_ray.data.sources import Source, find_files, fingerprint
 from react_ray.data.tables import Layout, checked_target, open_output
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
+from react_ray.inference.inputs import parts_of
 from react_ray.pipeline.answered import answered_rows, blank_rows
 from react_ray.pipeline.answering import Answering, added_columns
 from react_ray.pipeline.store import Store, digest
@@ -76,10 +77,8 @@ class PredictOptions:
         return ColumnLayout(get_task(self.task), self.names(), Options(), source, labeled=False).wanted
 
     def names(self) -> Columns:
-        """The names of the columns; those of targets are not read, and take no name from others."""
-        targets = [column.name for column in get_task(self.task).columns if column.target]
-        unread = {name: " " * number for number, name in enumerate(targets, start=1)}
-        return Columns(**unread | dict(self.columns))
+        """The names of the columns; ConfigError for one that the task does not have."""
+        return input_names(get_task(self.task), self.columns)
 
 
 def predict_file(
@@ -106,7 +105,7 @@ def predict_file(
     target = checked_target(target)
     models = Answering.of(model, relations)
     options = replace(options, task=models.task, triples=bool(models.relations))
-    check_columns(get_task(options.task), DataConfig(columns=options.names()))
+    options.names()  # before work is spent on a name that the task does not have
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
     settings: dict[str, Any] = {
@@ -166,17 +165,21 @@ class LabelTask:
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the models and return the function that labels a part."""
         answers, added = self.models.load(self.use_gpu), self.options.added
-        names = [field.name for field in get_task(self.options.task).inputs]
+        task = get_task(self.options.task)
+        names = [field.name for field in task.inputs]
 
         def label(item: dict[str, Any]) -> int:
             with pq.ParquetFile(item["source"]) as file:
                 table = file.read_row_group(item["group"], columns=[*names, "row"])
+            parts = [answered(part) for part in parts_of(task, table)]
+            write_whole(pa.concat_tables(parts), Path(item["target"]))
+            return len(table)
+
+        def answered(table: pa.Table) -> pa.Table:
             made = answers(table.select(names))
             arrays = [pa.array([one[field.name] for one in made], field.type) for field in added]
             schema = pa.schema([pa.field(ROW, pa.int64()), *added])
-            labelled = pa.Table.from_arrays([table["row"], *arrays], schema=schema)
-            write_whole(labelled, Path(item["target"]))
-            return len(made)
+            return pa.Table.from_arrays([table["row"], *arrays], schema=schema)
 
         return label
 

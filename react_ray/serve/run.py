@@ -27,7 +27,7 @@ from react_ray.serve.ingress import settings as ingress
 from react_ray.serve.ingress.instead import finish
 from react_ray.serve.ingress.listening import listen
 from react_ray.serve.limits.edge import VARIABLES
-from react_ray.serve.limits.keys import Keys
+from react_ray.serve.limits.keys import ApiKeys
 from react_ray.serve.models import application_of, models_of, note_of, route_of, with_relations
 from react_ray.serve.replicas import Replacements, reason_of
 from react_ray.serve.supervise import Console, ray_apart, ray_is_whole, supervise
@@ -57,7 +57,7 @@ def serve(
     """
     config = config or ServeConfig()
     if config.api_keys:
-        Keys(config.api_keys)  # what is wrong with the file is said before Ray's seconds are spent
+        ApiKeys(config.api_keys)  # what is wrong with the file is said before Ray's seconds are spent
     models = models_of(model)
     config = with_relations(models, config)
     folders = [*models.values(), *([Path(config.relations)] if config.relations else [])]

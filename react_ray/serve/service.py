@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,21 +16,21 @@ from numpy.typing import NDArray
 from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
-from react_ray.inference.inputs import Row, few_rows, parse_input, text_of
+from react_ray.inference.inputs import Row, few_rows, has_lists, identity_of, parse_input, sample_row, text_of
 from react_ray.inference.reference import Reference, load_reference
 from react_ray.inference.triples import ENTITIES, check_kind
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
-from react_ray.serve.engine.found import Found, tokens_in
-from react_ray.serve.engine.model import Engine, Outcome, load_engine
-from react_ray.serve.engine.probe import Probe
+from react_ray.serve.engine.decoding import RowDecoder, tokens_in
+from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
+from react_ray.serve.engine.probe import ReadinessProbe
 from react_ray.serve.engine.relations import Relations
 from react_ray.serve.engine.turns import Turns
 from react_ray.serve.engine.word_plan import Plan, make_plan
 from react_ray.serve.limits.gate import Gate
 from react_ray.serve.watch.caller import current
 from react_ray.serve.watch.drift import Drift
-from react_ray.serve.watch.metrics import Metrics
+from react_ray.serve.watch.metrics import ReplicaMetrics
 from react_ray.serve.watch.record import Recorder
 from react_ray.tasks.task import Example
 
@@ -38,6 +38,8 @@ __all__ = ["CHARS_A_TURN", "NOT_READY", "Service", "TextError", "turns_of"]
 
 CHARS_A_TURN = 4096
 """Characters that a caller has tokenized at a time: a few milliseconds."""
+FEW_LABELS = 64
+"""Labels of which all may be named for every text of a request in the time that others wait, 0.02 s."""
 READY_WITHIN_S = 5.0
 """Seconds a ready replica may take for one text, which goes before all that wait."""
 NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
@@ -45,6 +47,7 @@ NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
 
 Entry = dict[str, Any]
 """One thing that an answer names, as JSON: a label or an entity, with its score."""
+Result = TypeVar("Result")
 
 
 class TextError(Exception):
@@ -73,20 +76,24 @@ class Service:
         self.about = about
         self.relations = relations
         self.threshold = config.threshold
-        self.metrics = Metrics()
+        self.metrics = ReplicaMetrics()
         self.gate = Gate(config)
         self._engine = engine
         self._batcher = Batcher(self._run, config.tokens_per_call, engine.lanes, tokens_in)
-        self._probe = Probe(lambda: self.answers(READY_WITHIN_S))
+        self._probe = ReadinessProbe(lambda: self.answers(READY_WITHIN_S))
         self._drift = Drift(reference)
         self.metrics.add(self._drift)
-        self._recorder = Recorder(config.record, config.record_texts) if config.record else None
-        if self._recorder:
+        self._recorder: Recorder | None = None
+        if config.record:
+            names = list(identity_of(self.task, sample_row(self.task, "a")))
+            self._recorder = Recorder(config.record, config.record_texts, names=names)
             self.metrics.add(self._recorder)
         self.metrics.watch(
             "react_ray_texts_waiting", "Texts that no model call has taken up", self._number_waiting
         )
         self._tokenizer = Turns("tokenizer")
+        few = len(self.labels) <= FEW_LABELS
+        self._at_once = self.task.one_of_k and few and not has_lists(self.task)
 
     @classmethod
     def load(
@@ -112,7 +119,7 @@ class Service:
         out.
         """
         answers = await self.all_answers(rows, top)
-        return [self.said(answer, row, top, threshold) for answer, row in zip(answers, rows, strict=True)]
+        return await self.apart(_size(rows), lambda: self.all_said(answers, rows, top, threshold))
 
     async def triples(
         self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
@@ -124,13 +131,15 @@ class Service:
         """
         assert self.relations is not None
         limit = self.threshold if threshold is None else threshold
-        texts = [
-            (row["text"], [entry for entry in self.task.wire(answer, row) if entry["score"] >= limit])
-            for answer, row in zip(await self.all_answers(rows), rows, strict=True)
-        ]
+        answers = await self.all_answers(rows)
+
+        def entities() -> list[tuple[str, list[Entry]]]:
+            pairs = zip(answers, rows, strict=True)
+            return [(row["text"], _above(limit, self.task.wire(answer, row))) for answer, row in pairs]
+
+        texts = await self.apart(_size(rows), entities)
         found = _all_of(await self.relations.triples(texts))
-        kept = [[asdict(triple) for triple in triples if triple.score >= limit] for triples in found]
-        return [_surest(triples, top) for triples in kept]
+        return [_surest(_above(limit, [vars(triple) for triple in triples]), top) for triples in found]
 
     async def all_answers(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer]:
         """The answer to each row; TextError as ``predict``."""
@@ -140,13 +149,31 @@ class Service:
         """The answer to each row, its ranking at most ``ranked`` long, or why the model failed on it."""
         current().ask([text_of(row) for row in rows], keep=self.config.log_texts)
         examples = await self._encode(rows)
-        found = Found(self._engine, rows, examples, await self._batcher.submit(examples))
-        if self.task.one_of_k:
-            outcomes = found.answers(ranked)
-        else:  # some milliseconds for a long text, in which others are answered
-            outcomes = await self._tokenizer.run(_size(rows), partial(found.answers, ranked))
-        self._note(rows, found.tokens(), outcomes)
+        decoder = RowDecoder(self._engine, rows, examples, await self._batcher.submit(examples))
+        self.metrics.asked(len(rows))
+        outcomes: list[Answer | Exception] = []
+        for part in [range(len(rows))] if self._at_once else turns_of(rows):
+            work = partial(self._decoded, decoder, rows, part, ranked, current().id)
+            outcomes += await self.apart(_size([rows[row] for row in part]), work)
         return outcomes
+
+    async def apart(self, size: int, work: Callable[[], Result]) -> Result:
+        """The result of ``work`` on texts of ``size`` characters, in the turn of the tokenizer.
+
+        One of a few labels for a text that is cut at the length of the model is little work, done at once.
+        Where every word is read, or hundreds of labels are named, others would wait for it.
+        """
+        return work() if self._at_once else await self._tokenizer.run(size, work)
+
+    def all_said(
+        self,
+        answers: Sequence[Answer],
+        rows: Sequence[Row],
+        top: int | None = None,
+        threshold: float | None = None,
+    ) -> list[list[Entry]]:
+        """What is told of each answer: see ``said``."""
+        return [self.said(answer, row, top, threshold) for answer, row in zip(answers, rows, strict=True)]
 
     def said(
         self, answer: Answer, row: Row, top: int | None = None, threshold: float | None = None
@@ -154,7 +181,7 @@ class Service:
         """What is told of an answer: see ``predict``; counts an abstention where nothing is left of it."""
         limit = self.threshold if threshold is None else threshold
         entries = _best(self.task.wire(answer, row), answer, top)
-        kept = [entry for entry in entries if entry["score"] >= limit]
+        kept = _above(limit, entries)
         if entries and not kept:
             self.metrics.abstained()
         return kept
@@ -167,15 +194,16 @@ class Service:
     async def _encode(self, rows: Sequence[Row]) -> list[Example]:
         """The examples of rows; callers take turns at the tokenizer too, some characters at a time."""
         examples: list[Example] = []
-        first = 0
-        for part in turns_of(rows):
-            made = await self._tokenizer.run(_size(part), partial(self._encode_part, part))
-            examples += [replace(one, row=one.row + first) for one in made] if first else made
-            first += len(part)
+        for numbers in turns_of(rows):
+            part = [rows[row] for row in numbers]
+            examples += await self._tokenizer.run(
+                _size(part), partial(self._encode_part, part, numbers.start)
+            )
         return examples
 
-    def _encode_part(self, rows: Sequence[Row]) -> list[Example]:
-        return self._engine.encode(few_rows(self.task, rows))
+    def _encode_part(self, rows: Sequence[Row], first: int) -> list[Example]:
+        made = self._engine.encode(few_rows(self.task, rows))
+        return [replace(one, row=one.row + first) for one in made] if first else made
 
     async def plan(self, text: str) -> Plan:
         """What to ask the model in order to explain its answer to ``text``."""
@@ -186,20 +214,24 @@ class Service:
 
         return await self._tokenizer.run(len(text), make)
 
-    def _note(
-        self, rows: Sequence[Row], tokens: Sequence[int], outcomes: Sequence[Answer | Exception]
-    ) -> None:
-        """Have what was answered counted, compared and recorded."""
-        self.metrics.asked(len(rows))
-        for row, length, outcome in zip(rows, tokens, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                continue
-            names = self.task.names_in(outcome.value)
-            self.metrics.predicted(names, outcome.score, length)
-            self._drift.add(names, outcome.score, length)
-            if self._recorder:
-                label = names[0] if self.task.one_of_k else json.dumps(names, ensure_ascii=False)
-                self._recorder.add(current().id, text_of(row), label, outcome.score, length)
+    def _decoded(
+        self, decoder: RowDecoder, rows: Sequence[Row], part: range, ranked: int | None, request: str
+    ) -> list[Answer | Exception]:
+        """The answers to a part of the rows, which are counted, compared and recorded."""
+        outcomes = decoder.answers(part, ranked)
+        for row, outcome in zip(part, outcomes, strict=True):
+            if not isinstance(outcome, Exception):
+                self._note(rows[row], outcome, decoder.tokens(row), request)
+        return outcomes
+
+    def _note(self, row: Row, answer: Answer, tokens: int, request: str) -> None:
+        names = self.task.names_in(answer.value)
+        self.metrics.predicted(names, answer.score, tokens)
+        self._drift.add(names, answer.score, tokens)
+        if self._recorder:
+            label = names[0] if self.task.one_of_k else json.dumps(names, ensure_ascii=False)
+            inputs = list(identity_of(self.task, row).values())
+            self._recorder.add(request, inputs, label, answer.score, tokens)
 
     def close(self) -> None:
         """Write what is still to be recorded."""
@@ -207,7 +239,7 @@ class Service:
             self._recorder.close()
 
     async def ready(self) -> bool:
-        """Whether a text got through in READY_WITHIN_S seconds, now or a moment ago: see ``Probe``."""
+        """Whether a text got through in READY_WITHIN_S seconds, now or a moment ago."""
         return await self._probe.ready()
 
     async def answers(self, within_s: float) -> bool:
@@ -227,7 +259,7 @@ class Service:
     def _number_waiting(self) -> int:
         return self._batcher.waiting + (self.relations.waiting if self.relations else 0)
 
-    def _run(self, examples: Sequence[Example]) -> list[Outcome]:
+    def _run(self, examples: Sequence[Example]) -> list[ModelOutput]:
         started = time.perf_counter()
         outcomes = self._engine.run(examples)
         self.metrics.called(len(examples), time.perf_counter() - started)
@@ -243,25 +275,27 @@ def _best(entries: list[Entry], answer: Answer, top: int | None) -> list[Entry]:
     return _surest(entries, top)
 
 
+def _above(limit: float, entries: Sequence[Entry]) -> list[Entry]:
+    return [entry for entry in entries if entry["score"] >= limit]
+
+
 def _surest(entries: list[Entry], top: int | None) -> list[Entry]:
     """The ``top`` entries that score best, in their order."""
     best = sorted(range(len(entries)), key=lambda place: -entries[place]["score"])[:top]
     return [entries[place] for place in sorted(best)]
 
 
-def turns_of(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """``rows`` in parts of CHARS_A_TURN characters, or of one row that is longer."""
-    part: list[Row] = []
-    size = 0
-    for row in rows:
+def turns_of(rows: Sequence[Row]) -> Iterator[range]:
+    """The numbers of ``rows`` in parts of CHARS_A_TURN characters, or of one row that is longer."""
+    first = size = 0
+    for number, row in enumerate(rows):
         length = len(text_of(row))
-        if part and size + length > CHARS_A_TURN:
-            yield part
-            part, size = [], 0
-        part.append(row)
+        if number > first and size + length > CHARS_A_TURN:
+            yield range(first, number)
+            first, size = number, 0
         size += length
-    if part:
-        yield part
+    if rows:
+        yield range(first, len(rows))
 
 
 def _size(rows: Sequence[Row]) -> int:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from react_ray.answer import Answer
 from react_ray.tasks.nouns import Nouns
 from react_ray.tasks.sections import (
-    MATRIX_CLASSES,
+    REPORT_MATRIX_CLASSES,
     Heading,
     Section,
     item,
@@ -77,7 +77,7 @@ def confusion_section(
 
     A name of None is no class; ``elsewhere`` says where the whole of a large matrix is.
     """
-    if len(names) <= MATRIX_CLASSES:
+    if len(names) <= REPORT_MATRIX_CLASSES:
         counts = [[cells.get((i, j), 0) for j in range(len(names))] for i in range(len(names))]
         return matrix("Confusion matrix", names, counts, text)
     totals: Counter[int] = Counter()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ClosedTask", "predicted_of", "ranked", "truth_of"]
 
-MATRIX_CLASSES = 200
+METRICS_MATRIX_CLASSES = 200
 """Above this the confusion matrix would be most of metrics.json, and nearly all of it zeros."""
 RANKED = 100
 """Options in the ranking of an answer at most; of thousands nobody reads the last."""
@@ -115,7 +115,7 @@ class ClosedTask(Task):
         sums = np.asarray(class_statistics(truth, predicted, len(labels)).sum(0))
         found: dict[str, Any] = {"per_class": class_figures(sums, labels), "confusion": None}
         cells, counts = np.unique(np.stack([truth, predicted], axis=1), axis=0, return_counts=True)
-        if len(labels) > MATRIX_CLASSES:
+        if len(labels) > METRICS_MATRIX_CLASSES:
             return found | {"cells": np.column_stack([cells, counts]).tolist()}
         matrix = np.zeros((len(labels), len(labels)), int)
         matrix[tuple(cells.T)] = counts

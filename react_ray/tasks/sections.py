@@ -11,8 +11,8 @@ from typing import Any, Literal, TypedDict
 from react_ray.answer import Answer
 
 __all__ = [
-    "MATRIX_CLASSES",
     "MOST_ROWS",
+    "REPORT_MATRIX_CLASSES",
     "Heading",
     "Item",
     "Mark",
@@ -28,7 +28,7 @@ __all__ = [
 
 MOST_ROWS = 300
 """Rows of a table at most, so that the page of thousands of classes opens at once."""
-MATRIX_CLASSES = 20
+REPORT_MATRIX_CLASSES = 20
 """Up to here a confusion matrix can be read."""
 MOST_MISTAKES = 12
 TEXT_CHARS = 320

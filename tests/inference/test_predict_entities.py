@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from tiny_tagger import save_tagger
 
+from react_ray.pipeline.answering import Answering
 from react_ray.pipeline.predict import PredictOptions, predict_file
 
 TEXTS = ["Ada lives in Paris.", "", "nothing", "Rome and ada"]
@@ -49,6 +50,25 @@ def test_rows_come_back_with_their_entities_in_every_format(model: Path, tmp_pat
     table = pq.read_table(labelled(model, source, tmp_path / "out.parquet", columns=columns))
     assert [words(found) for found in table["entities"].to_pylist()] == NAMED
     assert pa.types.is_struct(table.schema.field("entities").type.value_type)
+
+
+def test_entities_of_a_few_long_texts_are_in_memory_at_a_time(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, sizes = tmp_path / "texts.jsonl", list[int]()
+    source.write_text("".join(json.dumps({"text": text}) + "\n" for text in TEXTS * 3))
+    load = Answering.load
+
+    def counted(models: Answering, use_gpu: bool) -> Any:
+        answers = load(models, use_gpu)
+        return lambda rows: (sizes.append(len(rows)), answers(rows))[1]
+
+    monkeypatch.setattr(Answering, "load", counted)
+    monkeypatch.setattr("react_ray.inference.inputs.CHARS_A_PART", 30)
+    lines = labelled(model, source, tmp_path / "out.jsonl").read_text().splitlines()
+    assert [words(json.loads(line)["entities"]) for line in lines] == NAMED * 3
+    assert max(sizes) == 2
+    assert sum(sizes) == 9
 
 
 def test_words_that_were_split_already(model: Path, tmp_path: Path) -> None:

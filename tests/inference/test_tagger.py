@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tiny_tagger import save_tagger
@@ -13,7 +14,7 @@ import react_ray
 from react_ray.errors import InputError
 from react_ray.inference.folder import check_saved
 from react_ray.inference.onnx_classifier import OnnxClassifier
-from react_ray.inference.onnx_export import export
+from react_ray.inference.onnx_export import export, export_saved
 from react_ray.inference.onnx_record import OnnxRecord
 from react_ray.inference.reference import load_reference, write_reference
 
@@ -61,6 +62,30 @@ def test_words_that_were_split_already_and_long_texts(folder: Path) -> None:
     assert [(entity.word, entity.start) for entity in long] == [("Rome", 200)]
 
 
+def test_the_words_of_a_few_long_texts_are_in_memory_at_a_time(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = react_ray.load(folder)
+    texts = [LONG, TEXT, "x", LONG, "", LONG, TEXT]
+    expected, encode, sizes = model.predict(texts), model.task.encode, list[int]()
+
+    def counted(tokenizer: Any, rows: Any, labels: Any) -> Any:
+        sizes.append(sum(map(len, rows["text"].to_pylist())))
+        return encode(tokenizer, rows, labels)
+
+    monkeypatch.setattr(model.task, "encode", counted)
+    monkeypatch.setattr("react_ray.inference.inputs.CHARS_A_PART", len(LONG) + 30)
+    assert model.predict(texts) == expected
+    assert sum(sizes) == sum(map(len, texts))
+    assert max(sizes) <= len(LONG) + 30
+
+
+def test_an_empty_text_has_no_entities(folder: Path, exported: OnnxClassifier) -> None:
+    for model in (react_ray.load(folder), exported):
+        assert model.predict(["", {"tokens": []}]) == [[], []]
+        assert [len(found) for found in model.predict(["", TEXT])] == [0, 2]
+
+
 def test_what_is_no_input_is_named(folder: Path) -> None:
     model = react_ray.load(folder)
     for given, said in [
@@ -83,6 +108,17 @@ def test_onnx_runtime_finds_the_same(folder: Path, exported: OnnxClassifier) -> 
             (e.entity_group, e.start, e.end) for e in other
         ]
         assert [e.score for e in one] == pytest.approx([e.score for e in other], abs=1e-4)
+
+
+def test_an_export_reads_the_columns_of_a_file_as_prediction_does(folder: Path, tmp_path: Path) -> None:
+    model, source = tmp_path / "model", tmp_path / "texts.jsonl"
+    shutil.copytree(folder, model)
+    source.write_text(json.dumps({"spans": TEXT}) + "\n")
+    with pytest.raises(InputError, match="token classification has no column 'body'"):
+        export_saved(str(model), str(source), {"body": "spans"})
+    with pytest.raises(InputError, match="both name the column 'spans'"):
+        export_saved(str(model), str(source), {"text": "spans", "tokens": "spans"})
+    assert "compared with torch on" in export_saved(str(model), str(source), {"text": "spans"})
 
 
 def test_the_task_of_a_model_is_that_in_its_configuration(folder: Path, tmp_path: Path) -> None:

@@ -128,8 +128,9 @@ def test_words_that_were_split_already_and_no_text(models: tuple[Path, Path]) ->
     split, whole = extractor.predict([{"tokens": ["Ada", "likes", "Rome"]}, "Ada likes Rome"])
     assert split == whole
     assert extractor.predict([]) == []
+    assert extractor.predict(["x", ""]) == [[], []]
     with pytest.raises(InputError, match="input 1"):
-        extractor.predict(["x", ""])
+        extractor.predict(["x", 7])  # type: ignore[list-item]
 
 
 def test_models_of_the_wrong_kind_are_told_apart(models: tuple[Path, Path]) -> None:

@@ -19,7 +19,7 @@ from starlette.responses import PlainTextResponse
 from react_ray.config.service import ServeConfig
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
 from react_ray.serve.watch.caller import begin, current
-from react_ray.serve.watch.metrics import Metrics
+from react_ray.serve.watch.metrics import ReplicaMetrics
 from react_ray.serve.watch.middleware import Watch
 
 pytestmark = pytest.mark.ray
@@ -170,7 +170,7 @@ def lines_of(
     caplog.clear()
     scope = {"type": "http", "method": "GET", "path": "/a", "headers": [(b"authorization", b"Bearer secret")]}
     with caplog.at_level(logging.INFO, "ray.serve"):
-        asyncio.run(Watch(application, config, Metrics(), "abc")(scope, nothing, nothing))
+        asyncio.run(Watch(application, config, ReplicaMetrics(), "abc")(scope, nothing, nothing))
     assert "secret" not in caplog.text
     return [json.loads(record.message) for record in caplog.records if record.message.startswith("{")]
 

@@ -6,6 +6,7 @@ With SCREENSHOTS=folder a picture of each is kept there.
 from __future__ import annotations
 
 import os
+import re
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -21,12 +22,14 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from service_client import free_port
 from test_browser import CHROMIUM, PHONE, QUIET
 from test_entities import Tagger
+from test_triples_service import Relater
 
 from react_ray.config.service import ServeConfig
 from react_ray.inference.saved import SavedModel
 from react_ray.models.tokenizer import Window
 from react_ray.serve.engine.about import About
 from react_ray.serve.engine.model import Engine
+from react_ray.serve.engine.relations import Relations
 from react_ray.serve.service import Service
 from react_ray.serve.web import build_app
 from react_ray.tasks import get_task
@@ -76,9 +79,11 @@ def browser() -> Iterator[Browser]:
 
 
 @contextmanager
-def served(model: SavedModel) -> Iterator[str]:
+def served(model: SavedModel, relations: SavedModel | None) -> Iterator[str]:
     """The address of a service in a thread of this process."""
-    service = Service(Engine(model), ServeConfig(access_log=False), About("1", None, "none"))
+    config = ServeConfig(access_log=False)
+    beside = Relations(Engine(relations), config) if relations else None
+    service = Service(Engine(model), config, About("1", None, "none"), relations=beside)
 
     async def scrape() -> bytes:
         return b""
@@ -96,10 +101,10 @@ def served(model: SavedModel) -> Iterator[str]:
 
 
 @contextmanager
-def opened(browser: Browser, model: SavedModel) -> Iterator[Page]:
+def opened(browser: Browser, model: SavedModel, relations: SavedModel | None = None) -> Iterator[Page]:
     """The page of a service, which must not complain."""
     complaints: list[str] = []
-    with served(model) as address:
+    with served(model, relations) as address:
         page = browser.new_page(viewport={"width": 1024, "height": 900})
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: complaints.append(said.text) if said.type == "error" else None)
@@ -148,6 +153,40 @@ def test_entities_are_marked_in_the_text_with_a_colour_for_each_type(browser: Br
         page.set_viewport_size(PHONE)
         ask(page, "wide" * 60 + " " + TEXT)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_relations_between_entities_are_a_table_beside_them(browser: Browser) -> None:
+    with opened(browser, Tagger(), Relater()) as page:
+        expect(page.locator("#facts")).to_contain_text("Home(e1,e2), Home(e2,e1), Other")
+        ask(page, TEXT)
+        expect(page.locator("#status")).to_contain_text("3 entities, 2 relations.")
+        table = page.get_by_role("table", name="Relations between entities")
+        assert table.get_by_role("columnheader").all_inner_texts() == ["Head", "Relation", "Tail", "Score"]
+        found = [row.split("\t") for row in table.locator("tbody tr").all_inner_texts()]
+        assert [row[:3] for row in found] == [["Ada", "Home", "Paris"], ["Paris", "Home", "Bob"]]
+        assert all(row[3].endswith("%") for row in found)
+        picture(page, "triples")
+        page.get_by_label("Leave out entities below").fill("50")
+        assert table.locator("tbody tr").count() == 1
+        expect(page.locator("#status")).to_contain_text("2 entities, 1 relation.")
+        ask(page, "Ada alone")
+        expect(page.locator("#status")).to_contain_text("1 entity, no relations.")
+        expect(table).to_be_hidden()
+
+
+def test_the_two_entities_of_a_relation_are_marked_in_the_text(browser: Browser) -> None:
+    with opened(browser, Relater()) as page:
+        box = page.get_by_label("Text to classify")
+        expect(box).to_have_accessible_description(
+            re.compile("first entity with <e1> and </e1>, the second with <e2> and </e2>")
+        )
+        page.get_by_role("button", name="Show an example").click()
+        expect(box).to_have_value("the <e1>smoke</e1> of the <e2>fire</e2>")
+        expect(box).to_be_focused()
+        ask(page, "<e1>Ada</e1> lives in <e2>Paris</e2>")
+        expect(page.locator("#status")).to_contain_text("Home(e1,e2), ")
+        assert page.locator("#scores .label").all_inner_texts() == ["Home(e1,e2)", "Home(e2,e1)", "Other"]
+        picture(page, "relation")
 
 
 def test_several_labels_are_bars_of_which_those_in_the_set_stand_out(browser: Browser) -> None:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
+import threading
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import pytest
 from costs import Cost, Model, bodies, context, cost_of, messages, request
 from fastapi import FastAPI
+from word_costs import AllEntities, AllRelated, lines_of, word_bodies
 
 from react_ray.config.service import ServeConfig
 from react_ray.serve.engine.about import About
 from react_ray.serve.engine.model import Engine
+from react_ray.serve.engine.relations import Relations
 from react_ray.serve.protocols.v2.grpc import InferenceMethods
 from react_ray.serve.service import Service
 from react_ray.serve.web import build_app
@@ -21,6 +28,9 @@ BLOCKED_S = 0.25
 """Of processor time in the event loop; 0.02 were measured, and 5 s before there were limits."""
 TIMES, SPARE = 5, 8 << 20
 """Of a body in memory: itself, and four bytes for each of its characters; and what the allocator keeps."""
+WORD = 2500
+"""Bytes of memory for each word of a request in which every word is an entity; 1,500 were measured."""
+LABELS = [f"label {number}" for number in range(1000)]
 ANSWER = 2000
 NDJSON = "application/x-ndjson"
 ROUTES = {
@@ -118,3 +128,69 @@ def test_the_worst_lines_of_a_request_cost_little(app: FastAPI, asked: dict[str,
         cost = cost_of(lambda method=method: request(app, **given, method=method))  # type: ignore[misc]
         assert_cheap(str(given)[:80], 60_000, cost)
         assert len(cost.answer) < ANSWER
+
+
+WORDS = ServeConfig(access_log=False, max_words=8192)
+
+
+def word_service() -> Service:
+    relations = Relations(Engine(AllRelated()), WORDS)
+    return Service(Engine(AllEntities()), WORDS, About("1", None, "none"), relations=relations)
+
+
+@pytest.mark.parametrize("path", ["/predict", "/triples", "/bulk"])
+def test_the_worst_bodies_cost_little_where_each_word_is_read(path: str) -> None:
+    app = build_app(word_service(), scrape=None)  # type: ignore[arg-type]
+    cost_of(lambda: request(app, path, b'"a ."\n', NDJSON) if path == "/bulk" else request(app, path, b"{}"))
+    size = WORDS.max_body_bytes - 1000
+    for name, inputs in word_bodies(WORDS.max_words, size, WORDS.max_chars):
+        body = json.dumps({"inputs": inputs}, ensure_ascii=False).encode()
+        given = (lines_of(inputs), NDJSON) if path == "/bulk" else (body, "application/json")
+        cost = cost_of(lambda given=given: request(app, path, *given))  # type: ignore[misc]
+        assert cost.status in (200, 413), (name, cost.answer[:200])
+        assert cost.blocked_s < BLOCKED_S, name
+        kept = 2 * len(cost.answer)  # by this test, of an answer that is sent in parts
+        assert cost.memory - kept <= WORD * WORDS.max_words + TIMES * size + SPARE, name
+
+
+def test_words_are_read_and_answered_outside_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, threads = word_service(), dict[str, set[int]]()
+    app = build_app(service, scrape=None)  # type: ignore[arg-type]
+    asked = {
+        "/predict": (b'{"inputs": ["a b"]}', "application/json"),
+        "/triples": (b'{"inputs": ["a b"]}', "application/json"),
+        "/bulk": (b'"a b"\n', NDJSON),
+        "/v2/models/classifier/infer": (
+            b'{"inputs": [{"name": "text", "datatype": "BYTES", "shape": [1], "data": ["a b"]}]}',
+            "application/json",
+        ),
+    }
+    for name in ("parse", "encode", "decode", "wire", "names_in"):
+        monkeypatch.setattr(service.task, name, watched(getattr(service.task, name), threads))
+    for path, given in asked.items():
+        assert asyncio.run(request(app, path, *given))[0] == 200
+    assert len(threads) == 5
+    assert all(threading.get_ident() not in some for some in threads.values())
+
+
+def test_many_labels_are_told_outside_of_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, threads = Service(Engine(Model(LABELS)), CONFIG, About("1", None, "none")), dict[str, set[int]]()
+    app = build_app(service, scrape=None)  # type: ignore[arg-type]
+    for name in ("decode", "wire"):
+        monkeypatch.setattr(service.task, name, watched(getattr(service.task, name), threads))
+    cost = cost_of(lambda: request(app, "/predict", json.dumps({"inputs": ["a"] * 256}).encode()))
+    assert [len(one) for one in json.loads(cost.answer)] == [len(LABELS)] * 256
+    assert cost.blocked_s < BLOCKED_S
+    assert len(threads) == 2
+    assert all(threading.get_ident() not in some for some in threads.values())
+
+
+def watched(work: Callable[..., Any], threads: dict[str, set[int]]) -> Callable[..., Any]:
+    """``work``, which notes in what threads it is done."""
+
+    @wraps(work)
+    def noted(*given: Any) -> Any:
+        threads.setdefault(work.__name__, set()).add(threading.get_ident())
+        return work(*given)
+
+    return noted

@@ -47,6 +47,24 @@ def test_an_input_is_a_text_or_an_object_with_its_columns() -> None:
     assert none == []
 
 
+@pytest.mark.parametrize("empty", ["", " ", {"text": ""}, {"tokens": []}, {"text": "", "tokens": []}])
+def test_a_text_without_words_has_no_entities(empty: Any) -> None:
+    tensor = {"name": "text", "shape": [2], "datatype": "BYTES", "data": [TEXT, ""]}
+    one, several, bulk, infer = talk(
+        service_of(),
+        ("/predict", {"inputs": empty}),
+        ("/predict", {"inputs": [TEXT, empty]}),
+        ("/bulk", json.dumps(empty).encode()),
+        (INFER, {"inputs": [tensor]}),
+    )
+    assert one.json() == []
+    assert [tuples(entities) for entities in several.json()] == [FOUND, []]
+    assert json.loads(bulk.content.splitlines()[0]) == {"line": 0, "answer": [], "score": 1.0}
+    (output,) = infer.json()["outputs"]
+    assert [tuples(json.loads(one)) for one in output["data"]] == [FOUND, []]
+    assert Tagger().predict([empty, TEXT])[0] == []
+
+
 def test_a_long_text_is_read_in_windows_and_answered_once() -> None:
     text = "word " * 40 + TEXT
     assert tuples(predict(service_of(), text)) == [
@@ -70,7 +88,7 @@ def test_the_threshold_and_top_k_leave_out_the_least_sure() -> None:
         ({"tokens": "Ada"}, 422, "inputs: tokens is a string; expected a list of strings"),
         ({"tokens": ["Ada", None]}, 422, "inputs: tokens: item 1 is null; expected a string"),
         ([TEXT, {"words": []}], 422, "inputs: item 1: words is not known; known are: tokens, text"),
-        ([TEXT, {"tokens": []}], 422, "inputs: item 1: "),
+        ([TEXT, {"tokens": [""]}], 422, "inputs: item 1: "),
         ([TEXT, 7], 422, "inputs: item 1 is a number; expected a string or"),
         ([TEXT, {"tokens": ["Ada", "x" * 40]}], 413, "inputs: text 1 has 43 characters; at most 40"),
     ],
@@ -78,6 +96,43 @@ def test_the_threshold_and_top_k_leave_out_the_least_sure() -> None:
 def test_what_is_no_input_is_told_by_its_place(inputs: Any, status: int, says: str) -> None:
     (answer,) = talk(service_of(max_chars=40), ("/predict", {"inputs": inputs}))
     assert (answer.status_code, says in answer.json()["error"]) == (status, True), answer.text
+
+
+def test_more_words_than_a_request_may_have_are_refused_and_the_client_sends_fewer_texts() -> None:
+    service = service_of(max_words=6)
+    tensor = {"name": "tokens", "shape": [1], "datatype": "BYTES", "data": [json.dumps(["x"] * 1500)]}
+    tall, many, split, bulk, long = talk(
+        service,
+        ("/predict", {"inputs": "x " * 7}),
+        ("/predict", {"inputs": [TEXT, "x y"]}),
+        (INFER, {"inputs": [tensor]}),
+        ("/bulk", json.dumps("x " * 7).encode() + b'\n"Paris"\n'),
+        ("/predict", {"inputs": "x" * 56}),
+    )
+    assert (tall.status_code, tall.json()["error"]) == (413, "inputs: has 7 words; at most 6 are taken")
+    assert (many.status_code, many.json()["error"]) == (
+        413,
+        "inputs: over 6 words; no more are taken in a request",
+    )
+    assert (split.status_code, split.json()["error"]) == (413, "tokens: the body has over 2036 values")
+    assert (long.status_code, "has 7 words" in long.json()["error"]) == (413, True), "of 8 characters each"
+    first, second, _ = map(json.loads, bulk.content.splitlines())
+    assert first == {"line": 0, "error": "text has 7 words; at most 6 are taken"}
+    assert tuples(second["answer"]) == [("LOC", "Paris", 0, 5)]
+
+    async def scenario() -> None:
+        async with client_of(service) as client:
+            found = await client.predict([TEXT] * 3)
+            assert [[e.word for e in entities] for entities in found] == [["Ada", "Bob", "Paris"]] * 3
+
+    asyncio.run(scenario())
+
+
+def client_of(service: Service) -> AsyncClient:
+    transport = httpx2.ASGITransport(build_app(service, scrape=None))  # type: ignore[arg-type]
+    client = AsyncClient("http://localhost", retries=0)
+    client._http = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
+    return client
 
 
 def test_one_bad_row_fails_alone_in_bulk() -> None:
@@ -138,12 +193,15 @@ def test_the_model_and_its_interface_are_described() -> None:
     told = about.json()
     assert (told["task"], told["answers"], told["explains"]) == ("token-classification", "entities", False)
     assert told["labels"] == ["LOC", "PER"]
+    assert told["limits"]["max_words"] == ServeConfig().max_words
     assert [column["name"] for column in told["inputs"]] == ["tokens", "text"]
     route = api.json()["paths"]["/predict"]["post"]
     schema = route["requestBody"]["content"]["application/json"]["schema"]
     answers = Draft202012Validator(route["responses"]["200"]["content"]["application/json"]["schema"])
     service = service_of()
-    for example in schema["examples"]:
+    inputs = schema["properties"]["inputs"]
+    assert "may be empty: it then has no entities" in inputs["anyOf"][1]["properties"]["text"]["description"]
+    for example in [*schema["examples"], {"inputs": ""}, {"inputs": [{"tokens": []}]}]:
         assert Draft202012Validator(schema).is_valid(example)
         assert answers.is_valid(predict(service, example["inputs"]))
 
@@ -170,9 +228,7 @@ def test_what_is_counted_and_recorded_are_the_types(tmp_path: Path) -> None:
 
 def test_the_client_gives_entities() -> None:
     async def scenario() -> None:
-        transport = httpx2.ASGITransport(build_app(service_of(), scrape=None))  # type: ignore[arg-type]
-        async with AsyncClient("http://localhost") as client:
-            client._http = httpx2.AsyncClient(transport=transport, base_url="http://localhost")
+        async with client_of(service_of()) as client:
             found = await client.predict({"tokens": TEXT.split()}, threshold=0.5)
             assert [type(entity) for entity in found] == [Entity, Entity]
             assert [(e.entity_group, e.word, e.start, e.end) for e in found] == [FOUND[0], FOUND[2]]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from service_client import LABELS, LIMITS, POISON, Answer, Client
 
-from react_ray.serve.engine.word_plan import Span, find_words, group, make_plan
+from react_ray.serve.engine.word_plan import CharacterSpan, find_words, group, make_plan
 
 
 def cut(text: str) -> list[str]:
@@ -50,17 +50,17 @@ def test_words_and_spans_cover_all_but_white_space(text: str, limit: int) -> Non
 
 
 def test_spans_are_even() -> None:
-    words = [Span(i, i + 1) for i in range(10)]
+    words = [CharacterSpan(i, i + 1) for i in range(10)]
     assert [span.end - span.start for span in group(words, 4)] == [2, 3, 2, 3]
     assert group(words, 99) == words
 
 
 def test_the_plan_leaves_out_what_the_model_does_not_read() -> None:
     plan = make_plan(" a b cc d e", 2, reach=6)  # in the middle of a word
-    assert (plan.read, plan.rest) == (" a b cc", Span(8, 11))
+    assert (plan.read, plan.rest) == (" a b cc", CharacterSpan(8, 11))
     assert plan.texts == [" a b cc", "  b cc", " a "]
     assert make_plan("a b", 9, reach=3).rest is None
-    assert make_plan("a b", 9, reach=2).rest == Span(2, 3)
+    assert make_plan("a b", 9, reach=2).rest == CharacterSpan(2, 3)
     assert make_plan("", 9, reach=0).texts == [""]
 
 

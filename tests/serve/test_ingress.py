@@ -12,7 +12,7 @@ import pytest
 
 from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
-from react_ray.serve.ingress.configuration import Limits, configuration
+from react_ray.serve.ingress.configuration import ProxyLimits, configuration
 from react_ray.serve.ingress.haproxy import binary
 from react_ray.serve.ingress.listening import addresses, listen
 from react_ray.serve.ingress.routes import read_routes
@@ -118,7 +118,7 @@ backend grpc-a
 listen stats
   bind *:8404
 """
-LIMITS = Limits(connections=100, per_address=50, buffer=1 << 16, body_s=10, request_s=60)
+LIMITS = ProxyLimits(connections=100, per_address=50, buffer=1 << 16, body_s=10, request_s=60)
 
 
 def test_routes_are_what_ray_says() -> None:
@@ -156,7 +156,7 @@ def test_a_file_of_another_form_is_an_error(text: str) -> None:
 def test_haproxy_takes_the_configuration_and_listens_nowhere_else(
     status: int, each: int, tmp_path: Path
 ) -> None:
-    limits = Limits(**{**LIMITS.__dict__, "per_address": each})
+    limits = ProxyLimits(**{**LIMITS.__dict__, "per_address": each})
     with socket.create_server(("127.0.0.1", 0)) as http, socket.create_server(("127.0.0.1", 0)) as grpc:
         numbers = [http.fileno()], [grpc.fileno()]
         text = configuration(read_routes(RAY.format(status=status)), limits, tmp_path / "s", *numbers, 1024)

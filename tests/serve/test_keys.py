@@ -17,7 +17,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
 from react_ray.serve.limits import keys as keys_module
 from react_ray.serve.limits import rate
-from react_ray.serve.limits.keys import Keys, add_key
+from react_ray.serve.limits.keys import ApiKeys, add_key
 from react_ray.serve.limits.rate import RateLimit
 from react_ray.serve.run import serve
 
@@ -38,15 +38,15 @@ def test_a_key_is_printed_once_and_only_its_hash_is_kept(
     assert len(key) >= 43
     assert path.read_text() == f"search-team:{hashlib.sha256(key.encode()).hexdigest()}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert Keys(path).name_of(key) == "search-team"
-    assert Keys(path).name_of(key[:-1]) is None
-    assert Keys(path).name_of("") is None
+    assert ApiKeys(path).name_of(key) == "search-team"
+    assert ApiKeys(path).name_of(key[:-1]) is None
+    assert ApiKeys(path).name_of("") is None
 
 
 def test_keys_are_replaced_without_a_gap(tmp_path: Path, pass_a_second: Callable[[], None]) -> None:
     path = tmp_path / "keys.txt"
     old = add_key("team", path)
-    keys = Keys(path)
+    keys = ApiKeys(path)
     path.write_text(f"# rotated in May\n\n{path.read_text().strip()}  # the old one")  # no newline at the end
     new = add_key("team", path)
     pass_a_second()
@@ -61,7 +61,7 @@ def test_a_file_that_breaks_while_serving_changes_nothing(
 ) -> None:
     path = tmp_path / "keys.txt"
     key = add_key("team", path)
-    keys = Keys(path)
+    keys = ApiKeys(path)
     path.write_text("half a li")
     pass_a_second()
     assert keys.name_of(key) == "team"

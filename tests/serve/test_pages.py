@@ -74,13 +74,14 @@ def test_model_says_what_is_served(client: Client) -> None:
     about = client.get("/model").json
     assert re.fullmatch("[0-9a-f]{12}", about.pop("version"))
     names = ("max_texts", "max_chars", "max_body_bytes", "max_explain_words")
-    limits = {**{name: LIMITS[name] for name in names}, "threshold": 0}
+    limits = {**{name: LIMITS[name] for name in names}, "max_words": None, "threshold": 0}
     engine = "ONNX Runtime, fp32"
     task = {
         "task": "text-classification",
         "title": "text classification",
         "inputs": [{"name": "text", "kind": "text"}],
         "needs": [["text"]],
+        "example": "The striker scored twice.",
         "answers": "label",
         "explains": True,
         "relations": None,

@@ -17,7 +17,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.serve.app import Replica
 from react_ray.serve.engine.about import About
 from react_ray.serve.engine.model import Engine
-from react_ray.serve.engine.probe import FRESH_S, Probe
+from react_ray.serve.engine.probe import FRESH_S, ReadinessProbe
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
 from react_ray.serve.protocols.v2.grpc import InferenceMethods
 from react_ray.serve.service import Service
@@ -130,7 +130,7 @@ def test_a_success_is_told_again_for_a_while_and_a_failure_never() -> None:
 
     async def scenario() -> list[bool]:
         nonlocal now
-        probe = Probe(attempt, clock=lambda: now)
+        probe = ReadinessProbe(attempt, clock=lambda: now)
         told = [await probe.ready(), await probe.ready()]
         now += FRESH_S - 0.1
         told.append(await probe.ready())
@@ -151,7 +151,7 @@ def test_one_who_leaves_does_not_end_the_attempt_of_the_others() -> None:
         return True
 
     async def scenario() -> bool:
-        probe = Probe(attempt)
+        probe = ReadinessProbe(attempt)
         first, second = asyncio.create_task(probe.ready()), asyncio.create_task(probe.ready())
         await asyncio.sleep(0.02)
         first.cancel()

@@ -12,14 +12,20 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 from service_client import Client
+from tiny_service import talk
+from word_costs import AllRelated
 
+from react_ray.config.service import ServeConfig
+from react_ray.serve.engine.about import About
+from react_ray.serve.engine.model import Engine
+from react_ray.serve.service import Service
 from react_ray.serve.watch import record
 from react_ray.serve.watch.record import Recorder
 
 
 def fill(recorder: Recorder, count: int) -> None:
     for number in range(count):
-        recorder.add(f"id-{number}", f"text {number} 股市", "sport", 0.75, number)
+        recorder.add(f"id-{number}", [f"text {number} 股市"], "sport", 0.75, number)
 
 
 def rows(folder: Path) -> list[dict]:
@@ -107,6 +113,29 @@ def test_a_slow_disk_costs_rows_and_not_memory(tmp_path: Path, monkeypatch: pyte
     gate.set()
     recorder.close()
     assert len(rows(tmp_path)) == 30
+
+
+def test_pairs_of_entities_of_one_text_are_told_apart(tmp_path: Path) -> None:
+    config = ServeConfig(record=str(tmp_path), record_texts=True)
+    service = Service(Engine(AllRelated()), config, About("1", None, "none"))
+    one, other = "<e1>Ada</e1> met <e2>Bob</e2> again", "Ada met <e2>Bob</e2> <e1>again</e1>"
+    places = {"text": "Ada met Bob again", "e1": [0, 3], "e2": [8, 11]}
+    talk(service, ("/predict", {"inputs": [one, other, places]}))
+    service.close()
+    first, second, third = rows(tmp_path)
+    assert [row["text"] for row in (first, second, third)] == [one, other, one]
+    assert first["text_sha256"] == third["text_sha256"] != second["text_sha256"]
+
+
+def test_both_texts_of_a_pair_are_recorded(tmp_path: Path) -> None:
+    recorder = Recorder(tmp_path, True, names=["text", "text_pair"])
+    recorder.add("1", ["a\nb", "c"], "same", 0.9, 7)
+    recorder.add("2", ["a", "b\nc"], "same", 0.9, 7)
+    recorder.close()
+    first, second = rows(tmp_path)
+    assert (first["text"], first["text_pair"]) == ("a\nb", "c")
+    assert first["text_sha256"] != second["text_sha256"]
+    assert first["text_pair_sha256"] == hashlib.sha256(b"c").hexdigest()
 
 
 @pytest.mark.ray

@@ -14,7 +14,7 @@ from ray import serve
 from ray.serve.handle import DeploymentBroadcastResponse
 
 from react_ray.serve.app import Replica
-from react_ray.serve.watch.metrics import Metrics
+from react_ray.serve.watch.metrics import ReplicaMetrics
 from react_ray.serve.watch.scrape import Families
 
 
@@ -29,7 +29,7 @@ class Asked:
             raise self.error
         if self.name is None:
             await asyncio.sleep(60)
-        return str(self.name), Metrics().families()
+        return str(self.name), ReplicaMetrics().families()
 
     def cancel(self) -> None:
         self.cancelled = True
@@ -51,7 +51,7 @@ def scrape(monkeypatch: pytest.MonkeyPatch, replicas: Sequence[Any]) -> tuple[se
 
     handle = SimpleNamespace(broadcast=lambda method: DeploymentBroadcastResponse(broadcast(), None))
     monkeypatch.setattr(serve, "get_deployment_handle", lambda *names: handle)
-    replica = SimpleNamespace(families=lambda: ("own", Metrics().families()))
+    replica = SimpleNamespace(families=lambda: ("own", ReplicaMetrics().families()))
     text = asyncio.run(Replica.scrape(replica)).decode()  # type: ignore[arg-type]
     (silent,) = re.findall(r"^react_ray_replicas_silent (\S+)$", text, re.M)
     return set(re.findall(r'^react_ray_requests_running\{replica="(\w+)"\}', text, re.M)), float(silent)

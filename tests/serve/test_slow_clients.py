@@ -18,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from react_ray.config.service import ServeConfig
 from react_ray.serve.watch.access import CALLER_LEFT
-from react_ray.serve.watch.metrics import Metrics
+from react_ray.serve.watch.metrics import ReplicaMetrics
 from react_ray.serve.watch.middleware import Watch
 
 
@@ -96,7 +96,7 @@ def test_however_it_is_told_that_the_caller_left_it_is_no_failure(told: type[Exc
     async def send(message: Any) -> None:
         sent.append(message)
 
-    metrics = Metrics()
+    metrics = ReplicaMetrics()
     scope = {"type": "http", "method": "POST", "headers": []}
     watch = Watch(app, ServeConfig(), metrics, "1")
     asyncio.run(watch(scope, None, send))  # type: ignore[arg-type]

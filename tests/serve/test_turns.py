@@ -72,7 +72,7 @@ def test_failures_go_to_their_caller_and_one_who_left_costs_nothing() -> None:
 
 def test_texts_are_taken_together_up_to_a_number_of_characters() -> None:
     texts = ["a" * 10] * 1000 + ["b" * 100_000] + ["c"] * 3
-    parts = [[row["text"] for row in part] for part in turns_of([Row(text=text) for text in texts])]
+    parts = [[texts[number] for number in part] for part in turns_of([Row(text=text) for text in texts])]
     assert [text for part in parts for text in part] == texts
     assert all(sum(map(len, part)) <= CHARS_A_TURN or len(part) == 1 for part in parts)
     assert len(parts) == 5

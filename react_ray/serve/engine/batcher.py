@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from react_ray.serve.engine.model import Outcome
+from react_ray.serve.engine.model import ModelOutput
 
 __all__ = ["Batcher"]
 
@@ -31,7 +31,7 @@ class Batcher:
 
     def __init__(
         self,
-        run: Callable[[Rows], list[Outcome]],
+        run: Callable[[Rows], list[ModelOutput]],
         budget: int,
         lanes: int = 1,
         length: Callable[[Any], int] = len,
@@ -49,7 +49,7 @@ class Batcher:
         """Rows that are not in a model call yet."""
         return sum(len(job.waiting) for job in list(self._jobs) if not job.done.done())
 
-    async def submit(self, rows: Rows, first: bool = False) -> list[Outcome]:
+    async def submit(self, rows: Rows, first: bool = False) -> list[ModelOutput]:
         """The outcomes of ``rows``, in their order; when cancelled, the rest is not computed.
 
         ``first`` is for few and short rows: their turn is before that of all who wait.
@@ -126,10 +126,10 @@ class _Job:
     def __init__(self, rows: Rows, lengths: list[int]):
         self.rows, self.lengths = rows, lengths
         self.waiting = dict.fromkeys(sorted(range(len(rows)), key=lambda index: -lengths[index]))
-        self.done: asyncio.Future[list[Outcome]] = asyncio.get_running_loop().create_future()
-        self._outcomes: dict[int, Outcome] = {}
+        self.done: asyncio.Future[list[ModelOutput]] = asyncio.get_running_loop().create_future()
+        self._outcomes: dict[int, ModelOutput] = {}
 
-    def settle(self, index: int, outcome: Outcome) -> None:
+    def settle(self, index: int, outcome: ModelOutput) -> None:
         self._outcomes[index] = outcome
         if len(self._outcomes) == len(self.rows) and not self.done.done():
             self.done.set_result([self._outcomes[i] for i in range(len(self.rows))])

@@ -23,9 +23,9 @@ from react_ray.inference.saved import SavedModel
 from react_ray.models.tokenizer import QuickTokenizer
 from react_ray.tasks.task import Example, Outputs
 
-__all__ = ["Engine", "Outcome", "Precision", "load_engine"]
+__all__ = ["Engine", "ModelOutput", "Precision", "load_engine"]
 
-Outcome = NDArray[np.float32] | Exception
+ModelOutput = NDArray[np.float32] | Exception
 """Output of the model for one example, or why there is none."""
 Precision = Literal["fp32", "int8"]
 
@@ -78,7 +78,7 @@ def _load_torch(folder: Path, threads: int, use_gpu: bool) -> Engine:
 
 
 class Engine:
-    """A model, every example of which gets its own outcome; ``lanes`` calls can run at a time."""
+    """A model, every example of which gets its own output; ``lanes`` calls can run at a time."""
 
     def __init__(self, model: SavedModel, name: str = "", lanes: int = 1):
         self.name = name
@@ -97,11 +97,11 @@ class Engine:
         """Return how many characters of ``text`` are within the input length of the model."""
         return self._tokenizer.reach(text)
 
-    def run(self, examples: Sequence[Example]) -> list[Outcome]:
-        """Compute the outcome of each example.
+    def run(self, examples: Sequence[Example]) -> list[ModelOutput]:
+        """Compute the output of each example.
 
         Where the model fails, the examples are halved until those that make it fail are
-        alone: their outcome is the error.
+        alone: their output is the error.
         """
         try:
             outputs = self.model.run(examples)

@@ -6,13 +6,13 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 
-__all__ = ["FRESH_S", "Probe"]
+__all__ = ["FRESH_S", "ReadinessProbe"]
 
 FRESH_S = 2.0
 """Seconds for which a success is cached: a flood of probes costs one model call in this time."""
 
 
-class Probe:
+class ReadinessProbe:
     """Calls ``attempt`` once for all concurrent probes, and not at all after a recent success."""
 
     def __init__(self, attempt: Callable[[], Awaitable[bool]], clock: Callable[[], float] = time.monotonic):

@@ -7,16 +7,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
 from react_ray.inference.inputs import few_rows
-from react_ray.inference.prediction import Triple, typed
-from react_ray.inference.triples import RELATIONS, Asking, Question, check_kind, questions_of, triples_of
+from react_ray.inference.prediction import Entity, Triple, typed
+from react_ray.inference.triples import RELATIONS, Asking, Question, check_kind, question_of, triples_of
 from react_ray.serve.engine.batcher import Batcher
-from react_ray.serve.engine.found import Found, tokens_in
-from react_ray.serve.engine.model import Engine, load_engine
-from react_ray.serve.engine.model import Outcome as ModelOutcome
+from react_ray.serve.engine.decoding import RowDecoder, tokens_in
+from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
 from react_ray.serve.engine.turns import Turns
 from react_ray.tasks.task import Example
 
@@ -24,9 +22,13 @@ __all__ = ["MOST_QUESTIONS", "PairsError", "Relations"]
 
 MOST_QUESTIONS = 4096
 """Rows of the relation model for one request: as many as some dozens of texts with many entities need."""
+QUESTIONS_AT_A_TIME = 256
+"""Of these rows: each has a copy of its text, and they take memory until they are answered."""
 QUESTIONS_A_TURN = 8
-"""Rows that a caller has tokenized at a time."""
-Outcome = list[Triple] | Exception
+"""Of these, so many are tokenized before other callers have their turn."""
+Pair = tuple[int, Entity, Entity]
+"""The number of a text, and two entities of it."""
+TextTriples = list[Triple] | Exception
 """The triples of a text, or why the model failed on it."""
 
 
@@ -60,43 +62,62 @@ class Relations:
         """Rows that no model call has taken up."""
         return self._batcher.waiting
 
-    async def triples(self, texts: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[Outcome]:
+    async def triples(self, texts: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[TextTriples]:
         """The triples of each text with its entities; PairsError where these have too many pairs."""
-        questions: list[Question] = []
-        for number, (text, entities) in enumerate(texts):
-            ask = partial(self._ask, number, text, entities)
-            questions += await self._turns.run(len(entities), ask) if len(entities) > 1 else []
-            if len(questions) > MOST_QUESTIONS:
+        pairs: list[Pair] = []
+        for number, (_, entities) in enumerate(texts):
+            if len(entities) > 1:
+                pairs += await self._turns.run(len(entities), partial(self._pairs, number, entities))
+            if len(pairs) > MOST_QUESTIONS:
                 raise PairsError
-        return _by_text(len(texts), questions, await self._answers(questions))
+        found: list[list[Triple]] = [[] for _ in texts]
+        failed: dict[int, Exception] = {}
+        for first in range(0, len(pairs), QUESTIONS_AT_A_TIME):
+            part = pairs[first : first + QUESTIONS_AT_A_TIME]
+            for number, triple in await self._answers(texts, part):
+                if isinstance(triple, Exception):
+                    failed.setdefault(number, triple)
+                else:
+                    found[number].append(triple)
+        return [failed.get(number, triples) for number, triples in enumerate(found)]
 
-    def _ask(self, number: int, text: str, entities: list[dict[str, Any]]) -> list[Question]:
-        return questions_of(self._asking, number, text, typed(entities))
+    def _pairs(self, number: int, entities: list[dict[str, Any]]) -> list[Pair]:
+        return [(number, e1, e2) for e1, e2 in self._asking.pairs(typed(entities))]
 
-    async def _answers(self, questions: Sequence[Question]) -> list[Answer | Exception]:
-        """The answer to each question, or why the model failed on it."""
-        rows = [question.row for question in questions]
+    async def _answers(
+        self, texts: Sequence[tuple[str, Any]], pairs: Sequence[Pair]
+    ) -> list[tuple[int, Triple | Exception]]:
+        """What is found of some pairs, or why the model failed on them, each with the number of its text."""
+        questions: list[Question] = []
         examples: list[Example] = []
-        for first in range(0, len(rows), QUESTIONS_A_TURN):
-            part = few_rows(self._engine.task, rows[first : first + QUESTIONS_A_TURN])
-            made = await self._turns.run(len(part), partial(self._engine.encode, part))
-            examples += [replace(one, row=one.row + first) for one in made]
-        found = Found(self._engine, rows, examples, await self._batcher.submit(examples))
-        return await self._turns.run(len(rows), partial(found.answers, 1)) if rows else []
+        for first in range(0, len(pairs), QUESTIONS_A_TURN):
+            part = pairs[first : first + QUESTIONS_A_TURN]
+            asked, made = await self._turns.run(len(part), partial(self._encode, texts, part, first))
+            questions += asked
+            examples += made
+        outputs = await self._batcher.submit(examples)
+        return await self._turns.run(len(questions), partial(self._decode, questions, examples, outputs))
 
-    async def sample(self) -> list[ModelOutcome]:
+    def _encode(
+        self, texts: Sequence[tuple[str, Any]], pairs: Sequence[Pair], first: int
+    ) -> tuple[list[Question], list[Example]]:
+        """The questions about some pairs, and their examples, in rows from ``first`` on."""
+        asked = [question_of(self._asking, number, texts[number][0], e1, e2) for number, e1, e2 in pairs]
+        made = self._engine.encode(few_rows(self._engine.task, [question.row for question in asked]))
+        return asked, [replace(one, row=one.row + first) for one in made]
+
+    def _decode(
+        self, questions: Sequence[Question], examples: Sequence[Example], outputs: Sequence[ModelOutput]
+    ) -> list[tuple[int, Triple | Exception]]:
+        decoder = RowDecoder(self._engine, [question.row for question in questions], examples, outputs)
+        found: list[tuple[int, Triple | Exception]] = []
+        for question, answer in zip(questions, decoder.answers(range(len(questions)), 1), strict=True):
+            if isinstance(answer, Exception):
+                found.append((question.text, answer))
+            else:
+                found += triples_of([question], [answer])
+        return found
+
+    async def sample(self) -> list[ModelOutput]:
         """What the model makes of a text that goes before all that wait, to try it with."""
         return await self._batcher.submit(self._engine.sample("ready"), first=True)
-
-
-def _by_text(
-    texts: int, questions: Sequence[Question], answers: Sequence[Answer | Exception]
-) -> list[Outcome]:
-    found: list[list[Triple]] = [[] for _ in range(texts)]
-    failed: dict[int, Exception] = {}
-    for question, answer in zip(questions, answers, strict=True):
-        if isinstance(answer, Exception):
-            failed.setdefault(question.text, answer)
-        else:
-            found[question.text] += [triple for _, triple in triples_of([question], [answer])]
-    return [failed.get(number, triples) for number, triples in enumerate(found)]

@@ -12,7 +12,7 @@ from itertools import pairwise
 
 from react_ray.models.writing_systems import NO_SPACES
 
-__all__ = ["Plan", "Span", "find_words", "group", "make_plan"]
+__all__ = ["CharacterSpan", "Plan", "find_words", "group", "make_plan"]
 
 RUN = 4
 """Letters in a piece of a script that sets no spaces between words: a syllable or two."""
@@ -23,7 +23,7 @@ UNSPACED = re.compile(f"[{NO_SPACES}]")
 
 
 @dataclass(frozen=True)
-class Span:
+class CharacterSpan:
     """Characters ``start`` to ``end`` (not included) of a text."""
 
     start: int
@@ -36,9 +36,9 @@ class Plan:
 
     read: str
     """The part of the text within the model's input length."""
-    spans: list[Span]
+    spans: list[CharacterSpan]
     """Spans that are left out, one at a time."""
-    rest: Span | None
+    rest: CharacterSpan | None
     """The words beyond the model's input length; their weight is 0."""
 
     @property
@@ -52,18 +52,18 @@ def make_plan(text: str, limit: int, reach: int) -> Plan:
 
     ``reach`` is how many characters it reads; a word that begins among them is taken whole.
     """
-    words: list[Span] = []
+    words: list[CharacterSpan] = []
     rest = None
     for word in _words(text):
         if word.start >= reach:  # a text may be long: the words after it are not split
-            rest = Span(word.start, len(text.rstrip()))
+            rest = CharacterSpan(word.start, len(text.rstrip()))
             break
         words.append(word)
     end = words[-1].end if words else 0
     return Plan(text[:end], group(words, limit), rest)
 
 
-def find_words(text: str) -> list[Span]:
+def find_words(text: str) -> list[CharacterSpan]:
     """Split ``text`` into words that cover all but its white space, in order.
 
     Punctuation belongs to the word before it, as combining marks do. Where a script
@@ -72,7 +72,7 @@ def find_words(text: str) -> list[Span]:
     return list(_words(text))
 
 
-def _words(text: str) -> Iterator[Span]:
+def _words(text: str) -> Iterator[CharacterSpan]:
     start, within, letters = 0, "space", 0
     for place, character in enumerate(text):
         kind = _kind(character)
@@ -82,20 +82,20 @@ def _words(text: str) -> Iterator[Span]:
             kind != within or kind == "alone" or (kind == "unspaced" and letters >= RUN)
         ):
             if within != "space":
-                yield Span(start, place)
+                yield CharacterSpan(start, place)
             start, within, letters = place, kind, 0
         elif within == "space" and kind == "mark":
             start, within, letters = place, kind, 0
         letters += kind != "mark"
     if within != "space":
-        yield Span(start, len(text))
+        yield CharacterSpan(start, len(text))
 
 
-def group(words: Sequence[Span], limit: int) -> list[Span]:
+def group(words: Sequence[CharacterSpan], limit: int) -> list[CharacterSpan]:
     """Group consecutive ``words`` into at most ``limit`` spans of nearly equal size."""
     count = min(limit, len(words))
     edges = [index * len(words) // count for index in range(count + 1)] if count else []
-    return [Span(words[first].start, words[last - 1].end) for first, last in pairwise(edges)]
+    return [CharacterSpan(words[first].start, words[last - 1].end) for first, last in pairwise(edges)]
 
 
 def _kind(character: str) -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from react_ray.serve.ingress.routes import Frontend, Routes
 
-__all__ = ["Limits", "configuration"]
+__all__ = ["ProxyLimits", "configuration"]
 
 UNAVAILABLE = Path(__file__).parent / "unavailable.http"
 RAY_GRPC = "/ray.serve.RayServeAPIService/"
@@ -103,7 +103,7 @@ backend {name}
 
 
 @dataclass(frozen=True)
-class Limits:
+class ProxyLimits:
     """What HAProxy takes, of all callers and of one; 0 connections of an address: as many as it likes."""
 
     connections: int
@@ -113,7 +113,7 @@ class Limits:
     request_s: float
 
     @classmethod
-    def load(cls, text: str) -> Limits:
+    def load(cls, text: str) -> ProxyLimits:
         """Read what ``dump`` wrote."""
         return cls(**json.loads(text))
 
@@ -123,7 +123,12 @@ class Limits:
 
 
 def configuration(
-    routes: Routes, limits: Limits, socket: Path, http: Sequence[int], grpc: Sequence[int], open_files: int
+    routes: Routes,
+    limits: ProxyLimits,
+    socket: Path,
+    http: Sequence[int],
+    grpc: Sequence[int],
+    open_files: int,
 ) -> str:
     """The file, for a HAProxy that listens on the inherited sockets ``http`` and ``grpc``."""
     connections = max(1, min(limits.connections, (open_files - 100) // 2))  # each takes two open files

@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import Protocol
 
-from react_ray.serve.ingress.configuration import Limits, configuration
+from react_ray.serve.ingress.configuration import ProxyLimits, configuration
 from react_ray.serve.ingress.haproxy import HAProxy
 from react_ray.serve.ingress.instead import DONE, FAILED
 from react_ray.serve.ingress.listening import Listening
@@ -50,7 +50,7 @@ class Keeper:
 
     def __init__(self, folder: Path, raylet: int):
         self._folder, self._raylet = folder, raylet
-        self._limits = Limits.load(os.environ[LIMITS])
+        self._limits = ProxyLimits.load(os.environ[LIMITS])
         self._ports = Listening(os.environ.get(HOST))
         self._haproxy: HAProxy | None = None
         self._count = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from react_ray.config.service import ServeConfig
 from react_ray.errors import InputError
-from react_ray.serve.ingress.configuration import Limits
+from react_ray.serve.ingress.configuration import ProxyLimits
 from react_ray.serve.ingress.haproxy import binary
 from react_ray.serve.ingress.keeper import HOST, LIMITS
 from react_ray.serve.limits.edge import VARIABLES as EDGE
@@ -45,7 +45,7 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> None:
         )
 
 
-def limits(config: ServeConfig) -> Limits:
+def limits(config: ServeConfig) -> ProxyLimits:
     """What HAProxy takes.
 
     A request is sent again to another replica when its own refuses the connection or dies
@@ -58,7 +58,7 @@ def limits(config: ServeConfig) -> Limits:
     fewest, most = CONNECTIONS
     connections = min(most, max(fewest, memory // (BUFFERS * buffer)))
     each = config.connections_per_address
-    return Limits(
+    return ProxyLimits(
         connections=connections,
         per_address=connections // 2 if each is None else each,
         buffer=buffer,

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from react_ray.config.service import ServeConfig
 from react_ray.serve.limits.address import Addresses, source_of
 from react_ray.serve.limits.hosts import Hosts
-from react_ray.serve.limits.keys import Keys
+from react_ray.serve.limits.keys import ApiKeys
 from react_ray.serve.limits.rate import RateLimit
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.watch.caller import current
@@ -32,7 +32,7 @@ class Gate:
     """The keys and the rates of a replica; InputError where the file of keys is not one."""
 
     def __init__(self, config: ServeConfig):
-        self.keys = Keys(config.api_keys) if config.api_keys else None
+        self.keys = ApiKeys(config.api_keys) if config.api_keys else None
         self.hosts = Hosts(config)
         self._limit = RateLimit(config.rate_limit) if config.rate_limit else None
         self._wrong = RateLimit(WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE)

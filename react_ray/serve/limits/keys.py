@@ -18,7 +18,7 @@ from pathlib import Path
 from react_ray.console.terminal import command
 from react_ray.errors import InputError
 
-__all__ = ["Keys", "add_key"]
+__all__ = ["ApiKeys", "add_key"]
 
 NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 HASH = re.compile(r"[0-9a-f]{64}")
@@ -27,7 +27,7 @@ LOOK_EVERY_S = 1.0
 logger = logging.getLogger("ray.serve")
 
 
-class Keys:
+class ApiKeys:
     """The keys of a file; InputError where it cannot be read or has none."""
 
     def __init__(self, path: str | Path):

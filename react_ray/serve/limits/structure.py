@@ -3,23 +3,39 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from react_ray.config.service import ServeConfig
 from react_ray.serve.limits.refusal import RefusalError
 
-__all__ = ["MAX_DEPTH", "check_structure", "most_values"]
+__all__ = ["MAX_DEPTH", "check_structure", "most_values", "words_in"]
 
 MAX_DEPTH = 100
 """Lists and objects inside each other; a request needs four."""
-VALUES_A_LIST = 64
-"""Words of a text: of all texts of a request together, so that a single one may have thousands."""
+VALUES_A_WORD = 2
+"""Of a list of words: each is a string and has a comma behind it."""
+CHARS_A_WORD = 8
+"""Characters that count as a word: a longer word has as many tokens as several."""
 MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 """A string, or one of the characters between which values stand."""
 
 
 def most_values(config: ServeConfig, lists: bool) -> int:
     """JSON values that a request may have; more where inputs may be ``lists``, such as words of a text."""
-    return config.max_values + (VALUES_A_LIST * config.max_texts if lists else 0)
+    return config.max_values + (VALUES_A_WORD * config.max_words if lists else 0)
+
+
+def words_in(row: Mapping[str, Any]) -> int:
+    """Words that a model reads one by one; 0 for a row without a list of words, which is cut at its length.
+
+    Example
+    -------
+    >>> words_in({"text": "Ada sings", "starts": [0, 4], "ends": [3, 9]})
+    2
+    """
+    lists = [len(value) for value in row.values() if isinstance(value, list)]
+    return max(*lists, len(row["text"]) // CHARS_A_WORD) if lists else 0
 
 
 def check_structure(body: bytes | bytearray, most: int) -> None:

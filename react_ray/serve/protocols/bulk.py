@@ -1,4 +1,4 @@
-"""POST /bulk: lines of a file in, a line with the best label for each out, streamed.
+"""POST /bulk: lines of a file in, a line with the answer to each out, streamed.
 
 The body is read whole before the first answer, within its limit. Reading it as answers
 go out would not keep memory flat: Serve's proxy takes a body in as fast as it comes,
@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
 from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
@@ -29,7 +29,7 @@ from react_ray.serve.limits.body import LINES, check_content_type, read_body
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.limits.structure import check_structure, most_values
 from react_ray.serve.protocols.described import refusals
-from react_ray.serve.protocols.examples import answer_example, input_schema, sample_input
+from react_ray.serve.protocols.examples import answer_example, entries_schema, input_schema, sample_input
 from react_ray.serve.protocols.messages import BOM, row_of
 from react_ray.serve.service import Service
 from react_ray.tasks.task import Task
@@ -38,6 +38,8 @@ __all__ = ["add_bulk"]
 
 AT_A_TIME = 64
 """Lines that are answered together: a slow model must have some done before the time limit of a request."""
+BYTES_AT_A_TIME = 1 << 15
+"""Of these lines, where every word is read: it takes memory until it is answered."""
 COME_AGAIN_S = 5
 """Seconds after which a place may be free: a bulk request is seconds of work."""
 VALUES_A_LINE = 100
@@ -139,13 +141,28 @@ def _lines(body: bytearray) -> Iterator[bytearray]:
         start = end + 1
 
 
+def _groups(lines: Iterator[bytearray], most: int) -> Iterator[list[bytearray]]:
+    """AT_A_TIME lines together, or so many as have ``most`` bytes, at least one."""
+    group: list[bytearray] = []
+    size = 0
+    for line in lines:
+        if group and (len(group) == AT_A_TIME or size + len(line) > most):
+            yield group
+            group, size = [], 0
+        group.append(line)
+        size += len(line)
+    if group:
+        yield group
+
+
 async def _answers(service: Service, body: bytearray, count: int, offset: int) -> AsyncIterator[bytes]:
-    lines = _lines(body)
+    most = BYTES_AT_A_TIME if has_lists(service.task) else len(body)
+    start = offset
     running: deque[asyncio.Task[bytes]] = deque()
     try:
-        for start in range(offset, offset + count, AT_A_TIME):
-            group = list(islice(lines, AT_A_TIME))
+        for group in _groups(_lines(body), most):
             running.append(asyncio.create_task(_answer(service, group, start)))
+            start += len(group)
             if len(running) > 1:  # the model has the next group while this one's answers go out
                 yield await running.popleft()
         while running:
@@ -160,7 +177,8 @@ async def _answer(service: Service, lines: Sequence[bytearray], first: int) -> b
     parsed = await _parsed(service, lines, first)
     rows = [line.row for line in parsed.values() if line.row is not None]
     outcomes = iter(await service.outcomes(rows, ranked=1) if rows else [])
-    return b"".join(_said(service, parsed, outcomes))
+    size = sum(map(len, lines))
+    return await service.apart(size, lambda: b"".join(_said(service, parsed, outcomes)))
 
 
 async def _parsed(service: Service, lines: Sequence[bytearray], first: int) -> dict[int, _Line]:
@@ -171,7 +189,8 @@ async def _parsed(service: Service, lines: Sequence[bytearray], first: int) -> d
             await asyncio.sleep(0)
             size = 0
         if line.strip():
-            parsed[number] = parse_line(line, service.task, service.config)
+            parse = partial(parse_line, line, service.task, service.config)
+            parsed[number] = await service.apart(len(line), parse)
     return parsed
 
 
@@ -264,7 +283,7 @@ def _described_body(task: Task) -> dict[str, Any]:
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     config, task = service.config, service.task
     answered = {"line": {"type": "integer"}, "id": {}}
-    named = {"label": {"type": ["string", "null"]}} if task.one_of_k else {"answer": {"type": "array"}}
+    named = {"label": {"type": ["string", "null"]}} if task.one_of_k else {"answer": entries_schema(task)}
     kinds: list[dict[str, Any]] = [
         {**answered, **named, "score": {"type": "number"}},
         {**answered, "error": {"type": "string"}},

@@ -10,16 +10,31 @@ from react_ray.tasks.task import Task
 
 __all__ = [
     "answer_example",
+    "answer_order",
     "answer_schema",
+    "entries_schema",
     "input_schema",
     "object_schema",
     "request_schema",
     "sample_input",
+    "top_k_meaning",
 ]
 
+PLACE = {"type": "integer", "minimum": 0}
 KINDS: dict[str, dict[str, Any]] = {
     "text": {"type": "string"},
-    "tokens": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+    "tokens": {
+        "type": "array",
+        "items": {"type": "string", "minLength": 1},
+        "description": "The words of a text",
+    },
+    "spans": {
+        "description": "The characters of an entity, from the first to before the last",
+        "anyOf": [
+            {"type": "array", "items": PLACE, "minItems": 2, "maxItems": 2},
+            {"type": "object", "properties": {"start": PLACE, "end": PLACE}, "required": ["start", "end"]},
+        ],
+    },
 }
 SAMPLES: dict[str, Any] = {"text": "The striker scored twice.", "tokens": ["Ada", "lives", "in", "Paris"]}
 LABEL = {
@@ -49,9 +64,16 @@ def sample_input(task: Task) -> Any:
 def object_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
     """An object with the input columns of a task, and ``more`` properties."""
     fields = {column.name: KINDS.get(column.kind, {}) for column in input_columns(task)}
+    fields["text"] = {**fields["text"], "description": _of_text(task)}
     groups = [{"required": list(group)} for group in input_groups(task)]
     needed: dict[str, Any] = groups[0] if len(groups) == 1 else {"anyOf": groups}
     return {"type": "object", "properties": fields | (more or {}), "additionalProperties": False, **needed}
+
+
+def _of_text(task: Task) -> str:
+    if not rows_taken(task, [""]) and ("text",) in task.needs:
+        return f"A text such as {sample_input(task)}"
+    return "A text, which may be empty" + (": it then has no entities" if task.names_spans else "")
 
 
 def input_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -60,8 +82,22 @@ def input_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, An
     return {"anyOf": [*text, object_schema(task, more)]}
 
 
-def request_schema(task: Task, schema: dict[str, Any]) -> dict[str, Any]:
-    """The ``schema`` of a request with the inputs and examples of a task."""
+def answer_order(task: Task) -> str:
+    """How the entries of an answer are ordered, in words."""
+    return "entities in the order of the text" if task.names_spans else "labels best first"
+
+
+def top_k_meaning(task: Task) -> str:
+    """What ``top_k`` does to an answer, in words."""
+    if task.names_spans:
+        return "Most entities of an answer: the surest, in the order of the text. All if left out"
+    if task.one_of_k:
+        return "Most labels of an answer: the best. All if left out"
+    return "The best labels, so many of them, in the set or not. The labels of the set if left out"
+
+
+def request_schema(task: Task, schema: dict[str, Any], top_k: str) -> dict[str, Any]:
+    """The ``schema`` of a request with the inputs and examples of a task; ``top_k`` says what that does."""
     one = input_schema(task)
     inputs = {
         **schema["properties"]["inputs"],
@@ -74,13 +110,19 @@ def request_schema(task: Task, schema: dict[str, Any]) -> dict[str, Any]:
         examples.insert(0, {"inputs": sample_input(task)})
         if sample_input(task) == SAMPLES["text"]:
             examples.append({"inputs": ["股市今日上涨", "球队夺得冠军"], "top_k": 1})
-    return {**schema, "properties": {**schema["properties"], "inputs": inputs}, "examples": examples}
+    meant = {"inputs": inputs, "top_k": {**schema["properties"]["top_k"], "description": top_k}}
+    return {**schema, "properties": schema["properties"] | meant, "examples": examples}
 
 
 def answer_schema(task: Task) -> dict[str, Any]:
     """The answers to a request: a list for an input, a list of lists for a list."""
-    entries = {"type": "array", "items": ENTITY if task.names_spans else LABEL}
+    entries = entries_schema(task)
     return {"anyOf": [entries, {"type": "array", "items": entries}]}
+
+
+def entries_schema(task: Task) -> dict[str, Any]:
+    """The answer to one input."""
+    return {"type": "array", "items": ENTITY if task.names_spans else LABEL}
 
 
 def answer_example(task: Task, labels: Sequence[str]) -> list[dict[str, Any]]:

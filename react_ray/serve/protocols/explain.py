@@ -9,7 +9,7 @@ from fastapi import FastAPI, Request
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
-from react_ray.serve.engine.word_plan import Plan, Span
+from react_ray.serve.engine.word_plan import CharacterSpan, Plan
 from react_ray.serve.limits.body import JSON, check_content_type, read_body
 from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.protocols.described import refusals
@@ -17,7 +17,7 @@ from react_ray.serve.protocols.messages import parse
 from react_ray.serve.service import Service
 from react_ray.tasks.task import Task
 
-__all__ = ["ExplainRequest", "Explanation", "add_explanation", "can_explain"]
+__all__ = ["ExplainAnswer", "ExplainRequest", "add_explanation", "can_explain"]
 
 
 class ExplainRequest(BaseModel):
@@ -33,7 +33,7 @@ class ExplainRequest(BaseModel):
     label: str | None = Field(None, description="What to explain; the best label if left out")
 
 
-class Word(BaseModel):
+class WordWeight(BaseModel):
     """Characters ``start`` to ``end`` of the text: a word, or several of a long text."""
 
     text: str
@@ -42,12 +42,12 @@ class Word(BaseModel):
     weight: float
 
 
-class Explanation(BaseModel):
+class ExplainAnswer(BaseModel):
     """A label, its score, and what each word adds to it; less than 0: the word speaks against it."""
 
     label: str
     score: float
-    words: list[Word]
+    words: list[WordWeight]
 
 
 def can_explain(task: Task) -> bool:
@@ -79,7 +79,7 @@ def add_explanation(app: FastAPI, service: Service) -> None:
         responses=refusals(refused),
         openapi_extra={"requestBody": {"required": True, "content": content}},
     )
-    async def explain(request: Request) -> Explanation:
+    async def explain(request: Request) -> ExplainAnswer:
         if not can_explain(service.task):
             raise RefusalError(
                 422, f"{service.task.title} is not explained: only a label of one text alone can be"
@@ -103,15 +103,15 @@ def _check(wanted: ExplainRequest, service: Service) -> None:
 
 def _explanation(
     wanted: ExplainRequest, plan: Plan, scores: NDArray[np.float32], labels: list[str]
-) -> Explanation:
+) -> ExplainAnswer:
     column = int(scores[0].argmax()) if wanted.label is None else labels.index(wanted.label)
     whole, *partial = scores[:, column].tolist()
 
-    def word(span: Span, weight: float) -> Word:
+    def word(span: CharacterSpan, weight: float) -> WordWeight:
         text = wanted.input[span.start : span.end]
-        return Word(text=text, start=span.start, end=span.end, weight=weight)
+        return WordWeight(text=text, start=span.start, end=span.end, weight=weight)
 
     words = [word(span, whole - score) for span, score in zip(plan.spans, partial, strict=True)]
     if plan.rest:
         words.append(word(plan.rest, 0))
-    return Explanation(label=labels[column], score=whole, words=words)
+    return ExplainAnswer(label=labels[column], score=whole, words=words)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any, TypeVar
@@ -10,9 +11,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from pydantic_core import from_json
 
 from react_ray.config.service import ServeConfig
-from react_ray.inference.inputs import Row, has_lists, kind_of, parse_input
+from react_ray.inference.inputs import Row, has_lists, kind_of, parse_input, rows_taken
 from react_ray.serve.limits.refusal import RefusalError, clipped
-from react_ray.serve.limits.structure import check_structure, most_values
+from react_ray.serve.limits.structure import check_structure, most_values, words_in
 from react_ray.tasks.task import Task
 
 __all__ = [
@@ -42,7 +43,7 @@ class PredictRequest(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
     inputs: Any = Field(description="An input, or a list of inputs")
-    top_k: int | None = Field(None, ge=1, description="Entries in each answer; all of them if left out")
+    top_k: int | None = Field(None, ge=1, description="Most entries of an answer; all of them if left out")
     threshold: float | None = Field(
         None, ge=0, le=1, description="Entries that score less are left out; the service's own if left out"
     )
@@ -51,7 +52,7 @@ class PredictRequest(BaseModel):
     @classmethod
     def _some(cls, value: Any) -> Any:
         if isinstance(value, list) and not value:
-            raise ValueError("the list is empty; expected at least one text")
+            raise ValueError("the list is empty; expected at least one input")
         return value
 
     @field_validator("top_k", mode="before")
@@ -75,7 +76,8 @@ def parse_request(
 
     RefusalError as :func:`parse`, 413 where they are too many or too long, and 422 where one is none.
     """
-    request = parse(body, PredictRequest, config, lists=has_lists(task))
+    explain = partial(_explain, kind=PredictRequest, task=task)
+    request = parse(body, PredictRequest, config, explain, lists=has_lists(task))
     given = request.inputs
     if isinstance(given, list):
         return request, rows_of("inputs", given, task, config)
@@ -94,6 +96,7 @@ def rows_of(field: str, given: Sequence[Any], task: Task, config: ServeConfig) -
             413, f"{field}: {len(given)} texts; at most {config.max_texts} are taken in a request"
         )
     rows = []
+    words = 0
     for index, one in enumerate(given):
         try:
             rows.append(row_of(one, task, config))
@@ -102,6 +105,9 @@ def rows_of(field: str, given: Sequence[Any], task: Task, config: ServeConfig) -
         except ValueError as error:
             colon = "" if str(error).startswith("is ") else ":"
             raise RefusalError(422, f"{field}: item {index}{colon} {error}") from None
+        words += words_in(rows[-1])
+        if words > config.max_words:
+            raise RefusalError(413, f"{field}: over {config.max_words} words; no more are taken in a request")
     return rows
 
 
@@ -113,7 +119,11 @@ def row_of(given: Any, task: Task, config: ServeConfig) -> Row:
     size = characters(given)
     if size > config.max_chars:
         raise RefusalError(413, f"has {size} characters; at most {config.max_chars} are taken")
-    return parse_input(task, given)
+    row = parse_input(task, given)
+    words = words_in(row)
+    if words > config.max_words:
+        raise RefusalError(413, f"has {words} words; at most {config.max_words} are taken")
+    return row
 
 
 def characters(given: Any) -> int:
@@ -164,9 +174,10 @@ def answer(request: PredictRequest, lists: Sequence[list[dict[str, Any]]]) -> li
     return list(lists) if isinstance(request.inputs, list) else lists[0]
 
 
-def _explain(problem: Any, kind: type[BaseModel]) -> str:
-    first = next(iter(kind.model_fields))
-    expected = f'expected {{"{first}": "a text"}}'
+def _explain(problem: Any, kind: type[BaseModel], task: Task | None = None) -> str:
+    example = task.nouns.example if task and not rows_taken(task, ["a text"]) else "a text"
+    sample = {next(iter(kind.model_fields)): example}
+    expected = f"expected {json.dumps(sample, ensure_ascii=False)}"
     where = where_is(problem)
     match problem["type"]:
         case "missing":

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
 
-from react_ray.inference.inputs import input_columns, input_groups
+from react_ray.inference.inputs import input_columns, input_groups, reads_words
+from react_ray.serve.protocols.examples import sample_input
 from react_ray.serve.protocols.explain import can_explain
 from react_ray.serve.service import Service
 
-__all__ = ["Limits", "Model", "add_model"]
+__all__ = ["Model", "RequestLimits", "add_model"]
 
 
-class Limits(BaseModel):
+class RequestLimits(BaseModel):
     """What a request may hold, and below which score a label is left out unless it says so."""
 
     max_texts: int
     max_chars: int
+    max_words: int | None = Field(description="In all texts of a request; null: texts are cut, not counted")
     max_body_bytes: int
     max_explain_words: int
     threshold: float
@@ -28,7 +30,7 @@ class Input(BaseModel):
     """A column that an input may have."""
 
     name: str
-    kind: str = Field(description="text, or tokens (a list of strings)")
+    kind: str = Field(description="text, tokens (a list of strings), or spans (from and to a character)")
 
 
 class Model(BaseModel):
@@ -38,6 +40,7 @@ class Model(BaseModel):
     title: str = Field(description="The task in words")
     inputs: list[Input]
     needs: list[list[str]] = Field(description="An input has all columns of one of these groups")
+    example: Any = Field(description="An input")
     answers: Literal["label", "labels", "entities"] = Field(description="What an answer is")
     explains: bool = Field(description="Whether POST /explain is answered")
     labels: list[str] = Field(description="The classes")
@@ -45,7 +48,7 @@ class Model(BaseModel):
     version: str = Field(description="A hash of the weights, labels and tokenizer")
     engine: str = Field(description="What computes the model, and how precisely")
     max_length: int = Field(description="Tokens of a text that the model reads")
-    limits: Limits
+    limits: RequestLimits
     card: str | None = Field(description="The model card, Markdown; null where the model has none")
 
 
@@ -55,15 +58,18 @@ def add_model(app: FastAPI, service: Service) -> None:
     @app.get("/model", summary="What is served, and what may be asked of it")
     async def model() -> Model:
         limits = {
-            **service.config.model_dump(include=set(Limits.model_fields)),
+            **service.config.model_dump(include=set(RequestLimits.model_fields)),
             "threshold": service.threshold,
         }
         task = service.task
+        if not reads_words(task):
+            limits["max_words"] = None
         return Model(
             task=task.name,
             title=task.title,
             inputs=[Input(name=column.name, kind=column.kind) for column in input_columns(task)],
             needs=[list(group) for group in input_groups(task)],
+            example=sample_input(task),
             answers="label" if task.one_of_k else "entities" if task.names_spans else "labels",
             explains=can_explain(task),
             labels=service.labels,
@@ -71,6 +77,6 @@ def add_model(app: FastAPI, service: Service) -> None:
             version=service.about.version,
             engine=service.about.engine,
             max_length=service.max_length,
-            limits=Limits(**limits),
+            limits=RequestLimits(**limits),
             card=service.about.card,
         )

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
+from react_ray.inference.inputs import reads_words
 from react_ray.serve.limits.body import JSON, check_content_type, read_body
 from react_ray.serve.protocols.described import refusals
-from react_ray.serve.protocols.examples import answer_example, answer_schema, request_schema
+from react_ray.serve.protocols.examples import (
+    answer_example,
+    answer_order,
+    answer_schema,
+    request_schema,
+    top_k_meaning,
+)
 from react_ray.serve.protocols.messages import PredictRequest, answer, parse_request
 from react_ray.serve.service import Service
 
-__all__ = ["add_prediction", "described_refusals"]
+__all__ = ["add_prediction", "described_limits", "described_refusals"]
 
 
 def add_prediction(app: FastAPI, service: Service) -> None:
     """Add the route."""
-    schema = request_schema(service.task, PredictRequest.model_json_schema())
+    task = service.task
+    schema = request_schema(task, PredictRequest.model_json_schema(), top_k_meaning(task))
 
     @app.post(
         "/predict",
@@ -31,8 +40,10 @@ def add_prediction(app: FastAPI, service: Service) -> None:
     async def predict(request: Request) -> Response:
         check_content_type(request.headers, JSON)
         body = await read_body(request, service.config)
-        wanted, rows = parse_request(body, service.config, service.task)
-        return JSONResponse(answer(wanted, await service.predict(rows, wanted.top_k, wanted.threshold)))
+        parsed = partial(parse_request, body, service.config, service.task)
+        wanted, rows = await service.apart(len(body), parsed)
+        found = await service.predict(rows, wanted.top_k, wanted.threshold)
+        return await service.apart(len(body), lambda: JSONResponse(answer(wanted, found)))
 
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
@@ -40,21 +51,28 @@ def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     content = {"schema": answer_schema(task), "example": answer_example(task, service.labels)}
     return {
         200: {
-            "description": "One list for an input, one per input for a list; labels best first",
+            "description": f"One list for an input, one per input for a list; {answer_order(task)}",
             "content": {"application/json": content},
         },
         **refusals(described_refusals(service)),
     }
 
 
+def described_limits(service: Service) -> str:
+    """How much a request may hold, in words."""
+    config = service.config
+    words = [f"{config.max_words} words"] if reads_words(service.task) else []
+    texts = f"{config.max_texts} texts", f"{config.max_chars} characters a text"
+    return ", ".join([f"{config.max_body_bytes} bytes", *texts, *words])
+
+
 def described_refusals(service: Service) -> dict[int, str]:
     """When a request with inputs is refused, by the status."""
     config = service.config
-    limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
     return {
         400: "Not JSON in UTF-8",
         408: f"No body within {config.body_timeout_s:g} s",
-        413: f"Over the limits: {limits}",
+        413: f"Over the limits: {described_limits(service)}",
         415: "Not application/json",
         422: "Not an input of the task, or a list of them",
         500: "The model failed; the number leads to the server's log",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
@@ -22,6 +23,7 @@ TOO_MANY = (
     f"inputs: the texts have too many pairs of entities; at most {MOST_QUESTIONS} rows of the relation model "
     "are computed for a request: send fewer texts"
 )
+TOP_K = "Most triples of an answer: the surest, in the order of the text. All if left out"
 PLACE = {"type": "integer", "description": "A character (code point); the end is behind the last one"}
 TRIPLE: dict[str, Any] = {
     "type": "object",
@@ -57,7 +59,7 @@ def add_triples(app: FastAPI, service: Service) -> None:
     """Add the route, where the service has a relation model."""
     if service.relations is None:
         return
-    schema = request_schema(service.task, PredictRequest.model_json_schema())
+    schema = request_schema(service.task, PredictRequest.model_json_schema(), TOP_K)
 
     @app.post(
         "/triples",
@@ -70,12 +72,13 @@ def add_triples(app: FastAPI, service: Service) -> None:
     async def triples(request: Request) -> Response:
         check_content_type(request.headers, JSON)
         body = await read_body(request, service.config)
-        wanted, rows = parse_request(body, service.config, service.task)
+        parsed = partial(parse_request, body, service.config, service.task)
+        wanted, rows = await service.apart(len(body), parsed)
         try:
             found = await service.triples(rows, wanted.top_k, wanted.threshold)
         except PairsError:
             raise RefusalError(413, TOO_MANY) from None
-        return JSONResponse(answer(wanted, found))
+        return await service.apart(len(body), lambda: JSONResponse(answer(wanted, found)))
 
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:

@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["CONTENT_TYPE", "Metrics", "render"]
+__all__ = ["CONTENT_TYPE", "ReplicaMetrics", "render"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -17,7 +17,7 @@ TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
 
-class Metrics:
+class ReplicaMetrics:
     """The series of one replica."""
 
     def __init__(self) -> None:
@@ -56,7 +56,9 @@ class Metrics:
             "react_ray_requests_running", "Requests in the replica, this one too", registry=self._registry
         )
         self._abstentions = Counter(
-            "react_ray_abstentions", "Texts whose best label is below the threshold", registry=self._registry
+            "react_ray_abstentions",
+            "Texts of whose answer all is below the threshold",
+            registry=self._registry,
         )
 
     def begun(self) -> None:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from react_ray.config.service import ServeConfig
 from react_ray.serve.watch.access import CALLER_LEFT, log_request
 from react_ray.serve.watch.caller import begin
-from react_ray.serve.watch.metrics import Metrics
+from react_ray.serve.watch.metrics import ReplicaMetrics
 
 __all__ = ["Watch"]
 
@@ -28,7 +28,7 @@ class Watch:
     there here, so that an answer tells which model gave it while another takes its place.
     """
 
-    def __init__(self, app: ASGIApp, config: ServeConfig, metrics: Metrics, version: str):
+    def __init__(self, app: ASGIApp, config: ServeConfig, metrics: ReplicaMetrics, version: str):
         self._app = app
         self._version = (b"x-model-version", version.encode())
         self._metrics = metrics

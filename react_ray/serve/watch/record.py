@@ -12,9 +12,10 @@ import itertools
 import logging
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,29 +30,39 @@ FLUSH_S = 60.0
 MOST_ROWS, MOST_CHARS = 5 * FLUSH_ROWS, 32 << 20
 """Rows, and characters of their texts, in memory at a time; what comes on top is dropped."""
 
-SCHEMA = pa.schema(
-    [
-        ("time", pa.timestamp("us", tz="UTC")),
-        ("request_id", pa.string()),
-        ("text_sha256", pa.string()),
-        ("label", pa.string()),
-        ("score", pa.float32()),
-        ("tokens", pa.int32()),
-    ]
-)
-TEXT = pa.field("text", pa.string())
+BEFORE = [("time", pa.timestamp("us", tz="UTC")), ("request_id", pa.string())]
+BEHIND = [("label", pa.string()), ("score", pa.float32()), ("tokens", pa.int32())]
+"""Columns before and behind the hashes of the inputs; the inputs themselves come last."""
 
 logger = logging.getLogger("ray.serve")
 
-_Row = tuple[datetime, str, str, str, float, int, str]
-"""As SCHEMA, and the text: empty where it is not recorded."""
+
+class _Row(NamedTuple):
+    time: datetime
+    request_id: str
+    hashes: tuple[str, ...]
+    label: str
+    score: float
+    tokens: int
+    inputs: tuple[str, ...]
+    """Empty where they are not recorded."""
 
 
 class Recorder:
-    """Rows of one replica on their way to ``folder``; ``dropped`` counts those that did not fit."""
+    """Rows of one replica on their way to ``folder``; ``dropped`` counts those that did not fit.
 
-    def __init__(self, folder: str | Path, with_text: bool, write_every_s: float = FLUSH_S):
+    ``names`` are the columns of an input, by which a row is known again.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        with_text: bool,
+        write_every_s: float = FLUSH_S,
+        names: Sequence[str] = ("text",),
+    ):
         self.dropped = 0
+        self._names = names
         self._folder = Path(folder)
         self._replica = uuid.uuid4().hex[:12]  # not Serve's name: that may come again
         self._with_text = with_text
@@ -66,16 +77,17 @@ class Recorder:
         self._thread = threading.Thread(target=self._work, name="recorder", daemon=True)
         self._thread.start()
 
-    def add(self, request_id: str, text: str, label: str, score: float, tokens: int) -> None:
-        """Take in one text."""
-        hashed = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
-        kept = text if self._with_text else ""
+    def add(self, request_id: str, inputs: Sequence[str], label: str, score: float, tokens: int) -> None:
+        """Take in one row: a text for each of the columns, and what was answered."""
+        hashes = tuple(hashlib.sha256(one.encode("utf-8", "surrogatepass")).hexdigest() for one in inputs)
+        kept = tuple(inputs) if self._with_text else ()
+        size = sum(map(len, kept))
         with self._lock:
-            if len(self._rows) + self._writing >= MOST_ROWS or self._chars + len(kept) > MOST_CHARS:
+            if len(self._rows) + self._writing >= MOST_ROWS or self._chars + size > MOST_CHARS:
                 self.dropped += 1
                 return
-            self._chars += len(kept)
-            self._rows.append((datetime.now(UTC), request_id, hashed, label, score, tokens, kept))
+            self._chars += size
+            self._rows.append(_Row(datetime.now(UTC), request_id, hashes, label, score, tokens, kept))
             full = len(self._rows) >= FLUSH_ROWS
         if full:
             self._wake.set()
@@ -107,7 +119,7 @@ class Recorder:
         with self._lock:
             rows, self._rows = self._rows, []
             self._writing = len(rows)
-        for day, of_day in itertools.groupby(rows, key=lambda row: row[0].date()):
+        for day, of_day in itertools.groupby(rows, key=lambda row: row.time.date()):
             day_rows = list(of_day)
             try:
                 self._write(self._folder / f"date={day}", day_rows)
@@ -117,13 +129,16 @@ class Recorder:
                     self.dropped += len(day_rows)
         with self._lock:
             self._writing = 0
-            self._chars = sum(len(row[-1]) for row in self._rows)
+            self._chars = sum(len(one) for row in self._rows for one in row.inputs)
 
     def _write(self, folder: Path, rows: list[_Row]) -> None:
         make_private_folder(self._folder)
         make_private_folder(folder)
-        schema = SCHEMA.append(TEXT) if self._with_text else SCHEMA
-        columns = list(zip(*rows, strict=True))[: len(schema)]
+        hashes = [(f"{name}_sha256", pa.string()) for name in self._names]
+        inputs = [(name, pa.string()) for name in self._names] if self._with_text else []
+        schema = pa.schema([*BEFORE, *hashes, *BEHIND, *inputs])
+        cells = [(*row[:2], *row.hashes, *row[3:6], *row.inputs) for row in rows]
+        columns = zip(*cells, strict=True)
         arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         table = pa.Table.from_arrays(arrays, schema=schema)
         path = folder / f"part-{self._replica}-{next(self._numbers)}.parquet"

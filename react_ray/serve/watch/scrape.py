@@ -14,7 +14,7 @@ Families = tuple[str, list[Metric]]
 """The name of a replica, and its series."""
 
 
-class Asked(Protocol):
+class PendingFamilies(Protocol):
     """A replica that was asked, as Ray has it."""
 
     async def get_async(self) -> Families:
@@ -25,7 +25,7 @@ class Asked(Protocol):
 
 
 async def gather(
-    own: Families, replicas: Sequence[Asked], within_s: float
+    own: Families, replicas: Sequence[PendingFamilies], within_s: float
 ) -> tuple[dict[str, list[Metric]], int]:
     """The series by replica, and how many replicas did not tell theirs in ``within_s`` seconds.
 

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 from react_ray.serve.limits.body import BINARY, JSON, check_content_type, read_body
 from react_ray.serve.protocols.described import refusals
 from react_ray.serve.protocols.examples import answer_example
+from react_ray.serve.protocols.predict import described_limits
 from react_ray.serve.protocols.v2.binary import HEADER, binary_answer, fill, header_length, wants_binary
 from react_ray.serve.protocols.v2.tensors import (
     ANSWER,
@@ -26,6 +27,7 @@ from react_ray.serve.protocols.v2.tensors import (
     infer,
     metadata,
     parse_infer,
+    request_example,
 )
 from react_ray.serve.service import NOT_READY, Service
 
@@ -51,7 +53,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What the model takes and gives; ``parameters.labels`` are the columns of ``probabilities``."""
+    """What the model takes and gives; ``parameters.labels`` are its classes."""
 
     name: str
     versions: list[str]
@@ -134,13 +136,17 @@ def _add_model(app: FastAPI, service: Service, path: str, check: Callable[..., A
 
 
 def _add_infer(app: FastAPI, service: Service, path: str, check: Callable[..., Awaitable[None]]) -> None:
-    content = {"application/json": {"schema": inlined_schema(InferRequest)}}
+    schema = inlined_schema(InferRequest) | {"examples": [request_example(service.task)]}
+    content = {"application/json": {"schema": schema}}
+    told = f"The output {ANSWER!r} has what POST /predict answers for each input, as JSON."
+    if service.task.one_of_k:
+        told = "An input whose best label scores less than the service's threshold has an empty label."
 
     @app.post(
         f"{path}/infer",
         tags=[TAG],
         summary="Answer the inputs in tensors",
-        description="A text whose best label scores less than the service's threshold has an empty label.",
+        description=told,
         dependencies=[Depends(check)],
         responses=_described_answers(service),
         openapi_extra={"requestBody": {"required": True, "content": content}},
@@ -161,7 +167,7 @@ async def _infer(request: Request, service: Service) -> Response:
     fill(wanted, None if length is None else body[length:], config.max_texts)
     answer = await infer(wanted, service)
     parts = list(binary_answer(answer, wants_binary(wanted, answer)))
-    response = JSONResponse(answer.model_dump(exclude_none=True))
+    response = await service.apart(len(body), lambda: JSONResponse(answer.model_dump(exclude_none=True)))
     if not parts:
         return response
     headers = {HEADER: str(len(response.body))}
@@ -193,14 +199,13 @@ def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
         shown = json.dumps(answer_example(service.task, service.labels), ensure_ascii=False)
         outputs = [{"name": ANSWER, "datatype": "BYTES", "shape": [1], "data": [shown]}]
     example = {"model_name": MODEL, "model_version": "1", "id": "7", "outputs": outputs}
-    limits = f"{config.max_body_bytes} bytes, {config.max_texts} texts, {config.max_chars} characters a text"
     refused = {
         400: "Not JSON in UTF-8",
         408: f"No body within {config.body_timeout_s:g} s",
         404: f"The model is called {MODEL}, its version {MODEL_VERSION}",
-        413: f"Over the limits: {limits}",
+        413: f"Over the limits: {described_limits(service)}",
         415: f"Not {JSON}, nor {BINARY} with {HEADER}",
-        422: "Not the tensor of texts, or an output that is not there",
+        422: "Not the tensors of an input, or an output that is not there",
         500: "The model failed; the number leads to the server's log",
     }
     return {

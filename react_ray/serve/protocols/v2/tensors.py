@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -14,6 +15,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.inference.inputs import Row, input_columns, input_groups, kind_of
 from react_ray.serve.limits.refusal import RefusalError, clipped
 from react_ray.serve.limits.structure import check_structure, most_values
+from react_ray.serve.protocols.examples import sample_input
 from react_ray.serve.protocols.messages import parse, rows_of, where_is
 from react_ray.tasks.task import Task
 from react_ray.version import __version__
@@ -37,6 +39,7 @@ __all__ = [
     "metadata",
     "outputs_of",
     "parse_infer",
+    "request_example",
 ]
 
 MODEL = "classifier"
@@ -82,28 +85,9 @@ class RequestedOutput(BaseModel):
 
 
 class InferRequest(BaseModel):
-    """Texts to classify, as a tensor."""
+    """Inputs as tensors, one for each of their columns."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        strict=True,
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "7",
-                    "inputs": [
-                        {
-                            "name": INPUT,
-                            "datatype": "BYTES",
-                            "shape": [2],
-                            "data": ["The striker scored twice.", "股市今日上涨"],
-                        }
-                    ],
-                    "outputs": [{"name": "label"}, {"name": "score"}],
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     id: str | None = Field(None, description="Comes back in the answer")
     model_name: str | None = Field(None, description="As in the path")
@@ -132,6 +116,22 @@ class InferAnswer(BaseModel):
     model_version: str = MODEL_VERSION
     id: str | None = None
     outputs: list[OutputTensor]
+
+
+def request_example(task: Task) -> dict[str, Any]:
+    """A request with one input of the task."""
+    given = sample_input(task)
+    cells = given if isinstance(given, dict) else {INPUT: given}
+    inputs = [
+        {
+            "name": name,
+            "datatype": "BYTES",
+            "shape": [1],
+            "data": [cell if isinstance(cell, str) else json.dumps(cell)],
+        }
+        for name, cell in cells.items()
+    ]
+    return {"id": "7", "inputs": inputs, "outputs": [{"name": name} for name in outputs_of(task)[:2]]}
 
 
 def outputs_of(task: Task) -> tuple[str, ...]:
@@ -194,9 +194,8 @@ def inputs_of(request: InferRequest, task: Task, config: ServeConfig) -> list[Ro
         return rows_of(field, columns[INPUT], task, config)
     if counts.pop() > config.max_texts:  # before their JSON is read
         return rows_of(field, columns[field], task, config)
-    read = {
-        name: [_cell(name, item, kinds[name], config) for item in items] for name, items in columns.items()
-    }
+    _check_lists(columns, kinds, config)
+    read = {name: [_cell(name, item, kinds[name]) for item in items] for name, items in columns.items()}
     given = [dict(zip(read, cells, strict=True)) for cells in zip(*read.values(), strict=True)]
     return rows_of("inputs", given, task, config)
 
@@ -214,14 +213,24 @@ def _check_names(names: list[str], task: Task) -> None:
     raise RefusalError(422, f"the input tensors are {given}; expected {groups}; known are {', '.join(known)}")
 
 
-def _cell(name: str, item: str, kind: str, config: ServeConfig) -> Any:
+def _check_lists(columns: Mapping[str, Sequence[str]], kinds: Mapping[str, str], config: ServeConfig) -> None:
+    """RefusalError 413 where lists in JSON have more values together than a request may have."""
+    for name, items in columns.items():
+        if kinds[name] == "text":
+            continue
+        try:
+            check_structure("".join(items).encode(), most_values(config, lists=True))
+        except RefusalError as error:
+            raise RefusalError(error.status, f"{name}: {error.message}") from None
+
+
+def _cell(name: str, item: str, kind: str) -> Any:
     """A value of a column: what is no text is JSON."""
     if kind == "text":
         return item
     try:
-        check_structure(item.encode(), most_values(config, lists=True))
         return from_json(item)  # which takes no half of a surrogate pair
-    except (ValueError, RefusalError):
+    except ValueError:
         raise RefusalError(422, f"{name}: an item is not JSON; expected a list as JSON") from None
 
 
@@ -230,9 +239,11 @@ async def infer(request: InferRequest, service: Service) -> InferAnswer:
 
     A text whose best label scores less than the service's threshold has ABSTAINED in its place.
     """
-    rows = inputs_of(request, service.task, service.config)
+    size = sum(len(item) for tensor in request.inputs for item in tensor.data or [] if isinstance(item, str))
+    rows = await service.apart(size, partial(inputs_of, request, service.task, service.config))
     answers = await service.all_answers(rows)
-    tensors = (_labels if service.task.one_of_k else _answers)(service, answers, rows)
+    make = _labels if service.task.one_of_k else _answers
+    tensors = await service.apart(size, partial(make, service, answers, rows))
     wanted = dict.fromkeys(output.name for output in request.outputs or []) or tensors  # once, if asked often
     outputs = []
     for name in wanted:
@@ -258,7 +269,7 @@ def _labels(service: Service, answers: Sequence[Answer], rows: Sequence[Row]) ->
 
 
 def _answers(service: Service, answers: Sequence[Answer], rows: Sequence[Row]) -> Tensors:
-    entries = [service.said(answer, row) for answer, row in zip(answers, rows, strict=True)]
+    entries = service.all_said(answers, rows)
     return {ANSWER: ("BYTES", [len(rows)], [json.dumps(one, ensure_ascii=False) for one in entries])}
 
 

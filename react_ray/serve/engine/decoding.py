@@ -1,0 +1,72 @@
+"""Answers to the rows of a request: outputs of the model's examples, collected and decoded by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from react_ray.answer import Answer
+from react_ray.inference.inputs import Row, few_rows
+from react_ray.serve.engine.model import Engine, ModelOutput
+from react_ray.tasks.task import Example
+
+__all__ = ["RowDecoder", "tokens_in"]
+
+
+def tokens_in(example: Example) -> int:
+    """The length of an example in tokens."""
+    return len(example.ids)
+
+
+class RowDecoder:
+    """Decodes the outputs of the examples of some rows.
+
+    Parameters
+    ----------
+    engine
+        The model that computed them.
+    rows
+        The rows of a request.
+    examples
+        Those of all rows: a long text has several.
+    outputs
+        One for each example, or why there is none.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        rows: Sequence[Row],
+        examples: Sequence[Example],
+        outputs: Sequence[ModelOutput],
+    ):
+        self._engine, self._rows = engine, rows
+        self._examples, self._outputs = examples, outputs
+        self._own: list[list[int]] = [[] for _ in rows]
+        for number, example in enumerate(examples):
+            self._own[example.row].append(number)
+
+    def tokens(self, row: int) -> int:
+        """The tokens of a row."""
+        return sum(tokens_in(self._examples[number]) for number in self._own[row])
+
+    def answers(self, rows: Sequence[int], ranked: int | None) -> list[Answer | Exception]:
+        """The answer to each of ``rows`` (numbers), its ranking at most ``ranked`` long, or why it has none.
+
+        A row fails where the model failed on one of its examples, or where it cannot be decoded.
+        """
+        numbers = [number for row in rows for number in self._own[row]]
+        outputs = [self._outputs[number] for number in numbers]
+        error = next((output for output in outputs if isinstance(output, Exception)), None)
+        if error is None:
+            place = {row: index for index, row in enumerate(rows)}
+            own = [self._examples[number] for number in numbers]
+            examples = [one if one.row == place[one.row] else replace(one, row=place[one.row]) for one in own]
+            table = few_rows(self._engine.task, [self._rows[row] for row in rows])
+            try:
+                return list(self._engine.decode(outputs, examples, table, ranked))  # type: ignore[arg-type]
+            except Exception as problem:
+                error = problem
+        if len(rows) == 1:
+            return [error]
+        return [answer for row in rows for answer in self.answers([row], ranked)]
