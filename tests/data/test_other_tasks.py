@@ -262,7 +262,7 @@ def test_settings_name_columns_that_the_task_has() -> None:
         ConfigError, match=r"data.columns.cntxt = 'c': answers has no column 'cntxt'; its.*text"
     ):
         check_columns(TASKS["answers"], DataConfig(columns=Columns(cntxt="c")))
-    with pytest.raises(ConfigError, match=r"text and data.columns.context are both 'text'"):
+    with pytest.raises(ConfigError, match=r"text and data.columns.context both name the column 'text'"):
         check_columns(TASKS["answers"], DataConfig(columns=Columns(context="text")))
     with pytest.raises(
         ConfigError, match=r"task = 'nothing': there is no such task; there are: .*text-class"
