@@ -141,6 +141,6 @@ def test_progress_lines_hold_no_secret(capsys: pytest.CaptureFixture[str]) -> No
 
 @pytest.mark.parametrize(("address", "shown"), SECRETS)
 def test_no_job_is_sent_whose_command_shows_a_secret(address: str, shown: str | None) -> None:
-    with pytest.raises(InputError, match="shown to all who see the cluster") as error:
+    with pytest.raises(InputError, match="all users of the cluster can see") as error:
         entry_command(["run", "--labeled", address])
     assert "S3" not in str(error.value).replace("s3://", "")
