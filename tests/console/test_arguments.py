@@ -34,4 +34,4 @@ def test_data_in_place_of_a_configuration_is_named(name: str, capsys: pytest.Cap
 def test_a_configuration_may_have_the_name_of_data_in_its_own(
     name: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert "data is given with" not in said(capsys, "run", name)
+    assert "pass data with" not in said(capsys, "run", name)

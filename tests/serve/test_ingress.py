@@ -218,7 +218,7 @@ def test_an_address_that_is_not_here(host: str) -> None:
 
 @pytest.mark.parametrize("host", ["", " ", "127.0.0.1 "])
 def test_a_host_that_is_none(host: str) -> None:
-    with pytest.raises(ValueError, match="give an address or a name"):
+    with pytest.raises(ValueError, match="expected an address or a name"):
         ServeConfig(host=host)
 
 
