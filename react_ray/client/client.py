@@ -83,9 +83,10 @@ class Client:
         """Return the predictions: a list for one input, a list of such lists for several.
 
         :class:`Prediction` where the task of the service gives labels, best first, and :class:`Entity`
-        where it finds entities; at most ``top_k``. Those that score less than ``threshold`` (None: the
-        service's own) are left out: an empty list of labels is an abstention. An input is a text, or a dict
-        of the task's input columns. A list may be of any length: it is sent in parts.
+        where it finds entities. ``top_k`` are the best labels, also those that are not in a set of several,
+        or the surest entities. What scores less than ``threshold`` (None: the service's own) is left out: an
+        empty list of labels is an abstention. An input is a text, or a dict of the task's input columns. A
+        list may be of any length: it is sent in parts.
         """
         single = isinstance(inputs, str | Mapping)
         parts = Parts([inputs] if isinstance(inputs, str | Mapping) else inputs, top_k, threshold)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import tracemalloc
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import combinations
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tiny_tagger import RELATIONS, save_relations, save_tagger
 
 import react_ray
@@ -189,3 +193,27 @@ def test_thousands_of_entities_take_little_memory() -> None:
     assert len(pairs) == 45
     assert {other.start - one.end for one, other in pairs} == {1}, "neighbours"
     assert peak < 20e6
+
+
+@given(st.lists(st.tuples(st.integers(0, 60), st.integers(1, 5)), max_size=15), st.integers(1, 12))
+def test_the_nearest_pairs_are_those_of_all_pairs(places: list[tuple[int, int]], most: int) -> None:
+    entities = [Entity("X", 1.0, "x", start, start + length) for start, length in places]
+    ordered = sorted(entities, key=lambda one: (one.start, one.end))
+    apart = [(one, other) for one, other in combinations(ordered, 2) if one.end <= other.start]
+    nearest = sorted(apart, key=lambda pair: pair[1].start - pair[0].end)[:most]
+    found = Asking(directed=True, chars=9, most_pairs=most).pairs(entities)
+    assert Counter(found) == Counter(nearest)
+
+
+def test_entities_that_are_far_apart_are_not_all_compared() -> None:
+    looks = 0
+
+    class Place(int):
+        def __sub__(self, other: int) -> int:
+            nonlocal looks
+            looks += 1
+            return int(self) - int(other)
+
+    many = [Entity("X", 1.0, "x", Place(2 * place), 2 * place + 1) for place in range(3000)]
+    assert len(Asking(directed=True, chars=9, most_pairs=1000).pairs(many)) == 1000
+    assert looks < 10 * len(many)
