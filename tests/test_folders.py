@@ -52,7 +52,7 @@ def journal(folder: Path) -> None:
 
 def record(folder: Path) -> None:
     recorder = Recorder(folder / "seen", with_text=True)
-    recorder.add("id", "a text", "label", 0.5, 3)
+    recorder.add("id", ["a text"], "label", 0.5, 3)
     recorder.close()
 
 

@@ -1,10 +1,9 @@
 """How right the labels of a pool are, step by step: proposed, judged by D, joined, held to the balance.
 
-    python -m benchmarks.tasks.labels --set wnut17 --size 0.05     # a run until its labels
-    python -m benchmarks.tasks.labels --set wnut17 --size 0.05 --run OUT   # of one that is there
+    python -m benchmarks.tasks.labels --set wnut17 --size 0.05     # 3 draws: a run of each until its labels
 
-For tasks whose labeler is ``candidates``. The pool's truth is read here and nowhere in the run. Figures are
-kept in ``benchmarks/results/tasks_labels``.
+For tasks whose labeler is ``candidates``. The truth of the pool is read here and nowhere in the run. The
+figures of each draw are kept in ``benchmarks/results/tasks_labels`` and not computed again.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -40,31 +40,34 @@ def main() -> int:
     )
     parser.add_argument("--set", required=True, choices=list(SETS))
     parser.add_argument("--size", type=float, default=0.05)
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--draws", type=int, default=3)
     parser.add_argument("--data", type=Path, default=DATA)
-    parser.add_argument("--run", type=Path, help="folder of a run of this draw; a new one where left out")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        found = measure(options, options.run or run(options, Path(temporary)))
     RESULTS.mkdir(parents=True, exist_ok=True)
-    target = RESULTS / f"{options.set}-{options.size:g}-{options.seed}.json"
-    target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
-    print("\n".join(table(found)))
+    draws = []
+    for seed in range(options.draws):
+        target = RESULTS / f"{options.set}-{options.size:g}-{seed}.json"
+        if not target.exists():
+            with tempfile.TemporaryDirectory() as temporary:
+                figures = measure(options, seed, run(options, seed, Path(temporary)))
+            target.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+        draws.append(json.loads(target.read_text(encoding="utf-8")))
+    print("\n".join(table(draws)))
     return 0
 
 
-def run(options: argparse.Namespace, folder: Path) -> Path:
+def run(options: argparse.Namespace, seed: int, folder: Path) -> Path:
     """A run of the draw until its labels are made."""
     data_set = SETS[options.set]
-    files = draw(data_set, options.size, options.seed, folder / "data", options.data)
+    files = draw(data_set, options.size, seed, folder / "data", options.data)
     words = ["--task", data_set.task, "--labeled", files.labeled, "--unlabeled", files.pool]
-    words += ["--truth-column", "truth", "--seed", options.seed, "--output", folder / "out", "--quiet"]
+    words += ["--truth-column", "truth", "--seed", seed, "--output", folder / "out", "--quiet"]
     command = [sys.executable, "-m", "react_ray.cli", "run", *map(str, words), "--until", "generate"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder / "out"
 
 
-def measure(options: argparse.Namespace, output: Path) -> dict[str, Any]:
+def measure(options: argparse.Namespace, seed: int, output: Path) -> dict[str, Any]:
     """Figures of the labels after each step."""
     folders = {path.name.partition("-")[0]: path for path in (output / "cache").glob("*-*")}
     task = unit_task(get_task(SETS[options.set].task))
@@ -72,16 +75,23 @@ def measure(options: argparse.Namespace, output: Path) -> dict[str, Any]:
     rows, labeled = (pq.read_table(folders["propose"] / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
     pool, known = (load_proposals(folders["propose"] / name, truth.shape[1]) for name in ("pool", "labeled"))
-    fold = np.repeat(candidates.fold_of_rows(len(rows), options.seed), pool["sizes"])
+    fold = np.repeat(candidates.fold_of_rows(len(rows), seed), pool["sizes"])
     names = None if task.exclusive else load_file(folders["propose"] / "names.safetensors")["names"]
-    steps, _ = label_steps(known, truth, pool, task.exclusive, fold, names, options.seed)
+    steps, _ = label_steps(known, truth, pool, task.exclusive, fold, names, seed)
+    steps["aligned, without D"] = label_steps(known, truth, pool, task.exclusive, None, names, seed)[0][
+        "aligned"
+    ]
     if task.exclusive:
         probe = fit_softmax(known["features"], truth.argmax(1), truth.shape[1])
         balanced = candidates.align_balance(probe.predict_proba(pool["features"]), truth.mean(0))
         steps = {"probe, balanced": balanced, **steps}
     judged_rows = _with_truth(task, rows, folders["prepare"])
+    in_truth = {
+        name for target in judged_rows[task.target.name].to_pylist() for name in task.names_in(target)
+    }
+    every = [*labels, *sorted(in_truth - {*labels})]
     return {
-        name: task.measure(task.decide(by_row(found, pool["sizes"]), rows, labels), judged_rows, labels)
+        name: task.measure(task.decide(by_row(found, pool["sizes"]), rows, labels), judged_rows, every)
         for name, found in steps.items()
     }
 
@@ -94,13 +104,15 @@ def _with_truth(task: Any, rows: pa.Table, prepared: Path) -> pa.Table:
     return rows.append_column(task.target.name, truth)
 
 
-def table(found: dict[str, dict[str, float]]) -> list[str]:
-    """A line for each step."""
-    metrics = list(next(iter(found.values())))
+def table(draws: list[dict[str, dict[str, float]]]) -> list[str]:
+    """A line for each step: the mean of the draws."""
+    metrics = list(next(iter(draws[0].values())))
     head = ["| labels | " + " | ".join(metrics) + " |", "|---|" + "---|" * len(metrics)]
     return head + [
-        f"| {name} | " + " | ".join(f"{figures[metric]:.3f}" for metric in metrics) + " |"
-        for name, figures in found.items()
+        f"| {name} | "
+        + " | ".join(f"{mean(one[name][metric] for one in draws):.3f}" for metric in metrics)
+        + " |"
+        for name in draws[0]
     ]
 
 
