@@ -75,7 +75,8 @@ class CandidatesConfig(Settings):
     rows: int = Field(
         4000, ge=0, description="Unlabelled rows that are labelled: a random sample of the unlabelled pool"
     )
-    verifier: bool = Field(
-        True,
-        description="The discriminator changes labels and weights; false: the fine-tuned model decides alone",
+    verifier: bool | None = Field(
+        None,
+        description="Whether D judges what the model proposes; null: for words, not for sets of labels, "
+        "whose generated labels are better without",
     )

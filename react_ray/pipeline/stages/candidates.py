@@ -122,7 +122,8 @@ def generate(context: Context) -> None:
     config = context.config
     fold = np.repeat(candidates.fold_of_rows(len(rows), config.seed), pool["sizes"])
     names = load_file(folder / "names.safetensors")["names"] if not task.exclusive else None
-    judged = fold if config.candidates.verifier else None
+    verifier = config.candidates.verifier
+    judged = fold if (task.exclusive if verifier is None else verifier) else None
     steps, weight_of_names = label_steps(known, truth, pool, task.exclusive, judged, names, config.seed)
     joined, sharp = steps["aligned"], steps["sharpened"]
     answers = task.decide(by_row(joined, pool["sizes"]), rows, labels)
