@@ -77,6 +77,6 @@ class CandidatesConfig(Settings):
     )
     verifier: bool | None = Field(
         None,
-        description="Whether D judges what the model proposes; null: for words, not for sets of labels, "
+        description="Whether D judges what the model proposes; None: for words, not for sets of labels, "
         "whose generated labels are better without",
     )
