@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["QuickTokenizer", "SavedTokenizer", "TextTokenizer", "TransformersTokenizer", "Window"]
 
 SLACK = 64
-"""Tokens behind those that are read: a tokenizer looks some characters ahead."""
+"""Extra tokens beyond the maximum length: tokenizers look some characters ahead."""
 CHARS_AT_A_TIME = 1 << 18
-"""Characters of pairs that are tokenized together: all their windows are in memory, also those cut off."""
+"""Characters of pairs tokenized at once: all their windows are in memory, including truncated ones."""
 
 
 class Window(NamedTuple):
@@ -46,7 +46,7 @@ class TextTokenizer(ABC):
     def __init__(self, max_length: int, side: Side):
         self.max_length = max_length
         self.side: Side = side
-        self._clones: dict[int, Tokenizer] = {}
+        self._clones: dict[int | None, Tokenizer] = {}
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text."""
@@ -64,13 +64,13 @@ class TextTokenizer(ABC):
         return windows
 
     def _shortened(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
-        """Pairs without the ends of long texts, which the tokenizer would cut.
+        """Remove the ends of long texts that the tokenizer would truncate.
 
-        It makes a window of every part of the one text with every part of the other, which takes gigabytes.
+        Otherwise it creates a window for every part of one text with every part of the other: gigabytes.
         """
         room = self.max_length + SLACK
         long = [number for number, pair in enumerate(pairs) if max(map(len, pair)) > room]
-        texts = iter(self._uncut.encode_batch([text for number in long for text in pairs[number]]))
+        texts = iter(self._clone(None).encode_batch([text for number in long for text in pairs[number]]))
         shortened = list(pairs)
         for number in long:
             encoded = next(texts), next(texts)
@@ -84,7 +84,7 @@ class TextTokenizer(ABC):
         return shortened
 
     def _start(self, text: str, encoded: Any, most: int) -> str:
-        """The part of a text with the ``most`` tokens that are not cut; all of it where there are fewer."""
+        """Return the part of a text that ``most`` tokens cover, from the side that is not truncated."""
         if len(encoded.ids) <= most:
             return text
         left = self.side == "left"
@@ -100,19 +100,11 @@ class TextTokenizer(ABC):
     def _cutting(self) -> Tokenizer:
         return self._clone(0)
 
-    @cached_property
-    def _uncut(self) -> Tokenizer:
-        from tokenizers import Tokenizer
-
-        backend = Tokenizer.from_str(self._backend().to_str())
-        backend.no_padding()
-        backend.no_truncation()
-        return backend
-
-    def _clone(self, stride: int) -> Tokenizer:
+    def _clone(self, stride: int | None) -> Tokenizer:
         """Return a clone of the tokenizer with its own settings, so that concurrent calls do not interfere.
 
-        Clones are cached: with a multilingual vocabulary, creating one takes half a second.
+        Without a ``stride`` it does not truncate. Clones are cached: with a multilingual vocabulary, creating
+        one takes half a second.
         """
         from tokenizers import Tokenizer
 
@@ -120,7 +112,9 @@ class TextTokenizer(ABC):
             return self._clones[stride]
         backend = Tokenizer.from_str(self._backend().to_str())
         backend.no_padding()
-        backend.enable_truncation(self.max_length, stride=stride, direction=self.side)
+        backend.no_truncation()
+        if stride is not None:
+            backend.enable_truncation(self.max_length, stride=stride, direction=self.side)
         return self._clones.setdefault(stride, backend)
 
     @abstractmethod
