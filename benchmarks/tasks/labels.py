@@ -25,8 +25,9 @@ from safetensors.numpy import load_file
 from benchmarks.datasets import DATA
 from benchmarks.tasks.draws import SETS, draw
 from react_ray.labelers import candidates
+from react_ray.labelers.label_steps import label_steps
 from react_ray.lgan.probe import fit_softmax
-from react_ray.pipeline.stages.candidates import by_row, label_steps, load_proposals
+from react_ray.pipeline.stages.candidates import by_row, load_proposals
 from react_ray.tasks import get_task
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.units import unit_task

@@ -18,20 +18,16 @@ from react_ray.answer import save_answers
 from react_ray.cluster.datasets import map_items
 from react_ray.config.settings import EncodeConfig
 from react_ray.data.encode import Encoder
-from react_ray.data.views import BLOCKS, SENTENCE
 from react_ray.errors import InputError
 from react_ray.inference.classifier import load
 from react_ray.labelers import candidates
-from react_ray.labelers.label_names import name_probabilities, names_weight
+from react_ray.labelers.label_steps import label_steps
 from react_ray.lgan.inputs import save_arrays
 from react_ray.pipeline.context import Context
 from react_ray.tasks import get_task
 from react_ray.tasks.units import UnitTask, unit_task
 
-__all__ = ["by_row", "generate", "label_steps", "load_proposals", "propose"]
-
-Array = NDArray[np.float32]
-Arrays = dict[str, NDArray[Any]]
+__all__ = ["by_row", "generate", "load_proposals", "propose"]
 
 GROUP_ROWS = 512
 """Pool rows that are proposed for at a time: what a killed stage loses."""
@@ -143,50 +139,6 @@ def generate(context: Context) -> None:
         "names_weight": weight_of_names,
     }
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
-
-
-def label_steps(
-    known: Arrays,
-    truth: Array,
-    pool: Arrays,
-    exclusive: bool,
-    fold: NDArray[np.int64] | None,
-    names: Array | None,
-    seed: int,
-) -> tuple[dict[str, Array], float]:
-    """Label probabilities of the pool's units after each step, and the weight of the names of labels.
-
-    Parameters
-    ----------
-    known, pool
-        What :func:`load_proposals` gives for the labelled rows and the pool.
-    truth
-        Targets of the labelled units, u x options.
-    exclusive
-        Whether a unit has exactly one of the options; else any number of them.
-    fold
-        Fold of each unit of the pool, for D; without it there is no D.
-    names
-        Features of the names of the options, options x d; None: they are no evidence.
-    """
-    shares = truth.mean(0)
-    align = candidates.align_balance if exclusive else candidates.align_shares
-    steps = {"proposed": pool["given"]}
-    joined = pool["given"] if exclusive else align(pool["given"], shares)
-    if fold is not None and len(joined):
-        arguments = (known["features"], truth, pool["features"], joined, fold, exclusive)
-        steps["by D"] = candidates.judge_units(*arguments)
-        steps["joined"] = joined = candidates.join(joined, steps["by D"], exclusive)
-    weight = 0.0
-    if names is not None and len(joined):
-        sentences = SENTENCE.of(np.concatenate([known["features"], pool["features"]]), BLOCKS)
-        named = name_probabilities(sentences, SENTENCE.of(names, BLOCKS), shares)
-        weight = names_weight(known["features"], truth, named[: len(truth)], seed)
-        steps["by names"] = named[len(truth) :]
-        steps["joined with names"] = joined = candidates.join(joined, steps["by names"], exclusive, weight)
-    steps["aligned"] = align(joined, shares)
-    steps["sharpened"] = align(candidates.sharpen(joined, exclusive), shares)
-    return steps, weight
 
 
 def _why(rows: int, kept: int, alarms: Sequence[str]) -> str:
