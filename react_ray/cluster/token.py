@@ -1,4 +1,4 @@
-"""Ray's authentication token, kept private: whoever has it can run code on every node.
+"""File permissions of Ray's authentication token, which allows its owner to run code on every node.
 
 Ray writes ``~/.ray/auth_token`` with the mode of the umask, so on most machines all users can read it.
 """

@@ -72,7 +72,7 @@ class Reporter:
 
             def progress(done: int, total: int, note: str = "") -> None:
                 if phase.begins(done, total):
-                    bar.reset(task)  # the remaining time is estimated anew for each phase
+                    bar.reset(task)  # each phase has an estimate of its own
                 bar.update(task, completed=done, total=total, note=note, visible=True)
 
             yield progress

@@ -6,7 +6,6 @@ One tiny model a task is trained, on few rows until it knows them by heart, and 
 from __future__ import annotations
 
 import json
-import pickle
 import random
 import re
 from collections.abc import Callable
@@ -125,12 +124,22 @@ def test_a_blank_target_is_a_row_of_the_pool(name):
     assert task.parse(left, examples.options)[task.target.name] is None
 
 
+def is_plain(data: object) -> bool:
+    """Whether it is made of built-in types alone."""
+    if isinstance(data, dict):
+        return all(map(is_plain, (*data.keys(), *data.values())))
+    if isinstance(data, list | tuple):
+        return all(map(is_plain, data))
+    return data is None or type(data) in (str, int, float, bool)
+
+
 @every_task
 def test_copies_keep_the_form_of_rows_and_are_the_same_for_the_same_rows(name):
     task, rows = get_task(name), table(get_task(name), EXAMPLES[name]).to_pylist()
     config = AugmentConfig(copies=3, strength=0.3, operations=task.operations)
     known = task.collect(iter(rows), config)
-    assert pickle.loads(pickle.dumps(known)) == known == task.collect(iter(rows), config)
+    assert is_plain(known), "workers get it"
+    assert known == task.collect(iter(rows), config)
     copies = [task.augment(row, config, 1, known) for row in rows]
     assert copies == [task.augment(row, config, 1, known) for row in rows]
     assert any(copies)
