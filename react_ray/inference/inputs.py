@@ -9,6 +9,7 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from react_ray.models.chunks import chunk_ranges
 from react_ray.tasks.columns import NO_OPTIONS, Column
 from react_ray.tasks.task import Task
 
@@ -175,14 +176,8 @@ def parts_of(task: Task, rows: pa.Table) -> Iterator[pa.Table]:
     if not has_lists(task):
         yield rows
         return
-    first = size = 0
-    for number, length in enumerate(pc.utf8_length(rows["text"]).to_pylist()):
-        if number > first and size + length > CHARS_A_PART:
-            yield rows.slice(first, number - first)
-            first, size = number, 0
-        size += length
-    if len(rows):
-        yield rows.slice(first)
+    for part in chunk_ranges(pc.utf8_length(rows["text"]).to_pylist(), CHARS_A_PART):
+        yield rows.slice(part.start, len(part))
 
 
 class _Cells(list[Any]):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from react_ray.errors import InputError
 from react_ray.models import tokens
+from react_ray.models.chunks import chunk_ranges
 from react_ray.models.tokens import Side
 
 if TYPE_CHECKING:
@@ -58,9 +59,11 @@ class TextTokenizer(ABC):
 
     def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
         """Return the tokens of each pair of texts; the longer text is truncated first."""
+        pairs = list(zip(texts, others, strict=True))
         windows: list[Window] = []
-        for batch in _batches_by_size(list(zip(texts, others, strict=True))):
-            windows += map(_window, self._cutting.encode_batch(self._shortened(batch)))
+        for part in chunk_ranges((len(first) + len(second) for first, second in pairs), CHARS_AT_A_TIME):
+            shortened = self._shortened(pairs[part.start : part.stop])
+            windows += map(_window, self._cutting.encode_batch(shortened))
         return windows
 
     def _shortened(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -200,19 +203,6 @@ class SavedTokenizer(TextTokenizer):
         from tokenizers import Tokenizer
 
         return Tokenizer.from_file(self._file)
-
-
-def _batches_by_size(pairs: Sequence[tuple[str, str]]) -> Iterator[Sequence[tuple[str, str]]]:
-    """Batches of pairs with at most CHARS_AT_A_TIME characters, or a single longer pair."""
-    first = size = 0
-    for number, pair in enumerate(pairs):
-        length = len(pair[0]) + len(pair[1])
-        if number > first and size + length > CHARS_AT_A_TIME:
-            yield pairs[first:number]
-            first, size = number, 0
-        size += length
-    if pairs:
-        yield pairs[first:]
 
 
 def _window(encoding: object) -> Window:

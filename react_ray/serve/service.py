@@ -19,6 +19,7 @@ from react_ray.folders import model_folder, unchanged
 from react_ray.inference.inputs import Row, few_rows, has_lists, identity_of, parse_input, sample_row, text_of
 from react_ray.inference.reference import Reference, load_reference
 from react_ray.inference.triples import ENTITIES, check_kind
+from react_ray.models.chunks import chunk_ranges
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
 from react_ray.serve.engine.decoding import RowDecoder, tokens_in
@@ -287,15 +288,7 @@ def _surest(entries: list[Entry], top: int | None) -> list[Entry]:
 
 def turns_of(rows: Sequence[Row]) -> Iterator[range]:
     """The numbers of ``rows`` in parts of CHARS_A_TURN characters, or of one row that is longer."""
-    first = size = 0
-    for number, row in enumerate(rows):
-        length = len(text_of(row))
-        if number > first and size + length > CHARS_A_TURN:
-            yield range(first, number)
-            first, size = number, 0
-        size += length
-    if rows:
-        yield range(first, len(rows))
+    return chunk_ranges((len(text_of(row)) for row in rows), CHARS_A_TURN)
 
 
 def _size(rows: Sequence[Row]) -> int:
