@@ -66,7 +66,7 @@ SERVE_MAY_IMPORT = {
     "web": {"protocols", "service", "limits", "watch"},
     "app": {"protocols", "service", "web", "watch"},
     "deploy": {"models", "protocols"},
-    "run": {"app", "deploy", "engine", "ingress", "limits", "models", "replicas", "supervise"},
+    "run": {"app", "deploy", "engine", "ingress", "limits", "models", "protocols", "replicas", "supervise"},
     "supervise": {"replicas"},
 }
 """Parts of ``serve`` -> parts of it that they may import."""

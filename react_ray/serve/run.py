@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import logging
+import shlex
 import signal
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.config.settings import ClusterConfig
 from react_ray.errors import ClusterError, InputError
 from react_ray.folders import model_version
+from react_ray.inference.folder import check_saved
 from react_ray.serve.deploy import check_cluster_host, grpc_options, http_options
 from react_ray.serve.engine.memory import check_memory
 from react_ray.serve.ingress import settings as ingress
@@ -29,6 +31,7 @@ from react_ray.serve.ingress.listening import listen
 from react_ray.serve.limits.edge import VARIABLES
 from react_ray.serve.limits.keys import ApiKeys
 from react_ray.serve.models import application_of, models_of, note_of, route_of, with_relations
+from react_ray.serve.protocols.examples import sample_input
 from react_ray.serve.replicas import Replacements, reason_of
 from react_ray.serve.supervise import Console, ray_apart, ray_is_whole, supervise
 
@@ -278,10 +281,11 @@ def _welcome(models: Mapping[str, Path], config: ServeConfig, local: bool) -> st
     url, others = urls[0], "".join(f"       {other}\n" for other in urls[1:])
     where = "" if local else " on every node of the cluster that has a replica"
     route = "triples" if config.relations else "predict"
-    body = json.dumps({"inputs": ["a text", "another text"]})
+    sample = sample_input(check_saved(next(iter(models.values()))))
+    body = json.dumps({"inputs": [sample]}, ensure_ascii=False)
     return (
         f"Ready: {url}{where} (a page to try it; {url}/docs tells the rest)\n{others}"
-        f"  curl -H 'Content-Type: application/json' -d '{body}' {url}/{route}\n"
+        f"  curl -H 'Content-Type: application/json' -d {shlex.quote(body)} {url}/{route}\n"
         "Ctrl-C stops it."
     )
 

@@ -392,7 +392,7 @@ def client_answers_the_example(client: Client, example: list[str]) -> None:
     assert example[0] == "curl"
     assert example[-1] == f"http://127.0.0.1:{client.port}/predict"
     answer = client.post(example[example.index("-d") + 1].encode())
-    assert [len(ranking) for ranking in answer.json] == [len(LABELS)] * 2
+    assert [len(ranking) for ranking in answer.json] == [len(LABELS)]
 
 
 def overload_is_refused_politely(client: Client) -> None:
