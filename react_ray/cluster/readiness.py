@@ -18,7 +18,7 @@ from typing import Any
 from react_ray.cluster import preflight
 from react_ray.cluster.resources import Demand, Node, capacity, describe, shortage
 from react_ray.cluster.session import Session
-from react_ray.config.settings import EMBEDDED, Config
+from react_ray.config.settings import EMBEDDED, MULTILINGUAL, Config
 from react_ray.console.reporter import Reporter
 from react_ray.errors import ClusterError, InputError
 from react_ray.folders import make_private_folder
@@ -201,7 +201,7 @@ def _query_nodes(
 
 def _model_kind(model: str) -> str | None:
     """Return the kind of a model; None for a folder that does not exist here."""
-    if model == EMBEDDED:
+    if model in (EMBEDDED, MULTILINGUAL):
         return "embedded"
     if Path(model).is_dir():
         return "folder"

@@ -33,6 +33,8 @@ __all__ = [
 
 EMBEDDED = "embedded"
 """Name of the English MiniLM that is installed with the package, for use without a model hub."""
+MULTILINGUAL = "multilingual"
+"""Name of multilingual-e5-small, which reads 100 languages; needs the extra ``multilingual``."""
 
 
 class Config(Settings):
@@ -52,7 +54,7 @@ class Config(Settings):
     model: str = Field(
         EMBEDDED,
         min_length=1,
-        description="Pretrained model to fine-tune and serve: embedded, a hub name or a folder",
+        description="Model to fine-tune and serve: embedded (English), multilingual, a hub name or a folder",
     )
     encoder: str | None = Field(None, description="Frozen encoder of the features; None: the same as model")
     onnx: bool = Field(True, description="Export the model for ONNX Runtime as well, which is faster on CPUs")

@@ -21,6 +21,7 @@ import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch.nn.functional import normalize
+from transformers import PreTrainedTokenizerBase
 
 from react_ray.config.settings import EncodeConfig
 from react_ray.data.feature_cache import FeatureCache, row_keys
@@ -39,8 +40,8 @@ __all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_featu
 
 STRIDE = 32
 """Tokens that two windows of a long text share."""
-OPENING = slice(1, 5)
-"""Tokens of the opening words; the token before them stands for the start of the text."""
+OPENING = 4
+"""Tokens of the opening words, after those that a tokenizer puts before every text."""
 
 PROMPTS = (
     "{}",
@@ -62,6 +63,7 @@ class Encoder:
         self.model = load_encoder(model).to(pick_device(use_gpu))
         self.max_length = longest_text(self.model, self.tokenizer, settings.max_length)
         self.batch_tokens = settings.batch_tokens
+        self.opening = _text_start(self.tokenizer)
         self.width = BLOCKS * self.model.config.hidden_size
         self._check(model)
 
@@ -134,10 +136,16 @@ class Encoder:
             states = self.model(**inputs, output_hidden_states=True).hidden_states
             last, below = states[-1].float(), states[-2].float()
             first = mask.clone()
-            first[:, : OPENING.start], first[:, OPENING.stop :] = 0, 0
+            first[:, : self.opening], first[:, self.opening + OPENING :] = 0, 0
             first = torch.where(first.sum(1, keepdim=True) > 0, first, mask)  # a text of one token
             blocks = [_mean(last, mask), _mean(below, mask), _mean(last, first)]
             return torch.cat([normalize(block, dim=1) for block in blocks], 1).div(BLOCKS**0.5).cpu().numpy()
+
+
+def _text_start(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Number of tokens before those of a text; one, the start of the text, where a tokenizer has none."""
+    special = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
+    return max(1, next((place for place, mark in enumerate(special) if not mark), 1))
 
 
 def _add_tokens(

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from transformers import PreTrainedTokenizerBase
 
+from react_ray.config.settings import MULTILINGUAL
 from react_ray.errors import InputError
 from react_ray.models.pretrained import load_tokenizer
 
@@ -36,8 +37,9 @@ def check_vocabulary(texts: Sequence[str], model: str, limit: float, flag: str =
     raise InputError(
         f"{flag} {model} cannot read these texts: {share:.0%} of the tokens in a sample of {len(texts):,} "
         f"are unknown to it (at most {limit:.0%} are allowed), for example in: {texts[worst][:80]!r}\n"
-        f"Give {flag} a model that reads this language (a hub name or a folder, for Chinese say "
-        f"{flag} bert-base-chinese). data.max_unknown sets the limit."
+        f"Give {flag} a model that reads this language: {MULTILINGUAL} (it reads 100 languages and needs pip "
+        "install 'react-ray[multilingual]'), a hub name such as bert-base-chinese, or a folder. "
+        "data.max_unknown sets the limit."
     )
 
 

