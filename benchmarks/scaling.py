@@ -48,7 +48,7 @@ from react_ray.data.originals import original_of
 from react_ray.data.prepare import GROUP_ROWS, prepare
 from react_ray.data.row import Wanted
 from react_ray.data.sources import open_source
-from react_ray.data.tables import Layout, open_output
+from react_ray.data.tables import OutputColumns, open_output
 from react_ray.pipeline.predict import PART_ROWS
 from react_ray.tasks import DEFAULT_TASK
 
@@ -146,7 +146,7 @@ def joining(folder: Path) -> float:
     started = time.perf_counter()
     original = original_of(open_source(str(path)), Wanted((("text",),)), {})
     target = folder / "labelled.parquet"
-    with closing(open_output(target, target, Layout([original]))) as output:
+    with closing(open_output(target, target, OutputColumns([original]))) as output:
         output.begin(original)
         for _, _, whole in original.rows:
             output.add(whole, "sport", 0.9)

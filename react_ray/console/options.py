@@ -70,7 +70,12 @@ LabelColumns = Annotated[
     str | None, typer.Option(metavar="A,B,C", help="Columns with 1 or 0, one for each label")
 ]
 Seed = Annotated[int | None, typer.Option(help="Seed of every random choice (default: 0)")]
-Preset = Annotated[str | None, typer.Option(help="article: the settings of the article's own code")]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        help="article: the method of the article with adversarial training, and the settings of its code"
+    ),
+]
 
 
 @dataclass(frozen=True)

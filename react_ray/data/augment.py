@@ -1,6 +1,6 @@
 """Augmentation of labelled rows by small changes that keep their target (S3).
 
-What is changed is up to the task, see :meth:`react_ray.tasks.Task.augment`.
+The task decides which changes keep a target, see :meth:`react_ray.tasks.Task.augment`.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ BATCH_ROWS = 1000
 
 
 def copy_schema(task: Task) -> pa.Schema:
-    """Columns of the copies: id, copy_of (the id of a row), the input columns and the target."""
+    """Return the schema of the copies: id, copy_of (id of the source row), input columns and target."""
     return pa.schema([("id", pa.string()), ("copy_of", pa.string()), *task.inputs, task.target])
 
 
 def labelled_rows(table: pa.Table, task: Task) -> Iterator[dict[str, Any]]:
-    """The input columns and the target of each row, read a batch at a time."""
+    """Yield the input columns and the target of each row, converted a batch at a time."""
     for batch in table.select(_columns(task)).to_batches(BATCH_ROWS):
         yield from batch.to_pylist()
 
@@ -39,8 +39,8 @@ def augment_table(
 ) -> pa.Table:
     """Return copies of the rows in ``table`` (id, the input columns, the target), see :func:`copy_schema`.
 
-    ``known`` is what the task collected of all labelled rows. Rows are independent of each other beside that,
-    so any batch of a larger table may be given.
+    ``known`` is the result of :meth:`react_ray.tasks.Task.collect` for all labelled rows. Apart from it, rows
+    do not depend on each other, so a large table may be augmented batch by batch.
     """
     ids, rows = table["id"].to_pylist(), table.select(_columns(task)).to_pylist()
     copies = [
@@ -57,7 +57,7 @@ def _columns(task: Task) -> list[str]:
 
 @dataclass(frozen=True)
 class AugmentTask:
-    """Makes the copies of one item of :func:`augment_items`; ``known`` is what the task collected."""
+    """Worker task: augment one item of :func:`augment_items`; ``known`` is the result of ``Task.collect``."""
 
     config: AugmentConfig
     seed: int
@@ -65,7 +65,7 @@ class AugmentTask:
     known: Any = None
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
-        """The function that augments an item; the number of copies."""
+        """Return a function that augments an item and returns the number of copies."""
         task = get_task(self.task)
 
         def make(item: dict[str, Any]) -> int:
@@ -77,7 +77,7 @@ class AugmentTask:
 
 
 def augment_items(labeled: pa.Table, folder: Path, size: int) -> list[dict[str, Any]]:
-    """Cut ``labeled`` into files of ``size`` rows in ``folder``: those not yet augmented."""
+    """Split ``labeled`` into files of ``size`` rows in ``folder``; return those not yet augmented."""
     folder.mkdir(parents=True, exist_ok=True)
     items = []
     for number, start in enumerate(range(0, labeled.num_rows, size)):
@@ -89,7 +89,7 @@ def augment_items(labeled: pa.Table, folder: Path, size: int) -> list[dict[str, 
 
 
 def join_parts(folder: Path, target: Path, group_rows: int, task: Task) -> None:
-    """Write all copies in ``folder`` into the file ``target``, in the order of their rows."""
+    """Concatenate all copies in ``folder`` into the file ``target``, in the order of the source rows."""
     parts = [pq.read_table(part) for part in sorted(folder.glob("*.parquet"))]
     pq.write_table(
         pa.concat_tables([copy_schema(task).empty_table(), *parts]), target, row_group_size=group_rows

@@ -1,7 +1,7 @@
 """Checks across all rows of a run: duplicates, conflicting targets, classes without rows.
 
-Rows with a label are judged together, in memory; of the others, which may be many more, only copies
-are looked for, see ``copies``.
+Labelled rows are checked together, in memory; unlabelled rows, which may be many more, only for
+duplicates, see :mod:`react_ray.data.duplicates`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from react_ray.data.duplicates import PARTS
-from react_ray.data.refusals import LostRows, Refusals, describe
+from react_ray.data.rejections import LostRows, RejectedRows, describe
 from react_ray.data.similar_names import similar_names, visible
 from react_ray.data.targets import Targets
 from react_ray.errors import InputError
@@ -29,14 +29,14 @@ COPY = {"labeled": "also labelled", "test": "also in test", "validation": "also 
 def check_labelled(rows: pd.DataFrame, targets: Targets, described: Collection[str] = ()) -> pd.Series:
     """Return the reasons to reject labelled rows; ``rows`` has part, id and key (of the target).
 
-    ``described`` are the classes of the label file, if there is one. The reasons ("kind: details") have
-    the index of their rows, in its order; rows without one may stay.
+    ``described`` are the classes of the label file, if any. The reasons ("kind: details") are indexed as
+    their rows; rows that pass every check have none.
     """
     reasons = []
     for rule in (_without_target, _outside_label_file, _several_targets, _outside_classes):
-        found = rule(rows, targets, described)
-        reasons.append(found)
-        rows = rows.drop(index=found.index)
+        rejected = rule(rows, targets, described)
+        reasons.append(rejected)
+        rows = rows.drop(index=rejected.index)
     return pd.concat(reasons).sort_index()
 
 
@@ -47,13 +47,13 @@ def copy_reason(part: int, kept_part: int, file: str, row: int) -> str:
 
 
 def _without_target(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
-    found = rows[rows["key"].isna()]
-    return "no label: a " + found["part"].astype("str") + " row needs one"
+    unlabelled = rows[rows["key"].isna()]
+    return "no label: a " + unlabelled["part"].astype("str") + " row needs one"
 
 
 def _outside_label_file(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
-    found = rows[rows["part"] == "labeled"] if described else rows.iloc[:0]
-    return "unknown label: " + _unknown(found["key"], targets, described) + " is not in the --labels file"
+    labelled = rows[rows["part"] == "labeled"] if described else rows.iloc[:0]
+    return "unknown label: " + _unknown(labelled["key"], targets, described) + " is not in the --labels file"
 
 
 def _outside_classes(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
@@ -63,7 +63,7 @@ def _outside_classes(rows: pd.DataFrame, targets: Targets, described: Collection
 
 
 def _unknown(keys: pd.Series, targets: Targets, classes: Collection[str]) -> pd.Series:
-    """The first class outside of ``classes`` that each target names; targets without one are left out."""
+    """Return the first class of each target that is not in ``classes``; targets without one are dropped."""
     classes = set(classes)
     first = [next((name for name in targets.names(key) if name not in classes), None) for key in keys]
     return pd.Series(first, keys.index, "str").dropna()
@@ -77,32 +77,32 @@ def _several_targets(rows: pd.DataFrame, targets: Targets, described: Collection
     names = clash.groupby(unit, observed=True)["key"].agg(
         lambda keys: " and ".join(map(targets.shown, sorted(keys)))
     )
-    found = rows[unit].join(names.rename("names"), on=unit)["names"].dropna().astype("str")
-    return f"two {targets.word}: the same text is labelled " + found
+    clashing = rows[unit].join(names.rename("names"), on=unit)["names"].dropna().astype("str")
+    return f"two {targets.word}: the same text is labelled " + clashing
 
 
 def check_usable(
     kept: Mapping[str, int],
     labels: Collection[str],
     learnable: bool,
-    refusals: Refusals,
+    rejections: RejectedRows,
     described: dict[str, str],
     task: Task,
 ) -> None:
-    """Raise InputError when training cannot start with what is left.
+    """Raise InputError when the remaining rows do not suffice for training.
 
-    ``kept`` counts the rows of each input that stay, ``labels`` are the classes of those to learn from;
-    ``learnable`` says whether there are such rows, labelled or not.
+    ``kept`` counts the accepted rows of each input, ``labels`` are the classes of the training rows;
+    ``learnable`` is whether there is any training row, labelled or not.
     """
-    for name, kinds in refusals.inputs.items():
+    for name, kinds in rejections.inputs.items():
         if not kept.get(name):
             raise InputError(f"--{name}: none of its rows is usable. Rejected:\n{describe(kinds.values())}")
     if task.fewest_classes and not labels and not described:
         raise InputError(_nothing_labelled(task))
     if not learnable:
-        raise InputError("there is no row to learn from: give --labeled or --unlabeled")
+        raise InputError("there is no training row: give --labeled or --unlabeled")
     if task.fewest_classes:
-        _check_classes(set(labels), refusals, described, task)
+        _check_classes(set(labels), rejections, described, task)
 
 
 def _nothing_labelled(task: Task) -> str:
@@ -120,16 +120,16 @@ def _target_column(task: Task) -> str:
 
 
 def label_warnings(
-    counts: Mapping[str, int], kept: Mapping[str, Collection[str]], refusals: Refusals, task: Task
+    counts: Mapping[str, int], kept: Mapping[str, Collection[str]], rejections: RejectedRows, task: Task
 ) -> list[str]:
-    """Return warnings about labels: similar names, and classes without a usable row.
+    """Return warnings about labels: similar names, and classes without an accepted row.
 
-    ``counts`` are the rows of each class name in all inputs, rejected ones included; ``kept`` the names of
-    each input (labeled, validation, test) that still have a row.
+    ``counts`` are the rows of each class name in all inputs, rejected ones included; ``kept`` the classes
+    with an accepted row in each input (labeled, validation, test).
     """
     warnings, nouns = similar_names(counts), task.nouns
     for part, names in kept.items():
-        lost = _lost_classes(refusals, part, names)
+        lost = _lost_classes(rejections, part, names)
         for name, rows in lost[:SHOWN_CLASSES]:
             lost_rows = f"all {rows.count:,} were" if rows.count > 1 else "the only one was"
             left = f"{nouns.option} {visible(name)} has no {PART_NAMES[part]} row left"
@@ -142,15 +142,15 @@ def label_warnings(
     return warnings
 
 
-def _lost_classes(refusals: Refusals, part: str, kept: Collection[str]) -> list[tuple[str, LostRows]]:
+def _lost_classes(rejections: RejectedRows, part: str, kept: Collection[str]) -> list[tuple[str, LostRows]]:
     """Return the classes of an input whose rows were all rejected."""
     return [
-        (label, rows) for (given, label), rows in refusals.lost.items() if given == part and label not in kept
+        (label, rows) for (name, label), rows in rejections.lost.items() if name == part and label not in kept
     ]
 
 
-def _check_classes(labels: set[str], refusals: Refusals, described: dict[str, str], task: Task) -> None:
-    lost, nouns = _lost_classes(refusals, "labeled", labels), task.nouns
+def _check_classes(labels: set[str], rejections: RejectedRows, described: dict[str, str], task: Task) -> None:
+    lost, nouns = _lost_classes(rejections, "labeled", labels), task.nouns
     if not described and lost:
         messages = [
             f"the {nouns.option} {visible(name)} has neither a usable row nor a name. Rejected:\n"

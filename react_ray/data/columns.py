@@ -13,14 +13,14 @@ from react_ray.errors import ConfigError, InputError
 from react_ray.tasks import Task
 from react_ray.tasks.columns import Column, Options
 
-__all__ = ["TRUTH", "Layout", "check_columns", "input_names", "options_of"]
+__all__ = ["TRUTH", "FileColumns", "check_columns", "input_names", "options_of"]
 
 TRUTH = "truth"
 SHORT_FORMS = {"text": "--text-column", "label": "--label-column", TRUTH: "--truth-column"}
 
 
 def check_columns(task: Task, config: DataConfig) -> None:
-    """Raise ConfigError where a setting names a column that the task does not have, or one column twice."""
+    """Raise ConfigError if a setting names a column that the task does not have, or one column twice."""
     known = [column.name for column in task.columns]
     for name, other in config.columns.renamed().items():
         if name not in (*known, TRUTH):
@@ -40,9 +40,9 @@ def check_columns(task: Task, config: DataConfig) -> None:
 
 
 def input_names(task: Task, columns: Mapping[str, str]) -> Columns:
-    """The names of a task's columns in files whose targets are not read; ConfigError as check_columns.
+    """Return the column names for files whose targets are not read; ConfigError as check_columns.
 
-    Targets have names that no column has, so that they take none from an input.
+    Targets get names that no file has, so an input column may be called like a target.
     """
     targets = [column.name for column in task.columns if column.target]
     unread = {name: " " * number for number, name in enumerate(targets, start=1)}
@@ -52,15 +52,15 @@ def input_names(task: Task, columns: Mapping[str, str]) -> Columns:
 
 
 def options_of(config: DataConfig) -> Options:
-    """How cells are read, as the settings say."""
+    """Return the parsing options of the settings."""
     return Options(config.separator, config.label_columns)
 
 
-class Layout:
-    """The columns of one file for a task: ``wanted`` are looked for in it.
+class FileColumns:
+    """Mapping from the columns of one file to those of a task; ``wanted`` are the columns to read.
 
-    ``labeled=False`` leaves those alone that say what is to be learnt; ``truth`` is the column with the
-    true targets of unlabelled rows, if there is one.
+    ``labeled=False`` skips target columns; ``columns.truth`` names the column with the true targets of
+    unlabelled rows, if there is one.
     """
 
     def __init__(self, task: Task, columns: Columns, options: Options, source: Source, labeled: bool):
@@ -97,38 +97,38 @@ class Layout:
     def _is_target(self, name: str) -> bool:
         return any(column.name == name and column.target for column in self.task.columns)
 
-    def cells(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """The cells of a row by the names of the task's columns.
+    def cells(self, record: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the cells of a row by the names of the task's columns.
 
-        Rows of jsonl files may lack keys: those that the row needs are then there, without a value.
+        Rows of jsonl files may lack keys: required ones are added with the value None.
         """
-        cells = {name: found[place] for name, place in self._places.items() if place in found}
+        cells = {name: record[place] for name, place in self._places.items() if place in record}
         if not any(all(name in cells for name in group) for group in self.task.needs):
             cells = dict.fromkeys(self.task.needs[0]) | cells
         return cells
 
-    def truth(self, found: Mapping[str, Any]) -> Any:
-        """The cell of the true target; None where there is none."""
-        return found.get(self._truth) if self._truth else None
+    def truth(self, record: Mapping[str, Any]) -> Any:
+        """Return the cell of the true target, or None."""
+        return record.get(self._truth) if self._truth else None
 
     def with_truth(self, cells: Mapping[str, Any], truth: Any) -> tuple[dict[str, Any], Options]:
-        """The cells of a row whose target is ``truth``, and how they are read."""
+        """Return the cells of a row with ``truth`` as its target, and the options to parse them with."""
         targets = [column for column in self.task.columns if column.target]
         tokens = any(cells.get(column.name) for column in self.task.columns if column.kind == "tokens")
         fitting = [column for column in targets if (column.kind == "tags") == tokens] or targets
         known = [column for column in fitting if column.name in cells] or fitting
-        left = {name: cell for name, cell in cells.items() if not self._is_target(name)}
-        return left | {known[0].name: truth}, replace(self.options, label_columns=())
+        inputs = {name: cell for name, cell in cells.items() if not self._is_target(name)}
+        return inputs | {known[0].name: truth}, replace(self.options, label_columns=())
 
     def text(self, cells: Mapping[str, Any]) -> str:
-        """The start of a row in words, for people."""
+        """Return the start of a row as text, for messages."""
         inputs = [cells.get(column.name) for column in self.task.columns if not column.target]
         value = next((one for one in inputs if one is not None), "")
         return " ".join(map(str, value[:1000])) if isinstance(value, list) else str(value)
 
 
 def _of_tokens(task: Task, read: list[Column], source: Source) -> dict[str, str]:
-    """The columns of a CoNLL file, which have no names there."""
+    """Return the columns of a CoNLL file, which have no names in the file."""
     places: dict[str, str] = {
         column.name: column.kind for column in read if column.kind in ("tokens", "tags")
     }

@@ -22,15 +22,15 @@ COLUMNS = ("tokens", "tags")
 
 
 class Sentence(NamedTuple):
-    """A sentence as a whole; without tags where the file has only one column."""
+    """A sentence; ``tags`` is None where the file has only one column."""
 
     tokens: list[str]
     tags: list[str] | None
 
 
 @dataclass
-class _Pending:
-    """The lines of the sentence at hand, the first of them in line ``number``."""
+class _PendingSentence:
+    """Lines of the current sentence; ``number`` is the line number of the first."""
 
     number: int = 0
     lines: list[list[str]] = field(default_factory=list)
@@ -41,21 +41,21 @@ class _Pending:
         self.number = self.number or number
         self.size += len(line)
         if isinstance(line, FlawedLine):
-            self._refuse(f"{line.reason}, in line {number}", line)
+            self._reject(f"{line.reason}, in line {number}", line)
         elif len(self.lines) >= MAX_TOKENS or self.size > LINE_BYTES:
-            self._refuse(
+            self._reject(
                 f"too long: a sentence of more than {MAX_TOKENS:,} tokens or {LINE_BYTES:,} characters", ""
             )
             self.lines = self.lines[:20]
         elif self.lines and len(fields) != len(self.lines[0]):
             counts = f"{len(fields)} in line {number} and {len(self.lines[0])} before"
-            self._refuse(f"wrong number of fields: {counts}", line)
+            self._reject(f"wrong number of fields: {counts}", line)
         elif not all(fields):
-            self._refuse(f"empty token: an empty field in line {number}", line)
+            self._reject(f"empty token: an empty field in line {number}", line)
         if self.broken is None:
             self.lines.append(fields)
 
-    def _refuse(self, reason: str, line: str) -> None:
+    def _reject(self, reason: str, line: str) -> None:
         text = " ".join([*(fields[0] for fields in self.lines[:20]), line.strip()])
         self.broken = self.broken or Broken(reason, text)
 
@@ -69,11 +69,12 @@ class _Pending:
 
 
 class ConllRows:
-    """The sentences of a CoNLL file, in columns ``tokens`` and ``tags``; the whole is a :class:`Sentence`.
+    """Iterator over the sentences of a CoNLL file, in columns ``tokens`` and ``tags``.
 
     Fields are separated by tabs or spaces; the first is the token, the last the tag. The number of a row is
     the line of its first token. Lines of ``-DOCSTART-`` and comments (``# ``) are skipped. A sentence with a
-    wrong line is broken, and the next ones follow.
+    malformed line is rejected as :class:`Broken`; reading continues with the next. The original row is a
+    :class:`Sentence`.
     """
 
     def __init__(self, source: Source, wanted: Wanted):
@@ -86,18 +87,18 @@ class ConllRows:
             wanted.require(self.columns, source)
 
     def __iter__(self) -> Iterator[Record]:
-        pending = _Pending()
+        pending = _PendingSentence()
         for number, fields, line in self._lines():
             if fields:
                 pending.add(number, fields, line)
             elif pending.number:
                 yield pending.record()
-                pending = _Pending()
+                pending = _PendingSentence()
         if pending.number:
             yield pending.record()
 
     def _lines(self) -> Iterator[tuple[int, list[str], str]]:
-        """Number, fields and text of each line; no fields where a sentence ends."""
+        """Yield number, fields and text of each line; no fields at the end of a sentence."""
         for number, line in enumerate(read_lines(self.source.open_unpacked()), start=1):
             bare = line.strip(" \t\r\n")
             fields = bare.split("\t") if "\t" in bare else SPACES.split(bare) if bare else []

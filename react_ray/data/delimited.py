@@ -23,10 +23,10 @@ MAX_COLUMNS = 100_000
 
 
 class DelimitedRows:
-    """The rows of a csv or tsv file; the whole of a row is the list of its cells, as strings.
+    """Iterator over the rows of a csv or tsv file; the original row is the list of its cells, as strings.
 
-    The separator is the one under which the header has the columns that are needed: first that of a line
-    ``sep=;``, then that of the file's ending, then the others. In files separated by tabs a quote is a
+    The separator is the first one with which the header has the required columns: that of a line ``sep=;``,
+    then that of the file extension, then the others. In files separated by tabs a quote is a
     character, unless every name in the header is in quotes.
     """
 
@@ -60,12 +60,12 @@ class DelimitedRows:
         }
 
     def _first_line(self) -> str:
-        """The line of the header, which is given back; a ``sep=`` line before it is taken."""
-        self._told = ""
+        """Return the header line without consuming it; a ``sep=`` line before it is consumed."""
+        self._declared = ""
         for line in self._lines:
             match = EXCEL_LINE.fullmatch(line)
-            if match and not self._told:
-                self._told = match[1]
+            if match and not self._declared:
+                self._declared = match[1]
             elif line.strip():
                 self._lines.give_back(0)
                 return line
@@ -73,9 +73,9 @@ class DelimitedRows:
         return ""
 
     def _dialect(self, first: str, wanted: Wanted) -> tuple[str, bool]:
-        """The separator, and whether quotes are more than characters."""
+        """Detect the separator, and whether quotes enclose cells."""
         default = "\t" if self.source.is_tsv else ","
-        order = list(dict.fromkeys([*self._told, default, *SEPARATORS]))
+        order = list(dict.fromkeys([*self._declared, default, *SEPARATORS]))
         columns = max(map(first.count, order)) + 1
         if columns > MAX_COLUMNS:
             raise InputError(
@@ -85,7 +85,7 @@ class DelimitedRows:
         headers = {mark: _split(first, mark) for mark in order}
         fits = [mark for mark in order if wanted.fits(headers[mark])]
         most = max(order, key=lambda mark: len(headers[mark]))
-        chosen = self._told or next(iter(fits), most)
+        chosen = self._declared or next(iter(fits), most)
         if chosen != default:
             self.notes.append(f"separated by {SEPARATORS.get(chosen, repr(chosen))}")
         names = [name.strip() for name in first.strip("\r\n").split(chosen)]
@@ -137,7 +137,7 @@ class DelimitedRows:
         self.notes += quotes.notes()
 
     def _fitted(self, cells: list[str]) -> list[str]:
-        """The row with as many cells as the header, where only empty ones differ."""
+        """Pad or trim a row to the width of the header, where only empty cells differ."""
         width = len(self.columns)
         if len(cells) > width and not any(cells[width:]):
             return cells[:width]
@@ -154,6 +154,6 @@ class DelimitedRows:
 
 
 def _split(line: str, delimiter: str) -> list[str]:
-    """The names in a header."""
+    """Split a header into names."""
     cells = next(csv.reader([line], delimiter=delimiter), [])
     return [cell.strip() for cell in cells]

@@ -1,9 +1,9 @@
 """Out-of-core deduplication, and sampling of the unlabelled pool.
 
-Rows are dealt out to files by the start of their id, which is a hash. So copies meet in one file, the
-files are of like size, and one after the other they hold the ids in order: each is sorted alone, and the
-pool, the rows of the smallest ids, is in the first of them. What stays in memory is a byte for each row,
-and some 50 for each copy.
+Rows are partitioned into files by the prefix of their id, which is a hash. Duplicates share a file, the
+files have similar sizes, and their concatenation is ordered by id: each file is sorted on its own, and the
+sample of the pool (the rows with the smallest ids) is in the first files. Memory holds a byte for each row
+and about 50 for each duplicate.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["PARTS", "REFUSED", "UNUSED", "Keys", "Verdict"]
+__all__ = ["PARTS", "REJECTED", "UNUSED", "Keys", "Verdict"]
 
 PARTS = ("labeled", "test", "validation", "unlabeled")
 """In the order in which they keep a text found in several: labels are scarce, unlabelled rows are not."""
 POOL = PARTS.index("unlabeled")
-UNUSED, REFUSED = len(PARTS), len(PARTS) + 1
+UNUSED, REJECTED = len(PARTS), len(PARTS) + 1
 """Fates of rows in none of PARTS: outside the sample of the pool; a duplicate, or rejected before."""
 
 FILE_ROWS = 500_000
@@ -33,10 +33,10 @@ COPY = np.dtype([(f"{one}{name}", "i8") for one in ("", "kept_") for name in ("p
 
 @dataclass(frozen=True)
 class Verdict:
-    """``fate`` of each row by its place: an index into PARTS, UNUSED or REFUSED; and the copies in order.
+    """Result of deduplication and sampling, by the place of a row.
 
-    ``copies`` has place, row and part of each copy, and kept_place, kept_row and kept_part of the row
-    with the same text that stays. ``row`` is the number in the file.
+    ``fate`` is an index into PARTS, UNUSED or REJECTED. ``copies`` has place, row and part of each duplicate,
+    and kept_place, kept_row and kept_part of the row that is kept instead. ``row`` is the number in the file.
     """
 
     fate: NDArray[np.uint8]
@@ -44,7 +44,7 @@ class Verdict:
 
 
 class Keys:
-    """The ids of all rows, in files in ``folder``; places that are not added count as rejected."""
+    """Ids of all rows, partitioned into files in ``folder``; places that are not added count as rejected."""
 
     def __init__(self, folder: Path, rows: int):
         folder.mkdir(parents=True, exist_ok=True)
@@ -66,10 +66,10 @@ class Keys:
             target.write(some.tobytes())
 
     def judge(self, pool: int) -> Verdict:
-        """Decide which rows stay: the first duplicate in the best part, and ``pool`` unlabelled rows."""
+        """Keep the first duplicate in the most important part, and sample ``pool`` unlabelled rows."""
         for file in self._files:
             file.close()
-        fate = np.full(self.rows, REFUSED, np.uint8)
+        fate = np.full(self.rows, REJECTED, np.uint8)
         copies = []
         for path in self.paths:
             keys = np.fromfile(path, KEY)
@@ -88,10 +88,10 @@ class Keys:
 
 
 def _copies(keys: NDArray[np.void], first: NDArray[np.bool_]) -> NDArray[np.void]:
-    """Return every row but the ``first`` of each group, with that one."""
+    """Return every row but the ``first`` of each group, paired with the first."""
     groups = np.cumsum(first)[~first] - 1
     kept, lost = keys[first][groups], keys[~first]
-    found = np.empty(len(lost), COPY)
+    pairs = np.empty(len(lost), COPY)
     for name in ("place", "row", "part"):
-        found[name], found[f"kept_{name}"] = lost[name], kept[name]
-    return found
+        pairs[name], pairs[f"kept_{name}"] = lost[name], kept[name]
+    return pairs

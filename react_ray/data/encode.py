@@ -2,9 +2,9 @@
 
 A row is three blocks of width d: the mean of the last layer's token states, which is the
 sentence embedding (Reimers & Gurevych 2019, arXiv:1908.10084); the same of the last layer
-but one; and the mean of the last layer over the opening words. What is made of them is in
-``data.views``. Rows are encoded a row group at a time into files of their own, so that a
-killed pass goes on with the next group.
+but one; and the mean of the last layer over the opening words. :mod:`react_ray.data.views`
+combines them. Each row group is encoded into a file of its own, so that an interrupted
+pass resumes with the next group.
 """
 
 from __future__ import annotations
@@ -80,26 +80,26 @@ class Encoder:
     def encode_names(self, names: Sequence[str], prompts: Sequence[str] | None = None) -> NDArray[np.float32]:
         """Return features of the names of K classes, K x 3d: the mean over ``prompts``.
 
-        An ensemble of prompts as in CLIP (Radford et al. 2021, arXiv:2103.00020, 3.1.4): how a
-        text is put matters less. A prompt has {} where the name goes.
+        An ensemble of prompts as in CLIP (Radford et al. 2021, arXiv:2103.00020, 3.1.4) makes the features
+        depend less on the wording. A prompt has {} in place of the name.
         """
         prompts = default_prompts(names) if prompts is None else prompts
-        said = [self.encode([prompt.replace("{}", name) for name in names]) for prompt in prompts]
-        blocks = np.mean(said, axis=0).reshape(len(names), BLOCKS, -1)
+        encoded = [self.encode([prompt.replace("{}", name) for name in names]) for prompt in prompts]
+        blocks = np.mean(encoded, axis=0).reshape(len(names), BLOCKS, -1)
         blocks /= np.linalg.norm(blocks, axis=2, keepdims=True) * BLOCKS**0.5
         return blocks.reshape(len(names), -1)
 
     def encode_spans(
         self, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]
     ) -> list[NDArray[np.float32]]:
-        """Mean states of the tokens in some spans (characters from, to) of each text: spans x d, of length 1.
+        """Return the mean token states of spans (characters from, to) of each text: spans x d, of length 1.
 
-        Texts that are too long are read in windows. A span without a token has the mean of the whole text.
+        Long texts are read in windows. A span without a token has the mean of the whole text.
         """
         windows = TransformersTokenizer(self.tokenizer, self.max_length).windows(texts, STRIDE)
-        flat = [(row, window) for row, found in enumerate(windows) for window in found]
-        sums = [np.zeros((len(found) + 1, self.model.config.hidden_size), np.float32) for found in spans]
-        counts = [np.zeros(len(found) + 1, np.float32) for found in spans]
+        flat = [(row, window) for row, of_row in enumerate(windows) for window in of_row]
+        sums = [np.zeros((len(of_row) + 1, self.model.config.hidden_size), np.float32) for of_row in spans]
+        counts = [np.zeros(len(of_row) + 1, np.float32) for of_row in spans]
         for batch in token_batches([len(window.ids) for _, window in flat], self.batch_tokens):
             states = self._states([flat[i][1].ids for i in batch])
             for i, tokens_of in zip(batch, states, strict=True):
@@ -108,7 +108,7 @@ class Encoder:
         return [_span_means(total, count) for total, count in zip(sums, counts, strict=True)]
 
     def _states(self, ids: list[list[int]]) -> NDArray[np.float32]:
-        """States of the last layer, n x tokens x d."""
+        """Return the states of the last layer, n x tokens x d."""
         inputs = self.tokenizer.pad({"input_ids": ids}, return_tensors="pt").to(self.model.device)
         with torch.inference_mode():
             states: NDArray[np.float32] = self.model(**inputs).last_hidden_state.float().cpu().numpy()
@@ -119,14 +119,14 @@ class Encoder:
         return sum(len(row) for row in tokens.encode(self.tokenizer, texts, self.max_length))
 
     def _check(self, name: str) -> None:
-        """Raise InputError where the model and its tokenizer make no features of a text."""
+        """Raise InputError if the model and its tokenizer cannot compute finite features."""
         check_pair(self.model, self.tokenizer, name)
         try:
-            found = self._forward(tokens.encode(self.tokenizer, TRIED_TEXTS, self.max_length))
+            features = self._forward(tokens.encode(self.tokenizer, TRIED_TEXTS, self.max_length))
         except Exception as error:  # of many kinds: a model that needs other inputs, for one
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             raise InputError(f"{name}: the model cannot be used as an encoder of texts: {reason}") from error
-        if not np.isfinite(found).all():
+        if not np.isfinite(features).all():
             raise InputError(f"{name}: the model's features are not finite: its weights are damaged")
 
     def _forward(self, ids: list[list[int]]) -> NDArray[np.float32]:
@@ -143,7 +143,7 @@ class Encoder:
 
 
 def _text_start(tokenizer: PreTrainedTokenizerBase) -> int:
-    """Number of tokens before those of a text; one, the start of the text, where a tokenizer has none."""
+    """Return the number of special tokens before a text; 1 where a tokenizer has none."""
     special = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
     return max(1, next((place for place, mark in enumerate(special) if not mark), 1))
 
@@ -155,7 +155,7 @@ def _add_tokens(
     sums: NDArray[np.float32],
     counts: NDArray[np.float32],
 ) -> None:
-    """Add the state of each token to the spans that it overlaps, and to the last row: the whole text."""
+    """Add the state of each token to the spans that it overlaps, and to the last row (the whole text)."""
     places = np.array(offsets, np.int64).reshape(-1, 2)
     real = places[:, 1] > places[:, 0]
     ends = np.array(spans, np.int64).reshape(-1, 2)
@@ -166,7 +166,7 @@ def _add_tokens(
 
 
 def _span_means(sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Means of length 1 of all spans but the last, which stands in for those without a token."""
+    """Return the mean of each span, scaled to length 1; the last row replaces spans without a token."""
     empty = counts[:-1] == 0
     means = sums[:-1] / np.maximum(counts[:-1], 1)[:, None]
     means[empty] = sums[-1] / max(counts[-1], 1)
@@ -175,15 +175,15 @@ def _span_means(sums: NDArray[np.float32], counts: NDArray[np.float32]) -> NDArr
 
 
 def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
-    """Mean of the token states of each row (n x tokens x d) where ``mask`` is 1."""
+    """Return the mean of the token states of each row (n x tokens x d) where ``mask`` is 1."""
     return (states * mask).sum(1) / mask.sum(1).clamp(min=1)
 
 
 @dataclass(frozen=True)
 class EncodeTask:
-    """Encodes one item of :func:`encode_items`; made once in each process.
+    """Worker task: encode one item of :func:`encode_items`.
 
-    ``earlier`` are folders with features of the same encoder: texts in them are not encoded again.
+    ``earlier`` are folders with features of the same encoder: their texts are not encoded again.
     """
 
     model: str
@@ -221,7 +221,7 @@ def _is_latin(name: str) -> bool:
 
 
 def encode_items(source: Path, folder: Path) -> list[dict[str, Any]]:
-    """The row groups of ``source`` not yet encoded into ``folder``."""
+    """Return the row groups of ``source`` that are not yet encoded into ``folder``."""
     folder.mkdir(parents=True, exist_ok=True)
     groups = pq.ParquetFile(source).metadata.num_row_groups
     items = [
@@ -232,7 +232,7 @@ def encode_items(source: Path, folder: Path) -> list[dict[str, Any]]:
 
 
 def load_features(folder: Path) -> NDArray[np.float32]:
-    """All features in ``folder``, n x d, in the order of the rows they were made from."""
+    """Load all features in ``folder``, n x d, in the order of their rows."""
     parts = [pq.read_table(part, columns=["features"]) for part in sorted(folder.glob("*.parquet"))]
     parts = [part for part in parts if part.num_rows]
     if not parts:
@@ -242,7 +242,7 @@ def load_features(folder: Path) -> NDArray[np.float32]:
 
 
 def save_features(features: NDArray[np.float32], folder: Path) -> None:
-    """Save features that belong to no row, such as those of class names."""
+    """Save features that do not belong to rows, such as those of class names."""
     folder.mkdir(parents=True, exist_ok=True)
     write_whole(_as_table(np.arange(len(features), dtype=np.uint64), features), folder / "000000.parquet")
 

@@ -33,7 +33,7 @@ class FeatureCache:
     def of(cls, folders: Sequence[Path]) -> FeatureCache:
         """Index all features in ``folders``, which hold parquet files of keys and features.
 
-        Another trial of a search may rename its folder meanwhile; files that have disappeared are skipped.
+        A concurrent trial of a search may rename its folder; files that have disappeared are skipped.
         """
         files_found = [path for folder in folders for path in sorted(folder.glob("*.parquet"))]
         read = [(path, part) for path in files_found if (part := _keys(path)) is not None]

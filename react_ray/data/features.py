@@ -1,4 +1,4 @@
-"""Rows and their features side by side, cut into the parts of a run."""
+"""Rows and their features, aligned and grouped by the parts of a run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["Features"]
 
 @dataclass(frozen=True)
 class Features:
-    """All features that the label GAN learns from; arrays are aligned with ``rows``.
+    """Features that the label GAN is trained on; arrays are aligned with ``rows``.
 
     ``rows`` has id, label, part and truth (no texts); ``matrix`` is n x d;
     ``augmented`` holds the copies of labelled texts (a x d) and ``augmented_labels``
@@ -34,7 +34,7 @@ class Features:
 
     @classmethod
     def load(cls, prepared: Path, augmented: Path, encoded: Path) -> Features:
-        """Read the outputs of the stages prepare, augment and encode."""
+        """Load the outputs of the stages prepare, augment and encode."""
         labels = LabelMap.load(prepared / "labels.json")
         columns = ["id", "label", "part", "truth"]
         copies = pq.read_table(augmented / "rows.parquet", columns=["label"])["label"].to_pylist()
@@ -49,9 +49,9 @@ class Features:
         )
 
     def of(self, part: str) -> NDArray[np.float32]:
-        """Features of one part: labeled, unlabeled, validation or test."""
+        """Return the features of one part: labeled, unlabeled, validation or test."""
         return self.matrix[(self.rows["part"] == part).to_numpy()]
 
     def targets(self, part: str) -> NDArray[np.int64]:
-        """Class indices of one labelled part."""
+        """Return the class indices of one labelled part."""
         return self.labels.indices(self.rows.loc[self.rows["part"] == part, "label"].tolist())

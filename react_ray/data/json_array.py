@@ -18,15 +18,15 @@ TOP = re.compile(rb'"[^"\\]*"|["\[\]{},]')
 FLAT = rb'(?:[^"\[\]{}]|"[^"\\]*")*+'
 DEEP = re.compile(rb'"[^"\\]*"|\{' + FLAT + rb"\}|\[" + FLAT + rb'\]|["\[\]{}]')
 INSIDE = re.compile(rb'["\\]')
-"""What counts in JSON between the elements of a list, inside of an element, and inside of a string.
+"""Marks in JSON between the elements of a list, inside an element, and inside a string.
 
-Strings without escapes, and in an element objects and lists without others, are taken whole: it is faster.
+Strings without escapes, and flat objects and lists inside an element, are matched in one piece for speed.
 """
 LINE_ENDS = re.compile(r"\s*[\r\n]\s*")
 
 
 class JsonArrayRows(JsonRows):
-    """The rows of a json file; the whole of a row is the text of its object, in one line.
+    """Iterator over the objects of a json file; the original row is the text of its object, on one line.
 
     The number of a row is that of its object, from 1. Objects are read one by one: memory does not grow
     with the file.
@@ -41,9 +41,9 @@ class JsonArrayRows(JsonRows):
 
 
 def is_array(source: Source) -> bool:
-    """Whether a json file holds a list; if not, it should have an object on each line.
+    """Return whether a json file holds a list; otherwise it is read as an object on each line.
 
-    Raises InputError where it is one object over many lines.
+    Raises InputError for one object over many lines.
     """
     head = source.open_unpacked().read(CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf").lstrip(BLANK)
     if head.startswith(b"{") and not head.splitlines()[0].rstrip().endswith(b"}") and b"\n" in head:
@@ -57,8 +57,8 @@ def is_array(source: Source) -> bool:
 def split_array(stream: IO[bytes] | Any, source: Source) -> Iterator[str]:
     """Yield the text of each element of the list that ``stream`` holds.
 
-    An element that is too long, or is not UTF-8, comes as a :class:`react_ray.data.lines.FlawedLine`.
-    Raises InputError where the list does not end.
+    An element that is too long or not UTF-8 is yielded as :class:`react_ray.data.lines.FlawedLine`.
+    Raises InputError if the list does not end.
     """
     element, start, blank = Unfinished("an object"), 0, True  # blank: only white space so far
     for chunk, place, mark in _marks(stream):
@@ -72,20 +72,18 @@ def split_array(stream: IO[bytes] | Any, source: Source) -> Iterator[str]:
             if not blank or piece.strip(BLANK):
                 yield element.end(piece)
             if (chunk[place:] + stream.read(CHUNK_BYTES)).strip(BLANK):
-                raise InputError(
-                    f"{source.path} has more text behind the end of its list: a bracket is wrong"
-                )
+                raise InputError(f"{source.path} has text after the end of its list; check its brackets")
             return
         else:
             element.add(chunk[start:])
             start, blank = 0, blank and not chunk[start:].strip(BLANK)
-    raise InputError(f"{source.path} ends inside of its list: it is not whole; make the file again")
+    raise InputError(f"{source.path} is incomplete: it ends inside its list; write the file again")
 
 
 def _marks(stream: IO[bytes] | Any) -> Iterator[tuple[bytes, int, bytes]]:
-    """The bracket at each end of a list and the commas between its elements: chunk, place behind, mark.
+    """Yield the outer brackets of a list and the commas between its elements: chunk, end of the mark, mark.
 
-    At the end of each chunk comes an empty mark.
+    An empty mark is yielded at the end of each chunk.
     """
     depth, string, escaped = 0, False, False
     chunk = stream.read(CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")

@@ -18,9 +18,9 @@ SHOWN_KEYS = 21
 
 
 class JsonRows:
-    """The rows of a jsonl file; the whole of a row is the text of its line.
+    """Iterator over the rows of a jsonl file; the original row is the text of its line.
 
-    The number of a row is that of its line. A column counts as there when one line has it.
+    The number of a row is that of its line. A column exists if at least one line has it.
     """
 
     def __init__(self, source: Source, wanted: Wanted):
@@ -49,14 +49,14 @@ class JsonRows:
             self._wanted.require(list(dict.fromkeys([*found, *keys])), self.source)
 
     def _objects(self) -> Iterator[tuple[int, str]]:
-        """Number and text of each object."""
+        """Yield number and text of each object."""
         for number, line in enumerate(read_lines(self.source.open_unpacked()), start=1):
             if not line.isspace():
                 yield number, line
 
 
 def parse_object(line: str) -> dict[str, Any] | Broken:
-    """The members of a JSON object, or what is wrong with its text."""
+    """Return the members of a JSON object, or why its text is invalid."""
     if isinstance(line, FlawedLine) and line.too_long:
         return Broken(line.reason, line.strip())
     if len(line) > LONG_LINE and sum(map(line.count, ",[{")) > MAX_VALUES:

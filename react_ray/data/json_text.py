@@ -24,7 +24,7 @@ class Member(NamedTuple):
 
 
 def members(text: str) -> Iterator[Member]:
-    """The members of the object that ``text`` is, which ``json.loads`` must have taken; keys may repeat."""
+    """Return the members of the JSON object ``text``, which must be valid; keys may repeat."""
     place = _skip(text, _skip(text, 0) + 1)
     while text[place] != "}":
         key, key_end = scanstring(text, place + 1)
@@ -42,7 +42,7 @@ def _skip(text: str, place: int) -> int:
 
 
 def rename_keys(text: str, names: Mapping[str, str]) -> str:
-    """The object with other names for some of its keys."""
+    """Return the object with some of its keys renamed."""
     pieces, done = [], 0
     for member in members(text):
         if member.key in names:
@@ -52,7 +52,7 @@ def rename_keys(text: str, names: Mapping[str, str]) -> str:
 
 
 def add_members(text: str, more: Mapping[str, Any]) -> str:
-    """The object with more members at its end."""
+    """Return the object with members appended."""
     start = text.rstrip()[:-1].rstrip()
     added = ", ".join(
         f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in more.items()

@@ -15,7 +15,7 @@ __all__ = ["read_label_file"]
 def read_label_file(given: str) -> dict[str, str]:
     """Read class names and descriptions ("" for none) from a YAML mapping or list of names.
 
-    Names are read as they stand (``no`` is a name, not a boolean) and then treated as
+    Names are read as written (``no`` is a name, not a boolean) and then normalized as
     labels in data files are. Raises InputError.
     """
     pairs = _pairs(given)

@@ -15,14 +15,14 @@ BAD_ENCODING = "bad encoding: bytes that are not UTF-8"
 
 
 class FlawedLine(str):
-    """A line that cannot be used, and the reason; of one that is too long it holds the start."""
+    """A line that cannot be used, with the reason; only the start of a line that is too long is kept."""
 
     reason: str
     too_long: bool
 
     @classmethod
     def of(cls, line: bytes, reason: str, too_long: bool = False) -> FlawedLine:
-        """Bytes that are not UTF-8 become lone surrogates."""
+        """Decode a line; bytes that are not UTF-8 become lone surrogates."""
         flawed = cls(line.decode("utf-8", "surrogateescape"))
         flawed.reason, flawed.too_long = reason, too_long
         return flawed
@@ -31,8 +31,8 @@ class FlawedLine(str):
 def read_lines(stream: IO[bytes] | Any) -> Iterator[str]:
     r"""Yield every line with its end (\n, \r\n or \r); a byte order mark is dropped.
 
-    Memory does not grow with the length of a line: one of more than ``LINE_BYTES`` bytes, and one that
-    is not UTF-8, comes as a :class:`FlawedLine`.
+    Memory does not grow with the length of a line: lines of more than ``LINE_BYTES`` bytes, and lines
+    that are not UTF-8, are yielded as :class:`FlawedLine`.
     """
     line = Unfinished()
     chunk = stream.read(CHUNK_BYTES).removeprefix(b"\xef\xbb\xbf")
@@ -55,7 +55,7 @@ def read_lines(stream: IO[bytes] | Any) -> Iterator[str]:
 
 
 class Unfinished:
-    """The pieces of a line whose end is in a chunk that is not read yet; ``what`` it is, in words."""
+    """Pieces of a line that continues in the next chunk; ``what`` names it in messages."""
 
     def __init__(self, what: str = "a line") -> None:
         self.size = 0
@@ -63,7 +63,7 @@ class Unfinished:
         self._pieces: list[bytes] = []
 
     def add(self, piece: bytes) -> None:
-        """Keep a piece; of what is too long only the start."""
+        """Append a piece; only the start of a line that is too long is kept."""
         self.size += len(piece)
         if self.size > LINE_BYTES:
             self._pieces = [b"".join(self._pieces)[:SHOWN_BYTES]]
@@ -71,7 +71,7 @@ class Unfinished:
             self._pieces.append(piece)
 
     def end(self, piece: bytes) -> str:
-        """The whole line, of which ``piece`` is the last one."""
+        """Append the last piece and return the line."""
         self.add(piece)
         line, too_long = b"".join(self._pieces), self.size > LINE_BYTES
         self.size, self._pieces = 0, []

@@ -1,8 +1,8 @@
 """Original rows of input files, converted to an output format.
 
-There is a class for each format of the input. ``texts`` gives a row as cells of a csv file, ``json`` as a
-JSON object, ``table`` some rows as an Arrow table. Columns of the input named as those that are added
-(such as label and score) are kept under another name.
+Each input format has a class. ``texts`` returns a row as cells of a csv file, ``json`` as a JSON object,
+``table`` some rows as an Arrow table. Input columns with the name of an added column (such as label and
+score) are renamed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from react_ray.data.conll import ConllRows, Sentence
 from react_ray.data.delimited import DelimitedRows
 from react_ray.data.json_lines import JsonRows
 from react_ray.data.json_text import members, rename_keys
-from react_ray.data.parquet_rows import Batch
+from react_ray.data.parquet_rows import ParquetBatch
 from react_ray.data.records import Rows
 from react_ray.data.row import Wanted
 from react_ray.data.sources import Source
@@ -55,15 +55,15 @@ SCALARS: dict[str, pa.DataType] = {
 
 
 def kept_name(column: str, added: Sequence[pa.Field] = ADDED) -> str:
-    """The name in the output of a column of the input."""
+    """Return the output name of an input column."""
     return f"{column}_given" if any(column == field.name for field in added) else column
 
 
 def column_kinds(source: Source, wanted: Wanted, added: Sequence[pa.Field] = ADDED) -> dict[str, str]:
-    """The keys of all rows of a jsonl or json file, in order, and the kind of value that holds all of theirs.
+    """Return the keys of all rows of a jsonl or json file, in order, and the common kind of their values.
 
-    Empty for other formats, whose header or schema says as much. Raises InputError where two columns would
-    have one name in the output.
+    Empty for other formats, which have a header or schema. Raises InputError where two columns would have
+    the same name in the output.
     """
     rows = Rows(source, wanted)
     kinds: dict[str, str] = {}
@@ -98,7 +98,7 @@ def _kind(value: Any) -> str:
 
 
 def _wider(one: str, other: str) -> str:
-    """The kind of a column with values of both kinds; "json" is text, of JSON where a value was none."""
+    """Return the kind of a column with values of both kinds; "json" stands for strings or JSON as text."""
     if one == other or other == "null":
         return one
     if one == "null":
@@ -111,7 +111,7 @@ def _wider(one: str, other: str) -> str:
 
 
 def common_kind(one: str | pa.DataType, other: str | pa.DataType) -> str | pa.DataType:
-    """The kind of a column that holds both kinds and loses nothing of either; if need be, text."""
+    """Return the kind that represents both kinds without loss; text as a last resort."""
     if isinstance(one, str) and isinstance(other, str):
         return _wider(one, other)
     if "int" in (one, other) and any(kind == pa.float64() for kind in (one, other)):
@@ -145,14 +145,14 @@ def _without_dictionary(kind: pa.DataType) -> pa.DataType:
 
 
 def arrow_type(kind: str | pa.DataType) -> pa.DataType:
-    """The type in Arrow of a kind."""
+    """Return the Arrow type of a kind."""
     if not isinstance(kind, str):
         return kind
     return pa.list_(SCALARS[kind[5:]]) if kind.startswith("list ") else SCALARS[kind]
 
 
 class Original(ABC):
-    """The rows of one file of the input; ``columns`` are their names in the output, in order."""
+    """Rows of one input file; ``columns`` are their names in the output, in order."""
 
     columns: Sequence[str]
     kinds: Sequence[str | pa.DataType]
@@ -163,24 +163,24 @@ class Original(ABC):
         self._added = added
 
     def _kept(self, names: Iterable[str]) -> list[str]:
-        """The names in the output of columns of the input."""
+        """Return the output names of input columns."""
         return [kept_name(name, self._added) for name in names]
 
     @abstractmethod
     def texts(self, whole: Any) -> list[str]:
-        """The cells of a row as text."""
+        """Return the cells of a row as strings."""
 
     @abstractmethod
     def json(self, whole: Any) -> str:
-        """A row as a JSON object."""
+        """Return a row as a JSON object."""
 
     @abstractmethod
     def table(self, wholes: Sequence[Any]) -> pa.Table:
-        """Some rows, in columns."""
+        """Return some rows as an Arrow table."""
 
     @abstractmethod
     def size(self, whole: Any) -> int:
-        """Approximate size of a row, in characters or bytes."""
+        """Estimate the size of a row, in characters or bytes."""
 
 
 class _Csv(Original):
@@ -237,16 +237,16 @@ class _Parquet(Original):
         self.kinds = schema.types
         self._keys = unique_names(self.columns)
 
-    def texts(self, whole: tuple[Batch, int]) -> list[str]:
+    def texts(self, whole: tuple[ParquetBatch, int]) -> list[str]:
         batch, place = whole
         return [as_text(value) for value in batch.values[place]]
 
-    def json(self, whole: tuple[Batch, int]) -> str:
+    def json(self, whole: tuple[ParquetBatch, int]) -> str:
         batch, place = whole
         row = {key: as_json(value) for key, value in zip(self._keys, batch.values[place], strict=True)}
         return json.dumps(row, ensure_ascii=False)
 
-    def table(self, wholes: Sequence[tuple[Batch, int]]) -> pa.Table:
+    def table(self, wholes: Sequence[tuple[ParquetBatch, int]]) -> pa.Table:
         parts = []
         runs = groupby(enumerate(wholes), key=lambda row: (id(row[1][0]), row[1][1] - row[0]))
         for _, run in runs:  # rows that lie side by side
@@ -254,7 +254,7 @@ class _Parquet(Original):
             parts.append(batch.arrow.slice(start, 1 + len(others)))
         return pa.Table.from_batches(parts).rename_columns(list(self.columns))
 
-    def size(self, whole: tuple[Batch, int]) -> int:
+    def size(self, whole: tuple[ParquetBatch, int]) -> int:
         return whole[0].row_bytes
 
 
@@ -286,9 +286,9 @@ class _Conll(Original):
 def original_of(
     source: Source, wanted: Wanted, kinds: Mapping[str, str], added: Sequence[pa.Field] = ADDED
 ) -> Original:
-    """Open a file for a second reading, of whole rows; ``kinds`` are those of :func:`column_kinds`.
+    """Open a file to read its original rows; ``kinds`` are those of :func:`column_kinds`.
 
-    Its own columns that are named as those that are ``added`` get other names.
+    Columns with the name of an ``added`` column are renamed.
     """
     rows = Rows(source, wanted, whole=True)
     if isinstance(rows.format, DelimitedRows):
@@ -299,7 +299,7 @@ def original_of(
 
 
 def unique_names(names: Sequence[str]) -> list[str]:
-    """The names as keys: the second "a" becomes "a_2", and a third column without name "column_3"."""
+    """Make names unique: the second "a" becomes "a_2", a third column without a name "column_3"."""
     taken, unique = set(names), []
     seen: Counter[str] = Counter()
     for place, name in enumerate(names, start=1):
@@ -327,5 +327,5 @@ def _array(values: list[Any], kind: str) -> pa.Array:
 
 
 def _whole_characters(text: str) -> str:
-    """Remove halves of surrogate pairs, which no file can hold."""
+    """Remove unpaired surrogates, which UTF-8 cannot encode."""
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -1,7 +1,7 @@
 """Sizes declared by the page headers of a parquet file, checked before Arrow allocates them.
 
-A column chunk is a row of pages, each behind a header in Thrift's compact protocol. A page of some hundred
-bytes may declare gigabytes, or millions of values in one list; the footer need not say so.
+A column chunk is a sequence of pages, each after a header in Thrift's compact protocol. A page of a few
+hundred bytes may declare gigabytes, or millions of values in one list, and the footer need not mention it.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MAX_DEPTH = 16
 
 @dataclass
 class ChunkPages:
-    """The largest of what the pages of a column chunk declare, in bytes and values."""
+    """Largest sizes that the pages of a column chunk declare, in bytes and values."""
 
     page_bytes: int = 0
     page_values: int = 0
@@ -33,9 +33,9 @@ class ChunkPages:
 def read_pages(stream: pa.NativeFile, chunk: pq.ColumnChunkMetaData, block: int = 1 << 13) -> ChunkPages:
     """Read the headers of all pages of a column chunk; ValueError where they are damaged.
 
-    ``block`` is how many bytes are read at a time.
+    ``block`` is the number of bytes to read at a time.
     """
-    found = ChunkPages()
+    largest = ChunkPages()
     place = chunk.data_page_offset
     if chunk.has_dictionary_page and chunk.dictionary_page_offset:
         place = min(place, chunk.dictionary_page_offset)
@@ -52,30 +52,30 @@ def read_pages(stream: pa.NativeFile, chunk: pq.ColumnChunkMetaData, block: int 
                 raise ValueError("a page header is damaged")
             length *= 4
         fields, behind = header
-        _add(found, fields)
+        _add(largest, fields)
         packed = fields.get(3)
         if not isinstance(packed, int) or packed < 0:
             raise ValueError("a page header is damaged")
         place = start + behind + packed
-    return found
+    return largest
 
 
-def _add(found: ChunkPages, fields: dict[int, Any]) -> None:
+def _add(largest: ChunkPages, fields: dict[int, Any]) -> None:
     size = fields.get(2, 0)
     details = fields.get(5) or fields.get(8) or fields.get(7) or {}
     values = details.get(1, 0) if isinstance(details, dict) else None
     if not isinstance(size, int) or not isinstance(values, int) or size < 0:
         raise ValueError("a page header is damaged")
-    found.page_bytes = max(found.page_bytes, size)
+    largest.page_bytes = max(largest.page_bytes, size)
     if fields.get(1) == DICTIONARY_PAGE:
-        found.dictionary_bytes = max(found.dictionary_bytes, size)
+        largest.dictionary_bytes = max(largest.dictionary_bytes, size)
     else:
-        found.page_values = max(found.page_values, values)
-        found.value_bytes = max(found.value_bytes, size // max(values, 1))
+        largest.page_values = max(largest.page_values, values)
+        largest.value_bytes = max(largest.value_bytes, size // max(values, 1))
 
 
 def _parse(data: bytes, place: int) -> tuple[dict[int, Any], int] | None:
-    """The fields of a header and where it ends; None where ``data`` ends before."""
+    """Return the fields of a header and its end; None where ``data`` is too short."""
     reader = _Thrift(data, place)
     try:
         return reader.struct(), reader.place
@@ -84,7 +84,7 @@ def _parse(data: bytes, place: int) -> tuple[dict[int, Any], int] | None:
 
 
 class _Thrift:
-    """Reads the compact protocol; only whole numbers and structs are kept."""
+    """Reader of Thrift's compact protocol; keeps integers and structs, skips other values."""
 
     def __init__(self, data: bytes, place: int):
         self.data, self.place = data, place

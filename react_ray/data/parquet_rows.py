@@ -17,7 +17,7 @@ from react_ray.data.row import Broken, Record, Wanted
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
-__all__ = ["Batch", "ParquetRows", "python_values"]
+__all__ = ["ParquetBatch", "ParquetRows", "python_values"]
 
 BATCH_ROWS = 2048
 BATCH_BYTES = 1 << 25
@@ -31,8 +31,8 @@ BYTES, FIXED = "BYTE_ARRAY", "FIXED_LEN_BYTE_ARRAY"
 PLAIN_OR_DICTIONARY = {"PLAIN", "RLE", "BIT_PACKED", "RLE_DICTIONARY", "PLAIN_DICTIONARY"}
 
 
-class Batch:
-    """Some rows of a parquet file; the whole of a row is its batch and its place there."""
+class ParquetBatch:
+    """Some rows of a parquet file; the original row is a batch and an index into it."""
 
     def __init__(self, arrow: pa.RecordBatch):
         self.arrow = arrow
@@ -40,15 +40,15 @@ class Batch:
 
     @cached_property
     def values(self) -> list[tuple[Any, ...]]:
-        """The rows as Python values; what is not UTF-8 in a string is replaced, and bytes stay bytes."""
+        """Rows as Python values; invalid UTF-8 in strings is replaced, and bytes stay bytes."""
         return list(zip(*map(python_values, self.arrow.columns), strict=True))
 
 
 class ParquetRows:
-    """The rows of a parquet file; only the needed columns are read, unless ``whole`` rows are wanted.
+    """Iterator over the rows of a parquet file; reads only the required columns unless ``whole``.
 
-    Columns of whole numbers whose ``ClassLabel`` names Hugging Face's ``datasets`` has left in the
-    metadata give these names.
+    Integer columns with ``ClassLabel`` metadata of Hugging Face's ``datasets`` are converted to the class
+    names.
     """
 
     def __init__(self, source: Source, wanted: Wanted, *, whole: bool = False):
@@ -69,7 +69,7 @@ class ParquetRows:
         if rows > FREE_ROWS + ROWS_PER_BYTE * size:
             raise InputError(
                 f"{self.source.path} declares {rows:,} rows in {size:,} bytes: it is damaged, or made to "
-                "exhaust the memory of its reader; make the file again"
+                "exhaust the memory of its reader; write the file again"
             )
         if len(self.columns) > MAX_COLUMNS:
             raise InputError(
@@ -99,25 +99,25 @@ class ParquetRows:
                 number += batch.num_rows
 
     def _batches(self, group: int) -> Iterator[pa.RecordBatch]:
-        """Small batches of a row group; _TooLargeError before any memory is taken."""
+        """Iterate over small batches of a row group; raise _TooLargeError before memory is allocated."""
         plan = _Plan(self._file, group, self._read)
-        plan.look_at_pages(self._stream, 1 << 20 if self.source.root else 1 << 13)
+        plan.choose_batch_size(self._stream, 1 << 20 if self.source.root else 1 << 13)
         file = self._file
         if as_dictionary := plan.needs_dictionaries(self._stream):
             file = pq.ParquetFile(self._stream, metadata=file.metadata, read_dictionary=as_dictionary)
-        found = file.iter_batches(plan.rows, row_groups=[group], columns=self._read)
-        return (part for batch in found for part in _in_parts(batch))
+        batches = file.iter_batches(plan.rows, row_groups=[group], columns=self._read)
+        return (part for batch in batches for part in _in_parts(batch))
 
     def _records(self, batch: pa.RecordBatch, before: int) -> Iterator[Record]:
         columns = [batch.column(batch.schema.names.index(name)) for name in self._wanted]
-        found = [_as_values(column, "surrogateescape") for column in columns]
-        whole = Batch(batch)
-        for place, values in enumerate(zip(*found, strict=True)):
+        converted = [_as_values(column, "surrogateescape") for column in columns]
+        whole = ParquetBatch(batch)
+        for place, values in enumerate(zip(*converted, strict=True)):
             cells = dict(zip(self._wanted, values, strict=True))
             yield before + place + 1, self._named(cells) if self._names else cells, (whole, place)
 
     def _named(self, cells: dict[str, Any]) -> dict[str, Any] | Broken:
-        """The cells with names of classes for their numbers; -1 stands for none."""
+        """Replace class indices with class names; -1 stands for no class."""
         named = dict(cells)
         for column, names in self._names.items():
             value = cells.get(column)
@@ -140,7 +140,7 @@ class _TooLargeError(Exception):
 
 
 class _Plan:
-    """How to read a row group: how many rows at a time, and which columns as dictionaries."""
+    """Plan for reading a row group: its batch size, and the columns to keep dictionary-encoded."""
 
     def __init__(self, file: pq.ParquetFile, group: int, columns: Sequence[str]):
         self._file, self._group = file, group
@@ -156,8 +156,8 @@ class _Plan:
         self.rows = BATCH_ROWS
         self._group_rows = metadata.num_rows
 
-    def look_at_pages(self, stream: pa.NativeFile, block: int) -> None:
-        """Choose the rows at a time."""
+    def choose_batch_size(self, stream: pa.NativeFile, block: int) -> None:
+        """Choose the batch size from the sizes that the page headers declare."""
         bytes_per_row = 1
         for leaf, chunk in self._chunks:
             try:
@@ -184,7 +184,7 @@ class _Plan:
         self.rows = max(1, min(BATCH_ROWS, BATCH_BYTES // bytes_per_row))
 
     def needs_dictionaries(self, stream: pa.NativeFile) -> list[str]:
-        """The columns whose values must not be copied for every row: a long one may stand in all of them."""
+        """Return the columns to keep dictionary-encoded, because a long value may repeat in every row."""
         coded = [
             (leaf, pages)
             for (leaf, chunk), pages in zip(self._chunks, self._pages, strict=True)
@@ -205,7 +205,7 @@ class _Plan:
         return paths if worst > 4 * BATCH_BYTES else []
 
     def _longest(self, stream: pa.NativeFile, paths: Sequence[str]) -> dict[str, int]:
-        """The length of the longest value in the dictionary of each column."""
+        """Return the length of the longest value in the dictionary of each column."""
         file = pq.ParquetFile(stream, metadata=self._file.metadata, read_dictionary=paths)
         longest = {}
         for path in paths:
@@ -215,12 +215,12 @@ class _Plan:
 
 
 def _is_plain(chunk: pq.ColumnChunkMetaData) -> bool:
-    """Whether no value is put together from another one."""
+    """Return whether every value is stored in full, not as a difference to another."""
     return set(chunk.encodings) <= PLAIN_OR_DICTIONARY
 
 
 def _in_parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
-    """The batch, cut until each part is small or a single row."""
+    """Split a batch until each part is small or a single row."""
     if batch.num_rows < 2 or _bytes_of(batch) <= BATCH_BYTES:
         if batch.num_rows:
             yield batch
@@ -235,7 +235,7 @@ def _bytes_of(batch: pa.RecordBatch) -> int:
 
 
 def _size(array: pa.Array) -> int:
-    """Bytes with each value where it stands, not in a dictionary."""
+    """Return the size in bytes without dictionary encoding."""
     kind = array.type
     if pa.types.is_dictionary(kind):
         if not _is_text(kind.value_type):
@@ -270,14 +270,14 @@ def _is_string(kind: pa.DataType) -> bool:
 
 
 def _plain(array: pa.Array) -> pa.Array:
-    """Strings and bytes in a type that has all kernels."""
+    """Cast view types to types that have all compute kernels."""
     if pa.types.is_string_view(array.type):
         return array.cast(pa.large_string())
     return array.cast(pa.large_binary()) if pa.types.is_binary_view(array.type) else array
 
 
 def _in_types(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """The batch in the types of the file, where columns were read as dictionaries."""
+    """Cast columns that were read as dictionaries to the types of the file."""
     if batch.schema.equals(schema):
         return batch
     columns = []
@@ -289,7 +289,7 @@ def _in_types(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
 
 
 def _as_values(column: pa.Array, errors: str) -> list[Any]:
-    """Python values; bytes are taken for UTF-8, and what is not goes the way of ``errors``."""
+    """Convert a column to Python values; bytes are decoded as UTF-8 with ``errors``."""
     if isinstance(column, pa.ExtensionArray):
         column = column.storage
     if pa.types.is_dictionary(column.type):
@@ -304,13 +304,13 @@ def _as_values(column: pa.Array, errors: str) -> list[Any]:
 
 
 def python_values(column: pa.Array) -> list[Any]:
-    """The values of a column; what is not UTF-8 in a string is replaced, and bytes stay bytes."""
+    """Convert a column to Python values; invalid UTF-8 in strings is replaced, and bytes stay bytes."""
     kind = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
     return _as_values(column, "replace") if _is_string(kind) else _legible(column)
 
 
 def _legible(column: pa.Array) -> list[Any]:
-    """Convert to Python values; a cell that has none, such as a date of the year 200,000, becomes text."""
+    """Convert to Python values; cells without one, such as a date in the year 200,000, become text."""
     try:
         return column.to_pylist()
     except (ValueError, OverflowError, pa.ArrowException):

@@ -18,12 +18,12 @@ from react_ray.config.settings import DataConfig
 from react_ray.console.reporter import Progress
 from react_ray.data.check import check_usable, label_warnings
 from react_ray.data.columns import TRUTH
-from react_ray.data.duplicates import PARTS, POOL, REFUSED, UNUSED
+from react_ray.data.duplicates import PARTS, POOL, REJECTED, UNUSED
 from react_ray.data.label_file import read_label_file
-from react_ray.data.refusals import Refusals
+from react_ray.data.rejections import RejectedRows
 from react_ray.data.shards import INPUTS, ReadTask, Shard, read_items
 from react_ray.data.split import validation_mask
-from react_ray.data.verdicts import Judged
+from react_ray.data.verdicts import CheckedRows
 from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder
@@ -37,20 +37,20 @@ __all__ = ["prepare", "rows_schema"]
 log = logging.getLogger(__name__)
 
 GROUP_ROWS = 2048
-"""Rows of a row group in rows.parquet: the unit the encoder works through."""
+"""Rows of a row group in rows.parquet, which the encoder processes as one item."""
 MIN_VALIDATION = 30
-"""Rows: fewer say little (their accuracy has 9 points of standard error) and are missed in training."""
+"""Rows. The accuracy of fewer has a standard error above 9 points, and training needs them more."""
 MIN_CLASS = 20
 """Labelled rows of an average class; with fewer, all are needed to learn."""
 SHOWN_ERRORS = 5
 MARKED_TOKENS = 16
-"""Of a tokenizer that is tried with a few signs."""
+"""Length limit of the tokenizer that is tried with a few characters."""
 Item = dict[str, Any]
 Run = Callable[[Callable[[], Callable[[Item], int]], Sequence[Item]], int]
 
 
 def rows_schema(task: Task) -> pa.Schema:
-    """Columns of rows.parquet: id, the task's inputs and target, part, file, row, the true target."""
+    """Return the schema of rows.parquet: id, the task's inputs and target, part, file, row, true target."""
     place = [pa.field(name, pa.string()) for name in ("part", "file")]
     truth = task.target.with_name(TRUTH)
     return pa.schema([("id", pa.string()), *task.inputs, task.target, *place, ("row", pa.int64()), truth])
@@ -72,32 +72,33 @@ def prepare(
 ) -> dict[str, Any]:
     """Read, check and split all inputs into ``folder``; return the summary, which is also saved there.
 
-    Of more unlabelled rows than ``config.pool`` those of the smallest ids, which are hashes, are
-    used: a fair draw, whose rows are also in the draw from any part of the pile that holds them.
+    At most ``config.pool`` unlabelled rows are used: those with the smallest ids, which are hashes. This is a
+    uniform sample, and a row in it is also in the sample of any subset of the unlabelled pool.
 
     Writes rows.parquet (in the order labeled, unlabeled, validation, test; files by
     name; rows as they stand), refused.jsonl, labels.json and summary.json. ``models``
     maps a flag (--model) to the model that must be able to read the texts.
-    ``run(make, items)`` does the reading of files, here or on a cluster; files that
-    were read before a kill are not read again.
+    ``run(make, items)`` reads the files, locally or on a cluster; a resumed run does
+    not read finished files again.
 
-    Raises InputError when a file, or what is left of all of them, cannot be used.
+    Raises InputError when a file, or the rows that remain of all files, cannot be used.
     """
     described = read_label_file(config.labels) if config.labels else {}
     shards = _read(config, task, folder / "shards", run)
-    rows = Judged.of(shards, described, config.pool, folder / "shards" / "keys", get_task(task), progress)
-    refusals = rows.refusals()
-    warnings = _warnings(rows, refusals, described)
-    _check_usable(rows, refusals, described)
+    keys = folder / "shards" / "keys"
+    rows = CheckedRows.of(shards, described, config.pool, keys, get_task(task), progress)
+    rejections = rows.rejections()
+    warnings = _warnings(rows, rejections, described)
+    _check_usable(rows, rejections, described)
     labels = LabelMap.of(rows.classes("labeled"), described)
     if not config.validation:
         _hold_back(rows, config.validation_fraction)
     _write(rows, folder, progress)
     every = not (rows.fate == UNUSED).any()
-    _check_texts(folder / "rows.parquet", get_task(task), config, models or {}, all_there=every)
+    _check_texts(folder / "rows.parquet", get_task(task), config, models or {}, all_used=every)
     warnings += _model_warnings(get_task(task), models or {})
     labels.save(folder / "labels.json")
-    summary = {**_summary(rows, refusals, labels), "warnings": warnings}
+    summary = {**_summary(rows, rejections, labels), "warnings": warnings}
     (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
     remove_folder(folder / "shards")
     return summary
@@ -107,7 +108,7 @@ def _read(config: DataConfig, task: str, folder: Path, run: Run) -> list[Shard]:
     folder.mkdir(parents=True, exist_ok=True)
     items = read_items(config, folder)
     if not items:
-        raise InputError("there is no text to learn from: give --labeled or --unlabeled")
+        raise InputError("there is no training text: give --labeled or --unlabeled")
     run(ReadTask.of(config, task), [i for i in items if not Path(i["target"]).exists()])
     shards = [Shard.of(item) for item in items]
     errors = [f"--{shard.input} {error}" for shard in shards if (error := shard.error())]
@@ -118,29 +119,29 @@ def _read(config: DataConfig, task: str, folder: Path, run: Run) -> list[Shard]:
     return shards
 
 
-def _check_usable(rows: Judged, refusals: Refusals, described: dict[str, str]) -> None:
+def _check_usable(rows: CheckedRows, rejections: RejectedRows, described: dict[str, str]) -> None:
     kept: Counter[str] = Counter()
     for shard, fates in zip(rows.shards, rows.fates(), strict=True):
-        kept[shard.input] += int(fates[:REFUSED].sum())
+        kept[shard.input] += int(fates[:REJECTED].sum())
     learnable = np.isin(rows.fate, [PARTS.index("labeled"), POOL, UNUSED]).any()
     task = rows.targets.task
-    check_usable(kept, rows.classes("labeled").keys(), bool(learnable), refusals, described, task)
+    check_usable(kept, rows.classes("labeled").keys(), bool(learnable), rejections, described, task)
 
 
-def _warnings(rows: Judged, refusals: Refusals, described: dict[str, str]) -> list[str]:
-    """Report suspicious labels at once: they may explain an error that follows."""
+def _warnings(rows: CheckedRows, rejections: RejectedRows, described: dict[str, str]) -> list[str]:
+    """Return and log warnings about labels before later checks: they may explain an error that follows."""
     counts = rows.targets.count(rows.labelled["key"].dropna())
-    for name in [*described, *(label for _, label in refusals.lost)]:
+    for name in [*described, *(label for _, label in rejections.lost)]:
         counts.setdefault(name, 0)
     kept = {part: set(rows.classes(part)) for part in ("labeled", "validation", "test")}
-    warnings = label_warnings(counts, kept, refusals, rows.targets.task)
+    warnings = label_warnings(counts, kept, rejections, rows.targets.task)
     for warning in warnings:
         log.warning("%s", warning)
     return warnings
 
 
-def _hold_back(rows: Judged, fraction: float) -> None:
-    """Move some labelled rows to validation."""
+def _hold_back(rows: CheckedRows, fraction: float) -> None:
+    """Move some labelled rows to the validation part, if there are enough."""
     labelled = rows.of_part("labeled")
     keys = labelled["key"].tolist()
     enough = fraction * rows.targets.evidence(keys) >= MIN_VALIDATION
@@ -150,7 +151,7 @@ def _hold_back(rows: Judged, fraction: float) -> None:
         rows.fate[labelled.index[mask]] = PARTS.index("validation")
 
 
-def _write(rows: Judged, folder: Path, progress: Progress | None) -> None:
+def _write(rows: CheckedRows, folder: Path, progress: Progress | None) -> None:
     schema = rows_schema(rows.targets.task)
     with (
         pq.ParquetWriter(folder / "rows.parquet", schema) as writer,
@@ -161,7 +162,7 @@ def _write(rows: Judged, folder: Path, progress: Progress | None) -> None:
 
 
 def _regroup(tables: Iterator[pa.Table], schema: pa.Schema, size: int) -> Iterator[pa.Table]:
-    """The same rows in tables of ``size`` rows; only the last one may be smaller."""
+    """Regroup rows into tables of ``size`` rows; only the last one may be smaller."""
     pending = schema.empty_table()
     for table in tables:
         pending = pa.concat_tables([pending, table])
@@ -173,14 +174,14 @@ def _regroup(tables: Iterator[pa.Table], schema: pa.Schema, size: int) -> Iterat
 
 
 def _check_texts(
-    path: Path, task: Task, config: DataConfig, models: Mapping[str, str], all_there: bool
+    path: Path, task: Task, config: DataConfig, models: Mapping[str, str], all_used: bool
 ) -> None:
-    """Raise InputError when the models cannot read the texts, or the truth is nowhere.
+    """Raise InputError when the models cannot read the texts, or no row has a true target.
 
-    The truth may be in rows that are not used, unless rows are ``all_there``.
+    True targets are only required if all rows are used (``all_used``).
     """
     truth = config.columns.truth
-    if truth and all_there and not _any_truth(path):
+    if truth and all_used and not _any_truth(path):
         raise InputError(f"no row has a value in the column {truth!r} that --truth-column names")
     if models:
         texts = _sample(path, task)
@@ -189,7 +190,7 @@ def _check_texts(
 
 
 def _model_warnings(task: Task, models: Mapping[str, str]) -> list[str]:
-    """What the model that is trained lacks for its task; also said at once."""
+    """Return and log what the model to fine-tune lacks for its task."""
     model = models.get("--model")
     lacking = model and task.lacking(TransformersTokenizer(load_tokenizer(model), MARKED_TOKENS))
     if not lacking:
@@ -205,7 +206,7 @@ def _any_truth(path: Path) -> bool:
 
 
 def _sample(path: Path, task: Task) -> list[str]:
-    """Sample the texts of the rows of the smallest ids, which are hashes, in the order of the rows."""
+    """Return the texts of the rows with the smallest ids (hashes), in the order of the rows."""
     chosen, place = None, 0
     texts = task.texts
     with pq.ParquetFile(path) as file:
@@ -221,11 +222,11 @@ def _sample(path: Path, task: Task) -> list[str]:
     return [text for row in chosen.sort_by("place").select(texts).to_pylist() for text in row.values()]
 
 
-def _summary(rows: Judged, refusals: Refusals, labels: LabelMap) -> dict[str, Any]:
-    """Counts of rows: per part, not used, labelled and naming a class, rejected per reason, per file.
+def _summary(rows: CheckedRows, rejections: RejectedRows, labels: LabelMap) -> dict[str, Any]:
+    """Count rows: per part, unused, per class, rejected per reason, and per file.
 
-    Of each file, what was read is what is used (rows), not used and rejected; ``notes`` say how it was
-    read, where that is not obvious.
+    For each file, ``read`` is the sum of ``rows`` (used), ``unused`` and ``refused``; ``notes`` describe how
+    it was read, where that is not obvious.
     """
     fates = rows.fates()
     total = fates.sum(0)
@@ -234,14 +235,14 @@ def _summary(rows: Judged, refusals: Refusals, labels: LabelMap) -> dict[str, An
     for shard, count in zip(rows.shards, fates, strict=True):
         used, unused = int(count[: POOL + 1].sum()), int(count[UNUSED])
         read = int(count.sum()) + sum(row["row"] > 0 for row in shard.refused())
-        refused = refusals.files[shard.input, shard.file]
-        told = {"input": shard.input, "file": shard.file, "read": read}
-        notes = {"notes": found} if (found := shard.notes()) else {}
-        files.append({**told, "rows": used, "unused": unused, "refused": refused, **notes})
+        refused = rejections.files[shard.input, shard.file]
+        counts = {"input": shard.input, "file": shard.file, "read": read}
+        notes = {"notes": lines} if (lines := shard.notes()) else {}
+        files.append({**counts, "rows": used, "unused": unused, "refused": refused, **notes})
     return {
         "parts": {part: int(total[PARTS.index(part)]) for part in INPUTS},
         "unused": int(total[UNUSED]),
         "classes": {name: classes[name] for name in labels.names},
-        "refused": dict(refusals.kinds.most_common()),
+        "refused": dict(rejections.kinds.most_common()),
         "files": files,
     }

@@ -14,9 +14,9 @@ from react_ray.data.row import Broken
 __all__ = ["Lines", "Quotes", "TooLongError"]
 
 RECORD_CHARS, RECORD_LINES = 1 << 23, 100_000
-"""A quote that is still open after so much was never meant to be closed."""
+"""A quote that is still open after so many characters or lines is a stray one."""
 LONG_LINE, MAX_CELLS = 1 << 20, 1_000_000
-"""The cells of a line of so many characters are counted first: each takes memory, however short it is."""
+"""The cells of longer lines are counted before parsing: each takes memory, however short it is."""
 SAMPLE_LINES, SAMPLE_CHARS = 200, 10_000
 ENOUGH_ROWS = 5
 
@@ -29,10 +29,10 @@ class TooLongError(csv.Error):
 
 
 class Lines:
-    """Lines for the csv reader; those of the current record are kept in ``taken``.
+    """Line iterator for the csv reader that can be rewound; ``taken`` holds the lines of the current record.
 
-    An open quote makes the reader swallow the rows behind it. They can be given back, so that only the
-    row with the quote is lost. ``sample`` has the first records of one line.
+    An unclosed quote makes the reader consume the following rows. They can be given back, so that only the
+    row with the quote is rejected. ``sample`` has the first records of one line.
     """
 
     def __init__(self, lines: Iterator[str]):
@@ -70,7 +70,7 @@ class Lines:
         self.flawed = self.flawed or isinstance(line, FlawedLine)
 
     def forget(self) -> None:
-        """Begin a record."""
+        """Start the next record."""
         if len(self.sample) < SAMPLE_LINES and len(self.taken) == 1 and self._size < SAMPLE_CHARS:
             self.sample.append(self.taken[0])
         self.taken.clear()
@@ -78,14 +78,14 @@ class Lines:
         self.flawed = False
 
     def give_back(self, keep: int = 1) -> str:
-        """Return the lines of the record behind the first ``keep`` to the reader; the first line."""
+        """Give the lines of the record after the first ``keep`` back to the reader; return the first line."""
         first = self.taken[0]
         self._returned.extendleft(reversed(self.taken[keep:]))
         self.taken.clear()
         return first.rstrip("\r\n")
 
     def ahead(self) -> list[str]:
-        """Some of the next lines, which the reader still gets."""
+        """Return some of the next lines without consuming them."""
         size = 0
         while len(self._returned) < SAMPLE_LINES and size < LONG_LINE:
             line = next(self._lines, None)
@@ -97,11 +97,11 @@ class Lines:
 
 
 class Quotes:
-    """Classifier of quoted cells with line ends: a text of several lines, or rows after a stray quote.
+    """Heuristic that tells multi-line texts in quotes from rows swallowed after a stray quote.
 
-    Both look alike to the csv reader. Behind a stray quote each line has as many cells as the header, the
-    first and the last one included, and those beside the open cell look like the cells of other rows. Of
-    a text of several lines that is true by rare chance: "Dear Sir," is followed by nothing, or by a space.
+    The csv reader cannot tell them apart. After a stray quote each line has as many cells as the header,
+    including the first and the last, and the cells beside the open one resemble those of other rows. In a
+    text of several lines this is rare: "Dear Sir," is followed by nothing or by a space.
     """
 
     def __init__(self, lines: Lines, options: Mapping[str, Any], width: int):
@@ -115,9 +115,9 @@ class Quotes:
         lines.sample.clear()
 
     def problem(self, number: int, complete: bool) -> Broken | None:
-        """What is wrong with a record of several lines; the rows that it swallowed are given back.
+        """Return why a record of several lines is rejected, if it is, and give its swallowed rows back.
 
-        ``complete`` records have as many cells as the header.
+        ``complete`` is whether the record has as many cells as the header.
         """
         taken = self._lines.taken
         looks = self._looks(taken) if complete else self._most_are_rows(taken[1:])
@@ -130,7 +130,7 @@ class Quotes:
         return None
 
     def notes(self) -> list[str]:
-        """Describe what could be read in two ways."""
+        """Describe ambiguous cells."""
         if not self._doubtful:
             return []
         return [
@@ -159,7 +159,7 @@ class Quotes:
         return "either"
 
     def _looks_alone(self) -> Looks:
-        """In a file of one column, what counts is whether its writer puts quotes around texts with quotes."""
+        """Decide for a file of one column by whether its writer quotes texts that contain quotes."""
         lines, _ = self._other_rows()
         if any('"' in line and not line.startswith('"') for line in lines):
             return "rows"
@@ -173,7 +173,7 @@ class Quotes:
         return next(csv.reader([line.rstrip("\r\n")], **self._options), [""])
 
     def _fit(self, cells: Sequence[str], columns: Iterable[int]) -> bool:
-        """Whether the cells look like those that other rows have in these columns."""
+        """Return whether the cells resemble those of other rows in these columns."""
         _, rows = self._other_rows()
         for column in columns:
             value, values = cells[column], {row[column] for row in rows}
@@ -183,7 +183,7 @@ class Quotes:
         return True
 
     def _other_rows(self) -> tuple[list[str], list[list[str]]]:
-        """Records of one line, as lines and as cells: the first of the file, or those behind this record."""
+        """Return single-line records as lines and cells: the first of the file, or the next ones."""
         if self._sampled != len(self._lines.sample) and len(self._others[1]) < ENOUGH_ROWS:
             self._sampled = len(self._lines.sample)
             lines = list(self._lines.sample)
@@ -198,7 +198,7 @@ class Quotes:
 
 
 def _single_lines(lines: Sequence[str], options: Mapping[str, Any]) -> Iterator[tuple[str, list[str]]]:
-    """Records of one line among some lines, up to the first that is broken."""
+    """Yield the single-line records among some lines, up to the first malformed one."""
     reader, start = csv.reader(lines, **options, strict=True), 0
     try:
         for cells in reader:

@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 
 from react_ray.config.settings import Columns
-from react_ray.data.columns import TRUTH, Layout
+from react_ray.data.columns import TRUTH, FileColumns
 from react_ray.data.lines import BAD_ENCODING
 from react_ray.data.records import Rows
 from react_ray.data.row import Broken
@@ -24,24 +24,24 @@ __all__ = ["EMPTY", "SHOWN_CHARS", "Batch", "check_text", "printable", "read_fil
 BATCH_ROWS = 10_000
 BATCH_CHARS = 1 << 24
 DETECT_ROWS = 1000
-"""First rows of a file that its options are found in."""
+"""Number of first rows from which options are detected."""
 EMPTY = "empty text"
 SHOWN_CHARS = 200
-"""How much of a refused text is kept, enough to find it again."""
+"""Characters of a rejected text that are kept, enough to find it in the file."""
 
 
 def row_schema(task: Task) -> pa.Schema:
-    """Columns of the rows of a file: the task's inputs and target, the true target, where the row is."""
+    """Return the schema of the rows of a file: the task's inputs and target, true target, file and row."""
     truth = task.target.with_name(TRUTH)
     return pa.schema([*task.inputs, task.target, truth, ("file", pa.string()), ("row", pa.int64())])
 
 
 @dataclass
 class Batch:
-    """Some rows of a file (see :func:`row_schema`), the rows among them that were rejected, and notes.
+    """Accepted rows (see :func:`row_schema`) and rejected rows of a part of a file, and notes.
 
-    A rejected row has file, row, reason ("kind: details"), text (its start) and names (the classes that
-    its target names; none where it was not legible). Notes say how the file was read.
+    A rejected row has file, row, reason ("kind: details"), text (its start) and names (the classes of its
+    target; empty where it could not be parsed). Notes describe how the file was read.
     """
 
     rows: pa.Table
@@ -60,26 +60,25 @@ def read_file(
 ) -> Iterator[Batch]:
     """Read ``source`` a batch at a time; memory does not grow with the file.
 
-    ``labeled=False`` leaves the columns of targets alone: every row is unlabelled. ``options`` are completed
-    from the first rows. The last batch has the notes. Raises InputError when the file as a whole cannot be
-    used.
+    ``labeled=False`` ignores target columns: every row is unlabelled. ``options`` are completed from the
+    first rows. The last batch has the notes. Raises InputError when the file as a whole cannot be used.
     """
-    layout = Layout(task, columns, options, source, labeled)
+    layout = FileColumns(task, columns, options, source, labeled)
     rows = Rows(source, layout.wanted)
     records = iter(rows)
     sample = _first(records)
     notes = _detect(layout, sample)
-    pending = _Pending(source.path, layout, max_chars)
-    for number, found in chain(sample, ((number, found) for number, found, _ in records)):
-        pending.add(number, found)
+    pending = _PendingBatch(source.path, layout, max_chars)
+    for number, record in chain(sample, ((number, record) for number, record, _ in records)):
+        pending.add(number, record)
         if len(pending.rows) >= BATCH_ROWS or pending.chars >= BATCH_CHARS:
             yield pending.batch()
-            pending = _Pending(source.path, layout, max_chars)
+            pending = _PendingBatch(source.path, layout, max_chars)
     yield pending.batch([*notes, *rows.notes])
 
 
 def _first(records: Iterator[tuple[int, Any, Any]]) -> list[tuple[int, Any]]:
-    """The first rows of a file, not more than a batch may have."""
+    """Return the first rows of a file, at most a batch."""
     sample: list[tuple[int, Any]] = []
     chars = 0
     while len(sample) < DETECT_ROWS and chars < BATCH_CHARS:
@@ -91,28 +90,28 @@ def _first(records: Iterator[tuple[int, Any, Any]]) -> list[tuple[int, Any]]:
     return sample
 
 
-def _detect(layout: Layout, sample: Sequence[tuple[int, Any]]) -> list[str]:
+def _detect(layout: FileColumns, sample: Sequence[tuple[int, Any]]) -> list[str]:
     """Complete the options of a file from its first rows, and describe what was detected."""
-    given = layout.options
-    cells = [_with_truth(layout, found) for _, found in sample if not isinstance(found, Broken)]
-    layout.options = found = layout.task.detect(cells, given)
-    changed = {f.name: getattr(found, f.name) for f in fields(found)}
-    changed = {name: value for name, value in changed.items() if value != getattr(given, name)}
-    return [f"read with {name} {value} (found in its first rows)" for name, value in changed.items()]
+    before = layout.options
+    cells = [_with_truth(layout, record) for _, record in sample if not isinstance(record, Broken)]
+    layout.options = after = layout.task.detect(cells, before)
+    changed = {f.name: getattr(after, f.name) for f in fields(after)}
+    changed = {name: value for name, value in changed.items() if value != getattr(before, name)}
+    return [f"read with {name} {value} (detected in its first rows)" for name, value in changed.items()]
 
 
-def _with_truth(layout: Layout, found: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The cells of a row, with its truth for a target where it has one: that is written in the same way."""
-    cells, truth = layout.cells(found), layout.truth(found)
+def _with_truth(layout: FileColumns, record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the cells of a row, with the true target (which has the same format) in place of the target."""
+    cells, truth = layout.cells(record), layout.truth(record)
     return cells if truth is None else layout.with_truth(cells, truth)[0]
 
 
 @dataclass
-class _Pending:
-    """Rows gathered for the next batch."""
+class _PendingBatch:
+    """Builder of the next batch."""
 
     file: str
-    layout: Layout
+    layout: FileColumns
     max_chars: int
     rows: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
@@ -121,36 +120,39 @@ class _Pending:
     def __post_init__(self) -> None:
         self._targets = Targets(self.layout.task)
 
-    def add(self, number: int, found: Mapping[str, Any] | Broken) -> None:
-        """Take a row as it stands in the file; a broken one with its classes: they may be lost with it."""
-        broken, found = (found, found.cells) if isinstance(found, Broken) else (None, found)
-        if broken and not found:
-            self._refuse(number, broken.reason, broken.text, ())
+    def add(self, number: int, record: Mapping[str, Any] | Broken) -> None:
+        """Parse and check a row of the file; a rejected row keeps its classes for later warnings."""
+        broken, wanted = (record, record.cells) if isinstance(record, Broken) else (None, record)
+        if broken and not wanted:
+            self._reject(number, broken.reason, broken.text, ())
             return
-        cells = self.layout.cells(found)
+        cells = self.layout.cells(wanted)
         names: Sequence[str] = ()
         try:
             row, names = self._parse(cells)
             if broken:
                 raise ValueError(broken.reason)
-            row = self._add_truth(row, cells, self.layout.truth(found))
+            row = self._add_truth(row, cells, self.layout.truth(wanted))
             self._check(row)
         except ValueError as error:
             reason = broken.reason if broken else str(error)
-            self._refuse(number, reason, self.layout.text(cells), names)
+            self._reject(number, reason, self.layout.text(cells), names)
             return
         self.rows.append(row | {"file": self.file, "row": number})
         self.chars += sum(_size(row[one.name]) for one in self.layout.task.inputs)
 
     def _parse(self, cells: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-        """The row as the task keeps it, and the classes that its target names."""
+        """Return the row as parsed by the task, and the classes of its target."""
         task = self.layout.task
         row = dict(task.parse(cells, self.layout.options))
         target = row[task.target.name]
         return row, [] if target is None else list(dict.fromkeys(task.names_in(target)))
 
     def _add_truth(self, row: dict[str, Any], cells: Mapping[str, Any], truth: Any) -> dict[str, Any]:
-        """The row with its true target; an unlabelled one is read as the truth is, which may cut words."""
+        """Return the row with its true target.
+
+        An unlabelled row is parsed together with it, because spans may split words.
+        """
         name = self.layout.task.target.name
         if truth is None:
             return row | {TRUTH: None}
@@ -158,7 +160,7 @@ class _Pending:
         return (known if row[name] is None else row) | {name: row[name], TRUTH: known[name]}
 
     def _check(self, row: Mapping[str, Any]) -> None:
-        """Raise ValueError where a text cannot be used, or anything else not be written."""
+        """Raise ValueError where a text cannot be used or a target cannot be encoded."""
         task = self.layout.task
         for name in task.texts:
             check_text(row[name], self.max_chars)
@@ -168,7 +170,7 @@ class _Pending:
         except UnicodeEncodeError:
             raise ValueError(BAD_ENCODING) from None
 
-    def _refuse(self, number: int, reason: str, text: str, names: Sequence[str]) -> None:
+    def _reject(self, number: int, reason: str, text: str, names: Sequence[str]) -> None:
         shown = printable(text[:SHOWN_CHARS])
         row = {"file": self.file, "row": number, "reason": printable(reason), "text": shown}
         self.refused.append(row | {"names": list(names)})
@@ -190,7 +192,7 @@ def _size(value: Any) -> int:
 
 
 def check_text(text: Any, max_chars: int) -> None:
-    """Raise ValueError with the reason ("kind: details") where a cell is no text to learn or predict from."""
+    """Raise ValueError with the reason ("kind: details") if a cell is not a usable text."""
     if text is None:
         raise ValueError(EMPTY)
     if not isinstance(text, str):
@@ -208,7 +210,7 @@ def check_text(text: Any, max_chars: int) -> None:
 
 
 def printable(text: str) -> str:
-    """Escape what was not UTF-8, so that the text can be written."""
+    """Escape bytes that were not UTF-8, so that the text can be written."""
     try:
         return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     except UnicodeEncodeError:  # half of a surrogate pair

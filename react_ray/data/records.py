@@ -1,4 +1,4 @@
-"""Rows of a file of any format: one reader for every command."""
+"""Reader of files of any format, used by every command."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ READERS: dict[str, Callable[[Source, Wanted], Format]] = {
 
 
 class Rows:
-    """The rows of a file in order: number, wanted cells, and the row as a whole.
+    """Iterator over the rows of a file: number, wanted cells, original row.
 
     Cells are those of the ``wanted`` columns that the file has (in jsonl and json: that the row has), by
-    their names in the file; those of csv are strings, others keep their types. A row that cannot be used
-    comes as :class:`Broken`, and the next ones follow; so does an empty file, as row 0. What a row is as a
-    whole depends on the format; the rows of parquet files have all columns with ``whole`` only.
+    their names in the file; cells of csv are strings, others keep their types. A row that cannot be used is
+    yielded as :class:`Broken`, and so is an empty file, as row 0. The type of the original row depends on
+    the format; for parquet files it has all columns only with ``whole``.
 
-    Memory is bounded for every file: what is too long is not read, and comes as Broken. ``notes`` says
-    afterwards how the file was read, where that is not obvious. Raises InputError when a column that is
-    needed is missing or doubled, or the file as a whole cannot be read.
+    Memory is bounded for every file: rows that are too long are yielded as Broken. After iteration ``notes``
+    describes how the file was read, where that is not obvious. Raises InputError when a required column is
+    missing or duplicated, or the file as a whole cannot be read.
     """
 
     def __init__(self, source: Source, wanted: Wanted, *, whole: bool = False):
@@ -56,7 +56,7 @@ class Rows:
 
     @property
     def notes(self) -> list[str]:
-        """Describe how the file was read, once all of it is."""
+        """Notes on how the file was read, complete after iteration."""
         return self.format.notes
 
     @contextmanager
@@ -66,7 +66,7 @@ class Rows:
         except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
             reason = str(error).splitlines()[0]
             raise InputError(
-                f"{self.source.path} is damaged after {self._done:,} rows: {reason}; make the file again"
+                f"{self.source.path} is damaged after {self._done:,} rows: {reason}; write the file again"
             ) from None
 
 

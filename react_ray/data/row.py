@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
-__all__ = ["Broken", "Record", "Wanted", "refuse_doubled"]
+__all__ = ["Broken", "Record", "Wanted", "check_unique"]
 
 SHOWN_NAMES, SHOWN_CHARS = 20, 60
 Cells = Mapping[str, Any]
@@ -20,7 +20,7 @@ Cells = Mapping[str, Any]
 class Broken(NamedTuple):
     """A row that cannot be used, and the reason ("kind: details").
 
-    ``text`` is what the file has there; ``cells`` are the wanted ones, where they could be told apart.
+    ``text`` is the raw text of the row; ``cells`` are the wanted cells, where they could be separated.
     """
 
     reason: str
@@ -29,7 +29,7 @@ class Broken(NamedTuple):
 
 
 Record = tuple[int, Cells | Broken, Any]
-"""Number of the row (from 1; 0 stands for the whole file), its wanted cells, and the row as a whole."""
+"""Number of the row (from 1; 0 stands for the whole file), its wanted cells, and the original row."""
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,15 @@ class Wanted:
     Parameters
     ----------
     groups
-        A file has to have all columns of one group.
+        A file must have all columns of one group.
     targets
-        And all columns of one of these groups, where there are any.
+        And all columns of one of these groups, if there are any.
     others
-        Columns that are read where a file has them.
+        Optional columns.
     flags
-        Of each column, the option that gives it another name.
+        For each column, the command line option that renames it.
     coded
-        Columns in which numbers may stand for the names of classes.
+        Columns in which integers may stand for class names.
     """
 
     groups: tuple[tuple[str, ...], ...]
@@ -63,15 +63,15 @@ class Wanted:
         return tuple(dict.fromkeys([*needed, *self.others]))
 
     def fits(self, columns: Collection[str]) -> bool:
-        """Whether a file with these columns has the required ones."""
+        """Return whether a file with these columns has the required ones."""
         have = set(columns)
         return all(_any_of(groups, have) for groups in (self.groups, self.targets))
 
     def require(self, columns: Sequence[str], source: Source) -> None:
-        """Raise InputError where a column that is needed is missing, or one of the wanted is doubled."""
+        """Raise InputError if a required column is missing, or a wanted one is duplicated."""
         for groups in (self.groups, self.targets):
             for name in dict.fromkeys(name for group in groups for name in group):
-                refuse_doubled([column for column in columns if column == name], source)
+                check_unique([column for column in columns if column == name], source)
             if not _any_of(groups, set(columns)):
                 raise InputError(self._missing(groups, columns, source))
 
@@ -90,8 +90,8 @@ def _any_of(groups: Sequence[Sequence[str]], columns: Collection[str]) -> bool:
     return not groups or any(all(name in columns for name in group) for group in groups)
 
 
-def refuse_doubled(names: Sequence[str], source: Source) -> None:
-    """Raise InputError where two columns have one name."""
+def check_unique(names: Sequence[str], source: Source) -> None:
+    """Raise InputError if two columns have the same name."""
     for name, count in Counter(names).items():
         if count > 1:
             raise InputError(f"{source.path} has {count} columns {name!r}; rename all but one")

@@ -1,6 +1,6 @@
-"""Conversion of the input files, one by one, to parquet shards that the checks read.
+"""Conversion of each input file to a parquet shard for the checks.
 
-Reading is the expensive part of preparing: items of work that any process can do.
+Reading is the expensive part of preparation, so it is split into items that any worker can process.
 """
 
 from __future__ import annotations
@@ -40,21 +40,21 @@ __all__ = [
 INPUTS = ("labeled", "unlabeled", "validation", "test")
 """The inputs of a run, in the order their rows are kept."""
 ROW_BYTES = 5_000
-"""Ray is worth its start from so many bytes of input for each row that would be (``cluster.local_rows``)."""
+"""Bytes of input that count as one row when deciding whether to start Ray (``cluster.local_rows``)."""
 
 
 def shard_schema(task: Task) -> pa.Schema:
-    """Columns of the rows of a shard: those of :func:`react_ray.data.read.row_schema` behind the id."""
+    """Return the schema of a shard: the id, then the columns of :func:`react_ray.data.read.row_schema`."""
     return pa.schema([pa.field("id", pa.string()), *row_schema(task)])
 
 
 def text_id(text: str) -> str:
-    """32 hex digits, the same for texts that differ in white space or Unicode form only."""
+    """Hash a text to 32 hex digits, ignoring differences in white space and Unicode form."""
     return hashlib.blake2b(normal_form(text).encode(), digest_size=16).hexdigest()
 
 
 def row_id(task: Task, row: Mapping[str, Any]) -> str:
-    """32 hex digits of the columns that identify a row; of a text alone those of :func:`text_id`."""
+    """Hash the identifying columns of a row to 32 hex digits; a single text as :func:`text_id` does."""
     values = [row[name] for name in task.identity or [field.name for field in task.inputs]]
     if len(values) == 1 and isinstance(values[0], str):
         return text_id(values[0])
@@ -64,7 +64,7 @@ def row_id(task: Task, row: Mapping[str, Any]) -> str:
 
 @dataclass(frozen=True)
 class Shard:
-    """A file that was read: its parquet file, and the rejected rows beside it."""
+    """An input file after reading: its parquet file, with the rejected rows next to it."""
 
     input: str
     file: str
@@ -72,19 +72,19 @@ class Shard:
 
     @classmethod
     def of(cls, item: dict[str, Any]) -> Shard:
-        """The shard that an item of :func:`read_items` is read into."""
+        """Return the shard for an item of :func:`read_items`."""
         return cls(item["input"], item["source"]["path"], Path(item["target"]))
 
     def rows(self) -> int:
-        """Count the rows, without the rejected ones."""
+        """Count the accepted rows."""
         return int(pq.read_metadata(self.target).num_rows)
 
     def ids(self, target: str) -> Iterator[pa.Table]:
-        """What the checks need of the rows (id, the column of the target, row), some thousands at a time."""
+        """Yield the columns that the checks need (id, target, row), one row group at a time."""
         return self.batches(["id", target, "row"])
 
     def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """The rows, with texts, some thousands at a time."""
+        """Yield the rows, one row group at a time."""
         with pq.ParquetFile(self.target) as file:
             for group in range(file.num_row_groups):
                 yield file.read_row_group(group, columns=columns)
@@ -97,11 +97,11 @@ class Shard:
     def notes(self) -> list[str]:
         """Describe how the file was read, where that is not obvious."""
         path = _notes_path(self.target)
-        found: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
-        return found
+        notes: list[str] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+        return notes
 
     def error(self) -> str | None:
-        """Return why the file as a whole cannot be used, if so."""
+        """Return why the file as a whole cannot be used, or None."""
         path = _error_path(self.target)
         return path.read_text(encoding="utf-8") if path.exists() else None
 
@@ -120,9 +120,9 @@ def _error_path(target: Path) -> Path:
 
 @dataclass(frozen=True)
 class ReadTask:
-    """Reads one item of :func:`read_items`; made once in each process.
+    """Worker task: read one item of :func:`read_items`.
 
-    ``task`` is the name of the task, ``columns`` their names in the files.
+    ``task`` is the name of the task, ``columns`` are the column names in the files.
     """
 
     task: str
@@ -132,14 +132,14 @@ class ReadTask:
 
     @classmethod
     def of(cls, config: DataConfig, task: str) -> ReadTask:
-        """The task as the settings say."""
+        """Make the worker task from the settings."""
         return cls(task, config.columns, options_of(config), config.max_chars)
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
-        """The function that reads an item and returns how many rows it kept.
+        """Return a function that reads an item and returns the number of accepted rows.
 
-        A file that cannot be used leaves its error beside the part, so that all such
-        files can be named at once, on whatever machine they were read.
+        The error of a file that cannot be used is written next to the shard, so that
+        all such files can be reported together, whichever machine read them.
         """
 
         def read(item: dict[str, Any]) -> int:
@@ -163,14 +163,14 @@ class ReadTask:
 
 
 def read_items(config: DataConfig, folder: Path) -> list[dict[str, Any]]:
-    """One item for each input file, in order, to be read into ``folder``.
+    """Return one item per input file, in order, to be read into ``folder``.
 
-    ``bytes`` is the size of the file. Raises InputError where an input has no file.
+    ``bytes`` is the size of the file. Raises InputError for an input without files.
     """
     items: list[dict[str, Any]] = []
     for name in INPUTS:
-        given = getattr(config, name)
-        for source in find_files(given) if given else []:
+        path = getattr(config, name)
+        for source in find_files(path) if path else []:
             target = str(folder / f"{len(items):06d}.parquet")
             items.append({"input": name, "source": asdict(source), "target": target, "bytes": source.size()})
     return items
@@ -187,9 +187,9 @@ def read_shard(
     options: Options = NO_OPTIONS,
     group_rows: int = 10_000,
 ) -> int:
-    """Read ``source`` into the parquet file ``target``, there only when it is whole.
+    """Read ``source`` into the parquet file ``target``, which exists only when complete.
 
-    Rejected rows go into a jsonl file beside it, and notes on the file into another. A row group has
+    Rejected rows are written to a jsonl file next to it, and notes on the file to another. A row group has
     at most ``group_rows`` rows. Returns the number of rows kept; raises InputError when the file cannot be
     used.
     """

@@ -39,7 +39,7 @@ def similar_names(counts: Mapping[str, int]) -> list[str]:
 
 
 def visible(name: str, lookalikes: bool = False) -> str:
-    """Return ``name`` in quotes, with escapes for what cannot be seen; ``lookalikes``: for those as well."""
+    """Quote ``name`` and escape invisible characters; with ``lookalikes``, ambiguous characters too."""
     shown = "".join(
         char.encode("unicode_escape").decode("ascii") if _is_hidden(char, lookalikes) else char
         for char in name[:SHOWN_CHARS]
@@ -57,14 +57,14 @@ def _is_hidden(char: str, lookalikes: bool) -> bool:
 
 
 def _plain(name: str) -> str:
-    """The name without case, spaces, compatibility forms and invisible characters."""
+    """Normalize a name: no case, spaces, compatibility forms or invisible characters."""
     folded = unicodedata.normalize("NFKC", name).casefold()
     kept = "".join(c for c in folded if unicodedata.category(c) not in ("Cf", "Cc") and c not in INVISIBLE)
     return "".join(unicodedata.normalize("NFKC", kept).split())
 
 
 def _skeleton(name: str) -> str:
-    """Return a key that similar names share; numbers by their value: 1, 01 and 1e0."""
+    """Return a key that similar names share; numbers share their value: 1, 01 and 1e0."""
     latin = _plain(unicodedata.normalize("NFKC", name).translate(LOOKALIKES))
     return f"number {Decimal(latin).normalize() + 0}" if NUMBER.fullmatch(latin) else latin
 

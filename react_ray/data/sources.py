@@ -28,17 +28,17 @@ KINDS = {
     ".parquet": "parquet",
 }
 ASIDE = {".json", ".txt"}
-"""Endings that files beside the data may have."""
+"""Extensions of files that often accompany data but are not data."""
 EXPECTED = "expected .csv, .tsv, .jsonl, .ndjson, .json, .conll (each also with .gz) or .parquet"
 HEAD_BYTES = 64 * 1024
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file; three strings, so that any process can open it.
+    """An input file, as three strings that any process can open.
 
-    ``path`` is how the user knows it, ``root`` the URI of its filesystem ("" on this
-    machine) and ``key`` its path there.
+    ``path`` is the path as the user gave it, ``root`` the URI of the filesystem ("" for
+    local files) and ``key`` the path inside it.
     """
 
     path: str
@@ -47,30 +47,30 @@ class Source:
 
     @property
     def kind(self) -> str:
-        """One of csv, jsonl, json, conll, parquet; InputError for any other ending."""
+        """Format: csv, jsonl, json, conll or parquet; InputError for an unknown extension."""
         ending = _ending(self.key)
         if ending in KINDS and not self.key.lower().endswith(".parquet.gz"):
             return KINDS[ending]
         hint = "; save it as CSV UTF-8" if ending.startswith(".xls") else ""
-        raise InputError(f"{self.path}: unknown ending, {EXPECTED}{hint}")
+        raise InputError(f"{self.path}: unknown file extension, {EXPECTED}{hint}")
 
     @property
     def is_tsv(self) -> bool:
-        """Whether its ending says that tabs separate the cells."""
+        """Whether the extension is that of tab-separated files."""
         return self.key.lower().removesuffix(".gz").endswith(".tsv")
 
     def open(self) -> pa.NativeFile:
-        """Open the raw bytes, seekable; InputError when they cannot be reached."""
+        """Open the file as a seekable stream; InputError when it cannot be read."""
         with _reaching(self.path):
             return filesystem_of(self.root).open_input_file(self.key)
 
     def open_unpacked(self) -> pa.NativeFile:
-        """Open the bytes of a text file, decompressed.
+        """Open a text file as a decompressed stream.
 
-        Raises InputError for UTF-16 and for content that is not text at all.
+        Raises InputError for UTF-16 and binary content.
         """
         with _reaching(self.path), self._unpacked() as stream:
-            _refuse_binary(stream.read(HEAD_BYTES), self.path)
+            _check_text(stream.read(HEAD_BYTES), self.path)
         return self._unpacked()
 
     def _unpacked(self) -> pa.NativeFile:
@@ -80,7 +80,7 @@ class Source:
             return filesystem.open_input_stream(self.key, compression=compression, buffer_size=1 << 16)
 
     def state(self) -> str:
-        """Changes when the content does: its hash, or size and time where it is remote."""
+        """Return a fingerprint of the content: its hash, or size and modification time of a remote file."""
         if self.root:
             with _reaching(self.path):
                 info = filesystem_of(self.root).get_file_info(self.key)
@@ -97,9 +97,9 @@ class Source:
 def find_files(given: str) -> list[Source]:
     """Return the readable files of ``given`` (file, folder or glob; path or URI), sorted.
 
-    In folders and globs, files with other endings and hidden ones (a name that starts
-    with a dot or an underscore) are passed over; those of ASIDE too, where there are other files to read.
-    Raises InputError when nothing is left.
+    In folders and globs, files with unknown extensions and hidden files (names that start
+    with a dot or an underscore) are skipped; those of ASIDE too, if there are other files.
+    Raises InputError when no file remains.
     """
     root, key = _locate(given)
     with _reaching(given):
@@ -110,17 +110,17 @@ def find_files(given: str) -> list[Source]:
     readable = [k for k in keys if _ending(k) in KINDS]
     readable = [k for k in readable if _ending(k) not in ASIDE] or readable
     if not readable:
-        there = f"there are: {', '.join(k.rpartition('/')[2] for k in keys[:5])}" if keys else "none is there"
-        raise InputError(f"{mask_address(given)}: no file to read ({there}); {EXPECTED}")
+        listed = f"it has: {', '.join(k.rpartition('/')[2] for k in keys[:5])}" if keys else "it is empty"
+        raise InputError(f"{mask_address(given)}: no file to read ({listed}); {EXPECTED}")
     return [_known(_source(given, root, k)) for k in readable]
 
 
 def open_source(given: str) -> Source:
-    """Return the one file ``given``, whatever its ending; InputError when it is none."""
+    """Return the file ``given``, whatever its extension; InputError when it is not a file."""
     root, key = _locate(given)
     with _reaching(given):
         if filesystem_of(root).get_file_info(key).type != pafs.FileType.File:
-            raise InputError(f"{mask_address(given)}: there is no such file")
+            raise InputError(f"{mask_address(given)}: no such file")
     return _source(given, root, key)
 
 
@@ -134,7 +134,7 @@ def fingerprint(given: str) -> list[tuple[str, str]]:
 
 
 def _ending(key: str) -> str:
-    """The ending of a name, in small letters, without ``.gz``."""
+    """Return the extension of a name in lower case, without ``.gz``."""
     return PurePosixPath(key.lower().removesuffix(".gz")).suffix
 
 
@@ -144,7 +144,7 @@ def _known(source: Source) -> Source:
 
 
 def _source(given: str, root: str, key: str) -> Source:
-    """With a path like the one given: relative where that was, without secrets of the URI."""
+    """Make a source whose path is relative if ``given`` is, and has no secrets of a URI."""
     if root:
         return Source(f"{root.partition('://')[0]}://{key}", root, key)
     relative = "://" not in given and not Path(given).expanduser().is_absolute()
@@ -152,9 +152,9 @@ def _source(given: str, root: str, key: str) -> Source:
 
 
 def _locate(given: str) -> tuple[str, str]:
-    """The filesystem's URI and the path there; a wildcard is not part of the URI."""
+    """Return the URI of the filesystem and the path inside it; wildcards are not part of the URI."""
     if is_masked(given):
-        raise InputError(f"{given}: the secret of this address was taken out; give the whole address")
+        raise InputError(f"{given}: the secret in this address is masked; give the complete address")
     scheme, mark, _ = given.partition("://")
     if not mark:
         return "", str(Path(given).expanduser().absolute())
@@ -166,12 +166,12 @@ def _locate(given: str) -> tuple[str, str]:
 
 
 def _matching(filesystem: pafs.FileSystem, key: str, folder: bool, given: str) -> list[str]:
-    """Files inside a folder, or those that match a glob."""
+    """Return the files inside a folder, or those that match a glob."""
     if folder:
         return _inside(filesystem, key.rstrip("/"), re.escape(key.rstrip("/")) + "/.*", deep=True)
     wildcard = re.search(r"[*?\[]", key)
     if wildcard is None:
-        raise InputError(f"{mask_address(given)}: there is no such file or folder")
+        raise InputError(f"{mask_address(given)}: no such file or folder")
     base = key[: wildcard.start()].rpartition("/")[0]
     rest = key[len(base) + 1 :]
     return _inside(filesystem, base, _as_regex(key), deep="**" in rest or "/" in rest)
@@ -194,7 +194,7 @@ def _as_regex(pattern: str) -> str:
 
 @lru_cache(maxsize=16)
 def filesystem_of(root: str) -> pafs.FileSystem:
-    """Cached: finding the region of a bucket takes a request each time."""
+    """Return the filesystem of a URI, cached: finding the region of a bucket takes a request."""
     return pafs.FileSystem.from_uri(root)[0] if root else pafs.LocalFileSystem()
 
 
@@ -213,8 +213,8 @@ def _reaching(path: str) -> Iterator[None]:
         ) from None
 
 
-def _refuse_binary(head: bytes, path: str) -> None:
-    """Tell UTF-16 and binary files from text in which single rows are broken."""
+def _check_text(head: bytes, path: str) -> None:
+    """Raise InputError for UTF-16 and binary files; text with some malformed rows passes."""
     even, odd = head[::2].count(0), head[1::2].count(0)
     marked = head.startswith((b"\xff\xfe", b"\xfe\xff"))
     if marked or (max(even, odd) > len(head) / 8 and min(even, odd) < max(even, odd) / 8):
@@ -228,4 +228,6 @@ def _refuse_binary(head: bytes, path: str) -> None:
     except UnicodeDecodeError:
         limit = len(head) / 50
     if control > limit or head.startswith((b"PK\x03\x04", b"PAR1", b"%PDF", b"\x1f\x8b")):
-        raise InputError(f"{path} is binary, not text; convert it to UTF-8 text, or name it as what it is")
+        raise InputError(
+            f"{path} is binary, not text; convert it to UTF-8 text, or give it the extension of its format"
+        )

@@ -1,4 +1,4 @@
-"""Choice of the labelled rows that are held out for validation."""
+"""Split of the labelled rows into training and validation rows."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ MIN_ROWS = 5
 def validation_mask(ids: Sequence[str], strata: Sequence[str], fraction: float) -> NDArray[np.bool_]:
     """Return a mask of the rows for validation: n booleans.
 
-    A row's place depends on the hash of its id alone, not on the other rows or on a
-    seed, so rows stay where they were when data is added. Two exceptions: each stratum (its class)
+    The part of a row depends on the hash of its id alone, not on other rows or a seed,
+    so rows stay in their part when data is added. Two exceptions: each stratum (its class)
     keeps a training row (the one with the largest hash), and a stratum of at least 5 rows
-    has a validation row (the smallest hash). ``fraction`` 0 keeps every row in training.
+    has a validation row (the one with the smallest hash). ``fraction`` 0 keeps every row in training.
     """
     places = np.array([_place(row) for row in ids])
     mask = places < fraction

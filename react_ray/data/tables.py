@@ -26,7 +26,7 @@ from react_ray.data.values import as_text
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
 
-__all__ = ["ENDINGS", "Layout", "Output", "checked_target", "open_output", "write_table"]
+__all__ = ["ENDINGS", "Output", "OutputColumns", "checked_target", "open_output", "write_table"]
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 GROUP_BYTES = 1 << 26
@@ -38,7 +38,7 @@ NUMBER = re.compile(r"[+-]?\d[\d.,]*([eE][+-]?\d+)?%?")
 
 
 def checked_target(target: str | Path) -> Path:
-    """Return the absolute path of the output; InputError when nothing can be written there."""
+    """Return the absolute path of the output; InputError if it cannot be written."""
     if re.match(r"[\w.+-]{2,}:/", str(target)):  # a Path has lost one of the two slashes
         raise InputError(
             f"--output {target}: the output is a file on a file system; "
@@ -46,15 +46,15 @@ def checked_target(target: str | Path) -> Path:
         )
     path = Path(target).expanduser().absolute()
     if path.suffix not in ENDINGS:
-        raise InputError(f"--output {target}: unknown ending; expected one of {', '.join(ENDINGS)}")
+        raise InputError(f"--output {target}: unknown file extension; expected one of {', '.join(ENDINGS)}")
     return path
 
 
-class Layout:
-    """The columns of an output: those of every file of the input, in the order they are met first.
+class OutputColumns:
+    """Union of the columns of all input files, in the order of their first occurrence.
 
-    A column is known by its name and, since files may have two of one name, by how many of that name
-    come before it.
+    A column is identified by its name and, since a file may repeat a name, by the number of earlier columns
+    with that name.
     """
 
     def __init__(self, originals: Iterable[Original]):
@@ -66,7 +66,7 @@ class Layout:
         self._places = {key: place for place, key in enumerate(self.kinds)}
 
     def check_width(self, target: Path, source: str) -> None:
-        """Raise InputError where the input has more keys than a table can have columns."""
+        """Raise InputError if the input has more keys than a table may have columns."""
         if len(self.kinds) > MAX_KEYS and target.suffix not in (".jsonl", ".ndjson"):
             raise InputError(
                 f"{source}: the rows have more than {MAX_KEYS:,} different keys, too many for the columns "
@@ -75,11 +75,11 @@ class Layout:
 
     @property
     def names(self) -> list[str]:
-        """The header."""
+        """Column names, in order."""
         return [name for name, _ in self.kinds]
 
     def places(self, original: Original) -> list[int]:
-        """Where the columns of a file go."""
+        """Return the index of each column of a file in the output."""
         return [self._places[key] for key in _keys(original.columns)]
 
 
@@ -93,24 +93,24 @@ def _keys(columns: Sequence[str]) -> list[tuple[str, int]]:
 
 
 class Output(Protocol):
-    """Writer of the rows of one file after the other."""
+    """Writer of output rows, one input file after another."""
 
     def begin(self, original: Original) -> None:
-        """Start the rows of another file."""
+        """Start with the rows of another input file."""
 
     def add(self, whole: Any, *values: Any) -> None:
-        """Write a row with a value for each column that is added; without values they are empty."""
+        """Write a row with a value for each added column; without values they are empty."""
 
     def close(self) -> None:
         """Write buffered rows."""
 
 
 def open_output(
-    path: Path, target: Path, layout: Layout, guard: bool = False, added: Sequence[pa.Field] = ADDED
+    path: Path, target: Path, layout: OutputColumns, guard: bool = False, added: Sequence[pa.Field] = ADDED
 ) -> Output:
-    """Write into ``path`` what belongs into ``target``, with the columns ``added``.
+    """Open a writer to ``path`` in the format of ``target``, with the columns ``added``.
 
-    ``guard`` keeps spreadsheets from running cells. Lists and structs are JSON in a cell of csv.
+    ``guard`` escapes cells that a spreadsheet would run as formulas. Lists and structs become JSON in csv.
     """
     if target.suffix == ".parquet":
         return _ParquetOutput(path, layout, added)
@@ -120,7 +120,7 @@ def open_output(
 
 
 class _CsvOutput:
-    def __init__(self, path: Path, layout: Layout, tabs: bool, guard: bool, added: Sequence[pa.Field]):
+    def __init__(self, path: Path, layout: OutputColumns, tabs: bool, guard: bool, added: Sequence[pa.Field]):
         self._layout, self._added = layout, len(added)
         self._cells = _CellWriter(path, tabs, guard)
         self._cells.write([*layout.names, *(field.name for field in added)])
@@ -144,7 +144,7 @@ class _CsvOutput:
 
 
 class _CellWriter:
-    """Writes rows of a csv or tsv file."""
+    """Writer of a csv or tsv file."""
 
     def __init__(self, path: Path, tabs: bool, guard: bool):
         self._file = path.open("w", encoding="utf-8", newline="")
@@ -186,7 +186,7 @@ class _JsonOutput:
 
 
 class _ParquetOutput:
-    def __init__(self, path: Path, layout: Layout, added: Sequence[pa.Field]):
+    def __init__(self, path: Path, layout: OutputColumns, added: Sequence[pa.Field]):
         self._layout, self._added = layout, added
         names = unique_names([*layout.names, *(field.name for field in added)])
         types = [*map(arrow_type, layout.kinds.values()), *(field.type for field in added)]
@@ -234,7 +234,7 @@ class _ParquetOutput:
 
 
 def _in_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa.Array:
-    """The column in a type that holds it; numbers and more complex values become text where they must."""
+    """Cast a column to ``kind``; numbers and nested values are formatted where ``kind`` is text."""
     if column.type == kind:
         return column
     value_type = column.type.value_type if pa.types.is_dictionary(column.type) else column.type
@@ -246,7 +246,7 @@ def _in_type(column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray | pa
 
 
 def write_table(table: pa.Table, target: Path, guard: bool = False) -> None:
-    """Write a small table into ``target`` in the format of its ending, in one step."""
+    """Write a small table to ``target`` atomically, in the format of its extension."""
     rows = table.to_pylist()
 
     def write(half: Path) -> None:

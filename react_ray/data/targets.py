@@ -17,7 +17,7 @@ SHOWN_CHARS = 80
 
 
 def canonical_json(value: Any) -> str:
-    """Return the same text for equal values."""
+    """Serialize a value so that equal values give equal text."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
@@ -34,15 +34,15 @@ class Targets:
 
     @property
     def word(self) -> str:
-        """What a row has several of, in words."""
+        """Plural noun for targets in messages."""
         return "labels" if self.task.target.name == "label" else "targets"
 
     def key(self, target: Any) -> str | None:
-        """The key of a target; None where there is none."""
+        """Return the key of a target, or None."""
         return target if target is None or self._plain else canonical_json(target)
 
     def keys(self, column: pa.ChunkedArray) -> list[str | None]:
-        """The keys of a column of targets."""
+        """Return the keys of a column of targets."""
         return [self.key(target) for target in column.to_pylist()]
 
     def of(self, key: str) -> Any:
@@ -50,7 +50,7 @@ class Targets:
         return key if self._plain else json.loads(key)
 
     def names(self, key: str) -> tuple[str, ...]:
-        """The classes that a target names, each once."""
+        """Return the distinct classes in a target."""
         if key not in self._names:
             self._names[key] = tuple(dict.fromkeys(self.task.names_in(self.of(key))))
         return self._names[key]
@@ -61,14 +61,14 @@ class Targets:
         return words if self._plain or len(words) <= SHOWN_CHARS else f"{words[:SHOWN_CHARS]}…"
 
     def count(self, keys: Iterable[str]) -> Counter[str]:
-        """How many of some targets name each class."""
+        """Count the targets that contain each class."""
         return Counter(name for key in keys for name in self.names(key))
 
     def evidence(self, keys: Sequence[str]) -> int:
-        """How many judgements some targets allow."""
+        """Return the number of evaluated units in some targets, see :meth:`Task.evidence`."""
         return self.task.evidence([self.of(key) for key in keys])
 
     def strata(self, keys: Sequence[str]) -> list[str]:
-        """Of each target the rarest class that it names; "" where it names none."""
+        """Return the rarest class of each target, "" where it has none."""
         counts = self.count(keys)
         return [min(self.names(key), key=lambda name: (counts[name], name), default="") for key in keys]

@@ -35,7 +35,7 @@ def as_json(value: Any) -> Any:
 
 
 def _readable(value: bytes) -> str:
-    """Bytes as text where they are UTF-8, else in base64."""
+    """Decode bytes as UTF-8, or encode them in base64."""
     try:
         return value.decode()
     except UnicodeDecodeError:

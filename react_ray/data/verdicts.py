@@ -1,7 +1,7 @@
-"""Verdict on every input row: its part, unused or rejected; the texts stay on disk.
+"""Assignment of every input row to a part, to the unused or to the rejected rows; texts stay on disk.
 
-A row's place is its number among all rows of all shards. Memory holds the labelled rows, a byte for each
-row, and the places of duplicates.
+The place of a row is its index among all rows of all shards. Memory holds the labelled rows, a byte for
+each row, and the places of duplicates.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from numpy.typing import NDArray
 
 from react_ray.console.reporter import Progress
 from react_ray.data.check import check_labelled, copy_reason
-from react_ray.data.duplicates import PARTS, POOL, REFUSED, Keys, Verdict
+from react_ray.data.duplicates import PARTS, POOL, REJECTED, Keys, Verdict
 from react_ray.data.read import SHOWN_CHARS
-from react_ray.data.refusals import Refusals
+from react_ray.data.rejections import RejectedRows
 from react_ray.data.shards import Shard
 from react_ray.data.targets import Targets
 from react_ray.tasks import Task
 
-__all__ = ["Judged"]
+__all__ = ["CheckedRows"]
 
 WINDOW = 100_000
 """Rows whose rejection reasons are in memory at a time."""
@@ -40,11 +40,11 @@ Refused = tuple[int, int, str]
 
 
 @dataclass(frozen=True)
-class Judged:
-    """Shards with the verdict on their rows; those of shard n have the places from ``starts[n]`` on.
+class CheckedRows:
+    """Shards and the result of all checks on their rows; rows of shard n have places from ``starts[n]`` on.
 
-    ``labelled`` has, by place, row, id, key (of the target) and part of the rows to learn from or measure
-    on; ``reasons`` says by place why some of them are rejected.
+    ``labelled`` has, by place, row, id, key (of the target) and part of the rows for training and
+    evaluation; ``reasons`` has, by place, why some of them are rejected.
     """
 
     shards: Sequence[Shard]
@@ -63,8 +63,8 @@ class Judged:
         folder: Path,
         task: Task,
         progress: Progress | None = None,
-    ) -> Judged:
-        """Judge all rows; ``folder`` is for files that are needed on the way."""
+    ) -> CheckedRows:
+        """Check all rows; ``folder`` is for temporary files."""
         starts = np.cumsum([0, *(shard.rows() for shard in shards)])
         targets = Targets(task)
         labelled = _labelled(shards, starts, targets)
@@ -82,7 +82,7 @@ class Judged:
 
     @property
     def fate(self) -> NDArray[np.uint8]:
-        """The fate of each row by its place: an index into PARTS, UNUSED or REFUSED."""
+        """Fate of each row by its place: an index into PARTS, UNUSED or REJECTED."""
         return self.verdict.fate
 
     def of_part(self, part: str) -> pd.DataFrame:
@@ -90,20 +90,20 @@ class Judged:
         return self.labelled[self.fate[self.labelled.index] == PARTS.index(part)]
 
     def classes(self, part: str) -> Counter[str]:
-        """Count the rows of a part that name each class."""
+        """Count the rows of a part by class."""
         return self.targets.count(self.of_part(part)["key"])
 
     def fates(self) -> NDArray[np.int64]:
         """Count the rows of each shard by fate, shards x fates."""
         cut = zip(self.starts[:-1], self.starts[1:], strict=True)
-        return np.array([np.bincount(self.fate[a:b], minlength=REFUSED + 1) for a, b in cut])
+        return np.array([np.bincount(self.fate[a:b], minlength=REJECTED + 1) for a, b in cut])
 
-    def refusals(self) -> Refusals:
-        """Collect and count all rejected rows, those rejected by the reader first."""
-        refusals = Refusals()
+    def rejections(self) -> RejectedRows:
+        """Collect and count all rejected rows, first those rejected by the reader."""
+        rejections = RejectedRows()
         for shard in self.shards:
             for early in shard.refused():
-                refusals.add(shard.input, shard.file, early["row"], early["reason"], early["names"])
+                rejections.add(shard.input, shard.file, early["row"], early["reason"], early["names"])
         keys = self.labelled["key"]
         for number, shard in enumerate(self.shards):
             start, end = self.starts[number : number + 2].tolist()
@@ -111,22 +111,22 @@ class Judged:
                 for place, row, reason in self.refused(window, min(window + WINDOW, end)):
                     key = keys.get(place) if shard.input != "unlabeled" else None
                     names = self.targets.names(key) if isinstance(key, str) else ()
-                    refusals.add(shard.input, shard.file, row, reason, names)
-        return refusals
+                    rejections.add(shard.input, shard.file, row, reason, names)
+        return rejections
 
     def sift(
         self, columns: Sequence[str], refused: TextIO, progress: Progress | None = None
     ) -> Iterator[pa.Table]:
-        """Yield ``columns`` of the rows that are used, with their part; write the others to ``refused``."""
+        """Yield ``columns`` of the used rows, with their part; write the rejected rows to ``refused``."""
         for number, shard in enumerate(self.shards):
-            place, lost = int(self.starts[number]), _RefusedLines(shard, refused)
+            place, lost = int(self.starts[number]), _RejectedWriter(shard, refused)
             for table in shard.batches():
                 fate = self.fate[place : place + len(table)]
                 parts = pa.array(np.array([*PARTS, "", ""], object)[fate], pa.string())
                 table = table.append_column("part", parts)
                 yield table.select(columns).filter(pa.array(fate <= POOL))
                 late = self.refused(place, place + len(table))
-                texts = table["text"].filter(pa.array(fate == REFUSED)).to_pylist()
+                texts = table["text"].filter(pa.array(fate == REJECTED)).to_pylist()
                 lost.write(late, texts, table["row"][-1].as_py() if len(table) else 0)
                 place += len(table)
                 if progress:
@@ -134,7 +134,7 @@ class Judged:
             lost.write([], [])
 
     def refused(self, start: int, end: int) -> list[Refused]:
-        """Return the rejected rows with places from ``start`` to before ``end``."""
+        """Return the rows rejected by the checks, with places from ``start`` to before ``end``."""
         some = self.reasons.iloc[slice(*self.reasons.index.searchsorted([start, end]))]
         places = some.index.to_numpy()
         rows = self.labelled.loc[places, "row"].tolist()
@@ -148,7 +148,7 @@ class Judged:
 
 
 def _labelled(shards: Sequence[Shard], starts: NDArray[np.int64], targets: Targets) -> pd.DataFrame:
-    """Return row, id, key and part of all rows but the unlabelled ones, by place."""
+    """Return row, id, key and part of all labelled rows, by place."""
     frames, target = [], targets.task.target.name
     for place, part, table in _parts(shards, starts, target):
         here = np.flatnonzero(part != POOL)
@@ -166,7 +166,7 @@ def _labelled(shards: Sequence[Shard], starts: NDArray[np.int64], targets: Targe
 def _parts(
     shards: Sequence[Shard], starts: NDArray[np.int64], target: str
 ) -> Iterator[tuple[int, NDArray[np.int8], pa.Table]]:
-    """Yield tables of keys with the place of their first row and the part of each, an index into PARTS."""
+    """Yield tables of ids with the place of their first row and the part of each row (index into PARTS)."""
     for number, shard in enumerate(shards):
         place = int(starts[number])
         for table in shard.ids(target):
@@ -177,8 +177,8 @@ def _parts(
             place += len(table)
 
 
-class _RefusedLines:
-    """Writer of the rejected rows of a shard, by the reader or by the checks, in the order of rows."""
+class _RejectedWriter:
+    """Writer that merges rows rejected by the reader and by the checks, in the order of a shard."""
 
     def __init__(self, shard: Shard, target: TextIO):
         self.file, self.target = shard.file, target
@@ -186,7 +186,7 @@ class _RefusedLines:
         self.next = next(self.early, None)
 
     def write(self, late: Sequence[Refused], texts: Sequence[str], until: int | None = None) -> None:
-        """Write the rows rejected by the checks, and those by the reader up to a row (None: all)."""
+        """Write rows rejected by the checks, and by the reader up to row ``until`` (None: all)."""
         checked = [
             {"file": self.file, "row": row, "reason": reason, "text": text}
             for (_, row, reason), text in zip(late, texts, strict=True)

@@ -1,4 +1,4 @@
-"""Views: the parts of a feature row, each of which is evidence by itself.
+"""Views: parts of a feature row that are classified separately.
 
 sentence   the sentence embedding
 layers     the sentence beside the layer below, which is less bound to the encoder's own training
@@ -24,18 +24,18 @@ BLOCKS = 3
 
 @dataclass(frozen=True)
 class View:
-    """Some blocks of a row, the first of them and how many, scaled to length 1."""
+    """A range of blocks of a feature row, scaled to length 1."""
 
     name: str
     first: int
     count: int
 
     def of(self, features: NDArray[np.float32], blocks: int) -> NDArray[np.float32]:
-        """The part of rows that have ``blocks`` blocks: n x (count * d)."""
+        """Extract the view from rows of ``blocks`` blocks: n x (count * d)."""
         return features[:, self._columns(features.shape[1], blocks)] * np.float32(self._scale(blocks))
 
     def unfold(self, weights: NDArray[np.float32], blocks: int) -> NDArray[np.float32]:
-        """Weights of this view (K x count * d) as weights of the whole row."""
+        """Convert weights of this view (K x count * d) to weights of the whole row."""
         width = weights.shape[1] // self.count * blocks
         whole = np.zeros((len(weights), width), np.float32)
         whole[:, self._columns(width, blocks)] = weights * self._scale(blocks)
@@ -54,5 +54,5 @@ VIEWS = (SENTENCE, View("layers", 0, 2), View("opening", 2, 1))
 
 
 def views_of(blocks: int) -> Sequence[View]:
-    """Return the views of rows with so many blocks."""
+    """Return the views of rows with ``blocks`` blocks."""
     return VIEWS if blocks == BLOCKS else (SENTENCE,)

@@ -44,7 +44,7 @@ def check_vocabulary(texts: Sequence[str], model: str, limit: float, flag: str =
 
 
 def _count(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> tuple[list[int], list[int]]:
-    """Unknown tokens and all tokens of each text; models made of bytes have no unknown ones."""
+    """Count unknown and all tokens of each text; byte-level models have no unknown tokens."""
     starts = [text[:SAMPLE_CHARS] for text in texts]
     ids = tokenizer(starts, add_special_tokens=False)["input_ids"] if starts else []
     return [row.count(tokenizer.unk_token_id) for row in ids], [len(row) for row in ids]

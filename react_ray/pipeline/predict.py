@@ -26,16 +26,15 @@ from react_ray.cluster.readiness import Requirements, check_cluster
 from react_ray.cluster.session import Session, check_job_output
 from react_ray.config.settings import ClusterConfig, Columns, DataConfig
 from react_ray.console.reporter import Progress, Reporter, quiet_libraries, warnings_to
-from react_ray.data.columns import Layout as ColumnLayout
-from react_ray.data.columns import input_names
+from react_ray.data.columns import FileColumns, input_names
 from react_ray.data.encode import write_whole
 from react_ray.data.originals import Original, column_kinds, original_of
 from react_ray.data.read import EMPTY
-from react_ray.data.refusals import kind_of
+from react_ray.data.rejections import kind_of
 from react_ray.data.row import Wanted
 from react_ray.data.shards import ROW_BYTES, Shard, read_shard
 from react_ray.data.sources import Source, find_files, fingerprint
-from react_ray.data.tables import Layout, checked_target, open_output
+from react_ray.data.tables import OutputColumns, checked_target, open_output
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
 from react_ray.inference.inputs import parts_of
@@ -74,7 +73,7 @@ class PredictOptions:
 
     def wanted(self, source: Source) -> Wanted:
         """The columns that are looked for in a file."""
-        return ColumnLayout(get_task(self.task), self.names(), Options(), source, labeled=False).wanted
+        return FileColumns(get_task(self.task), self.names(), Options(), source, labeled=False).wanted
 
     def names(self) -> Columns:
         """The names of the columns; ConfigError for one that the task does not have."""
@@ -292,8 +291,8 @@ class _Read:
         notes = [f"\n  {shard.file}: {told}" for _, shard in self.shards() for told in shard.notes()]
         return f"{self.target}: {rows:,} rows{note}{self._list_refused()}{''.join(notes)}"
 
-    def _layout(self) -> Layout:
-        return Layout(self._original(source, shard) for source, shard in self.shards())
+    def _layout(self) -> OutputColumns:
+        return OutputColumns(self._original(source, shard) for source, shard in self.shards())
 
     def _original(self, source: Source, shard: Shard) -> Original:
         kinds = json.loads(shard.target.with_suffix(".kinds.json").read_text(encoding="utf-8"))
@@ -309,7 +308,7 @@ class _Read:
     def _told(self) -> str:
         kinds = Counter(kind_of(row["reason"]) for row in self._refused())
         told = ", ".join(f"{kind}: {count:,}" for kind, count in kinds.most_common())
-        return f"; refused: {sum(kinds.values()):,} ({told})" if kinds else ""
+        return f"; rejected: {sum(kinds.values()):,} ({told})" if kinds else ""
 
     def _list_refused(self) -> str:
         """Write the list of rejected rows beside the target, if there are any; a summary in words."""

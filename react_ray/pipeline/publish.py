@@ -1,6 +1,6 @@
-"""From finished stages to the folder a user opens: model, figures, report, data.
+"""Results of a run in its output folder: model, metrics, report and data.
 
-Everything is written beside its place first and renamed, so what is there is whole.
+Files are written under temporary names and renamed, so they are never partial.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["complete_model", "publish", "summarise"]
 
 
 def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
-    """Fill ``config.output`` from the stages; metrics.json comes last, when all is there."""
+    """Write the results of finished stages to ``config.output``; metrics.json is written last."""
     output = Path(config.output)
     metrics = _metrics(config, done, store)
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
@@ -53,18 +53,16 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
 
 
 def complete_model(folder: Path, done: dict[str, Path], metrics: Metrics) -> None:
-    """Put beside the weights what is known of them: the card, and what was exported."""
+    """Add the model card and the exported files to the folder of a model."""
     labels = LabelMap.load(done["prepare"] / "labels.json")
     write_model_card(folder, metrics, descriptions=labels.descriptions)
     shutil.copytree(done["export"], folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
 
 
 def summarise(output: Path, metrics: Any) -> str:
-    """The result in a few lines for the terminal."""
+    """Summarize the result in a few lines for the terminal."""
     if "stopped_after" in metrics:
-        return (
-            f"stopped after {metrics['stopped_after']}; the same command without --until goes on from there"
-        )
+        return f"stopped after {metrics['stopped_after']}; the same command without --until continues"
     lines, title = [], metric_title(metrics["headline"])
     part = "test" if metrics["test"] else "validation"
     for name, arm in sorted(metrics["arms"].items(), key=lambda item: _headline(metrics, item[1], part)):
@@ -77,16 +75,18 @@ def summarise(output: Path, metrics: Any) -> str:
         figure = f"{title} {saved[metrics['headline']]:.3f}"
         lines.append(f"  saved model      {figure} (95 % interval {low:.3f} to {high:.3f})")
     else:
-        lines.append("  no test and too few labels to hold any out: nothing was measured")
+        lines.append(
+            "  nothing was measured: there are no test rows, and too few labels for a validation split"
+        )
     if metrics["unused"]:
         lines.append(
-            f"not used: {metrics['unused']:,} unlabelled rows beyond data.pool; for labels of all:\n"
+            f"not used: {metrics['unused']:,} unlabelled rows beyond data.pool; to label all:\n"
             f"  {_predict_command(output)}"
         )
     refused = metrics["refused"]
     if refused:
         kinds = ", ".join(f"{reason}: {count:,}" for reason, count in refused.items())
-        lines.append(f"refused: {sum(refused.values()):,} rows ({kinds}), see {output / 'refused.jsonl'}")
+        lines.append(f"rejected: {sum(refused.values()):,} rows ({kinds}), see {output / 'refused.jsonl'}")
     lines += metrics.get("notes", [])
     lines += [f"warning: {warning}" for warning in metrics["warnings"]]
     cache = output / "cache"
@@ -100,7 +100,7 @@ def summarise(output: Path, metrics: Any) -> str:
 
 
 def _predict_command(output: Path) -> str:
-    """What labels the whole pile of a run, in the format it has."""
+    """Return the command that labels the whole unlabelled pool of a run, in the format of the input."""
     data = read_yaml(output / "config.yaml")["data"]  # where addresses stand without their secrets
     source = str(data["unlabeled"] or data["labeled"])
     named = data["columns"].items()
@@ -186,14 +186,14 @@ def _read_json(path: Path) -> Any:
 
 
 def _read_lines(path: Path) -> list[dict[str, float]]:
-    """Lines of a jsonl file; none where the arm was not trained."""
+    """Read a jsonl file; empty if the arm was not trained."""
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _replace_folder(source: Path, target: Path, change: Callable[[Path], object] = lambda _: None) -> None:
-    """Copy a folder over another; a reader sees the old one, nothing, or the new one."""
+    """Replace a folder by a copy of another; readers never see a partial copy."""
     half = target.with_name(target.name + ".half")
     shutil.rmtree(half, ignore_errors=True)
     shutil.copytree(source, half)

@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from react_ray.answer import load_answers
 from react_ray.config.file import load_config
 from react_ray.config.settings import Config
-from react_ray.data.columns import Layout, options_of
+from react_ray.data.columns import FileColumns, options_of
 from react_ray.data.features import Features as RunFeatures
 from react_ray.data.records import Rows
 from react_ray.data.row import Broken
@@ -152,7 +152,7 @@ def _columns_given(config: Config, task: Task) -> set[str]:
     """The columns of the task that the first labelled file has, as its first row shows."""
     data = config.data
     for source in find_files(data.labeled)[:1] if data.labeled else []:
-        layout = Layout(task, data.columns, options_of(data), source, labeled=True)
+        layout = FileColumns(task, data.columns, options_of(data), source, labeled=True)
         for _, found, _ in Rows(source, layout.wanted):
             if not isinstance(found, Broken):
                 return set(layout.cells(found))

@@ -31,7 +31,7 @@ def get_task(name: str) -> Task:
     """The task called ``name``; ConfigError lists those there are."""
     if name not in _KNOWN:
         if name not in _MODULES:
-            raise ConfigError(f"task = {name!r}: there is no such task; there are: {', '.join(task_names())}")
+            raise ConfigError(f"task = {name!r}: unknown task; expected one of {', '.join(task_names())}")
         module, _, kind = _MODULES[name].partition(":")
         register(getattr(import_module(f"react_ray.tasks.{module}"), kind)())
     return _KNOWN[name]

@@ -20,7 +20,7 @@ from react_ray.evaluate.search_page import write_search_page
 from react_ray.folders import make_private_folder, remove_folder, replace_file
 from react_ray.pipeline.graph import prerequisites
 from react_ray.pipeline.graph import stages_of as stages_of_run
-from react_ray.pipeline.run import advance, cache_of, check_ready, check_task, located
+from react_ray.pipeline.run import advance, cache_of, check_ready, check_task, located, with_task
 from react_ray.pipeline.store import digest
 from react_ray.tasks import get_task
 from react_ray.tune.board import Board
@@ -74,6 +74,7 @@ def tune(config: Config, *, verbose: bool = False, quiet: bool = False) -> Searc
     Raises ConfigError (the space), InputError (too few validation rows), ClusterError, and TrainingError (no
     trial completed).
     """
+    config = with_task(config)
     check_task(config)
     stages_of(config)  # raises ConfigError where the run has no such stage
     space = find_space(config)

@@ -9,6 +9,7 @@ from react_ray.config.file import with_settings
 from react_ray.config.problems import groups_of, settings_of, suggest
 from react_ray.config.settings import Config, Range
 from react_ray.errors import ConfigError
+from react_ray.pipeline.run import check_task
 from react_ray.tasks import get_task
 
 __all__ = ["Space", "Values", "corners", "find_space", "holds", "values_of"]
@@ -103,10 +104,11 @@ def _check_key(key: str) -> None:
 def _validated(config: Config, key: str, values: Range | Sequence[Any]) -> Range | list[Any]:
     """Return ``values`` with the type of the setting: 1 becomes true for a switch, 8.0 an integer 8.
 
-    Raises ConfigError if a value is invalid, or a range is not numeric.
+    Raises ConfigError if a value is invalid, the task does not have it (such as an augmentation), or a range
+    is not numeric.
     """
     try:
-        validated = [values_of(with_settings(config, {key: value}), [key])[key] for value in corners(values)]
+        validated = [_checked(config, key, value) for value in corners(values)]
     except ConfigError as error:
         raise ConfigError(f"tune.space: {error}") from None
     if not isinstance(values, Range):
@@ -115,6 +117,12 @@ def _validated(config: Config, key: str, values: Range | Sequence[Any]) -> Range
         raise ConfigError(f"tune.space: {key} is not a number: give a list of values, not a range")
     all_integers = all(isinstance(value, int) for value in validated)
     return values.model_copy(update={"low": validated[0], "high": validated[1]}) if all_integers else values
+
+
+def _checked(config: Config, key: str, value: Any) -> Any:
+    changed = with_settings(config, {key: value})
+    check_task(changed)
+    return values_of(changed, [key])[key]
 
 
 def corners(values: Range | Sequence[Any]) -> list[Any]:

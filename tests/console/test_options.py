@@ -50,4 +50,4 @@ def test_unknown_columns_and_tasks_are_named_before_the_work(capsys: pytest.Capt
     assert cli.main(["check", "--labeled", "a.csv", "--column", "txt=body"]) == 2
     assert "data.columns.txt = 'body': text classification has no column 'txt'" in capsys.readouterr().err
     assert cli.main(["run", "--labeled", "a.csv", "--task", "translate"]) == 2
-    assert "task = 'translate': there is no such task; there are: " in capsys.readouterr().err
+    assert "task = 'translate': unknown task; expected one of " in capsys.readouterr().err

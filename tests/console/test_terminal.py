@@ -111,9 +111,11 @@ def test_control_characters_do_not_reach_a_terminal() -> None:
 def test_printed_commands_can_be_pasted_into_a_shell(path: str, tmp_path: Path) -> None:
     assert shlex.split(command("serve", path)) == ["react-ray", "serve", path]
     metrics = {"test": None, "validation": None, "arms": {}, "chosen": "", "why": "", "unused": 0}
+    refused = {"empty text": 2, "no label": 1}
     told = summarise(
-        Path(path), {**metrics, "headline": "macro_f1", "refused": {}, "warnings": ["look at this"]}
+        Path(path), {**metrics, "headline": "macro_f1", "refused": refused, "warnings": ["look at this"]}
     )
     assert command("serve", path) in told
     assert command("clean", path) in told
     assert "warning: look at this" in told
+    assert "rejected: 3 rows (empty text: 2, no label: 1), see " in told

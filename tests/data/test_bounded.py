@@ -29,7 +29,7 @@ from react_ray.data.originals import column_kinds, original_of
 from react_ray.data.read import read_file
 from react_ray.data.row import Broken, Wanted
 from react_ray.data.sources import find_files
-from react_ray.data.tables import Layout, open_output
+from react_ray.data.tables import OutputColumns, open_output
 from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
 TEXT = Wanted((("text",),))
@@ -45,7 +45,7 @@ for given in (warm, path):
     kinds = column_kinds(source, TEXT)
     target = Path(given + ".out.jsonl")
     written = 0
-    with closing(open_output(target, target, Layout([original_of(source, TEXT, kinds)]))) as output:
+    with closing(open_output(target, target, OutputColumns([original_of(source, TEXT, kinds)]))) as output:
         original = original_of(source, TEXT, kinds)
         output.begin(original)
         for _, cells, whole in original.rows:

@@ -14,9 +14,9 @@ import pytest
 
 from react_ray.data.check import check_usable, label_warnings
 from react_ray.data.duplicates import PARTS
-from react_ray.data.refusals import Refusals, count_kinds, describe, kind_of
+from react_ray.data.rejections import RejectedRows, count_kinds, describe, kind_of
 from react_ray.data.shards import Shard, shard_schema, text_id
-from react_ray.data.verdicts import Judged
+from react_ray.data.verdicts import CheckedRows
 from react_ray.errors import InputError
 from react_ray.tasks import get_task
 from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
@@ -42,9 +42,10 @@ def shards(rows: tuple[Row, ...], folder: Path) -> Iterator[Shard]:
 def judged(*rows: Row, described: tuple[str, ...] = ()) -> tuple[list[str | None], list[str]]:
     """The part of each row (None: refused), and the reasons of the others in their order."""
     with tempfile.TemporaryDirectory() as folder:
-        found = Judged.of([*shards(rows, Path(folder))], described, 100, Path(folder), TEXT_CLASSIFICATION)
-        fates = [PARTS[fate] if fate < len(PARTS) else None for fate in found.fate]
-        return fates, [reason for _, _, reason in found.refused(0, len(rows))]
+        written = [*shards(rows, Path(folder))]
+        checked = CheckedRows.of(written, described, 100, Path(folder), TEXT_CLASSIFICATION)
+        fates = [PARTS[fate] if fate < len(PARTS) else None for fate in checked.fate]
+        return fates, [reason for _, _, reason in checked.refused(0, len(rows))]
 
 
 def judge(*rows: Row, described: tuple[str, ...] = ()) -> list[str]:
@@ -139,16 +140,16 @@ def test_a_class_whose_rows_were_all_refused_is_not_known_to_the_test_set() -> N
 def usable(*rows: Row, described: dict[str, str] | None = None, early: tuple[Any, ...] = ()) -> None:
     """Check rows, after ``early`` ones (input, label, reason) that the reader refused."""
     parts, reasons = judged(*rows, described=tuple(described or {}))
-    refusals, late = Refusals(), iter(reasons)
+    rejections, late = RejectedRows(), iter(reasons)
     for given, label, reason in early:
-        refusals.add(given, f"{given}.csv", 7, reason, [label] if label else [])
+        rejections.add(given, f"{given}.csv", 7, reason, [label] if label else [])
     for (given, _, label), part in zip(rows, parts, strict=True):
         if part is None:
-            refusals.add(given, f"{given}.csv", 1, next(late), [label] if label else [])
+            rejections.add(given, f"{given}.csv", 1, next(late), [label] if label else [])
     kept = Counter(given for (given, _, _), part in zip(rows, parts, strict=True) if part)
     labels = {str(label) for (_, _, label), part in zip(rows, parts, strict=True) if part == "labeled"}
     learnable = bool({"labeled", "unlabeled"} & {*parts})
-    check_usable(kept, labels, learnable, refusals, described or {}, TEXT_CLASSIFICATION)
+    check_usable(kept, labels, learnable, rejections, described or {}, TEXT_CLASSIFICATION)
 
 
 X, Y, POOL = ("labeled", "a", "x"), ("labeled", "b", "y"), ("unlabeled", "c", None)
@@ -168,7 +169,7 @@ def test_enough_to_start() -> None:
         ([X, ("labeled", "b", "x")], {}, "only one class, 'x'"),
         ([POOL], {"described": {"x": ""}}, "only one class, 'x'"),
         ([POOL, ("labeled", "d", None)], {}, "no row has a label"),
-        ([("test", "a", "x")], {"described": {"x": "", "y": ""}}, "no row to learn from"),
+        ([("test", "a", "x")], {"described": {"x": "", "y": ""}}, "no training row"),
         (
             [X, POOL],
             {"described": {"x": "", "2": ""}},
@@ -211,10 +212,10 @@ def test_what_is_not_enough_is_an_error_that_says_why(
 def test_errors_have_the_words_of_the_task(labels: list[str], told: str) -> None:
     sets = get_task("multi-label-classification")
     with pytest.raises(InputError, match=re.escape(told)):
-        check_usable({"labeled": 2}, labels, True, Refusals(), {}, sets)
-    refusals = Refusals()
-    refusals.add("test", "a.csv", 1, "empty text", ["anger"])
-    [warning] = label_warnings({"joy": 1}, {"test": {"joy"}}, refusals, sets)
+        check_usable({"labeled": 2}, labels, True, RejectedRows(), {}, sets)
+    rejections = RejectedRows()
+    rejections.add("test", "a.csv", 1, "empty text", ["anger"])
+    [warning] = label_warnings({"joy": 1}, {"test": {"joy"}}, rejections, sets)
     assert warning.startswith("label 'anger' has no test row left: the only one was rejected")
 
 
@@ -236,11 +237,11 @@ def test_the_rows_of_a_lost_class_are_shown() -> None:
 
 @pytest.mark.parametrize("part", ["labeled", "validation", "test"])
 def test_a_class_whose_rows_were_all_rejected_is_a_warning(part: str) -> None:
-    refusals = Refusals()
+    rejections = RejectedRows()
     for row in range(1, 8):
-        refusals.add(part, "a.csv", row, "unknown label: y", ["y"])
-    refusals.add(part, "a.csv", 9, "empty text", ["x"])
-    [warning] = label_warnings({"x": 1}, {part: {"x"}}, refusals, TEXT_CLASSIFICATION)
+        rejections.add(part, "a.csv", row, "unknown label: y", ["y"])
+    rejections.add(part, "a.csv", 9, "empty text", ["x"])
+    [warning] = label_warnings({"x": 1}, {part: {"x"}}, rejections, TEXT_CLASSIFICATION)
     name = "labelled" if part == "labeled" else part
     assert warning.splitlines()[0] == f"class 'y' has no {name} row left: all 7 were rejected"
     assert warning.splitlines()[1] == "  a.csv, row 1: unknown label: y"

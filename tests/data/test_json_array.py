@@ -18,7 +18,7 @@ from react_ray.data.originals import column_kinds, original_of
 from react_ray.data.read import read_file
 from react_ray.data.row import Broken, Wanted
 from react_ray.data.sources import Source, find_files
-from react_ray.data.tables import Layout, open_output
+from react_ray.data.tables import OutputColumns, open_output
 from react_ray.errors import InputError
 from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
@@ -89,8 +89,8 @@ def test_a_bad_object_is_rejected_alone(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.parametrize(
     ("content", "told"),
     [
-        ('[{"text": "a"}, {"text": ', "ends inside of its list"),
-        ('[{"text": "a"]}, {"text": "b"}]', "a bracket is wrong"),
+        ('[{"text": "a"}, {"text": ', "ends inside its list"),
+        ('[{"text": "a"]}, {"text": "b"}]', "check its brackets"),
         ('{"data": [\n{"text": "a"}\n]}', "holds one JSON object; expected a list of objects"),
         ('[{"body": "a"}]', r"no column 'text' \(it has: 'body'\)"),
     ],
@@ -121,7 +121,7 @@ def written(name: str, target: str, wanted: Wanted = TEXT) -> str:
     """What ``predict`` writes for a file, with one answer for all rows."""
     source, path = find_files(name)[0], Path(target)
     original = original_of(source, wanted, column_kinds(source, wanted))
-    with closing(open_output(path, path, Layout([original]))) as output:
+    with closing(open_output(path, path, OutputColumns([original]))) as output:
         output.begin(original)
         for _, cells, whole in original.rows:
             if not isinstance(cells, Broken):

@@ -21,7 +21,7 @@ from react_ray.data.json_text import add_members, members, rename_keys
 from react_ray.data.originals import column_kinds, original_of
 from react_ray.data.row import Broken, Wanted
 from react_ray.data.sources import find_files
-from react_ray.data.tables import Layout, open_output, write_table
+from react_ray.data.tables import OutputColumns, open_output, write_table
 
 TEXT = Wanted((("text",),))
 VALUES = st.recursive(
@@ -48,7 +48,7 @@ def write(target: Path, *paths: Path, guard: bool = False) -> Path:
     sources = [source for path in paths for source in find_files(str(path))]
     kinds = [column_kinds(source, TEXT) for source in sources]
     opened = [original_of(source, TEXT, kind) for source, kind in zip(sources, kinds, strict=True)]
-    with closing(open_output(target, target, Layout(opened), guard)) as output:
+    with closing(open_output(target, target, OutputColumns(opened), guard)) as output:
         for original in opened:
             output.begin(original)
             for _, cells, whole in original.rows:

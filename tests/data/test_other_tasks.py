@@ -266,9 +266,7 @@ def test_settings_name_columns_that_the_task_has() -> None:
         check_columns(TASKS["answers"], DataConfig(columns=Columns(cntxt="c")))
     with pytest.raises(ConfigError, match=r"text and data.columns.context both name the column 'text'"):
         check_columns(TASKS["answers"], DataConfig(columns=Columns(context="text")))
-    with pytest.raises(
-        ConfigError, match=r"task = 'nothing': there is no such task; there are: .*text-class"
-    ):
+    with pytest.raises(ConfigError, match=r"task = 'nothing': unknown task; expected one of .*text-class"):
         located(Config(task="nothing", data=DataConfig(labeled="a.csv")))
     with pytest.raises(ConfigError, match="no column 'context'"):
         located(Config(data=DataConfig(labeled="a.csv", columns=Columns(context="c"))))
@@ -310,7 +308,7 @@ def test_conll_files_of_every_scheme_give_the_same_rows(scheme: str, ending: str
     ]  # fmt: skip
     assert (rows[1]["tokens"], rows[1]["entities"]) == (["no", "#"], [])
     notes = list(read_file(find_files(str(path))[0], Columns(), task=TASKS["entities"]))[-1].notes
-    assert notes == [f"read with scheme {scheme} (found in its first rows)"]
+    assert notes == [f"read with scheme {scheme} (detected in its first rows)"]
 
 
 def test_a_wrong_line_costs_its_sentence_alone() -> None:

@@ -84,9 +84,9 @@ def test_the_ending_tells_the_kind(name: str, kind: str, tabs: bool) -> None:
     [
         ("nowhere.csv", "no such file or folder"),
         ("nowhere/*.csv", "no file to read"),
-        ("notes.md", "unknown ending, expected .csv"),
-        ("deep/er/*.csv", "none is there"),
-        ("notes.*", "there are: notes.md"),
+        ("notes.md", "unknown file extension, expected .csv"),
+        ("deep/er/*.csv", "it is empty"),
+        ("notes.*", "it has: notes.md"),
         ("gs:/x.csv", "no such file"),
         ("nothing://x/y.csv", "cannot be read"),
     ],

@@ -10,14 +10,9 @@ import pyarrow as pa
 import pytest
 from numpy.typing import NDArray
 
-from react_ray.evaluate import (
-    ReportContent,
-    class_counts,
-    label_quality,
-    lead,
-    measure,
-    rejected_by_reason,
-)
+from react_ray.evaluate.metrics import label_quality, lead, measure
+from react_ray.evaluate.report import ReportContent
+from react_ray.evaluate.tables import class_counts, rejected_by_reason
 from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
 

@@ -9,8 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from react_ray.answer import Answer
-from react_ray.evaluate import lead, measure
-from react_ray.evaluate.metrics import answer_quality
+from react_ray.evaluate.metrics import answer_quality, lead, measure
 from react_ray.tasks import get_task
 from react_ray.tasks.columns import Options
 

@@ -9,7 +9,8 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from react_ray.evaluate import class_counts, label_quality, rejected_by_reason, worst_mistakes
+from react_ray.evaluate.metrics import label_quality
+from react_ray.evaluate.tables import class_counts, rejected_by_reason, worst_mistakes
 from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
 

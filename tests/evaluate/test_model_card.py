@@ -10,7 +10,7 @@ import pytest
 import yaml
 from huggingface_hub import ModelCard
 
-from react_ray.evaluate import write_model_card
+from react_ray.evaluate.model_card import write_model_card
 
 
 def read(folder: Path) -> tuple[dict[str, Any], str]:

@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 from pages import HOSTILE, Page, assert_offline_and_inert
 
-from react_ray.evaluate import rejected_by_reason, write_report
 from react_ray.evaluate.pictures import calibration_chart, line_chart, ticks
+from react_ray.evaluate.report import write_report
+from react_ray.evaluate.tables import rejected_by_reason
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, classification_report, f1_score
 
-from react_ray.evaluate import lead, measure
 from react_ray.evaluate.intervals import probability_worse
-from react_ray.evaluate.metrics import reliability
+from react_ray.evaluate.metrics import lead, measure, reliability
 from react_ray.tasks import get_task
 from react_ray.tasks.closed import ranked
 from react_ray.tasks.closed_metrics import class_scores, class_statistics

@@ -13,8 +13,9 @@ from made_runs import entity_run, pair_run, relation_run, set_run
 from pages import HOSTILE, Page, assert_offline_and_inert
 from sklearn.metrics import average_precision_score
 
-from react_ray.evaluate import write_model_card, write_report
 from react_ray.evaluate.marks import cut_into_pieces
+from react_ray.evaluate.model_card import write_model_card
+from react_ray.evaluate.report import write_report
 from react_ray.pipeline.publish import complete_model
 from react_ray.tasks.entity_sections import confused_types, excerpt
 from react_ray.tasks.labels import LabelMap

@@ -1,4 +1,4 @@
-"""What ``check`` says of the classes, and of what they cost."""
+"""The summary of ``check``: classes and estimated cost."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pytest
 
 from react_ray.config.file import load_config
 from react_ray.pipeline.preflight import Check, check, gigabytes
+from react_ray.tasks import get_task
 
 COST = dict.fromkeys(
     ("encode_tokens", "tokens_per_second", "tokens_per_row", "encode_minutes", "training_steps"), 1.0
 ) | {"cut": 0.0, "label_minutes": 3.0, "minutes": 5.0, "memory_gb": 2.0}
 
 
-def checked(classes: int) -> str:
+def checked(classes: int, task: str = "text-classification") -> str:
     rows: dict[str, Any] = {
         "parts": {"labeled": classes, "unlabeled": 100},
         "unused": 0,
@@ -24,7 +25,7 @@ def checked(classes: int) -> str:
         "warnings": [],
         "files": [],
     }
-    return Check(rows, COST, Path("refused.jsonl")).summary()
+    return Check(rows, COST, Path("refused.jsonl"), get_task(task).nouns).summary()
 
 
 @pytest.mark.parametrize(("classes", "listed"), [(2, 2), (100, 100), (101, 100), (3000, 100)])
@@ -39,7 +40,23 @@ def test_thousands_of_classes_come_with_a_warning_that_says_what_to_set() -> Non
     assert "warning: 3,000 classes" in checked(3000)
     assert "augment.copies" in checked(3000)
     assert "warning" not in checked(1000)
-    assert "3.0 minutes to make labels" in checked(2)
+    assert "3.0 minutes to generate labels" in checked(2)
+
+
+@pytest.mark.parametrize(
+    ("task", "noun"),
+    [
+        ("text-classification", "classes"),
+        ("token-classification", "types of entity"),
+        ("relation-extraction", "relations"),
+        ("multi-label-classification", "labels"),
+    ],
+)
+def test_classes_are_called_what_the_task_calls_them(task: str, noun: str) -> None:
+    lines = checked(101, task).splitlines()
+    assert f"{noun}: 101" in lines
+    assert f"  and 1 more {noun}" in lines
+    assert "rejected: 0" in lines
 
 
 def test_memory_grows_with_rows_times_classes() -> None:

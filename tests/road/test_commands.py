@@ -117,6 +117,6 @@ def test_check_counts_and_estimates_without_training(
     printed = capsys.readouterr().out
     assert "12 labeled" in printed
     assert "120 unlabeled" in printed
-    assert "refused: 3" in printed
+    assert "rejected: 3" in printed
     assert "minutes" in printed
     assert not list((output / "cache").glob("encode-*"))

@@ -149,9 +149,9 @@ def test_check_tells_what_becomes_of_each_file_and_what_the_rest_costs(
         arguments += [f"--{name}", str(path)]
     assert main([*arguments, "data.pool=50"]) == 0
     told = capsys.readouterr().out
-    assert f"{files['unlabeled']}: 120 read = 50 used + 70 not used + 0 refused" in told
-    assert f"{files['labeled']}: 15 read = 12 used + 0 not used + 3 refused" in told
+    assert f"{files['unlabeled']}: 120 read = 50 used + 70 not used + 0 rejected" in told
+    assert f"{files['labeled']}: 15 read = 12 used + 0 not used + 3 rejected" in told
     assert "a second (measured here, one process)" in told
-    assert "labels for the rows not used, with react-ray predict:" in told
+    assert "labelling the unused rows with react-ray predict:" in told
     summary = json.loads(next((tmp_path / "out" / "cache").glob("prepare-*/summary.json")).read_text())
     assert summary["unused"] == 70

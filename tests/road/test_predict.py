@@ -236,7 +236,7 @@ def test_rows_that_cannot_be_read_are_listed_beside_and_the_others_are_labelled(
     assert {row["text"] for row in listed} >= {'"open,4', "caf\\xe9"}
     told = capsys.readouterr().out
     assert "7 rows, 1 of them without text" in told
-    assert "refused: 9 (bad encoding: 4" in told
+    assert "rejected: 9 (bad encoding: 4" in told
     assert "out.csv.refused.jsonl" in told
     assert (tmp_path / "out.csv.refused.jsonl").stat().st_mode & 0o077 == 0, "it holds texts"
     write(table(), given / "a.csv")

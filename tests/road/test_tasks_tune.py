@@ -12,7 +12,7 @@ from task_rows import WORDS, make_rows, write_files, write_lines
 
 from react_ray.config.file import load_config
 from react_ray.config.settings import Config
-from react_ray.errors import ConfigError
+from react_ray.errors import ConfigError, InputError
 from react_ray.pipeline.run import run
 from react_ray.tasks import get_task, task_names
 from react_ray.tune.search import stages_before, tune
@@ -96,4 +96,10 @@ def test_the_metric_itself_is_not_searched(tmp_path):
     space = {"finetune.metric": ["macro_f1", "accuracy"]}
     flags = {"data.labeled": "missing.csv", "output": str(tmp_path), "tune.space": space}
     with pytest.raises(ConfigError, match="trials are compared by it"):
+        tune(load_config(flags=flags), quiet=True)
+
+
+def test_a_column_with_a_second_text_means_pairs_in_a_search_too(tmp_path):
+    flags = {"data.labeled": "missing.csv", "output": str(tmp_path), "data.columns.text_pair": "second"}
+    with pytest.raises(InputError, match=r"missing\.csv"):  # the columns are accepted, the file is missing
         tune(load_config(flags=flags), quiet=True)

@@ -9,6 +9,7 @@ from react_ray.config.settings import Range
 from react_ray.errors import ConfigError
 from react_ray.pipeline.graph import LABEL_GAN
 from react_ray.pipeline.graph import prerequisites as prerequisites_in
+from react_ray.tasks import get_task, task_names
 from react_ray.tune.search import stages_before
 from react_ray.tune.space import find_space, holds, values_of
 
@@ -47,6 +48,40 @@ def test_ranges_and_choices_are_told_apart():
 def test_a_space_that_cannot_be_searched_is_told_by_its_key(space, told):
     with pytest.raises(ConfigError, match=told):
         find_space(config(space))
+
+
+@pytest.mark.parametrize(
+    ("task", "space", "allowed"),
+    [
+        (
+            "token-classification",
+            {"augment.operations": [["delete"], ["swap", "paraphrase"]]},
+            get_task("token-classification").operations,
+        ),
+        (
+            "text-classification",
+            {"augment.operations": [["mentions"]]},
+            get_task("text-classification").operations,
+        ),
+        (
+            "multi-label-classification",
+            {"augment.search": [False, True]},
+            ["only for tasks with one label for one text"],
+        ),
+    ],
+)
+def test_a_space_has_only_augmentations_of_the_task(task, space, allowed):
+    flags = {"task": task, "data.labeled": "labels.csv", "tune.space": space}
+    with pytest.raises(ConfigError, match=r"tune\.space: augment\.") as error:
+        find_space(load_config(flags=flags))
+    assert all(name in str(error.value) for name in allowed)
+
+
+def test_a_space_may_have_every_augmentation_of_the_task():
+    for task in task_names():
+        space = {"augment.operations": [[name] for name in get_task(task).operations]}
+        flags = {"task": task, "data.labeled": "labels.csv", "tune.space": space}
+        assert find_space(load_config(flags=flags)).keys() == space.keys()
 
 
 FORMS = [

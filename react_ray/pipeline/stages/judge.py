@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from react_ray import lgan as label_gan
 from react_ray.answer import Answer, load_answers, save_answers
 from react_ray.data.similar_names import visible
-from react_ray.evaluate.arms import Judged, measure_arms, measure_model
+from react_ray.evaluate.arms import ArmAnswers, measure_arms, measure_model
 from react_ray.evaluate.metrics import answer_quality, label_quality
 from react_ray.evaluate.schema import LabelQuality
 from react_ray.evaluate.tables import worst_mistakes
@@ -69,7 +69,7 @@ def evaluate(context: Context) -> None:
     (context.folder / "figures.json").write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
 
 
-def _judge(context: Context, part: str) -> Judged | None:
+def _judge(context: Context, part: str) -> ArmAnswers | None:
     rows = context.rows(part)
     if not rows.num_rows:
         return None
@@ -81,9 +81,9 @@ def _judge(context: Context, part: str) -> Judged | None:
     )
     chosen = arms.model_of(context.done)
     if chosen.parent != context.done.get("distil"):
-        return Judged(rows, found, found[arms.choice_of(context.done)["chosen"]])
+        return ArmAnswers(rows, found, found[arms.choice_of(context.done)["chosen"]])
     gpu = context.session.use_gpu()
-    return Judged(
+    return ArmAnswers(
         rows,
         found,
         arms.predict_rows(rows, {"model": chosen}, gpu, context.progress)["model"],

@@ -6,13 +6,13 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["LostRows", "Refusals", "count_kinds", "describe", "kind_of"]
+__all__ = ["LostRows", "RejectedRows", "count_kinds", "describe", "kind_of"]
 
 SHOWN_ROWS = 5
 
 
 def kind_of(reason: str) -> str:
-    """Return the part of a reason before its details."""
+    """Return the kind of a reason: the part before its details."""
     return reason.partition(":")[0]
 
 
@@ -28,7 +28,7 @@ class _Kind:
 
 @dataclass
 class LostRows:
-    """Rejected rows of one class in one input: their number, and the first of them in words."""
+    """Rejected rows of one class in one input: their number, and descriptions of the first."""
 
     count: int = 0
     rows: list[str] = field(default_factory=list)
@@ -40,16 +40,16 @@ class LostRows:
             self.rows.append(f"{file}, row {row}: {reason}")
 
     def describe(self) -> str:
-        """The rows, one a line, and how many more there are."""
+        """Format the rows, one per line, and the number of further rows."""
         more = [f"and {self.count - len(self.rows):,} more"] if self.count > len(self.rows) else []
         return "\n".join(f"  {line}" for line in [*self.rows, *more])
 
 
 @dataclass
-class Refusals:
-    """Rejected rows by input and kind, in the order they were added.
+class RejectedRows:
+    """Rejected rows by input and kind of reason, in the order they were added.
 
-    ``lost`` has, by input and class, those that have a legible target.
+    ``lost`` has, by input and class, the rows whose target could be parsed.
     """
 
     inputs: dict[str, dict[str, _Kind]] = field(default_factory=dict)
@@ -57,17 +57,17 @@ class Refusals:
     files: Counter[tuple[str, str]] = field(default_factory=Counter)
     lost: dict[tuple[str, str], LostRows] = field(default_factory=dict)
 
-    def add(self, given: str, file: str, row: int, reason: str, names: Sequence[str]) -> None:
-        """Count a row of ``file``, which is of the input ``given`` and names some classes."""
-        _count(self.inputs.setdefault(given, {}), reason, file, row)
+    def add(self, part: str, file: str, row: int, reason: str, names: Sequence[str]) -> None:
+        """Count a row of ``file`` in the input ``part`` whose target has the classes ``names``."""
+        _count(self.inputs.setdefault(part, {}), reason, file, row)
         self.kinds[kind_of(reason)] += 1
-        self.files[given, file] += 1
+        self.files[part, file] += 1
         for name in names:
-            self.lost.setdefault((given, name), LostRows()).add(reason, file, row)
+            self.lost.setdefault((part, name), LostRows()).add(reason, file, row)
 
 
 def describe(kinds: Iterable[_Kind], shown: int = 5) -> str:
-    """The most frequent reasons, each with its count and the first row that has it."""
+    """Format the most frequent reasons, each with its count and first row."""
     largest = sorted(kinds, key=lambda kind: -kind.count)[:shown]
     return "\n".join(
         f"  {kind.count:,} × {kind.reason} (first: {kind.file}{f', row {kind.row}' if kind.row else ''})"
@@ -76,7 +76,7 @@ def describe(kinds: Iterable[_Kind], shown: int = 5) -> str:
 
 
 def count_kinds(rows: Iterable[tuple[str, str, int]]) -> Iterable[_Kind]:
-    """The kinds of reasons among some rows: reason, file, row."""
+    """Count kinds of reasons among (reason, file, row)."""
     kinds: dict[str, _Kind] = {}
     for reason, file, row in rows:
         _count(kinds, reason, file, row)
