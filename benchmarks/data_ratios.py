@@ -95,7 +95,7 @@ def encoding(folder: Path, options: argparse.Namespace, session: Session) -> dic
     folder.mkdir()
     table = pa.table({"text": make_texts(options.encode_rows, seed=0)})
     pq.write_table(table, folder / "rows.parquet", row_group_size=max(1, options.encode_rows // 32))
-    task = EncodeTask(options.model, EncodeConfig(), DEFAULT_TASK)
+    task = EncodeTask([options.model], EncodeConfig(), DEFAULT_TASK)
 
     def items(name: str) -> list[dict[str, Any]]:
         return encode_items(folder / "rows.parquet", folder / name)

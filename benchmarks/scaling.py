@@ -91,7 +91,7 @@ def encoding(folder: Path, model: str) -> float:
     folder.mkdir()
     table = pa.table({"text": make_texts(ENCODED, seed=0)})
     pq.write_table(table, folder / "rows.parquet", row_group_size=ENCODED // 16)
-    task = EncodeTask(model, EncodeConfig(), DEFAULT_TASK)
+    task = EncodeTask([model], EncodeConfig(), DEFAULT_TASK)
     return in_a_loop(task, encode_items(folder / "rows.parquet", folder / "out"))["steady"]
 
 

@@ -22,6 +22,7 @@ from react_ray.config.settings import EMBEDDED, MULTILINGUAL, Config
 from react_ray.console.reporter import Reporter
 from react_ray.errors import ClusterError, InputError
 from react_ray.folders import make_private_folder
+from react_ray.models.choices import encoder_choices, model_choices
 
 __all__ = ["Readiness", "Requirements", "check_cluster", "compare"]
 
@@ -54,7 +55,8 @@ class Requirements:
         """Collect the requirements of a run."""
         data = config.data
         inputs = (data.labeled, data.unlabeled, data.validation, data.test)
-        models = {**({config.encoder: "--encoder"} if config.encoder else {}), config.model: "--model"}
+        models = dict.fromkeys(encoder_choices(config.encoder, config.model), "--encoder")
+        models |= dict.fromkeys(model_choices(config.model), "--model")
         lora = ("peft", "finetune.lora_rank needs it, pip install 'react-ray[lora]' on every node")
         packages = (lora,) if config.finetune.lora_rank else ()
         return cls(Path(config.output), tuple(path for path in inputs if path), models, packages)

@@ -35,6 +35,8 @@ EMBEDDED = "embedded"
 """Name of the English MiniLM that is installed with the package, for use without a model hub."""
 MULTILINGUAL = "multilingual"
 """Name of multilingual-e5-small, which reads 100 languages; needs the extra ``multilingual``."""
+AUTO = "auto"
+"""Name that stands for the embedded models that are installed and read the texts."""
 
 
 class Config(Settings):
@@ -54,9 +56,14 @@ class Config(Settings):
     model: str = Field(
         EMBEDDED,
         min_length=1,
-        description="Model to fine-tune and serve: embedded (English), multilingual, a hub name or a folder",
+        description="Model to fine-tune and serve: embedded (English), multilingual, auto (the better of "
+        "these), a hub name or a folder",
     )
-    encoder: str | None = Field(None, description="Frozen encoder of the features; None: the same as model")
+    encoder: str | list[str] | None = Field(
+        AUTO,
+        description="Frozen encoder of the features, or a list; auto: the model, or all embedded that read "
+        "the texts; None: the model",
+    )
     onnx: bool = Field(True, description="Export the model for ONNX Runtime as well, which is faster on CPUs")
     data: DataConfig = Field(DataConfig(), description="Input files, and which of their rows are used")
     encode: EncodeConfig = Field(EncodeConfig(), description="Features by the frozen encoder")

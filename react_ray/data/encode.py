@@ -25,7 +25,7 @@ from transformers import PreTrainedTokenizerBase
 
 from react_ray.config.settings import EncodeConfig
 from react_ray.data.feature_cache import FeatureCache, row_keys
-from react_ray.data.views import BLOCKS
+from react_ray.data.views import BLOCKS, side_by_side
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
 from react_ray.models import tokens
@@ -33,9 +33,9 @@ from react_ray.models.batching import token_batches
 from react_ray.models.device import pick_device
 from react_ray.models.pretrained import TRIED_TEXTS, check_pair, load_encoder, load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
-from react_ray.tasks import get_task
+from react_ray.tasks import Task, get_task
 
-__all__ = ["EncodeTask", "Encoder", "encode_items", "load_features", "save_features"]
+__all__ = ["EncodeTask", "Encoder", "Encoders", "encode_items", "load_features", "save_features"]
 
 
 STRIDE = 32
@@ -142,6 +142,41 @@ class Encoder:
             return torch.cat([normalize(block, dim=1) for block in blocks], 1).div(BLOCKS**0.5).cpu().numpy()
 
 
+class Encoders:
+    """Several frozen models, whose features of a text stand side by side; one alone is like an Encoder.
+
+    ``blocks`` are those of a row of features.
+    """
+
+    def __init__(self, models: Sequence[str], settings: EncodeConfig, use_gpu: bool = False):
+        self.each = [Encoder(model, settings, use_gpu) for model in models]
+        self.blocks = BLOCKS * len(self.each)
+        self.width = len(self.each) * max(encoder.width for encoder in self.each)
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return features of ``texts``, n x d, rows of length 1."""
+        return side_by_side([encoder.encode(texts) for encoder in self.each])
+
+    def encode_names(self, names: Sequence[str], prompts: Sequence[str] | None = None) -> NDArray[np.float32]:
+        """Return features of the names of K classes, K x d, see :meth:`Encoder.encode_names`."""
+        return side_by_side([encoder.encode_names(names, prompts) for encoder in self.each])
+
+    def encode_spans(
+        self, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]
+    ) -> list[NDArray[np.float32]]:
+        """Return features of spans of each text, spans x d, see :meth:`Encoder.encode_spans`."""
+        found = [encoder.encode_spans(texts, spans) for encoder in self.each]
+        return [side_by_side(parts, blocks=1) for parts in zip(*found, strict=True)]
+
+    def count_tokens(self, texts: Sequence[str]) -> int:
+        """Count the tokens that all encoders read of ``texts``, after truncation."""
+        return sum(encoder.count_tokens(texts) for encoder in self.each)
+
+    def features(self, task: Task, rows: pa.Table) -> NDArray[np.float32]:
+        """Return what the task makes of the encoders for each row, n x d."""
+        return side_by_side([task.features(encoder, rows) for encoder in self.each])
+
+
 def _text_start(tokenizer: PreTrainedTokenizerBase) -> int:
     """Return the number of special tokens before a text; 1 where a tokenizer has none."""
     special = tokenizer("a", return_special_tokens_mask=True)["special_tokens_mask"]
@@ -183,28 +218,28 @@ def _mean(states: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
 class EncodeTask:
     """Worker task: encode one item of :func:`encode_items`.
 
-    ``earlier`` are folders with features of the same encoder: their texts are not encoded again.
+    ``earlier`` are folders with features of the same encoders: their texts are not encoded again.
     """
 
-    model: str
+    models: Sequence[str]
     settings: EncodeConfig
     task: str
     use_gpu: bool = False
     earlier: Sequence[Path] = ()
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
-        """Load the encoder and return the function that encodes an item."""
-        encoder = Encoder(self.model, self.settings, self.use_gpu)
+        """Load the encoders and return the function that encodes an item."""
+        encoders = Encoders(self.models, self.settings, self.use_gpu)
         known = FeatureCache.of(self.earlier)
         task = get_task(self.task)
         inputs = [field.name for field in task.inputs]
 
         def encode(item: dict[str, Any]) -> int:
             rows = pq.ParquetFile(item["source"]).read_row_group(item["group"], columns=inputs)
-            keys, features = row_keys(rows), np.zeros((len(rows), encoder.width), np.float32)
+            keys, features = row_keys(rows), np.zeros((len(rows), encoders.width), np.float32)
             new = np.flatnonzero(~known.fill(keys, features))
             if len(new):
-                features[new] = task.features(encoder, rows.take(pa.array(new)))
+                features[new] = encoders.features(task, rows.take(pa.array(new)))
             write_whole(_as_table(keys, features), Path(item["target"]))
             return len(rows)
 

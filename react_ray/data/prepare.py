@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from react_ray.data.rejections import RejectedRows
 from react_ray.data.shards import INPUTS, ReadTask, Shard, read_items
 from react_ray.data.split import validation_mask
 from react_ray.data.verdicts import CheckedRows
-from react_ray.data.vocabulary import SAMPLE_TEXTS, check_vocabulary
+from react_ray.data.vocabulary import SAMPLE_TEXTS, ModelChoice, Vocabulary
 from react_ray.errors import InputError
 from react_ray.folders import remove_folder
 from react_ray.models.pretrained import load_tokenizer
@@ -32,7 +32,7 @@ from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 
-__all__ = ["prepare", "rows_schema"]
+__all__ = ["MODELS", "prepare", "rows_schema"]
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +43,8 @@ MIN_VALIDATION = 30
 MIN_CLASS = 20
 """Labelled rows of an average class; with fewer, all are needed to learn."""
 SHOWN_ERRORS = 5
+MODELS = "models.json"
+"""Which models are used, by the flag that names them."""
 MARKED_TOKENS = 16
 """Length limit of the tokenizer that is tried with a few characters."""
 Item = dict[str, Any]
@@ -66,7 +68,7 @@ def prepare(
     folder: Path,
     *,
     task: str,
-    models: Mapping[str, str] | None = None,
+    models: Sequence[ModelChoice] = (),
     run: Run = _one_by_one,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -76,8 +78,8 @@ def prepare(
     uniform sample, and a row in it is also in the sample of any subset of the unlabelled pool.
 
     Writes rows.parquet (in the order labeled, unlabeled, validation, test; files by
-    name; rows as they stand), refused.jsonl, labels.json and summary.json. ``models``
-    maps a flag (--model) to the model that must be able to read the texts.
+    name; rows as they stand), refused.jsonl, labels.json, models.json and summary.json.
+    ``models`` must be able to read the texts; models.json has those that are used, by flag.
     ``run(make, items)`` reads the files, locally or on a cluster; a resumed run does
     not read finished files again.
 
@@ -95,8 +97,9 @@ def prepare(
         _hold_back(rows, config.validation_fraction)
     _write(rows, folder, progress)
     every = not (rows.fate == UNUSED).any()
-    _check_texts(folder / "rows.parquet", get_task(task), config, models or {}, all_used=every)
-    warnings += _model_warnings(get_task(task), models or {})
+    readers = _check_texts(folder / "rows.parquet", get_task(task), config, models, all_used=every)
+    (folder / MODELS).write_text(json.dumps(readers), encoding="utf-8")
+    warnings += _model_warnings(get_task(task), readers.get("--model", []))
     labels.save(folder / "labels.json")
     summary = {**_summary(rows, rejections, labels), "warnings": warnings}
     (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -174,30 +177,28 @@ def _regroup(tables: Iterator[pa.Table], schema: pa.Schema, size: int) -> Iterat
 
 
 def _check_texts(
-    path: Path, task: Task, config: DataConfig, models: Mapping[str, str], all_used: bool
-) -> None:
-    """Raise InputError when the models cannot read the texts, or no row has a true target.
+    path: Path, task: Task, config: DataConfig, models: Sequence[ModelChoice], all_used: bool
+) -> dict[str, list[str]]:
+    """Return the models of each flag that are used.
 
-    True targets are only required if all rows are used (``all_used``).
+    Raises InputError when the models cannot read the texts, or no row has a true target. True targets are
+    only required if all rows are used (``all_used``).
     """
     truth = config.columns.truth
     if truth and all_used and not _any_truth(path):
         raise InputError(f"no row has a value in the column {truth!r} that --truth-column names")
-    if models:
-        texts = _sample(path, task)
-        for flag, model in models.items():
-            check_vocabulary(texts, model, config.max_unknown, flag)
+    vocabulary = Vocabulary(_sample(path, task) if models else [], config.max_unknown)
+    return {choice.flag: vocabulary.readers(choice) for choice in models}
 
 
-def _model_warnings(task: Task, models: Mapping[str, str]) -> list[str]:
-    """Return and log what the model to fine-tune lacks for its task."""
-    model = models.get("--model")
-    lacking = model and task.lacking(TransformersTokenizer(load_tokenizer(model), MARKED_TOKENS))
-    if not lacking:
-        return []
-    warning = f"--model {model}: {lacking}"
-    log.warning("%s", warning)
-    return [warning]
+def _model_warnings(task: Task, models: Sequence[str]) -> list[str]:
+    """Return and log what the models to fine-tune lack for the task."""
+    warnings = []
+    for model in models:
+        if lacking := task.lacking(TransformersTokenizer(load_tokenizer(model), MARKED_TOKENS)):
+            warnings.append(f"--model {model}: {lacking}")
+            log.warning("%s", warnings[-1])
+    return warnings
 
 
 def _any_truth(path: Path) -> bool:

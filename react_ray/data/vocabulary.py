@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from transformers import PreTrainedTokenizerBase
 
@@ -10,11 +11,46 @@ from react_ray.config.settings import MULTILINGUAL
 from react_ray.errors import InputError
 from react_ray.models.pretrained import load_tokenizer
 
-__all__ = ["SAMPLE_TEXTS", "check_vocabulary", "unknown_share"]
+__all__ = ["SAMPLE_TEXTS", "ModelChoice", "Vocabulary", "check_vocabulary", "unknown_share"]
 
 SAMPLE_TEXTS = 1000
 SAMPLE_CHARS = 1000
 """A model reads the start of a text; the start also tells the language."""
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """Models that the setting ``flag`` names; if it is ``automatic``, those that cannot read are left out."""
+
+    flag: str
+    models: tuple[str, ...]
+    automatic: bool = False
+
+
+class Vocabulary:
+    """Which models can read some texts: at most the share ``limit`` of the tokens is unknown to them."""
+
+    def __init__(self, texts: Sequence[str], limit: float):
+        self._texts = texts
+        self._limit = limit
+        self._shares: dict[str, float] = {}
+
+    def readers(self, choice: ModelChoice) -> list[str]:
+        """Return the models that are used. Raises InputError when one of them cannot read the texts."""
+        readers = [model for model in choice.models if self._share(model) <= self._limit]
+        if not choice.automatic or not readers:
+            for model in choice.models:
+                self._check(model, choice.flag)
+        return readers
+
+    def _share(self, model: str) -> float:
+        if model not in self._shares:
+            self._shares[model] = unknown_share(self._texts, load_tokenizer(model))
+        return self._shares[model]
+
+    def _check(self, model: str, flag: str) -> None:
+        if self._share(model) > self._limit:
+            check_vocabulary(self._texts, model, self._limit, flag)
 
 
 def unknown_share(texts: Sequence[str], tokenizer: PreTrainedTokenizerBase) -> float:

@@ -16,7 +16,6 @@ from safetensors.numpy import load_file
 from react_ray.config.settings import LganConfig
 from react_ray.console.reporter import Progress
 from react_ray.data.features import Features as EncodedRows
-from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.labelers.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.experts import fit_teacher
@@ -39,7 +38,7 @@ def inputs_of(features: EncodedRows) -> LganInputs:
         augmented_labels=features.augmented_labels,
         validation=features.of("validation"),
         validation_labels=features.targets("validation"),
-        blocks=BLOCKS,
+        blocks=features.blocks,
     )
 
 
@@ -48,9 +47,10 @@ def prepare(
 ) -> dict[str, Any]:
     """Write the inputs of both phases and the teacher into ``folder``.
 
-    Fine-tuning may start its head from ``sentence.safetensors``, the teacher's classifier of sentence
-    embeddings. Returns the content of ``teacher.json``: among others ``prior`` (K) and ``views`` (with the
-    weight of each). Raises InputError without any row to learn from.
+    Fine-tuning may start its head from ``sentence_N.safetensors``, the teacher's classifier of the sentence
+    embeddings of encoder N, from 0. Returns the content of ``teacher.json``: among others ``prior`` (K),
+    ``views`` (with the weight of each) and ``encoders`` (weights). Raises InputError without a row to learn
+    from.
     """
     if not len(inputs.labeled) and not len(inputs.pool):
         raise InputError("there are no labelled and no unlabelled rows to learn from")
@@ -64,12 +64,14 @@ def prepare(
         "bias": teacher.probe.bias,
     }
     save_arrays(arrays, folder / "teacher.safetensors")
-    sentence = teacher.sentence_probe
-    save_arrays({"weights": sentence.weights, "bias": sentence.bias}, folder / "sentence.safetensors")
+    for encoder, sentence in enumerate(teacher.sentence_probes):
+        file = folder / f"sentence_{encoder}.safetensors"
+        save_arrays({"weights": sentence.weights, "bias": sentence.bias}, file)
     summary = {
         "smoothing": round(teacher.smoothing, 4),
         "homophily": round(teacher.homophily, 4),
         "prior": [round(float(p), 4) for p in teacher.prior],
+        "encoders": [round(weight, 4) for weight in teacher.encoder_weights],
         "views": {
             name: {
                 "weight": round(teacher.view_weights[name], 4),

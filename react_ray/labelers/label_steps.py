@@ -25,6 +25,7 @@ def label_steps(
     fold: NDArray[np.int64] | None,
     names: Array | None,
     seed: int,
+    blocks: int = BLOCKS,
 ) -> tuple[dict[str, Array], float]:
     """Label probabilities of the pool's units after each step, and the weight of the names of labels.
 
@@ -41,6 +42,8 @@ def label_steps(
         Fold of each unit of the pool, for D; without it there is no D.
     names
         Features of the names of the options, options x d; None: they are no evidence.
+    blocks
+        Blocks of a row of features, if there are names.
     """
     shares = truth.mean(0)
     align = candidates.align_balance if exclusive else candidates.align_shares
@@ -52,8 +55,8 @@ def label_steps(
         steps["joined"] = joined = candidates.join(joined, steps["by D"], exclusive)
     weight = 0.0
     if names is not None and len(joined):
-        sentences = SENTENCE.of(np.concatenate([known["features"], pool["features"]]), BLOCKS)
-        named = name_probabilities(sentences, SENTENCE.of(names, BLOCKS), shares)
+        sentences = SENTENCE.of(np.concatenate([known["features"], pool["features"]]), blocks)
+        named = name_probabilities(sentences, SENTENCE.of(names, blocks), shares)
         weight = names_weight(known["features"], truth, named[: len(truth)], seed)
         steps["by names"] = named[len(truth) :]
         steps["joined with names"] = joined = candidates.join(joined, steps["by names"], exclusive, weight)

@@ -13,12 +13,13 @@ There is an expert for each view of the rows, see :mod:`react_ray.data.views`:
    after no, half and all rounds. If there are few rows of each class, all rounds vote.
 
 The teacher is the product of the experts, each to the power of its weight, which grows with the
-homophily of its view. Homophily needs no labels.
+homophily of its view. Homophily needs no labels. With several encoders, each of them has its own views, so
+the encoder that says most of the pool counts most.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from math import ceil
 
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from react_ray.console.reporter import Progress
-from react_ray.data.views import SENTENCE, views_of
+from react_ray.data.views import SENTENCE, View, views_of
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.names import TOPICAL_WEIGHT, join, names_weight, similarity
 from react_ray.lgan.neighbours import homophily, nearest, neighbour_count, smooth
@@ -70,15 +71,22 @@ class Expert:
 class Teacher:
     """Label probabilities of the pool (n x K), and linear classifiers of all features and of sentences.
 
-    ``prior`` is the pool's class balance; ``view_weights`` sum to 1.
+    ``sentence_probes`` has one for each encoder; ``prior`` is the pool's class balance; ``view_weights`` sum
+    to 1.
     """
 
     probabilities: Probabilities
     probe: Probe
-    sentence_probe: Probe
+    sentence_probes: Sequence[Probe]
     prior: NDArray[np.float32]
     experts: Mapping[str, Expert]
     view_weights: Mapping[str, float]
+
+    @property
+    def encoder_weights(self) -> list[float]:
+        """Sum of the weights of the views of each encoder."""
+        weights = np.array(list(self.view_weights.values()))
+        return weights.reshape(len(self.sentence_probes), -1).sum(1).tolist()
 
     @property
     def smoothing(self) -> float:
@@ -101,23 +109,34 @@ def fit_teacher(
         experts[view.name] = _fit_expert(inputs.seen_as(view), use_names, rounds)
         if progress:
             progress(len(experts), len(views), "views of the pool")
-    view_weights = _view_weights({name: expert.homophily for name, expert in experts.items()})
+    view_weights = _view_weights(views, [expert.homophily for expert in experts.values()])
     parts = [view_weights[name] * log(expert.probabilities) for name, expert in experts.items()]
     probabilities = softmax(np.sum(parts, axis=0))
     return Teacher(
         probabilities=probabilities,
         probe=_combine_probes(experts, view_weights, inputs.blocks),
-        sentence_probe=_fit_sentence_probe(inputs, probabilities, experts[SENTENCE.name].probe),
+        sentence_probes=[
+            _fit_sentence_probe(inputs, view, probabilities, experts[view.name].probe)
+            for view in views
+            if _is_sentence(view)
+        ],
         prior=class_prior(probabilities, inputs.labels),
         experts=experts,
         view_weights=view_weights,
     )
 
 
-def _view_weights(homophily: Mapping[str, float]) -> dict[str, float]:
+def _view_weights(views: Sequence[View], homophily: Sequence[float]) -> dict[str, float]:
     """Return the exponent of each view in the product; they sum to 1."""
-    scores = [value + SENTENCE_BONUS * (name == SENTENCE.name) for name, value in homophily.items()]
-    return dict(zip(homophily, softmax(HOMOPHILY_SCALE * np.array([scores]))[0].tolist(), strict=True))
+    scores = [
+        value + SENTENCE_BONUS * _is_sentence(view) for view, value in zip(views, homophily, strict=True)
+    ]
+    weights = softmax(HOMOPHILY_SCALE * np.array([scores]))[0].tolist()
+    return {view.name: weight for view, weight in zip(views, weights, strict=True)}
+
+
+def _is_sentence(view: View) -> bool:
+    return (view.first, view.count) == (SENTENCE.first, SENTENCE.count)
 
 
 def _combine_probes(experts: Mapping[str, Expert], view_weights: Mapping[str, float], blocks: int) -> Probe:
@@ -130,11 +149,13 @@ def _combine_probes(experts: Mapping[str, Expert], view_weights: Mapping[str, fl
     return Probe(np.sum(weights, axis=0, dtype=np.float32), np.sum(biases, axis=0, dtype=np.float32))
 
 
-def _fit_sentence_probe(inputs: LganInputs, probabilities: Probabilities, start: Probe) -> Probe:
-    """Fit a classifier of sentence embeddings alone to the teacher's probabilities."""
+def _fit_sentence_probe(
+    inputs: LganInputs, sentence: View, probabilities: Probabilities, start: Probe
+) -> Probe:
+    """Fit a classifier of the sentence embeddings of an encoder alone to the teacher's probabilities."""
     if inputs.blocks == 1:
         return start
-    return _fit(inputs.seen_as(SENTENCE), probabilities, np.arange(len(probabilities)), start)
+    return _fit(inputs.seen_as(sentence), probabilities, np.arange(len(probabilities)), start)
 
 
 def _fit_expert(inputs: LganInputs, use_names: bool, rounds: int) -> Expert:

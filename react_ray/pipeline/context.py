@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +15,11 @@ from react_ray.cluster.session import Session
 from react_ray.config.settings import Config
 from react_ray.console.reporter import Progress
 from react_ray.data.features import Features
+from react_ray.data.prepare import MODELS
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 
-__all__ = ["Context"]
+__all__ = ["Context", "base_model_of", "encoders_of"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,14 @@ class Context:
         return get_task(self.config.task)
 
     @property
-    def encoder(self) -> str:
-        """The model that encodes."""
-        return self.config.encoder or self.config.model
+    def encoders(self) -> tuple[str, ...]:
+        """The models that encode, of those that the settings allow."""
+        return encoders_of(self.done)
+
+    @property
+    def model(self) -> str:
+        """The model to fine-tune, see :func:`base_model_of`."""
+        return base_model_of(self.done)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -74,3 +81,24 @@ class Context:
     def features(self) -> Features:
         """All rows as features."""
         return Features.load(self.done["prepare"], self.done["augment"], self.done["encode"])
+
+
+def encoders_of(done: Mapping[str, Path]) -> tuple[str, ...]:
+    """The models that encode in a run, from the folders of its stages."""
+    return _readers(done, "--encoder")
+
+
+def base_model_of(done: Mapping[str, Path]) -> str:
+    """The model that a run fine-tunes: of several, the one whose features say most of the pool.
+
+    That is what the teacher of the label GAN relies on most; in a run without a teacher, the first.
+    """
+    models, weights = _readers(done, "--model"), {}
+    if len(models) > 1 and "pretrain" in done:
+        teacher = json.loads((done["pretrain"] / "inputs" / "teacher.json").read_text(encoding="utf-8"))
+        weights = dict(zip(encoders_of(done), teacher["encoders"], strict=True))
+    return max(models, key=lambda model: weights.get(model, 0.0))
+
+
+def _readers(done: Mapping[str, Path], flag: str) -> tuple[str, ...]:
+    return tuple(json.loads((done["prepare"] / MODELS).read_text(encoding="utf-8"))[flag])

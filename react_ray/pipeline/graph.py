@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 from typing import Any
 
 from react_ray.config.masking import masked
-from react_ray.config.settings import Config, EncodeConfig, Settings
+from react_ray.config.settings import AUTO, Config, EncodeConfig, Settings
 from react_ray.data.shards import INPUTS
 from react_ray.data.sources import fingerprint as fingerprint_files
 from react_ray.data.views import BLOCKS
+from react_ray.models.choices import encoder_choices, encoder_setting, model_choices
 from react_ray.models.pretrained import fingerprint as fingerprint_model
 from react_ray.pipeline.context import Context
 from react_ray.pipeline.stages import candidates, export, features, judge, label_gan, rows, train
@@ -56,7 +57,8 @@ class Stage:
 
     def view(self, config: Config) -> Config:
         """``config`` with the settings of the key alone; reading any other raises AttributeError."""
-        whole = config.model_copy(update={"encoder": config.encoder or config.model})
+        encoder = encoder_setting(config.encoder, config.model)
+        whole = config.model_copy(update={"encoder": encoder})
         return whole.only((*self._keys(config), *FREE))
 
     def _keys(self, config: Config) -> Keys:
@@ -70,9 +72,12 @@ def _content(config: Config, key: str) -> Any:
         files = {name: fingerprint_files(source) for name, source in sources.items() if source}
         return {"settings": masked(config.data.model_dump()), "files": files}
     if key == "model":
-        return fingerprint_model(config.model)
+        return {"models": [fingerprint_model(name) for name in model_choices(config.model)]}
     if key == "encoder":
-        return {"model": fingerprint_model(config.encoder or config.model), "blocks": BLOCKS}
+        names = encoder_choices(config.encoder, config.model)
+        models = [fingerprint_model(name) for name in names]
+        automatic = encoder_setting(config.encoder, config.model) == AUTO
+        return {"models": models, "automatic": automatic, "blocks": BLOCKS}
     value = attrgetter(key)(config)
     return value.model_dump() if isinstance(value, Settings) else value
 
@@ -134,7 +139,10 @@ GRAPHS = {"label_gan": LABEL_GAN, "candidates": CANDIDATES}
 
 def stages_of(config: Config) -> tuple[Stage, ...]:
     """The stages of a run, in order."""
-    return GRAPHS[get_task(config.task).labeler]
+    stages = GRAPHS[get_task(config.task).labeler]
+    if config.model == AUTO and stages is LABEL_GAN:  # the teacher says which model
+        return tuple(replace(s, needs=(*s.needs, "pretrain")) if s is LABELS_ONLY else s for s in stages)
+    return stages
 
 
 def prerequisites(stages: tuple[Stage, ...], name: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,14 @@ import pyarrow.parquet as pq
 from react_ray.cluster.readiness import Readiness
 from react_ray.cluster.session import Session
 from react_ray.config.settings import Config
-from react_ray.data.encode import Encoder, default_prompts
+from react_ray.data.encode import Encoder, Encoders, default_prompts
 from react_ray.data.similar_names import visible
 from react_ray.data.views import BLOCKS, VIEWS
 from react_ray.labelers.candidates import FOLDS, ITERATIONS
 from react_ray.lgan.probe import MANY_CLASSES, seconds_a_cell
 from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
+from react_ray.pipeline.context import base_model_of, encoders_of
 from react_ray.pipeline.run import located, run
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
@@ -55,6 +56,7 @@ class Check:
     """Result of a preflight check: counted rows, estimated cost, and state of the cluster's nodes.
 
     ``rows`` is the summary of :func:`react_ray.data.prepare.prepare`; ``nouns`` name the classes of the task.
+    ``encoders`` are the models that encode.
     """
 
     rows: dict[str, Any]
@@ -62,6 +64,7 @@ class Check:
     folder: Path
     nouns: Nouns
     ready: Readiness | None = None
+    encoders: tuple[str, ...] = ()
 
     def summary(self) -> str:
         """Summarize the result in a few lines."""
@@ -98,11 +101,17 @@ class Check:
         more = [f"  and {len(files) - SHOWN_FILES} more files"] if len(files) > SHOWN_FILES else []
         return ["files:", *lines, *more]
 
+    def _of_encoders(self) -> str:
+        if len(self.encoders) < 2:
+            return ""
+        return f"; every text by {' and '.join(self.encoders)}: encoder={self.encoders[0]} takes one alone"
+
     def _costs(self) -> list[str]:
         cost, unused = self.cost, self.rows["unused"]
         lines = [
             f"estimate: {cost['encode_tokens']:,.0f} tokens to encode at {cost['tokens_per_second']:,.0f} "
-            f"a second (measured here, one process): {cost['encode_minutes']:.1f} minutes; "
+            f"a second (measured here, one process{self._of_encoders()}): "
+            f"{cost['encode_minutes']:.1f} minutes; "
             f"at most {cost['training_steps']:,.0f} training steps; "
             f"{cost['label_minutes']:.1f} minutes to generate labels; "
             f"at most {cost['minutes']:.1f} minutes in all, {cost['memory_gb']:.1f} GB of memory"
@@ -138,13 +147,14 @@ def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Chec
             session.check_resources()
     rows = json.loads((prepared / "summary.json").read_text(encoding="utf-8"))
     nouns = get_task(config.task).nouns
-    cost = _estimate(config, prepared, rows["parts"])
-    return Check(rows, cost, prepared / "refused.jsonl", nouns, done.ready)
+    cost = _estimate(config, done.stages, rows["parts"])
+    encoders = encoders_of(done.stages)
+    return Check(rows, cost, prepared / "refused.jsonl", nouns, done.ready, encoders)
 
 
-def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str, float]:
+def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -> dict[str, float]:
     """Estimate the cost of a run; without labelled rows, only one model is fine-tuned."""
-    task = get_task(config.task)
+    task, prepared = get_task(config.task), done["prepare"]
     with pq.ParquetFile(prepared / "rows.parquet") as file:
         rows, size = file.metadata.num_rows, _bytes(file.metadata)
         inputs = [field.name for field in task.inputs]
@@ -153,44 +163,48 @@ def _estimate(config: Config, prepared: Path, parts: dict[str, int]) -> dict[str
     labels = LabelMap.load(prepared / "labels.json")
     names = labels.texts()
     copies = config.augment.copies * parts["labeled"]
-    encoder = Encoder(config.encoder or config.model, config.encode)
-    tokens = encoder.count_tokens(sample)
-    speed, per_row = tokens / _seconds(encoder, sample), tokens / max(len(drawn), 1)
+    used, model = encoders_of(done), base_model_of(done)
+    encoders = Encoders(used, config.encode)
+    encoder = encoders.each[used.index(model) if model in used else 0]  # like the model that is trained
+    per_row, speed = _pace(encoders, sample, len(drawn))
+    trained_row, trained_speed = _pace(encoder, sample, len(drawn)) if len(used) > 1 else (per_row, speed)
     prompts = config.encode.prompts or default_prompts(names)
-    read = encoder.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
+    read = encoders.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
     training_rows = parts["labeled"] + parts["unlabeled"]
     candidates = task.labeler == "candidates"  # it encodes neither copies nor names
     proposed = min(config.candidates.rows, parts["unlabeled"]) if candidates else 0
     texts = per_row * (rows + copies)
     trained = config.finetune.token_budget
     if config.finetune.epochs:
-        trained = int(config.finetune.epochs * texts)
+        trained = int(config.finetune.epochs * trained_row * (rows + copies))
     if candidates:
         texts, read = per_row * (parts["labeled"] + proposed), 0
     models = 2 if parts["labeled"] else 1
     in_rounds = config.finetune.evaluations * validation_sample_size(parts["validation"])
-    evaluated = models * per_row * (in_rounds + parts["validation"] + parts["test"]) + per_row * proposed
+    evaluated = trained_row * (models * (in_rounds + parts["validation"] + parts["test"]) + proposed)
     parameters = sum(p.numel() for p in encoder.model.parameters())
-    width = encoder.model.config.hidden_size
-    row = 4 * width * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
+    width = encoders.width // encoders.blocks
+    row = 4 * width * len(used) * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
     if candidates:
         units = (parts["labeled"] + proposed) * _units_a_row(task, drawn)
         options = len(task.output_names(labels.names))
-        label_minutes = FOLDS * ITERATIONS * options * units * seconds_a_cell(width) / 60
+        label_minutes = FOLDS * ITERATIONS * options * units * seconds_a_cell(width * len(used)) / 60
         memory, cells, weights = 16 * parameters + int(units * row / BLOCKS) + size, int(units * options), 0
     else:
-        label_minutes = _label_minutes(len(names), training_rows, copies, width)
+        label_minutes = len(used) * _label_minutes(len(names), training_rows, copies, width)
         memory = 16 * parameters + row * (rows + copies) + size
-        cells, weights = len(names) * (training_rows + copies), len(names) * width
+        cells, weights = len(names) * (training_rows + copies), len(names) * width * len(used)
     return {
-        "cut": _cut_share(config, task, drawn, labels.names, encoder),
+        "cut": _cut_share(config, task, drawn, labels.names, model, encoder if model in used else None),
         "encode_tokens": texts + read,
         "tokens_per_second": speed,
         "tokens_per_row": per_row,
         "encode_minutes": (texts + read) / speed / 60,
-        "training_steps": models * trained / per_row / config.finetune.batch_size,
+        "training_steps": models * trained / trained_row / config.finetune.batch_size,
         "label_minutes": label_minutes,
-        "minutes": (texts + read + evaluated + TRAINING_COST * models * trained) / speed / 60 + label_minutes,
+        "minutes": (texts + read) / speed / 60
+        + (evaluated + TRAINING_COST * models * trained) / trained_speed / 60
+        + label_minutes,
         "memory_gb": gigabytes(memory, cells, weights),
     }
 
@@ -201,11 +215,16 @@ def _units_a_row(task: Task, rows: pa.Table) -> float:
     return 1.0 if units is None or not units else sum(map(len, units)) / len(units)
 
 
-def _cut_share(config: Config, task: Task, rows: pa.Table, labels: Sequence[str], encoder: Encoder) -> float:
-    """Return the share of rows that fine-tuning truncates; rows that are read in windows are not."""
-    tokenizer = load_tokenizer(config.model)
+def _cut_share(
+    config: Config, task: Task, rows: pa.Table, labels: Sequence[str], model: str, encoder: Encoder | None
+) -> float:
+    """Return the share of rows that fine-tuning ``model`` truncates; rows that are read in windows are not.
+
+    ``encoder`` is the same model, loaded, if it is one of the encoders.
+    """
+    tokenizer = load_tokenizer(model)
     longest = min(config.finetune.max_length, tokenizer.model_max_length)
-    if config.encoder in (None, config.model):
+    if encoder is not None:
         longest = longest_text(encoder.model, tokenizer, longest)
     lengths = []
     for length in (longest, longest + 1):
@@ -218,7 +237,13 @@ def _cut_share(config: Config, task: Task, rows: pa.Table, labels: Sequence[str]
     return len(cut) / max(len(rows), 1)
 
 
-def _seconds(encoder: Encoder, texts: list[str]) -> float:
+def _pace(encoder: Encoder | Encoders, texts: list[str], rows: int) -> tuple[float, float]:
+    """Return the tokens per row and per second of encoding ``texts``, the texts of some ``rows``."""
+    tokens = encoder.count_tokens(texts)
+    return tokens / max(rows, 1), tokens / _seconds(encoder, texts)
+
+
+def _seconds(encoder: Encoder | Encoders, texts: list[str]) -> float:
     """Measure the seconds to encode ``texts`` after a warm-up."""
     encoder.encode(texts[:8])
     started = time.monotonic()

@@ -28,6 +28,7 @@ from react_ray.evaluate.tables import class_counts, rejected_by_reason
 from react_ray.evaluate.wording import metric_title
 from react_ray.folders import remove_folder, replace_file
 from react_ray.pipeline.arms import choice_of, model_of, models_of
+from react_ray.pipeline.context import base_model_of, encoders_of
 from react_ray.pipeline.store import RECORD, Store, folder_size
 from react_ray.tasks import get_task
 from react_ray.tasks.labels import LabelMap
@@ -130,7 +131,8 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
         "task": config.task,
         "headline": get_task(config.task).metrics[0],
         "seed": config.seed,
-        "model": mask(config.model),
+        "model": mask(base_model_of(done)),
+        "encoders": [mask(name) for name in encoders_of(done)],
         "classes": list(LabelMap.load(done["prepare"] / "labels.json").names),
         "labels_used": parts.get("labeled", 0) + parts.get("validation", 0),
         "rows": parts,

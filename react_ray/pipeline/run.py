@@ -139,7 +139,12 @@ def located(config: Config) -> Config:
         return whole(name) if name and Path(name).expanduser().is_dir() else name
 
     data = config.data.model_copy(update={key: whole(getattr(config.data, key)) for key in FILES})
-    own = {"output": whole(config.output), "model": model(config.model), "encoder": model(config.encoder)}
+    encoder = config.encoder
+    own = {
+        "output": whole(config.output),
+        "model": model(config.model),
+        "encoder": [model(name) for name in encoder] if isinstance(encoder, list) else model(encoder),
+    }
     return config.model_copy(update={"data": data, **own})
 
 

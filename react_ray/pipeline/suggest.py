@@ -111,14 +111,15 @@ def suggest(
 
 def _of_label_gan(task: Task, done: Mapping[str, Path]) -> _Pool:
     labels, made = LabelMap.load(done["prepare"] / "labels.json"), Generation.load(done["generate"])
-    features = RunFeatures.load(done["prepare"], done["augment"], done["encode"]).of("unlabeled")
+    features = RunFeatures.load(done["prepare"], done["augment"], done["encode"])
     rows = pq.read_table(
         done["prepare"] / "rows.parquet",
         columns=[field.name for field in task.inputs],
         filters=[("part", "=", "unlabeled")],
     )
     likely = [labels.names[i] for i in made.labels.argmax(1)] if len(rows) else []
-    return _Pool(rows, SENTENCE.of(features, BLOCKS), doubt_of(made), likely, made.weight)
+    sentences = SENTENCE.of(features.of("unlabeled"), features.blocks)
+    return _Pool(rows, sentences, doubt_of(made), likely, made.weight)
 
 
 def _of_candidates(task: Task, done: Mapping[str, Path]) -> _Pool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +22,15 @@ from transformers import (
 )
 
 from react_ray.config.settings import EncodeConfig
-from react_ray.data.encode import PROMPTS, Encoder, EncodeTask, default_prompts, encode_items, load_features
+from react_ray.data.encode import (
+    PROMPTS,
+    Encoder,
+    Encoders,
+    EncodeTask,
+    default_prompts,
+    encode_items,
+    load_features,
+)
 from react_ray.inference.classifier import load
 from react_ray.tasks import DEFAULT_TASK
 
@@ -125,7 +133,7 @@ def test_texts_of_an_earlier_pass_are_not_encoded_again(
         table = pa.table({"text": texts})
         pq.write_table(table, tmp_path / f"{name}.parquet", row_group_size=2)
         work = EncodeTask(
-            str(tiny_model), EncodeConfig(), DEFAULT_TASK, earlier=[tmp_path / folder for folder in earlier]
+            [str(tiny_model)], EncodeConfig(), DEFAULT_TASK, earlier=[tmp_path / folder for folder in earlier]
         )()
         for item in encode_items(tmp_path / f"{name}.parquet", tmp_path / name):
             work(item)
@@ -167,3 +175,20 @@ def test_spans_at_the_end_of_a_long_text_are_read(tiny_model):
     assert not np.allclose(last, start, atol=1e-3)
     empty = encoder.encode_spans(["a", "b"], [[], [(0, 1)]])
     assert [found.shape[0] for found in empty] == [0, 1]
+
+
+def test_spans_and_names_of_several_encoders_stand_side_by_side(
+    tiny_model: Path, make_tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    models = [str(tiny_model), str(make_tiny_model(tmp_path / "small", "abcdefghijklmnop", hidden=16))]
+    encoders = Encoders(models, EncodeConfig())
+    text, spans = "goal in the rain", [(0, 4), (12, 16)]
+    found = encoders.encode_spans([text], [spans])[0]
+    alone = [Encoder(model, EncodeConfig()).encode_spans([text], [spans])[0] for model in models]
+    assert np.allclose(found @ found.T, np.mean([one @ one.T for one in alone], axis=0), atol=1e-6)
+    names = encoders.encode_names(["goal", "rain"])
+    assert names.shape == (2, encoders.width)
+    assert np.allclose(np.linalg.norm(names, axis=1), 1, atol=1e-5)
+    assert encoders.count_tokens([text]) == sum(
+        Encoder(m, EncodeConfig()).count_tokens([text]) for m in models
+    )

@@ -13,6 +13,7 @@ import pytest
 from react_ray.config.settings import Columns, DataConfig
 from react_ray.data.prepare import GROUP_ROWS, prepare
 from react_ray.data.shards import text_id
+from react_ray.data.vocabulary import ModelChoice
 from react_ray.errors import InputError
 from react_ray.tasks import DEFAULT_TASK
 from react_ray.tasks.labels import LabelMap
@@ -262,13 +263,14 @@ def test_models_that_cannot_read_the_texts_are_named(
     table = pd.DataFrame({"text": ["股市上涨", "比赛球队"], "label": ["财经", "体育"]})
     table.to_csv("a.csv", index=False)
     config = DataConfig(labeled="a.csv")
-    prepare(config, files / "out", task=DEFAULT_TASK, models={"--model": str(tiny_chinese_model)})
+    chosen = ModelChoice("--model", (str(tiny_chinese_model),))
+    prepare(config, files / "out", task=DEFAULT_TASK, models=[chosen])
     with pytest.raises(InputError, match=r"--encoder .* cannot read these texts"):
         prepare(
             config,
             files / "out",
             task=DEFAULT_TASK,
-            models={"--model": str(tiny_chinese_model), "--encoder": str(tiny_model)},
+            models=[chosen, ModelChoice("--encoder", (str(tiny_model),))],
         )
 
 

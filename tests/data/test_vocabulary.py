@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from react_ray.data.vocabulary import check_vocabulary, unknown_share
+from react_ray.data.vocabulary import ModelChoice, Vocabulary, check_vocabulary, unknown_share
 from react_ray.errors import InputError
 from react_ray.models.pretrained import load_tokenizer
 
@@ -48,3 +48,16 @@ def test_the_embedded_model_does_not_read_chinese() -> None:
     ):
         check_vocabulary(["今日股市大涨，科技股领先", "国足主场告负"], "embedded", 0.05)
     check_vocabulary(["Shares rose sharply on Monday."], "embedded", 0.05)
+
+
+def test_of_models_that_are_chosen_automatically_those_that_cannot_read_are_left_out(
+    tiny_model: Path, tiny_chinese_model: Path
+) -> None:
+    both = (str(tiny_model), str(tiny_chinese_model))
+    chinese, automatic = Vocabulary(CHINESE, 0.05), ModelChoice("--encoder", both, automatic=True)
+    assert chinese.readers(automatic) == [str(tiny_chinese_model)]
+    assert Vocabulary([], 0.05).readers(automatic) == list(both)
+    with pytest.raises(InputError, match=f"--encoder {tiny_model} cannot read"):
+        chinese.readers(ModelChoice("--encoder", both))
+    with pytest.raises(InputError, match=f"--model {tiny_model} cannot read"):
+        Vocabulary(["한국어"], 0.05).readers(ModelChoice("--model", both, automatic=True))

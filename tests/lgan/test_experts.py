@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from feature_blobs import make_blobs, unit
 
-from react_ray.data.views import SENTENCE, VIEWS
+from react_ray.data.views import SENTENCE, VIEWS, side_by_side
 from react_ray.lgan import experts, fit_probe, self_train
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.names import join, names_weight, product, spread
@@ -215,7 +215,26 @@ def test_what_all_views_say_is_taught_to_the_sentences():
     blobs = with_views(2, "sentence")
     teacher = fit_teacher(blobs.inputs)
     sentences = SENTENCE.of(blobs.test, 3)
-    assert blobs.macro_f1(teacher.sentence_probe.predict_proba(sentences)) > 0.8
+    assert blobs.macro_f1(teacher.sentence_probes[0].predict_proba(sentences)) > 0.8
+
+
+@pytest.mark.parametrize("reader", [0, 1])
+def test_of_two_encoders_the_one_that_says_something_is_heard(reader):
+    blobs, draw = with_views(4, "sentence"), np.random.default_rng(4)
+
+    def beside_noise(rows):
+        noise = np.hstack([unit(draw.normal(size=(len(rows), 32))) for _ in range(3)]) / np.sqrt(3)
+        parts = [rows, noise.astype(np.float32)]
+        return side_by_side(parts if reader == 0 else parts[::-1])
+
+    rows = {name: beside_noise(getattr(blobs.inputs, name)) for name in ("labeled", "unlabeled", "names")}
+    teacher = fit_teacher(replace(blobs.inputs, **rows, blocks=6))
+    alone = fit_teacher(blobs.inputs)
+    assert teacher.encoder_weights[reader] > 0.75
+    assert sum(teacher.encoder_weights) == pytest.approx(1)
+    assert accuracy(teacher.probabilities, blobs.truth) > accuracy(alone.probabilities, blobs.truth) - 0.05
+    sentences = SENTENCE.of(blobs.test, 3)
+    assert blobs.macro_f1(teacher.sentence_probes[reader].predict_proba(sentences)) > 0.8
 
 
 def test_each_view_that_is_done_is_told():

@@ -72,7 +72,7 @@ def test_a_setting_outside_of_the_key_cannot_be_read() -> None:
 def test_the_encoder_is_known_by_one_name() -> None:
     encode = next(stage for stage in GRAPHS["label_gan"] if stage.name == "encode")
     views = [encode.view(config(**names)) for names in ({"model": "a"}, {"model": "b", "encoder": "a"})]
-    assert [view.encoder for view in views] == ["a", "a"]
+    assert [view.encoder for view in views] == [("a",), ("a",)]
     assert encode.settings(config(model="a")) == encode.settings(config(model="b", encoder="a"))
 
 

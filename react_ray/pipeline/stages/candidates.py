@@ -17,7 +17,8 @@ from safetensors.numpy import load_file
 from react_ray.answer import save_answers
 from react_ray.cluster.datasets import map_items
 from react_ray.config.settings import EncodeConfig
-from react_ray.data.encode import Encoder
+from react_ray.data.encode import Encoders
+from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.inference.classifier import load
 from react_ray.labelers import candidates
@@ -55,10 +56,10 @@ def propose(context: Context) -> None:
             items.append({"source": str(source), "group": group, "target": str(target)})
     config, gpu = context.config, context.session.use_gpu()
     if not unit_task(context.task).exclusive:
-        encoder = Encoder(config.encoder or config.model, config.encode, gpu)
-        names = encoder.encode_names(context.labels().texts(), config.encode.prompts)
+        encoders = Encoders(context.encoders, config.encode, gpu)
+        names = encoders.encode_names(context.labels().texts(), config.encode.prompts)
         save_arrays({"names": names}, context.folder / "names.safetensors")
-    work = ProposeTask(config.task, str(model), context.encoder, config.encode, gpu)
+    work = ProposeTask(config.task, str(model), context.encoders, config.encode, gpu)
     map_items(
         work,
         [item for item in items if not Path(item["target"]).exists()],
@@ -75,14 +76,14 @@ class ProposeTask:
 
     task: str
     model: str
-    encoder: str
+    encoders: Sequence[str]
     settings: EncodeConfig
     use_gpu: bool
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load both models and return the function that works on an item."""
         task, saved = unit_task(get_task(self.task)), load(self.model, self.use_gpu)
-        encoder, labels = Encoder(self.encoder, self.settings, self.use_gpu), saved.labels
+        encoders, labels = Encoders(self.encoders, self.settings, self.use_gpu), saved.labels
 
         def work(item: dict[str, Any]) -> int:
             rows = pq.ParquetFile(item["source"]).read_row_group(item["group"])
@@ -93,7 +94,7 @@ class ProposeTask:
             arrays: dict[str, NDArray[Any]] = {
                 "given": np.concatenate(proposals).astype(np.float32),
                 "sizes": np.array([len(units) for units in proposals], np.int64),
-                "features": _features(task, encoder, inputs),
+                "features": _features(task, encoders, inputs),
             }
             save_arrays(arrays, Path(item["target"]))
             return len(rows)
@@ -101,12 +102,12 @@ class ProposeTask:
         return work
 
 
-def _features(task: UnitTask, encoder: Encoder, rows: pa.Table) -> NDArray[np.float32]:
+def _features(task: UnitTask, encoders: Encoders, rows: pa.Table) -> NDArray[np.float32]:
     """Frozen features of all units of some rows, u x d."""
     spans = task.units(rows)
     if spans is None:
-        return task.features(encoder, rows)
-    return np.concatenate(encoder.encode_spans(rows["text"].to_pylist(), spans))
+        return encoders.features(task, rows)
+    return np.concatenate(encoders.encode_spans(rows["text"].to_pylist(), spans))
 
 
 def generate(context: Context) -> None:
@@ -120,7 +121,10 @@ def generate(context: Context) -> None:
     names = load_file(folder / "names.safetensors")["names"] if not task.exclusive else None
     verifier = config.candidates.verifier
     judged = fold if (task.exclusive if verifier is None else verifier) else None
-    steps, weight_of_names = label_steps(known, truth, pool, task.exclusive, judged, names, config.seed)
+    blocks = BLOCKS * len(context.encoders)
+    steps, weight_of_names = label_steps(
+        known, truth, pool, task.exclusive, judged, names, config.seed, blocks
+    )
     joined, sharp = steps["aligned"], steps["sharpened"]
     answers = task.decide(by_row(joined, pool["sizes"]), rows, labels)
     named = np.array([bool(task.names_in(answer.value)) for answer in answers], np.int64)

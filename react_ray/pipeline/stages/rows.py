@@ -8,15 +8,17 @@ from functools import partial
 import pyarrow as pa
 
 from react_ray.cluster.datasets import map_items
-from react_ray.config.settings import AugmentConfig
+from react_ray.config.settings import AUTO, AugmentConfig
 from react_ray.data.augment import AugmentTask, augment_items, join_parts, labelled_rows
-from react_ray.data.encode import Encoder
+from react_ray.data.encode import Encoders
 from react_ray.data.prepare import GROUP_ROWS
 from react_ray.data.prepare import prepare as prepare_data
 from react_ray.data.shards import ROW_BYTES, read_items
-from react_ray.data.views import BLOCKS, SENTENCE
+from react_ray.data.views import SENTENCE
+from react_ray.data.vocabulary import ModelChoice
 from react_ray.folders import remove_folder, replace_file
 from react_ray.labelers.augment_search import search
+from react_ray.models.choices import encoder_choices, model_choices
 from react_ray.pipeline.context import Context
 
 __all__ = ["augment", "prepare"]
@@ -25,7 +27,11 @@ __all__ = ["augment", "prepare"]
 def prepare(context: Context) -> None:
     """S1: read, check, split."""
     config = context.config
-    models = {"--model": config.model, "--encoder": context.encoder}
+    encoders = encoder_choices(config.encoder, config.model)
+    models = [
+        ModelChoice("--model", model_choices(config.model), config.model == AUTO),
+        ModelChoice("--encoder", encoders, config.encoder in (None, AUTO)),
+    ]
     items = read_items(config.data, context.folder)  # a file is read by one process
     size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
     run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
@@ -57,12 +63,12 @@ def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
     if not (config.augment.search and config.augment.copies):
         return config.augment
     if not found.exists():
-        encoder = Encoder(context.encoder, config.encode, context.session.use_gpu())
+        encoders = Encoders(context.encoders, config.encode, context.session.use_gpu())
         result = search(
             labeled["text"].to_pylist(),
             context.labels().indices(labeled["label"].to_pylist()),
             config.augment,
-            lambda texts: SENTENCE.of(encoder.encode(texts), BLOCKS),
+            lambda texts: SENTENCE.of(encoders.encode(texts), encoders.blocks),
             config.seed,
         )
         replace_file(found, lambda half: half.write_text(json.dumps(result.as_dict(), indent=1)))

@@ -33,8 +33,13 @@ def finetune(context: Context) -> None:
     if "pretrain" not in context.done:
         _finetune(context, rows)
         return
-    teacher = context.done["pretrain"] / "inputs" / "sentence.safetensors"
-    _finetune(context, label_gan.weigh_for_training(rows), teacher)
+    weighed = label_gan.weigh_for_training(rows)
+    if context.model not in context.encoders:  # the teacher knows nothing of its features
+        _finetune(context, weighed)
+        return
+    encoder = context.encoders.index(context.model)
+    teacher = context.done["pretrain"] / "inputs" / f"sentence_{encoder}.safetensors"
+    _finetune(context, weighed, teacher)
 
 
 def distil(context: Context) -> None:
@@ -54,17 +59,20 @@ def _distil_probe(context: Context) -> None:
         labels=probe.predict_proba(sentences.unlabeled),
         weight=np.ones_like(generation.weight),
     )
-    known = context.folder / "probe.safetensors"
-    save_file({"weights": probe.weights, "bias": probe.bias}, known)
+    known = None
+    if context.model in context.encoders:
+        known = context.folder / "probe.safetensors"
+        own = inputs.seen_as(replace(label_gan.SENTENCE, encoder=context.encoders.index(context.model)))
+        start = label_gan.fit_probe(own.labeled, inputs.labels, inputs.classes)
+        save_file({"weights": start.weights, "bias": start.bias}, known)
     _finetune(context, augmented(context, inputs, believed), known)
 
 
 def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
-    """``probe``: a classifier of the frozen features, of use where the model gives the same features."""
-    validation, config = context.rows("validation"), context.config
+    """``probe``: a classifier of the model's frozen sentence embeddings, to start its head from."""
+    validation = context.rows("validation")
+    config = context.config.model_copy(update={"model": context.model})
     unlabeled = context.sample("unlabeled", MAX_VALIDATION) if context.task.settles_on_unlabeled else None
-    if probe and context.encoder != config.model:
-        probe = None
     finetune_arm(
         context.folder,
         train=train,
