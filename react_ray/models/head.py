@@ -17,6 +17,7 @@ __all__ = [
     "best_temperature",
     "final_linear",
     "fit_head",
+    "fit_last_layer",
     "head_features",
     "scale_logits",
     "shift_logits",
@@ -137,6 +138,26 @@ def fit_head(
         head.weight.copy_((weight / scale).to(head.weight.device))
         if head.bias is not None:
             head.bias.copy_(bias.to(head.bias.device))
+
+
+def fit_last_layer(
+    model: PreTrainedModel,
+    examples: Sequence[Any],
+    targets: NDArray[np.float32],
+    collate: Callable[[list[Any]], dict[str, NDArray[np.int64]]],
+    *,
+    binary: bool = False,
+) -> bool:
+    """Fit the last layer to ``examples`` (with ``ids`` and ``weight``); return False if it cannot be fitted.
+
+    See :func:`head_features` for ``collate`` and :func:`fit_head` for ``targets`` and ``binary``.
+    """
+    head = final_linear(model)
+    if head is None:
+        return False
+    features = head_features(model, head, examples, collate)
+    fit_head(head, features, targets, [example.weight for example in examples], binary=binary)
+    return True
 
 
 def _losses(logits: torch.Tensor, targets: torch.Tensor, binary: bool) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""Tasks that choose one of K options for each row: softmax, cross-entropy, calibration, confusion."""
+"""Base class of tasks with one of K classes per row: softmax, cross-entropy, calibration, confusion."""
 
 from __future__ import annotations
 
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
 __all__ = ["ClosedTask", "predicted_of", "ranked", "truth_of"]
 
 METRICS_MATRIX_CLASSES = 200
-"""Above this the confusion matrix would be most of metrics.json, and nearly all of it zeros."""
+"""With more classes the confusion matrix would dominate metrics.json, and be nearly all zeros."""
 RANKED = 100
-"""Options in the ranking of an answer at most; of thousands nobody reads the last."""
+"""Maximum length of the ranking of an answer."""
 
 
 class ClosedTask(Task):
-    """One of K classes for each row, in the column ``label``."""
+    """Task with one of K classes per row, in the column ``label``."""
 
     columns: ClassVar[tuple[Column, ...]] = (Column("text", "text"), Column("label", "label", target=True))
     metrics = ("macro_f1", "accuracy")
     one_of_k = True
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
-        """A text and the name of its class."""
+        """Parse a text and the name of its class."""
         return {"text": cells["text"], "label": label_name(cells.get("label"))}
 
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Cross-entropy with each row's label distribution."""
+        """Return the cross-entropy with the label distribution of each row."""
         return -(targets * output.logits.float().log_softmax(dim=1)).sum(dim=1)
 
     def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
@@ -52,14 +52,10 @@ class ClosedTask(Task):
         Kumar et al. 2022, arXiv:2202.10054: a random head's first gradients distort
         features that are good already.
         """
-        from react_ray.models.head import final_linear, fit_head, head_features
+        from react_ray.models.head import fit_last_layer
 
-        head = final_linear(model)
-        if head is None:
-            return False
-        features = head_features(model, head, examples, lambda batch: self.collate(batch, padding))
-        fit_head(head, features, self.targets(examples, padding), [e.weight for e in examples])
-        return True
+        targets = self.targets(examples, padding)
+        return fit_last_layer(model, examples, targets, lambda batch: self.collate(batch, padding))
 
     def decode(
         self,
@@ -69,7 +65,7 @@ class ClosedTask(Task):
         labels: Sequence[str],
         settings: Mapping[str, Any],
     ) -> list[Answer]:
-        """The most probable class, with the ranking of the ``ranked`` (a setting) best, by default RANKED."""
+        """Return the most probable class, with a ranking of the best ``ranked`` (a setting) classes."""
         logits = np.reshape(outputs, (len(outputs), len(labels)))
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # scipy's softmax is slow for one row
         return ranked(odds / odds.sum(axis=1, keepdims=True), labels, settings.get("ranked", RANKED))
@@ -94,7 +90,7 @@ class ClosedTask(Task):
         return {"temperature": temperature}
 
     def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
-        """1 where the label is right."""
+        """Return 1 where the label is correct, else 0."""
         truth = rows["label"].to_pylist()
         return np.array([a.value == label for a, label in zip(answers, truth, strict=True)], np.float64)
 
@@ -103,26 +99,26 @@ class ClosedTask(Task):
         return class_statistics(truth_of(rows, labels), predicted_of(answers, labels), len(labels))
 
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
-        """Macro-F1 over the classes that are true or predicted, and accuracy."""
+        """Return macro-F1 over the classes that are true or predicted, and accuracy."""
         return class_scores(sums)
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
-        """Precision, recall and F1 of each class, and the confusion matrix (rows are the truth).
+        """Return precision, recall and F1 of each class, and the confusion matrix (rows are the truth).
 
-        With many classes ``cells`` has [truth, predicted, rows] for the pairs that occur, and no matrix.
+        With many classes there is no matrix; ``cells`` has [truth, predicted, rows] for the pairs that occur.
         """
         truth, predicted = truth_of(rows, labels), predicted_of(answers, labels)
         sums = np.asarray(class_statistics(truth, predicted, len(labels)).sum(0))
-        found: dict[str, Any] = {"per_class": class_figures(sums, labels), "confusion": None}
+        figures: dict[str, Any] = {"per_class": class_figures(sums, labels), "confusion": None}
         cells, counts = np.unique(np.stack([truth, predicted], axis=1), axis=0, return_counts=True)
         if len(labels) > METRICS_MATRIX_CLASSES:
-            return found | {"cells": np.column_stack([cells, counts]).tolist()}
+            return figures | {"cells": np.column_stack([cells, counts]).tolist()}
         matrix = np.zeros((len(labels), len(labels)), int)
         matrix[tuple(cells.T)] = counts
-        return found | {"confusion": matrix.tolist()}
+        return figures | {"confusion": matrix.tolist()}
 
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
-        """Scores of the classes, classes that are mixed up, and the surest mistakes."""
+        """Return sections on scores of the classes, confusion, and most confident mistakes."""
         figures = self.details(answers, rows, labels)["per_class"]
         texts = [field.name for field in self.inputs]
         return [
@@ -132,18 +128,18 @@ class ClosedTask(Task):
         ]
 
     def confusion(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Section:
-        """The section on classes that are mixed up."""
+        """Return the section on confusion."""
         pairs = zip(truth_of(rows, labels).tolist(), predicted_of(answers, labels).tolist(), strict=True)
-        elsewhere = "; the whole of it is in metrics.json"
+        elsewhere = "; the complete matrix is in metrics.json"
         return confusion_section(Counter(pairs), labels, self.nouns, elsewhere=elsewhere)
 
 
 def ranked(
     probabilities: NDArray[np.floating], labels: Sequence[str], most: int | None = RANKED
 ) -> list[Answer]:
-    """Answers for the rows of ``probabilities`` (n x K): the likeliest label, with a ranking of ``most``.
+    """Convert ``probabilities`` (n x K) to answers: the most probable label, and a ranking of ``most``.
 
-    Ties are in the order of ``labels``. What is not a number, as after a collapse, has no probability.
+    Ties are in the order of ``labels``. NaN, as after a collapse of training, counts as probability 0.
     """
     known = np.asarray(probabilities)
     if not np.isfinite(known).all():
@@ -158,10 +154,10 @@ def ranked(
 
 
 def truth_of(rows: pa.Table, labels: Sequence[str]) -> Indices:
-    """Index of each row's class in ``labels``."""
+    """Return the index of each row's class in ``labels``."""
     return LabelMap(tuple(labels)).indices(rows["label"].to_pylist())
 
 
 def predicted_of(answers: Sequence[Answer], labels: Sequence[str]) -> Indices:
-    """Index of each answer's class in ``labels``."""
+    """Return the index of each answer's class in ``labels``."""
     return LabelMap(tuple(labels)).indices([answer.value for answer in answers])

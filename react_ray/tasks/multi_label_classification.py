@@ -1,9 +1,9 @@
-"""Multi-label classification: one text, any number of several labels.
+"""Multi-label classification: any number of labels per text.
 
-Each label is a yes or no of its own: sigmoid and binary cross-entropy. The thresholds of the labels are in
-the bias of the last layer, so that a label is in the set where its logit is at least 0: plain transformers
-with its 0.5 gives the same sets. What was taken from the bias is kept beside the model (``shifts``) and added
-again before a logit becomes a probability, so that probabilities stay calibrated.
+Each label is a binary decision: sigmoid and binary cross-entropy. The thresholds of the labels are folded
+into the bias of the last layer, so that a label is in the set if its logit is at least 0: transformers with
+its threshold of 0.5 gives the same sets. The thresholds are also kept in the configuration (``shifts``) and
+added back before a logit is converted to a probability, so that probabilities stay calibrated.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class MultiLabelClassification(UnitTask):
     # --- rows
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
-        """A text and its labels: [] is a text without any, None an unlabelled one."""
+        """Parse a text and its labels: [] is a text without any label, None an unlabelled one."""
         if options.label_columns:
             labels = flagged_labels(cells, options.label_columns)
         else:
@@ -66,23 +66,23 @@ class MultiLabelClassification(UnitTask):
         return {"text": cells["text"], "labels": labels}
 
     def names_in(self, target: Any) -> list[str]:
-        """The labels."""
+        """Return the labels."""
         return list(target)
 
     def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
-        """The labels with commas: "joy, love"; "no label" where there is none."""
+        """Format the labels with commas, such as "joy, love"; "no label" for an empty set."""
         return ", ".join(target) or "no label"
 
     # --- the model
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
-        """A sequence classifier with an independent output a label; a head for other labels is replaced."""
+        """Load a sequence classifier with one output per label; a head for other labels is replaced."""
         from react_ray.models.heads import load_sequence_classifier
 
         return load_sequence_classifier(name, labels, dropout, "multi_label_classification")
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
-        """Column text and, if present, labels (names, or K probabilities) and weight."""
+        """Encode the columns text and, if present, labels (names, or K probabilities) and weight."""
         ids, given = tokenizer.ids(rows["text"].to_pylist()), set(rows.column_names)
         targets = set_targets(rows["labels"], labels) if "labels" in given else [None] * len(rows)
         weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
@@ -92,27 +92,24 @@ class MultiLabelClassification(UnitTask):
         ]
 
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Binary cross-entropy with the probability of each label, the mean over labels."""
+        """Return the binary cross-entropy with the probability of each label, averaged over labels."""
         from torch.nn.functional import binary_cross_entropy_with_logits
 
         losses = binary_cross_entropy_with_logits(output.logits.float(), targets, reduction="none")
         return losses.mean(dim=1)
 
     def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
-        """Fit a logistic regression a label into the last layer.
+        """Fit the last layer by one logistic regression per label.
 
-        Its bias starts a rare label at its share of the rows: from 0, most of the training would be spent
-        on learning that it is rare.
+        The fitted bias starts a rare label at its frequency: starting from 0, training would mostly learn
+        that the label is rare.
         """
-        from react_ray.models.head import final_linear, fit_head, head_features
+        from react_ray.models.head import fit_last_layer
 
-        head = final_linear(model)
-        if head is None:
-            return False
-        features = head_features(model, head, examples, lambda batch: self.collate(batch, padding))
-        weights = [example.weight for example in examples]
-        fit_head(head, features, self.targets(examples, padding), weights, binary=True)
-        return True
+        targets = self.targets(examples, padding)
+        return fit_last_layer(
+            model, examples, targets, lambda batch: self.collate(batch, padding), binary=True
+        )
 
     # --- answers
 
@@ -124,9 +121,9 @@ class MultiLabelClassification(UnitTask):
         labels: Sequence[str],
         settings: Mapping[str, Any],
     ) -> list[Answer]:
-        """The labels whose logit is at least 0, sorted, with the ranking of all by probability.
+        """Return the labels with a logit of at least 0, sorted, with a ranking of all by probability.
 
-        The score is the probability that the whole set is right, were the labels independent.
+        The score is the probability that the whole set is correct if labels are independent.
         """
         logits = np.reshape(outputs, (len(outputs), len(labels))).astype(np.float64)
         shifts = np.asarray(settings.get("shifts") or np.zeros(len(labels)))
@@ -142,16 +139,16 @@ class MultiLabelClassification(UnitTask):
         labels: Sequence[str],
         settings: Mapping[str, Any],
     ) -> list[NDArray[np.float32]]:
-        """Probabilities of the labels of each row, 1 x K."""
+        """Return the probabilities of the labels of each row, 1 x K."""
         shifts = np.asarray(settings.get("shifts") or np.zeros(len(labels)))
-        return [expit(found + shifts).astype(np.float32)[None] for found in outputs]
+        return [expit(output + shifts).astype(np.float32)[None] for output in outputs]
 
     def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
-        """The labels of each row as 0 and 1, 1 x K."""
-        return [found[None] for found in set_targets(rows["labels"], labels) if found is not None]
+        """Return the labels of each row as 0 and 1, 1 x K."""
+        return [target[None] for target in set_targets(rows["labels"], labels) if target is not None]
 
     def decide(self, probabilities: Distributions, rows: pa.Table, labels: Sequence[str]) -> list[Answer]:
-        """Sets in which each label is as frequent as its probabilities say."""
+        """Choose sets in which the frequency of each label equals its mean probability."""
         if not len(probabilities):
             return []
         chances = np.concatenate(probabilities).astype(np.float64)
@@ -159,22 +156,22 @@ class MultiLabelClassification(UnitTask):
         return _answers(logits >= share_thresholds(logits, chances.mean(axis=0)), chances, labels)
 
     def soft_column(self, probabilities: Distributions) -> pa.Array:
-        """The column ``labels``, with a probability for each class in place of names."""
-        return pa.array([found[0].tolist() for found in probabilities], pa.list_(pa.float32()))
+        """Return the column ``labels`` with a probability for each label in place of names."""
+        return pa.array([row[0].tolist() for row in probabilities], pa.list_(pa.float32()))
 
     # --- predictions, as files and services give them
 
     def probabilities(self, outputs: Outputs) -> Outputs:
-        """The outputs on the scale from 0 to 1, where 0.5 is the threshold of a label."""
+        """Apply the sigmoid: 0.5 is the threshold of a label."""
         return [expit(output) for output in outputs]
 
     def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The labels of the set and the probability of each, best first."""
+        """Return the labels of the set and their probabilities, best first."""
         chosen = self.wire(answer, row)
         return {"labels": [one["label"] for one in chosen], "scores": [one["score"] for one in chosen]}
 
     def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The labels of the set as the pipeline of transformers gives them, best first."""
+        """Return the labels of the set in the format of the transformers pipeline, best first."""
         chosen = set(answer.value)
         return [{"label": name, "score": score} for name, score in answer.ranking if name in chosen]
 
@@ -186,7 +183,7 @@ class MultiLabelClassification(UnitTask):
         rows: pa.Table,
         labels: Sequence[str],
     ) -> dict[str, float]:
-        """Fold a temperature and each label's threshold with the best F1 on ``rows`` into the last layer."""
+        """Fold a temperature and the thresholds with the best F1 on ``rows`` into the last layer."""
         from react_ray.models.head import final_linear, scale_logits
 
         head = final_linear(model)
@@ -207,10 +204,10 @@ class MultiLabelClassification(UnitTask):
         unseen: Sequence[Example],
         run: Callable[[Sequence[Example]], Outputs],
     ) -> dict[str, float]:
-        """Fit the thresholds such that ``unseen`` rows have each label as often as the training ``examples``.
+        """Set the thresholds so that ``unseen`` rows have each label as often as the training ``examples``.
 
-        A model that knows its training rows by heart leaves a wide gap there between rows with a rare label
-        and rows without, and a threshold in that gap is one that hardly any other row reaches.
+        A model that has memorized its training rows separates rows with and without a rare label by a wide
+        margin, and hardly any other row reaches a threshold inside that margin.
         """
         targets = np.stack([example.target for example in examples])
         shares = np.average(targets, axis=0, weights=[example.weight for example in examples])
@@ -219,7 +216,7 @@ class MultiLabelClassification(UnitTask):
     # --- judgement
 
     def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
-        """F1 of each set."""
+        """Return the F1 of each set."""
         truth = rows["labels"].to_pylist()
         names = sorted({name for labels in (*truth, *(a.value for a in answers)) for name in labels})
         return set_credit(_sets(truth, names), _sets([a.value for a in answers], names))
@@ -230,16 +227,16 @@ class MultiLabelClassification(UnitTask):
         return set_statistics(_sets(rows["labels"].to_pylist(), labels), predicted, _scores(answers, labels))
 
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
-        """Macro-F1 over the labels that are true or predicted, and figures of whole sets and rankings."""
+        """Return macro-F1, micro-F1, subset accuracy and label ranking average precision."""
         return set_scores(sums)
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
-        """Precision, recall and F1 of each label; labels that go together have no confusion."""
+        """Return precision, recall and F1 of each label."""
         sums = np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64)
         return {"per_class": class_figures(sums[:-3], labels), "confusion": None}
 
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
-        """Scores of the labels with their average precision, labels that are mixed up, and wrong sets."""
+        """Return sections on scores with average precision, confused labels, and wrong sets."""
         figures, truth = self.details(answers, rows, labels)["per_class"], rows["labels"].to_pylist()
         sets, scores, title = _sets(truth, labels), _scores(answers, labels), "Average precision"
         precision = {name: average_precision(sets[:, k], scores[:, k]) for k, name in enumerate(labels)}
@@ -251,7 +248,7 @@ class MultiLabelClassification(UnitTask):
 
 
 def _answers(chosen: Sets, chances: NDArray[np.float64], labels: Sequence[str]) -> list[Answer]:
-    """Answers of rows that have the ``chosen`` labels (n x K), with ``chances`` (n x K) for the ranking."""
+    """Make answers with the ``chosen`` labels (n x K), ranked by the probabilities ``chances`` (n x K)."""
     scores = np.nan_to_num(np.where(chosen, chances, 1 - chances).prod(axis=1))  # nan after a collapse
     chances = np.nan_to_num(chances)
     order = np.argsort(-chances, axis=1, kind="stable")
@@ -268,9 +265,9 @@ def _answers(chosen: Sets, chances: NDArray[np.float64], labels: Sequence[str]) 
 def calibrate_to_shares(
     model: PreTrainedModel, logits: NDArray[np.floating], shares: NDArray[np.floating]
 ) -> dict[str, float]:
-    """Fold into the last layer thresholds with which each label is predicted as often as ``shares`` say.
+    """Set thresholds so that each label is predicted with its frequency in ``shares``.
 
-    For models without validation rows. ``logits`` n x K are the model's for some rows, ``shares`` K.
+    For models without validation rows. ``logits`` (n x K) are outputs of the model, ``shares`` has length K.
     """
     from react_ray.models.head import final_linear
 
@@ -283,7 +280,7 @@ def calibrate_to_shares(
 
 
 def _shifts(model: PreTrainedModel) -> NDArray[np.float64]:
-    """What has been taken from the bias of the last layer (K)."""
+    """Return the thresholds that were subtracted from the bias of the last layer (K)."""
     known = getattr(model.config, "react_ray", None) or {}
     return np.asarray(known.get("shifts") or np.zeros(model.config.num_labels))
 
@@ -291,7 +288,7 @@ def _shifts(model: PreTrainedModel) -> NDArray[np.float64]:
 def _set_thresholds(
     model: PreTrainedModel, head: nn.Linear, thresholds: NDArray[np.float64], before: NDArray[np.float64]
 ) -> None:
-    """Take ``thresholds`` from the bias instead of ``before``, and note it in the configuration."""
+    """Subtract ``thresholds`` from the bias instead of ``before``, and store them in the configuration."""
     from react_ray.models.head import shift_logits
 
     shift_logits(head, before - thresholds)
@@ -304,7 +301,7 @@ def _logged(thresholds: NDArray[np.float64]) -> dict[str, float]:
 
 
 def _sets(names: Sequence[Sequence[str]], labels: Sequence[str]) -> Sets:
-    """N x K: whether a row has a label; KeyError names an unknown one."""
+    """Return whether each row has each label, n x K; KeyError names an unknown label."""
     place = {label: k for k, label in enumerate(labels)}
     found = np.zeros((len(names), len(labels)), bool)
     for row, chosen in enumerate(names):
