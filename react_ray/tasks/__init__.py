@@ -1,4 +1,4 @@
-"""One file a task, behind the interface in :mod:`react_ray.tasks.task`."""
+"""Tasks: one module each, with the interface in :mod:`react_ray.tasks.task`."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ _KNOWN: dict[str, Task] = {}
 
 
 def task_names() -> list[str]:
-    """The names of all tasks."""
+    """Return the names of all tasks."""
     return sorted({*_MODULES, *_KNOWN})
 
 
 def get_task(name: str) -> Task:
-    """The task called ``name``; ConfigError lists those there are."""
+    """Return the task called ``name``; ConfigError lists the known tasks."""
     if name not in _KNOWN:
         if name not in _MODULES:
             raise ConfigError(f"task = {name!r}: unknown task; expected one of {', '.join(task_names())}")
@@ -38,7 +38,7 @@ def get_task(name: str) -> Task:
 
 
 def meant_task(name: str, columns: Mapping[str, str]) -> str:
-    """The task that ``name`` stands for where these ``columns`` are named: with a second text one of pairs.
+    """Return the effective task: text classification with a second text column means text pairs.
 
     Example
     -------
@@ -49,5 +49,5 @@ def meant_task(name: str, columns: Mapping[str, str]) -> str:
 
 
 def register(task: Task) -> None:
-    """Make ``task`` known by its name, in this process."""
+    """Register ``task`` under its name in this process."""
     _KNOWN[task.name] = task

@@ -1,7 +1,7 @@
-"""Entities as people write them down: tags of tokens, spans of characters, exports of annotation tools.
+"""Parser of entity annotations: tags of tokens, spans of characters, exports of annotation tools.
 
-Reads columns ``tokens`` and ``tags``, or ``text`` and ``spans``, and rows as doccano, Label Studio and
-Prodigy export them, into one form: words with their offsets, and spans of words.
+Converts columns ``tokens`` and ``tags``, or ``text`` and ``spans``, and rows exported by doccano, Label
+Studio and Prodigy to one form: words with their offsets, and spans of words.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ START = ("start", "start_offset", "begin")
 END = ("end", "end_offset", "stop")
 LABEL = ("label", "labels", "entity", "entity_group", "type", "tag")
 SPANS = ("spans", "entities", "label", "labels", "annotations", "completions")
-"""Columns with spans, by the tools that write them so."""
+"""Column names for spans in the exports of annotation tools."""
 EXPECTED = 'expected a list of {"start", "end", "label"}'
 
 
 def read_annotation(cells: Mapping[str, Any], scheme: Scheme = "BIO") -> tuple[Words, list[Span] | None]:
-    """The words of a row and its entities as spans of words; None where the row is not labelled.
+    """Return the words of a row and its entities as spans of words (None: unlabelled).
 
     An empty list of spans is a label (no entity), a blank cell is none. Raises ValueError ("kind: details")
     for tokens and tags of different lengths, tags that ``scheme`` does not allow, spans that are out of range
@@ -59,14 +59,14 @@ def read_annotation(cells: Mapping[str, Any], scheme: Scheme = "BIO") -> tuple[W
 
 
 def _of_tags(tokens: list[str], tags: Any, text: Any, scheme: Scheme) -> tuple[Words, list[Span] | None]:
-    """Words where they stand in ``text``, or joined to a text where that is not given or another one."""
+    """Locate words in ``text``, or join them to a text if it is missing or does not match."""
     if any(not token.strip() for token in tokens):
         raise ValueError("empty token: a token is blank")
     words = (find_words(text, tokens) if isinstance(text, str) else None) or join_words(tokens)
     if tags is None or tags == []:
         return words, None
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError(f"tags are no list of strings: {str(tags)[:60]}")
+        raise ValueError(f"tags are not a list of strings: {str(tags)[:60]}")
     if len(tags) != len(tokens):
         raise ValueError(f"wrong lengths: {len(tokens)} tokens and {len(tags)} tags")
     return words, spans_of(tags, scheme)
@@ -83,13 +83,13 @@ def _text(cells: Mapping[str, Any]) -> str:
 
 
 def _spans(cells: Mapping[str, Any]) -> list[Span] | None:
-    """Spans of characters; None where there are none to read."""
+    """Return spans of characters; None if the row has no column with spans."""
     for column in SPANS:
         value = parsed(cells.get(column))
         if value is None or (column == "annotations" and value == []):  # Label Studio: not labelled yet
             continue
         if not isinstance(value, list):
-            raise ValueError(f"spans are no list: {str(value)[:60]}; {EXPECTED}")
+            raise ValueError(f"spans are not a list: {str(value)[:60]}; {EXPECTED}")
         if value and isinstance(value[0], Mapping) and "result" in value[0]:
             return _of_label_studio(value)
         return [_span(item) for item in value]
@@ -97,7 +97,7 @@ def _spans(cells: Mapping[str, Any]) -> list[Span] | None:
 
 
 def _of_label_studio(annotations: Sequence[Mapping[str, Any]]) -> list[Span] | None:
-    """The spans of the first annotation that was not cancelled."""
+    """Return the spans of the first annotation that was not cancelled."""
     for annotation in annotations:
         if not annotation.get("was_cancelled"):
             results = annotation.get("result") or []
@@ -131,7 +131,7 @@ def _first(item: Mapping[str, Any], keys: Sequence[str]) -> Any:
 
 
 def parsed(value: Any) -> Any:
-    """The list in a cell, which in csv files is written as JSON; None where the cell is blank."""
+    """Return the list in a cell (written as JSON in csv files); None if the cell is blank."""
     if not isinstance(value, str):
         return value
     if not value.strip():

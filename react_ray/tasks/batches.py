@@ -1,4 +1,4 @@
-"""Outputs of many examples, computed in batches of like length by whatever runs the model; no torch."""
+"""Batching by length for any engine that runs the model; imports no torch."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def run_batches(
     budget: int,
     call: Callable[[Inputs], NDArray[np.float32]],
 ) -> Outputs:
-    """Outputs of each example; ``call`` computes a batch, which has at most ``budget`` tokens."""
+    """Compute the output of each example; ``call`` runs a batch of at most ``budget`` tokens."""
     outputs: Outputs = [np.zeros(0, np.float32)] * len(examples)
     for places in token_batches([len(example.ids) for example in examples], budget):
         batch = [examples[place] for place in places]

@@ -1,4 +1,4 @@
-"""Sections of a report on classes: a table of them, which are mixed up, and the surest mistakes."""
+"""Report sections on classes: table of scores, confusion, and most confident mistakes."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ def class_table(
     headings: Sequence[Heading] = (),
     macro: bool = True,
 ) -> Section:
-    """F1, precision and recall of each class, the worst first.
+    """Make a table of F1, precision and recall of each class, worst first.
 
-    ``total`` is the number of all classes; ``extra`` has further columns, {title: {class: value}}, whose
-    forms are in ``headings``; ``macro`` says whether the classes have the same weight in the headline metric.
+    ``total`` is the number of all classes; ``extra`` has further columns, {title: {class: value}}, with
+    formats in ``headings``; ``macro`` is whether the headline metric weights all classes equally.
     """
     columns: list[Heading] = [
         (nouns.option.capitalize(), "name"),
@@ -73,9 +73,9 @@ def confusion_section(
     text: str = MATRIX_NOTE,
     elsewhere: str = "",
 ) -> Section:
-    """The confusion matrix of {(truth, predicted): number}, or the pairs mixed up most of many classes.
+    """Make a confusion matrix of {(truth, predicted): number}, or for many classes a table of the top pairs.
 
-    A name of None is no class; ``elsewhere`` says where the whole of a large matrix is.
+    The name None stands for no class; ``elsewhere`` is a note on where to find the complete matrix.
     """
     if len(names) <= REPORT_MATRIX_CLASSES:
         counts = [[cells.get((i, j), 0) for j in range(len(names))] for i in range(len(names))]
@@ -102,7 +102,7 @@ def confusion_section(
 def plain_mistakes(
     answers: Sequence[Answer], rows: pa.Table, credit: Sequence[float], inputs: Sequence[str]
 ) -> Section:
-    """Texts with the class that was said and the one that is right; ``inputs`` are the columns of texts."""
+    """Show texts with the predicted and the true class; ``inputs`` are the columns of texts."""
     wrong = surest_wrong(answers, credit)
     found = []
     for number, row in zip(wrong, rows.take(pa.array(wrong, pa.int64())).to_pylist(), strict=True):

@@ -1,7 +1,7 @@
-"""Metrics of tasks that choose one of K options, as functions of summed counts.
+"""Metrics of single-label classification, as functions of summed counts.
 
-``class_statistics`` gives counts of each row and ``class_scores`` the metrics of their sum, so that
-intervals, paired tests and sums over workers need no other code. The figures are those of scikit-learn.
+``class_statistics`` returns counts of each row and ``class_scores`` the metrics of their sum, so that
+intervals, paired tests and sums over workers share the code. The values equal those of scikit-learn.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Counts = NDArray[np.float64]
 
 
 def class_statistics(truth: Indices, predicted: Indices, classes: int) -> csr_array:
-    """Counts of each row: its true class, its predicted class, and the class if both agree.
+    """Count for each row its true class, its predicted class, and the class if both agree.
 
     Returns
     -------
@@ -43,7 +43,7 @@ def class_statistics(truth: Indices, predicted: Indices, classes: int) -> csr_ar
 
 
 def class_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
-    """Macro-F1 and accuracy of summed statistics (... x 3K), each of shape (...).
+    """Return macro-F1 and accuracy of summed statistics (... x 3K), each of shape (...).
 
     Macro-F1 is the mean over the classes that are true or predicted for some row, as in
     ``sklearn.metrics.f1_score``. F1 of a class is 2 TP / (true + predicted).
@@ -62,19 +62,19 @@ def class_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def f1_of_counts(true: Counts, predicted: Counts, hits: Counts) -> Counts:
-    """F1 = 2 TP / (true + predicted), 0 where nothing is true or predicted."""
+    """Return F1 = 2 TP / (true + predicted), 0 where nothing is true or predicted."""
     total = true + predicted
     return np.divide(2 * hits, total, out=np.zeros(np.shape(total)), where=total > 0)
 
 
 def macro_f1_of_counts(true: Counts, predicted: Counts, hits: Counts) -> Counts:
-    """Mean F1 over the classes (last axis) that are true or predicted at least once."""
+    """Return the mean F1 over the classes (last axis) that are true or predicted at least once."""
     counted = (true + predicted > 0).sum(-1)
     return f1_of_counts(true, predicted, hits).sum(-1) / np.maximum(counted, 1)
 
 
 def class_figures(sums: NDArray[np.float64], labels: Sequence[str]) -> dict[str, dict[str, float]]:
-    """Precision, recall, F1 and number of true rows of each class that is true or predicted (sums: 3K)."""
+    """Return precision, recall, F1 and support of each class that is true or predicted (sums: 3K)."""
     true, predicted, hits = np.split(np.asarray(sums, np.float64), 3)
     return {
         label: {

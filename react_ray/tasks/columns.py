@@ -1,4 +1,4 @@
-"""Columns of input files, as a task asks for them, and how their cells are read."""
+"""Column specifications of tasks, and parsing options for cells."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ __all__ = ["NO_OPTIONS", "Cells", "Column", "Options"]
 
 Kind = Literal["text", "tokens", "tags", "spans", "label", "labels"]
 Cells = Mapping[str, Any]
-"""The cells of one row by the names of :class:`Column`; None where the file has none."""
+"""The cells of one row by the names of :class:`Column`; None for missing cells."""
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column that a task can read.
+    """An input column of a task.
 
     Parameters
     ----------
     name
-        Its name in files, unless ``--column NAME=OTHER`` gives another.
+        Its default name in files; ``--column NAME=OTHER`` renames it.
     kind
-        What a cell holds.
+        Type of its cells.
     target
-        Whether it says what is to be learnt: a row whose targets are blank is unlabelled.
+        Whether it is a target column: a row whose targets are blank is unlabelled.
     """
 
     name: str
@@ -34,16 +34,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Options:
-    """How cells are read where that is not obvious.
+    """Parsing options of cells.
 
     Parameters
     ----------
     separator
-        Between the labels in one cell (``data.separator``); None: a cell is a list, or one label.
+        Separator of the labels in a cell (``data.separator``); None: a cell is a list, or one label.
     label_columns
-        Columns that say 1 or 0 each, one a label (``data.label_columns``).
+        Columns of 1 or 0, one per label (``data.label_columns``).
     scheme
-        Of tags; None: found in the first rows of a file.
+        Tagging scheme; None: detected from the first rows of a file.
     """
 
     separator: str | None = None

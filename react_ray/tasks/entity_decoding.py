@@ -1,4 +1,4 @@
-"""From the logits of words to entities: tags that obey BIO, with the probability of each."""
+"""Decoding of entities from the logits of words: valid BIO tags, with scores."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def row_scores(
     words: Sequence[Sequence[int]],
     tags: int,
 ) -> list[tuple[Scores, NDArray[np.bool_]]]:
-    """Log-probabilities of the ``words`` of each row, and which words have any, from all its windows."""
+    """Merge the windows of each row: log-probabilities of its ``words``, and which words have any."""
     windows: list[list[int]] = [[] for _ in words]
     for number, example in enumerate(examples):
         windows[example.row].append(number)
@@ -41,10 +41,10 @@ def row_scores(
 def word_log_probabilities(
     outputs: Sequence[NDArray[np.float32]], places: Sequence[WordPlaces], words: int, tags: int
 ) -> tuple[Scores, NDArray[np.bool_]]:
-    """Log-probabilities (words x tags) from the logits of the windows of a row, and which words have any.
+    """Merge the logits of a row's windows: log-probabilities (words x tags), and which words have any.
 
-    A word without a token goes on with the entity of its neighbours or is none, as does one whose logits are
-    no numbers. A word that shares its token with the word before can only go on with its entity.
+    A word without a token, or with NaN logits, continues the entity of its neighbours or is outside. A word
+    that shares its token with the previous word can only continue its entity.
     """
     found = np.full((words, tags), -np.log(tags))
     found[:, 1::2] -= 1  # it begins no entity
@@ -60,7 +60,7 @@ def word_log_probabilities(
 
 
 def _going_on(scores: Scores) -> Scores:
-    """B of a type is I of it: the token of two words begins an entity only once."""
+    """Add the probability of B to I for words that share a token: it begins an entity only once."""
     going = scores.copy()
     going[:, 2::2] = np.logaddexp(scores[:, 1::2], scores[:, 2::2])
     going[:, 1::2] = -np.inf
@@ -70,11 +70,11 @@ def _going_on(scores: Scores) -> Scores:
 def entity_answer(
     scores: Scores, known: NDArray[np.bool_], tags: Sequence[str], power: float = 1.0
 ) -> Answer:
-    """The likeliest entities of a row of words.
+    """Return the most probable entities of a row of words.
 
     The value is [[start, end, type], ...] in words, the ranking has the type and score of each in the same
     order. A score is the probability of the least certain tag, of the entity or of the row; that of the row
-    is raised to ``power``: the more words there are, the less likely are all of them right.
+    is raised to ``power``, because longer rows are less likely to be entirely correct.
     """
     path = _best_path(scores, tags)
     spans = spans_of([tags[tag] for tag in path])
@@ -85,9 +85,10 @@ def entity_answer(
 
 
 def best_power(scores: Sequence[float], right: NDArray[np.bool_]) -> float:
-    """The power of ``scores`` with the highest posterior: likelihood of which are ``right`` times a prior.
+    """Return the power of ``scores`` with the highest posterior, given which rows are ``right``.
 
-    The order of scores stays. As for temperatures, few rows say little, and the prior is log-normal around 1.
+    The order of scores is unchanged. As for temperatures, the prior is log-normal around 1, because few rows
+    carry little evidence.
     """
     grid = np.exp(np.linspace(np.log(0.1), np.log(10), 201))
     chances = np.clip(np.asarray(scores)[:, None] ** grid, 1e-6, 1 - 1e-6)
@@ -100,7 +101,7 @@ def _least(sure: Scores, span: Span) -> float:
 
 
 def _best_path(scores: Scores, tags: Sequence[str]) -> list[int]:
-    """The best of all tag sequences that obey BIO; mostly that is the best tag of each word."""
+    """Return the best valid BIO sequence; mostly that is the best tag of each word."""
     path: list[int] = scores.argmax(axis=1).tolist()
     before = 0
     for tag in path:

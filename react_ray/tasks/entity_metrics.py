@@ -1,6 +1,6 @@
-"""Metrics of entities, as functions of summed counts: an entity is right if its span and its type are.
+"""Metrics of entities, as functions of summed counts; an entity is correct if its span and type are.
 
-The figures are those of seqeval (conlleval): precision, recall and F1 over all entities, and of each type.
+The values equal those of seqeval (conlleval): precision, recall and F1 over all entities, and of each type.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Rows = Sequence[Iterable[Span]]
 
 
 def entity_statistics(truth: Rows, predicted: Rows, types: Sequence[str]) -> csr_array:
-    """Counts of each row and type.
+    """Count entities of each row and type.
 
     Returns
     -------
@@ -44,7 +44,7 @@ def entity_statistics(truth: Rows, predicted: Rows, types: Sequence[str]) -> csr
 
 
 def entity_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
-    """F1, precision and recall over all entities (micro averages) of sums (... x 3T), each of shape (...)."""
+    """Return micro-averaged F1, precision and recall of sums (... x 3T), each of shape (...)."""
     true, predicted, hits = (part.sum(-1) for part in np.split(np.asarray(sums, np.float64), 3, axis=-1))
     return {
         "entity_f1": f1_of_counts(true, predicted, hits),
@@ -54,7 +54,7 @@ def entity_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def entity_credit(truth: Rows, predicted: Rows) -> NDArray[np.float64]:
-    """F1 of the entities of each row (n, 0 to 1); 1 where a row has none and none are predicted."""
+    """Return the entity F1 of each row (n, 0 to 1); 1 where a row has none and none are predicted."""
     credit = []
     for true, made in zip(map(set, truth), map(set, predicted), strict=True):
         total = len(true) + len(made)
@@ -63,9 +63,9 @@ def entity_credit(truth: Rows, predicted: Rows) -> NDArray[np.float64]:
 
 
 def error_kinds(truth: Rows, predicted: Rows) -> dict[str, int]:
-    """How predicted entities that are wrong differ from the truth, and how many are missed.
+    """Count wrong predicted entities by kind of error, and missed entities.
 
-    ``type``: the right span with another type; ``boundary``: overlaps an entity of its type; ``both``:
+    ``type``: the correct span with another type; ``boundary``: overlaps an entity of its type; ``both``:
     overlaps an entity of another type; ``spurious``: overlaps none; ``missed``: true entities that no
     predicted one overlaps.
     """

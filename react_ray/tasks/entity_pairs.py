@@ -1,7 +1,7 @@
-"""A text and two entities in it: read from cells, and marked in the text that the model reads.
+"""Pairs of entities in a text: parsing from cells, and entity markers in the model's input.
 
-The marks are plain punctuation, one sign for each entity (after Zhou & Chen 2021, arXiv:2102.01373): no token
-is added to the vocabulary, whose meaning a few hundred rows would have to teach.
+The markers are punctuation, one character for each entity (after Zhou & Chen 2021, arXiv:2102.01373): new
+tokens in the vocabulary would have to be learned from a few hundred rows.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ SHOWN_CHARS = 80
 
 
 class EntityPair(NamedTuple):
-    """A text and the characters of its two entities, which do not overlap."""
+    """A text and the character spans of its two entities, which do not overlap."""
 
     text: str
     e1: Span
@@ -33,12 +33,12 @@ class EntityPair(NamedTuple):
 
     @classmethod
     def of(cls, row: Mapping[str, Any]) -> EntityPair:
-        """The pair in a row as a run keeps it."""
+        """Make a pair from the input columns of a row."""
         spans = (Span(row[f"{name}_start"], row[f"{name}_end"], name) for name in ("e1", "e2"))
         return cls(row["text"], *spans)
 
     def columns(self) -> dict[str, Any]:
-        """The row that :meth:`of` reads."""
+        """Return the input columns of a row, which :meth:`of` reads."""
         return {
             "text": self.text,
             "e1_start": self.e1.start,
@@ -48,12 +48,12 @@ class EntityPair(NamedTuple):
         }
 
     def parts(self) -> tuple[str, str, str]:
-        """The text before, between and after the entities."""
+        """Return the text before, between and after the entities."""
         first, second = sorted((self.e1, self.e2))
         return self.text[: first.start], self.text[first.end : second.start], self.text[second.end :]
 
     def with_parts(self, before: str, between: str, behind: str) -> EntityPair:
-        """The pair with another text around the same entities."""
+        """Return the pair with other text around the same entities."""
         first, second = sorted((self.e1, self.e2))
         moved = {}
         text = before
@@ -65,10 +65,10 @@ class EntityPair(NamedTuple):
 
 
 def read_pair(cells: Cells) -> EntityPair:
-    """The two entities of a text, from columns (e1 and e2, or head and tail) or from its markers.
+    """Parse the two entities of a text from columns (e1 and e2, or head and tail) or from its markers.
 
     A column holds {"start": 0, "end": 5} or [0, 5], in characters; without columns the text has
-    <e1>...</e1> and <e2>...</e2>, which are taken out. Raises ValueError ("kind: details").
+    <e1>...</e1> and <e2>...</e2>, which are removed. Raises ValueError ("kind: details").
     """
     text = cells["text"]
     for names in COLUMNS:
@@ -80,7 +80,7 @@ def read_pair(cells: Cells) -> EntityPair:
 
 
 def mark_entities(pair: EntityPair) -> str:
-    """The text as the model reads it: ``* e1 *`` and ``# e2 #``.
+    """Insert the entity markers of the model's input: ``* e1 *`` and ``# e2 #``.
 
     Example
     -------
@@ -91,7 +91,7 @@ def mark_entities(pair: EntityPair) -> str:
 
 
 def tag_entities(pair: EntityPair) -> str:
-    """The text with its markers, as files have it: ``<e1>Smoke</e1> causes <e2>cancer</e2>.``."""
+    """Insert the markers used in files: ``<e1>Smoke</e1> causes <e2>cancer</e2>.``."""
     text, before = "", 0
     for span in sorted((pair.e1, pair.e2)):
         entity = pair.text[span.start : span.end]
@@ -101,7 +101,7 @@ def tag_entities(pair: EntityPair) -> str:
 
 
 def marked_places(pair: EntityPair) -> tuple[str, list[tuple[int, int]]]:
-    """The text of :func:`mark_entities` and the characters of its two marked entities, in order."""
+    """Return the text of :func:`mark_entities` and the spans of its two marked entities, in order."""
     text, places, before = "", [], 0
     for span in sorted((pair.e1, pair.e2)):
         mark = MARKS[span.label == "e2"]
@@ -143,7 +143,7 @@ def _checked(text: str, e1: tuple[int, int], e2: tuple[int, int]) -> EntityPair:
 
 
 def _unmarked(text: str) -> tuple[str, tuple[int, int], tuple[int, int]]:
-    """The text without its markers, and the characters between them."""
+    """Return the text without its markers, and the spans between them."""
     plain, end = "", 0
     places: dict[str, int] = {}
     for marker in MARKERS.finditer(text):

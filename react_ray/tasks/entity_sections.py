@@ -1,4 +1,4 @@
-"""Sections of a report on entities: types, kinds of errors, types that are mixed up, and marked texts."""
+"""Report sections on entities: types, kinds of errors, confusion of types, and marked texts."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def entity_sections(
     figures: Mapping[str, Mapping[str, float]],
     types: Sequence[str],
 ) -> list[Section]:
-    """All sections on ``spans``, the true and the predicted entities; ``figures`` are those of each type."""
+    """Return all sections on the true and predicted ``spans``; ``figures`` has the scores of each type."""
     credit = entity_credit(*spans).tolist()
     return [
         class_table(figures, ENTITIES, len(types), macro=False),
@@ -48,14 +48,14 @@ def entity_sections(
 
 
 def _error_bars(truth: Rows, predicted: Rows) -> Section:
-    """How many errors there are of each kind."""
+    """Make a bar chart of the kinds of errors."""
     kinds = error_kinds(truth, predicted)
     rows = [(name, kinds[name], about) for name, about in ERRORS.items()]
     return bars("Kinds of errors", rows, "Entities that are wrong or missed.")
 
 
 def _type_confusion(truth: Rows, predicted: Rows, types: Sequence[str]) -> Section:
-    """Which types are taken for which, by entities that overlap; the last row and column are no entity."""
+    """Make a confusion matrix of types from overlapping entities; the last row and column are no entity."""
     cells = confused_types(truth, predicted, types)
     note = (
         "Rows are the truth, columns the answer, by entities that overlap: other words of the right type "
@@ -65,10 +65,10 @@ def _type_confusion(truth: Rows, predicted: Rows, types: Sequence[str]) -> Secti
 
 
 def confused_types(truth: Rows, predicted: Rows, types: Sequence[str]) -> Counter[tuple[int, int]]:
-    """{(true type, predicted type): number}; the index after the last type stands for no entity.
+    """Return {(true type, predicted type): number}; the index after the last type stands for no entity.
 
-    A true entity counts with the predicted one that it shares most words with, a predicted entity that
-    overlaps no true one with none.
+    A true entity is paired with the predicted one that shares most words with it; a predicted entity that
+    overlaps no true one is paired with no entity.
     """
     place = {name: number for number, name in enumerate(types)}
     none = len(types)
@@ -85,12 +85,12 @@ def confused_types(truth: Rows, predicted: Rows, types: Sequence[str]) -> Counte
 
 
 def _shared(one: Span, other: Span) -> tuple[int, bool]:
-    """Words that two entities share, and whether they have one type."""
+    """Return the number of shared words of two entities, and whether they have the same type."""
     return min(one.end, other.end) - max(one.start, other.start), one.label == other.label
 
 
 class _Difference(NamedTuple):
-    """A wrong or missed entity: its first word, and what is wrong in words."""
+    """A wrong or missed entity: its first word, and a description of the error."""
 
     start: int
     note: str
@@ -103,7 +103,7 @@ def _entity_mistakes(
     credit: Sequence[float],
     types: Sequence[str],
 ) -> Section:
-    """The surest wrong rows: true entities over their texts, predicted ones under them."""
+    """Show the most confident wrong rows: true entities above their texts, predicted ones below."""
     wrong = surest_wrong(answers, credit)
     shown = rows.select(["text", "starts", "ends"]).take(pa.array(wrong, pa.int64())).to_pylist()
     truth, predicted = spans
@@ -129,7 +129,7 @@ def _item(answer: Answer, row: dict[str, Any], truth: Sequence[Span], predicted:
 
 
 def _differences(row: dict[str, Any], truth: Sequence[Span], predicted: Sequence[Span]) -> list[_Difference]:
-    """What is wrong with a row: its predicted entities that are not true, and the entities it misses."""
+    """List the errors of a row: wrong predicted entities, and missed entities."""
     true, found = set(truth), []
     for span in predicted:
         if span in true:
@@ -155,7 +155,7 @@ def _marks(spans: Sequence[Span], row: dict[str, Any]) -> list[Mark]:
 def excerpt(
     text: str, focus: int, above: Sequence[Mark], below: Sequence[Mark] = (), most: int = EXCERPT
 ) -> tuple[str, list[Mark], list[Mark]]:
-    """The part of a long text around the character ``focus``, with the marks that lie in it.
+    """Return the part of a long text around the character ``focus``, with the marks inside it.
 
     Example
     -------

@@ -1,4 +1,4 @@
-"""Class names as cells hold them: the same name from every kind of file."""
+"""Parsing of class names in cells, with the same result for every file format."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ WHOLE = re.compile(r"([+-]?\d+)\.0+")
 
 
 def label_name(value: Any) -> str | None:
-    """The name of the class that a cell holds, or None where there is no label.
+    """Return the class name in a cell, or None for an empty cell.
 
-    1, 1.0 and "1.0" are all "1" and True is "true", as programs that write csv differ
-    in this. A list holds one name or, where it is empty, none. Raises ValueError with the reason when
-    the cell is no single name.
+    1, 1.0 and "1.0" are all "1" and True is "true", because csv writers differ in this.
+    A list holds one name, or is empty for no label. Raises ValueError with the reason if
+    the cell is not a single name.
     """
     if isinstance(value, list) and len(value) < 2:
         value = value[0] if value else None

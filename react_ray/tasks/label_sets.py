@@ -1,4 +1,4 @@
-"""Sets of labels as cells hold them: a list, JSON, names with a separator, or a column of 0 and 1 a label."""
+"""Parsing of label sets: a list, JSON, names with a separator, or one column of 0 and 1 per label."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 
 
 def label_set(value: Any, separator: str | None = None) -> list[str] | None:
-    """The labels that a cell holds, sorted, each once; [] for none of them, None for an unlabelled row.
+    """Return the distinct labels in a cell, sorted; [] for none of the labels, None for an unlabelled row.
 
-    A cell is a list, a list as JSON or as Python prints it, names with ``separator`` between them (one
-    separator alone is []), or the name of one label. Raises ValueError ("kind: details").
+    A cell is a list, a list in JSON or Python notation, names separated by ``separator`` (a separator alone
+    is []), or the name of one label. Raises ValueError ("kind: details").
 
     Example
     -------
@@ -48,9 +48,9 @@ def label_set(value: Any, separator: str | None = None) -> list[str] | None:
 
 
 def flagged_labels(cells: Cells, columns: Sequence[str]) -> list[str] | None:
-    """The labels whose column says 1 (true, yes), sorted; None where all of the columns are blank.
+    """Return the labels whose column is 1 (true, yes), sorted; None if all of the columns are blank.
 
-    A row with some of them blank is rejected: what nobody decided is not a no.
+    A row with only some of them blank is rejected: an undecided label is not a 0.
     """
     flags = {column: label_name(cells.get(column)) for column in columns}
     blank = [column for column, flag in flags.items() if flag is None]
@@ -65,7 +65,7 @@ def flagged_labels(cells: Cells, columns: Sequence[str]) -> list[str] | None:
 
 
 def set_targets(column: pa.ChunkedArray, labels: Sequence[str]) -> list[NDArray[np.float32] | None]:
-    """What is to be learnt of each row: K values from 0 to 1, None where the row is unlabelled.
+    """Convert targets to K values from 0 to 1 per row; None where the row is unlabelled.
 
     The column holds lists of names, or lists of K probabilities. KeyError names an unknown label.
     """
@@ -83,7 +83,7 @@ def _indicators(names: Sequence[str], known: LabelMap) -> NDArray[np.float32]:
 
 
 def _written_list(text: str) -> list[Any] | None:
-    """The list that ``text`` is, in JSON or as Python prints it; None where it does not look like one."""
+    """Parse a list in JSON or Python notation; None if the text does not look like one."""
     if not (text.startswith("[") and text.endswith("]")):
         return None
     for read in (json.loads, ast.literal_eval):

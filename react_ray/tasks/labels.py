@@ -1,4 +1,4 @@
-"""The classes of a run: one order, one object, saved with every artefact."""
+"""Classes of a run in a fixed order, saved with every artefact."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class LabelMap:
 
     @classmethod
     def of(cls, names: Iterable[str], descriptions: Mapping[str, str] | None = None) -> LabelMap:
-        """The map of all ``names`` and all described classes, sorted."""
+        """Make a map of all ``names`` and all described classes, sorted."""
         described = dict(descriptions or {})
         return cls(tuple(sorted({*names, *described})), described)
 
@@ -34,12 +34,12 @@ class LabelMap:
         return len(self.names)
 
     def indices(self, labels: Sequence[str]) -> NDArray[np.int64]:
-        """Class indices of ``labels``; KeyError names the first unknown one."""
+        """Return the class indices of ``labels``; KeyError names the first unknown one."""
         position = {name: i for i, name in enumerate(self.names)}
         return np.array([position[label] for label in labels], dtype=np.int64)
 
     def texts(self) -> list[str]:
-        """What each class is called in words: its description, or its name spelt out."""
+        """Return a text for each class: its description, or its name spelt out."""
         return [self.descriptions.get(name) or spell_out(name) for name in self.names]
 
     def save(self, path: Path) -> None:
@@ -49,7 +49,7 @@ class LabelMap:
 
     @classmethod
     def load(cls, path: Path) -> LabelMap:
-        """Read what :meth:`save` wrote."""
+        """Load a map that :meth:`save` wrote."""
         content = json.loads(path.read_text(encoding="utf-8"))
         return cls(tuple(content["names"]), content["descriptions"])
 

@@ -1,8 +1,8 @@
-"""Changed copies of rows with entities.
+"""Augmentation of rows with entities.
 
-A copy keeps what its row teaches: mentions are exchanged for others of their type, or words outside of them
-are changed (Dai & Adel 2020, arXiv:2010.11683). Rows are dictionaries with text, starts, ends and tags, as
-token classification keeps them; a row that allows no change gives None.
+Mentions are replaced by others of their type, or words outside of them are changed, so that the tags stay
+valid (Dai & Adel 2020, arXiv:2010.11683). Rows are dictionaries with text, starts, ends and tags, as in
+token classification; the result is None if a row cannot be changed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TRIES = 8
 
 
 class _Word(NamedTuple):
-    """A word with the characters behind it, up to the next, and its tag."""
+    """A word, the characters between it and the next word, and its tag."""
 
     text: str
     gap: str
@@ -52,10 +52,10 @@ Lexicon = Mapping[str, Sequence[Mention]]
 
 
 def collect_mentions(rows: Iterable[Row], most: int = MOST_MENTIONS) -> dict[str, list[Mention]]:
-    """The mentions of each type in labelled rows, each once and in a fixed order.
+    """Collect the distinct mentions of each type in labelled rows, in a fixed order.
 
-    Of more than ``most`` of a type those with the smallest hashes are kept: a fair draw, which does not
-    depend on the order of the rows.
+    At most ``most`` mentions of a type are kept, those with the smallest hashes: a uniform sample that does
+    not depend on the order of the rows.
 
     Example
     -------
@@ -76,15 +76,15 @@ def _hash(mention: Mention) -> bytes:
 
 
 def operations_of(config: AugmentConfig) -> tuple[str, ...]:
-    """The operations that are named, or the usual ones and ``mentions``."""
+    """Return the operations of the settings, by default the usual ones and ``mentions``."""
     return (*USUAL, MENTIONS) if config.operations is None else config.operations
 
 
 def augment_row(row: Row, config: AugmentConfig, seed: int, lexicon: Lexicon | None = None) -> list[Row]:
-    """At most ``config.copies`` changed copies, all different from the row and each other.
+    """Make at most ``config.copies`` changed copies, all different from the row and each other.
 
-    Each is made by one of the operations; ``mentions`` needs a lexicon. The same row, seed and lexicon always
-    give the same copies.
+    Each copy is the result of one operation; ``mentions`` needs a lexicon. The copies are determined by row,
+    seed and lexicon.
     """
     operations = [name for name in operations_of(config) if config.strength or name == MENTIONS]
     copies: list[Row] = []
@@ -107,7 +107,7 @@ def _copy(row: Row, operation: str, strength: float, lexicon: Lexicon, draw: ran
 
 
 def replace_mentions(row: Row, lexicon: Lexicon, draw: random.Random) -> Row | None:
-    """A copy with at least one mention exchanged for another of its type, and each other one by chance."""
+    """Replace at least one mention by another of its type, and every other mention at random."""
     lead, words = _words(row)
     spans = spans_of(row["tags"])
     others = {
@@ -126,7 +126,7 @@ def replace_mentions(row: Row, lexicon: Lexicon, draw: random.Random) -> Row | N
 
 
 def change_outside(row: Row, operation: str, strength: float, draw: random.Random) -> Row | None:
-    """A copy with a share of the words outside of mentions changed.
+    """Change a share of the words outside of mentions.
 
     ``operation``: delete (a word), crop (words at one end of the text), swap (two neighbours) or typo (two
     letters of a word exchanged).
@@ -141,13 +141,13 @@ def change_outside(row: Row, operation: str, strength: float, draw: random.Rando
 
 
 def draw_of(row: Row, seed: int, number: int) -> random.Random:
-    """The same random numbers for the same row, seed and number of a copy."""
+    """Return a random generator seeded by row, seed and number of the copy."""
     key = f"{seed} {number} {row['text']}".encode()
     return random.Random(int.from_bytes(hashlib.blake2b(key, digest_size=8).digest()))
 
 
 def _words(row: Row) -> tuple[str, list[_Word]]:
-    """What stands before the first word, and all words."""
+    """Split a row into the characters before the first word, and the words."""
     text, starts, ends = row["text"], row["starts"], row["ends"]
     gaps = [text[end:start] for end, start in zip(ends, [*starts[1:], len(text)], strict=True)]
     words = [
@@ -158,7 +158,7 @@ def _words(row: Row) -> tuple[str, list[_Word]]:
 
 
 def _row(row: Row, lead: str, words: Sequence[_Word]) -> Row:
-    """The row of ``words``; space is cut off at the end only, so that words stay where they are."""
+    """Build a row from ``words``; only trailing space is removed, so that offsets stay valid."""
     text, starts, ends = lead, [], []
     for word in words:
         starts.append(len(text))
@@ -173,7 +173,7 @@ def _mention(words: Sequence[_Word]) -> Mention:
 
 
 def _inserted(mention: Mention, label: str, gap: str) -> list[_Word]:
-    """The words of a mention, with ``gap`` behind the last."""
+    """Return the words of a mention, with ``gap`` after the last."""
     return [
         _Word(text, inner if place + 1 < len(mention) else gap, f"{'I' if place else 'B'}-{label}")
         for place, (text, inner) in enumerate(mention)
@@ -181,7 +181,7 @@ def _inserted(mention: Mention, label: str, gap: str) -> list[_Word]:
 
 
 def _delete(words: list[_Word], outside: list[int], count: int, draw: random.Random) -> list[_Word]:
-    """Leave words out; where none stood before one, the white space behind it keeps its neighbours apart."""
+    """Delete words; white space after a deleted word separates its neighbours if there is none before it."""
     gone = set(draw.sample(outside, min(count, len(outside))))
     kept: list[_Word] = []
     for place, word in enumerate(words):
@@ -193,7 +193,7 @@ def _delete(words: list[_Word], outside: list[int], count: int, draw: random.Ran
 
 
 def _crop(words: list[_Word], outside: list[int], count: int, draw: random.Random) -> list[_Word]:
-    """Cut up to ``count`` words at one end, none of a mention."""
+    """Cut up to ``count`` words at one end, but no word of a mention."""
     if draw.random() < 0.5:
         free = next((place for place, word in enumerate(words) if word.tag != OUTSIDE), len(words))
         return words[min(count, free) :]
@@ -202,7 +202,7 @@ def _crop(words: list[_Word], outside: list[int], count: int, draw: random.Rando
 
 
 def _swap(words: list[_Word], outside: list[int], count: int, draw: random.Random) -> list[_Word]:
-    """Exchange neighbours; white space stays where it is."""
+    """Swap neighbouring words; white space is unchanged."""
     pairs = [place for place in outside if place + 1 < len(words) and words[place + 1].tag == OUTSIDE]
     for left in draw.sample(pairs, min(count, len(pairs))):
         one, other = words[left], words[left + 1]
@@ -211,7 +211,7 @@ def _swap(words: list[_Word], outside: list[int], count: int, draw: random.Rando
 
 
 def _typo(words: list[_Word], outside: list[int], count: int, draw: random.Random) -> list[_Word]:
-    """Exchange two letters inside of a word."""
+    """Swap two letters inside a word."""
     long = [place for place in outside if len(words[place].text) > 3]
     for place in draw.sample(long, min(count, len(long))):
         text = words[place].text

@@ -1,4 +1,4 @@
-"""What the parts of a task are called where people read: in reports and model cards."""
+"""Nouns for the parts of a task in messages, reports and model cards."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ __all__ = ["ENTITIES", "PAIRS", "RELATIONS", "SETS", "Nouns", "count_of"]
 
 @dataclass(frozen=True)
 class Nouns:
-    """Words for one task, and an example of what its models read.
+    """Nouns of a task, and an example input of its models.
 
     Parameters
     ----------
     model
-        What a trained model is.
+        Noun for a trained model.
     option, options
-        One of the classes of the task, and several.
+        Noun for a class of the task, singular and plural.
     link
-        Between the name of the task and the number of its classes.
+        Preposition between the name of the task and the number of its classes.
     counted
-        What the support of a class counts.
+        Noun for the units that the support of a class counts.
     row, rows
-        One of the things that get an answer, and several.
+        Noun for an input row, singular and plural.
     label, labels
-        One of the labels given by people, and several.
+        Noun for a human label, singular and plural.
     credit
-        What the mean credit of answers is.
+        Name of the mean credit of answers.
     graded
-        Whether an answer may be right in part.
+        Whether an answer may be partly correct.
     example
         An input of :func:`react_ray.load`.
     pipeline_input
-        The same for the pipeline of transformers, where that reads another form.
+        The same input for the transformers pipeline, if its format differs.
     pipeline_options, call_options
         Further arguments of ``pipeline(...)`` and of its call, as Python code.
     pipeline_note
-        What has to be known of the pipeline.
+        Note on the output of the pipeline.
     limits
-        Sentences for the model card.
+        Limitations, as sentences for the model card.
     """
 
     model: str = "text classifier"
@@ -65,12 +65,12 @@ class Nouns:
     )
 
     def number(self, n: int) -> str:
-        """How many classes: "1 class", "3 classes"."""
+        """Format a number of classes: "1 class", "3 classes"."""
         return count_of(n, self.option, self.options)
 
 
 def count_of(n: int, one: str, many: str) -> str:
-    """A number with its noun.
+    """Format a number with its noun.
 
     Example
     -------

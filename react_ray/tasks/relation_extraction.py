@@ -1,4 +1,4 @@
-"""Relation extraction: how two marked entities of a text relate, one of several relations."""
+"""Relation extraction: one of several relations for two marked entities of a text."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SLACK = 2
 
 
 class RelationExtraction(ClosedTask):
-    """One of several relations for a pair of entities; a text with several pairs is several rows."""
+    """One of several relations for a pair of entities; a text with several pairs has several rows."""
 
     name = "relation-extraction"
     title = "relation extraction"
@@ -54,13 +54,13 @@ class RelationExtraction(ClosedTask):
     # --- rows
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
-        """A text without markers, the characters of its two entities, and the relation."""
+        """Parse a text without markers, the spans of its two entities, and the relation."""
         if not isinstance(cells["text"], str) or not cells["text"].strip():
             raise ValueError("empty text")
         return {**read_pair(cells).columns(), "label": label_name(cells.get("label"))}
 
     def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
-        """The text with the entities where files have them: in columns of their own, or as markers in it."""
+        """Return the text with the entities in columns of their own, or as markers in the text."""
         pair = EntityPair.of(row)
         for names in COLUMNS:
             if set(names) <= set(given):
@@ -71,7 +71,7 @@ class RelationExtraction(ClosedTask):
     def augment(
         self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
     ) -> list[dict[str, Any]]:
-        """Copies with changes outside of the entities: before, between or behind them."""
+        """Make copies with changes outside of the entities: before, between or after them."""
         pair = EntityPair.of(row)
         parts = pair.parts()
         changed = [_of_part(pair, place, config, seed) for place in range(3)]
@@ -82,12 +82,12 @@ class RelationExtraction(ClosedTask):
     # --- features of the frozen encoder
 
     def features(self, encoder: Any, rows: pa.Table) -> NDArray[np.float32]:
-        """Three blocks: the states from the first entity to the second, of e1, and of e2."""
+        """Compute three blocks: mean states of the text from one entity to the other, of e1, and of e2."""
         inputs = rows.select(["text", *PLACES]).to_pylist()
         spans = []
         for row in inputs:
-            own = [(row["e1_start"], row["e1_end"]), (row["e2_start"], row["e2_end"])]
-            spans.append([(min(own)[0], max(end for _, end in own)), *own])
+            entities = [(row["e1_start"], row["e1_end"]), (row["e2_start"], row["e2_end"])]
+            spans.append([(min(entities)[0], max(end for _, end in entities)), *entities])
         found = encoder.encode_spans([row["text"] for row in inputs], spans)
         blocks = np.stack([rows.ravel() for rows in found]) / 3**0.5
         return blocks.astype(np.float32)
@@ -95,13 +95,13 @@ class RelationExtraction(ClosedTask):
     # --- the model
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
-        """A sequence classifier over ``labels``, for texts as ``mark_entities`` writes them."""
+        """Load a sequence classifier over ``labels``, for texts with the markers of ``mark_entities``."""
         from react_ray.models.heads import load_sequence_classifier
 
         return load_sequence_classifier(name, labels, dropout, "single_label_classification")
 
     def lacking(self, tokenizer: TextTokenizer) -> str | None:
-        """The marks around the two entities, where both are the same to the model."""
+        """Return a warning if the vocabulary cannot tell the two entity markers apart."""
         first, second = tokenizer.ids([f"{mark} a {mark}" for mark in MARKS])
         if first != second:
             return None
@@ -111,7 +111,7 @@ class RelationExtraction(ClosedTask):
         )
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
-        """Text and places of entities and, if present, label (a name or a distribution) and weight."""
+        """Encode text, entity spans and, if present, label (a name or a distribution) and weight."""
         given = set(rows.column_names)
         inputs = rows.select(["text", *PLACES]).to_pylist()
         ids = _token_ids(tokenizer, [EntityPair.of(row) for row in inputs])
@@ -129,17 +129,17 @@ class RelationExtraction(ClosedTask):
         return relation_statistics(truth_of(rows, labels), predicted_of(answers, labels), labels)
 
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
-        """The official macro-F1 of SemEval-2010 task 8 (without "Other"), and accuracy."""
+        """Return the official macro-F1 of SemEval-2010 task 8 (without "Other"), and accuracy."""
         return relation_scores(sums)
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
-        """As of classes, and precision, recall and F1 of each type of relation, directions together."""
+        """Return the details of classes, and precision, recall and F1 of each relation type."""
         sums = np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64)
         types = sorted({name for name in relation_types(labels) if name is not None})
         return super().details(answers, rows, labels) | {"per_relation": class_figures(sums[:-2], types)}
 
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
-        """Scores of the types of relations, labels that are mixed up, and mistakes with marked entities."""
+        """Return sections on scores of relation types, confusion, and mistakes with marked entities."""
         figures, truth = self.details(answers, rows, labels)["per_relation"], rows["label"].to_pylist()
         return [
             relation_table(figures, truth, answers, labels, self.nouns),
@@ -149,7 +149,7 @@ class RelationExtraction(ClosedTask):
 
 
 def _of_part(pair: EntityPair, place: int, config: AugmentConfig, seed: int) -> list[EntityPair]:
-    """Copies of a pair with one of the three parts around its entities changed."""
+    """Change one of the three parts of the text around the entities."""
     part = pair.parts()[place]
     text = part.strip()
     if not text:
@@ -165,7 +165,7 @@ def _of_part(pair: EntityPair, place: int, config: AugmentConfig, seed: int) -> 
 
 
 def _token_ids(tokenizer: TextTokenizer, pairs: Sequence[EntityPair]) -> list[list[int]]:
-    """Token ids of marked texts; of one that is too long, those around the entities and not its start."""
+    """Tokenize marked texts; long texts are truncated around the entities, not at the end."""
     marked = [marked_places(pair) for pair in pairs]
     ids = tokenizer.ids([text for text, _ in marked])
     full = [row for row, found in enumerate(ids) if len(found) >= tokenizer.max_length]
@@ -182,7 +182,7 @@ def _token_ids(tokenizer: TextTokenizer, pairs: Sequence[EntityPair]) -> list[li
 def _shortened(
     text: str, entities: Sequence[tuple[int, int]], windows: Sequence[Window], max_length: int
 ) -> str:
-    """The part of a marked text that fits into the model: the entities with what is around them."""
+    """Return the part of a marked text around the entities that fits into the model."""
     # in the order of the text: a tokenizer that cuts on the left gives the last window first
     tokens = sorted(
         offsets
@@ -207,7 +207,7 @@ def _tokens_of(tokens: Sequence[tuple[int, int]], characters: tuple[int, int]) -
 
 
 def _around(text: str, tokens: Sequence[tuple[int, int]], place: tuple[int, int], room: int) -> str:
-    """``room`` tokens of the text with those of ``place`` in their middle."""
+    """Return ``room`` tokens of the text, centred on those of ``place``."""
     spare = max(0, room - (place[1] - place[0]))
     start = max(0, min(place[0] - spare // 2, len(tokens) - max(room, place[1] - place[0])))
     end = min(len(tokens), start + max(room, place[1] - place[0]))

@@ -1,4 +1,4 @@
-"""The official figure of SemEval-2010 task 8, as a function of summed counts.
+"""The official metric of SemEval-2010 task 8, as a function of summed counts.
 
 Hendrickx et al. 2010: macro-F1 over relation types, where the direction has to be right and the type that
 stands for no relation (Other) is left out. A prediction of the right type with the wrong direction counts
@@ -25,7 +25,7 @@ DIRECTION = re.compile(r"\s*\((e1,\s*e2|e2,\s*e1)\)$", re.IGNORECASE)
 
 
 def relation_types(labels: Sequence[str]) -> list[str | None]:
-    """The type of each label without its direction; None for the class without a relation.
+    """Return the type of each label without its direction; None for the class without a relation.
 
     Example
     -------
@@ -37,7 +37,7 @@ def relation_types(labels: Sequence[str]) -> list[str | None]:
 
 
 def relation_statistics(truth: Indices, predicted: Indices, labels: Sequence[str]) -> csr_array:
-    """Counts of each row and relation type.
+    """Count for each row and relation type.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def relation_statistics(truth: Indices, predicted: Indices, labels: Sequence[str
 
 
 def relation_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
-    """Macro-F1 without the class of no relation, and accuracy over all labels, of sums (... x (3T + 2))."""
+    """Return macro-F1 without the class of no relation, and accuracy, of sums (... x (3T + 2))."""
     sums = np.asarray(sums, np.float64)
     true, predicted, hits = np.split(sums[..., :-2], 3, axis=-1)
     return {

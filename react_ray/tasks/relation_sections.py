@@ -1,4 +1,4 @@
-"""Sections of a report on relations: each type with its directions together, and pairs in their texts."""
+"""Report sections on relations: scores of each type (both directions), and marked texts."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def relation_table(
     labels: Sequence[str],
     nouns: Nouns,
 ) -> Section:
-    """Scores of each type of relation, and how often its direction alone is wrong."""
+    """Make a table of the scores of each relation type, and how often only its direction is wrong."""
     types = dict(zip(labels, relation_types(labels), strict=True))
     turned = Counter(
         types[label]
@@ -42,7 +42,7 @@ def relation_table(
 
 
 def relation_mistakes(answers: Sequence[Answer], rows: pa.Table, credit: Sequence[float]) -> Section:
-    """Texts with both entities marked, the relation that was said and the one that is right."""
+    """Show texts with both entities marked, the predicted and the true relation."""
     wrong = surest_wrong(answers, credit)
     items = []
     for number, row in zip(wrong, rows.take(pa.array(wrong, pa.int64())).to_pylist(), strict=True):

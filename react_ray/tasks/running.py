@@ -1,4 +1,4 @@
-"""Run a model in memory on rows of a task, in batches of like length."""
+"""Inference with a model in memory on rows of a task, in batches of similar length."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ BATCH_TOKENS = 4096
 
 
 def predict(task: Task, model: PreTrainedModel, tokenizer: TextTokenizer, rows: pa.Table) -> list[Answer]:
-    """Answers of a model in evaluation mode for ``rows``, in order."""
+    """Return the answers of a model in evaluation mode for ``rows``, in order."""
     labels = classes_of(task, model)
     examples = task.encode(tokenizer, rows, labels)
     return task.decode(run_model(task, model, examples), examples, rows, labels, settings_of(model))
@@ -34,7 +34,7 @@ def predict(task: Task, model: PreTrainedModel, tokenizer: TextTokenizer, rows: 
 def calibrate(
     task: Task, model: PreTrainedModel, tokenizer: TextTokenizer, rows: pa.Table
 ) -> dict[str, float]:
-    """Make the scores of the model's answers fit ``rows``, in place; what was changed, to be logged."""
+    """Calibrate the scores of the model's answers on ``rows``, in place; return the changes for the log."""
     labels = classes_of(task, model)
     examples = task.encode(tokenizer, rows, labels)
     return task.calibrate(model, run_model(task, model, examples), examples, rows, labels)
@@ -53,7 +53,7 @@ def settle(
 
 
 def run_model(task: Task, model: PreTrainedModel, examples: Sequence[Example]) -> Outputs:
-    """Outputs of ``model`` for each example, computed in batches of like length."""
+    """Compute the output of ``model`` for each example, in batches of similar length."""
 
     def call(arrays: Inputs) -> NDArray[np.float32]:
         inputs = {name: torch.from_numpy(array).to(model.device) for name, array in arrays.items()}
@@ -65,15 +65,15 @@ def run_model(task: Task, model: PreTrainedModel, examples: Sequence[Example]) -
 
 
 def padding_of(model: PreTrainedModel) -> Padding:
-    """How batches for ``model`` are padded."""
+    """Return the padding of batches for ``model``."""
     return Padding(int(model.config.pad_token_id or 0), padding_side(model))
 
 
 def classes_of(task: Task, model: PreTrainedModel) -> list[str]:
-    """The classes that ``model`` knows, in the order of its outputs."""
+    """Return the classes of ``model``, in the order of its outputs."""
     return task.classes_of(label_names({"id2label": model.config.id2label}))
 
 
 def settings_of(model: PreTrainedModel) -> dict[str, Any]:
-    """What this package keeps in the configuration of a saved model: its task and how answers are made."""
+    """Return this package's settings in the configuration of a saved model, such as its task."""
     return dict(getattr(model.config, "react_ray", None) or {})

@@ -1,4 +1,4 @@
-"""Sections of a report: what a task has to tell of its answers, in forms that the page knows how to draw.
+"""Sections of a report, in the forms that the page can draw.
 
 Sections are plain JSON. Texts and names in them are untrusted: the page escapes them.
 """
@@ -39,7 +39,7 @@ Mark = tuple[int, int, str]
 class Section(TypedDict):
     """A part of the report.
 
-    ``text`` is a note under the title. What ``data`` holds depends on ``kind``:
+    ``text`` is a note under the title. The content of ``data`` depends on ``kind``:
 
     ``table``         columns ([title, form], see :func:`table`), rows, left (rows that were cut), more
     ``matrix``        names (None: no class), counts (rows are the truth)
@@ -55,10 +55,11 @@ class Section(TypedDict):
 
 
 class Item(TypedDict):
-    """A row of the data and what the model made of it.
+    """A row of the data with the model's answer.
 
     ``texts`` have name (or ""), text, above and below: marks over a text (the truth) and under it (the
-    answer). ``said`` and ``truth`` are in words, None where the marks say it. ``notes`` say what is wrong.
+    answer). ``said`` (the answer) and ``truth`` are text, None where marks show them. ``notes`` describe
+    errors.
     """
 
     texts: list[dict[str, Any]]
@@ -76,7 +77,7 @@ Heading = tuple[str, Literal["name", "text", "bar", "score", "count", "share"]]
 def table(
     title: str, columns: Sequence[Heading], rows: Sequence[Sequence[Any]], text: str = "", more: str = "rows"
 ) -> Section:
-    """A table; ``more`` is what the rows are called that are shown on demand, such as "better classes"."""
+    """Make a table; ``more`` names the rows that are shown on demand, such as "better classes"."""
     data = {
         "columns": [list(column) for column in columns],
         "rows": [list(row) for row in rows[:MOST_ROWS]],
@@ -89,20 +90,20 @@ def table(
 def matrix(
     title: str, names: Sequence[str | None], counts: Sequence[Sequence[int]], text: str = ""
 ) -> Section:
-    """A confusion matrix: rows are the truth, columns the answer."""
+    """Make a confusion matrix: rows are the truth, columns the answer."""
     data = {"names": list(names), "counts": [list(row) for row in counts]}
     return {"kind": "matrix", "title": title, "text": text, "data": data}
 
 
 def bars(title: str, rows: Sequence[tuple[str, int, str]], text: str = "") -> Section:
-    """Numbers of several kinds of things: name, number, what it means."""
+    """Make a bar chart from rows of name, number and explanation."""
     return {"kind": "bars", "title": title, "text": text, "data": {"rows": [list(row) for row in rows]}}
 
 
 def marked_texts(
     title: str, items: Sequence[Item], labels: Sequence[str] = (), text: str = "", compared: bool = False
 ) -> Section:
-    """Texts with marks over them, and with ``compared`` marks under them that ought to be the same."""
+    """Show texts with marks above them, and with ``compared`` the predicted marks below them."""
     data = {"items": list(items), "labels": list(labels), "compared": compared}
     return {"kind": "marked_texts", "title": title, "text": text, "data": data}
 
@@ -118,7 +119,7 @@ def item(
     truth_probability: float | None = None,
     notes: Sequence[str] = (),
 ) -> Item:
-    """One of the marked texts; the marks are of the first text, several texts have names."""
+    """Make an item of marked texts; marks belong to the first text, several texts have names."""
     named = {"": texts} if isinstance(texts, str) else texts
     shown: list[dict[str, Any]] = [
         {"name": name, "text": text, "above": [], "below": []} for name, text in named.items()
@@ -135,12 +136,12 @@ def item(
 
 
 def surest_wrong(answers: Sequence[Answer], credit: Sequence[float], most: int = MOST_MISTAKES) -> list[int]:
-    """Indices of the answers that are not all right, those of the highest scores first."""
+    """Return the indices of answers that are not entirely correct, highest scores first."""
     wrong = [row for row, share in enumerate(credit) if share < 1]
     return sorted(wrong, key=lambda row: -answers[row].score)[:most]
 
 
 def shorten(text: str, most: int = TEXT_CHARS) -> str:
-    """``text`` on one line, cut with an ellipsis after ``most`` characters."""
+    """Put ``text`` on one line, truncated with an ellipsis after ``most`` characters."""
     line = " ".join(text[: 4 * most].split())
     return line if len(line) <= most and len(text) <= 4 * most else line[:most].rstrip() + "…"

@@ -1,6 +1,6 @@
 """Metrics of sets of labels (multi-label classification), as functions of summed counts.
 
-The figures are those of scikit-learn with ``zero_division=nan``: a label that is neither true nor predicted
+The values equal those of scikit-learn with ``zero_division=nan``: a label that is neither true nor predicted
 for any row does not count in macro-F1.
 """
 
@@ -22,7 +22,7 @@ Sets = NDArray[np.bool_]
 
 
 def set_statistics(truth: Sets, predicted: Sets, scores: NDArray[np.floating]) -> csr_array:
-    """Counts of each row; ``scores`` (n x K) rank the labels.
+    """Count for each row; ``scores`` (n x K) rank the labels.
 
     Returns
     -------
@@ -36,7 +36,7 @@ def set_statistics(truth: Sets, predicted: Sets, scores: NDArray[np.floating]) -
 
 
 def set_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
-    """Macro-F1, micro-F1, subset accuracy and label ranking average precision of sums (... x (3K + 3))."""
+    """Return macro-F1, micro-F1, subset accuracy and ranking precision of sums (... x (3K + 3))."""
     sums = np.asarray(sums, np.float64)
     true, predicted, hits = np.split(sums[..., :-3], 3, axis=-1)
     exact, precision, rows = np.moveaxis(sums[..., -3:], -1, 0)
@@ -49,14 +49,14 @@ def set_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
 
 
 def set_credit(truth: Sets, predicted: Sets) -> NDArray[np.float64]:
-    """F1 of the set of each row (n, 0 to 1); 1 where a row has no label and none is predicted."""
+    """Return the F1 of each row's set (n, 0 to 1); 1 where a row has no label and none is predicted."""
     total = truth.sum(1) + predicted.sum(1)
     hits = (truth & predicted).sum(1)
     return np.where(total > 0, 2 * hits / np.maximum(total, 1), 1.0)
 
 
 def _ranking_precision(truth: Sets, scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Of each row: mean over its labels of the share of true labels among those that rank as high."""
+    """Return for each row the mean over its labels of the precision at their rank."""
     rank = rankdata(-scores, method="max", axis=1)
     precision = np.ones(len(truth))
     for row in np.flatnonzero(truth.any(1) & ~truth.all(1)):

@@ -1,4 +1,4 @@
-"""Sections of a report on sets of labels: each label, labels that are missed and extra, and wrong sets."""
+"""Report sections on label sets: scores of labels, missing and extra labels, and wrong sets."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ MOST_PAIRS = 20
 
 
 def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) -> float | None:
-    """Mean precision at the rank of each true row, by falling ``scores``; None without a true row.
+    """Return the mean precision at the rank of each true row by ``scores``; None without a true row.
 
-    The figure of ``sklearn.metrics.average_precision_score``: rows of one score count together.
+    Equals ``sklearn.metrics.average_precision_score``: rows with the same score count together.
 
     Example
     -------
@@ -37,7 +37,7 @@ def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) ->
 
 
 def set_pairs(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Section:
-    """Labels that are missing and labels that are said too much, by how often both are so in one row."""
+    """Make a table of pairs of missing and extra labels, by how often they occur in the same row."""
     pairs: Counter[tuple[str | None, str | None]] = Counter()
     for true, made in zip(map(set, truth), map(set, predicted), strict=True):
         missed: list[str | None] = [*sorted(true - made)]
@@ -51,7 +51,7 @@ def set_pairs(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
 
 
 def set_mistakes(answers: Sequence[Answer], rows: pa.Table, credit: Sequence[float]) -> Section:
-    """Texts with the labels that were said and those that are right."""
+    """Show texts with the predicted and the true labels."""
     wrong = surest_wrong(answers, credit)
     shown = rows.select(["text", "labels"]).take(pa.array(wrong, pa.int64())).to_pylist()
     items = []

@@ -1,6 +1,6 @@
-"""Tag sequences and the entities they stand for: schemes, spans, and decoding that obeys BIO.
+"""Tag sequences and entities: tagging schemes, spans, and decoding constrained to BIO.
 
-Every scheme is read into spans and written as BIO (IOB2), which is what models are trained on.
+Every scheme is converted to spans and written as BIO (IOB2), which models are trained on.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Span(NamedTuple):
 
 
 def find_scheme(sequences: Iterable[Sequence[str]]) -> Scheme:
-    """The scheme that many tag sequences are written in.
+    """Detect the scheme of tag sequences.
 
     BIOES (also BILOU and BMES) has tags for the last token of an entity or for entities of one token. In
     IOB1 an entity starts with I, and with B only right after another of its type; in BIO always with B.
@@ -54,9 +54,9 @@ def find_scheme(sequences: Iterable[Sequence[str]]) -> Scheme:
 
 
 def spans_of(tags: Sequence[str], scheme: Scheme = "BIO") -> list[Span]:
-    """The entities of a tag sequence, in order.
+    """Return the entities of a tag sequence, in order.
 
-    Raises ValueError for a tag that the scheme does not have, or that cannot stand where it is.
+    Raises ValueError for a tag that is not in the scheme, or not allowed in its position.
 
     Example
     -------
@@ -86,7 +86,7 @@ def spans_of(tags: Sequence[str], scheme: Scheme = "BIO") -> list[Span]:
 
 
 def bio_tags(spans: Iterable[Span], length: int) -> list[str]:
-    """Tags of ``length`` tokens for spans that do not overlap.
+    """Convert spans that do not overlap to BIO tags of ``length`` tokens.
 
     Raises ValueError for a span that is empty, out of range or overlaps another.
     """
@@ -101,14 +101,14 @@ def bio_tags(spans: Iterable[Span], length: int) -> list[str]:
 
 
 def tag_names(types: Sequence[str]) -> list[str]:
-    """The BIO tags of entity types: O first, then B and I of each type."""
+    """Return the BIO tags of entity types: O first, then B and I of each type."""
     return [OUTSIDE, *(f"{prefix}-{name}" for name in types for prefix in "BI")]
 
 
 def viterbi(log_probabilities: NDArray[np.floating], tags: Sequence[str]) -> list[int]:
-    """The likeliest tag indices (n) of ``log_probabilities`` (n x tags) that obey BIO.
+    """Return the most probable valid BIO sequence (n tag indices) of ``log_probabilities`` (n x tags).
 
-    I-X follows B-X or I-X only. Each tag is independent of the others beside that.
+    I-X follows B-X or I-X only; apart from that, tags are independent.
     """
     if not len(log_probabilities):
         return []
@@ -127,7 +127,7 @@ def viterbi(log_probabilities: NDArray[np.floating], tags: Sequence[str]) -> lis
 
 
 def _transitions(tags: Sequence[str]) -> NDArray[np.float64]:
-    """0 where the column's tag may follow the row's, minus infinity elsewhere."""
+    """Return 0 where the column's tag may follow the row's, minus infinity elsewhere."""
     allowed = np.zeros((len(tags), len(tags)))
     for column, tag in enumerate(tags):
         prefix, label = _split(tag)
@@ -137,7 +137,7 @@ def _transitions(tags: Sequence[str]) -> NDArray[np.float64]:
 
 
 def _split(tag: str) -> tuple[str, str]:
-    """Prefix and type; both empty for O."""
+    """Split a tag into prefix and type; both are empty for O."""
     prefix, _, label = tag.partition("-")
     return ("", "") if tag == OUTSIDE else (prefix, label)
 

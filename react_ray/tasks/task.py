@@ -1,6 +1,6 @@
-"""The interface of a task: its rows, its targets, what a model answers for a row, and how right that is.
+"""Interface of a task: its rows, targets, model, answers and metrics.
 
-Imports no torch, so that files are read and models are served without it.
+Imports no torch, so that files can be read and models served without it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ Outputs = list[NDArray[np.float32]]
 
 
 class Padding(NamedTuple):
-    """The token that fills up shorter examples of a batch, and the side it stands on (right or left)."""
+    """Padding token of shorter examples in a batch, and its side (right or left)."""
 
     token: int
     side: str
@@ -45,22 +45,22 @@ class Padding(NamedTuple):
 
 @dataclass(frozen=True)
 class Example:
-    """One input of the model; a row may give several (windows of a long text).
+    """An input of the model; a row may have several (windows of a long text).
 
     Parameters
     ----------
     ids
         Token ids.
     target
-        What is to be learnt, in the form that :meth:`Task.targets` stacks; None where the row has none.
+        Training target, in the form that :meth:`Task.targets` stacks; None for an unlabelled row.
     weight
-        Of its loss.
+        Weight of its loss.
     row
-        Index of its row among those that were encoded together.
+        Index of its row in the encoded table.
     types
-        Token types (0 or 1), where the task gives two texts to the model.
+        Token types (0 or 1), for tasks with two texts.
     places
-        Where the task's units (words, entities) stand among the tokens.
+        Token positions of the task's units (words, entities).
     """
 
     ids: list[int]
@@ -72,60 +72,60 @@ class Example:
 
 
 class Task(ABC):
-    """Everything that differs between tasks: all other parts of the package use only this.
+    """Base class of tasks; the rest of the package uses only this interface.
 
-    ``rows`` are tables with the columns ``inputs`` and, where there is one, ``target``; ``labels`` the names
-    of the K classes of a run, sorted.
+    ``rows`` are tables with the columns ``inputs`` and, if labelled, ``target``; ``labels`` are the sorted
+    names of the K classes of a run.
     """
 
     name: ClassVar[str]
     title: ClassVar[str]
-    """In words, for people: "text classification"."""
+    """Name for messages, such as "text classification"."""
     nouns: ClassVar[Nouns] = Nouns()
-    """Further words for people, and examples for reports and model cards."""
+    """Nouns for messages, reports and model cards."""
     columns: ClassVar[tuple[Column, ...]]
-    """What files may hold; those of ``needs`` must be there."""
+    """Columns that files may have; those of ``needs`` are required."""
     needs: ClassVar[tuple[tuple[str, ...], ...]] = (("text",),)
-    """Input columns that a file has to have: all names of one of these groups."""
+    """Required input columns of a file: all names of one of these groups."""
     inputs: ClassVar[tuple[pa.Field, ...]] = (pa.field("text", pa.string()),)
-    """Input columns of a row as the run keeps it; the first is ``text``, what people are shown of a row."""
+    """Input columns of a parsed row; the first is ``text``, which represents the row in messages."""
     identity: ClassVar[tuple[str, ...]] = ()
-    """Input columns that make two rows the same one; () for all."""
+    """Input columns by which duplicate rows are found; () for all."""
     target: ClassVar[pa.Field] = pa.field("label", pa.string())
-    """Column of the target as the run keeps it; null where a row is unlabelled."""
+    """Target column of a parsed row; null for unlabelled rows."""
     settles_on_unlabeled: ClassVar[bool] = False
     """Whether :meth:`settle` uses outputs for unlabelled rows."""
     fewest_classes: ClassVar[int] = 2
-    """Classes that a run needs at least; 0 for tasks without classes."""
+    """Minimum number of classes of a run; 0 for tasks without classes."""
     metrics: ClassVar[tuple[str, ...]]
     """Keys of :meth:`score`, higher is better; the first is the headline: gate, search and report use it."""
     checkpoint_metric: ClassVar[str | None] = None
-    """The one of ``metrics`` by which checkpoints of a training are compared; None: the headline."""
+    """Metric that compares the checkpoints of a training; None: the headline."""
 
     operations: ClassVar[tuple[str, ...]] = ("delete", "swap", "crop", "typo")
-    """Ways in which :meth:`augment` can change a row, names for ``augment.operations``."""
+    """Augmentation operations of :meth:`augment`, for ``augment.operations``."""
     labeler: ClassVar[str] = "label_gan"
-    """What makes labels for the unlabelled pool: ``label_gan`` (one of K for each row) or ``candidates``."""
+    """Labeler of the unlabelled pool: ``label_gan`` (one of K classes per row) or ``candidates``."""
     one_of_k: ClassVar[bool] = False
     """Whether an answer is one class, with a ranking of all of them."""
     names_spans: ClassVar[bool] = False
-    """Whether an answer is parts of the text, each with a type, a start and an end."""
+    """Whether an answer is a list of spans of the text, each with a type."""
     added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
-    """Columns that predictions add to the rows of a file; null where a row has no answer."""
+    """Columns that predictions add to the rows of a file; null for rows without an answer."""
 
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
-    """The class of transformers that loads a saved model of this task."""
+    """The transformers class that loads a saved model of this task."""
     pipeline: ClassVar[str] = "text-classification"
-    """The pipeline of transformers that gives the same answers."""
+    """The transformers pipeline that gives the same answers."""
 
     @property
     def training_metric(self) -> str:
-        """The one of ``metrics`` that compares checkpoints, and the trials of a search."""
+        """Metric that compares checkpoints, and the trials of a search."""
         return self.checkpoint_metric or self.metrics[0]
 
     @property
     def texts(self) -> list[str]:
-        """The names of the ``inputs`` that are texts, all of which the model reads."""
+        """Names of the text columns in ``inputs``; the model reads all of them."""
         return [field.name for field in self.inputs if pa.types.is_string(field.type)]
 
     # --- rows
@@ -136,84 +136,84 @@ class Task(ABC):
 
     @abstractmethod
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
-        """One row as the run keeps it: a value for each of ``inputs``, and for ``target`` (None: unlabelled).
+        """Parse the cells of a row to a value for each of ``inputs`` and for ``target`` (None: unlabelled).
 
-        ``cells`` has every name of ``columns`` that the file has. Raises ValueError ("kind: details") where
-        the row is rejected.
+        ``cells`` has the columns of the task that the file has. Raises ValueError ("kind: details") if the
+        row is rejected.
         """
 
     def names_in(self, target: Any) -> list[str]:
-        """The classes that a target names, such as the types of its entities; [] for none."""
+        """Return the classes in a target, such as the types of its entities."""
         return [target]
 
     def evidence(self, targets: Sequence[Any]) -> int:
-        """How many judgements the targets of some rows allow; by default one a row.
+        """Return the number of evaluated units in the targets of some rows; by default one per row.
 
-        Too few validation rows decide by chance, so they neither pick a checkpoint nor are held back.
+        Validation rows with too few units are too noisy to select a checkpoint.
         """
         return len(targets)
 
     def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
-        """A row as a file that has the columns ``given`` would hold it, with an empty cell for its target.
+        """Format a row as cells of a file with the columns ``given``, with an empty cell for its target.
 
-        The reverse of :meth:`parse` for the ``inputs`` of a row: cells by the names of ``columns``.
+        The inverse of :meth:`parse` for the ``inputs`` of a row.
         """
         inputs = {one.name: row[one.name] for one in self.columns if not one.target and one.name in row}
         targets = [one.name for one in self.columns if one.target]
         return inputs | {next((name for name in targets if name in given), targets[0]): ""}
 
     def collect(self, rows: Iterable[dict[str, Any]], config: AugmentConfig) -> Any:
-        """What :meth:`augment` has to know of all labelled rows; by default nothing.
+        """Collect statistics of all labelled rows for :meth:`augment`; by default None.
 
-        Plain data of bounded size, the same for the same rows: it is sent to every worker.
+        The result is sent to every worker: plain data of bounded size, deterministic for the same rows.
         """
         return None
 
     def augment(
         self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
     ) -> list[dict[str, Any]]:
-        """Changed copies of a row (its input columns and its target) for which the target still holds.
+        """Make changed copies of a row (input columns and target) for which the target stays valid.
 
-        By default changes of the text alone; the same row, seed and ``known``, which is what :meth:`collect`
-        returned, always give the same copies.
+        By default only the text is changed. The copies are determined by row, seed and ``known``, the result
+        of :meth:`collect`.
         """
         return [{**row, "text": text} for text in augment(row["text"], config, seed)]
 
     def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
-        """A target or the value of an answer in words, for people; ``row`` has the ``inputs``."""
+        """Format a target, or the value of an answer, for messages; ``row`` has the ``inputs``."""
         return str(target)
 
     # --- features of the frozen encoder, for the label GAN
 
     def features(self, encoder: Any, rows: pa.Table) -> NDArray[np.float32]:
-        """What a :class:`react_ray.data.encode.Encoder` says of each row: blocks of one width, length 1."""
-        found: NDArray[np.float32] = encoder.encode(rows["text"].to_pylist())
-        return found
+        """Compute features with a :class:`react_ray.data.encode.Encoder`: equal blocks, length 1."""
+        features: NDArray[np.float32] = encoder.encode(rows["text"].to_pylist())
+        return features
 
     # --- the model
 
     @abstractmethod
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
-        """Load the pretrained model ``name`` with this task's head; dropout None: the model's own."""
+        """Load the pretrained model ``name`` with this task's head; dropout None: that of the model."""
 
     def lacking(self, tokenizer: TextTokenizer) -> str | None:
-        """What a model with this tokenizer cannot tell apart and the task needs, in words; None: nothing."""
+        """Return a warning if the tokenizer lacks tokens that the task needs, else None."""
         return None
 
     def output_names(self, labels: Sequence[str]) -> list[str]:
-        """The names of the model's outputs, in order: the classes themselves, or tags made of them."""
+        """Return the names of the model's outputs, in order: the classes, or tags derived from them."""
         return list(labels)
 
     def classes_of(self, outputs: Sequence[str]) -> list[str]:
-        """The classes that a model with these outputs knows: the reverse of :meth:`output_names`."""
+        """Return the classes of a model with these outputs: the inverse of :meth:`output_names`."""
         return list(outputs)
 
     @abstractmethod
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
-        """Tokenise rows, with or without targets; examples of a row stand side by side."""
+        """Tokenize rows, with or without targets; examples of the same row are adjacent."""
 
     def collate(self, examples: Sequence[Example], padding: Padding) -> Inputs:
-        """The model's inputs, padded to the longest example."""
+        """Build the model's inputs, padded to the longest example."""
         ids, mask = tokens.pad([example.ids for example in examples], *padding)
         inputs = {"input_ids": ids, "attention_mask": mask}
         if any(example.types is not None for example in examples):
@@ -222,15 +222,15 @@ class Task(ABC):
         return inputs
 
     def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
-        """The targets of a batch, in the order of the model's outputs."""
+        """Stack the targets of a batch, in the order of the model's outputs."""
         return np.stack([example.target for example in examples])
 
     @abstractmethod
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Loss of each example (n), unweighted."""
+        """Return the unweighted loss of each example (n)."""
 
     def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
-        """Fit the untrained head to ``examples`` in closed form; False where that is not possible."""
+        """Fit the untrained head to ``examples`` without gradient steps; return False if not possible."""
         return False
 
     def start_from(
@@ -238,7 +238,7 @@ class Task(ABC):
     ) -> bool:
         """Set the untrained head of ``name`` to a classifier of its frozen features.
 
-        ``weights`` K x d, ``bias`` K; False where the head does not read those features.
+        ``weights`` K x d, ``bias`` K; returns False if the head does not use these features.
         """
         return False
 
@@ -250,7 +250,7 @@ class Task(ABC):
         return logits
 
     def split(self, output: NDArray[np.float32], examples: Sequence[Example], padding: Padding) -> Outputs:
-        """The output of each example of a batch, without padding."""
+        """Split the output of a batch into one output per example, without padding."""
         return list(output)
 
     @abstractmethod
@@ -262,13 +262,13 @@ class Task(ABC):
         labels: Sequence[str],
         settings: Mapping[str, Any],
     ) -> list[Answer]:
-        """Turn the outputs of the examples of ``rows`` into the answer of each row.
+        """Convert the outputs of the examples of ``rows`` to one answer per row.
 
-        ``settings`` are what :meth:`calibrate` kept in the model's configuration.
+        ``settings`` are those that :meth:`calibrate` stored in the model's configuration.
         """
 
     def probabilities(self, outputs: Outputs) -> Outputs:
-        """The outputs of examples on the scale of their scores; by default softmax over the last axis."""
+        """Convert outputs to probabilities; by default softmax over the last axis."""
         return [softmax(output, axis=-1) for output in outputs]
 
     def calibrate(
@@ -279,7 +279,7 @@ class Task(ABC):
         rows: pa.Table,
         labels: Sequence[str],
     ) -> dict[str, float]:
-        """Make the scores of the model's answers fit ``rows``, in place; what was changed, to be logged."""
+        """Calibrate the model's scores on ``rows``, in place; return the changes for the log."""
         return {}
 
     def settle(
@@ -289,46 +289,46 @@ class Task(ABC):
         unseen: Sequence[Example],
         run: Callable[[Sequence[Example]], Outputs],
     ) -> dict[str, float]:
-        """Calibrate without validation rows, in place; return what was changed, to be logged.
+        """Calibrate without validation rows, in place; return the changes for the log.
 
-        ``examples`` are some that the model was trained on, ``unseen`` are unlabelled ones that it was not
-        (none unless ``settles_on_unlabeled``), and ``run`` computes its outputs. By default nothing.
+        ``examples`` are training examples, ``unseen`` unlabelled ones that the model was not trained on
+        (empty unless ``settles_on_unlabeled``), and ``run`` computes outputs. By default nothing.
         """
         return {}
 
     # --- predictions, as files and services give them
 
     def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
-        """A value for each of ``added``; ``row`` has the ``inputs`` that were answered."""
+        """Return a value for each column of ``added``; ``row`` has the ``inputs``."""
         return {"label": self.shown(answer.value, row), "score": answer.score}
 
     def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The answer in JSON, as the pipeline of transformers gives it; ``row`` has the ``inputs``."""
+        """Return the answer in the format of the transformers pipeline; ``row`` has the ``inputs``."""
         return [{"label": label, "score": score} for label, score in answer.ranking]
 
     # --- judgement
 
     @abstractmethod
     def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
-        """How right each answer is, n values from 0 to 1."""
+        """Return the correctness of each answer, n values from 0 to 1."""
 
     @abstractmethod
     def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
-        """Counts of each row (n x s, dense or sparse) from whose sums :meth:`score` makes the metrics."""
+        """Return counts of each row (n x s, dense or sparse), whose sums :meth:`score` evaluates."""
 
     @abstractmethod
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
-        """Each of ``metrics`` of sums of statistics: from (... x s) arrays of shape (...)."""
+        """Compute each of ``metrics`` from sums of statistics (... x s); values have shape (...)."""
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
-        """Further figures for metrics.json, such as those of each class."""
+        """Return further metrics for metrics.json, such as those of each class."""
         return {}
 
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
-        """What the report tells of the answers for ``rows``, of which there is at least one."""
+        """Return the report's sections on the answers for ``rows`` (at least one)."""
         return []
 
     def measure(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, float]:
-        """Each of ``metrics`` over ``rows``."""
+        """Compute each of ``metrics`` over ``rows``."""
         figures = self.score(np.asarray(self.statistics(answers, rows, labels).sum(0), np.float64))
         return {name: float(value) for name, value in figures.items()}

@@ -1,8 +1,8 @@
-"""Small changes of a text that keep its label (S3).
+"""Text augmentation by small changes that keep the label (S3).
 
 The operations are those of Wei & Zou 2019 (arXiv:1901.11196) that need no thesaurus.
 They work on words, or on characters in scripts without spaces, so that Chinese and
-Japanese are changed as gently as English; an emoji is never cut in two.
+Japanese are changed as little as English; an emoji is never split.
 """
 
 from __future__ import annotations
@@ -39,15 +39,15 @@ Unit = tuple[str, str]
 
 
 def normal_form(text: str) -> str:
-    """The text in Unicode's form NFC with single spaces: the same for texts that a reader takes for one."""
+    """Normalize a text to Unicode form NFC and single spaces, to find duplicates."""
     return " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
 
 
 def augment(text: str, config: AugmentConfig, seed: int = 0) -> list[str]:
-    """At most ``config.copies`` changed copies of ``text``, all different from it and each other.
+    """Make at most ``config.copies`` changed copies of ``text``, all different from it and each other.
 
-    The same text and seed always give the same copies. A text too short to be changed
-    gives fewer, or none; no copy is empty.
+    The copies are determined by text and seed. A text that is too short to be changed
+    has fewer copies, or none; no copy is empty.
     """
     units: list[Unit] = (_ASCII_UNIT if text.isascii() else _UNIT).findall(text)
     operations = USUAL if config.operations is None else config.operations
@@ -86,7 +86,7 @@ def _crop(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
 
 
 def _swap(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
-    """Exchange neighbours; white space stays where it is."""
+    """Swap neighbouring words; white space is unchanged."""
     words = [word for word, _ in units]
     for _ in range(changes if len(words) > 1 else 0):
         left = draw.randrange(len(words) - 1)
@@ -95,7 +95,7 @@ def _swap(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
 
 
 def _typo(units: list[Unit], changes: int, draw: random.Random) -> list[Unit]:
-    """Exchange two letters inside a word; a single character is typed twice."""
+    """Swap two letters inside a word; a single character is doubled."""
     chosen = set(draw.sample(range(len(units)), changes))
     return [
         (_mistype(word, draw) if place in chosen else word, space)

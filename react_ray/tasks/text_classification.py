@@ -1,4 +1,4 @@
-"""Text classification: one text, one of several labels."""
+"""Text classification: one of several classes per text."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ class TextClassification(ClosedTask):
     title = "text classification"
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
-        """A sequence classifier over ``labels``; a head for other labels is replaced."""
+        """Load a sequence classifier over ``labels``; a head for other labels is replaced."""
         from react_ray.models.heads import load_sequence_classifier
 
         return load_sequence_classifier(name, labels, dropout, "single_label_classification")
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
-        """Column text and, if present, label (a name or a distribution over ``labels``) and weight."""
+        """Encode the columns text and, if present, label (a name or a distribution) and weight."""
         ids, given = tokenizer.ids(rows["text"].to_pylist()), set(rows.column_names)
         targets = distributions(rows["label"], labels) if "label" in given else [None] * len(rows)
         weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
@@ -46,7 +46,7 @@ class TextClassification(ClosedTask):
     def start_from(
         self, model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor
     ) -> bool:
-        """Make the model say at once what the linear classifier says (sentence encoders only)."""
+        """Initialize the head with a linear classifier of the features (sentence encoders only)."""
         from react_ray.models.heads import start_from
 
         return start_from(model, name, weights, bias)
@@ -56,7 +56,7 @@ TEXT_CLASSIFICATION = TextClassification()
 
 
 def distributions(column: pa.ChunkedArray, labels: Sequence[str]) -> NDArray[np.float32]:
-    """Label column (names, or lists of probabilities) as an n x classes array."""
+    """Convert a label column (names, or lists of probabilities) to an n x K array."""
     if pa.types.is_list(column.type):
         numbers = column.combine_chunks().flatten().to_numpy().astype(np.float32)
         return numbers.reshape(len(column), len(labels))

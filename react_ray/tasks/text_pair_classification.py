@@ -1,4 +1,4 @@
-"""Text pair classification: two texts, one of several labels (same meaning, entailment, fitting answer)."""
+"""Text pair classification: one of several classes for two texts (paraphrase, entailment, answer)."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ __all__ = ["TextPairClassification"]
 
 
 class TextPairClassification(TextClassification):
-    """One of several classes for a pair of texts, which the model reads together."""
+    """One of several classes for a pair of texts, which the model reads as one input."""
 
     name = "text-pair-classification"
     title = "text pair classification"
@@ -36,7 +36,7 @@ class TextPairClassification(TextClassification):
     inputs = (pa.field("text", pa.string()), pa.field("text_pair", pa.string()))
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
-        """Two texts and the name of the class of the pair."""
+        """Parse two texts and the class name of the pair."""
         return {
             "text": cells["text"],
             "text_pair": cells.get("text_pair"),
@@ -46,24 +46,24 @@ class TextPairClassification(TextClassification):
     def augment(
         self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
     ) -> list[dict[str, Any]]:
-        """Copies in which one of the two texts is changed, the first and the second in turn."""
+        """Make copies with one of the two texts changed, alternating between them."""
         changed = {side: iter(augment(row[side], config, seed)) for side in ("text", "text_pair")}
         turns = [side for _ in range(config.copies) for side in changed]
         copies = [{**row, side: text} for side in turns if (text := next(changed[side], None)) is not None]
         return copies[: config.copies]
 
     def features(self, encoder: Any, rows: pa.Table) -> NDArray[np.float32]:
-        """Three blocks: product and distance of the two sentences, and what both have in common."""
+        """Compute three blocks from two sentence embeddings: product, distance and sum."""
         first, second = (_sentences(encoder, rows[name].to_pylist()) for name in ("text", "text_pair"))
         blocks = [_unit(first * second), _unit(np.abs(first - second)), _unit(first + second)]
         return np.hstack(blocks) / np.float32(3**0.5)
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
-        """Columns text and text_pair and, if present, label (a name or a distribution) and weight."""
+        """Encode the columns text and text_pair and, if present, label (name or distribution) and weight."""
         pairs = tokenizer.pairs(rows["text"].to_pylist(), rows["text_pair"].to_pylist())
-        given = set(rows.column_names)
-        targets = distributions(rows["label"], labels) if "label" in given else [None] * len(rows)
-        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
+        columns = set(rows.column_names)
+        targets = distributions(rows["label"], labels) if "label" in columns else [None] * len(rows)
+        weights = rows["weight"].to_numpy() if "weight" in columns else np.ones(len(rows))
         return [
             Example(pair.ids, target, float(weight), row, pair.types if tokenizer.reads_types else None)
             for row, (pair, target, weight) in enumerate(zip(pairs, targets, weights, strict=True))
@@ -72,12 +72,12 @@ class TextPairClassification(TextClassification):
     def start_from(
         self, model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor
     ) -> bool:
-        """Not possible: the model reads both texts together, the frozen features are of each alone."""
+        """Return False: the model reads both texts together, the frozen features encode each alone."""
         return False
 
 
 def _sentences(encoder: Any, texts: Sequence[str]) -> NDArray[np.float32]:
-    """Sentence embeddings, the first of the blocks of the encoder's rows: n x d."""
+    """Return the sentence embeddings (the encoder's first block), n x d."""
     features: NDArray[np.float32] = encoder.encode(texts)
     return _unit(features[:, : features.shape[1] // 3])
 

@@ -1,8 +1,8 @@
-"""Thresholds of labels that are decided one by one, so that rare labels are found too.
+"""Decision thresholds of labels in multi-label classification.
 
-A threshold of 0.5 is best for accuracy and bad for F1: a label of 2% of the rows seldom has so high a
-probability. F1 is highest at half of its own best value (Lipton et al. 2014, arXiv:1402.1892). All functions
-take logits, n x K, and give a logit a label from which on the label is in the set.
+A threshold of 0.5 is best for accuracy but not for F1: a label of 2% of the rows rarely has such a
+probability. The optimal threshold for F1 is half of the optimal F1 (Lipton et al. 2014, arXiv:1402.1892).
+All functions take logits, n x K, and return one threshold per label, also a logit.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ Values = NDArray[np.float64]
 
 
 def f1_thresholds(logits: Logits, targets: NDArray[np.floating]) -> Values:
-    """The threshold of each label with the highest F1, for logits whose probabilities are calibrated.
+    """Return the threshold of each label with the highest F1, for calibrated logits.
 
-    F1 is counted with ``targets`` that are drawn towards the probabilities, the more the rarer a label is
-    among these rows; one that no row has gets the threshold with the highest expected F1.
+    F1 is computed with ``targets`` shrunk towards the probabilities, more strongly for rarer labels; a label
+    without a row gets the threshold with the highest expected F1.
     """
     chances = expit(np.asarray(logits, np.float64))
     trust = targets.sum(0) / (targets.sum(0) + PRIOR_ROWS)
@@ -41,7 +41,7 @@ def f1_thresholds(logits: Logits, targets: NDArray[np.floating]) -> Values:
 
 
 def share_thresholds(logits: Logits, shares: Values) -> Values:
-    """Thresholds with which the share of rows that get a label is its share in ``shares`` (K)."""
+    """Return thresholds for which the predicted frequency of each label is that in ``shares`` (K)."""
     counts = np.rint(np.asarray(shares) * len(logits)).astype(int)
     return np.array(
         [
@@ -52,7 +52,7 @@ def share_thresholds(logits: Logits, shares: Values) -> Values:
 
 
 def best_sharpness(logits: Logits, targets: NDArray[np.floating]) -> float:
-    """The factor for all logits with the highest posterior (1 / temperature), see ``best_temperature``."""
+    """Return the inverse temperature with the highest posterior, see ``best_temperature``."""
     grid = np.exp(np.linspace(np.log(0.1), np.log(10), 101))
     z = np.asarray(logits, np.float64)
     loss = [float((np.logaddexp(0, z / t) - targets * z / t).sum()) for t in grid]
@@ -71,7 +71,7 @@ def _best_f1(logits: Values, targets: Values) -> float:
 
 
 def _between(ordered: Values, count: int) -> float:
-    """A threshold that the ``count`` highest of ``ordered`` (falling) reach, half way to the next."""
+    """Return the midpoint between the ``count``-th highest value of ``ordered`` (descending) and the next."""
     if count <= 0:
         return float(ordered[0] + MARGIN)
     if count >= len(ordered):

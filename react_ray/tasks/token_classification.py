@@ -1,6 +1,6 @@
-"""Token classification: entities of several types among the words of a text.
+"""Token classification: entities of several types in a text.
 
-Rows are kept as a text and where its words stand, targets as BIO tags of the words, whatever form they had.
+Rows are stored as a text and the offsets of its words, targets as BIO tags, whatever the input format.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ POWER = "score_power"
 
 
 class TokenClassification(WordTagging):
-    """Entities in a text: names, places, products, whatever types the labelled rows have."""
+    """Entities in a text, of the types in the labelled rows, such as names, places and products."""
 
     name = "token-classification"
     title = "token classification"
@@ -92,31 +92,31 @@ class TokenClassification(WordTagging):
     # --- rows
 
     def detect(self, sample: Sequence[Cells], options: Options) -> Options:
-        """Find the scheme of tags in the first rows."""
+        """Detect the tagging scheme from the first rows."""
         if options.scheme:
             return options
         tags = [found for cells in sample if (found := _readable_tags(cells.get("tags")))]
         return replace(options, scheme=find_scheme(tags)) if tags else options
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
-        """A text, where its words start and end, and their BIO tags.
+        """Parse a text, the offsets of its words, and their BIO tags.
 
-        Tags of O alone are a label: a text without entities.
+        Tags of O alone are a valid target: a text without entities.
         """
         words, spans = read_annotation(cells, options.scheme or "BIO")
         tags = None if spans is None else bio_tags(spans, len(words))
         return {"text": words.text, "starts": list(words.starts), "ends": list(words.ends), "tags": tags}
 
     def names_in(self, target: Sequence[Any]) -> list[str]:
-        """The type of each entity of a target or of the value of an answer."""
+        """Return the type of each entity of a target or of the value of an answer."""
         return [span.label for span in _spans(target)]
 
     def evidence(self, targets: Sequence[Any]) -> int:
-        """The number of entities, or of rows if that is smaller: most words are none, and say little."""
+        """Return the smaller of the numbers of entities and rows: most words are not in an entity."""
         return min(len(targets), sum(len(self.names_in(target)) for target in targets))
 
     def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
-        """The entities in words: those of ``row``, or without it the numbers of its words.
+        """Format the entities with their text in ``row``, or without it by the numbers of their words.
 
         Example
         -------
@@ -129,29 +129,29 @@ class TokenClassification(WordTagging):
         return "; ".join(shown) or "no entity"
 
     def collect(self, rows: Iterable[dict[str, Any]], config: AugmentConfig) -> Any:
-        """The mentions of each type, where they are to be replaced."""
+        """Collect the mentions of each type, if the operation ``mentions`` is used."""
         return collect_mentions(rows) if MENTIONS in operations_of(config) else None
 
     def augment(
         self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
     ) -> list[dict[str, Any]]:
-        """Copies in which words outside of entities are changed, or entities are replaced."""
+        """Make copies with changed words outside of entities, or replaced entities."""
         return augment_row(row, config, seed, known)
 
     # --- the model
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
-        """A token classifier over the BIO tags of ``labels``; a head for other tags is replaced."""
+        """Load a token classifier over the BIO tags of ``labels``; a head for other tags is replaced."""
         from react_ray.models.heads import load_token_classifier
 
         return load_token_classifier(name, self.output_names(labels), dropout)
 
     def output_names(self, labels: Sequence[str]) -> list[str]:
-        """O, then B and I of each type."""
+        """Return the BIO tags: O, then B and I of each type."""
         return tag_names(labels)
 
     def classes_of(self, outputs: Sequence[str]) -> list[str]:
-        """The types that the tags have."""
+        """Return the types of the tags."""
         return [tag.removeprefix("B-") for tag in outputs if tag.startswith("B-")]
 
     # --- answers
@@ -164,7 +164,7 @@ class TokenClassification(WordTagging):
         labels: Sequence[str],
         settings: Mapping[str, Any],
     ) -> list[Answer]:
-        """The likeliest entities under BIO.
+        """Decode the most probable entities under BIO.
 
         The value is [[start, end, type], ...] in words, the ranking has the score of each in that order.
         """
@@ -183,7 +183,7 @@ class TokenClassification(WordTagging):
     ) -> dict[str, float]:
         """Fold the best temperature for the words of ``rows`` into the last layer.
 
-        Then fit the power of the scores of whole rows, which is kept in the model's configuration.
+        Then fit the power of the scores of whole rows, which is stored in the model's configuration.
         """
         from react_ray.models.head import best_temperature, final_linear, scale_logits
 
@@ -205,11 +205,11 @@ class TokenClassification(WordTagging):
     # --- predictions, as files and services give them
 
     def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
-        """The entities of a row, in the column ``entities``."""
+        """Return the entities of a row in the column ``entities``."""
         return {"entities": self.wire(answer, row)}
 
     def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """The entities, as the pipeline of transformers gives them with aggregation_strategy="simple"."""
+        """Return entities in the format of the transformers pipeline with aggregation_strategy="simple"."""
         return [
             {
                 "entity_group": span.label,
@@ -224,7 +224,7 @@ class TokenClassification(WordTagging):
     # --- judgement
 
     def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
-        """F1 of the entities of each row."""
+        """Return the entity F1 of each row."""
         return entity_credit(_truth(rows), _predicted(answers))
 
     def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
@@ -232,23 +232,23 @@ class TokenClassification(WordTagging):
         return entity_statistics(_truth(rows), _predicted(answers), labels)
 
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
-        """F1, precision and recall of all entities."""
+        """Return micro-averaged F1, precision and recall of entities."""
         return entity_scores(sums)
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
-        """Precision, recall and F1 of each type, and kinds of errors with their numbers."""
+        """Return precision, recall and F1 of each type, and counts of the kinds of errors."""
         sums = np.asarray(self.statistics(answers, rows, labels).sum(0))
         errors = error_kinds(_truth(rows), _predicted(answers))
         return {"per_class": class_figures(sums, labels), "errors": errors}
 
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
-        """Scores of the types, kinds of errors, types that are mixed up, and texts with their entities."""
+        """Return sections on scores of types, kinds of errors, confusion, and texts with entities."""
         figures = self.details(answers, rows, labels)["per_class"]
         return entity_sections(answers, rows, (_truth(rows), _predicted(answers)), figures, labels)
 
 
 def _readable_tags(cell: Any) -> list[str] | None:
-    """Tags of a row that may be read later on; what is wrong with others is told then."""
+    """Return the tags of a row for scheme detection; None if they are malformed, which is reported later."""
     try:
         tags = parsed(cell)
     except ValueError:
@@ -257,7 +257,7 @@ def _readable_tags(cell: Any) -> list[str] | None:
 
 
 def _spans(found: Sequence[Any]) -> list[Span]:
-    """The entities of a target (tags) or of the value of an answer."""
+    """Return the entities of a target (tags) or of the value of an answer."""
     return spans_of(found) if found and isinstance(found[0], str) else [Span(*item) for item in found]
 
 
@@ -267,7 +267,7 @@ def _word(span: Span, row: Mapping[str, Any]) -> str:
 
 
 def _numbers(span: Span) -> str:
-    """Words of a span by their numbers from 1."""
+    """Format the words of a span by their numbers, from 1."""
     last = f" to {span.end}" if span.end > span.start + 1 else ""
     return f"word{'s' if last else ''} {span.start + 1}{last}"
 

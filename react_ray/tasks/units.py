@@ -1,6 +1,6 @@
-"""Tasks with many units a row, or any number of options a unit, as the labeler ``candidates`` needs them.
+"""Interface of tasks for the labeler ``candidates``: several units per row, or options per unit.
 
-A unit is what gets a distribution over the options: a word of a text, or the row itself.
+A unit has a distribution over the options: a word of a text, or the row itself.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ from react_ray.tasks.task import Example, Outputs, Task
 __all__ = ["Distributions", "UnitTask", "unit_task"]
 
 Distributions = Sequence[NDArray[np.float32]]
-"""Units x options for each row, 0 to 1."""
+"""Arrays of units x options for each row, values from 0 to 1."""
 
 
 class UnitTask(Task):
-    """A task whose unlabelled rows get their labels from the fine-tuned model, judged unit by unit."""
+    """Task whose unlabelled rows are labelled by the fine-tuned model and verified unit by unit."""
 
     labeler = "candidates"
     exclusive: ClassVar[bool]
-    """Whether a unit has exactly one of the options, or any number of them."""
+    """Whether a unit has exactly one of the options, rather than any number."""
 
     def units(self, rows: pa.Table) -> list[list[tuple[int, int]]] | None:
-        """The units of each row, as characters of its text from and to; None: the row itself is the unit."""
+        """Return the units of each row as character spans of its text; None: the row itself is the unit."""
         return None
 
     @abstractmethod
@@ -42,23 +42,23 @@ class UnitTask(Task):
         labels: Sequence[str],
         settings: Mapping[str, Any],
     ) -> list[NDArray[np.float32]]:
-        """Distributions of the units of each row, as the model gives them."""
+        """Return the model's distributions for the units of each row."""
 
     @abstractmethod
     def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
-        """The targets of labelled rows as distributions of 0 and 1."""
+        """Return the targets of labelled rows as distributions of 0 and 1."""
 
     @abstractmethod
     def decide(self, probabilities: Distributions, rows: pa.Table, labels: Sequence[str]) -> list[Answer]:
-        """The answer of each row to the distributions of its units."""
+        """Convert the distributions of units to one answer per row."""
 
     @abstractmethod
     def soft_column(self, probabilities: Distributions) -> pa.Array:
-        """Distributions as a column that :meth:`encode` takes for targets."""
+        """Convert distributions to a target column for :meth:`encode`."""
 
 
 def unit_task(task: Task) -> UnitTask:
-    """``task`` as one with units; TypeError where it is none."""
+    """Return ``task`` if it is a :class:`UnitTask`; TypeError otherwise."""
     if not isinstance(task, UnitTask):
         raise TypeError(f"{task.name} has no units: its labeler is {task.labeler}")
     return task

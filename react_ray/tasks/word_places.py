@@ -1,4 +1,4 @@
-"""Where words stand among the tokens of a model, in texts that may take several windows."""
+"""Alignment of words with tokens, in texts of one or more windows."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["WordPlaces", "place_words"]
 
 
 class WordPlaces(NamedTuple):
-    """Words that are read in a window, and for each the index of the token that stands for it."""
+    """Words that are read in a window, and the index of the token that represents each."""
 
     words: NDArray[np.int64]
     tokens: NDArray[np.int64]
 
     def continued(self) -> NDArray[np.bool_]:
-        """Which words share their token with the word before."""
+        """Return which words share their token with the previous word."""
         return np.append(False, self.tokens[1:] == self.tokens[:-1])[: len(self.tokens)]
 
 
@@ -32,11 +32,10 @@ class _Found(NamedTuple):
 
 
 def place_words(windows: Sequence[Window], starts: Sequence[int], ends: Sequence[int]) -> list[WordPlaces]:
-    """Where the words of a text, from characters ``starts`` to ``ends``, stand in each of its ``windows``.
+    """Align the words of a text (characters ``starts`` to ``ends``) with the tokens of its ``windows``.
 
-    The first token that overlaps a word stands for it. A word of several windows counts in the one where it
-    has the most context. A word that the tokenizer leaves out, such as one of control characters, has no
-    place.
+    The first token that overlaps a word represents it. A word in several windows belongs to the one where it
+    has the most context. A word without a token, such as one of control characters, is left out.
 
     Returns
     -------
@@ -51,7 +50,7 @@ def place_words(windows: Sequence[Window], starts: Sequence[int], ends: Sequence
 
 
 def _first_tokens(window: Window, starts: Sequence[int], ends: Sequence[int]) -> list[_Found]:
-    """The words of a window, each with its first token there."""
+    """Return the words of a window, each with its first token."""
     found: list[_Found] = []
     word, last = 0, -1
     for token, ((start, end), part) in enumerate(zip(window.offsets, window.parts, strict=True)):
@@ -69,7 +68,7 @@ def _first_tokens(window: Window, starts: Sequence[int], ends: Sequence[int]) ->
 
 
 def _with_most_context(found: Sequence[list[_Found]], lengths: Sequence[int]) -> list[list[_Found]]:
-    """Each word in one window only, and never by a token from its middle."""
+    """Assign each word to one window, and never to a token from its middle."""
     order = sorted((some[0].start, number) for number, some in enumerate(found) if some)
     best: dict[int, tuple[int, int, int]] = {}  # word: minus the start of its token, context, window
     for place, (_, number) in enumerate(order):

@@ -1,7 +1,7 @@
-"""Splitting of texts into words with character offsets: the tokens that entities are made of.
+"""Splitting of texts into words with character offsets, the units of entities.
 
-A Chinese, Japanese or Korean character is a word of its own, as are marks; other letters and digits in a row
-are one word. Offsets count characters of the original text.
+A Chinese, Japanese or Korean character or a punctuation mark is a word; so is a sequence of other letters and
+digits. Offsets count characters of the original text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NO_SPACE = re.compile(rf"[{IDEOGRAPHS}\u3000-\u303f\uff00-\uffef]")
 
 @dataclass(frozen=True)
 class Words:
-    """A text and its words, each from a character ``starts[i]`` to before ``ends[i]``."""
+    """A text and its words, each from character ``starts[i]`` to before ``ends[i]``."""
 
     text: str
     starts: tuple[int, ...]
@@ -46,7 +46,7 @@ class Words:
         return Span(self.starts[span.start], self.ends[span.end - 1], span.label)
 
     def span(self, characters: Span) -> Span:
-        """Convert a span of characters to one of words; ValueError unless it begins and ends with a word."""
+        """Convert a span of characters to a span of words; ValueError if it splits a word."""
         try:
             start, end = self.starts.index(characters.start), self.ends.index(characters.end)
         except ValueError:
@@ -59,7 +59,7 @@ class Words:
 
 
 def split_words(text: str, spans: Iterable[Span] = ()) -> Words:
-    """Find the words of ``text``, cut also where one of ``spans`` (in characters) begins or ends.
+    """Split ``text`` into words, and also where one of ``spans`` (in characters) begins or ends.
 
     Spaces at the ends of a span do not count, see :func:`trim`.
 
@@ -79,7 +79,7 @@ def split_words(text: str, spans: Iterable[Span] = ()) -> Words:
 
 
 def join_words(words: Sequence[str]) -> Words:
-    """Join words with spaces, but with none beside an ideograph or a full-width mark.
+    """Join words with spaces, except next to an ideograph or a full-width mark.
 
     Example
     -------
@@ -97,7 +97,7 @@ def join_words(words: Sequence[str]) -> Words:
 
 
 def find_words(text: str, words: Sequence[str]) -> Words | None:
-    """Locate ``words`` in ``text``; None where more than white space lies between them."""
+    """Locate ``words`` in ``text``; None if more than white space separates them."""
     starts: list[int] = []
     ends: list[int] = []
     place = 0
@@ -111,7 +111,7 @@ def find_words(text: str, words: Sequence[str]) -> Words | None:
 
 
 def trim(text: str, span: Span) -> Span:
-    """Strip white space from a span; ValueError where it is out of range or nothing is left."""
+    """Strip white space from a span; ValueError if it is out of range or blank."""
     if not 0 <= span.start < span.end <= len(text):
         raise ValueError(f"span out of range: {span.start} to {span.end} of {len(text)} characters")
     inside = text[span.start : span.end]

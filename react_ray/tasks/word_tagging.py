@@ -1,4 +1,4 @@
-"""Models that tag words: from words to the tokens that stand for them, the loss, and the logits of words."""
+"""Base class of word tagging: encoding of words as tokens, loss, and logits of words."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ WARM_START_WORDS = 8_000
 
 
 class WordTagging(WordUnits):
-    """Training and outputs of a model that has a logit for each token and tag; a word is its first token."""
+    """Task whose model has logits per token and tag; a word is represented by its first token."""
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
-        """Columns text, starts, ends and, if present, tags, weight and weights.
+        """Encode the columns text, starts, ends and, if present, tags, weight and weights.
 
-        ``tags`` are BIO tags, or a distribution over the outputs for each word; ``weight`` is the row's,
-        ``weights`` has one a word. A long text gives several examples, which overlap by a quarter; each word
-        counts in one of them.
+        ``tags`` are BIO tags, or a distribution over the outputs for each word; ``weight`` is for the row,
+        ``weights`` for its words. A long text has several examples, which overlap by a quarter; each word
+        is read in one of them.
         """
         texts, given = rows["text"].to_pylist(), set(rows.column_names)
         targets = (
@@ -52,7 +52,7 @@ class WordTagging(WordUnits):
         ]
 
     def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
-        """Distributions, n x tokens x outputs; zeros where no word is read."""
+        """Return distributions, n x tokens x outputs; zeros for tokens that represent no word."""
         longest = max(len(example.ids) for example in examples)
         found = np.zeros((len(examples), longest, examples[0].target.shape[1]), np.float32)
         for number, example in enumerate(examples):
@@ -62,12 +62,12 @@ class WordTagging(WordUnits):
         return found
 
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
-        """Mean of the cross-entropy of the words of each example."""
+        """Return the mean cross-entropy of the words of each example."""
         losses = -(targets * output.logits.float().log_softmax(dim=2)).sum(dim=(1, 2))
         return losses / targets.any(dim=2).sum(dim=1).clamp(min=1)
 
     def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
-        """Fit the last layer by logistic regression to words, as is done for classes of texts."""
+        """Fit the last layer by logistic regression on words."""
         from react_ray.models.head import final_linear, fit_head, token_features
 
         head = final_linear(model)
@@ -86,7 +86,7 @@ class WordTagging(WordUnits):
         return True
 
     def split(self, output: NDArray[np.float32], examples: Sequence[Example], padding: Padding) -> Outputs:
-        """The logits of the words that each example reads."""
+        """Return the logits of the words of each example."""
         longest = output.shape[1]
         return [
             logits[_from_left(example, longest, padding)]
@@ -95,6 +95,6 @@ class WordTagging(WordUnits):
 
 
 def _from_left(example: Example, longest: int, padding: Padding) -> NDArray[np.int64]:
-    """The tokens that stand for words in a batch whose longest example has ``longest`` tokens."""
+    """Return the token positions of words in a padded batch of length ``longest``."""
     places: WordPlaces = example.places
     return places.tokens + (longest - len(example.ids) if padding.side == "left" else 0)

@@ -1,4 +1,4 @@
-"""Targets of words as arrays: named tags or distributions over them, with weights."""
+"""Conversion of word tags to weighted target distributions."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ __all__ = ["word_distributions"]
 
 
 def word_distributions(rows: pa.Table, outputs: Sequence[str]) -> list[NDArray[np.float32] | None]:
-    """Words x outputs of the ``tags`` of each row; None where it is unlabelled.
+    """Convert the ``tags`` of each row to a words x outputs array; None for unlabelled rows.
 
-    Tags are names, or a distribution over ``outputs`` for each word. The column ``weights``, if there is one,
-    has a factor for each word.
+    Tags are names, or a distribution over ``outputs`` for each word. The optional column ``weights`` has a
+    factor for each word.
     """
     column, position = rows["tags"], {tag: number for number, tag in enumerate(outputs)}
     named = pa.types.is_string(column.type.value_type)

@@ -1,4 +1,4 @@
-"""Tasks whose units are the words of a text: what the labeler asks of them."""
+"""Base class of tasks whose units are words, for the labeler ``candidates``."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LEAST = 1e-12
 
 
 class WordUnits(UnitTask):
-    """Rows with words from ``starts`` to ``ends``, each of which has one of the outputs as its tag."""
+    """Task on words from ``starts`` to ``ends``, each with one of the outputs as its tag."""
 
     exclusive = True
-    identity = ("text",)  # however its words were cut
+    identity = ("text",)  # however its words were split
 
     def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
-        """Words and a place for their tags where files have tokens, and else a text and one for its spans."""
+        """Return words and empty tags if the file has tokens, otherwise a text and empty spans."""
         split = "tokens" in given
         words = [row["text"][start:end] for start, end in zip(row["starts"], row["ends"], strict=True)]
         targets = [one.name for one in self.columns if one.target and (one.kind == "tags") == split]
@@ -36,7 +36,7 @@ class WordUnits(UnitTask):
         return ({"tokens": words} if split else {"text": row["text"]}) | {target: ""}
 
     def units(self, rows: pa.Table) -> list[list[tuple[int, int]]]:
-        """Where the words of each row stand."""
+        """Return the character spans of the words of each row."""
         places = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
         return [list(zip(starts, ends, strict=True)) for starts, ends in places]
 
@@ -48,23 +48,23 @@ class WordUnits(UnitTask):
         labels: Sequence[str],
         settings: Mapping[str, Any],
     ) -> list[NDArray[np.float32]]:
-        """Probabilities of the tags of each word."""
+        """Return the probabilities of the tags of each word."""
         tags = len(self.output_names(labels))
         scores = row_scores(outputs, examples, rows["starts"].to_pylist(), tags)
         return [np.exp(found).astype(np.float32) for found, _ in scores]
 
     def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
-        """The tags of each word as 0 and 1."""
+        """Return the tags of each word as 0 and 1."""
         found = word_distributions(rows, self.output_names(labels))
         return [targets for targets in found if targets is not None]
 
     def decide(self, probabilities: Distributions, rows: pa.Table, labels: Sequence[str]) -> list[Answer]:
-        """The likeliest entities under BIO."""
+        """Decode the most probable entities under BIO."""
         tags = self.output_names(labels)
         logs = [np.log(np.maximum(found, LEAST)).astype(np.float64) for found in probabilities]
         return [entity_answer(found, np.ones(len(found), bool), tags) for found in logs]
 
     def soft_column(self, probabilities: Distributions) -> pa.Array:
-        """The column ``tags``, with the probabilities of a word in place of its tag."""
+        """Return the column ``tags`` with the probabilities of a word in place of its tag."""
         kind = pa.list_(pa.list_(pa.float32()))
         return pa.array([found.tolist() for found in probabilities], kind)
