@@ -1,1 +1,1 @@
-"""A run: its stages, their order and cache, what it publishes, and the commands around it."""
+"""Runs: stages, their order and cache, published results; check, predict, suggest and demo."""

@@ -1,4 +1,4 @@
-"""Rows of a file in their order, joined with what was predicted for them."""
+"""Rows of an input file in their order, joined with their predictions."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from react_ray.data.shards import Shard
 __all__ = ["AnsweredRow", "answered_rows", "blank_rows"]
 
 AnsweredRow = tuple[Any, tuple[Any, ...]]
-"""A row as a whole, with a value for each column that is added; no values where it has no text."""
+"""An original row, with a value for each added column; no values for a row without text."""
 
 
 def blank_rows(shard: Shard) -> Iterator[int]:
-    """The rows of a file that have no text and come back without label."""
+    """Yield the numbers of the rows without text, which get no prediction."""
     return (row["row"] for row in shard.refused() if row["reason"] == EMPTY)
 
 
 def answered_rows(original: Original, parts: Iterable[str], blanks: Iterator[int]) -> Iterator[AnsweredRow]:
-    """The rows of a file that come back: those that are labelled, and the ``blanks``."""
+    """Yield the rows of the output: rows with predictions and, in between, the ``blanks``."""
     labelled = labelled_rows(parts)
     following, blank = next(labelled, None), next(blanks, None)
     for number, cells, whole in original.rows:
@@ -39,7 +39,7 @@ def answered_rows(original: Original, parts: Iterable[str], blanks: Iterator[int
 
 
 def labelled_rows(parts: Iterable[str]) -> Iterator[tuple[Any, ...]]:
-    """Row and values of the labelled rows, in order."""
+    """Yield number and values of the rows with predictions, in order."""
     for part in parts:
         table = pq.read_table(part)
         yield from zip(*(column.to_pylist() for column in table.columns), strict=True)

@@ -1,4 +1,4 @@
-"""The models that a file is labelled with: one, or an entity model and a relation model for triples."""
+"""Models of ``predict``: one, or an entity model and a relation model for triples."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from react_ray.tasks import get_task
 __all__ = ["Answering", "added_columns"]
 
 Answers = Callable[[pa.Table], list[dict[str, Any]]]
-"""Rows with the task's input columns -> for each a value for every column that is added."""
+"""Rows with the task's input columns -> for each row a value for every added column."""
 
 
 @dataclass(frozen=True)
 class Answering:
-    """Folders and versions of the models: every process loads these, or none.
+    """Folders and versions of the models, so that every worker loads the same weights or fails.
 
-    ``relations`` is empty where there is one model.
+    ``relations`` is empty if there is only one model.
     """
 
     model: str
@@ -34,7 +34,7 @@ class Answering:
 
     @classmethod
     def of(cls, model: str, relations: str | None = None) -> Answering:
-        """The models in these folders, as whole paths; InputError where they are not there or do not fit."""
+        """Resolve the folders to absolute paths; InputError if a model is missing or they do not fit."""
         if relations is None:
             folder = model_folder(model).absolute()  # workers have working directories of their own
             check_saved(folder)
@@ -44,12 +44,12 @@ class Answering:
 
     @property
     def task(self) -> str:
-        """The task whose rows are read."""
+        """Name of the task of the (entity) model."""
         return check_saved(Path(self.model)).name
 
     @property
     def asked(self) -> dict[str, str]:
-        """The folders that every node must see, each with the word of the command for it."""
+        """Folders that every node must be able to read, with their command line option."""
         return {self.model: "MODEL"} | ({self.relations: "--relations"} if self.relations else {})
 
     def load(self, use_gpu: bool) -> Answers:
@@ -65,16 +65,16 @@ class Answering:
         def answers(table: pa.Table) -> list[dict[str, Any]]:
             rows = table.to_pylist()
             pairs = list(zip(classifier.answers(table, ranked=1), rows, strict=True))
-            made = [task.columns_of(answer, row) for answer, row in pairs]
+            results = [task.columns_of(answer, row) for answer, row in pairs]
             if extractor:
-                found = extractor.relate([(row["text"], task.wire(answer, row)) for answer, row in pairs])
-                for columns, triples in zip(made, found, strict=True):
+                texts = [(row["text"], task.wire(answer, row)) for answer, row in pairs]
+                for columns, triples in zip(results, extractor.relate(texts), strict=True):
                     columns[TRIPLES.name] = [asdict(triple) for triple in triples]
-            return made
+            return results
 
         return answers
 
 
 def added_columns(task: str, triples: bool) -> tuple[pa.Field, ...]:
-    """The columns that predictions add to the rows of a file."""
+    """Return the columns that predictions add to the rows of a file."""
     return (*get_task(task).added, *((TRIPLES,) if triples else ()))

@@ -1,8 +1,8 @@
-"""The methods of a run side by side, and which of them the user gets.
+"""Arms of a run (the compared methods), and the choice of the one whose model is published.
 
 probe            a linear model on the sentence embeddings of the labelled rows
-self_training    the same, fed with its own confident labels
-label_generator  G_y of the label GAN, on all that the frozen encoder says of a row
+self_training    the same, trained on its own confident labels as well
+label_generator  G_y of the label GAN, on all features of the frozen encoder
 labels_only      the pretrained model fine-tuned on the labelled rows
 generated_labels the pretrained model fine-tuned on D_aug
 """
@@ -42,60 +42,60 @@ Probabilities = NDArray[np.float32]
 """n x K, a row a text, a column a class."""
 GENERATED = "generated_labels"
 MODEL_STAGES = {GENERATED: "finetune", "labels_only": "labels_only", "probe": "distil"}
-"""The stage whose folder holds an arm's model; the probe's is the one that it was distilled into."""
+"""The stage whose folder holds the model of an arm; that of the probe is its distilled model."""
 PLAIN = ("probe", "labels_only")
 """Arms that use no generated label, simplest first."""
 FINETUNED = (GENERATED, "labels_only")
 """Arms whose model is fine-tuned whether or not they are chosen."""
 CHUNK = 512
-"""Texts between two signs of progress; texts of like length, so that little is padded."""
+"""Texts between two progress reports, sorted by length to reduce padding."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The arm whose model the user gets, and why in a sentence."""
+    """The chosen arm, and the reason in a sentence."""
 
     chosen: str
     why: str
 
     def as_dict(self) -> dict[str, str]:
-        """For JSON."""
+        """Return the choice as a JSON object."""
         return asdict(self)
 
 
 def predict_features(
     rows: NDArray[np.float32], inputs: LganInputs, players: Path, seed: int
 ) -> dict[str, Probabilities]:
-    """Class probabilities of the arms that work on frozen features, for ``rows`` (n x d)."""
-    found = {"label_generator": Labeler(inputs.names, players, seed).predict_proba(rows)}
+    """Return class probabilities of the arms on frozen features, for ``rows`` (n x d)."""
+    predictions = {"label_generator": Labeler(inputs.names, players, seed).predict_proba(rows)}
     if len(inputs.labeled):
         plain, sentences = inputs.seen_as(SENTENCE), SENTENCE.of(rows, inputs.blocks)
         probe = fit_probe(plain.labeled, inputs.labels, inputs.classes)
         trained = self_train(plain.labeled, inputs.labels, plain.pool, inputs.classes)
-        found |= {"probe": probe.predict_proba(sentences), "self_training": trained.predict_proba(sentences)}
-    return found
+        predictions["probe"] = probe.predict_proba(sentences)
+        predictions["self_training"] = trained.predict_proba(sentences)
+    return predictions
 
 
 def predict_rows(
     rows: pa.Table, models: Mapping[str, Path], use_gpu: bool, progress: Progress | None = None
 ) -> dict[str, list[Answer]]:
-    """Answers of saved models (arm -> folder) for ``rows``; an arm without a folder was not trained."""
+    """Predict ``rows`` with saved models (arm -> folder); arms without a folder were not trained."""
     trained = {arm: folder for arm, folder in models.items() if folder.is_dir()}
     lengths = [len(text) for text in rows["text"].to_pylist()]
     order = np.array(sorted(range(len(lengths)), key=lengths.__getitem__), np.int64)
-    found: dict[str, list[Answer]] = {}
+    predictions: dict[str, list[Answer]] = {}
     for number, (arm, folder) in enumerate(trained.items()):
         classifier = load(folder, use_gpu)
         answers: dict[int, Answer] = {}
         for start in range(0, len(order), CHUNK):
             chunk = order[start : start + CHUNK]
-            made = classifier.answers(rows.take(chunk))
-            answers |= zip(chunk.tolist(), made, strict=True)
+            answers |= zip(chunk.tolist(), classifier.answers(rows.take(chunk)), strict=True)
             if progress:
                 done = number * len(rows) + start + len(chunk)
                 progress(done, len(trained) * len(rows), f"texts, {arm}")
-        found[arm] = [answers[row] for row in range(len(rows))]
-    return found
+        predictions[arm] = [answers[row] for row in range(len(rows))]
+    return predictions
 
 
 def choose(
@@ -108,20 +108,20 @@ def choose(
     seed: int,
     kept: int,
 ) -> Choice:
-    """The gate: ``generated_labels``, unless it is worse than the better of the ``plain_arms``.
+    """Apply the gate: choose ``generated_labels`` unless it is worse than the better of the ``plain_arms``.
 
-    ``decision`` is what the label GAN's own gate found on stored features; from
-    MIN_ROWS validation ``rows`` on, the answers of the fine-tuned models are compared instead.
-    ``kept`` generated labels are in D_aug.
+    With at least MIN_ROWS validation ``rows`` the answers of the fine-tuned models are compared; otherwise
+    ``decision``, the result of the label GAN's gate on frozen features, is used. ``kept`` is the number of
+    generated labels in D_aug.
     """
     if not plain_arms:
-        warning = f" Beware: {decision['why']}" if decision["alarms"] else ""
+        warning = f" Warning: {decision['why']}" if decision["alarms"] else ""
         return Choice(
-            GENERATED, f"Not every class has a labelled row: no plain method to fall back to.{warning}"
+            GENERATED, f"Some classes have no labelled row, so no plain method is available.{warning}"
         )
     few, metric = task.evidence(rows[task.target.name].to_pylist()) < MIN_ROWS, task.metrics[0]
     score = {} if few else {arm: task.measure(validation[arm], rows, labels)[metric] for arm in validation}
-    # without rows to tell, the first, which is the probe: fine-tuning on few labels alone is most often worst
+    # with too few rows, the first, which is the probe: fine-tuning on few labels alone is most often worst
     plain = plain_arms[0] if few else max(plain_arms, key=score.__getitem__)
     if decision["alarms"] or few:
         return Choice(GENERATED if decision["use_lgan"] else plain, decision["why"])
@@ -137,21 +137,21 @@ def choose(
 
 
 def is_there(done: dict[str, Path], arm: str) -> bool:
-    """Whether a plain arm is part of the run: the probe where the label GAN works on frozen features."""
+    """Return whether a plain arm is part of the run; only runs of the label GAN have the probe."""
     return "pretrain" in done if arm == "probe" else (done[MODEL_STAGES[arm]] / "model").is_dir()
 
 
 def choice_of(done: dict[str, Path]) -> dict[str, str]:
-    """The arm that was chosen, and why."""
+    """Load the choice of a run: ``chosen`` and ``why``."""
     choice: dict[str, str] = json.loads((done["choose"] / "choice.json").read_text(encoding="utf-8"))
     return choice
 
 
 def model_of(done: dict[str, Path]) -> Path:
-    """The folder of the model that was chosen."""
+    """Return the folder of the chosen model."""
     return done[MODEL_STAGES[choice_of(done)["chosen"]]] / "model"
 
 
 def models_of(done: dict[str, Path]) -> dict[str, Path]:
-    """The folders of the fine-tuned arms; one that was not trained does not exist."""
+    """Return the folders of the fine-tuned arms; those that were not trained do not exist."""
     return {arm: done[MODEL_STAGES[arm]] / "model" for arm in FINETUNED}

@@ -1,4 +1,4 @@
-"""What a stage of a run works with: settings, session, the folders of earlier stages."""
+"""Context of a stage: its settings, the session, and the folders of earlier stages."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = ["Context", "base_model_of", "encoders_of"]
 
 @dataclass(frozen=True)
 class Context:
-    """What a stage works with; ``done`` holds the folders of the stages before it.
+    """Settings, session and folders of a stage; ``done`` holds the folders of the stages that it reads.
 
-    ``config`` has the settings that are part of the stage's key, and where to work: reading any other raises
-    AttributeError. ``earlier`` are those of the same stage and settings, done for other rows, or in part.
+    ``config`` has only the settings in the stage's cache key, and where to work; reading any other raises
+    AttributeError. ``earlier`` are folders of the same stage and settings for other rows, also partial ones.
     """
 
     config: Config
@@ -38,17 +38,17 @@ class Context:
     earlier: Sequence[Path] = ()
 
     def labels(self) -> LabelMap:
-        """The classes of the run."""
+        """Load the classes of the run."""
         return LabelMap.load(self.done["prepare"] / "labels.json")
 
     @property
     def task(self) -> Task:
-        """The task of the run."""
+        """Task of the run."""
         return get_task(self.config.task)
 
     @property
     def encoders(self) -> tuple[str, ...]:
-        """The models that encode, of those that the settings allow."""
+        """Names of the frozen encoders."""
         return encoders_of(self.done)
 
     @property
@@ -58,40 +58,40 @@ class Context:
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """The input columns of the task."""
+        """Input columns of the task."""
         return tuple(field.name for field in self.task.inputs)
 
     def rows(self, part: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Rows of one part (labeled, unlabeled, validation or test): inputs and target, or ``columns``."""
+        """Load one part (labeled, unlabeled, validation or test): inputs and target, or ``columns``."""
         columns = columns or (*self.inputs, self.task.target.name)
         path = self.done["prepare"] / "rows.parquet"
         return pq.read_table(path, columns=list(columns), filters=[("part", "=", part)])
 
     def sample(self, part: str, count: int) -> pa.Table:
-        """Up to ``count`` rows of a part, those with the smallest ids (hashes): ids and inputs."""
+        """Sample up to ``count`` rows of a part, those with the smallest ids (hashes): ids and inputs."""
         rows = self.rows(part, ("id", *self.inputs))
         order = np.argsort(np.array(rows["id"].to_pylist(), object), kind="stable")
         return rows.take(pa.array(np.sort(order[:count]), pa.int64()))
 
     def log(self) -> Path | None:
-        """Where figures of training are kept as it goes; trials of a search keep none."""
+        """Return the folder for training logs; None for trials of a search."""
         stage = self.folder.name.partition("-")[0]
         return None if self.session.alone else Path(self.config.output) / "logs" / stage
 
     def features(self) -> Features:
-        """All rows as features."""
+        """Load the features of all rows."""
         return Features.load(self.done["prepare"], self.done["augment"], self.done["encode"])
 
 
 def encoders_of(done: Mapping[str, Path]) -> tuple[str, ...]:
-    """The models that encode in a run, from the folders of its stages."""
+    """Return the encoders of a run from the folders of its stages."""
     return _readers(done, "--encoder")
 
 
 def base_model_of(done: Mapping[str, Path]) -> str:
-    """The model that a run fine-tunes: of several, the one whose features say most of the pool.
+    """Return the model that a run fine-tunes: of several, the one that the teacher weights most.
 
-    That is what the teacher of the label GAN relies on most; in a run without a teacher, the first.
+    In a run without a teacher of the label GAN, the first.
     """
     models, weights = _readers(done, "--model"), {}
     if len(models) > 1 and "pretrain" in done:

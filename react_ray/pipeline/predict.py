@@ -1,9 +1,8 @@
-"""Label files of any size: rows, all their columns and their order are kept.
+"""Prediction for files of any size, which keeps rows, columns and their order.
 
-The texts of the input are read into parquet parts, a file a process; the texts are labelled some thousand
-at a time, by whichever process is free; and the input is read again, row by row, to be written with what was
-predicted. So rows come back as they were, memory does not grow with the input, and a killed call goes on
-with what is missing.
+First the texts of the input are read into parquet shards, one worker per file. Then workers predict row
+groups of some thousand texts. Finally the input is read again and written row by row with the predictions.
+So rows are unchanged, memory does not grow with the input, and an interrupted call resumes.
 """
 
 from __future__ import annotations
@@ -53,30 +52,30 @@ ROW = "row of the file"
 
 @dataclass(frozen=True)
 class PredictOptions:
-    """How a file is read and written.
+    """Options for reading and writing files.
 
-    The columns of the task have the names ``columns`` in the files; texts of more than ``max_chars``
-    characters are rejected. With ``guard_formulas``, cells of csv and tsv files that a spreadsheet would run
-    as formulas are put behind an apostrophe.
+    ``columns`` maps columns of the task to their names in the files; texts of more than ``max_chars``
+    characters are rejected. ``guard_formulas`` prefixes cells of csv and tsv files that a spreadsheet would
+    run as formulas with an apostrophe.
     """
 
     columns: Mapping[str, str] = field(default_factory=dict)
     max_chars: int = DataConfig().max_chars
     guard_formulas: bool = False
-    task: str = DEFAULT_TASK  # that of the model
-    triples: bool = False  # whether a relation model adds a column of its own
+    task: str = DEFAULT_TASK  # of the model
+    triples: bool = False  # whether a relation model adds the column of triples
 
     @property
     def added(self) -> tuple[pa.Field, ...]:
-        """The columns that are added."""
+        """Added columns."""
         return added_columns(self.task, self.triples)
 
     def wanted(self, source: Source) -> Wanted:
-        """The columns that are looked for in a file."""
+        """Return the columns to read from a file."""
         return FileColumns(get_task(self.task), self.names(), Options(), source, labeled=False).wanted
 
     def names(self) -> Columns:
-        """The names of the columns; ConfigError for one that the task does not have."""
+        """Return the column names; ConfigError for a column that the task does not have."""
         return input_names(get_task(self.task), self.columns)
 
 
@@ -91,14 +90,13 @@ def predict_file(
     verbose: bool = False,
     quiet: bool = False,
 ) -> str:
-    """Write ``source`` with the answers of ``model`` added to ``target``; a summary in words.
+    """Write ``source`` with added predictions of ``model`` to ``target``; return a summary.
 
-    The task of the model says which columns are added, such as ``label`` and ``score``; ``triples`` too,
-    where it finds entities and ``relations`` is the folder of a relation model. Each row comes back as it
-    was. Rows without text have nothing in the columns that are added. Rows that a run would reject are left
-    out and listed beside the target: TARGET.refused.jsonl. Columns of the input that are called as those that
-    are added stay under names such as label_given. A killed call goes on where it stopped when it is
-    given again. Raises InputError.
+    The task of the model determines the added columns, such as ``label`` and ``score``; ``triples`` is added
+    for an entity model with ``relations``, the folder of a relation model. Rows are otherwise unchanged; rows
+    without text have empty added columns. Rows that a run would reject are written to TARGET.refused.jsonl
+    instead. Input columns with the name of an added column are renamed, such as label_given. The same call
+    resumes after an interruption. Raises InputError.
     """
     check_job_output(str(target))
     target = checked_target(target)
@@ -144,7 +142,7 @@ def predict_file(
 
 @contextmanager
 def _kept_if_worth_it(root: Path) -> Iterator[None]:
-    """Delete what a failed call leaves, unless the same call can go on with labels that are there."""
+    """Delete the cache of a failed call, unless it has predictions from which the same call can resume."""
     try:
         yield
     except Exception as error:
@@ -155,14 +153,14 @@ def _kept_if_worth_it(root: Path) -> Iterator[None]:
 
 @dataclass(frozen=True)
 class LabelTask:
-    """Labels some texts of the input; made once in each process."""
+    """Worker task: predict a row group of the input."""
 
     models: Answering
     use_gpu: bool
     options: PredictOptions
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
-        """Load the models and return the function that labels a part."""
+        """Load the models and return a function that predicts a row group."""
         answers, added = self.models.load(self.use_gpu), self.options.added
         task = get_task(self.options.task)
         names = [field.name for field in task.inputs]
@@ -175,8 +173,8 @@ class LabelTask:
             return len(table)
 
         def answered(table: pa.Table) -> pa.Table:
-            made = answers(table.select(names))
-            arrays = [pa.array([one[field.name] for one in made], field.type) for field in added]
+            predictions = answers(table.select(names))
+            arrays = [pa.array([one[field.name] for one in predictions], field.type) for field in added]
             schema = pa.schema([pa.field(ROW, pa.int64()), *added])
             return pa.Table.from_arrays([table["row"], *arrays], schema=schema)
 
@@ -185,13 +183,13 @@ class LabelTask:
 
 @dataclass(frozen=True)
 class CutTask:
-    """Reads the texts of one input file into row groups of a parquet file; made once in each process."""
+    """Worker task: read the texts of one input file into the row groups of a parquet file."""
 
     options: PredictOptions
     part_rows: int
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
-        """The function that reads a file and returns the number of its texts."""
+        """Return a function that reads a file and returns the number of its texts."""
 
         def cut(item: dict[str, Any]) -> int:
             source, target = Source(**item["source"]), Path(item["target"])
@@ -212,7 +210,7 @@ class CutTask:
 
 @dataclass
 class _Read:
-    """What was read of the input into ``folder``: texts to label, and what is written of the other rows."""
+    """The input after reading: shards in ``folder`` with the texts to predict and the rejected rows."""
 
     source: str
     target: Path
@@ -221,11 +219,11 @@ class _Read:
 
     @cached_property
     def files(self) -> list[Source]:
-        """The files of the input: found once, and not written down, for their addresses may hold secrets."""
+        """Files of the input; not stored on disk, because addresses may contain secrets."""
         return find_files(self.source)
 
     def cut(self, folder: Path, session: Session, progress: Progress) -> None:
-        """Read the texts; what the output cannot hold is found out here, before the work is done."""
+        """Read the texts, and check that the output format can hold all rows before predicting."""
         self.folder = folder
         items = [
             {"source": asdict(file), "target": str(shard.target)}
@@ -238,36 +236,36 @@ class _Read:
         map_items(task, items, rows=size // ROW_BYTES, session=session, progress=progress)
         if not any(shard.rows() or any(blank_rows(shard)) for _, shard in self.shards()):
             column = self.options.names().text
-            hint = f"; the texts are looked for in the column {column!r}, see --text-column"
-            raise InputError(f"{self.source}: no rows to label{self._told()}{hint}")
+            hint = f"; texts are read from the column {column!r}, see --text-column"
+            raise InputError(f"{self.source}: no rows to label{self._rejected_summary()}{hint}")
         self._layout().check_width(self.target, self.source)
 
     def shards(self) -> list[tuple[Source, Shard]]:
-        """The files of the input, each with what was read of it."""
+        """Return the files of the input with their shards."""
         return [
             (source, Shard("predict", source.path, self.folder / f"{number:06d}.parquet"))
             for number, source in enumerate(self.files)
         ]
 
     def items(self, target: Path) -> list[dict[str, Any]]:
-        """The row groups to label, in order."""
+        """Return the row groups to predict, in order."""
         target.mkdir(exist_ok=True)
-        found = []
+        items = []
         for _, shard in self.shards():
             metadata = pq.read_metadata(shard.target)
             for group in range(metadata.num_row_groups):
                 rows = metadata.row_group(group).num_rows
                 part = target / f"{shard.target.stem}-{group:06d}.parquet"
                 if rows:
-                    found.append(
+                    items.append(
                         {"source": str(shard.target), "group": group, "rows": rows, "target": str(part)}
                     )
-        return found
+        return items
 
     def write(self, items: list[dict[str, Any]], state: list[tuple[str, str]]) -> str:
-        """Write the output and the list of rejected rows; a summary in words.
+        """Write the output and the list of rejected rows; return a summary.
 
-        ``state`` is the fingerprint of the input as it was read the first time.
+        ``state`` is the fingerprint of the input at the first reading.
         """
         rows = blank = 0
         guard, added = self.options.guard_formulas, self.options.added
@@ -284,11 +282,11 @@ class _Read:
                         rows += 1
                         blank += not values
             if fingerprint(self.source) != state:
-                raise InputError(f"{self.source} was changed meanwhile; give the same command again")
+                raise InputError(f"{self.source} changed during prediction; run the same command again")
 
         replace_file(self.target, write)
-        note = f", {blank:,} of them without text and so without label" if blank else ""
-        notes = [f"\n  {shard.file}: {told}" for _, shard in self.shards() for told in shard.notes()]
+        note = f", {blank:,} of them without text, so without prediction" if blank else ""
+        notes = [f"\n  {shard.file}: {note}" for _, shard in self.shards() for note in shard.notes()]
         return f"{self.target}: {rows:,} rows{note}{self._list_refused()}{''.join(notes)}"
 
     def _layout(self) -> OutputColumns:
@@ -299,26 +297,26 @@ class _Read:
         return original_of(source, self.options.wanted(source), kinds, self.options.added)
 
     def _refused(self) -> Iterator[dict[str, Any]]:
-        """The rows that are left out, in the order of files and rows."""
+        """Yield the rejected rows, in the order of files and rows."""
         for _, shard in self.shards():
             for row in shard.refused():
                 if row["reason"] != EMPTY:
                     yield {key: row[key] for key in ("file", "row", "reason", "text")}
 
-    def _told(self) -> str:
+    def _rejected_summary(self) -> str:
         kinds = Counter(kind_of(row["reason"]) for row in self._refused())
-        told = ", ".join(f"{kind}: {count:,}" for kind, count in kinds.most_common())
-        return f"; rejected: {sum(kinds.values()):,} ({told})" if kinds else ""
+        listed = ", ".join(f"{kind}: {count:,}" for kind, count in kinds.most_common())
+        return f"; rejected: {sum(kinds.values()):,} ({listed})" if kinds else ""
 
     def _list_refused(self) -> str:
-        """Write the list of rejected rows beside the target, if there are any; a summary in words."""
+        """Write the rejected rows to a file next to the target, if there are any; return a summary."""
         path = self.target.with_name(f"{self.target.name}.refused.jsonl")
-        told = self._told()
+        summary = self._rejected_summary()
         path.unlink(missing_ok=True)
-        if told:
+        if summary:
             replace_file(path, self._write_refused, private=True)
-            told += f", see {path}"
-        return told
+            summary += f", see {path}"
+        return summary
 
     def _write_refused(self, path: Path) -> None:
         with path.open("w", encoding="utf-8") as file:

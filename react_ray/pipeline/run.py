@@ -1,7 +1,7 @@
-"""The run: does the stages of its graph, and publishes what comes out.
+"""Execution of a run: all stages of its graph, then publishing of the results.
 
-Each stage fills a folder of the run's cache and is skipped when that folder is
-there already, see ``store``. What happens inside a stage is in ``stages``.
+Each stage writes a folder of the run's cache and is skipped if that folder already
+exists, see :mod:`react_ray.pipeline.store`. The stages are in :mod:`react_ray.pipeline.stages`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 class Run:
     """Result of a run: its folder, metrics (the content of metrics.json) and folders of stages.
 
-    ``ready`` is the result of the preflight check of a cluster.
+    ``ready`` is the result of the preflight check of a cluster; None without one.
 
     Example
     -------
@@ -51,11 +51,11 @@ class Run:
     ready: Readiness | None = None
 
     def classifier(self) -> Classifier:
-        """The trained classifier."""
+        """Load the trained classifier."""
         return load(self.folder)
 
     def summary(self) -> str:
-        """The result in a few lines, and where to find everything."""
+        """Summarize the result and its files in a few lines."""
         return summarise(self.folder, self.metrics)
 
 
@@ -93,30 +93,34 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
 
 
 def check_ready(config: Config, session: Session, reporter: Reporter) -> Readiness | None:
-    """What the nodes of a cluster say to what is asked; ClusterError where they cannot do it.
+    """Check that the nodes of a cluster meet the requirements of the run; ClusterError if not.
 
-    ConfigError where a package is missing here, without a cluster.
+    Without a cluster, check the packages of this machine; ConfigError if one is missing.
     """
-    asked = Requirements.of(config)
+    required = Requirements.of(config)
     if session.address is None:
         session.check_cores()
-        if problems := [told for package in asked.packages if (told := missing_package(*package))]:
+        missing = [missing_package(*package) for package in required.packages]
+        if problems := [problem for problem in missing if problem]:
             raise ConfigError("; ".join(problems))
         return None
-    return check_cluster(session, asked, session.demand(), reporter)
+    return check_cluster(session, required, session.demand(), reporter)
 
 
 def check_task(config: Config) -> None:
-    """Raise ConfigError where there is no such task, or it lacks a column, metric or change that is named."""
+    """Raise ConfigError if the task is unknown, or lacks a column, metric or augmentation of the settings."""
     task, metric = get_task(config.task), config.finetune.metric
     check_columns(task, config.data)
     if metric is not None and metric not in task.metrics:
         raise ConfigError(
-            f"finetune.metric = {metric!r}: {task.title} has no such metric; it has {', '.join(task.metrics)}"
+            f"finetune.metric = {metric!r}: not a metric of {task.title}; "
+            f"expected one of {', '.join(task.metrics)}"
         )
     if unknown := [name for name in config.augment.operations or () if name not in task.operations]:
         known = ", ".join(task.operations)
-        raise ConfigError(f"augment.operations: {task.title} has no {unknown[0]!r}; it has {known}")
+        raise ConfigError(
+            f"augment.operations: {unknown[0]!r} is not an operation of {task.title}; expected {known}"
+        )
     if config.augment.search and not (task.one_of_k and len(task.inputs) == 1):
         raise ConfigError(
             f"augment.search = true: there is no search for {task.title}, only for tasks with one label for "
@@ -125,40 +129,40 @@ def check_task(config: Config) -> None:
 
 
 def located(config: Config) -> Config:
-    """The configuration with whole paths, for workers have working directories of their own, and its task.
+    """Return the configuration with its task and absolute paths, because workers run in other folders.
 
-    Raises ConfigError where the settings do not fit the task.
+    Raises ConfigError if the settings do not fit the task.
     """
     config = with_task(config)
     check_task(config)
 
-    def whole(path: str | None) -> str | None:
+    def absolute(path: str | None) -> str | None:
         return path if path is None or "://" in path else str(Path(path).expanduser().absolute())
 
     def model(name: str | None) -> str | None:
-        return whole(name) if name and Path(name).expanduser().is_dir() else name
+        return absolute(name) if name and Path(name).expanduser().is_dir() else name
 
-    data = config.data.model_copy(update={key: whole(getattr(config.data, key)) for key in FILES})
+    data = config.data.model_copy(update={key: absolute(getattr(config.data, key)) for key in FILES})
     encoder = config.encoder
-    own = {
-        "output": whole(config.output),
+    paths = {
+        "output": absolute(config.output),
         "model": model(config.model),
         "encoder": [model(name) for name in encoder] if isinstance(encoder, list) else model(encoder),
     }
-    return config.model_copy(update={"data": data, **own})
+    return config.model_copy(update={"data": data, **paths})
 
 
 def with_task(config: Config) -> Config:
-    """The configuration with the task that is meant, see :func:`react_ray.tasks.meant_task`.
+    """Return the configuration with the effective task, see :func:`react_ray.tasks.meant_task`.
 
-    That a file merely has a column with a second text changes nothing: the settings name it.
+    It depends on the columns that the settings name, not on the columns that a file has.
     """
     named = config.data.columns.model_dump(exclude_none=True)
     return config.model_copy(update={"task": meant_task(config.task, named)})
 
 
 def cache_of(folder: Path) -> Store:
-    """The cached stages of the run in ``folder``."""
+    """Return the stage cache of the run in ``folder``."""
     return Store(folder / "cache")
 
 
@@ -166,8 +170,8 @@ def _go(config: Config, session: Session, reporter: Reporter, store: Store, unti
     folder = Path(config.output)
     reporter.say(f"run in {folder} (stages are kept in {store.root})")
     names = [stage.name for stage in stages_of(config)]
-    asked = names[: names.index(until) + 1] if until else names
-    done = advance(config, session, reporter, store, asked)
+    wanted = names[: names.index(until) + 1] if until else names
+    done = advance(config, session, reporter, store, wanted)
     if until:
         return Run(folder, {"stopped_after": until, "seconds": store.seconds, "reused": store.reused}, done)
     with reporter.step("report"):
@@ -183,7 +187,7 @@ def advance(
     names: Collection[str],
     done: Mapping[str, Path] = MappingProxyType({}),
 ) -> dict[str, Path]:
-    """Do the stages ``names`` after those ``done``, which hold all that they need; the folder of each."""
+    """Run the stages ``names``, given the folders of stages ``done``; return the folder of each."""
     done = dict(done)
     for stage in (stage for stage in stages_of(config) if stage.name in names):
         done[stage.name] = _do(stage, config, session, reporter, store, done)
@@ -205,5 +209,5 @@ def _do(
     inputs = {**settings, "inputs": {name: content_of(path) for name, path in needed.items()}}
     folder = store.stage(stage.name, inputs, work)
     if stage.name in store.reused:
-        reporter.say(f"  {stage.name}: done before, reused")
+        reporter.say(f"  {stage.name}: reused from the cache")
     return folder

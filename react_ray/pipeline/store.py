@@ -1,8 +1,8 @@
-"""Outputs of stages on disk, addressed by what they were made from.
+"""Content-addressed cache of stage outputs.
 
-A stage's key is a hash of its name, its settings and the content of its inputs. Work is
-done in ``<stage>-<key>.part`` and renamed when whole, so a folder without ``.part``
-is complete, and a killed stage finds its own half-done work again.
+The key of a stage is a hash of its name, its settings and the content of its inputs. A stage
+works in ``<stage>-<key>.part``, which is renamed when complete, so a folder without ``.part``
+is complete, and an interrupted stage finds its partial output again.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ __all__ = ["RECORD", "Store", "content_of", "digest", "folder_size", "stage_of"]
 RECORD = "stage.json"
 LOCKS = "locks"
 FULL = os.strerror(errno.ENOSPC)
-"""How the system says that a disk is full; Ray and libraries in other languages hand on no more than that."""
+"""The system's message for a full disk: all that Ray and native libraries pass on of the error."""
 STAGE_FOLDER = re.compile(r"(\w+)-[0-9a-f]{16}(\.part)?")
 
 
 @dataclass
 class Store:
-    """The stages of one run's folder; ``root`` is made when first needed, for its owner alone."""
+    """Stage cache of a run's folder; ``root`` is created when first needed, private to its owner."""
 
     root: Path
     seconds: dict[str, float] = field(default_factory=dict)
     reused: list[str] = field(default_factory=list)
 
     def stage(self, name: str, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> Path:
-        """The folder with the output of ``work``, run only if it is not there yet.
+        """Return the folder with the output of ``work``, which is only called if it is not cached.
 
         ``inputs`` is everything the output depends on: settings, and the content of
-        earlier stages (JSON-like). ``work(folder)`` may find files it left in
-        ``folder`` when it was killed, and may go on from them.
+        earlier stages (JSON-like). After an interruption ``work(folder)`` finds its earlier
+        files in ``folder`` and may resume from them.
         """
         key = digest({"stage": name, "version": __version__, **inputs})
         done = self.root / f"{name}-{key}"
@@ -72,7 +72,7 @@ class Store:
 
     @contextmanager
     def _turn(self, stage: str) -> Iterator[None]:
-        """One process at a time on a stage: trials of a search share a store."""
+        """Lock a stage: trials of a search share a store."""
         make_private_folder(self.root)
         (self.root / LOCKS).mkdir(exist_ok=True)
         with (self.root / LOCKS / stage).open("a") as lock:
@@ -80,24 +80,24 @@ class Store:
             yield
 
     def alike(self, name: str, inputs: Mapping[str, Any]) -> list[Path]:
-        """Folders of the stage ``name``, whole or not, made by this version and from these of its inputs."""
-        asked = json.loads(json.dumps(inputs, default=str))
-        found = []
+        """Return folders of the stage ``name``, complete or not, with this version and these inputs."""
+        wanted = json.loads(json.dumps(inputs, default=str))
+        folders = []
         for record in sorted(self.root.glob(f"{name}-*/{RECORD}")):
             try:
                 known = json.loads(record.read_text())
-            except FileNotFoundError:  # a trial beside this one has finished, and renamed its folder
+            except FileNotFoundError:  # a concurrent trial has finished, and renamed its folder
                 continue
-            if known.get("version") == __version__ and asked.items() <= known["inputs"].items():
-                found.append(record.parent)
-        return found
+            if known.get("version") == __version__ and wanted.items() <= known["inputs"].items():
+                folders.append(record.parent)
+        return folders
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Keep other runs out of ``root`` while the block runs; a killed run leaves no lock.
+        """Context manager that locks ``root`` against other runs; a killed run leaves no lock.
 
-        Raises ReactRayError that names the process at work there, InputError where nothing
-        can be written, and DiskFullError for whatever a full disk makes of the block.
+        Raises ReactRayError (with the process that holds the lock), InputError if the folder
+        cannot be written, and DiskFullError for any error that a full disk causes in the block.
         """
         try:
             make_private_folder(self.root)
@@ -105,20 +105,20 @@ class Store:
                 "a+b", buffering=0
             )  # or a full disk would fail its closing, too
         except OSError as error:
-            raise InputError(f"{self.root.parent}: nothing can be written there: {error.strerror}") from None
+            raise InputError(f"{self.root.parent}: cannot be written: {error.strerror}") from None
         with opened as lock:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 lock.seek(0)
                 raise ReactRayError(
-                    f"another run (process {lock.read().decode().strip()}) is at work in {self.root.parent}; "
+                    f"another run (process {lock.read().decode().strip()}) is using {self.root.parent}; "
                     "wait for it, stop it, or give this run another --output"
                 ) from None
             except OSError as error:
                 raise InputError(
-                    f"{self.root.parent}: files cannot be locked there ({error.strerror}): take a folder on "
-                    "a file system that has locks (a local one, NFS), not a bucket that is mounted without"
+                    f"{self.root.parent}: files cannot be locked ({error.strerror}); use a folder on a file "
+                    "system with locks (a local disk, NFS), not a mounted bucket without them"
                 ) from None
             try:
                 lock.truncate(0)
@@ -130,9 +130,9 @@ class Store:
                 raise _disk_full(self.root.parent, error) from error
 
     def clear(self) -> int:
-        """Delete every stage and the log, and nothing that is not ours; the bytes that were freed.
+        """Delete the stages and the log, and no other files; return the freed bytes.
 
-        Raises ReactRayError while a run is at work here.
+        Raises ReactRayError while a run uses the folder.
         """
         if not self.root.is_dir():
             return 0
@@ -151,13 +151,13 @@ class Store:
 
 
 def stage_of(path: Path) -> str | None:
-    """Name of the stage whose folder ``path`` is in."""
-    found = (STAGE_FOLDER.fullmatch(folder.name) for folder in path.parents)
-    return next((match[1] for match in found if match), None)
+    """Return the name of the stage whose folder contains ``path``, or None."""
+    matches = (STAGE_FOLDER.fullmatch(folder.name) for folder in path.parents)
+    return next((match[1] for match in matches if match), None)
 
 
 def content_of(stage: Path) -> str:
-    """A hash of what a finished stage left, as its record has it."""
+    """Return the hash of a finished stage's output from its record."""
     content: str = json.loads((stage / RECORD).read_text())["content"]
     return content
 
@@ -168,7 +168,7 @@ def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
 
 
 def digest(content: Any) -> str:
-    """A short stable name for JSON-like ``content``."""
+    """Return a short hash of JSON-like ``content``."""
     text = json.dumps(content, sort_keys=True, default=str)
     return hashlib.blake2b(text.encode(), digest_size=8).hexdigest()
 
@@ -182,15 +182,15 @@ def _content(folder: Path) -> str:
 
 
 def folder_size(folder: Path) -> int:
-    """Bytes of all files under ``folder``; 0 where there is none."""
+    """Return the bytes of all files under ``folder``; 0 if there is none."""
     return sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
 
 
 def _disk_full(output: Path, error: Exception) -> DiskFullError:
-    told = next(line.strip() for line in str(error).splitlines() if FULL in line)
+    message = next(line.strip() for line in str(error).splitlines() if FULL in line)
     free = shutil.disk_usage(output).free
     return DiskFullError(
-        f"a disk is full: {told}\n"
-        f"{output} has {free / 1e6:,.0f} MB free. Make room and give the same command again: it goes on "
-        "where it stopped"
+        f"a disk is full: {message}\n"
+        f"{output} has {free / 1e6:,.0f} MB free. Free some space and run the same command again: it "
+        "resumes where it stopped"
     )

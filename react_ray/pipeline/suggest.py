@@ -1,4 +1,4 @@
-"""What to label next: the rows of a run whose labels would help most, as a file to fill in."""
+"""Active learning: the unlabelled rows of a run whose labels would help most, as a file to fill in."""
 
 from __future__ import annotations
 
@@ -35,27 +35,27 @@ __all__ = ["choose", "suggest"]
 
 
 def choose(rows: Features, made: Generation, count: int, seed: int) -> Indices:
-    """Indices of the ``count`` unlabelled ``rows`` (m x 3d) whose label would help most."""
+    """Return the indices of the ``count`` unlabelled ``rows`` (m x 3d) whose label would help most."""
     return most_useful(SENTENCE.of(rows, BLOCKS), doubt_of(made), count, seed)
 
 
 def doubt_of(made: Generation) -> NDArray[np.float32]:
-    """How likely the label made for each row is wrong.
+    """Return the probability that the generated label of each row is wrong.
 
-    0 for rows of none of the classes, so that they come last: a label for them cannot be given.
+    It is 0 for rows that are out of scope, so that they come last: no class fits them.
     """
     doubt = 1 - np.maximum(made.weight, 1 / made.labels.shape[1])  # a rejected label has weight 0
     doubt[made.foreign] = 0
-    found: NDArray[np.float32] = doubt.astype(np.float32)
-    return found
+    result: NDArray[np.float32] = doubt.astype(np.float32)
+    return result
 
 
 @dataclass(frozen=True)
 class _Pool:
     """Unlabelled rows of a run to choose from.
 
-    ``rows`` are their inputs, ``features`` (m x d) what they are like, ``doubt`` (m) how likely the label
-    made for them is wrong, ``likely`` that label in words, ``weight`` (m) how far it is believed.
+    ``rows`` are their inputs, ``features`` (m x d) their features, ``doubt`` (m) the probability that the
+    generated label is wrong, ``likely`` the generated label as text, ``weight`` (m) its weight.
     """
 
     rows: pa.Table
@@ -73,20 +73,20 @@ def suggest(
     guard_formulas: bool = False,
     quiet: bool = False,
 ) -> str:
-    """Write ``count`` unlabelled rows of the run in ``folder`` to ``output``; a summary in words.
+    """Write ``count`` unlabelled rows of the run in ``folder`` to ``output``; return a summary.
 
-    The file has the columns of the run's own labelled file, with an empty target, and
-    ``likely`` and ``weight``: the label made for the row and how far it is believed. Fill
-    in labels and give the file to a run: a row left empty counts as unlabelled. With
-    ``guard_formulas`` no cell of a csv file can run in a spreadsheet. Stages of
-    the run that are gone are done again. Raises InputError.
+    The file has the columns of the run's labelled file, with an empty target, and
+    ``likely`` and ``weight``: the generated label of the row and its weight. Fill in
+    labels and use the file in the next run; rows left empty count as unlabelled.
+    ``guard_formulas`` escapes cells that a spreadsheet would run as formulas. Stages that
+    are no longer in the cache are run again. Raises InputError.
     """
     file, folder = checked_target(output), Path(folder).expanduser().absolute()
     if file.exists():  # it may hold labels that a person has filled in
-        raise InputError(f"--output {file}: the file is there already; give another name")
+        raise InputError(f"--output {file}: the file exists; choose another name")
     saved = folder / "config.yaml"
     if not saved.is_file():
-        raise InputError(f"{folder}: no finished run found there (it has no config.yaml)")
+        raise InputError(f"{folder}: not a finished run (it has no config.yaml)")
     file.parent.mkdir(parents=True, exist_ok=True)
     config = load_config(saved, flags={"output": str(folder)})  # a run may have been moved
     done, task = run(config, until="generate", quiet=quiet).stages, get_task(config.task)
@@ -95,11 +95,11 @@ def suggest(
         raise InputError(f"{folder}: the run had no unlabelled rows to choose from")
     chosen = most_useful(pool.features, pool.doubt, count, config.seed)
     written, targets = _to_fill_in(config, task, pool.rows.take(pa.array(chosen)))
-    told = {
+    added = {
         "likely": pa.array([pool.likely[i] for i in chosen]),
         "weight": pa.array(np.round(pool.weight[chosen].astype(float), 4)),
     }
-    for name, column in told.items():
+    for name, column in added.items():
         written = written.append_column(name, column)
     write_table(written, file, guard_formulas)
     columns = " and ".join(repr(name) for name in targets)
@@ -123,38 +123,38 @@ def _of_label_gan(task: Task, done: Mapping[str, Path]) -> _Pool:
 
 
 def _of_candidates(task: Task, done: Mapping[str, Path]) -> _Pool:
-    """The rows that were drawn from the pool; a row is like the mean of its units."""
+    """Return the sampled rows of the pool; the features of a row are the mean of its units."""
     rows = pq.read_table(done["propose"] / "pool.parquet", columns=[field.name for field in task.inputs])
     labels = LabelMap.load(done["prepare"] / "labels.json").names
     proposals = load_proposals(done["propose"] / "pool", len(task.output_names(labels)))
     units = np.split(proposals["features"], np.cumsum(proposals["sizes"])[:-1]) if len(rows) else []
-    features = [own.mean(0) if len(own) else np.zeros(own.shape[1], np.float32) for own in units]
-    sure = load_file(done["generate"] / "labels.safetensors")["certainty"]
+    features = [of_row.mean(0) if len(of_row) else np.zeros(of_row.shape[1], np.float32) for of_row in units]
+    certainty = load_file(done["generate"] / "labels.safetensors")["certainty"]
     answers = load_answers(done["generate"] / "answers.jsonl")
     likely = [task.shown(a.value, row) for a, row in zip(answers, rows.to_pylist(), strict=True)]
-    return _Pool(rows, np.array(features, np.float32), 1 - sure, likely, sure)
+    return _Pool(rows, np.array(features, np.float32), 1 - certainty, likely, certainty)
 
 
 def _to_fill_in(config: Config, task: Task, rows: pa.Table) -> tuple[pa.Table, list[str]]:
-    """Rows as the run's own labelled file has them, with empty targets; the columns of these."""
-    data, given = config.data, _columns_given(config, task)
-    own = {column.name for column in task.columns if column.target}
+    """Return rows in the format of the run's labelled file, and the names of their empty target columns."""
+    data, columns = config.data, _labelled_columns(config, task)
+    target_names = {column.name for column in task.columns if column.target}
     written, targets = [], []
     for row in rows.to_pylist():
-        cells = task.cells_of(row, given)
-        blank = data.label_columns or tuple(data.columns.of(name) for name in cells if name in own)
+        cells = task.cells_of(row, columns)
+        blank = data.label_columns or tuple(data.columns.of(name) for name in cells if name in target_names)
         targets = list(blank)
-        inputs = {data.columns.of(name): cell for name, cell in cells.items() if name not in own}
+        inputs = {data.columns.of(name): cell for name, cell in cells.items() if name not in target_names}
         written.append(inputs | dict.fromkeys(blank, ""))
     return pa.Table.from_pylist(written), targets
 
 
-def _columns_given(config: Config, task: Task) -> set[str]:
-    """The columns of the task that the first labelled file has, as its first row shows."""
+def _labelled_columns(config: Config, task: Task) -> set[str]:
+    """Return the columns of the task that the first row of the first labelled file has."""
     data = config.data
     for source in find_files(data.labeled)[:1] if data.labeled else []:
         layout = FileColumns(task, data.columns, options_of(data), source, labeled=True)
-        for _, found, _ in Rows(source, layout.wanted):
-            if not isinstance(found, Broken):
-                return set(layout.cells(found))
+        for _, record, _ in Rows(source, layout.wanted):
+            if not isinstance(record, Broken):
+                return set(layout.cells(record))
     return set()

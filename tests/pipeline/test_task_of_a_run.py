@@ -61,7 +61,7 @@ def test_a_configuration_that_was_located_stays_as_it_is(file: Path) -> None:
 
 def test_an_operation_that_the_task_lacks_is_rejected(file: Path) -> None:
     flags = {"augment.operations": ["delete", "mentions"]}
-    with pytest.raises(ConfigError, match="text classification has no 'mentions'; it has delete, swap"):
+    with pytest.raises(ConfigError, match="not an operation of text classification; expected delete, swap"):
         task_of(file, **flags)
     assert task_of(file, task="token-classification", **flags) == "token-classification"
 

@@ -151,5 +151,5 @@ def test_an_input_that_changes_meanwhile_is_an_error(
     monkeypatch.setattr(predict._Read, "write", changed)
     command = ["predict", str(model), "--input", str(given), "--output", str(tmp_path / "out.csv"), "--quiet"]
     assert main(command) == 2
-    assert "was changed meanwhile" in capsys.readouterr().err
+    assert "changed during prediction" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == ["in.csv"]

@@ -30,7 +30,7 @@ from react_ray.version import __version__
         (["predict", "out", "--input", "--output", "x.csv"], 2, ["--input needs a value"]),
         (["run", "a.csv"], 2, ["a.csv: pass data with --labeled"]),
         (["clean", "a", "https://u:SECRET@h/x"], 2, ["https://***@h/x"]),
-        (["suggest", "nowhere"], 2, ["nowhere", "no finished run found"]),
+        (["suggest", "nowhere"], 2, ["nowhere", "not a finished run"]),
         (["suggest", "nowhere", "--output", "s3://bucket/a.csv"], 2, ["s3://bucket/a.csv", "file system"]),
         (["suggest", "nowhere", "--count", "0"], 2, ["--count"]),
         (["demo", "--labels-per-class", "0"], 2, ["labels-per-class"]),

@@ -64,7 +64,7 @@ def test_a_class_without_labelled_rows_is_told_of(task, go, tmp_path):
     names = {"token-classification": ["LOC", "PER"], "multi-label-classification": ["money", "sport"]}[task]
     (tmp_path / "labels.yaml").write_text("".join(f"{name}: a {name}\n" for name in [*names, "war"]))
     metrics = go(write_files(tmp_path, task) | {"labels": tmp_path / "labels.yaml"})
-    assert "without a labelled row, these are never given: 'war'" in metrics["why"]
+    assert "without a labelled row, these are never predicted: 'war'" in metrics["why"]
 
 
 @every_task

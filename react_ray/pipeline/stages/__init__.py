@@ -1,4 +1,4 @@
-"""What each stage does: read the earlier folders, call the package, fill its own.
+"""Functions of the stages: each reads the folders of earlier stages and writes its own.
 
-The order, and what a stage depends on, is in ``pipeline.graph``.
+Their order and dependencies are in :mod:`react_ray.pipeline.graph`.
 """

@@ -31,17 +31,17 @@ from react_ray.tasks.units import UnitTask, unit_task
 __all__ = ["by_row", "generate", "load_proposals", "propose"]
 
 GROUP_ROWS = 512
-"""Pool rows that are proposed for at a time: what a killed stage loses."""
+"""Pool rows of a work item: at most one per worker is lost when a stage is interrupted."""
 COPY_WEIGHT = 0.5
 
 
 def propose(context: Context) -> None:
-    """S2: what the fine-tuned model proposes for each unit of some pool rows, and frozen features of them."""
+    """S2: propose labels for each unit of sampled pool rows with the fine-tuned model; encode the units."""
     model = context.done["labels_only"] / "model"
     if not model.is_dir():
         raise InputError(
-            f"{context.task.title} needs labelled rows: names of classes alone are not enough to make labels "
-            "for the others (--labeled FILE)"
+            f"{context.task.title} needs labelled rows (--labeled FILE): class names alone are not enough "
+            "to generate labels"
         )
     files = {
         "pool": context.sample("unlabeled", context.config.candidates.rows),
@@ -72,7 +72,7 @@ def propose(context: Context) -> None:
 
 @dataclass(frozen=True)
 class ProposeTask:
-    """Proposals and features for a row group; made once in each process."""
+    """Worker task: compute proposals and features of a row group."""
 
     task: str
     model: str
@@ -81,7 +81,7 @@ class ProposeTask:
     use_gpu: bool
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
-        """Load both models and return the function that works on an item."""
+        """Load both models and return a function that processes an item."""
         task, saved = unit_task(get_task(self.task)), load(self.model, self.use_gpu)
         encoders, labels = Encoders(self.encoders, self.settings, self.use_gpu), saved.labels
 
@@ -103,7 +103,7 @@ class ProposeTask:
 
 
 def _features(task: UnitTask, encoders: Encoders, rows: pa.Table) -> NDArray[np.float32]:
-    """Frozen features of all units of some rows, u x d."""
+    """Return frozen features of all units of some rows, u x d."""
     spans = task.units(rows)
     if spans is None:
         return encoders.features(task, rows)
@@ -111,7 +111,7 @@ def _features(task: UnitTask, encoders: Encoders, rows: pa.Table) -> NDArray[np.
 
 
 def generate(context: Context) -> None:
-    """S4: labels and weights for the pool rows, D_aug, and whether they may be used."""
+    """S4: generate labels and weights for the pool rows, write D_aug, and apply the gate."""
     task, labels, folder = unit_task(context.task), context.labels().names, context.done["propose"]
     rows, labeled = (pq.read_table(folder / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
@@ -146,7 +146,7 @@ def generate(context: Context) -> None:
 
 
 def _why(rows: int, kept: int, alarms: Sequence[str]) -> str:
-    """What is made of the labels for ``rows`` of the pool, in words."""
+    """Describe in a sentence how the labels of ``rows`` of the pool are used."""
     if alarms:
         return f"The labels generated for the pool collapsed: {'; '.join(alarms)}."
     if not rows:
@@ -158,7 +158,7 @@ def _why(rows: int, kept: int, alarms: Sequence[str]) -> str:
 
 
 def load_proposals(folder: Path, options: int) -> dict[str, NDArray[Any]]:
-    """What stage propose left of some rows: given, features (both of all units) and sizes (units a row)."""
+    """Load the output of stage propose: given, features (both of all units) and sizes (units of each row)."""
     parts = [load_file(path) for path in sorted(folder.glob("*.safetensors"))]
     if not parts:
         empty = np.zeros((0, options), np.float32)
@@ -167,7 +167,7 @@ def load_proposals(folder: Path, options: int) -> dict[str, NDArray[Any]]:
 
 
 def by_row(units: NDArray[np.float32], sizes: NDArray[np.int64]) -> list[NDArray[np.float32]]:
-    """Units of each row, which has as many as ``sizes`` says."""
+    """Split units into rows of ``sizes`` units."""
     return np.split(units, np.cumsum(sizes)[:-1]) if len(sizes) else []
 
 
@@ -178,7 +178,7 @@ def _write(
     generated: Sequence[NDArray[np.float32]],
     weight: NDArray[np.float32],
 ) -> None:
-    """D_aug, and the rows that are not in it."""
+    """Write D_aug, and the pool rows that are left out of it."""
     task, labels = unit_task(context.task), context.labels().names
     copies = pq.read_table(context.done["augment"] / "rows.parquet")
     kept = np.flatnonzero(weight > 0).tolist()

@@ -1,4 +1,4 @@
-"""Stage export: what serving needs beside the weights."""
+"""Stage export: files for serving in addition to the weights."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ __all__ = ["export"]
 
 
 def export(context: Context) -> None:
-    """S6: what serving needs beside the weights: an ONNX file, and what texts look like to the model."""
+    """S6: export the model to ONNX, and write the reference for drift detection."""
     model = arms.model_of(context.done)
     labeled, pool, unseen = (context.rows(part, context.inputs) for part in ("labeled", "unlabeled", "test"))
     rows = unseen if len(unseen) >= FEW_TEXTS else pool if len(pool) else labeled

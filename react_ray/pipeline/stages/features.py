@@ -13,7 +13,7 @@ __all__ = ["encode"]
 
 
 def encode(context: Context) -> None:
-    """One pass of the frozen encoders over rows, copies and class names."""
+    """Encode rows, copies and class names in one pass of the frozen encoders."""
     config, session = context.config, context.session
     models, gpu = context.encoders, session.use_gpu()
     save_models(models, context.folder)

@@ -1,4 +1,4 @@
-"""Stages choose and evaluate: which arm is the result, and how good every arm is."""
+"""Stages choose and evaluate: choice of the arm, and metrics of all arms."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SHOWN_CLASSES = 5
 
 
 def choose(context: Context) -> None:
-    """The gate: the model trained on D_aug, or that of the better plain arm."""
+    """Choose between the model trained on D_aug and that of the better plain arm (the gate)."""
     validation, labels = context.rows("validation"), context.labels().names
     found = _predict(context, "validation", validation)
     for arm, answers in found.items():
@@ -51,11 +51,11 @@ def choose(context: Context) -> None:
 
 def _never_given(names: Sequence[str]) -> str:
     shown = ", ".join(map(visible, names[:SHOWN_CLASSES])) + (", ..." if len(names) > SHOWN_CLASSES else "")
-    return f"Beware: without a labelled row, these are never given: {shown}."
+    return f"Warning: without a labelled row, these are never predicted: {shown}."
 
 
 def evaluate(context: Context) -> None:
-    """S6: every arm and the chosen model, measured on the validation and test rows."""
+    """S6: evaluate every arm and the chosen model on the validation and test rows."""
     task, labels = context.task, context.labels().names
     parts = {part: _judge(context, part) for part in ("validation", "test")}
     shown = parts["test"] or parts["validation"]
@@ -108,7 +108,7 @@ def _label_quality(context: Context) -> LabelQuality | None:
 
 
 def _answer_quality(context: Context) -> LabelQuality | None:
-    """How right the answers for the pool rows that were drawn are, where their truth is known."""
+    """Return the quality of the generated answers for sampled pool rows with a known truth."""
     task, made = context.task, context.done["generate"]
     answers = load_answers(made / "answers.jsonl")
     weight = load_file(made / "labels.safetensors")["weight"]
@@ -123,7 +123,7 @@ def _answer_quality(context: Context) -> LabelQuality | None:
 
 
 def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, list[Answer]]:
-    """Answers of every arm for the rows of a part."""
+    """Return the answers of every arm for the rows of a part."""
     if not rows.num_rows:
         return {}
     models = arms.models_of(context.done)

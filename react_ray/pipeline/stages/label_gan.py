@@ -23,24 +23,24 @@ __all__ = ["augmented", "generate", "lgan", "pretrain"]
 
 
 def pretrain(context: Context) -> None:
-    """P1: the teacher, and a plain GAN on the unlabelled features."""
+    """P1: fit the teacher, and train a plain GAN on the unlabelled features."""
     inputs = inputs_of(context.features())
     given = context.config.lgan.model_dump()
     prepare_labeler(inputs, given, context.folder / "inputs", context.progress)
     settings = {"inputs": context.folder / "inputs", "output": context.folder / "players"}
-    _train_players(context, phase1.loop, settings)
+    _train_networks(context, phase1.loop, settings)
 
 
 def lgan(context: Context) -> None:
-    """P2: the label generator, alone or in the game."""
+    """P2: train the label generator, alone or in adversarial training."""
     earlier = context.done["pretrain"]
     settings = {"inputs": earlier / "inputs", "phase1": earlier / "players"}
     settings["output"] = context.folder / "players"
-    _train_players(context, phase2.loop, settings)
+    _train_networks(context, phase2.loop, settings)
 
 
 def generate(context: Context) -> None:
-    """S4: labels for the pool, D_aug, and what the gate says of it."""
+    """S4: generate labels for the pool, write D_aug, and apply the gate."""
     inputs, config = context.done["pretrain"] / "inputs", context.config
     players = context.done["lgan"] / "players"
     settings = config.lgan.model_dump()
@@ -57,8 +57,8 @@ def generate(context: Context) -> None:
     pq.write_table(table, context.folder / "augmented" / "part-00000.parquet")
 
 
-def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> None:
-    """Run a phase of the label GAN on the workers of the run."""
+def _train_networks(context: Context, loop: Any, settings: dict[str, Path]) -> None:
+    """Train a phase of the label GAN on the workers of the run."""
     training = context.folder / "training"
     plain: dict[str, Any] = {key: str(path) for key, path in settings.items()}
     plain |= {"settings": context.config.lgan.model_dump(), "seed": context.config.seed}
@@ -80,7 +80,7 @@ def _train_players(context: Context, loop: Any, settings: dict[str, Path]) -> No
 
 
 def augmented(context: Context, inputs: label_gan.LganInputs, generation: label_gan.Generation) -> pa.Table:
-    """D_aug of the run with the labels in ``generation``."""
+    """Build D_aug of the run with the labels in ``generation``."""
     copies = pq.read_table(context.done["augment"] / "rows.parquet", columns=list(context.inputs))
     labeled, unlabeled = (context.rows(part, context.inputs) for part in ("labeled", "unlabeled"))
     return label_gan.augmented_table(inputs, generation, labeled, unlabeled, copies)

@@ -25,7 +25,7 @@ __all__ = ["augment", "prepare"]
 
 
 def prepare(context: Context) -> None:
-    """S1: read, check, split."""
+    """S1: read, check and split the input files."""
     config = context.config
     encoders = encoder_choices(config.encoder, config.model)
     models = [
@@ -41,7 +41,7 @@ def prepare(context: Context) -> None:
 
 
 def augment(context: Context) -> None:
-    """S3: copies of the labelled texts with small changes."""
+    """S3: augment the labelled texts with changed copies."""
     task, parts = context.task, context.folder / "parts"
     labeled = context.rows("labeled", ("id", *(field.name for field in (*task.inputs, task.target))))
     changes = _changes(context, labeled)
@@ -58,7 +58,7 @@ def augment(context: Context) -> None:
 
 
 def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
-    """How texts are changed: as the settings say, or as is found to help (O3)."""
+    """Return the augmentation settings, or those that the search selects (O3)."""
     config, found = context.config, context.folder / "search.json"
     if not (config.augment.search and config.augment.copies):
         return config.augment

@@ -21,14 +21,14 @@ __all__ = ["distil", "finetune", "labels_only"]
 
 
 def labels_only(context: Context) -> None:
-    """The plain arm: fine-tuning on the labelled rows alone."""
+    """Fine-tune on the labelled rows alone (plain arm)."""
     train = context.rows("labeled")
     if train.num_rows:  # with names of classes alone there is nothing to train on
         _finetune(context, train)
 
 
 def finetune(context: Context) -> None:
-    """S5: fine-tuning on D_aug."""
+    """S5: fine-tune on D_aug."""
     rows = pq.read_table(context.done["generate"] / "augmented")
     if "pretrain" not in context.done:
         _finetune(context, rows)
@@ -43,13 +43,13 @@ def finetune(context: Context) -> None:
 
 
 def distil(context: Context) -> None:
-    """The plain model folder of the probe, where that is the result; nothing to do for the other arms."""
+    """Distil the probe into a model folder if it is the chosen arm; otherwise do nothing."""
     if arms.choice_of(context.done)["chosen"] == "probe":
         _distil_probe(context)
 
 
 def _distil_probe(context: Context) -> None:
-    """Fine-tune on D_aug with the frozen probe's labels: no plain model folder can hold the probe."""
+    """Fine-tune on D_aug with the labels of the frozen probe, which has no model folder of its own."""
     inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
     sentences = inputs.seen_as(label_gan.SENTENCE)
     probe = label_gan.fit_probe(sentences.labeled, inputs.labels, inputs.classes)
@@ -69,7 +69,7 @@ def _distil_probe(context: Context) -> None:
 
 
 def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
-    """``probe``: a classifier of the model's frozen sentence embeddings, to start its head from."""
+    """Fine-tune a model; its head starts from ``probe``, a classifier of frozen sentence embeddings."""
     validation = context.rows("validation")
     config = context.config.model_copy(update={"model": context.model})
     unlabeled = context.sample("unlabeled", MAX_VALIDATION) if context.task.settles_on_unlabeled else None
