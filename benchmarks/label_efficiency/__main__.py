@@ -4,6 +4,8 @@
     python -m benchmarks.label_efficiency --methods ours ablations          parts left out
     python -m benchmarks.label_efficiency --pool 1500 --test 1000 --labels-per-class 1 5 --draws 3 \\
         --methods ours probe finetuned --setfit-python PATH                 methods that fine-tune
+    python -m benchmarks.label_efficiency --encoder embedded multilingual auto --draws 3 \\
+        --labels-per-class 5 --pool 1500 --test 1000 --methods probe teacher ours   encoders beside each other
     python -m benchmarks.label_efficiency --address auto                    a Ray task a cell
     python -m benchmarks.label_efficiency --table-only                      tables and pictures again
 
@@ -25,6 +27,7 @@ from benchmarks.label_efficiency.cells import Cell, Results, grid
 from benchmarks.label_efficiency.draws import labeled_rows
 from benchmarks.label_efficiency.execution import Outcome, in_processes, on_ray
 from benchmarks.label_efficiency.features import CACHE, FeatureStore
+from benchmarks.label_efficiency.joint import JointStore, store_of
 from benchmarks.label_efficiency.methods import GROUPS, METHODS, expand
 from benchmarks.label_efficiency.progress import Progress
 from benchmarks.label_efficiency.tables import write_tables
@@ -42,7 +45,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     quiet_libraries(verbose=False)
     results = Results(options.results)
     try:
-        failed = [] if options.table_only else _run(options, results)
+        encoders = [] if options.table_only else options.encoder
+        failed = [outcome for encoder in encoders for outcome in _run(options, encoder, results)]
     except ReactRayError as error:
         print(error, file=sys.stderr)
         return error.exit_code
@@ -65,7 +69,9 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--methods", nargs="+", default=["features"], help=f"of: {known} (default: features)")
     add("--pool", type=int, default=4000, help="most unlabelled rows (default: %(default)s)")
     add("--test", type=int, help="most test rows (default: all)")
-    add("--encoder", default=EMBEDDED, help="of the features, and what is fine-tuned")
+    add(
+        "--encoder", nargs="+", default=[EMBEDDED], help="of the features, and what is fine-tuned; or several"
+    )
     add("--jobs", type=int, default=1, help="processes on this machine, one thread each")
     add("--address", help="of a Ray cluster: a task a cell")
     add("--gpus-per-cell", type=float, default=0, help="on Ray, where an encoder is fine-tuned")
@@ -86,8 +92,8 @@ def _size(word: str) -> LabelsPerClass:
     return "all" if word == "all" else int(word)
 
 
-def _run(options: argparse.Namespace, results: Results) -> list[Outcome]:
-    """Compute the missing cells; the failed ones."""
+def _run(options: argparse.Namespace, encoder: str, results: Results) -> list[Outcome]:
+    """Compute the missing cells of an encoder; the failed ones."""
     if "setfit" in options.methods and options.setfit_python is None:
         print("skipped: setfit (give the interpreter of its environment with --setfit-python)")
         options.methods.remove("setfit")
@@ -96,13 +102,13 @@ def _run(options: argparse.Namespace, results: Results) -> list[Outcome]:
         options.labels_per_class,
         options.draws,
         options.methods,
-        encoder=options.encoder,
+        encoder=encoder,
         pool=options.pool,
         test=options.test,
     )
     missing = results.missing(cells)
     print(f"{len(cells)} cells, {len(cells) - len(missing)} of them kept from before")
-    store = FeatureStore(options.data.absolute(), options.encoder, options.features.absolute())
+    store = store_of(options.data.absolute(), encoder, options.features.absolute())
     missing = _encoded(missing, store)
     progress = Progress(missing)
     failed = []
@@ -116,7 +122,9 @@ def _run(options: argparse.Namespace, results: Results) -> list[Outcome]:
     return failed
 
 
-def _outcomes(options: argparse.Namespace, cells: list[Cell], store: FeatureStore) -> Iterator[Outcome]:
+def _outcomes(
+    options: argparse.Namespace, cells: list[Cell], store: FeatureStore | JointStore
+) -> Iterator[Outcome]:
     if not cells:
         return iter(())
     if options.address:
@@ -124,7 +132,7 @@ def _outcomes(options: argparse.Namespace, cells: list[Cell], store: FeatureStor
     return in_processes(cells, store, options.jobs, options.setfit_python)
 
 
-def _encoded(cells: list[Cell], store: FeatureStore) -> list[Cell]:
+def _encoded(cells: list[Cell], store: FeatureStore | JointStore) -> list[Cell]:
     """The cells whose data set is there, with its features and the copies that they need kept."""
     there = []
     for dataset in dict.fromkeys(cell.dataset for cell in cells):

@@ -21,11 +21,12 @@ class Part:
 
     texts: list[str]
     rows: Features
+    blocks: int = BLOCKS
 
     @property
     def features(self) -> Features:
         """What all methods get but the label GAN, which gets ``rows``."""
-        return SENTENCE.of(self.rows, BLOCKS)
+        return SENTENCE.of(self.rows, self.blocks)
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -53,6 +54,7 @@ class Draw:
     copies_of: Indices
     pool: Part
     test: Part
+    blocks: int = BLOCKS
 
 
 @dataclass(frozen=True)
@@ -86,12 +88,13 @@ def cut(
         classes=classes,
         names=stored.names,
         prompted=stored.prompted,
-        labeled=Part(rows.labeled["text"].tolist(), stored.train_features[labeled]),
+        labeled=Part(rows.labeled["text"].tolist(), stored.train_features[labeled], stored.blocks),
         labels=classes.indices(rows.labeled["label"].tolist()),
         copies=stored.copies.features[order],
         copies_of=of[order].astype(np.int64),
-        pool=Part(rows.pool["text"].tolist(), stored.train_features[unlabeled]),
-        test=Part(rows.test["text"].tolist(), stored.test_features[held_out]),
+        pool=Part(rows.pool["text"].tolist(), stored.train_features[unlabeled], stored.blocks),
+        test=Part(rows.test["text"].tolist(), stored.test_features[held_out], stored.blocks),
+        blocks=stored.blocks,
     )
     position = {name: index for index, name in enumerate(classes.names)} | {NONE: -1}
     truth = (part["label"].map(position).to_numpy(np.int64) for part in (rows.pool, rows.test))

@@ -21,6 +21,7 @@ from threadpoolctl import threadpool_limits
 import benchmarks
 from benchmarks.label_efficiency.cells import Cell, run_cell
 from benchmarks.label_efficiency.features import FeatureStore, Stored
+from benchmarks.label_efficiency.joint import JointStore
 from benchmarks.label_efficiency.methods import METHODS
 
 __all__ = ["Outcome", "in_processes", "on_ray"]
@@ -38,7 +39,7 @@ class Outcome:
 
 
 def in_processes(
-    cells: Sequence[Cell], store: FeatureStore, jobs: int, setfit_python: Path | None
+    cells: Sequence[Cell], store: FeatureStore | JointStore, jobs: int, setfit_python: Path | None
 ) -> Iterator[Outcome]:
     """Compute ``cells`` in ``jobs`` processes, in any order; one job is this process."""
     if jobs == 1:
@@ -59,7 +60,11 @@ def in_processes(
 
 
 def on_ray(
-    cells: Sequence[Cell], store: FeatureStore, address: str, gpus: float, setfit_python: Path | None
+    cells: Sequence[Cell],
+    store: FeatureStore | JointStore,
+    address: str,
+    gpus: float,
+    setfit_python: Path | None,
 ) -> Iterator[Outcome]:
     """Compute ``cells`` on the Ray cluster at ``address``, a task each, in any order.
 
@@ -91,12 +96,12 @@ def on_ray(
         ray.shutdown()
 
 
-def _from_store(cell: Cell, store: FeatureStore, setfit_python: Path | None) -> Outcome:
+def _from_store(cell: Cell, store: FeatureStore | JointStore, setfit_python: Path | None) -> Outcome:
     return _with_features(cell, _load(store, cell.dataset), setfit_python)
 
 
 @lru_cache(maxsize=1)
-def _load(store: FeatureStore, dataset: str) -> Stored:
+def _load(store: FeatureStore | JointStore, dataset: str) -> Stored:
     return store.load(dataset)
 
 

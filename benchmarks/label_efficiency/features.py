@@ -58,6 +58,7 @@ class Stored:
     names: Features
     prompted: Features
     copies: Copies
+    blocks: int = BLOCKS
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class FeatureStore:
 
     def load(self, dataset: str) -> Stored:
         """The set; what is not kept yet is encoded, but for copies. Raises DatasetMissingError."""
-        train, test = read_dataset(dataset, self.data)
+        train, test = self.read(dataset)
         classes = classes_of(train)
         kept = self._file(dataset, train, test)
         if not kept.exists():
@@ -91,6 +92,10 @@ class FeatureStore:
             self._prompted(kept, classes),
             self._load_copies(self._copies_file(kept), arrays["names"].shape[1]),
         )
+
+    def read(self, dataset: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Training and test rows of the set. Raises DatasetMissingError."""
+        return read_dataset(dataset, self.data)
 
     def with_copies(self, stored: Stored, rows: Iterable[int]) -> Stored:
         """``stored`` with copies of the training rows ``rows`` too; they are kept from now on."""

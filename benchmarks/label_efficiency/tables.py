@@ -12,6 +12,7 @@ import pandas as pd
 from benchmarks.datasets import is_variant
 from benchmarks.label_efficiency.comparisons import Comparison, compare
 from benchmarks.label_efficiency.curves import draw_curves
+from benchmarks.label_efficiency.encoders import ENCODERS, encoder_table
 from benchmarks.label_efficiency.hard_pools import BALANCE, MIXED, balance_table, markdown, mixed_table, short
 from benchmarks.label_efficiency.methods import METHODS, whole_of
 
@@ -44,6 +45,8 @@ def write_tables(records: Sequence[dict[str, Any]], folder: Path) -> Path | None
         return None
     rows = _frame(records)
     parts = [INTRODUCTION]
+    if encoders := encoder_table(rows):
+        parts += ["## Encoders", ENCODERS, encoders]
     setups = sorted(rows.groupby("setup"), key=lambda item: -len(item[1]))
     for setup, own in setups:
         name = _picture_name(own.iloc[0])
@@ -62,6 +65,7 @@ def _frame(records: Sequence[dict[str, Any]]) -> pd.DataFrame:
     rows = pd.DataFrame(records)
     rows["labels"] = [ALL if count == "all" else float(count) for count in rows["labels_per_class"]]
     rows["setup"] = [_setup(record) for record in records]
+    rows["setup_rows"] = [f"{record['pool']} {record['test']}" for record in records]
     rows["score"] = 100 * rows["macro_f1"]
     rank = {name: place for place, name in enumerate(METHODS)}
     rows["rank"] = rows["method"].map(rank).fillna(len(rank))

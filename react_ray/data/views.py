@@ -90,5 +90,6 @@ def side_by_side(parts: Sequence[NDArray[np.float32]], blocks: int = BLOCKS) -> 
     rows, width = len(parts[0]), max(part.shape[1] for part in parts) // blocks
     joined = np.zeros((rows, len(parts), blocks, width), np.float32)
     for place, part in enumerate(parts):
-        joined[:, place, :, : part.shape[1] // blocks] = part.reshape(rows, blocks, -1)
-    return joined.reshape(rows, -1) * np.float32(len(parts) ** -0.5)
+        own = part.shape[1] // blocks
+        joined[:, place, :, :own] = part.reshape(rows, blocks, own)
+    return joined.reshape(rows, len(parts) * blocks * width) * np.float32(len(parts) ** -0.5)

@@ -49,3 +49,7 @@ def test_one_encoder_alone_is_unchanged() -> None:
     assert side_by_side([alone]) is alone
     assert views_of(BLOCKS) == VIEWS
     assert views_of(1) == (SENTENCE,)
+
+
+def test_no_row_has_the_width_of_all_encoders() -> None:
+    assert side_by_side([rows(8, 0)[:0], rows(4, 1)[:0]]).shape == (0, 2 * BLOCKS * 8)

@@ -28,8 +28,14 @@ def make_rows(label: str, count: int, part: str) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def encoder(make_tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    words = " ".join([*WORDS.values(), *WORDS, FILLER]).split()
+def words() -> list[str]:
+    return " ".join([*WORDS.values(), *WORDS, FILLER]).split()
+
+
+@pytest.fixture(scope="module")
+def encoder(
+    words: list[str], make_tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     return make_tiny_model(tmp_path_factory.mktemp("encoder") / "tiny", words)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,12 @@ from benchmarks.datasets import NONE, classes_of, draw_rows, read_dataset, write
 from benchmarks.label_efficiency.cells import Results
 from benchmarks.label_efficiency.draws import cut, labeled_rows
 from benchmarks.label_efficiency.features import FeatureStore
+from benchmarks.label_efficiency.joint import JointStore
 from benchmarks.label_efficiency.methods import label_gan
-from react_ray.config.settings import LganConfig
+from react_ray.config.settings import AugmentConfig, EncodeConfig, LganConfig
+from react_ray.data.encode import Encoder
+from react_ray.data.views import BLOCKS, SENTENCE
+from react_ray.tasks.text_changes import augment
 
 
 def records(folder: Path) -> list[dict[str, Any]]:
@@ -117,3 +122,33 @@ def test_less_is_a_part_of_more(data: Path) -> None:
     assert some == indices(labels_per_class=1, pool=40, test_rows=5)[1][:20]
     assert indices(labels_per_class=0, pool=500, test_rows=1)[:1] == ([],)
     assert len(indices(labels_per_class="all", pool=500, test_rows=1)[0]) == len(train)
+
+
+def test_the_features_of_encoders_belong_to_the_same_rows_and_copies(
+    data: Path, encoder: Path, words: list[str], make_tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    other = make_tiny_model(tmp_path / "other", words, seed=1, hidden=16)
+    stranger = make_tiny_model(tmp_path / "stranger", ["x", "y"])
+    stores = [FeatureStore(data, str(model), tmp_path) for model in (encoder, other, stranger)]
+    first = stores[0].load("topics")
+    stores[0].with_copies(first, [5, 2])  # kept in another order than those of the other encoder
+    joint = JointStore(tuple(stores))
+    asked = labeled_rows(first, 2, seed=1)
+    stored = joint.with_copies(joint.load("topics"), asked)
+    assert stored.blocks == 2 * BLOCKS, "an encoder that does not read the texts is left out"
+    assert set(asked) <= set(stored.copies.asked)
+    texts = [
+        copy
+        for row in sorted(stored.copies.asked)
+        for copy in augment(first.train["text"].iloc[row], AugmentConfig())
+    ]
+    for place, model in enumerate((encoder, other)):
+        sentence = replace(SENTENCE, encoder=place)
+        alone = SENTENCE.of(Encoder(str(model), EncodeConfig()).encode(texts), BLOCKS)
+        seen = sentence.of(stored.copies.features, stored.blocks)
+        assert np.allclose(seen @ seen.T, alone @ alone.T, atol=1e-5)
+    draw, truth = cut(stored, 2, seed=1, pool=30, test=None)
+    answer = label_gan.teacher(draw)
+    assert len(answer.details["views"]) == 6
+    assert (answer.probabilities.argmax(1) == truth.test).mean() > 0.6
+    assert draw.test.features.shape == (60, 64)

@@ -127,3 +127,20 @@ def test_setups_are_not_mixed(tmp_path: Path) -> None:
     assert re.findall(r"^\| 5 \| probe \|.*$", text.read_text(), re.M) == [
         "| 5 | probe | 1 | +10.0 | +10.0 to +10.0 | 1 | too few pairs |"
     ]
+
+
+def test_encoders_are_tabled_beside_each_other(
+    command: Callable[..., int],
+    encoder: Path,
+    words: list[str],
+    make_tiny_model: Callable[..., Path],
+    tmp_path: Path,
+) -> None:
+    other = make_tiny_model(tmp_path / "other", words, seed=1)
+    grid = ["--datasets", "topics", "--labels-per-class", 5, "--draws", 1, "--methods", "probe", "teacher"]
+    assert command(*grid, "--encoder", encoder, other) == 0
+    table = (tmp_path / "results" / "TABLE.md").read_text(encoding="utf-8")
+    section = table.split("## Encoders")[1].split("\n## ")[0]
+    for method in ("probe", "teacher"):
+        for name in (encoder.name, other.name):
+            assert re.search(rf"\| {method} \| {name} \| \d+\.\d \|", section)

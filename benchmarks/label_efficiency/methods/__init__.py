@@ -12,7 +12,7 @@ from benchmarks.label_efficiency.methods import finetuned, plain
 from benchmarks.label_efficiency.methods.adamatch import adamatch
 from benchmarks.label_efficiency.methods.answer import Answer
 from benchmarks.label_efficiency.methods.gan_bert import gan_bert
-from benchmarks.label_efficiency.methods.label_gan import VARIANTS, ours
+from benchmarks.label_efficiency.methods.label_gan import VARIANTS, ours, teacher
 from react_ray.lgan.inputs import Probabilities
 
 __all__ = ["GROUPS", "METHODS", "Answer", "Method", "expand", "find_method", "whole_of"]
@@ -43,6 +43,7 @@ FEATURE_METHODS = {
     "prompted_self_training": Method(plain.prompted_self_training, least=0),
     "adamatch": Method(adamatch),
     "gan_bert": Method(gan_bert),
+    "teacher": Method(teacher, least=0, copies=True),
     "ours": Method(ours, least=0, copies=True),
     "ceiling": Method(plain.ceiling, once=True),
 }

@@ -105,7 +105,8 @@ def setfit(draw: Draw, python: Path | None = None) -> Answer:
 
 def _config(draw: Draw, folder: Path, flags: dict[str, Any]) -> react_ray.Config:
     """The run's defaults, in this process: a cell is the unit that is spread over machines."""
-    own = {"output": str(folder / "run"), "seed": draw.seed, "model": draw.encoder, "cluster.workers": 0}
+    own = {"output": str(folder / "run"), "seed": draw.seed, "cluster.workers": 0}
+    own |= {"model": draw.encoder, "encoder": draw.encoder}
     return react_ray.load_config(flags={**own, **flags})
 
 

@@ -27,12 +27,12 @@ from react_ray.config.settings import DataConfig, LganConfig
 from react_ray.data.prepare import MIN_CLASS, MIN_VALIDATION
 from react_ray.data.shards import text_id
 from react_ray.data.split import validation_mask
-from react_ray.data.views import BLOCKS
 from react_ray.labelers import label_gan as labeler_stages
 from react_ray.lgan import pretrain, train
+from react_ray.lgan.experts import fit_teacher
 from react_ray.training.worker import LocalWorker
 
-__all__ = ["VARIANTS", "Variant", "held_back", "ours"]
+__all__ = ["VARIANTS", "Variant", "held_back", "ours", "teacher"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +112,14 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
     return Answer(probabilities, details, made, signals(inputs, given_alone, made), np.array(found["prior"]))
 
 
+def teacher(draw: Draw) -> Answer:
+    """What G_y learns from: the product of the views, with the weight of each."""
+    config = LganConfig()
+    fitted = fit_teacher(_inputs(draw, Variant()), config.names, config.rounds)
+    views = {name: round(weight, 4) for name, weight in fitted.view_weights.items()}
+    return Answer(fitted.probe.predict_proba(draw.test.rows), {"views": views})
+
+
 def _inputs(draw: Draw, variant: Variant) -> lgan.LganInputs:
     back = held_back(draw)
     copied = ~back[draw.copies_of] if variant.copies else np.zeros(len(draw.copies_of), bool)
@@ -124,7 +132,7 @@ def _inputs(draw: Draw, variant: Variant) -> lgan.LganInputs:
         augmented_labels=draw.labels[draw.copies_of[copied]],
         validation=draw.labeled.rows[back],
         validation_labels=draw.labels[back],
-        blocks=BLOCKS,
+        blocks=draw.blocks,
     )
     return inputs if variant.views else inputs.seen_as(lgan.SENTENCE)
 

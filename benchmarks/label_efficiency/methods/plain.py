@@ -8,7 +8,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedShuffleSplit
 
 from benchmarks.label_efficiency.draws import Draw
-from react_ray.data.views import BLOCKS, SENTENCE
+from react_ray.data.views import SENTENCE
 from react_ray.lgan import fit_probe, self_train
 from react_ray.lgan.inputs import Features, Indices, Probabilities
 from react_ray.lgan.names import similarity
@@ -59,7 +59,7 @@ def prompted_self_training(draw: Draw) -> Probabilities:
 
 def _seeded(draw: Draw, names: Features) -> Probabilities:
     classes = len(draw.classes)
-    rows = np.vstack([draw.labeled.features, SENTENCE.of(names, BLOCKS)])
+    rows = np.vstack([draw.labeled.features, SENTENCE.of(names, draw.blocks)])
     labels = np.concatenate([draw.labels, np.arange(classes)])
     return self_train(rows, labels, draw.pool.features, classes).predict_proba(draw.test.features)
 
@@ -67,7 +67,7 @@ def _seeded(draw: Draw, names: Features) -> Probabilities:
 def names(draw: Draw) -> Probabilities:
     """The class whose name is most like the text; labels are not looked at."""
     rows = draw.pool.features if len(draw.pool) else draw.labeled.features
-    return similarity(draw.test.features, SENTENCE.of(draw.names, BLOCKS), rows.mean(0))
+    return similarity(draw.test.features, SENTENCE.of(draw.names, draw.blocks), rows.mean(0))
 
 
 def ceiling(draw: Draw) -> Probabilities:
