@@ -1,1 +1,1 @@
-"""Clients of a service."""
+"""Python clients of a service."""

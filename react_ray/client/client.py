@@ -1,4 +1,4 @@
-"""Clients of a running service: ``Client`` waits for answers, ``AsyncClient`` is awaited."""
+"""Clients of a running service: the blocking ``Client`` and the asynchronous ``AsyncClient``."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ __all__ = ["AsyncClient", "Client"]
 class Client:
     """Client of the service at ``url``.
 
-    Requests that fail in transport, or are answered with 429 or 503, are repeated after growing pauses, at
-    most ``retries`` times in a row. Then every method raises ServiceError.
+    Requests that fail in transport, or are answered with 429 or 503, are retried with growing pauses, at
+    most ``retries`` times in a row. After that, and for other errors, methods raise ServiceError.
 
     Parameters
     ----------
@@ -40,10 +40,10 @@ class Client:
     api_key
         Sent as ``Authorization: Bearer KEY``.
     timeout
-        Seconds without data from the service after which a request fails, and the longest ``Retry-After``
-        that is waited for: with a longer one the error is raised at once.
+        Seconds without data from the service after which a request fails; also the longest ``Retry-After``
+        to wait for: with a longer one the error is raised at once.
     retries
-        Most repetitions of a request; 0: none.
+        Maximum number of retries of a request; 0: none.
 
     Example
     -------
@@ -82,11 +82,11 @@ class Client:
     ) -> list[Any] | list[list[Any]]:
         """Return the predictions: a list for one input, a list of such lists for several.
 
-        :class:`Prediction` where the task of the service gives labels, best first, and :class:`Entity`
-        where it finds entities. ``top_k`` are the best labels, also those that are not in a set of several,
-        or the surest entities. What scores less than ``threshold`` (None: the service's own) is left out: an
-        empty list of labels is an abstention. An input is a text, or a dict of the task's input columns. A
-        list may be of any length: it is sent in parts.
+        Predictions are :class:`Prediction` for labels, best first, or :class:`Entity` for entities. ``top_k``
+        returns the best labels, also those outside of a predicted set, or the entities with the highest
+        scores. Those below ``threshold`` (None: the service's default) are left out: an empty list of labels
+        is an abstention. An input is a text, or a dict of the task's input columns. A list may be of any
+        length: it is sent in parts.
         """
         single = isinstance(inputs, str | Mapping)
         parts = Parts([inputs] if isinstance(inputs, str | Mapping) else inputs, top_k, threshold)
@@ -100,9 +100,9 @@ class Client:
     def triples(
         self, texts: Sequence[Input], top_k: int | None = None, threshold: float | None = None
     ) -> list[list[Triple]]:
-        """The triples of each text, where the service has a relation model beside one of entities.
+        """Return the triples of each text, if the service has an entity and a relation model.
 
-        As predict: at most ``top_k`` a text, without those that score less than ``threshold``.
+        As in predict, at most ``top_k`` per text, without those that score less than ``threshold``.
         """
         if isinstance(texts, str | Mapping):
             raise InputError("triples takes a list of texts")
@@ -121,7 +121,7 @@ class Client:
     def bulk(self, inputs: Iterable[Input]) -> Iterator[BulkResult]:
         """Yield the answer to each input, in order; ``inputs`` may be a stream of millions.
 
-        After a broken connection the work goes on at the first text that has no answer.
+        After a lost connection it resumes at the first text without an answer.
         """
         for part in bulk_parts(inputs):
             attempts = Attempts(self._retries, self._patience)
@@ -137,14 +137,14 @@ class Client:
                         yield too_large
 
     def ready(self) -> bool:
-        """Whether the service is ready; one request, without retries."""
+        """Return whether the service is ready, with one request and no retries."""
         try:
             return self._http.get("/readyz").is_success
         except httpx2.TransportError:
             return False
 
     def labels(self) -> list[str]:
-        """The labels, in the order of the model's outputs."""
+        """Return the labels, in the order of the model's outputs."""
         answer = self._ask("GET", "/v2/models/classifier")
         return list(answer["parameters"]["labels"])
 

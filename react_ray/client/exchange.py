@@ -1,6 +1,6 @@
-"""What a caller of the service does between two requests: split, count, wait, go on.
+"""Client logic without I/O: splitting inputs, retries, pauses and resuming.
 
-No requests are made here, so that clients that block and clients that do not share it.
+It makes no requests itself, so that the blocking and the asynchronous client share it.
 """
 
 from __future__ import annotations
@@ -43,11 +43,10 @@ Input = str | Mapping[str, Any]
 
 @dataclass(frozen=True)
 class BulkResult:
-    """The answer to one line: the best label or an error message; neither where the service abstains.
+    """The answer to one line: the best label or an error message; neither if the service abstains.
 
-    ``score`` is that of the best label, also of one that the service leaves out. Where the service's task is
-    not to choose one label, ``answer`` has the whole answer, as Client.predict returns it, and
-    ``prediction`` is None.
+    ``score`` is that of the best label, even if the service abstains. For tasks without a single label,
+    ``answer`` has the whole answer, as returned by Client.predict, and ``prediction`` is None.
 
     Example
     -------
@@ -65,7 +64,7 @@ class BulkResult:
 
 @dataclass(frozen=True)
 class Word:
-    """Characters ``start`` to ``end`` of a text, and their weight for the score of a label.
+    """A word (characters ``start`` to ``end`` of a text) and its weight for the score of a label.
 
     Example
     -------
@@ -103,7 +102,7 @@ class Explanation:
 class Attempts:
     """Retries of a request: their number, and growing pauses between them.
 
-    Where the service asks for a pause of over ``patience`` seconds, the request is not repeated.
+    A request is not retried if the service asks for a pause of more than ``patience`` seconds.
     """
 
     def __init__(self, retries: int, patience: float):
@@ -112,7 +111,7 @@ class Attempts:
         self._failed = 0
 
     def pause(self, problem: ServiceError) -> float:
-        """Seconds to wait before the next attempt; raises ``problem`` where there is none."""
+        """Return the seconds to wait before the next attempt; raise ``problem`` if there is none."""
         asked = problem.retry_after or 0
         if problem.status not in PASSING or self._failed >= self._retries or asked > self._patience:
             raise problem
@@ -122,12 +121,12 @@ class Attempts:
         return max(drawn, asked)
 
     def progressed(self) -> None:
-        """Reset the count of failures."""
+        """Reset the number of failures."""
         self._failed = 0
 
 
 class Parts:
-    """Inputs in requests that the service takes: where one is too large, the next are half of it."""
+    """Splitting of inputs into requests: after one that is too large, the next have half its size."""
 
     def __init__(
         self,
@@ -144,17 +143,17 @@ class Parts:
 
     @property
     def request(self) -> dict[str, Any] | None:
-        """The next request; None when all inputs have answers."""
+        """Return the next request; None when all inputs have answers."""
         start = len(self.answers)
         inputs = self._inputs[start : start + self._size]
         return {"inputs": inputs, **self._asked} if inputs else None
 
     def take(self, answer: list[list[dict[str, Any]]]) -> None:
-        """The answer to the request."""
+        """Process the answer to the request."""
         self.answers += map(self._typed, answer)
 
     def shrink(self, problem: ServiceError) -> None:
-        """Make requests smaller; raises ``problem`` where that does not help."""
+        """Halve the size of requests; raise ``problem`` if that is not possible."""
         sent = min(self._size, len(self._inputs) - len(self.answers))
         if problem.status != 413 or sent == 1:
             raise problem
@@ -162,7 +161,7 @@ class Parts:
 
 
 class BulkPart:
-    """Some lines of a bulk job, and how far their answers have come."""
+    """Some lines of a bulk job, and the number of those with an answer."""
 
     def __init__(self, first: int, lines: Sequence[bytes]):
         self.next = first  # the number of the line whose answer is missing
@@ -175,11 +174,11 @@ class BulkPart:
 
     @property
     def done(self) -> bool:
-        """Whether every line has its answer."""
+        """Whether every line has an answer."""
         return self.next == self._first + len(self._lines)
 
     def body(self) -> bytes:
-        """What to send, with offset ``next``."""
+        """Request body from the line ``next`` on."""
         self._unread, self._ended = b"", False
         start = self.next - self._first
         lines = self._lines[start : start + self._size]
@@ -187,7 +186,7 @@ class BulkPart:
         return b"".join(lines)
 
     def take(self, received: bytes) -> Iterator[BulkResult]:
-        """The results in what came; the part of a line at its end waits for the rest."""
+        """Yield the results in received data; an incomplete last line is kept for the next call."""
         *lines, self._unread = (self._unread + received).split(b"\n")
         for line in lines:
             answer = _line(line)
@@ -203,14 +202,14 @@ class BulkPart:
             yield BulkResult(answer["line"], best, answer.get("error"), score, found)
 
     def check_end(self) -> None:
-        """ServiceError where the answer stopped before it said that it was done, or did not answer all."""
+        """Raise ServiceError if the answer ended early or did not cover all lines."""
         if not self._ended:
             raise ServiceError(f"the answer was cut before line {self.next}, without saying that it was done")
         if self.next != self._asked:
             raise ServiceError(f"the answer ended before line {self.next} of {self._asked}")
 
     def shrink(self, problem: ServiceError) -> BulkResult | None:
-        """Make requests smaller; the error of a line that is too large alone is its result."""
+        """Halve the size of requests; a single line that is too large gets the error as its result."""
         if problem.status != 413:
             raise problem
         sent = min(self._size, self._first + len(self._lines) - self.next)
@@ -222,7 +221,7 @@ class BulkPart:
 
 
 def bulk_parts(texts: Iterable[Input]) -> Iterator[BulkPart]:
-    """``texts`` in parts of one request each, taken from their source only when it is their turn."""
+    """Split ``texts`` lazily into parts of one request each."""
     if isinstance(texts, str | Mapping):
         raise InputError("bulk takes many texts; expected a list or another source of strings, not a string")
     first, size, lines = 0, 0, list[bytes]()
@@ -238,17 +237,17 @@ def bulk_parts(texts: Iterable[Input]) -> Iterator[BulkPart]:
 
 
 def triples_in(entries: Sequence[Mapping[str, Any]]) -> list[Triple]:
-    """The objects that the triples of one text as JSON stand for."""
+    """Convert the triples of one text from JSON."""
     return [Triple(**entry) for entry in entries]
 
 
 def explain_request(text: str, label: str | None) -> dict[str, Any]:
-    """What to send for an explanation of ``label``, or of the best one."""
+    """Build the request body for an explanation of ``label`` (None: the best one)."""
     return {"input": _checked(text, 0), "label": label}
 
 
 def refusal(status: int, body: bytes, retry_after: str | None) -> ServiceError:
-    """An answer that is an error; the proxy's are plain text."""
+    """Convert an error response to ServiceError; those of the proxy are plain text."""
     text = body.decode("utf-8", "replace").strip()
     try:
         text = json.loads(text)["error"]

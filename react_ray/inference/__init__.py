@@ -1,1 +1,1 @@
-"""Saved models as they go out: PyTorch, ONNX Runtime, the reference for drift."""
+"""Inference with saved models: PyTorch, ONNX Runtime, and the reference for drift."""

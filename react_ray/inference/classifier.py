@@ -32,7 +32,7 @@ __all__ = ["Classifier", "load", "model_folder"]
 
 
 class Classifier(SavedModel):
-    """A saved model on one device, made by :func:`load`.
+    """A saved model on one device, returned by :func:`load`.
 
     Example
     -------
@@ -57,15 +57,15 @@ class Classifier(SavedModel):
         self.model = model.eval()
 
     def run(self, examples: Sequence[Example]) -> Outputs:
-        """The outputs of each example, computed in batches of like length."""
+        """Compute the output of each example, in batches of similar length."""
         return run_model(self.task, self.model, examples)
 
 
 def load(path: str | Path, use_gpu: bool = True, version: str | None = None) -> Classifier:
     """Load a run's folder, the ``model/`` inside it, or any model that transformers saved for a known task.
 
-    Raises InputError when there is no model at ``path``, one that is not whole or without a trained head,
-    or one that is not of ``version``, where that is given.
+    Raises InputError if there is no model at ``path``, if it is incomplete or has no trained head, or if it
+    is not the expected ``version``.
 
     Example
     -------
@@ -87,7 +87,7 @@ def load(path: str | Path, use_gpu: bool = True, version: str | None = None) -> 
 
 
 def _try(classifier: Classifier, folder: Path) -> None:
-    """Raise InputError where the model gives no scores for a text, whatever the reason."""
+    """Raise InputError if the model cannot compute finite scores for a text."""
     rows = rows_taken(classifier.task, TRIED_TEXTS)
     if not rows:  # a text alone is no input
         return

@@ -1,4 +1,4 @@
-"""Preflight check of a saved model: it is whole, and its head is that of a known task; imports no torch."""
+"""Preflight check of a saved model: complete, with the head of a known task; imports no torch."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ ARCHITECTURES = {"ForTokenClassification": "token-classification"}
 
 
 def check_saved(folder: Path) -> Task:
-    """The task of the model in ``folder``.
+    """Check the model in ``folder`` and return its task.
 
-    Raises InputError where the model is not whole, or where its head is not that of its task.
+    Raises InputError if the model is incomplete, or its head is not that of its task.
     """
     check_model(folder)
     config = read_config(folder)
@@ -42,13 +42,13 @@ def check_saved(folder: Path) -> Task:
 
 
 def settings_in(folder: Path) -> dict[str, Any]:
-    """What this package keeps in the configuration of a saved model, see :data:`KEY`."""
+    """Return this package's settings in the configuration of a saved model, see :data:`KEY`."""
     found = read_config(folder).get(KEY)
     return dict(found) if isinstance(found, Mapping) else {}
 
 
 def _task_of(config: Mapping[str, Any]) -> Task:
-    """The task that the configuration names, or that its architecture and ``problem_type`` stand for."""
+    """Return the task named in the configuration, or implied by its architecture and ``problem_type``."""
     kept = config.get(KEY)
     if isinstance(kept, Mapping) and isinstance(kept.get("task"), str):
         return get_task(kept["task"])
@@ -72,7 +72,7 @@ def _is_for(config: Mapping[str, Any], end: str) -> bool:
 
 
 def _check_head(config: Mapping[str, Any], task: Task) -> None:
-    """Raise InputError where the class of the model is another than the task's."""
+    """Raise InputError if the model class is not that of the task."""
     end = task.auto_model.removeprefix("AutoModel")
     if _architectures(config) and not _is_for(config, end):
         raise InputError(
@@ -83,7 +83,7 @@ def _check_head(config: Mapping[str, Any], task: Task) -> None:
 
 
 def _check_outputs(names: list[str], task: Task) -> None:
-    """Raise InputError where the outputs are not those that the task gives a model, in their order."""
+    """Raise InputError if the outputs are not those of the task, in order."""
     expected = task.output_names(task.classes_of(names))
     if names != expected:
         raise InputError(

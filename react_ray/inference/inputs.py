@@ -1,4 +1,4 @@
-"""Inputs of a model as callers give them, as rows of its task; imports no torch."""
+"""Conversion of model inputs (texts or objects) to rows of a task; imports no torch."""
 
 from __future__ import annotations
 
@@ -36,33 +36,33 @@ CHARS_A_PART = 1 << 18
 
 
 class Row(dict[str, Any]):
-    """A row with the task's input columns, as the task parsed it."""
+    """A parsed row with the task's input columns."""
 
 
 def input_columns(task: Task) -> list[Column]:
-    """The columns that an input may have: not those of files that tools for annotation write."""
+    """Return the columns that an input may have, without those of annotation tools."""
     kept = {field.name for field in task.inputs}
     return [one for one in task.columns if not one.target and (one.kind != "text" or one.name in kept)]
 
 
 def has_lists(task: Task) -> bool:
-    """Whether an input of the task may hold more than texts: words, or places in a text."""
+    """Return whether an input of the task may have lists: words, or spans of a text."""
     return any(column.kind != "text" for column in input_columns(task))
 
 
 def reads_words(task: Task) -> bool:
-    """Whether the model reads every word of a text, however long that is."""
+    """Return whether the model reads all words of a text of any length."""
     return any(pa.types.is_list(field.type) for field in task.inputs)
 
 
 def input_groups(task: Task) -> list[tuple[str, ...]]:
-    """The columns of which an input needs all of one group."""
+    """Return groups of columns; an input needs all columns of one group."""
     known = {column.name for column in input_columns(task)}
     return [group for group in task.needs if known.issuperset(group)]
 
 
 def expected(task: Task) -> str:
-    """What an input may be, in words.
+    """Describe the valid inputs of a task.
 
     Example
     -------
@@ -83,10 +83,9 @@ def expected(task: Task) -> str:
 
 
 def parse_input(task: Task, given: Any) -> Row:
-    """The row that ``given`` stands for: a text, or an object with the task's input columns.
+    """Convert an input to a row: a text, or an object with the task's input columns.
 
-    An empty text is one: it has a label as any other, and no entities. Raises ValueError that says what is
-    wrong with an input.
+    An empty text is valid. Raises ValueError for an invalid input.
     """
     if isinstance(given, Row):
         return given
@@ -107,7 +106,7 @@ def _empty_row(task: Task) -> Row:
 
 
 def sample_row(task: Task, text: str) -> Row:
-    """A row with ``text`` for each text of the task, to try a model with."""
+    """Make a row with ``text`` in each text column, to test a model with."""
     for given in (text, {name: text for group in input_groups(task) for name in group}, task.nouns.example):
         try:
             return parse_input(task, given)
@@ -117,7 +116,7 @@ def sample_row(task: Task, text: str) -> Row:
 
 
 def rows_taken(task: Task, texts: Iterable[str]) -> list[Row]:
-    """The rows of those texts that are inputs of the task."""
+    """Convert texts to rows; those that are not valid inputs of the task are dropped."""
     rows = []
     for text in texts:
         try:
@@ -128,7 +127,7 @@ def rows_taken(task: Task, texts: Iterable[str]) -> list[Row]:
 
 
 def _checked(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The cells of an object; ValueError where it has others, lacks some, or one is of another kind."""
+    """Return the cells of an object; ValueError for unknown, missing or invalid ones."""
     kinds = {column.name: column.kind for column in input_columns(task)}
     unknown = next((name for name in given if name not in kinds), None)
     if unknown is not None:
@@ -157,19 +156,19 @@ def _check_tokens(name: str, cell: Any) -> None:
 
 
 def kind_of(value: Any) -> str:
-    """What ``value`` is, in words of JSON."""
+    """Return the JSON type of ``value``, for messages."""
     kinds = {type(None): "null", bool: "a boolean", int: "a number", float: "a number"}
     return {**kinds, str: "a string", list: "a list", dict: "an object"}.get(type(value), "of another type")
 
 
 def table_of(task: Task, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows with the task's input columns as a table."""
+    """Convert rows with the task's input columns to a table."""
     arrays = [pa.array([row[field.name] for row in rows], field.type) for field in task.inputs]
     return pa.Table.from_arrays(arrays, schema=pa.schema(task.inputs))
 
 
 def parts_of(task: Task, rows: pa.Table) -> Iterator[pa.Table]:
-    """Rows of about CHARS_A_PART characters together, where every word is read; else all of them.
+    """Split rows into parts of about CHARS_A_PART characters if the task reads every word; else one part.
 
     A part has at least one row.
     """
@@ -184,15 +183,15 @@ class _Cells(list[Any]):
     """A column in memory."""
 
     def to_pylist(self) -> list[Any]:
-        """The cells."""
+        """Return the cells."""
         return self
 
 
 class FewRows:
-    """Rows in memory with what tasks read of a table, for the few rows of a request.
+    """Minimal replacement of a table for the few rows of a request.
 
-    PyArrow gives up the interpreter lock for each small array; under load, to get it back takes longer than
-    the rest of the request.
+    PyArrow releases the interpreter lock for each small array; under load, acquiring it again takes longer
+    than the rest of the request.
     """
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], names: Sequence[str]):
@@ -206,21 +205,21 @@ class FewRows:
         return _Cells(row[name] for row in self._rows)
 
     def select(self, names: Sequence[str]) -> FewRows:
-        """Some of the columns."""
+        """Return some of the columns."""
         return FewRows(self._rows, names)
 
     def to_pylist(self) -> list[dict[str, Any]]:
-        """The rows."""
+        """Return the rows."""
         return [{name: row[name] for name in self.column_names} for row in self._rows]
 
 
 def few_rows(task: Task, rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """A few rows in place of a table, see :class:`FewRows`."""
+    """Wrap a few rows as a table, see :class:`FewRows`."""
     return cast(pa.Table, FewRows(rows, [field.name for field in task.inputs]))
 
 
 def identity_of(task: Task, row: Mapping[str, Any]) -> dict[str, str]:
-    """The texts by which a row is known again, by the columns of a file: entities are marked in them.
+    """Return the texts that identify a row, by column; entities are marked in them.
 
     Example
     -------
@@ -234,7 +233,7 @@ def identity_of(task: Task, row: Mapping[str, Any]) -> dict[str, str]:
 
 
 def text_of(row: Mapping[str, Any]) -> str:
-    """All texts of a row, a line each."""
+    """Join all texts of a row with line breaks."""
     if len(row) == 1:
         return str(row["text"])
     return "\n".join(value for value in row.values() if isinstance(value, str))

@@ -1,4 +1,4 @@
-"""A saved model from its ONNX file, on ONNX Runtime: for processors, and without torch."""
+"""Inference of a saved model with ONNX Runtime on CPUs, without torch."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ BATCH_TOKENS = 512
 
 
 class OnnxClassifier(SavedModel):
-    """As ``Classifier``, a core a call; threads may share it, and their calls run side by side.
+    """ONNX counterpart of ``Classifier``; each call uses one core, and threads may call it concurrently.
 
-    ``folder`` is that of the saved model, whose tokenizer is used, ``onnx`` that of the file.
+    ``folder`` is that of the saved model with its tokenizer, ``onnx`` that of the ONNX file.
     """
 
     def __init__(self, folder: Path, onnx: Path, record: OnnxRecord, precision: str):
@@ -42,7 +42,7 @@ class OnnxClassifier(SavedModel):
         )
 
     def run(self, examples: Sequence[Example]) -> Outputs:
-        """The outputs of each example, computed in batches of like length."""
+        """Compute the output of each example, in batches of similar length."""
         return run_batches(self.task, examples, self.padding, BATCH_TOKENS, self._call)
 
     def _call(self, inputs: Inputs) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Make the ONNX files of a saved model, and keep those that say what torch says."""
+"""Export of a saved model to ONNX, verified against PyTorch."""
 
 from __future__ import annotations
 
@@ -65,12 +65,12 @@ SAMPLES = ("a", "one two three four five", "股市上涨", "مرحبا بالع�
 
 
 def export(folder: Path, target: Path, inputs: Sequence[Input]) -> OnnxRecord:
-    """Write the model in ``folder`` as ONNX into ``target``: fp32, and int8 where that is worth it.
+    """Export the model in ``folder`` to ONNX files in ``target``: fp32, and int8 if it is good enough.
 
-    Both are checked on the first of ``inputs``, best those of its test set, up to CHECKED_TOKENS: int8 must
-    keep the answers and be faster here. An input is a text, or an object with the task's input columns.
-    Raises InputError, and leaves no ``target``, where the model cannot be exported or fp32 differs from torch
-    by more than LARGEST.
+    Both are verified on the first of ``inputs`` (preferably of its test set), up to CHECKED_TOKENS: int8 must
+    keep the answers and be faster on this machine. An input is a text, or an object with the task's input
+    columns. Raises InputError, and leaves no ``target``, if the model cannot be exported or fp32 differs from
+    torch by more than LARGEST.
     """
     half = target.with_name(target.name + ".half")
     shutil.rmtree(half, ignore_errors=True)
@@ -91,7 +91,7 @@ def export(folder: Path, target: Path, inputs: Sequence[Input]) -> OnnxRecord:
 
 
 def export_if_possible(folder: Path, target: Path, inputs: Sequence[Input]) -> None:
-    """``export``; where it is not possible the log says why, and torch will serve the model."""
+    """Export, or log why the model cannot be exported; it is then served with torch."""
     try:
         export(folder, target, inputs)
     except InputError as error:
@@ -99,9 +99,9 @@ def export_if_possible(folder: Path, target: Path, inputs: Sequence[Input]) -> N
 
 
 def export_saved(model: str, source: str | None, columns: Mapping[str, str] | None = None) -> str:
-    """``export`` into the model's own folder, checked on rows of a file; what came out, in words.
+    """Export into the model's folder, verified on the rows of a file; return a summary.
 
-    ``columns`` are the names in the file of the task's columns, where they are others.
+    ``columns`` maps columns of the task to their names in the file.
     """
     folder = model_folder(model)
     quiet_libraries(verbose=False)
@@ -121,7 +121,7 @@ def export_saved(model: str, source: str | None, columns: Mapping[str, str] | No
 
 
 def why_not_int8(agreement: Agreement, speed: float) -> str | None:
-    """Why int8, ``speed`` times as fast as fp32, is not worth having, in words; None where it is."""
+    """Return why int8 (``speed`` times as fast as fp32) is discarded, or None if it is kept."""
     if not agreement.same_label >= SAME_LABEL:
         return f"it changes {1 - agreement.same_label:.1%} of the answers, over {1 - SAME_LABEL:.0%}"
     if not agreement.mean_difference <= MEAN:
@@ -142,7 +142,7 @@ def _first_rows(task: Task, source: str, columns: Mapping[str, str]) -> list[Row
 
 
 def _some(classifier: Classifier, inputs: Sequence[Input]) -> list[Row]:
-    """The rows of the first inputs, up to CHECKED_TOKENS, and those of SAMPLES."""
+    """Return the rows of the first inputs, up to CHECKED_TOKENS, and those of SAMPLES."""
     rows = [classifier.row(given) for given in inputs[:CHECKED_TOKENS]]
     if rows:
         lengths = np.zeros(len(rows), int)
@@ -186,7 +186,7 @@ def _make(folder: Path, onnx: Path, classifier: Classifier, rows: list[Row]) -> 
 def _with_int8(
     record: OnnxRecord, folder: Path, onnx: Path, classifier: Classifier, rows: list[Row]
 ) -> OnnxRecord:
-    """The record with what int8 is worth; the file stays where it is worth having."""
+    """Export and verify int8; return the completed record, and delete the file if it is discarded."""
     _quantize(onnx)
     single, whole = (OnnxClassifier(folder, onnx, record, name) for name in ("fp32", "int8"))
     agreement, speed = _agreement(whole, classifier, rows), speed_ratio(whole, single, rows)
@@ -201,7 +201,7 @@ def _with_int8(
 
 
 def speed_ratio(fast: OnnxClassifier, slow: OnnxClassifier, rows: list[Row]) -> float:
-    """How many times the speed of ``slow`` the other has: the medians of ROUNDS, in turns."""
+    """Return the speed of ``fast`` relative to ``slow``: ratio of medians of ROUNDS, alternating."""
     examples = slow.examples(table_of(slow.task, rows))
     lengths = np.cumsum([len(example.ids) for example in examples])
     examples = examples[: max(1, int((lengths <= TIMED_TOKENS).sum()))]
@@ -217,7 +217,7 @@ def speed_ratio(fast: OnnxClassifier, slow: OnnxClassifier, rows: list[Row]) -> 
 
 
 class _Outputs(torch.nn.Module):
-    """The model as a function of the inputs that text encoders have."""
+    """Wrapper that calls the model with positional inputs and returns its logits."""
 
     def __init__(self, task: Task, model: PreTrainedModel):
         super().__init__()
@@ -236,7 +236,7 @@ class _Outputs(torch.nn.Module):
 
 
 def _inputs(classifier: Classifier, rows: list[Row]) -> Inputs:
-    """A batch of the longest of the first examples, three times."""
+    """Return a batch with three copies of the longest of the first examples."""
     examples = classifier.examples(table_of(classifier.task, rows[:8]))
     longest = max(examples, key=lambda example: len(example.ids))
     return classifier.task.collate([longest] * 3, classifier.padding)
@@ -262,7 +262,7 @@ def _write(classifier: Classifier, rows: list[Row], path: Path) -> None:
 
 
 def _quantize(onnx: Path) -> None:
-    """Weights as 8-bit numbers with a scale each row; reduced range, for processors that saturate."""
+    """Quantize weights to 8 bits with a scale per row; reduced range avoids saturation on older CPUs."""
     root, level = logging.getLogger(), logging.getLogger().level
     root.setLevel(logging.ERROR)  # it advises a step that changes nothing here
     try:
@@ -278,7 +278,7 @@ def _quantize(onnx: Path) -> None:
 
 
 def _agreement(exported: OnnxClassifier, classifier: Classifier, rows: list[Row]) -> Agreement:
-    """How far two engines agree: in calls of many rows, a row at a time for a few, and at full length."""
+    """Compare two engines: in batches, on single rows, and at full length."""
     task = classifier.task
     table = table_of(task, [*rows, *_long(classifier, rows)])
     examples = classifier.examples(table)
@@ -302,7 +302,7 @@ def _agreement(exported: OnnxClassifier, classifier: Classifier, rows: list[Row]
 
 
 def _long(classifier: Classifier, rows: list[Row]) -> list[Row]:
-    """A text beyond the model's length, made of all there are, where a text alone is an input."""
+    """Return a text longer than the model's maximum length, for tasks with a single text."""
     line = " ".join(row["text"] for row in rows)
     if ("text",) not in classifier.task.needs or not line.strip():
         return []

@@ -1,4 +1,4 @@
-"""The ONNX files beside a saved model, and what is known of them; imports nothing heavy."""
+"""Record of the ONNX files of a saved model; imports neither torch nor ONNX Runtime."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ INPUTS = ("input_ids", "attention_mask")
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an ONNX file agrees with torch: differences of probabilities, share of equal labels."""
+    """Agreement of an ONNX file with torch: differences of probabilities, share of equal labels."""
 
     largest_difference: float
     mean_difference: float
@@ -27,7 +27,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class OnnxRecord:
-    """How the ONNX files of a model were made and checked: ``export.json`` beside them."""
+    """Versions and verification results of the ONNX files of a model, stored in ``export.json``."""
 
     version: str
     """Of the saved model that they were made from, see ``folders.trained_version``."""
@@ -52,9 +52,9 @@ class OnnxRecord:
 
     @classmethod
     def load(cls, onnx: Path) -> OnnxRecord | None:
-        """The record in the folder ``onnx``, of the files that are there; None where nothing was exported.
+        """Load the record in the folder ``onnx``; None if nothing was exported.
 
-        It is none either where its content is not what was written: cut off, edited, of another version.
+        Also None if the record is truncated, edited or of another version.
         """
         try:
             content = json.loads((onnx / RECORD).read_text(encoding="utf-8"))
@@ -70,12 +70,12 @@ class OnnxRecord:
         )
 
     def save(self, onnx: Path) -> None:
-        """Write it into the folder ``onnx``."""
+        """Write the record into the folder ``onnx``."""
         text = json.dumps({**asdict(self), "seal": self._seal()}, ensure_ascii=False, indent=1)
         (onnx / RECORD).write_text(text, encoding="utf-8")
 
     def _seal(self) -> str:
-        """A digest of the record: labels or a length that were edited by hand are not the model's."""
+        """Return a digest of the record, which detects manual edits."""
         content = asdict(self)
         if self.inputs == list(INPUTS):  # as in records that older versions wrote
             del content["inputs"]
@@ -83,9 +83,9 @@ class OnnxRecord:
 
 
 def find_onnx(folder: Path, precision: str) -> OnnxRecord | str:
-    """The record of the ONNX file that answers for the model in ``folder``, or why there is none, in words.
+    """Return the record of a valid ONNX file for the model in ``folder``, or why there is none.
 
-    There is none where the model, the record or the file was changed after the export.
+    An ONNX file is invalid if the model, the record or the file changed after the export.
     """
     onnx = folder / FOLDER
     record = OnnxRecord.load(onnx)
@@ -109,5 +109,5 @@ def digest_of(file: Path) -> str:
 
 
 def onnx_file(onnx: Path, precision: str) -> Path:
-    """Where the file of this precision is, or would be, in the folder ``onnx``."""
+    """Return the path of the file with this precision in the folder ``onnx``."""
     return onnx / f"model.{precision}.onnx"

@@ -46,7 +46,7 @@ class Entity:
 
 @dataclass(frozen=True)
 class Triple:
-    """How two entities of a text relate: ``head`` and ``tail`` are their words, ``relation`` names its type.
+    """A relation between two entities of a text: the words of ``head`` and ``tail``, and the relation type.
 
     ``score`` is the product of the scores of both entities and of the relation.
 
@@ -69,7 +69,7 @@ class Triple:
 
 
 def typed(entries: Sequence[Mapping[str, Any]]) -> list[Any]:
-    """The objects that ``entries``, the answer for one input as JSON, stand for.
+    """Convert the answer to one input from JSON.
 
     Example
     -------
@@ -82,6 +82,6 @@ def typed(entries: Sequence[Mapping[str, Any]]) -> list[Any]:
 def rank(
     probabilities: NDArray[np.float32], labels: Sequence[str], top: int | None = None
 ) -> list[Prediction]:
-    """The labels of one text, best first, at most ``top`` of them; ties in label order."""
+    """Rank the labels of one text, best first, at most ``top``; ties in label order."""
     order = np.argsort(-probabilities, kind="stable")[:top]
     return [Prediction(labels[i], float(probabilities[i])) for i in order]

@@ -1,7 +1,7 @@
-"""What the training data look like to the model: what a service compares its own texts with.
+"""Reference distribution for drift detection: the model's answers for a sample of texts.
 
-``reference.json`` in the folder of a model holds, of a sample of texts, the share of
-those whose answer names each class ("": none), and histograms of the answers' scores and of their length.
+``reference.json`` in the folder of a model has the share of texts whose answer contains
+each class ("": none), and histograms of scores and of lengths.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ BINS = 10
 
 @dataclass(frozen=True)
 class Histogram:
-    """Shares between ``edges``: below the first, from one to the next, from the last on."""
+    """Shares of values in the bins between ``edges``, including those below the first and above the last."""
 
     edges: list[float]
     shares: list[float]
@@ -49,7 +49,7 @@ class Histogram:
 
     @classmethod
     def of(cls, values: ArrayLike) -> Histogram:
-        """Bins of equal shares, as far as equal values allow, and one on each side for what never was."""
+        """Make bins of equal shares, as far as ties allow, and an empty one on each side."""
         inner = np.quantile(np.asarray(values, float), np.linspace(0, 1, BINS + 1))
         edges = np.unique([*inner[:-1], np.nextafter(inner[-1], np.inf)])
         return cls(edges.tolist(), (count(values, edges) / np.size(values)).tolist())
@@ -57,7 +57,7 @@ class Histogram:
 
 @dataclass(frozen=True)
 class Reference:
-    """A sample of training texts as the model sees them."""
+    """Distributions of classes, scores and lengths in a sample of texts."""
 
     texts: int
     labels: dict[str, float]
@@ -66,7 +66,7 @@ class Reference:
 
 
 def count(values: ArrayLike, edges: Sequence[float] | NDArray[np.float64]) -> NDArray[np.int64]:
-    """How many ``values`` are in each of the ``len(edges) + 1`` bins."""
+    """Count the ``values`` in each of the ``len(edges) + 1`` bins."""
     bins = np.searchsorted(np.asarray(edges, float), np.asarray(values, float), side="right")
     return np.bincount(bins, minlength=len(edges) + 1)
 
@@ -74,9 +74,9 @@ def count(values: ArrayLike, edges: Sequence[float] | NDArray[np.float64]) -> ND
 def measure(
     names: Sequence[Collection[str]], scores: ArrayLike, lengths: Sequence[int], classes: Sequence[str]
 ) -> Reference:
-    """The reference of texts whose answers name the classes ``names``; an answer without any names "".
+    """Compute the reference of texts whose answers contain the classes ``names`` ("" for none).
 
-    ``scores`` are those of the answers, ``lengths`` in tokens, ``classes`` all that there are.
+    ``scores`` are those of the answers, ``lengths`` in tokens, ``classes`` all classes of the model.
     """
     named = Counter(name for found in names for name in set(found) or ("",))
     known = [*classes, *sorted(named.keys() - set(classes))]
@@ -89,13 +89,13 @@ def measure(
 
 
 def spread(rows: Sequence[Any]) -> list[Any]:
-    """MOST_TEXTS of ``rows`` at most, from all over them: a file may be sorted."""
+    """Select at most MOST_TEXTS of ``rows``, evenly spaced, because a file may be sorted."""
     places = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_TEXTS)).astype(int))
     return [rows[place] for place in places]
 
 
 def write_reference(folder: Path, model: Path, inputs: Sequence[Any], use_gpu: bool) -> None:
-    """Measure ``model`` on ``inputs`` and write it to ``folder``; nothing without inputs.
+    """Compute the reference of ``model`` on ``inputs`` and write it to ``folder``, unless there are none.
 
     An input is a text, or an object with the task's input columns.
     """
@@ -116,7 +116,7 @@ def write_reference(folder: Path, model: Path, inputs: Sequence[Any], use_gpu: b
 
 
 def load_reference(folder: Path) -> Reference | None:
-    """The reference of the model in ``folder``; None where it has none that can be read."""
+    """Load the reference of the model in ``folder``; None if it has no valid one."""
     try:
         return TypeAdapter(Reference).validate_json((folder / FILE).read_bytes())
     except (OSError, ValueError):

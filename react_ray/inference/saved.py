@@ -1,4 +1,4 @@
-"""The interface of a saved model, whatever computes it: rows in, answers out; imports no torch."""
+"""Base class of saved models for any engine: rows in, answers out; imports no torch."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ Input = str | Mapping[str, Any]
 
 
 class SavedModel(ABC):
-    """A saved model with its task and tokenizer; safe to share between threads.
+    """A saved model with its task and tokenizer; thread-safe.
 
     Parameters
     ----------
     task
-        What the model was trained for.
+        The task of the model.
     labels
         The names of the classes.
     settings
-        How answers are made (``react_ray`` in config.json).
+        Settings of decoding (``react_ray`` in config.json).
     tokenizer
-        That of the model, which cuts at its length.
+        Tokenizer that truncates at the model's maximum length.
     padding
-        How batches are padded.
+        Padding of batches.
     """
 
     def __init__(
@@ -54,21 +54,21 @@ class SavedModel(ABC):
 
     @abstractmethod
     def run(self, examples: Sequence[Example]) -> Outputs:
-        """The outputs of each example, computed in batches of like length."""
+        """Compute the output of each example, in batches of similar length."""
 
     def examples(self, rows: pa.Table) -> list[Example]:
-        """Tokenise rows with the task's input columns."""
+        """Tokenize rows with the task's input columns."""
         return self.task.encode(self.tokenizer, rows, self.labels)
 
     def decode(
         self, outputs: Outputs, examples: Sequence[Example], rows: pa.Table, ranked: int | None = None
     ) -> list[Answer]:
-        """The answer for each row; rankings have at most ``ranked`` entries (None: all)."""
+        """Decode one answer per row; rankings have at most ``ranked`` entries (None: all)."""
         settings = {**self.settings, "ranked": ranked}
         return self.task.decode(outputs, examples, rows, self.labels, settings)
 
     def answers(self, rows: pa.Table, ranked: int | None = None) -> list[Answer]:
-        """The answer for each row, in order."""
+        """Return the answer for each row, in order."""
         return [answer for part in parts_of(self.task, rows) for answer in self._answers(part, ranked)]
 
     def _answers(self, rows: pa.Table, ranked: int | None) -> list[Answer]:
@@ -78,11 +78,10 @@ class SavedModel(ABC):
         return self.decode(self.run(examples), examples, rows, ranked)
 
     def predict(self, inputs: Sequence[Input]) -> list[Any]:
-        """The answer to each input.
+        """Predict each input.
 
-        A :class:`Prediction` (the most probable label) where a text has one label; otherwise a list: of
-        :class:`Prediction` for several labels, of :class:`Entity` for entities. Raises InputError for an
-        input that the task does not take.
+        Returns a :class:`Prediction` (the most probable label) per input of a single-label task; otherwise
+        a list of :class:`Prediction` (label sets) or :class:`Entity`. Raises InputError for an invalid input.
         """
         if self.task.one_of_k:
             return [Prediction(found.value, found.score) for found in self.answers(self.rows(inputs), 1)]
@@ -93,9 +92,9 @@ class SavedModel(ABC):
         ]
 
     def predict_proba(self, inputs: Sequence[Input]) -> NDArray[np.float32]:
-        """Probabilities, one row an input, one column a label in the order of ``labels``.
+        """Return probabilities, one row per input, one column per label in the order of ``labels``.
 
-        Raises InputError where the task does not choose one label for each input.
+        Raises InputError if the task is not a single-label task.
         """
         if not self.task.one_of_k:
             raise InputError(f"predict_proba: a model for {self.task.title} has no probability of a label")
@@ -104,15 +103,15 @@ class SavedModel(ABC):
         return np.stack(self.task.probabilities(self.run(self.examples(self.rows(inputs)))))
 
     def rank(self, inputs: Sequence[Input], top: int | None = None) -> list[list[Prediction]]:
-        """The labels of each input, best first, at most ``top`` of them; InputError as predict_proba."""
+        """Rank the labels of each input, best first, at most ``top``; InputError as predict_proba."""
         return [rank(row, self.labels, top) for row in self.predict_proba(inputs)]
 
     def row(self, given: Input) -> Row:
-        """An input as a row of the task; ValueError where the task does not take it."""
+        """Convert an input to a row of the task; ValueError if it is invalid."""
         return parse_input(self.task, given)
 
     def rows(self, inputs: Sequence[Input]) -> pa.Table:
-        """Inputs as rows of the task; InputError names the first that it does not take."""
+        """Convert inputs to rows of the task; InputError names the first invalid one."""
         if isinstance(inputs, str | Mapping):
             raise InputError("inputs are a list: give [text] or [{...}] for one")
         rows = []

@@ -1,6 +1,6 @@
-"""Triples of texts: a saved entity model finds entities, a saved relation model says how two of them relate.
+"""Extraction of triples with a saved entity model and a saved relation model.
 
-Imports no torch, but to load the two models.
+Torch is only imported to load the two models.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ WHICH = {ENTITIES: "entity model", RELATIONS: "relation model"}
 
 @dataclass(frozen=True)
 class Question:
-    """Two entities of text number ``text``, and the row by which the relation model is asked about them."""
+    """Two entities of text number ``text``, and their input row of the relation model."""
 
     text: int
     e1: Entity
@@ -87,10 +87,10 @@ class Question:
 
 @dataclass(frozen=True)
 class Asking:
-    """How a relation model is asked about pairs of entities.
+    """Selection of the pairs of entities that the relation model classifies.
 
-    Labels such as ``Cause(e1,e2)`` carry a direction: each pair is asked about once, in the order of the
-    text. Others do not: it is asked in both orders, and the first entity of a question is the head.
+    With directed labels such as ``Cause(e1,e2)`` each pair is classified once, in the order of the text. With
+    undirected labels it is classified in both orders, and the first entity is the head.
     """
 
     directed: bool
@@ -100,18 +100,18 @@ class Asking:
 
     @classmethod
     def of(cls, labels: Sequence[str], max_length: int, most_pairs: int = MOST_PAIRS) -> Asking:
-        """For a model with these labels that reads ``max_length`` tokens."""
+        """Make the selection for a model with these labels and a maximum of ``max_length`` tokens."""
         directed = any(DIRECTION.search(label) for label in labels)
         return cls(directed, CHARS_A_TOKEN * max_length, most_pairs)
 
     def pairs(self, entities: Sequence[Entity]) -> list[tuple[Entity, Entity]]:
-        """Pairs to ask about, in the order of the text: of more than ``most_pairs``, the nearest."""
+        """Return the pairs to classify, in the order of the text: at most ``most_pairs``, the nearest."""
         nearest = nsmallest(self.most_pairs, self._near(sorted(entities, key=_place)), key=_distance)
         both = nearest if self.directed else [*nearest, *((other, one) for one, other in nearest)]
         return sorted(both, key=lambda pair: _place(pair[0]) + _place(pair[1]))
 
     def _near(self, ordered: Sequence[Entity]) -> Iterator[tuple[Entity, Entity]]:
-        """Pairs among which the nearest are: an entity and those behind it, up to a distance."""
+        """Return candidates for the nearest pairs: each entity with those after it, up to a distance."""
         neighbours = [pair for pair in pairwise(ordered) if pair[0].end <= pair[1].start]
         enough = nsmallest(self.most_pairs, map(_distance, neighbours))
         limit = enough[-1] if len(enough) == self.most_pairs else float("inf")
@@ -125,23 +125,23 @@ class Asking:
 
 
 def questions_of(asking: Asking, number: int, text: str, entities: Sequence[Entity]) -> list[Question]:
-    """What the relation model is asked about the entities of text ``number``."""
+    """Return the questions to the relation model about the entities of text ``number``."""
     return [question_of(asking, number, text, e1, e2) for e1, e2 in asking.pairs(entities)]
 
 
 def question_of(asking: Asking, number: int, text: str, e1: Entity, e2: Entity) -> Question:
-    """What the relation model is asked about two entities of text ``number``."""
+    """Return the question to the relation model about two entities of text ``number``."""
     return Question(number, e1, e2, Row(_without_far(_marked(text, e1, e2), asking.chars).columns()))
 
 
 def triples_of(questions: Iterable[Question], answers: Iterable[Answer]) -> list[tuple[int, Triple]]:
-    """The triples that the answers stand for, each with the number of its text; none for no relation."""
+    """Convert answers to triples, each with the number of its text; no relation gives no triple."""
     found = ((asked.text, _triple(asked, answer)) for asked, answer in zip(questions, answers, strict=True))
     return [(number, triple) for number, triple in found if triple is not None]
 
 
 def check_kind(task: Task, expected: str, path: object = None) -> None:
-    """Raise InputError that says which of the two models is of another task than ``expected``."""
+    """Raise InputError if one of the two models has another task than ``expected``."""
     if task.name != expected:
         place = f" ({path})" if path else ""
         raise InputError(
@@ -150,16 +150,16 @@ def check_kind(task: Task, expected: str, path: object = None) -> None:
 
 
 class TripleExtractor:
-    """A saved entity model and a saved relation model, which together give triples.
+    """Extractor of triples with a saved entity model and a saved relation model.
 
     Parameters
     ----------
     entities
         A model for token classification.
     relations
-        A model for relation extraction; it should know texts with pairs that do not relate ("no relation").
+        A model for relation extraction, which should have a class for pairs without a relation.
     most_pairs
-        Pairs of entities of a text that are judged, the nearest ones.
+        Maximum number of pairs of a text that are classified, the nearest ones.
 
     Example
     -------
@@ -175,14 +175,14 @@ class TripleExtractor:
         self._asking = Asking.of(relations.labels, relations.max_length, most_pairs)
 
     def predict(self, texts: Sequence[Input]) -> list[list[Triple]]:
-        """The triples of each text, in the order of their entities; InputError for what is no text."""
+        """Return the triples of each text, in the order of their entities; InputError for invalid inputs."""
         rows = self.entities.rows(texts)
         found = zip(self.entities.answers(rows), rows.to_pylist(), strict=True)
         entities = [(row["text"], self.entities.task.wire(answer, row)) for answer, row in found]
         return self.relate(entities)
 
     def relate(self, texts: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[list[Triple]]:
-        """The triples of texts whose entities are known, as the task puts them on the wire."""
+        """Return the triples of texts with known entities, in the format of ``Task.wire``."""
         questions = (
             question
             for number, (text, entities) in enumerate(texts)
@@ -201,7 +201,7 @@ def load_triples(
 ) -> TripleExtractor:
     """Load an entity model and a relation model, each as :func:`react_ray.load` does.
 
-    InputError says which of the two is not there, not whole, or of another task.
+    Raises InputError if one of the two is missing, incomplete, or of another task.
 
     Example
     -------
@@ -214,7 +214,7 @@ def load_triples(
 
 
 def check_folders(entities: str | Path, relations: str | Path) -> tuple[Path, Path]:
-    """The folders of the two models; InputError as :func:`load_triples`, before either is loaded."""
+    """Return the folders of the two models; InputError as :func:`load_triples`, without loading them."""
     folders = model_folder(entities), model_folder(relations)
     for folder, given, expected in zip(folders, (entities, relations), WHICH, strict=True):
         check_kind(check_saved(folder), expected, given)
@@ -234,7 +234,7 @@ def _marked(text: str, e1: Entity, e2: Entity) -> EntityPair:
 
 
 def _without_far(pair: EntityPair, chars: int) -> EntityPair:
-    """A pair without the text that lies too far from both entities for the model to read it."""
+    """Remove text that is too far from both entities to fit into the model's input."""
     before, between, behind = pair.parts()
     if max(len(before), len(behind)) <= chars and len(between) <= 2 * chars:
         return pair
@@ -244,7 +244,7 @@ def _without_far(pair: EntityPair, chars: int) -> EntityPair:
 
 
 def _triple(asked: Question, answer: Answer) -> Triple | None:
-    """The triple that the answer to a question stands for; None for no relation."""
+    """Convert the answer to a question to a triple; None for no relation."""
     (relation,) = relation_types([answer.value])
     if relation is None:
         return None
