@@ -1,6 +1,6 @@
-"""The HTTP service: Ray Serve outside, a plain FastAPI application inside.
+"""HTTP service: a Ray Serve deployment of a plain FastAPI application.
 
-``run`` is the command, ``app`` the deployment: a replica is ``web``, the application with
-its ``protocols``, over ``service``, which has the ``engine`` compute what passed the
-``limits``, and ``watch`` see it. ``ingress`` is the proxy before the replicas.
+``run`` is the command, ``app`` the deployment. A replica runs the application ``web`` with its
+``protocols``, on top of ``service``, which uses ``engine`` (the model), ``limits`` and ``watch``
+(monitoring). ``ingress`` is the proxy in front of the replicas.
 """

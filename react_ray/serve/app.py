@@ -1,4 +1,4 @@
-"""The Ray Serve deployment: a replica is one process with one model."""
+"""Ray Serve deployment: each replica is a process with one model."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ class _Arguments(ServeConfig):
 
 
 def build(arguments: dict[str, Any]) -> serve.Application:
-    """The application for Serve's own configuration files: ``react_ray.serve.app:build``.
+    """Build the application for configuration files of Serve: ``react_ray.serve.app:build``.
 
-    ``arguments`` are ``model``, a folder that every node sees, its ``version``, and the
-    settings of ServeConfig; where to listen is told to Serve itself. A new version is what
-    tells Serve that the folder holds another model; without one any is loaded.
+    ``arguments`` are ``model``, a folder that every node can read, its ``version``, and the
+    settings of ServeConfig except the address, which belongs to Serve itself. A changed
+    version makes Serve replace the model; without one, any version is loaded.
     """
     config = _Arguments.model_validate(arguments)
     return build_application(config.model, config, config.cpus_per_replica or 1, config.version)
@@ -46,7 +46,7 @@ def build(arguments: dict[str, Any]) -> serve.Application:
 def build_application(
     model: str, config: ServeConfig, cpus: float, version: str | None = None
 ) -> serve.Application:
-    """The application that serves the model in folder ``model``, ``cpus`` cores a replica."""
+    """Build the application that serves the model in folder ``model`` with ``cpus`` cores per replica."""
     configured = serve.deployment(
         name=DEPLOYMENT,
         **_number_of_replicas(config),
@@ -79,10 +79,10 @@ def _number_of_replicas(config: ServeConfig) -> dict[str, Any]:
 
 @serve.ingress()
 class Replica(InferenceMethods):
-    """Loads and warms the model; Serve sends it requests only then.
+    """Deployment class that loads and warms up the model before Serve sends requests.
 
-    Torch is imported here and not at the top: the process that starts the service
-    does without, which saves seconds.
+    Torch is imported inside and not at the top, because the process that starts the
+    service does not need it, which saves seconds.
     """
 
     def __init__(self, model: str, config: ServeConfig, version: str | None = None):
@@ -100,25 +100,25 @@ class Replica(InferenceMethods):
         return build_app(self._service, self.scrape)
 
     def reconfigure(self, settings: dict[str, Any]) -> None:
-        """Take over ``user_config``: before the first request, and whenever it changes."""
+        """Apply ``user_config``: before the first request, and whenever it changes."""
         self._service.threshold = settings["threshold"]
 
     def __del__(self) -> None:
-        """Serve calls this when running requests are done."""
+        """Close the service; Serve calls this after running requests are done."""
         if hasattr(self, "_service"):  # none where the model did not load
             self._service.close()
 
     async def check_health(self) -> None:
-        """Serve asks this every 10 seconds: each time a text goes through the model, before all that wait."""
+        """Health check, called by Serve every 10 seconds: predict a text ahead of the queue."""
         if not await self._service.answers(HEALTHY_WITHIN_S):
             raise RuntimeError("the model does not answer")
 
     def families(self) -> tuple[str, list[Metric]]:
-        """The name and the metrics of this replica."""
+        """Return the name and the metrics of this replica."""
         return serve.get_replica_context().replica_tag, self._service.metrics.families()
 
     async def scrape(self) -> bytes:
-        """The metrics of all replicas that answer in time, and how many do not."""
+        """Return the metrics of all replicas that answer in time, and the number of the others."""
         from react_ray.serve.watch.metrics import render
         from react_ray.serve.watch.scrape import gather
 

@@ -29,7 +29,7 @@ HEAD = """\
 
 
 def write_config(model: str, config: ServeConfig, path: Path) -> str:
-    """Write the file that serves ``model`` (or a list) with these settings; what to do with it, in words."""
+    """Write the file that serves ``model`` (or a list) with these settings; return instructions."""
     models = models_of(model)
     config = with_relations(models, config)
     check_cluster_host(config.host)
@@ -45,13 +45,13 @@ def write_config(model: str, config: ServeConfig, path: Path) -> str:
 
 
 def check_cluster_host(host: str) -> None:
-    """InputError for an IPv6 address: Ray Serve would start its proxies on IPv4, or on one node only."""
+    """Raise InputError for an IPv6 address, with which Ray Serve starts proxies on IPv4 or one node only."""
     if ":" in host:
         raise InputError(f"--host {host}: on a cluster Ray Serve listens on IPv4; give --host 0.0.0.0")
 
 
 def serve_config(models: Mapping[str, Path], config: ServeConfig) -> dict[str, Any]:
-    """The content of the file for ``models`` by name, see :mod:`react_ray.serve.models`."""
+    """Return the content of the file for ``models`` by name, see :mod:`react_ray.serve.models`."""
     changed = config.model_dump(exclude_defaults=True, exclude=ELSEWHERE)
     applications: list[dict[str, Any]] = [
         {
@@ -71,7 +71,7 @@ def serve_config(models: Mapping[str, Path], config: ServeConfig) -> dict[str, A
 
 
 class _Dumper(yaml.SafeDumper):
-    """Quotes strings that begin with a digit: KubeRay would read the version 12345e678901 as a number."""
+    """YAML dumper that quotes strings starting with a digit: KubeRay reads 12345e678901 as a number."""
 
 
 def _string(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
@@ -83,12 +83,12 @@ _Dumper.add_representer(str, _string)
 
 
 def http_options(config: ServeConfig) -> dict[str, Any]:
-    """Where Serve listens."""
+    """Return Serve's HTTP options."""
     return {"host": config.host, "port": config.port, "request_timeout_s": config.request_timeout_s}
 
 
 def grpc_options(config: ServeConfig) -> dict[str, Any]:
-    """What Serve is told of gRPC; without a servicer it does not listen."""
+    """Return Serve's gRPC options; without a servicer it does not listen."""
     from react_ray.serve.protocols.v2.grpc import ADD_SERVICER
 
     if config.grpc_port is None:

@@ -1,4 +1,4 @@
-"""The models of a service, and the path of each."""
+"""Models of a service, and their paths."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ LISTS = (".yaml", ".yml")
 
 
 def models_of(given: str | Path) -> dict[str, Path]:
-    """The folder of each model by its name: of a list as YAML, or of one model, whose name is empty.
+    """Return the folder of each model by name: from a YAML list, or of one model with an empty name.
 
-    InputError where the list is none, or a model is not there or not whole.
+    Raises InputError if the list is invalid, or a model is missing or incomplete.
     """
     path = Path(given).expanduser()
     if path.suffix not in LISTS or path.is_dir():
@@ -37,9 +37,9 @@ def models_of(given: str | Path) -> dict[str, Path]:
 
 
 def with_relations(models: Mapping[str, Path], config: ServeConfig) -> ServeConfig:
-    """The settings with the relation model's own folder and its version, where there is one.
+    """Complete the settings with folder and version of the relation model, if there is one.
 
-    InputError where it is not whole, or where the two models are not of entities and of relations.
+    Raises InputError if it is incomplete, or the two models are not of entities and relations.
     """
     if config.relations is None:
         return config
@@ -70,16 +70,16 @@ def _folder(path: Path, name: object, folder: object) -> Path:
 
 
 def _whole_model(given: Path) -> Path:
-    """The model's folder itself: a link that is later set to another model does not change the service."""
+    """Resolve the folder of a model, so that a changed symbolic link does not affect the service."""
     folder = model_folder(given)
     check_saved(folder)
     return folder.resolve()
 
 
 def note_of(folder: Path, config: ServeConfig) -> str | None:
-    """Why torch, which is slower, will answer for the model in ``folder``; None where ONNX Runtime will.
+    """Return why the model in ``folder`` is served by torch, which is slower; None with ONNX Runtime.
 
-    InputError where int8 is asked for, which torch does not have.
+    Raises InputError if int8 is requested, which torch does not support.
     """
     found = "" if config.gpus_per_replica else find_onnx(folder, config.precision)
     if not isinstance(found, str) or not found:
@@ -90,10 +90,10 @@ def note_of(folder: Path, config: ServeConfig) -> str | None:
 
 
 def application_of(name: str) -> str:
-    """What Serve calls the application of a model."""
+    """Return the name of a model's application in Serve."""
     return name or APPLICATION
 
 
 def route_of(name: str) -> str:
-    """The path under which a model answers."""
+    """Return the path prefix of a model."""
     return f"/{name}"

@@ -8,14 +8,14 @@ __all__ = ["Replacements", "problem_of", "reason_of"]
 
 
 class Replacements:
-    """Says once what keeps a replica of some applications from starting, and when all run again."""
+    """Reporter of replicas that do not start: warns once, and once more when all run again."""
 
     def __init__(self, applications: Sequence[str], say: Callable[[str], None]):
         self._applications, self._say = applications, say
         self._said: dict[str, str | None] = {}
 
     def check(self) -> None:
-        """Ask Ray Serve how the replicas are."""
+        """Check the replicas of Ray Serve."""
         for application in self._applications:
             warning = _warning_of(application)
             if warning != self._said.get(application):
@@ -24,7 +24,7 @@ class Replacements:
 
 
 def _warning_of(application: str) -> str | None:
-    """What to say of the application's replicas; None where all is well."""
+    """Return a warning about the application's replicas; None if there is no problem."""
     from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
 
@@ -36,7 +36,7 @@ def _warning_of(application: str) -> str | None:
 
 
 def problem_of(application: str) -> str | None:
-    """Why a replica of the application does not start, in words; None where none fails."""
+    """Return why a replica of the application does not start; None if none fails."""
     from ray import serve as ray_serve
 
     status = ray_serve.status().applications.get(application)
@@ -47,6 +47,6 @@ def problem_of(application: str) -> str | None:
 
 
 def reason_of(message: str) -> str:
-    """The error at the end of a traceback, or the message where there is none."""
+    """Return the error at the end of a traceback, or the whole message without one."""
     errors = [line for line in message.splitlines() if "Error: " in line or "Exception: " in line]
     return errors[-1].rpartition("InputError: ")[2].strip() if errors else message

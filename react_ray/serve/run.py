@@ -1,4 +1,4 @@
-"""The command that puts a model online and keeps it there until it is told to stop."""
+"""The command ``serve``: deploys a model and supervises it until a signal ends it."""
 
 from __future__ import annotations
 
@@ -55,8 +55,8 @@ def serve(
     """Serve the model until Ctrl-C or SIGTERM, then finish running requests and return.
 
     ``model`` is a run's folder or the ``model/`` inside it, or a list of several: see
-    :mod:`react_ray.serve.models`. InputError where there is none or the port is taken,
-    ClusterError where Ray lacks the cores or the time.
+    :mod:`react_ray.serve.models`. Raises InputError if there is none or the port is taken,
+    ClusterError if Ray lacks cores or does not start in time.
     """
     config = config or ServeConfig()
     if config.api_keys:
@@ -103,7 +103,7 @@ def _list(folders: Iterable[Path]) -> str:
 
 
 def _variables(config: ServeConfig, session: Session) -> AbstractContextManager[None]:
-    """The variables for HAProxy where Ray starts here; a cluster has its own."""
+    """Return the environment variables for HAProxy, unless Ray runs on a cluster."""
     if session.address:
         return environment({})
     if not ingress.available():
@@ -114,7 +114,7 @@ def _variables(config: ServeConfig, session: Session) -> AbstractContextManager[
 
 @contextmanager
 def _console(session: Session) -> Iterator[tuple[Console, Path]]:
-    """Where the command speaks, and the file that Ray's own words go to."""
+    """Set up the console of the command, and the file for Ray's output."""
     with ExitStack() as stack:
         folder = session.folder if session.address is None else None
         said = (folder or Path(stack.enter_context(tempfile.TemporaryDirectory()))) / "ray.log"
@@ -127,7 +127,7 @@ def _console(session: Session) -> Iterator[tuple[Console, Path]]:
 
 @contextmanager
 def _until_signal() -> Iterator[None]:
-    """Ctrl-C and SIGTERM are how a service ends: no error, at any moment."""
+    """Context manager in which Ctrl-C and SIGTERM end the service without an error."""
     _heed_signals()
     try:
         yield
@@ -139,13 +139,13 @@ def _until_signal() -> Iterator[None]:
 
 
 def _heed_signals() -> None:
-    """SIGTERM means what Ctrl-C means, and Ctrl-C works in the background of a script too."""
+    """Treat SIGTERM like Ctrl-C, and enable Ctrl-C in background processes of scripts."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
 
 
 def _check_port(host: str, port: int, setting: str) -> None:
-    """InputError when nothing can listen there: said before Ray's seconds are spent."""
+    """Raise InputError if the port cannot be opened, before Ray is started."""
     try:
         for probe in listen(host, port):
             probe.close()
@@ -164,7 +164,7 @@ def _deploy(
     session: Session,
     deployed: list[str],
 ) -> None:
-    """Hand the applications to Ray Serve; ``deployed`` gets the names of those that it may have taken."""
+    """Deploy the applications on Ray Serve; their names are added to ``deployed``."""
     import ray
     from ray import serve as ray_serve
     from ray.exceptions import RayError
@@ -211,17 +211,17 @@ def _deploy(
 
 
 def _behind_ours(session: Session) -> bool:
-    """Whether HAProxy listens for callers here, and the replicas for it alone."""
+    """Return whether HAProxy accepts the connections of callers."""
     return session.address is None and ingress.available()
 
 
 def _share(cores: float, replicas: int) -> float:
-    """Cores of each replica: whole ones, or a part of one where there are too few."""
+    """Return the cores of each replica: whole ones, or a fraction if there are too few."""
     return float(cores // replicas) or cores / replicas
 
 
 def wait_until_ready(missing: Callable[[], str | None], within_s: float, say: Callable[[str], None]) -> None:
-    """Return when ``missing`` names nothing any more; ClusterError where it still does after ``within_s``."""
+    """Wait until ``missing`` returns None; ClusterError after ``within_s`` seconds."""
     started = said = time.monotonic()
     while waiting_for := missing():
         now = time.monotonic()
@@ -238,12 +238,12 @@ def wait_until_ready(missing: Callable[[], str | None], within_s: float, say: Ca
 
 
 def _first_missing(models: Mapping[str, Path], config: ServeConfig, local: bool) -> str | None:
-    """What the first model that is not ready lacks."""
+    """Return what the first model that is not ready waits for."""
     return next(filter(None, (_missing(name, config, local) for name in models)), None)
 
 
 def _missing(name: str, config: ServeConfig, local: bool) -> str | None:
-    """What a model still lacks, in words; None when it answers. InputError when it never will."""
+    """Return what a model waits for; None when it answers. InputError if it cannot start."""
     from ray import serve as ray_serve
 
     from react_ray.serve.app import DEPLOYMENT
@@ -291,10 +291,10 @@ def _welcome(models: Mapping[str, Path], config: ServeConfig, local: bool) -> st
 
 
 def _shut_down(deployed: Sequence[str], config: ServeConfig, session: Session) -> None:
-    """Let running requests have their answers, then delete the applications that were deployed.
+    """Finish running requests, then delete the deployed applications.
 
-    Here HAProxy takes no new connection from now on and ends when it has no request; then no replica has one.
-    On a cluster the replicas finish what they have, and Serve ends too unless it has others to run.
+    On this machine HAProxy stops accepting connections and ends after its last request. On a cluster the
+    replicas finish their requests, and Serve ends too unless it has other applications.
     """
     import ray
 

@@ -1,4 +1,4 @@
-"""What a replica does between the wire and the model."""
+"""Service of a replica, used by all protocols: predictions, triples and explanations of rows."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class TextError(Exception):
 
 
 class Service:
-    """A warm model that many callers share; callers give rows of its task."""
+    """A warm model, shared by concurrent requests with rows of its task."""
 
     def __init__(
         self,
@@ -100,7 +100,7 @@ class Service:
     def load(
         cls, model: str, config: ServeConfig, threads: int, use_gpu: bool = False, version: str | None = None
     ) -> Service:
-        """Load and warm the model in folder ``model``; InputError where it is none, or not ``version``."""
+        """Load and warm up the model in folder ``model``; InputError if it is invalid or not ``version``."""
         folder = model_folder(model)
         with unchanged(folder, version):
             engine = load_engine(model, config.precision, threads, use_gpu)
@@ -114,10 +114,9 @@ class Service:
     async def predict(
         self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
     ) -> list[list[Entry]]:
-        """The answer to each row, as its task puts it on the wire; TextError where the model fails on one.
+        """Return the answer to each row in the format of ``Task.wire``; TextError if the model fails on one.
 
-        At most ``top`` entries. Those that score less than ``threshold`` (None: the service's own) are left
-        out.
+        An answer has at most ``top`` entries, without those below ``threshold`` (None: that of the service).
         """
         answers = await self.all_answers(rows, top)
         return await self.apart(_size(rows), lambda: self.all_said(answers, rows, top, threshold))
@@ -125,10 +124,10 @@ class Service:
     async def triples(
         self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
     ) -> list[list[Entry]]:
-        """The triples of each row, as JSON; TextError as ``predict``, PairsError of the relation model.
+        """Return the triples of each row as JSON; TextError as ``predict``, PairsError for too many pairs.
 
-        At most ``top``. Those that score less than ``threshold`` (None: the service's own) are left out, and
-        so are entities that do, for no triple with them scores more.
+        At most ``top`` per row, without those below ``threshold`` (None: that of the service). Entities below
+        it are left out too, because a triple never scores more than its entities.
         """
         assert self.relations is not None
         limit = self.threshold if threshold is None else threshold
@@ -143,11 +142,11 @@ class Service:
         return [_surest(_above(limit, [vars(triple) for triple in triples]), top) for triples in found]
 
     async def all_answers(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer]:
-        """The answer to each row; TextError as ``predict``."""
+        """Return the answer to each row; TextError as ``predict``."""
         return _all_of(await self.outcomes(rows, ranked))
 
     async def outcomes(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer | Exception]:
-        """The answer to each row, its ranking at most ``ranked`` long, or why the model failed on it."""
+        """Return the answer or error of each row; rankings have at most ``ranked`` entries."""
         current().ask([text_of(row) for row in rows], keep=self.config.log_texts)
         examples = await self._encode(rows)
         decoder = RowDecoder(self._engine, rows, examples, await self._batcher.submit(examples))
@@ -159,10 +158,10 @@ class Service:
         return outcomes
 
     async def apart(self, size: int, work: Callable[[], Result]) -> Result:
-        """The result of ``work`` on texts of ``size`` characters, in the turn of the tokenizer.
+        """Run ``work`` on texts of ``size`` characters outside of the event loop, if it is expensive.
 
-        One of a few labels for a text that is cut at the length of the model is little work, done at once.
-        Where every word is read, or hundreds of labels are named, others would wait for it.
+        For a truncated text and few labels the work is small and done at once. If every word is read, or for
+        hundreds of labels, it would block other requests.
         """
         return work() if self._at_once else await self._tokenizer.run(size, work)
 
@@ -173,13 +172,13 @@ class Service:
         top: int | None = None,
         threshold: float | None = None,
     ) -> list[list[Entry]]:
-        """What is told of each answer: see ``said``."""
+        """Format each answer, see ``said``."""
         return [self.said(answer, row, top, threshold) for answer, row in zip(answers, rows, strict=True)]
 
     def said(
         self, answer: Answer, row: Row, top: int | None = None, threshold: float | None = None
     ) -> list[Entry]:
-        """What is told of an answer: see ``predict``; counts an abstention where nothing is left of it."""
+        """Format an answer as ``predict`` does; an empty one is counted as an abstention."""
         limit = self.threshold if threshold is None else threshold
         entries = _best(self.task.wire(answer, row), answer, top)
         kept = _above(limit, entries)
@@ -188,12 +187,12 @@ class Service:
         return kept
 
     async def explore(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
-        """Probabilities of texts that nobody wrote: they are not counted, logged or compared."""
+        """Return probabilities of artificial texts, which are not counted, logged or compared."""
         examples = await self._encode([parse_input(self.task, text) for text in texts])
         return self.task.probabilities(_all_of(await self._batcher.submit(examples)))
 
     async def _encode(self, rows: Sequence[Row]) -> list[Example]:
-        """The examples of rows; callers take turns at the tokenizer too, some characters at a time."""
+        """Tokenize rows; requests alternate at the tokenizer, a number of characters at a time."""
         examples: list[Example] = []
         for numbers in turns_of(rows):
             part = [rows[row] for row in numbers]
@@ -207,7 +206,7 @@ class Service:
         return [replace(one, row=one.row + first) for one in made] if first else made
 
     async def plan(self, text: str) -> Plan:
-        """What to ask the model in order to explain its answer to ``text``."""
+        """Return the masking plan that explains the answer to ``text``."""
         limit = self.config.max_explain_words - 1  # one row is the text itself
 
         def make() -> Plan:
@@ -218,7 +217,7 @@ class Service:
     def _decoded(
         self, decoder: RowDecoder, rows: Sequence[Row], part: range, ranked: int | None, request: str
     ) -> list[Answer | Exception]:
-        """The answers to a part of the rows, which are counted, compared and recorded."""
+        """Decode the answers to a part of the rows; count, compare and record them."""
         outcomes = decoder.answers(part, ranked)
         for row, outcome in zip(part, outcomes, strict=True):
             if not isinstance(outcome, Exception):
@@ -235,18 +234,18 @@ class Service:
             self._recorder.add(request, inputs, label, answer.score, tokens)
 
     def close(self) -> None:
-        """Write what is still to be recorded."""
+        """Write pending records."""
         if self._recorder:
             self._recorder.close()
 
     async def ready(self) -> bool:
-        """Whether a text got through in READY_WITHIN_S seconds, now or a moment ago."""
+        """Return whether a probe succeeded within READY_WITHIN_S seconds, now or a moment ago."""
         return await self._probe.ready()
 
     async def answers(self, within_s: float) -> bool:
-        """Whether a text gets through the model in ``within_s`` seconds, tried now.
+        """Return whether the model answers a probe within ``within_s`` seconds.
 
-        It goes before all that wait: a full queue is no reason to replace a replica that works.
+        The probe is put ahead of the queue: a full queue is no reason to replace a working replica.
         """
         asked = [self._batcher.submit(self._engine.sample("ready"), first=True)]
         if self.relations:
@@ -268,7 +267,7 @@ class Service:
 
 
 def _best(entries: list[Entry], answer: Answer, top: int | None) -> list[Entry]:
-    """``top`` entries: the start of the ranking of labels, in the answer or not, or the surest entities."""
+    """Return ``top`` entries: the best labels of the ranking, or the entities with the highest scores."""
     if top is None:
         return entries
     if all("label" in entry for entry in entries):
@@ -281,13 +280,13 @@ def _above(limit: float, entries: Sequence[Entry]) -> list[Entry]:
 
 
 def _surest(entries: list[Entry], top: int | None) -> list[Entry]:
-    """The ``top`` entries that score best, in their order."""
+    """Return the ``top`` entries with the highest scores, in their original order."""
     best = sorted(range(len(entries)), key=lambda place: -entries[place]["score"])[:top]
     return [entries[place] for place in sorted(best)]
 
 
 def turns_of(rows: Sequence[Row]) -> Iterator[range]:
-    """The numbers of ``rows`` in parts of CHARS_A_TURN characters, or of one row that is longer."""
+    """Split the indices of ``rows`` into parts of CHARS_A_TURN characters, or one longer row."""
     return chunk_ranges((len(text_of(row)) for row in rows), CHARS_A_TURN)
 
 

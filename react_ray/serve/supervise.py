@@ -1,4 +1,4 @@
-"""Messages of the serve command while it runs: a line where a process dies. Ray's logs go to a file."""
+"""Supervision of a running service: a message for each process that dies. Ray's logs go to a file."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ NEEDED = ("gcs_server", "raylet")
 
 
 class Console:
-    """Where the command's own words go: answers to ``out``, what it does to ``err``."""
+    """Console of the command: results on ``out``, progress on ``err``."""
 
     def __init__(self, out: TextIO, err: TextIO):
         self.out, self.err = out, err
 
     def say(self, text: str) -> None:
-        """Tell what is being done."""
+        """Print a progress message."""
         print(plain(text), file=self.err, flush=True)
 
 
 @contextmanager
 def ray_apart(file: Path) -> Iterator[Console]:
-    """Send all that is written to standard output and error to ``file``, but what goes to the console given.
+    """Redirect standard output and error to ``file``, except the output of the console.
 
-    Ray writes there past Python's logging, from threads of its own and from C++.
+    Ray writes there without Python's logging, from its own threads and from C++.
     """
     before = os.dup(1), os.dup(2)
     _flush()
@@ -74,14 +74,14 @@ def _flush() -> None:
 
 
 def ray_is_whole(folder: Path) -> bool:
-    """Whether the processes that nothing replaces are there: without them Ray answers nobody."""
+    """Return whether Ray's essential processes run, which nothing restarts."""
     return set(NEEDED) <= set(_processes(folder).values())
 
 
 def supervise(console: Console, said: Path, folder: Path | None, replacements: Replacements) -> None:
-    """Say what dies, for ever; ClusterError when Ray itself is gone.
+    """Report processes that die, until cancelled; ClusterError when Ray itself is gone.
 
-    ``said`` is what Ray says, ``folder`` that of a Ray on this machine.
+    ``said`` is the file of Ray's output, ``folder`` that of a Ray on this machine.
     """
     names: dict[int, str] = {}
     files = _Following(said, folder)
@@ -102,14 +102,14 @@ def supervise(console: Console, said: Path, folder: Path | None, replacements: R
 
 
 class _Following:
-    """The lines that are added to files."""
+    """Follower of lines that are appended to files."""
 
     def __init__(self, said: Path, folder: Path | None):
         self._said, self._folder = said, folder
         self._read: dict[Path, int] = {said: said.stat().st_size}
 
     def new_lines(self) -> Iterator[str]:
-        """Whole lines that were not there before."""
+        """Return the complete lines that are new."""
         kept = self._folder.glob("*/ingress.log") if self._folder else ()
         for file in (self._said, *kept):
             with suppress(OSError), file.open("rb") as stream:
@@ -120,7 +120,7 @@ class _Following:
 
 
 def _processes(folder: Path) -> dict[int, str]:
-    """What the processes of this Ray are, in words, by their number."""
+    """Return descriptions of the processes of this Ray by process id."""
     found = {}
     for process in marked(str(folder)):
         with suppress(OSError):

@@ -1,4 +1,4 @@
-"""The HTTP application of a replica, put together: routes, health, answers to errors."""
+"""HTTP application of a replica: routes, health checks, error responses."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ DOCS = "/docs"
 
 
 def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastAPI:
-    """The application; ``scrape`` gives the metrics of all replicas as Prometheus text."""
+    """Build the application; ``scrape`` returns the metrics of all replicas as Prometheus text."""
     app = FastAPI(
         title="react-ray",
         version=__version__,
@@ -63,7 +63,7 @@ def build_app(service: Service, scrape: Callable[[], Awaitable[bytes]]) -> FastA
 
 
 def _add_middleware(app: FastAPI, service: Service) -> None:
-    """What is around all routes, the innermost first."""
+    """Add the middleware of all routes, innermost first."""
     config = service.config
     app.add_middleware(GateMiddleware, gate=service.gate)
     app.add_middleware(Forms, pages={DOCS})

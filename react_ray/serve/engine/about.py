@@ -12,7 +12,7 @@ __all__ = ["About", "read_about"]
 
 @dataclass(frozen=True)
 class About:
-    """Its version, its card and what computes it, read once when the model is loaded."""
+    """Version, model card and engine of a model, read once when it is loaded."""
 
     version: str
     card: str | None
@@ -20,7 +20,7 @@ class About:
 
 
 def read_about(folder: Path, engine: str) -> About:
-    """Read what lies beside the model in ``folder``."""
+    """Read the metadata in the folder of a model."""
     card = folder / "README.md"
     text = card.read_text(encoding="utf-8", errors="replace") if card.is_file() else None
     return About(model_version(folder), text, engine)

@@ -1,8 +1,8 @@
 """Dynamic batching of the texts of concurrent requests.
 
-Nothing waits for a batch to fill: an idle model starts at once, and what arrives
-while it works makes up the next call. (``serve.batch`` closes a batch before the
-model is free, so without a waiting time its batches hold one request.)
+There is no waiting time for a batch to fill: an idle model starts at once, and texts that
+arrive meanwhile form the next batch. (``serve.batch`` closes a batch before the model is
+free, so without a waiting time its batches have one request.)
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ CHOICE = 4
 
 
 class Batcher:
-    """A queue before ``run``, which runs in threads of its own, ``lanes`` calls at a time.
+    """Request queue of a model; ``run`` is called in threads, up to ``lanes`` calls at a time.
 
-    Callers take turns, row by row, so a short request is not held up by a long one.
-    A call takes up to ``budget`` tokens, padding included, or one row. ``length`` gives the tokens of a row.
+    Requests alternate row by row, so that a short request does not wait for a long one.
+    A batch has up to ``budget`` tokens, padding included, or one row. ``length`` gives the tokens of a row.
     """
 
     def __init__(
@@ -46,13 +46,13 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Rows that are not in a model call yet."""
+        """Number of rows that are not in a model call yet."""
         return sum(len(job.waiting) for job in list(self._jobs) if not job.done.done())
 
     async def submit(self, rows: Rows, first: bool = False) -> list[ModelOutput]:
-        """The outcomes of ``rows``, in their order; when cancelled, the rest is not computed.
+        """Return the outcomes of ``rows``, in order; after a cancellation the rest is not computed.
 
-        ``first`` is for few and short rows: their turn is before that of all who wait.
+        ``first`` puts rows at the head of the queue, for a few short rows such as probes.
         """
         if not rows:
             return []
@@ -121,7 +121,7 @@ def _length(row: tuple[_Job, int]) -> int:
 
 
 class _Job:
-    """The rows of one caller; the longest go first, so that a call has rows of like length."""
+    """Rows of one request; the longest go first, so that batches have rows of similar length."""
 
     def __init__(self, rows: Rows, lengths: list[int]):
         self.rows, self.lengths = rows, lengths

@@ -1,4 +1,4 @@
-"""Answers to the rows of a request: outputs of the model's examples, collected and decoded by row."""
+"""Decoding of the model's outputs to answers by row."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["RowDecoder", "tokens_in"]
 
 
 def tokens_in(example: Example) -> int:
-    """The length of an example in tokens."""
+    """Return the length of an example in tokens."""
     return len(example.ids)
 
 
 class RowDecoder:
-    """Decodes the outputs of the examples of some rows.
+    """Decoder of the outputs of examples to answers of rows.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class RowDecoder:
     rows
         The rows of a request.
     examples
-        Those of all rows: a long text has several.
+        Examples of all rows; a long text has several.
     outputs
-        One for each example, or why there is none.
+        Output or error of each example.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class RowDecoder:
             self._own[example.row].append(number)
 
     def tokens(self, row: int) -> int:
-        """The tokens of a row."""
+        """Return the number of tokens of a row."""
         return sum(tokens_in(self._examples[number]) for number in self._own[row])
 
     def answers(self, rows: Sequence[int], ranked: int | None) -> list[Answer | Exception]:
-        """The answer to each of ``rows`` (numbers), its ranking at most ``ranked`` long, or why it has none.
+        """Return the answer or error of each of ``rows`` (indices); rankings have at most ``ranked`` entries.
 
-        A row fails where the model failed on one of its examples, or where it cannot be decoded.
+        A row fails if the model failed on one of its examples, or if decoding fails.
         """
         numbers = [number for row in rows for number in self._own[row]]
         outputs = [self._outputs[number] for number in numbers]

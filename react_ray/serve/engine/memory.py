@@ -20,7 +20,7 @@ COPIES = 2.5
 
 
 def check_memory(folders: Sequence[Path], config: ServeConfig) -> None:
-    """ClusterError where the replicas of the models in ``folders`` need more memory than is free here."""
+    """Raise ClusterError if the replicas of the models in ``folders`` need more than the free memory."""
     free = free_memory()
     needed = RAY + config.replicas * sum(_of_replica(folder, config.precision) for folder in folders)
     if free is not None and needed > free:

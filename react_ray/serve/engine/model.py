@@ -36,10 +36,10 @@ logger = logging.getLogger("ray.serve")
 
 
 def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) -> Engine:
-    """The model in folder ``path`` on ``threads`` cores or the GPU.
+    """Load the model in folder ``path`` on ``threads`` cores or the GPU.
 
-    ONNX Runtime on processors, where the model was exported and nothing of it changed since; torch
-    otherwise, in half precision on a GPU. InputError where there is no whole model, or no int8.
+    Uses ONNX Runtime on CPUs if there is a valid export, otherwise torch, in half precision on a GPU. Raises
+    InputError if the model is incomplete, or int8 is requested but not available.
     """
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # of the tokenizer
     folder = model_folder(path)
@@ -78,7 +78,7 @@ def _load_torch(folder: Path, threads: int, use_gpu: bool) -> Engine:
 
 
 class Engine:
-    """A model, every example of which gets its own output; ``lanes`` calls can run at a time."""
+    """Model that returns an output or error for each example; up to ``lanes`` concurrent calls."""
 
     def __init__(self, model: SavedModel, name: str = "", lanes: int = 1):
         self.name = name
@@ -90,7 +90,7 @@ class Engine:
         self._tokenizer = QuickTokenizer(model.tokenizer)
 
     def encode(self, rows: pa.Table) -> list[Example]:
-        """The examples of rows; a text that the model does not read whole costs what its start costs."""
+        """Tokenize rows; of a text that will be truncated only the beginning is tokenized."""
         return self.task.encode(self._tokenizer, rows, self.labels)
 
     def reach(self, text: str) -> int:
@@ -100,8 +100,8 @@ class Engine:
     def run(self, examples: Sequence[Example]) -> list[ModelOutput]:
         """Compute the output of each example.
 
-        Where the model fails, the examples are halved until those that make it fail are
-        alone: their output is the error.
+        If the model fails, the examples are bisected until the failing ones are alone;
+        their output is the error.
         """
         try:
             outputs = self.model.run(examples)
@@ -119,11 +119,11 @@ class Engine:
         return self.model.decode(outputs, examples, rows, ranked)
 
     def sample(self, text: str) -> list[Example]:
-        """The examples of a text, to try the model with."""
+        """Return the examples of a text for probes."""
         return self.encode(few_rows(self.task, [sample_row(self.task, text)]))
 
     def warm_up(self) -> None:
-        """Pay the costs of first calls: a short row and a full batch."""
+        """Warm up the model with a short row and a full batch."""
         longest = self.sample("a " * min(self.max_length, WARM_TOKENS))
         for outcome in self.run(self.sample("a")) + self.run(longest[:1] * 4):
             if isinstance(outcome, Exception):

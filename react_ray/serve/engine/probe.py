@@ -13,7 +13,7 @@ FRESH_S = 2.0
 
 
 class ReadinessProbe:
-    """Calls ``attempt`` once for all concurrent probes, and not at all after a recent success."""
+    """Probe that calls ``attempt`` once for all concurrent callers, and not after a recent success."""
 
     def __init__(self, attempt: Callable[[], Awaitable[bool]], clock: Callable[[], float] = time.monotonic):
         self._attempt = attempt
@@ -22,7 +22,7 @@ class ReadinessProbe:
         self._running: asyncio.Task[bool] | None = None
 
     async def ready(self) -> bool:
-        """Whether the attempt succeeds, or did less than FRESH_S seconds ago."""
+        """Return whether the attempt succeeds, or did less than FRESH_S seconds ago."""
         if self._clock() < self._fresh_until:
             return True
         if self._running is None or self._running.done():

@@ -1,4 +1,4 @@
-"""The relation model beside an entity model: which relations the entities of texts have."""
+"""Relation model of a service of triples, next to its entity model."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ TextTriples = list[Triple] | Exception
 
 
 class PairsError(Exception):
-    """The texts of a request have more pairs of entities than are asked about for one."""
+    """The texts of a request have more pairs of entities than the limit."""
 
 
 class Relations:
-    """A warm relation model that many callers share."""
+    """A warm relation model, shared by concurrent requests."""
 
     def __init__(self, engine: Engine, config: ServeConfig):
         self.labels = engine.labels
@@ -48,7 +48,7 @@ class Relations:
 
     @classmethod
     def load(cls, config: ServeConfig, threads: int, use_gpu: bool) -> Relations | None:
-        """Load and warm the model in the folder ``config.relations``, where there is one."""
+        """Load and warm up the model in the folder ``config.relations``, if there is one."""
         if config.relations is None:
             return None
         with unchanged(model_folder(config.relations), config.relations_version):
@@ -59,11 +59,11 @@ class Relations:
 
     @property
     def waiting(self) -> int:
-        """Rows that no model call has taken up."""
+        """Number of rows that are not in a model call yet."""
         return self._batcher.waiting
 
     async def triples(self, texts: Sequence[tuple[str, list[dict[str, Any]]]]) -> list[TextTriples]:
-        """The triples of each text with its entities; PairsError where these have too many pairs."""
+        """Return the triples of each text with its entities; PairsError for too many pairs."""
         pairs: list[Pair] = []
         for number, (_, entities) in enumerate(texts):
             if len(entities) > 1:
@@ -87,7 +87,7 @@ class Relations:
     async def _answers(
         self, texts: Sequence[tuple[str, Any]], pairs: Sequence[Pair]
     ) -> list[tuple[int, Triple | Exception]]:
-        """What is found of some pairs, or why the model failed on them, each with the number of its text."""
+        """Return the answer or error of each pair, with the number of its text."""
         questions: list[Question] = []
         examples: list[Example] = []
         for first in range(0, len(pairs), QUESTIONS_A_TURN):
@@ -101,7 +101,7 @@ class Relations:
     def _encode(
         self, texts: Sequence[tuple[str, Any]], pairs: Sequence[Pair], first: int
     ) -> tuple[list[Question], list[Example]]:
-        """The questions about some pairs, and their examples, in rows from ``first`` on."""
+        """Return the questions about some pairs, and their examples, in rows from ``first`` on."""
         asked = [question_of(self._asking, number, texts[number][0], e1, e2) for number, e1, e2 in pairs]
         made = self._engine.encode(few_rows(self._engine.task, [question.row for question in asked]))
         return asked, [replace(one, row=one.row + first) for one in made]
@@ -119,5 +119,5 @@ class Relations:
         return found
 
     async def sample(self) -> list[ModelOutput]:
-        """What the model makes of a text that goes before all that wait, to try it with."""
+        """Predict a text ahead of the queue, for probes."""
         return await self._batcher.submit(self._engine.sample("ready"), first=True)

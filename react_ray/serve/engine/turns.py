@@ -15,11 +15,11 @@ Result = TypeVar("Result")
 
 
 class Turns:
-    """Runs one piece of work at a time in a thread of its own: what costs little goes first.
+    """Scheduler of a thread that runs one job at a time, cheap jobs first.
 
-    Self-clocked fair queueing: a piece is due at the time of the piece that runs, plus its cost. So a short
-    text waits for the piece that runs and for others as short, not for the long texts that came before it;
-    and a long one waits until as much other work was done as it is itself, not for ever.
+    Self-clocked fair queueing: the due time of a job is that of the running job, plus its cost. So a short
+    text waits for the running job and for other short ones, not for long texts that arrived earlier; and a
+    long one waits at most until as much other work as its own is done.
     """
 
     def __init__(self, name: str) -> None:
@@ -30,7 +30,7 @@ class Turns:
         self._worker: asyncio.Task[None] | None = None
 
     async def run(self, cost: float, work: Callable[[], Result]) -> Result:
-        """The result of ``work``, when its turn has come; when cancelled before that, it is not done."""
+        """Run ``work`` when its turn comes and return the result; it is skipped if cancelled before."""
         done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         heapq.heappush(self._waiting, (self._time + cost, next(self._numbers), work, done))
         if self._worker is None or self._worker.done():

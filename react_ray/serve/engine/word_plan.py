@@ -1,6 +1,6 @@
 """Masking plan of an explanation: spans of words, each of which is left out in turn.
 
-Offsets count characters (code points) of the text as it was given.
+Offsets count characters (code points) of the original text.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Plan:
 def make_plan(text: str, limit: int, reach: int) -> Plan:
     """Leave out at most ``limit`` spans, which cover all words of ``text`` that the model reads.
 
-    ``reach`` is how many characters it reads; a word that begins among them is taken whole.
+    ``reach`` is the number of characters that the model reads; a word that begins among them is included.
     """
     words: list[CharacterSpan] = []
     rest = None
@@ -66,8 +66,8 @@ def make_plan(text: str, limit: int, reach: int) -> Plan:
 def find_words(text: str) -> list[CharacterSpan]:
     """Split ``text`` into words that cover all but its white space, in order.
 
-    Punctuation belongs to the word before it, as combining marks do. Where a script
-    sets no spaces, a Han character is a word and so are ``RUN`` letters of the others.
+    Punctuation and combining marks belong to the preceding word. In scripts without
+    spaces, a Han character is a word, and so are ``RUN`` letters of other scripts.
     """
     return list(_words(text))
 

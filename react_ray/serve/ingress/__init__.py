@@ -1,8 +1,8 @@
-"""The proxy before the replicas: HAProxy, supervised by a process of ours, with the routes of Ray Serve.
+"""Proxy in front of the replicas: HAProxy with the routes of Ray Serve, supervised by a keeper process.
 
     Ray's HAProxyManager ── starts, kills ──▶ haproxy.sh (instead) ── routes ──▶ keeper ──▶ HAProxy
 
-Ray learns of it from variables that it reads when it starts. On a cluster they must be set on every node
+Ray is configured by environment variables at its start. On a cluster they must be set on every node
 before ``ray start``:
 
     eval "$(python -m react_ray.serve.ingress)"                          # with the settings that differ:

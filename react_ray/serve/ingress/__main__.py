@@ -1,4 +1,4 @@
-"""Prints the variables for a shell."""
+"""Print the environment variables for a shell."""
 
 from __future__ import annotations
 

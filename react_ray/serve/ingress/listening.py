@@ -1,4 +1,4 @@
-"""Listening sockets for requests: opened here, used by HAProxy."""
+"""Listening sockets of the keeper, which HAProxy inherits."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ NO_IPV6 = (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
 
 
 def addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[str, int]]]:
-    """All addresses that a name stands for; ``::`` is every one of this machine, of both kinds.
+    """Resolve a name to all its addresses; ``::`` is every address of this machine, IPv4 and IPv6.
 
-    OSError where the name is not known.
+    Raises OSError for an unknown name.
     """
     if host in ("*", "0.0.0.0"):
         return [(socket.AF_INET, ("0.0.0.0", port))]
@@ -27,10 +27,10 @@ def addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[st
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on all addresses of ``host``; OSError where one cannot.
+    """Open sockets that listen on all addresses of ``host``; OSError if one cannot be opened.
 
-    Where a name stands for addresses of both kinds, one of a kind that this machine lacks is left out.
-    An IPv6 socket takes no IPv4: HAProxy would see all callers in one network.
+    If a name has addresses of both kinds, those of a kind that this machine lacks are skipped. IPv6 sockets
+    do not accept IPv4, because HAProxy would see all IPv4 callers in one network.
     """
     opened: list[socket.socket] = []
     missing: OSError | None = None
@@ -66,14 +66,14 @@ def _listen(family: socket.AddressFamily, where: tuple[str, int]) -> socket.sock
 
 
 class Listening:
-    """The ports that are open, by name; ``host`` is where they listen, whatever Ray says."""
+    """Open ports by name; they listen on ``host``, whatever address Ray configures."""
 
     def __init__(self, host: str | None = None):
         self._host = host
         self._open: dict[str, list[socket.socket]] = {}
 
     def open(self, ports: Mapping[str, tuple[str, int]]) -> None:
-        """Open those that are not; OSError where another program has one."""
+        """Open the missing ports; OSError if another program uses one."""
         for name, (host, port) in ports.items():
             if name not in self._open:
                 try:
@@ -83,15 +83,15 @@ class Listening:
                     raise OSError(error.errno, f"{where}: {error.strerror}") from None
 
     def numbers(self, name: str) -> list[int]:
-        """The file descriptors of a port."""
+        """Return the file descriptors of a port."""
         return [one.fileno() for one in self._open.get(name, ())]
 
     def close_others(self, ports: Mapping[str, tuple[str, int]]) -> None:
-        """Close those that are not among ``ports``."""
+        """Close all but ``ports``."""
         for name in self._open.keys() - ports.keys():
             for one in self._open.pop(name):
                 one.close()
 
     def close(self) -> None:
-        """Close all."""
+        """Close all ports."""
         self.close_others({})

@@ -1,7 +1,7 @@
 """Routes for HAProxy, parsed from the configuration that Ray Serve writes.
 
-Ray knows where requests go: which replicas there are, how they are checked, which path or application
-leads to them. Those lines are taken as they are. Everything else of its file is ours: see ``configuration``.
+Ray determines the routes: replicas, health checks, and the path or application of each. These lines are
+used unchanged. The rest of its file is replaced, see ``configuration``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ CHECKS = ("option httpchk", "http-check ", "option tcp-check", "tcp-check ", "de
 
 @dataclass
 class Frontend:
-    """One port, and which requests on it go to which backend."""
+    """A port, with the rules that select the backend of a request."""
 
     host: str = ""
     port: int = 0
@@ -26,13 +26,13 @@ class Frontend:
 
     @property
     def serves(self) -> bool:
-        """Whether there is an application behind it."""
+        """Whether it has an application."""
         return any(rule.startswith("use_backend ") for rule in self.rules)
 
 
 @dataclass
 class Routes:
-    """The content of Ray's file: ``backends`` maps names to lines about their servers."""
+    """Content of Ray's file; ``backends`` maps names to the lines of their servers."""
 
     admin: str
     http: Frontend
@@ -42,7 +42,7 @@ class Routes:
 
 
 def read_routes(text: str) -> Routes:
-    """Read Ray's file; ValueError where it has another form than the one this version of Ray writes."""
+    """Parse Ray's file; ValueError if its format is not that of the supported Ray version."""
     try:
         return _routes(_sections(text))
     except (StopIteration, IndexError) as error:
@@ -70,7 +70,7 @@ def _routes(sections: Mapping[str, list[str]]) -> Routes:
 
 
 def _sections(text: str) -> dict[str, list[str]]:
-    """The lines of each section, without indentation and comments."""
+    """Return the lines of each section, without indentation and comments."""
     sections: dict[str, list[str]] = {}
     lines: list[str] = []
     for line in text.splitlines():

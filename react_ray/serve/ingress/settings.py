@@ -1,4 +1,4 @@
-"""Environment variables that set up HAProxy, and its files and ports on this machine."""
+"""Environment variables that configure HAProxy, and its files and ports on this machine."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ BLOCKS = range(10_000, 30_000, 400)
 
 
 def available() -> bool:
-    """Whether HAProxy is here: its wheel is for Linux only. Ray's own proxy serves without it, slower."""
+    """Return whether HAProxy is installed (Linux only); otherwise Ray's slower proxy is used."""
     return binary() is not None
 
 
 def check_shared_memory(folder: Path = Path("/dev/shm")) -> None:
-    """InputError where HAProxy cannot keep what it says while it starts: the kernel would end it then."""
+    """Raise InputError if shared memory is too small for HAProxy's start, which would kill it."""
     if available() and folder.is_dir() and shutil.disk_usage(folder).free < SHARED:
         raise InputError(
             f"{folder} is full, and HAProxy needs {SHARED >> 10} KB there to start: make room, or give a "
@@ -46,12 +46,12 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> None:
 
 
 def limits(config: ServeConfig) -> ProxyLimits:
-    """What HAProxy takes.
+    """Compute the limits of HAProxy.
 
-    A request is sent again to another replica when its own refuses the connection or dies
-    before the first byte of the answer. That takes a buffer which holds the whole request,
-    and HAProxy fills it before anybody has asked for a key: so there may be no more connections
-    than there is memory for, and one address gets half of them at most.
+    A request is sent to another replica if its own refuses the connection or dies before
+    the first byte of the answer. This needs a buffer for the whole request, which is filled
+    before the key is checked. So the memory limits the number of connections, and one
+    address may have at most half of them.
     """
     buffer = config.max_body_bytes + HEADERS
     memory = (config.max_replicas or config.replicas) * config.proxy_memory_bytes
@@ -68,7 +68,7 @@ def limits(config: ServeConfig) -> ProxyLimits:
 
 
 def variables(config: ServeConfig) -> dict[str, str]:
-    """What Ray's processes need in their environment; nothing where HAProxy is not available."""
+    """Return the environment variables for Ray's processes; none if HAProxy is not available."""
     if not available():
         return {}
     limits_of_proxy = limits(config)
@@ -94,7 +94,7 @@ def variables(config: ServeConfig) -> dict[str, str]:
 
 
 def private(folder: Path, host: str | None = None) -> dict[str, str]:
-    """Files in ``folder`` and ports of its own, for a HAProxy that is not the only one on this machine.
+    """Return variables for files in ``folder`` and separate ports, for several HAProxys on a machine.
 
     ``host`` is where it listens, whatever is configured in Ray.
     """

@@ -24,10 +24,10 @@ MOST_CHARS = 64
 
 
 class Addresses:
-    """Tells the address of a caller from that of its connection.
+    """Resolver of the client address of a request.
 
-    HAProxy stands on every node and overwrites the header, so from a node it is right. From
-    anyone else, who has found the port of a replica, it may be made up.
+    HAProxy runs on every node and overwrites the header, so the header is trusted if the
+    connection comes from a node. Any other peer of a replica's port may have forged it.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class Addresses:
         self._next = -float("inf")
 
     def of(self, peer: str, forwarded: str) -> str:
-        """The caller behind ``peer``, the other end of the connection; ``forwarded`` is the header."""
+        """Return the client address, given the ``peer`` of the connection and the header ``forwarded``."""
         last = forwarded.rpartition(",")[2].strip()  # a proxy adds what it saw at the end
         return last if last and self._told and self._is_node(_plain(peer)) else peer
 
@@ -56,9 +56,9 @@ class Addresses:
 
 
 def source_of(address: str) -> str:
-    """The address or network whose requests are counted together.
+    """Return the address or network whose requests are counted together.
 
-    For IPv6 that is the network of 64 bits: one caller gets all of it.
+    For IPv6 this is the network of 64 bits, which is assigned to a single customer.
     """
     plain = _plain(address.partition("%")[0])  # without the name of an interface
     try:
@@ -73,7 +73,7 @@ def _nodes() -> set[str]:
 
 
 def _plain(address: str) -> str:
-    """One way of writing it: a socket for both kinds gives an IPv4 address as ``::ffff:10.0.0.7``."""
+    """Normalize an address: dual-stack sockets report IPv4 as ``::ffff:10.0.0.7``."""
     try:
         found = ip_address(address)
     except ValueError:  # a name, or nothing

@@ -1,4 +1,4 @@
-"""The body of a request: check of its content type and its size."""
+"""Reading of request bodies, with checks of content type, size and duration."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ UTF_8 = ("utf-8", "utf8")
 
 
 def check_content_type(headers: Headers, expected: str) -> None:
-    """RefusalError 415 unless the body is ``expected`` (of TAKEN), in UTF-8 and not compressed.
+    """Raise RefusalError 415 unless the body is ``expected`` (of TAKEN), in UTF-8 and not compressed.
 
-    Also what keeps other sites' forms out: a browser asks first before it sends JSON across origins.
+    This also blocks forms of other sites: browsers send a preflight request before cross-origin JSON.
     """
     given = ", ".join(headers.getlist("content-type"))
     kind, *parameters = given.lower().split(";")
@@ -40,10 +40,10 @@ def check_content_type(headers: Headers, expected: str) -> None:
 
 
 async def read_body(request: Request, config: ServeConfig, limit: int | None = None) -> bytearray:
-    """The body; RefusalError 413 when over ``limit`` (None: as in ``config``), 408 when it comes too slowly.
+    """Read the body; RefusalError 413 above ``limit`` (None: that of ``config``), 408 if it is too slow.
 
-    It is counted as it comes: a length that the caller declares proves nothing. The time is
-    that of the whole body, so a caller gains none by sending a byte now and then.
+    Bytes are counted as they arrive, because a declared length may be wrong. The time limit
+    is for the whole body, so sending single bytes does not extend it.
     """
     limit = limit or config.max_body_bytes
     if _declared(request.headers) > limit:

@@ -1,8 +1,8 @@
 """Middleware in each HTTP server of Ray Serve: removes headers that Ray would trust.
 
-Ray writes ``x-request-id`` into its log lines as it is, fails where one of the headers that it reads is not
-UTF-8 (an answer of 500 that no metric counts, on health routes too), lets a caller lift the time limit of its
-request, and shows its routes to every caller.
+Ray writes ``x-request-id`` unescaped into its logs, fails if one of the headers that it reads is not UTF-8
+(with a status 500 that no metric counts, on health routes too), lets a caller lift the time limit of its
+request, and lists its routes for every caller.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ RAYS_OWN = {
 
 
 def middlewares() -> list[Middleware]:
-    """What Ray puts around its own application."""
+    """Return the middleware for Ray's own application."""
     return [Middleware(Edge)]
 
 
 class Edge:
-    """Takes out of the headers what Ray must not see; its routes are not there."""
+    """Middleware that removes headers Ray must not read, and hides Ray's routes."""
 
     def __init__(self, app: ASGIApp):
         self._app = app

@@ -29,7 +29,7 @@ WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE = 5.0, 150.0
 
 
 class Gate:
-    """The keys and the rates of a replica; InputError where the file of keys is not one."""
+    """Keys and rate limits of a replica; InputError for an invalid file of keys."""
 
     def __init__(self, config: ServeConfig):
         self.keys = ApiKeys(config.api_keys) if config.api_keys else None
@@ -75,14 +75,14 @@ class Gate:
 
 
 class GateMiddleware:
-    """Asks by which name the service is called, and at the gate before every route that is not open."""
+    """Middleware that checks the host name, and key and rate for every route that is not public."""
 
     def __init__(self, app: ASGIApp, gate: Gate):
         self._app = app
         self._gate = gate
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request through, or answer why not."""
+        """Pass the request on, or answer with the error."""
         if scope["type"] == "http":
             try:
                 self._check(scope)

@@ -13,11 +13,11 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 class Hosts:
-    """Checks the header ``host`` of a service that listens on a loopback address.
+    """Check of the header ``host`` for a service that listens on a loopback address.
 
-    A page of another site can have its own name lead to 127.0.0.1 (DNS rebinding). The browser then lets
-    it read what this service answers, but says by which name it asked. A service that listens elsewhere
-    is called by addresses and names that it cannot know, so there any is good.
+    A page of another site can let its own name resolve to 127.0.0.1 (DNS rebinding). The browser then lets
+    the page read the answers of this service, but sends the page's name as the host. A service on other
+    addresses cannot know all of its names, so any host is accepted.
     """
 
     def __init__(self, config: ServeConfig):
@@ -25,7 +25,7 @@ class Hosts:
         self._checked = _is_loopback(config.host)
 
     def check(self, host: str | None) -> None:
-        """RefusalError 421 where ``host`` (None: there is no such header) is another site's."""
+        """Raise RefusalError 421 if ``host`` (None: no such header) is that of another site."""
         if not self._checked or host is None:
             return
         name = _name(host)
@@ -45,7 +45,7 @@ def _is_loopback(host: str) -> bool:
 
 
 def _name(host: str) -> str:
-    """The name in ``name:port`` or ``[address]:port``."""
+    """Return the name in ``name:port`` or ``[address]:port``."""
     host = host.strip().lower()
     name = host[1:].partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     return name.removesuffix(".")

@@ -1,7 +1,7 @@
 """API keys: a file of names and hashes, reloaded when it changes.
 
-A line is ``name:sha256`` of the key, in hexadecimal; # begins a comment. A name may
-stand there twice, so a key is replaced without a gap: add the new, remove the old.
+A line is ``name:sha256`` of the key, in hexadecimal; # begins a comment. A name may have
+several keys, so a key can be replaced without a gap: add the new, remove the old.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ logger = logging.getLogger("ray.serve")
 
 
 class ApiKeys:
-    """The keys of a file; InputError where it cannot be read or has none."""
+    """Keys of a file; InputError if it cannot be read or has none."""
 
     def __init__(self, path: str | Path):
         self._path = Path(path)
@@ -39,7 +39,7 @@ class ApiKeys:
         self._looked = time.monotonic()
 
     def name_of(self, key: str) -> str | None:
-        """Return the name of a key; None where it is unknown."""
+        """Return the name of a key; None if it is unknown."""
         self._look()
         given = _hash(key)
         found = None
@@ -64,9 +64,9 @@ class ApiKeys:
 
 
 def add_key(name: str, path: str | Path) -> str:
-    """Make a key for ``name``, add its hash to the file (made where it is missing), and return the key.
+    """Make a key for ``name``, add its hash to the file (created if missing), and return the key.
 
-    The key itself is kept nowhere. InputError for a name that does not fit or a file that is not one of keys.
+    The key itself is not stored. Raises InputError for an invalid name or file.
     """
     path = Path(path)
     if not NAME.fullmatch(name):

@@ -15,7 +15,7 @@ MOST_CALLERS = 10_000
 
 
 class RateLimit:
-    """A bucket of tokens a caller: one token a request, ``rate`` new ones a second, ``burst`` at most."""
+    """Token bucket per caller: one token per request, ``rate`` new ones a second, ``burst`` at most."""
 
     def __init__(self, rate: float, burst: float | None = None, clock: Callable[[], float] = time.monotonic):
         self._rate = rate
@@ -24,7 +24,7 @@ class RateLimit:
         self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # caller -> tokens, when
 
     def wait(self, caller: str) -> float:
-        """Take a token and return 0, or the seconds until there is one."""
+        """Take a token and return 0, or return the seconds until one is available."""
         now = self._clock()
         tokens, then = self._buckets.pop(caller, (self._burst, now))
         tokens = min(self._burst, tokens + (now - then) * self._rate)

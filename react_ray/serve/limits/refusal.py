@@ -11,12 +11,12 @@ MOST_CHARS = 1000
 
 
 def clipped(text: str, most: int = 100) -> str:
-    """``text``, or its beginning where it is longer than ``most`` characters."""
+    """Truncate ``text`` to ``most`` characters."""
     return text if len(text) <= most else f"{text[:most]}..."
 
 
 class RefusalError(Exception):
-    """A request is rejected as an error of the client; the message gives the reason."""
+    """A rejected request (client error); the message gives the reason."""
 
     def __init__(self, status: int, message: str, headers: Mapping[str, str] | None = None):
         self.status = status

@@ -22,12 +22,12 @@ MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)
 
 
 def most_values(config: ServeConfig, lists: bool) -> int:
-    """JSON values that a request may have; more where inputs may be ``lists``, such as words of a text."""
+    """Return the maximum number of JSON values in a request; more if inputs may be ``lists`` of words."""
     return config.max_values + (VALUES_A_WORD * config.max_words if lists else 0)
 
 
 def words_in(row: Mapping[str, Any]) -> int:
-    """Words that a model reads one by one; 0 for a row without a list of words, which is cut at its length.
+    """Count the words of a row; 0 for a row without a list of words, which is truncated.
 
     Example
     -------
@@ -39,10 +39,10 @@ def words_in(row: Mapping[str, Any]) -> int:
 
 
 def check_structure(body: bytes | bytearray, most: int) -> None:
-    """RefusalError 413 where ``body`` has more than ``most`` values, 400 where it is nested too deeply.
+    """Raise RefusalError 413 if ``body`` has more than ``most`` values, 400 if it is nested too deeply.
 
-    Two bytes of JSON, ``{}``, become an object of 64 and more, and a problem of several hundred when
-    validated. So the values are counted first, which takes one pass and no memory, and ends at the limit.
+    Two bytes of JSON, ``{}``, become a Python object of 64 bytes and more, and several hundred in a
+    validation error. So values are counted first, in one pass without memory that stops at the limit.
     """
     if body.count(b",") + body.count(b"[") + body.count(b"{") < min(most, MAX_DEPTH):
         return  # whatever is in strings: there are not more

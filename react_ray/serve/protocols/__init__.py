@@ -1,1 +1,1 @@
-"""The protocols of the service, a module each, and their descriptions."""
+"""Protocols of the service, one module each, and their descriptions."""

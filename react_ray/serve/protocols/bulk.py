@@ -1,8 +1,8 @@
-"""POST /bulk: lines of a file in, a line with the answer to each out, streamed.
+"""POST /bulk: streams an answer for each line of the request body.
 
-The body is read whole before the first answer, within its limit. Reading it as answers
-go out would not keep memory flat: Serve's proxy takes a body in as fast as it comes,
-whether the replica reads it or not. So the number of requests that are held is limited, too.
+The whole body is read before the first answer, within its limit. Reading it lazily would
+not bound memory: Serve's proxy buffers a body as fast as it arrives, whether the replica
+reads it or not. So the number of concurrent requests is limited, too.
 """
 
 from __future__ import annotations
@@ -58,21 +58,21 @@ logger = logging.getLogger("ray.serve")
 
 @dataclass(frozen=True)
 class _Line:
-    """A row to answer, or what is wrong with the line; ``more`` goes into its answer."""
+    """A row, or the error of its line; ``more`` is added to the answer."""
 
     row: Row | None
     more: dict[str, Any]
 
 
 class _Places:
-    """How many requests are held at a time: each has its lines in memory until they are answered."""
+    """Limit of concurrent requests: each has its lines in memory until they are answered."""
 
     def __init__(self, number: int):
         self._number = self._free = number
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """One of them; RefusalError 429 where none is free."""
+        """Take a place; RefusalError 429 if none is free."""
         if not self._free:
             message = f"{self._number} bulk requests are at work here; come again in {COME_AGAIN_S} s"
             headers = {"retry-after": str(COME_AGAIN_S), "connection": "close"}  # the body is not read
@@ -85,7 +85,7 @@ class _Places:
 
 
 class _Answer(StreamingResponse):
-    """Keeps its place until it is out, or its reader gone."""
+    """Streaming response that holds its place until it is sent, or the reader is gone."""
 
     def __init__(self, content: AsyncIterator[bytes], place: ExitStack):
         super().__init__(content, media_type=LINES)
@@ -122,7 +122,7 @@ def add_bulk(app: FastAPI, service: Service) -> None:
 
 
 def _count(body: bytearray, config: ServeConfig) -> int:
-    """The number of lines of ``body``; RefusalError 413 where they are too many."""
+    """Count the lines of ``body``; RefusalError 413 if there are too many."""
     number = body.count(b"\n") + (not body.endswith(b"\n") and len(body) > 0)
     if number > config.max_bulk_lines:
         raise RefusalError(
@@ -132,7 +132,7 @@ def _count(body: bytearray, config: ServeConfig) -> int:
 
 
 def _lines(body: bytearray) -> Iterator[bytearray]:
-    """The lines of ``body``, one at a time: as a list they would take many times its memory."""
+    """Yield the lines of ``body``; a list of them would need many times its memory."""
     start = 0
     while start < len(body):
         end = body.find(b"\n", start)
@@ -142,7 +142,7 @@ def _lines(body: bytearray) -> Iterator[bytearray]:
 
 
 def _groups(lines: Iterator[bytearray], most: int) -> Iterator[list[bytearray]]:
-    """AT_A_TIME lines together, or so many as have ``most`` bytes, at least one."""
+    """Group lines: at most AT_A_TIME lines and ``most`` bytes, but at least one line."""
     group: list[bytearray] = []
     size = 0
     for line in lines:
@@ -210,7 +210,7 @@ def _said(
 
 
 def _content(service: Service, answer: Answer, row: Row) -> dict[str, Any]:
-    """The best label and its score, or all that the answer names where it is not one label."""
+    """Format the best label and its score, or the whole answer of other tasks."""
     entries = service.said(answer, row)
     if not service.task.one_of_k:
         return {"answer": entries, "score": answer.score}
@@ -218,7 +218,7 @@ def _content(service: Service, answer: Answer, row: Row) -> dict[str, Any]:
 
 
 def parse_line(line: bytes | bytearray, task: Task, config: ServeConfig) -> _Line:
-    """The row of ``line``, or the error that is its answer."""
+    """Parse ``line`` to a row, or to the error that is its answer."""
     most = BYTES_A_CHARACTER * config.max_chars + REST_OF_LINE
     try:
         check_structure(line[:most], most_values(config, lists=True) if has_lists(task) else VALUES_A_LINE)
@@ -251,7 +251,7 @@ def _line(given: Any, task: Task, config: ServeConfig, more: dict[str, Any]) -> 
 
 
 def _why(line: bytes | bytearray, error: str, task: Task) -> str:
-    """What is wrong with a line that the parser did not take."""
+    """Return the reason why a line is invalid."""
     try:
         line.decode("utf-8")
     except UnicodeDecodeError as wrong:

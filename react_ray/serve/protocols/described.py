@@ -1,4 +1,4 @@
-"""Error responses in /openapi.json that any route may give."""
+"""Descriptions of error responses in /openapi.json."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ NEVER_GIVEN = ("HTTPValidationError", "ValidationError")
 
 
 def refusals(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
-    """Status -> when it is given, as the ``responses`` of a route."""
+    """Convert {status: condition} to the ``responses`` of a route."""
     return {status: {"model": ErrorAnswer, "description": text} for status, text in texts.items()}
 
 
 def describe_everywhere(app: FastAPI) -> None:
-    """Add to each route what gate, proxy and Ray may answer in its place; call it after the last route."""
+    """Add the errors of gate, proxy and Ray to every route; to be called after the last route is added."""
     schema = app.openapi()  # kept by the application, so what is changed here is what it tells
     for path, methods in schema["paths"].items():
         for operation in methods.values():

@@ -56,13 +56,13 @@ ENTITY = {
 
 
 def sample_input(task: Task) -> Any:
-    """An input that the task takes: a plain text, or what it has for an example."""
+    """Return an example input of the task: a text, or its own example."""
     text = SAMPLES["text"]
     return text if rows_taken(task, [text]) else task.nouns.example
 
 
 def object_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    """An object with the input columns of a task, and ``more`` properties."""
+    """Return the schema of an object with the input columns of a task, and ``more`` properties."""
     fields = {column.name: KINDS.get(column.kind, {}) for column in input_columns(task)}
     fields["text"] = {**fields["text"], "description": _of_text(task)}
     groups = [{"required": list(group)} for group in input_groups(task)]
@@ -77,18 +77,18 @@ def _of_text(task: Task) -> str:
 
 
 def input_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    """An input of a task: a text where that is enough, or an object."""
+    """Return the schema of an input: a text, if the task allows it, or an object."""
     text = [{"type": "string"}] if ("text",) in task.needs else []
     return {"anyOf": [*text, object_schema(task, more)]}
 
 
 def answer_order(task: Task) -> str:
-    """How the entries of an answer are ordered, in words."""
+    """Describe the order of the entries of an answer."""
     return "entities in the order of the text" if task.names_spans else "labels best first"
 
 
 def top_k_meaning(task: Task) -> str:
-    """What ``top_k`` does to an answer, in words."""
+    """Describe the effect of ``top_k``."""
     if task.names_spans:
         return "Most entities of an answer: the surest, in the order of the text. All if left out"
     if task.one_of_k:
@@ -97,7 +97,7 @@ def top_k_meaning(task: Task) -> str:
 
 
 def request_schema(task: Task, schema: dict[str, Any], top_k: str) -> dict[str, Any]:
-    """The ``schema`` of a request with the inputs and examples of a task; ``top_k`` says what that does."""
+    """Complete the ``schema`` of a request with inputs and examples of a task; ``top_k`` describes that."""
     one = input_schema(task)
     inputs = {
         **schema["properties"]["inputs"],
@@ -115,18 +115,18 @@ def request_schema(task: Task, schema: dict[str, Any], top_k: str) -> dict[str, 
 
 
 def answer_schema(task: Task) -> dict[str, Any]:
-    """The answers to a request: a list for an input, a list of lists for a list."""
+    """Return the schema of answers: a list for one input, a list of lists for several."""
     entries = entries_schema(task)
     return {"anyOf": [entries, {"type": "array", "items": entries}]}
 
 
 def entries_schema(task: Task) -> dict[str, Any]:
-    """The answer to one input."""
+    """Return the schema of the answer to one input."""
     return {"type": "array", "items": ENTITY if task.names_spans else LABEL}
 
 
 def answer_example(task: Task, labels: Sequence[str]) -> list[dict[str, Any]]:
-    """An answer to one input."""
+    """Return an example answer to one input."""
     if task.names_spans:
         return [{"entity_group": labels[0], "score": 0.9, "word": "Ada", "start": 0, "end": 3}]
     return [{"label": label, "score": score} for label, score in zip(labels, (0.9, 0.1), strict=False)]

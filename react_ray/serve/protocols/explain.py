@@ -21,7 +21,7 @@ __all__ = ["ExplainAnswer", "ExplainRequest", "add_explanation", "can_explain"]
 
 
 class ExplainRequest(BaseModel):
-    """A text whose label is to be explained."""
+    """A text to explain."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -43,7 +43,7 @@ class WordWeight(BaseModel):
 
 
 class ExplainAnswer(BaseModel):
-    """A label, its score, and what each word adds to it; less than 0: the word speaks against it."""
+    """A label, its score, and the weight of each word; below 0 it is evidence against the label."""
 
     label: str
     score: float
@@ -51,7 +51,7 @@ class ExplainAnswer(BaseModel):
 
 
 def can_explain(task: Task) -> bool:
-    """Whether the task chooses one label for a text alone."""
+    """Return whether the task has a single label for a single text."""
     return task.one_of_k and [field.name for field in task.inputs] == ["text"]
 
 

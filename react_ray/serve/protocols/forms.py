@@ -11,11 +11,11 @@ __all__ = ["Forms"]
 
 
 class Forms:
-    """Brings a request into the form that the routes have.
+    """Middleware that normalizes requests.
 
-    Redirects are relative: behind a proxy that strips a prefix, or that ends TLS, the service does not
-    know its own address. Of ``pages``, whose links are relative too, only the one address is good; all
-    other routes answer with and without the slash.
+    Redirects are relative, because behind a proxy that strips a prefix or terminates TLS the service does
+    not know its own address. ``pages`` have relative links and thus a single valid path; all other routes
+    answer with and without the slash.
     """
 
     def __init__(self, app: ASGIApp, pages: Collection[str]):
@@ -23,7 +23,7 @@ class Forms:
         self._pages = pages
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on in that form, or send its caller to the page."""
+        """Pass the normalized request on, or redirect to the page."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

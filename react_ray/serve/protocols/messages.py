@@ -38,7 +38,7 @@ BOM = b"\xef\xbb\xbf"
 
 
 class PredictRequest(BaseModel):
-    """Inputs to answer, as callers send them."""
+    """Inputs of a request."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -63,7 +63,7 @@ class PredictRequest(BaseModel):
 
 
 class ErrorAnswer(BaseModel):
-    """Why a request was not answered."""
+    """Error message of a rejected request."""
 
     error: str
     request_id: str | None = None
@@ -72,9 +72,9 @@ class ErrorAnswer(BaseModel):
 def parse_request(
     body: bytes | bytearray, config: ServeConfig, task: Task
 ) -> tuple[PredictRequest, list[Row]]:
-    """The request in ``body`` with its rows.
+    """Parse the request in ``body`` and its rows.
 
-    RefusalError as :func:`parse`, 413 where they are too many or too long, and 422 where one is none.
+    RefusalError as :func:`parse`, 413 if there are too many or too long ones, 422 if one is invalid.
     """
     explain = partial(_explain, kind=PredictRequest, task=task)
     request = parse(body, PredictRequest, config, explain, lists=has_lists(task))
@@ -90,7 +90,7 @@ def parse_request(
 
 
 def rows_of(field: str, given: Sequence[Any], task: Task, config: ServeConfig) -> list[Row]:
-    """The inputs as rows; RefusalError 413 where they are too many or too long, 422 where one is wrong."""
+    """Convert inputs to rows; RefusalError 413 for too many or too long ones, 422 for invalid ones."""
     if len(given) > config.max_texts:
         raise RefusalError(
             413, f"{field}: {len(given)} texts; at most {config.max_texts} are taken in a request"
@@ -112,9 +112,9 @@ def rows_of(field: str, given: Sequence[Any], task: Task, config: ServeConfig) -
 
 
 def row_of(given: Any, task: Task, config: ServeConfig) -> Row:
-    """An input as a row; RefusalError 413 where it is too long, ValueError where it is none.
+    """Convert an input to a row; RefusalError 413 if it is too long, ValueError if it is invalid.
 
-    The characters of all its columns count.
+    The length is that of all columns together.
     """
     size = characters(given)
     if size > config.max_chars:
@@ -127,7 +127,7 @@ def row_of(given: Any, task: Task, config: ServeConfig) -> Row:
 
 
 def characters(given: Any) -> int:
-    """The characters of all strings in a value of JSON."""
+    """Count the characters of all strings in a JSON value."""
     if isinstance(given, str):
         return len(given)
     if isinstance(given, dict):
@@ -142,10 +142,10 @@ def parse(
     explain: Callable[[Any], str] | None = None,
     lists: bool = False,
 ) -> Wanted:
-    """The request in ``body``; RefusalError 400 where it is not JSON in UTF-8, 413 or 422 where it is wrong.
+    """Parse the request in ``body``; RefusalError 400 if it is not JSON in UTF-8, 413 or 422 if invalid.
 
-    ``explain`` puts a problem that pydantic found in words, where ours do not fit. The first one is told.
-    ``lists``: the inputs may be lists, so there may be more values.
+    ``explain`` formats a validation error of pydantic, if it needs a special message; only the first error is
+    reported. ``lists``: inputs may be lists, which allows more values.
     """
     body = body.removeprefix(BOM)
     check_structure(body, most_values(config, lists))
@@ -162,7 +162,7 @@ def parse(
 
 
 def check_utf8(body: bytes | bytearray) -> None:
-    """RefusalError 400 that says where ``body`` is not UTF-8."""
+    """Raise RefusalError 400 with the position where ``body`` is not UTF-8."""
     try:
         body.decode("utf-8")
     except UnicodeDecodeError as error:
@@ -170,7 +170,7 @@ def check_utf8(body: bytes | bytearray) -> None:
 
 
 def answer(request: PredictRequest, lists: Sequence[list[dict[str, Any]]]) -> list[Any]:
-    """The answer as JSON-like data: one list for an input, a list of lists for a list."""
+    """Return the answer as JSON-like data: a list for one input, a list of lists for several."""
     return list(lists) if isinstance(request.inputs, list) else lists[0]
 
 
@@ -192,5 +192,5 @@ def _explain(problem: Any, kind: type[BaseModel], task: Task | None = None) -> s
 
 
 def where_is(problem: Any) -> str:
-    """The place of a problem that pydantic found: names and indices with dots between."""
+    """Format the location of a pydantic error: names and indices separated by dots."""
     return ".".join(clipped(str(part)) for part in problem["loc"])

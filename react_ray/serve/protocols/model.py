@@ -16,7 +16,7 @@ __all__ = ["Model", "RequestLimits", "add_model"]
 
 
 class RequestLimits(BaseModel):
-    """What a request may hold, and below which score a label is left out unless it says so."""
+    """Limits of a request, and the default threshold of scores."""
 
     max_texts: int
     max_chars: int
@@ -27,14 +27,14 @@ class RequestLimits(BaseModel):
 
 
 class Input(BaseModel):
-    """A column that an input may have."""
+    """A column of an input."""
 
     name: str
     kind: str = Field(description="text, tokens (a list of strings), or spans (from and to a character)")
 
 
 class Model(BaseModel):
-    """What is served."""
+    """Description of the served model."""
 
     task: str
     title: str = Field(description="The task in words")

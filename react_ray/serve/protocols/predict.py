@@ -1,4 +1,4 @@
-"""POST /predict: the answer to an input or to several."""
+"""POST /predict: answers to one or several inputs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
 
 
 def described_limits(service: Service) -> str:
-    """How much a request may hold, in words."""
+    """Describe the limits of a request."""
     config = service.config
     words = [f"{config.max_words} words"] if reads_words(service.task) else []
     texts = f"{config.max_texts} texts", f"{config.max_chars} characters a text"
@@ -67,7 +67,7 @@ def described_limits(service: Service) -> str:
 
 
 def described_refusals(service: Service) -> dict[int, str]:
-    """When a request with inputs is refused, by the status."""
+    """Describe by status when a request with inputs is rejected."""
     config = service.config
     return {
         400: "Not JSON in UTF-8",

@@ -1,4 +1,4 @@
-"""POST /triples: which entities of an input relate, and how; there only where a relation model is served."""
+"""POST /triples: related entities of an input; only for services with a relation model."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ EXAMPLE = {
 
 
 def add_triples(app: FastAPI, service: Service) -> None:
-    """Add the route, where the service has a relation model."""
+    """Add the route, if the service has a relation model."""
     if service.relations is None:
         return
     schema = request_schema(service.task, PredictRequest.model_json_schema(), TOP_K)

@@ -1,4 +1,4 @@
-"""The access log: a line for each request of any protocol."""
+"""Access log with a line for each request of any protocol."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ logger = logging.getLogger("ray.serve")
 
 
 def keep_private() -> None:
-    """Let only the owner read the logs of this process, which are open, and what it writes later.
+    """Make the logs of this process private to its owner, both open ones and new files.
 
-    For a replica: it writes logs and records and nothing else. Its lines are in a log of Serve, and again in
-    the file that Ray has made of its standard error. Ray opens another log when one is full.
+    For replicas, which write only logs and records. Log lines are in a log of Serve, and in the file of
+    their standard error made by Ray. Ray opens another log when one is full.
     """
     os.umask(0o077)
     for handler in logger.handlers:
@@ -43,7 +43,7 @@ def keep_private() -> None:
 def log_request(
     config: ServeConfig, asker: Caller, method: str, route: str, status: int, seconds: float, size: int
 ) -> None:
-    """Write it where lines are asked for; ``route`` is a template: a path may hold anything."""
+    """Log a request, if enabled; ``route`` is a template, because a path may contain anything."""
     if not config.access_log:
         return
     line: dict[str, object] = {

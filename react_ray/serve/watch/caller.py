@@ -15,7 +15,7 @@ IDENTIFIER = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 @dataclass
 class Caller:
-    """One request: its number, whose key it came with, and what was asked so far."""
+    """A request: its id, the name of its key, and its texts so far."""
 
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     name: str | None = None
@@ -23,7 +23,7 @@ class Caller:
     said: list[str] = field(default_factory=list)  # the texts themselves, where the log is to have them
 
     def ask(self, texts: Sequence[str], keep: bool) -> None:
-        """Note what is asked: how many texts, and which where these are to be kept."""
+        """Record the number of texts, and the texts if they are logged."""
         self.texts += len(texts)
         if keep:
             self.said += texts
@@ -33,12 +33,12 @@ _current: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 
 def begin(given: str | None = None) -> Caller:
-    """A new request, in this task and those it starts; ``given`` is its number if short and plain."""
+    """Begin a request in this asyncio task and its children; ``given`` becomes its id if it is valid."""
     new = Caller(given) if given and IDENTIFIER.fullmatch(given) else Caller()
     _current.set(new)
     return new
 
 
 def current() -> Caller:
-    """The request that this task works on; a nameless one where none was begun."""
+    """Return the request of this asyncio task; an anonymous one if none was begun."""
     return _current.get() or Caller()

@@ -1,4 +1,4 @@
-"""Drift: recent texts compared with the training data of the model."""
+"""Drift detection: recent texts compared with the reference of the model."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ LEAST = 5
 
 @dataclass(frozen=True)
 class Difference:
-    """``index`` is how large a shift is, ``p_value`` how often chance alone makes such a one."""
+    """A shift of a distribution: its size ``index``, and the ``p_value`` of no shift."""
 
     index: float
     p_value: float
@@ -43,7 +43,7 @@ def compare(shares: NDArray[np.float64], total: int, counts: NDArray[np.int64]) 
     2020), so that much is taken off: what is left does not grow as windows get small.
     The p-value is that of the chi-square test of two samples.
 
-    Bins that are nearly empty are joined first: one odd text is no shift.
+    Nearly empty bins are merged first, so that a single unusual text is not a shift.
     """
     before, now = _joined(np.rint(np.asarray(shares) * total), counts)
     if len(before) < 2 or not (before + now).all():
@@ -55,13 +55,13 @@ def compare(shares: NDArray[np.float64], total: int, counts: NDArray[np.int64]) 
 
 
 def _chance(table: NDArray[np.float64]) -> float:
-    """The p-value of ``scipy.stats.chi2_contingency``, which takes 3 ms for it while requests wait."""
+    """Compute the p-value of ``scipy.stats.chi2_contingency``, which is too slow (3 ms) for requests."""
     expected = np.outer(table.sum(1), table.sum(0)) / table.sum()
     return float(chdtrc(table.shape[1] - 1, ((table - expected) ** 2 / expected).sum()))
 
 
 def _joined(*samples: NDArray[Any]) -> tuple[NDArray[Any], ...]:
-    """``samples`` with the rarest bins joined until each should have LEAST texts in the smaller one."""
+    """Merge the rarest bins until each has LEAST expected texts in the smaller sample."""
     table = np.stack(samples).astype(float)
     smaller = table.sum(1).min() / table.sum()
     while table.shape[1] > 2:
@@ -73,7 +73,7 @@ def _joined(*samples: NDArray[Any]) -> tuple[NDArray[Any], ...]:
 
 
 class Drift:
-    """The last texts of a replica beside the reference of its model; a collector of metrics."""
+    """Window of the last texts of a replica, compared with the reference; a metrics collector."""
 
     def __init__(self, reference: Reference | None, clock: Callable[[], float] = time.time):
         self._reference = reference
@@ -81,12 +81,12 @@ class Drift:
         self._window: deque[tuple[float, Collection[str], float, int]] = deque(maxlen=WINDOW)
 
     def add(self, names: Collection[str], score: float, tokens: int) -> None:
-        """Take in one text, whose answer names these classes."""
+        """Add a text whose answer contains these classes."""
         if self._reference:
             self._window.append((self._clock(), set(names) or {""}, score, tokens))
 
     def differences(self) -> dict[str, Difference]:
-        """Of labels, scores and lengths; empty while there is too little to tell."""
+        """Return the shifts of labels, scores and lengths; empty with too few texts."""
         reference = self._reference
         if reference is None or len(self._window) < FEWEST:
             return {}
@@ -104,7 +104,7 @@ class Drift:
         return {of: compare(shares, reference.texts, counts) for of, (shares, counts) in pairs.items()}
 
     def collect(self) -> Iterator[Metric]:
-        """The gauges as they are now."""
+        """Return the current gauges."""
         yield GaugeMetricFamily(
             "react_ray_drift_reference",
             "1 where the model's folder has a reference.json to compare with",

@@ -18,7 +18,7 @@ SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
 
 class ReplicaMetrics:
-    """The series of one replica."""
+    """Metrics of one replica."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -62,52 +62,52 @@ class ReplicaMetrics:
         )
 
     def begun(self) -> None:
-        """Count a request in; ``answered`` counts it out."""
+        """Count a running request, until ``answered``."""
         self._running.inc()
 
     def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count one request; ``route`` is its template, never a path that a caller made up."""
+        """Count an answered request; ``route`` is a template, never a path of a caller."""
         self._running.dec()
         self._requests.labels(route, str(status)).inc()
         self._latency.labels(route).observe(seconds)
 
     def called(self, texts: int, seconds: float) -> None:
-        """Count one model call."""
+        """Count a model call."""
         self._batch.observe(texts)
         self._model.observe(seconds)
 
     def asked(self, texts: int) -> None:
-        """Count the texts of one request."""
+        """Count the texts of a request."""
         self._asked.observe(texts)
 
     def predicted(self, names: Collection[str], score: float, tokens: int) -> None:
-        """Count one text whose answer names these classes; one that names none counts as ""."""
+        """Count a text whose answer contains these classes; one without counts as ""."""
         for name in set(names) or ("",):
             self._labels.labels(name).inc()
         self._scores.observe(score)
         self._tokens.inc(tokens)
 
     def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """Have ``value`` asked whenever the series are read."""
+        """Call ``value`` whenever the metrics are read."""
         Gauge(name, meaning, registry=self._registry).set_function(value)
 
     def add(self, collector: Collector) -> None:
-        """Take in series that are computed when they are read."""
+        """Add a collector, which computes metrics when they are read."""
         self._registry.register(collector)
 
     def abstained(self) -> None:
-        """Count one text that got no label."""
+        """Count a text without a label."""
         self._abstentions.inc()
 
     def families(self) -> list[Metric]:
-        """All series as they are now; can be sent to another process."""
+        """Return all current metrics in a form that can be sent to another process."""
         return list(self._registry.collect())
 
 
 def render(replicas: Mapping[str, Iterable[Metric]], silent: int = 0) -> bytes:
-    """The series of all ``replicas`` (name → families) as text, told apart by the label replica.
+    """Format the metrics of all ``replicas`` (name → families) as text, with the label replica.
 
-    ``silent`` is how many more replicas there are, whose series are not known.
+    ``silent`` is the number of replicas without an answer.
     """
     missing = GaugeMetricFamily(
         "react_ray_replicas_silent", "Replicas whose series are missing here", value=silent
@@ -123,7 +123,7 @@ def render(replicas: Mapping[str, Iterable[Metric]], silent: int = 0) -> bytes:
 
 
 class _Families:
-    """What ``generate_latest`` asks of a registry."""
+    """Registry interface that ``generate_latest`` needs."""
 
     def __init__(self, families: Iterable[Metric]):
         self._families = families

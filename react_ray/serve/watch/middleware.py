@@ -1,4 +1,4 @@
-"""Middleware around every request: id, metrics, access log, and a response where it fails."""
+"""Middleware of every request: id, metrics, access log, and the response to internal errors."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ logger = logging.getLogger("ray.serve")
 
 
 class Watch:
-    """Counts every request; what goes wrong inside goes to the log, its number to the caller.
+    """Counts and logs every request; the caller of a failed one gets only its id.
 
-    Serve puts the number into the headers of request and answer; the version of the model is put
-    there here, so that an answer tells which model gave it while another takes its place.
+    Serve sets the id in the headers of request and answer. This middleware adds the version of the
+    model, so that answers during an update show which model gave them.
     """
 
     def __init__(self, app: ASGIApp, config: ServeConfig, metrics: ReplicaMetrics, version: str):
@@ -35,7 +35,7 @@ class Watch:
         self._config = config
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on and note what becomes of it."""
+        """Pass the request on, and count and log the result."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -1,8 +1,8 @@
 """Records of requests and answers as parquet files by day: for audits, drift and training.
 
-A file is ``FOLDER/date=YYYY-MM-DD/part-REPLICA-N.parquet``, which only its owner can read. A thread
-writes; a request only puts its rows into a list of limited length, so a slow or full disk costs rows
-(counted) and never an answer.
+Files are ``FOLDER/date=YYYY-MM-DD/part-REPLICA-N.parquet``, readable by their owner only. They are
+written by a thread; a request only appends its rows to a list of limited length, so a slow or full disk
+loses rows (which are counted) but never affects an answer.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class _Row(NamedTuple):
 
 
 class Recorder:
-    """Rows of one replica on their way to ``folder``; ``dropped`` counts those that did not fit.
+    """Writer of the rows of one replica to ``folder``; ``dropped`` counts rows that were lost.
 
-    ``names`` are the columns of an input, by which a row is known again.
+    ``names`` are the columns that identify an input.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Recorder:
         self._thread.start()
 
     def add(self, request_id: str, inputs: Sequence[str], label: str, score: float, tokens: int) -> None:
-        """Take in one row: a text for each of the columns, and what was answered."""
+        """Add a row: a text for each of the columns, and the answer."""
         hashes = tuple(hashlib.sha256(one.encode("utf-8", "surrogatepass")).hexdigest() for one in inputs)
         kept = tuple(inputs) if self._with_text else ()
         size = sum(map(len, kept))
@@ -93,7 +93,7 @@ class Recorder:
             self._wake.set()
 
     def collect(self) -> Iterator[Metric]:
-        """What was dropped and what waits, for Prometheus."""
+        """Return the numbers of dropped and waiting rows, for Prometheus."""
         yield CounterMetricFamily(
             "react_ray_record_dropped",
             "Texts that were not recorded: disk slow, full or gone",
@@ -103,7 +103,7 @@ class Recorder:
         yield GaugeMetricFamily("react_ray_record_waiting", "Texts to be recorded", value=waiting)
 
     def close(self, within_s: float = 10.0) -> None:
-        """Write what is left; a disk that takes longer than ``within_s`` is not waited for."""
+        """Write the remaining rows, but wait at most ``within_s`` seconds for the disk."""
         self._ended = True
         self._wake.set()
         self._thread.join(within_s)

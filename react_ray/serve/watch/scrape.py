@@ -15,22 +15,22 @@ Families = tuple[str, list[Metric]]
 
 
 class PendingFamilies(Protocol):
-    """A replica that was asked, as Ray has it."""
+    """Pending response of a replica, as returned by Ray."""
 
     async def get_async(self) -> Families:
-        """Its answer."""
+        """Wait for the response."""
 
     def cancel(self) -> None:
-        """Ask no longer: a full replica would keep the question for when it has time."""
+        """Cancel the request, which a busy replica would otherwise answer later."""
 
 
 async def gather(
     own: Families, replicas: Sequence[PendingFamilies], within_s: float
 ) -> tuple[dict[str, list[Metric]], int]:
-    """The series by replica, and how many replicas did not tell theirs in ``within_s`` seconds.
+    """Collect metrics by replica, and count the replicas without an answer in ``within_s`` seconds.
 
-    ``own`` are those of the replica that gathers. It is among ``replicas`` too, and may be too
-    full to answer itself in time.
+    ``own`` are those of the collecting replica, which is among ``replicas`` too and may be too
+    busy to answer itself in time.
     """
     answers = {asyncio.ensure_future(one.get_async()): one for one in replicas}
     try:

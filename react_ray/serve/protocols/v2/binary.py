@@ -20,9 +20,9 @@ Raw = bytes | bytearray
 
 
 def header_length(headers: Headers, body: Raw) -> int | None:
-    """Bytes of JSON that ``body`` begins with; None where it is JSON alone.
+    """Return the length of the JSON at the start of ``body``; None if it is only JSON.
 
-    RefusalError 400 where the header has no such number.
+    Raises RefusalError 400 for an invalid header.
     """
     given = headers.get(HEADER)
     if given is None:
@@ -36,9 +36,9 @@ def header_length(headers: Headers, body: Raw) -> int | None:
 
 
 def fill(request: InferRequest, binary: Raw | None, most: int) -> None:
-    """Put the tensors in ``binary`` (None: the body is JSON alone) into ``request``; RefusalError 422.
+    """Add the tensors in ``binary`` (None: the body is only JSON) to ``request``; RefusalError 422.
 
-    A tensor has ``binary_data_size`` among its parameters where its data are there, ``most`` items at most.
+    Binary tensors have the parameter ``binary_data_size``, and at most ``most`` items.
     """
     at = 0
     for index, tensor in enumerate(request.inputs):
@@ -58,9 +58,9 @@ def fill(request: InferRequest, binary: Raw | None, most: int) -> None:
 
 
 def split(raw: Raw, most: int) -> list[Raw]:
-    """The items of a BYTES tensor: each after its length, four bytes, little end first.
+    """Split a BYTES tensor into items, each after its length as a little-endian 32-bit number.
 
-    RefusalError 413 where there are more than ``most``, 422 where they do not fill ``raw``.
+    RefusalError 413 for more than ``most`` items, 422 if they do not fill ``raw``.
     """
     items: list[Raw] = []
     at = 0
@@ -76,7 +76,7 @@ def split(raw: Raw, most: int) -> list[Raw]:
 
 
 def decoded(items: Sequence[Raw]) -> list[Any]:
-    """The items as texts; RefusalError 400 where one is not UTF-8."""
+    """Decode items to texts; RefusalError 400 if one is not UTF-8."""
     texts: list[Any] = []
     for index, item in enumerate(items):
         try:
@@ -87,7 +87,7 @@ def decoded(items: Sequence[Raw]) -> list[Any]:
 
 
 def wants_binary(request: InferRequest, answer: InferAnswer) -> set[str]:
-    """The outputs of ``answer`` that are to come as bytes: what the request says of each, or of all."""
+    """Return the outputs of ``answer`` to send as bytes, as the output or the request specifies."""
     everything = bool((request.parameters or {}).get("binary_data_output"))
     if not request.outputs:
         return {tensor.name for tensor in answer.outputs} if everything else set()
@@ -98,7 +98,7 @@ def wants_binary(request: InferRequest, answer: InferAnswer) -> set[str]:
 
 
 def binary_answer(answer: InferAnswer, names: set[str]) -> Iterator[bytes]:
-    """The data of the tensors in ``names``, which lose them: they have ``binary_data_size`` instead."""
+    """Move the data of the tensors ``names`` to bytes; the tensors get ``binary_data_size`` instead."""
     for tensor in answer.outputs:
         if tensor.name in names and tensor.data is not None:
             raw = joined(tensor)
@@ -107,7 +107,7 @@ def binary_answer(answer: InferAnswer, names: set[str]) -> Iterator[bytes]:
 
 
 def joined(tensor: OutputTensor) -> bytes:
-    """The data of a tensor as bytes."""
+    """Return the data of a tensor as bytes."""
     if tensor.datatype == "FP32":
         return np.asarray(tensor.data, "<f4").tobytes()
     items = [text.encode() for text in tensor.data or []]

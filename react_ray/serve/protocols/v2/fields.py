@@ -17,10 +17,10 @@ TEXTS = (FieldDescriptor.TYPE_STRING, FieldDescriptor.TYPE_BYTES)
 
 
 def check_fields(raw: bytes, message: Any, most: int) -> None:
-    """RefusalError 413 where ``raw`` has more than ``most`` fields, 400 where it is no ``message``.
+    """Raise RefusalError 413 if ``raw`` has more than ``most`` fields, 400 if it is not a ``message``.
 
-    Two bytes can be a message in a message, which takes a hundred when it is parsed. Packed numbers
-    count one by one: a byte each, they take eight.
+    A nested message of two bytes takes a hundred when it is parsed. Packed numbers of one byte take
+    eight, so each of them counts.
     """
     left = most
     waiting: list[tuple[int, int, Any]] = [(0, len(raw), message.DESCRIPTOR)]
@@ -43,7 +43,7 @@ def check_fields(raw: bytes, message: Any, most: int) -> None:
 
 
 def _value(raw: bytes, at: int, end: int, kind: int) -> tuple[int, int]:
-    """Where the value at ``at`` begins and ends."""
+    """Return start and end of the value at ``at``."""
     if kind == VARINT:
         return at, _varint(raw, at, end)[1]
     if kind == LENGTH:
@@ -55,7 +55,7 @@ def _value(raw: bytes, at: int, end: int, kind: int) -> tuple[int, int]:
 
 
 def _varint(raw: bytes, at: int, end: int) -> tuple[int, int]:
-    """The number at ``at``, and where the next field begins."""
+    """Return the number at ``at``, and the start of the next field."""
     value = shift = 0
     while at < end and shift < 64:
         byte = raw[at]

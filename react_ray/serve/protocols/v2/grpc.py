@@ -1,4 +1,4 @@
-"""The open inference protocol as gRPC: the methods that Serve's gRPC proxy calls on a replica."""
+"""Open inference protocol over gRPC: methods of a replica, called by Serve's gRPC proxy."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ logger = logging.getLogger("ray.serve")
 
 
 def _watched(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Around every call: its number, its count, its line in the log, and its status where it fails."""
+    """Decorator of every call: request id, metrics, access log, and the status of errors."""
     route, empty = ROUTE + method.__name__, getattr(wire, f"{method.__name__}Response")
 
     @wraps(method)
@@ -78,10 +78,10 @@ def _watched(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
 
 
 class InferenceMethods:
-    """The service of the protocol, for a class that has a ``_service``; names are the protocol's.
+    """Methods of the protocol, for a class with a ``_service``; their names are those of the protocol.
 
-    Serve puts the number of a call into its trailing metadata, ``request_id``: that of the
-    caller's metadata or a new one.
+    Serve sets ``request_id`` in the trailing metadata of a call: that of the caller's metadata
+    or a new one.
     """
 
     _service: Service
@@ -90,21 +90,21 @@ class InferenceMethods:
     async def ServerLive(  # noqa: N802
         self, request: wire.ServerLiveRequest, grpc_context: RayServegRPCContext
     ) -> wire.ServerLiveResponse:
-        """Whether the process is alive."""
+        """Return whether the process is alive."""
         return wire.ServerLiveResponse(live=True)
 
     @_watched
     async def ServerReady(  # noqa: N802
         self, request: wire.ServerReadyRequest, grpc_context: RayServegRPCContext
     ) -> wire.ServerReadyResponse:
-        """Whether the model answers."""
+        """Return whether the model answers."""
         return wire.ServerReadyResponse(ready=await self._service.ready())
 
     @_watched
     async def ModelReady(  # noqa: N802
         self, request: wire.ModelReadyRequest, grpc_context: RayServegRPCContext
     ) -> wire.ModelReadyResponse:
-        """Whether the model answers."""
+        """Return whether the model answers."""
         self._enter(grpc_context)
         check_model(request.name, request.version)
         return wire.ModelReadyResponse(ready=await self._service.ready())
@@ -113,7 +113,7 @@ class InferenceMethods:
     async def ServerMetadata(  # noqa: N802
         self, request: wire.ServerMetadataRequest, grpc_context: RayServegRPCContext
     ) -> wire.ServerMetadataResponse:
-        """The server."""
+        """Describe the server."""
         self._enter(grpc_context)
         return wire.ServerMetadataResponse(**SERVER)
 
@@ -121,7 +121,7 @@ class InferenceMethods:
     async def ModelMetadata(  # noqa: N802
         self, request: wire.ModelMetadataRequest, grpc_context: RayServegRPCContext
     ) -> wire.ModelMetadataResponse:
-        """What the model takes and gives; its labels have no place in the protocol's message."""
+        """Describe inputs and outputs of the model; the protocol's message has no field for labels."""
         self._enter(grpc_context)
         check_model(request.name, request.version)
         known = metadata(self._service.task, self._service.labels)
@@ -132,7 +132,7 @@ class InferenceMethods:
     async def ModelInfer(  # noqa: N802
         self, request: bytes, grpc_context: RayServegRPCContext
     ) -> wire.ModelInferResponse:
-        """The tensors that are asked for, of the texts in ``request``: a ModelInferRequest as it came."""
+        """Infer the requested tensors for ``request``, a serialized ModelInferRequest."""
         service = self._service
         self._enter(grpc_context)
         message = _parsed(request, service.config)
@@ -141,7 +141,7 @@ class InferenceMethods:
         return _written(answer, raw=len(message.raw_input_contents) > 0)
 
     def _enter(self, context: RayServegRPCContext) -> None:
-        """Ask for the key as over HTTP: in the metadata ``authorization``."""
+        """Check the key in the metadata ``authorization``, as over HTTP."""
         gate = self._service.gate
         if gate.open:
             return
@@ -153,7 +153,7 @@ class InferenceMethods:
 
 @contextmanager
 def _told(context: RayServegRPCContext, number: str) -> Iterator[None]:
-    """Errors become the status of the call; raised, they would be tracebacks in the proxy's log."""
+    """Convert errors to the status of the call; raised, they would be tracebacks in the proxy's log."""
     try:
         yield
     except RefusalError as error:
@@ -166,7 +166,7 @@ def _told(context: RayServegRPCContext, number: str) -> Iterator[None]:
 
 
 def _host(peer: str) -> str:
-    """The address in ``ipv4:10.0.0.7:50051`` or ``ipv6:%5B::1%5D:50051``, as gRPC writes them."""
+    """Return the address in gRPC's notation, ``ipv4:10.0.0.7:50051`` or ``ipv6:%5B::1%5D:50051``."""
     return unquote(peer.partition(":")[2].rpartition(":")[0]).strip("[]")
 
 
@@ -195,7 +195,7 @@ def _read(request: wire.ModelInferRequest, most: int) -> InferRequest:
 
 
 def _written(answer: InferAnswer, raw: bool) -> wire.ModelInferResponse:
-    """The answer, with its data in the form in which those of the request came."""
+    """Build the answer, with data in the same form as those of the request."""
     message = wire.ModelInferResponse(
         model_name=answer.model_name, model_version=MODEL_VERSION, id=answer.id or ""
     )

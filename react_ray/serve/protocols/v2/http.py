@@ -1,4 +1,4 @@
-"""The routes of the open inference protocol, version 2, which clients of other servers speak."""
+"""HTTP routes of the open inference protocol, version 2."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ TAG = "Open inference protocol v2"
 
 
 class ServerMetadata(BaseModel):
-    """The server, and what it does beyond the protocol."""
+    """The server, and its extensions of the protocol."""
 
     name: str
     version: str
@@ -53,7 +53,7 @@ class TensorMetadata(BaseModel):
 
 
 class ModelMetadata(BaseModel):
-    """What the model takes and gives; ``parameters.labels`` are its classes."""
+    """Inputs and outputs of the model; ``parameters.labels`` are its classes."""
 
     name: str
     versions: list[str]
@@ -175,7 +175,7 @@ async def _infer(request: Request, service: Service) -> Response:
 
 
 def inlined_schema(model: type[BaseModel]) -> dict[str, Any]:
-    """The schema of ``model`` in one piece, for a request body that the route parses itself."""
+    """Return the schema of ``model`` without references, for a body that the route parses itself."""
     schema = model.model_json_schema()
     parts = schema.pop("$defs", {})
 

@@ -1,4 +1,4 @@
-"""The methods of the open inference protocol's gRPC service, as Serve's gRPC proxy asks for them."""
+"""Registration of the open inference protocol's gRPC service, for Serve's gRPC proxy."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ RAW = ("ModelInfer",)
 
 
 def add_GRPCInferenceServiceServicer_to_server(servicer: Any, server: Any) -> None:  # noqa: N802
-    """What protoc would make of inference.proto, under the name that it would have."""
+    """Register the methods; protoc would generate this function from inference.proto."""
     forget_grpc_method(server, LIST)
     handlers = {
         method: grpc.unary_unary_rpc_method_handler(

@@ -1,4 +1,4 @@
-"""Requests and answers of the open inference protocol, version 2: texts in, tensors out."""
+"""Requests and answers of the open inference protocol, version 2."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class InputTensor(BaseModel):
 
 
 class RequestedOutput(BaseModel):
-    """An output that is wanted."""
+    """A requested output."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -85,7 +85,7 @@ class RequestedOutput(BaseModel):
 
 
 class InferRequest(BaseModel):
-    """Inputs as tensors, one for each of their columns."""
+    """Inputs as tensors, one per column."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -100,7 +100,7 @@ class InferRequest(BaseModel):
 
 
 class OutputTensor(BaseModel):
-    """A tensor, row by row in one list, or as bytes behind the JSON: ``binary_data_size`` of them."""
+    """A tensor in row-major order, or ``binary_data_size`` bytes after the JSON."""
 
     name: str
     datatype: str
@@ -110,7 +110,7 @@ class OutputTensor(BaseModel):
 
 
 class InferAnswer(BaseModel):
-    """The tensors that were asked for."""
+    """The requested tensors."""
 
     model_name: str = MODEL
     model_version: str = MODEL_VERSION
@@ -119,7 +119,7 @@ class InferAnswer(BaseModel):
 
 
 def request_example(task: Task) -> dict[str, Any]:
-    """A request with one input of the task."""
+    """Return an example request with one input of the task."""
     given = sample_input(task)
     cells = given if isinstance(given, dict) else {INPUT: given}
     inputs = [
@@ -135,12 +135,12 @@ def request_example(task: Task) -> dict[str, Any]:
 
 
 def outputs_of(task: Task) -> tuple[str, ...]:
-    """The names of the outputs."""
+    """Return the names of the outputs."""
     return OUTPUTS if task.one_of_k else (ANSWER,)
 
 
 def metadata(task: Task, labels: Sequence[str]) -> dict[str, Any]:
-    """What the model takes and gives; ``labels`` are the columns of the probabilities."""
+    """Describe inputs and outputs of the model; ``labels`` are the columns of the probabilities."""
     kinds = {"label": ("BYTES", [-1]), "score": ("FP32", [-1]), "probabilities": ("FP32", [-1, len(labels)])}
     outputs = {name: kinds.get(name, ("BYTES", [-1])) for name in outputs_of(task)}
     return {
@@ -159,7 +159,7 @@ def metadata(task: Task, labels: Sequence[str]) -> dict[str, Any]:
 
 
 def check_model(name: str, version: str = "") -> None:
-    """RefusalError 404 unless it is the model that is served."""
+    """Raise RefusalError 404 unless it is the served model."""
     if name != MODEL:
         raise RefusalError(404, f"model {clipped(name)!r} is not here; the model is {MODEL!r}")
     if version not in ("", MODEL_VERSION):
@@ -167,14 +167,14 @@ def check_model(name: str, version: str = "") -> None:
 
 
 def parse_infer(body: bytes | bytearray, config: ServeConfig) -> InferRequest:
-    """The request in ``body``; RefusalError 404 where it names another model, else as ``parse``."""
+    """Parse the request in ``body``; RefusalError 404 for another model, else as ``parse``."""
     request = parse(body, InferRequest, config, _explain)
     check_model(request.model_name or MODEL, request.model_version or "")
     return request
 
 
 def inputs_of(request: InferRequest, task: Task, config: ServeConfig) -> list[Row]:
-    """The rows of ``request``; RefusalError 422 where it asks for what is not there, 413 for too much."""
+    """Return the rows of ``request``; RefusalError 422 for unknown tensors, 413 above the limits."""
     known = outputs_of(task)
     for output in request.outputs or []:
         if output.name not in known:
@@ -201,7 +201,7 @@ def inputs_of(request: InferRequest, task: Task, config: ServeConfig) -> list[Ro
 
 
 def _check_names(names: list[str], task: Task) -> None:
-    """RefusalError 422 unless the tensors are columns of an input, each once."""
+    """Raise RefusalError 422 unless the tensors are distinct columns of an input."""
     known = [column.name for column in input_columns(task)]
     fits = any(set(group) <= set(names) for group in input_groups(task))
     if fits and len(set(names)) == len(names) and set(names) <= set(known):
@@ -214,7 +214,7 @@ def _check_names(names: list[str], task: Task) -> None:
 
 
 def _check_lists(columns: Mapping[str, Sequence[str]], kinds: Mapping[str, str], config: ServeConfig) -> None:
-    """RefusalError 413 where lists in JSON have more values together than a request may have."""
+    """Raise RefusalError 413 if JSON lists have more values than a request may have."""
     for name, items in columns.items():
         if kinds[name] == "text":
             continue
@@ -225,7 +225,7 @@ def _check_lists(columns: Mapping[str, Sequence[str]], kinds: Mapping[str, str],
 
 
 def _cell(name: str, item: str, kind: str) -> Any:
-    """A value of a column: what is no text is JSON."""
+    """Convert an item to the value of a column; columns other than text are JSON."""
     if kind == "text":
         return item
     try:
@@ -235,9 +235,9 @@ def _cell(name: str, item: str, kind: str) -> Any:
 
 
 async def infer(request: InferRequest, service: Service) -> InferAnswer:
-    """The tensors that ``request`` asks for; TextError where the model fails on a text.
+    """Infer the requested tensors; TextError if the model fails on a text.
 
-    A text whose best label scores less than the service's threshold has ABSTAINED in its place.
+    The label is ABSTAINED for a text whose best label scores below the threshold of the service.
     """
     size = sum(len(item) for tensor in request.inputs for item in tensor.data or [] if isinstance(item, str))
     rows = await service.apart(size, partial(inputs_of, request, service.task, service.config))
