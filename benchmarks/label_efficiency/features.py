@@ -18,7 +18,7 @@ from safetensors.numpy import load_file
 
 from benchmarks.datasets import DATA, HALF, classes_of, read_dataset
 from react_ray.config.settings import EMBEDDED, AugmentConfig, EncodeConfig
-from react_ray.data.encode import PROMPTS, Encoder
+from react_ray.data.encode import Encoder, default_prompts
 from react_ray.data.views import BLOCKS
 from react_ray.lgan.inputs import Features, Indices, save_arrays
 from react_ray.models.pretrained import fingerprint
@@ -125,7 +125,8 @@ class FeatureStore:
         return self.cache / f"{dataset.removesuffix(HALF)}-{key}.safetensors"
 
     def _prompted(self, kept: Path, classes: LabelMap) -> Features:
-        file = kept.with_name(f"{kept.stem}-prompted-{_digest(PROMPTS)}.safetensors")
+        prompts = default_prompts(classes.texts())
+        file = kept.with_name(f"{kept.stem}-prompted-{_digest(prompts)}.safetensors")
         if not file.exists():
             encoder = Encoder(self.encoder, self.encoding)
             save_arrays({"names": encoder.encode_names(classes.texts())}, file)

@@ -52,6 +52,15 @@ PROMPTS = (
     "This text is {}.",
 )
 """English; measured with English names."""
+CHINESE_PROMPTS = (
+    "{}",
+    "这是关于{}的内容。",
+    "{}方面的文本",
+    "主题是{}。",
+    "情感是{}。",
+    "这段文字是{}的。",
+)
+"""The same in Chinese; see docs/method.md for what they give."""
 
 
 class Encoder:
@@ -247,12 +256,21 @@ class EncodeTask:
 
 
 def default_prompts(names: Sequence[str]) -> Sequence[str]:
-    """Return PROMPTS, or the name alone where one is written in a script other than Latin."""
-    return PROMPTS if all(map(_is_latin, names)) else ("{}",)
+    """Return PROMPTS for names in Latin script, CHINESE_PROMPTS with Chinese ones, else the name alone.
+
+    >>> default_prompts(["体育", "NBA"])[1]
+    '这是关于{}的内容。'
+    """
+    letters = filter(str.isalpha, unicodedata.normalize("NFKC", "".join(names)))
+    scripts = {_script(letter) for letter in letters}
+    if scripts <= {"LATIN"}:
+        return PROMPTS
+    return CHINESE_PROMPTS if scripts <= {"LATIN", "CJK"} else ("{}",)
 
 
-def _is_latin(name: str) -> bool:
-    return all(unicodedata.name(letter, "").startswith("LATIN") for letter in name if letter.isalpha())
+def _script(letter: str) -> str:
+    """Return the first word of a letter's name in Unicode, such as LATIN, CJK, HIRAGANA or CYRILLIC."""
+    return unicodedata.name(letter, "").split(" ")[0].split("-")[0]
 
 
 def encode_items(source: Path, folder: Path) -> list[dict[str, Any]]:

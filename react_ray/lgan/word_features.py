@@ -5,6 +5,7 @@ They are TF-IDF of words and pairs of words, reduced by a truncated SVD (Deerwes
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -25,13 +26,23 @@ FIT_ROWS = 20_000
 """Maximum rows of the fit; more rows hardly change the result, but take more time and memory."""
 
 
+def _fold(text: str) -> str:
+    """Return ``text`` in lower case, with full-width letters and digits as the usual ones."""
+    return (text if text.isascii() else unicodedata.normalize("NFKC", text)).lower()
+
+
 def describe(texts: Sequence[str]) -> Features:
     """Return features of norm 1, or 0 for texts without known words: n x at most WIDTH.
 
     There are no columns if fewer than two words occur in two or more texts.
     """
     vectorizer = TfidfVectorizer(
-        sublinear_tf=True, min_df=2, ngram_range=(1, 2), max_features=VOCABULARY, token_pattern=TOKEN
+        sublinear_tf=True,
+        min_df=2,
+        ngram_range=(1, 2),
+        max_features=VOCABULARY,
+        token_pattern=TOKEN,
+        preprocessor=_fold,
     )
     chosen = np.random.default_rng(0).permutation(len(texts))[:FIT_ROWS]
     sample = [texts[row] for row in np.sort(chosen)]

@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from react_ray.cluster.readiness import Readiness
@@ -56,7 +58,8 @@ class Check:
     """Result of a preflight check: counted rows, estimated cost, and state of the cluster's nodes.
 
     ``rows`` is the summary of :func:`react_ray.data.prepare.prepare`; ``nouns`` name the classes of the task.
-    ``encoders`` are the models that encode.
+    ``encoders`` are the models that encode; ``lengths`` of the texts in characters: the median, that of the
+    95th percentile, the longest.
     """
 
     rows: dict[str, Any]
@@ -65,6 +68,7 @@ class Check:
     nouns: Nouns
     ready: Readiness | None = None
     encoders: tuple[str, ...] = ()
+    lengths: tuple[int, int, int] | None = None
 
     def summary(self) -> str:
         """Summarize the result in a few lines."""
@@ -74,6 +78,11 @@ class Check:
             parts += f" ({unused:,} more are not used: data.pool)"
         lines = [f"rows: {parts}", f"{self.nouns.options}: {len(self.rows['classes']):,}"]
         lines += self._classes()
+        if self.lengths:
+            median, most, longest = self.lengths
+            lines.append(
+                f"characters of a text: median {median:,}, 95 % have at most {most:,}, longest {longest:,}"
+            )
         refused = self.rows["refused"]
         lines.append(f"rejected: {sum(refused.values()):,}" + (f", see {self.folder}" if refused else ""))
         lines += [f"  {reason}: {count:,}" for reason, count in refused.items()]
@@ -149,7 +158,20 @@ def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Chec
     nouns = get_task(config.task).nouns
     cost = _estimate(config, done.stages, rows["parts"])
     encoders = encoders_of(done.stages)
-    return Check(rows, cost, prepared / "refused.jsonl", nouns, done.ready, encoders)
+    lengths = _text_lengths(prepared / "rows.parquet", get_task(config.task))
+    return Check(rows, cost, prepared / "refused.jsonl", nouns, done.ready, encoders, lengths)
+
+
+def _text_lengths(path: Path, task: Task) -> tuple[int, int, int]:
+    """Return the median, 95th percentile and maximum of the lengths of all texts in characters."""
+    with pq.ParquetFile(path) as file:
+        parts = [
+            pc.utf8_length(column).to_numpy()
+            for batch in file.iter_batches(columns=list(task.texts))
+            for column in batch.columns
+        ]
+    median, most, longest = np.quantile(np.concatenate(parts), [0.5, 0.95, 1.0], method="higher").tolist()
+    return median, most, longest
 
 
 def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -> dict[str, float]:

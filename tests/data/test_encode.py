@@ -23,6 +23,7 @@ from transformers import (
 
 from react_ray.config.settings import EncodeConfig
 from react_ray.data.encode import (
+    CHINESE_PROMPTS,
     PROMPTS,
     Encoder,
     Encoders,
@@ -113,9 +114,10 @@ def test_a_name_is_the_mean_of_its_prompts(tiny_model: Path) -> None:
     assert encoder.encode_names(names, ("{}",)) == pytest.approx(alone.reshape(2, -1), abs=1e-6)
 
 
-def test_english_prompts_are_for_names_in_latin_letters() -> None:
+def test_prompts_are_in_the_language_of_the_names() -> None:
     assert default_prompts(["card arrival", "política", "20"]) == PROMPTS
-    assert default_prompts(["体育", "finance"]) == ("{}",)
+    assert default_prompts(["体育", "finance"]) == default_prompts(["體育", "ＮＢＡ"]) == CHINESE_PROMPTS
+    assert default_prompts(["スポーツ", "経済"]) == ("{}",)
     assert default_prompts(["Спорт"]) == ("{}",)
 
 

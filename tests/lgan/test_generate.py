@@ -171,6 +171,12 @@ def test_a_verdict_is_that_of_a_judge_who_was_not_told():
     assert believed.mean() == pytest.approx(0.25, abs=0.06)  # labels by chance convince nobody
 
 
+def test_full_width_letters_and_digits_are_the_usual_ones():
+    found = describe(["ＣＢＡ第３场", "cba第3场", "股市大涨"] * 2)
+    assert found[0] @ found[1] == pytest.approx(1, abs=1e-4)
+    assert abs(found[0] @ found[2]) < 0.1
+
+
 @pytest.mark.parametrize(
     "texts", [[], ["x"], ["a b", "c d"], ["", "", ""], ["股市大涨", "股市大跌", "天气"] * 3]
 )

@@ -65,6 +65,15 @@ def test_memory_grows_with_rows_times_classes() -> None:
     assert few < many < 9 * few
 
 
+def test_lengths_are_in_characters_of_any_script(tiny_chinese_model: Path, tmp_path: Path) -> None:
+    lines = [f"{'股市上涨' * n},{'财经' if n % 2 else '体育'}" for n in range(1, 41)]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *lines]), encoding="utf-8")
+    given = {"data.labeled": str(tmp_path / "rows.csv"), "model": str(tiny_chinese_model)}
+    found = check(load_config(flags={**given, "output": str(tmp_path / "out")}), quiet=True)
+    assert found.lengths == (84, 156, 160)
+    assert "characters of a text: median 84, 95 % have at most 156, longest 160" in found.summary()
+
+
 def test_both_texts_of_a_pair_are_counted(tiny_model: Path, tmp_path: Path) -> None:
     rows = [(f"ball {n}", f"{n} money" * 20, "ab"[n % 2]) for n in range(6)]
     lines = ["text,second,label", *(",".join(row) for row in rows)]

@@ -109,7 +109,7 @@ class EncodeConfig(Settings):
     prompts: tuple[Prompt, ...] | None = Field(
         None,
         min_length=1,
-        description="Sentences with {} for a class name, through which names are encoded; None: English ones",
+        description="Sentences with {} for a class name, that names are encoded in; None: English or Chinese",
     )
 
 
