@@ -302,9 +302,11 @@ def _agreement(exported: OnnxClassifier, classifier: Classifier, rows: list[Row]
 
 
 def _long(classifier: Classifier, rows: list[Row]) -> list[Row]:
-    """Return a text longer than the model's maximum length, for tasks with a single text."""
+    """Return a row with a text longer than the model's maximum length."""
     line = " ".join(row["text"] for row in rows)
-    if ("text",) not in classifier.task.needs or not line.strip():
+    if not line.strip():
         return []
     most = 20 * classifier.max_length
-    return [classifier.row((line * (most // len(line) + 1))[:most])]
+    text = (line * (most // len(line) + 1))[:most]
+    row = rows[0]  # for a task that needs more than a text, such as two entities in it
+    return rows_taken(classifier.task, [text]) or [Row({**row, "text": f"{row['text']} {text}"})]

@@ -131,3 +131,11 @@ def test_an_input_alone_is_no_list_of_inputs(make: Callable[..., Path]) -> None:
     for wrong in ("ada", {"text": "ada"}):
         with pytest.raises(InputError, match="a list"):
             model.predict(wrong)
+
+
+def test_relations_get_an_onnx_file_that_agrees_beyond_the_length(make: Callable[..., Path], tmp_path: Path):
+    folder = make("relation-extraction")
+    inputs = ["<e1>ada</e1> likes <e2>paris</e2>", "<e1>rome</e1> and <e2>paris</e2>" + " and rome" * 60]
+    record = export(folder, tmp_path / "onnx", inputs)
+    model, exported = react_ray.load(folder), OnnxClassifier(folder, tmp_path / "onnx", record, "fp32")
+    assert np.allclose(exported.predict_proba(inputs), model.predict_proba(inputs), atol=1e-5)

@@ -129,7 +129,7 @@ def test_the_task_of_a_model_is_that_in_its_configuration(folder: Path, tmp_path
     with pytest.raises(InputError, match=r"not a trained classifier: architectures .*ForTokenClassification"):
         check_saved(changed)
     (changed / "config.json").write_text(json.dumps(config | {"react_ray": {"task": "nothing"}}))
-    with pytest.raises(InputError, match="there is no such task"):
+    with pytest.raises(InputError, match="unknown task"):
         check_saved(changed)
 
 
