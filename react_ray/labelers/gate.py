@@ -15,7 +15,6 @@ from scipy.sparse import csr_array
 from sklearn.model_selection import StratifiedKFold
 
 from react_ray.config.settings import LganConfig
-from react_ray.data.views import SENTENCE
 from react_ray.evaluate.intervals import probability_worse
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.generate import Labeler
@@ -130,7 +129,7 @@ def _subject(generated: int, kept: int, used: bool) -> str:
 
 def _evaluate_on_validation(inputs: LganInputs, labeler: Labeler) -> Evidence:
     rows, labels = inputs.validation, inputs.validation_labels
-    plain = _fit_plain_probe(inputs).predict_proba(SENTENCE.of(rows, inputs.blocks)).argmax(1)
+    plain = _fit_plain_probe(inputs).predict_proba(inputs.sentence.of(rows, inputs.blocks)).argmax(1)
     return Evidence(labels, plain, labeler.predict_proba(rows).argmax(1), "validation")
 
 
@@ -163,13 +162,13 @@ def _predict_fold(inputs: LganInputs, held_out: Indices, config: LganConfig) -> 
     rest, rows = np.setdiff1d(np.arange(len(inputs.labels)), held_out), inputs.labeled[held_out]
     pool: Features = np.vstack([inputs.unlabeled, rows])
     fitted_on = replace(inputs, labeled=inputs.labeled[rest], labels=inputs.labels[rest], unlabeled=pool)
-    plain = _fit_plain_probe(fitted_on).predict_proba(SENTENCE.of(rows, inputs.blocks))
+    plain = _fit_plain_probe(fitted_on).predict_proba(inputs.sentence.of(rows, inputs.blocks))
     lgan = fit_teacher(fitted_on, config.names, config.rounds).probabilities[len(inputs.unlabeled) :]
     return plain.argmax(1), lgan.argmax(1)
 
 
 def _fit_plain_probe(inputs: LganInputs) -> Probe:
-    return fit_probe(SENTENCE.of(inputs.labeled, inputs.blocks), inputs.labels, inputs.classes)
+    return fit_probe(inputs.sentence.of(inputs.labeled, inputs.blocks), inputs.labels, inputs.classes)
 
 
 def collapse_alarm(

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from safetensors.numpy import load_file
 
 from react_ray.config.settings import LganConfig
@@ -56,7 +58,7 @@ def prepare(
         raise InputError("there are no labelled and no unlabelled rows to learn from")
     config = LganConfig.partial(settings)
     teacher = fit_teacher(inputs, config.names, config.rounds, progress)
-    inputs.save(folder)
+    replace(inputs, plain=int(np.argmax(teacher.encoder_weights))).save(folder)
     arrays = {
         "believed": teacher.probabilities,  # the name in the file
         "prior": teacher.prior,

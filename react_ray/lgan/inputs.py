@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from safetensors.numpy import load_file, save_file
 
-from react_ray.data.views import View
+from react_ray.data.views import SENTENCE, View
 from react_ray.errors import InputError
 from react_ray.folders import replace_file
 
@@ -18,6 +18,8 @@ __all__ = ["Features", "Indices", "LganInputs", "Probabilities", "save_arrays"]
 
 Features = NDArray[np.float32]
 """n x d, rows of norm 1: blocks of equal width and norm, see :mod:`react_ray.data.views`."""
+NUMBERS = ("blocks", "plain")
+"""Fields of :class:`LganInputs` that are no arrays."""
 Indices = NDArray[np.int64]
 """n class indices."""
 Probabilities = NDArray[np.float32]
@@ -38,6 +40,9 @@ class LganInputs:
 
     All except ``names`` may have no rows, and a class needs no labelled row. Raises InputError if shapes do
     not match, a value is not finite or a label is not a class.
+
+    ``blocks`` are those of a row, BLOCKS for each encoder; ``plain`` is the encoder that the plain methods
+    get, to which the teacher gives most weight.
     """
 
     labeled: Features
@@ -49,6 +54,7 @@ class LganInputs:
     validation: Features = field(default_factory=_no_rows)
     validation_labels: Indices = field(default_factory=_no_labels)
     blocks: int = 1
+    plain: int = 0
 
     def __post_init__(self) -> None:
         width = self.names.shape[1]
@@ -91,6 +97,11 @@ class LganInputs:
         return len(self.names)
 
     @property
+    def sentence(self) -> View:
+        """The view of the plain methods: the sentence embeddings of the encoder ``plain``."""
+        return replace(SENTENCE, encoder=self.plain)
+
+    @property
     def pool(self) -> Features:
         """Rows to label: the unlabelled ones, or without them the copies."""
         return self.unlabeled if len(self.unlabeled) else self.augmented
@@ -99,21 +110,21 @@ class LganInputs:
         """Return the same rows with the features of one view."""
         rows = ("labeled", "unlabeled", "names", "augmented", "validation")
         seen: dict[str, Any] = {name: view.of(getattr(self, name), self.blocks) for name in rows}
-        return replace(self, **seen, blocks=1)
+        return replace(self, **seen, blocks=1, plain=0)
 
     def save(self, folder: Path) -> None:
         """Write ``inputs.safetensors`` atomically."""
-        arrays = self._arrays() | {"blocks": np.array(self.blocks)}
+        arrays = self._arrays() | {name: np.array(getattr(self, name)) for name in NUMBERS}
         save_arrays(arrays, folder / "inputs.safetensors")
 
     @classmethod
     def load(cls, folder: Path) -> LganInputs:
         """Read the file of :meth:`save`."""
         arrays: dict[str, Any] = load_file(folder / "inputs.safetensors")
-        return cls(**{**arrays, "blocks": arrays["blocks"].item()})
+        return cls(**{**arrays, **{name: arrays[name].item() for name in NUMBERS}})
 
     def _arrays(self) -> dict[str, NDArray[Any]]:
-        return {name: value for name, value in vars(self).items() if name != "blocks"}
+        return {name: value for name, value in vars(self).items() if name not in NUMBERS}
 
 
 def save_arrays(arrays: dict[str, NDArray[Any]], target: Path) -> None:

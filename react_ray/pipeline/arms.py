@@ -24,7 +24,7 @@ from react_ray.console.reporter import Progress
 from react_ray.evaluate.intervals import probability_worse
 from react_ray.inference.classifier import load
 from react_ray.labelers.gate import MIN_ROWS, WORSE
-from react_ray.lgan import SENTENCE, Labeler, LganInputs, fit_probe, self_train
+from react_ray.lgan import Labeler, LganInputs, fit_probe, self_train
 from react_ray.tasks import Task
 
 __all__ = [
@@ -69,7 +69,7 @@ def predict_features(
     """Return class probabilities of the arms on frozen features, for ``rows`` (n x d)."""
     predictions = {"label_generator": Labeler(inputs.names, players, seed).predict_proba(rows)}
     if len(inputs.labeled):
-        plain, sentences = inputs.seen_as(SENTENCE), SENTENCE.of(rows, inputs.blocks)
+        plain, sentences = inputs.seen_as(inputs.sentence), inputs.sentence.of(rows, inputs.blocks)
         probe = fit_probe(plain.labeled, inputs.labels, inputs.classes)
         trained = self_train(plain.labeled, inputs.labels, plain.pool, inputs.classes)
         predictions["probe"] = probe.predict_proba(sentences)

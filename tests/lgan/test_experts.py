@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from feature_blobs import make_blobs, unit
 
+from react_ray.config.settings import LganConfig
 from react_ray.data.views import SENTENCE, VIEWS, side_by_side
-from react_ray.lgan import experts, fit_probe, self_train
+from react_ray.labelers.label_gan import prepare
+from react_ray.lgan import LganInputs, experts, fit_probe, self_train
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.names import join, names_weight, product, spread
 from react_ray.lgan.neighbours import homophily, nearest, smooth
@@ -219,7 +221,7 @@ def test_what_all_views_say_is_taught_to_the_sentences():
 
 
 @pytest.mark.parametrize("reader", [0, 1])
-def test_of_two_encoders_the_one_that_says_something_is_heard(reader):
+def test_of_two_encoders_the_one_that_says_something_is_heard(reader, tmp_path):
     blobs, draw = with_views(4, "sentence"), np.random.default_rng(4)
 
     def beside_noise(rows):
@@ -228,13 +230,18 @@ def test_of_two_encoders_the_one_that_says_something_is_heard(reader):
         return side_by_side(parts if reader == 0 else parts[::-1])
 
     rows = {name: beside_noise(getattr(blobs.inputs, name)) for name in ("labeled", "unlabeled", "names")}
-    teacher = fit_teacher(replace(blobs.inputs, **rows, blocks=6))
+    both = replace(blobs.inputs, **rows, blocks=6)
+    teacher = fit_teacher(both)
     alone = fit_teacher(blobs.inputs)
     assert teacher.encoder_weights[reader] > 0.75
     assert sum(teacher.encoder_weights) == pytest.approx(1)
     assert accuracy(teacher.probabilities, blobs.truth) > accuracy(alone.probabilities, blobs.truth) - 0.05
     sentences = SENTENCE.of(blobs.test, 3)
     assert blobs.macro_f1(teacher.sentence_probes[reader].predict_proba(sentences)) > 0.8
+    prepare(both, LganConfig().model_dump(), tmp_path)
+    kept = LganInputs.load(tmp_path)
+    assert kept.plain == reader, "plain methods get it alone"
+    assert np.allclose(kept.seen_as(kept.sentence).labeled, SENTENCE.of(blobs.inputs.labeled, 3), atol=1e-6)
 
 
 def test_each_view_that_is_done_is_told():

@@ -93,12 +93,13 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
         diagnostics = json.loads((folder / "made" / "diagnostics.json").read_text())
         plain_knows_all = len(np.unique(draw.labels)) == inputs.classes
         use = decision.use_lgan or not variant.gate or not plain_knows_all
-        test, plain = draw.test.rows, inputs.seen_as(lgan.SENTENCE)
+        inputs = lgan.LganInputs.load(folder / "inputs")
+        test, plain = draw.test.rows if variant.views else draw.test.features, inputs.seen_as(inputs.sentence)
         if use:
-            probabilities = labeler.predict_proba(test if variant.views else draw.test.features)
+            probabilities = labeler.predict_proba(test)
         else:
             probe = lgan.fit_probe(plain.labeled, plain.labels, plain.classes)
-            probabilities = probe.predict_proba(draw.test.features)
+            probabilities = probe.predict_proba(inputs.sentence.of(test, inputs.blocks))
     details = {
         "used": "label_generator" if use else "probe",
         "decision": decision.as_dict(),

@@ -51,7 +51,7 @@ def distil(context: Context) -> None:
 def _distil_probe(context: Context) -> None:
     """Fine-tune on D_aug with the labels of the frozen probe, which has no model folder of its own."""
     inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
-    sentences = inputs.seen_as(label_gan.SENTENCE)
+    sentences = inputs.seen_as(inputs.sentence)
     probe = label_gan.fit_probe(sentences.labeled, inputs.labels, inputs.classes)
     generation = label_gan.Generation.load(context.done["generate"])
     believed = replace(
