@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from react_ray.client.client import AsyncClient, Client
     from react_ray.client.exchange import BulkResult, Explanation, Word
     from react_ray.inference.classifier import Classifier, load
-    from react_ray.inference.prediction import Entity, Prediction, Triple
+    from react_ray.inference.prediction import Entity, GeneratedText, Prediction, SpanAnswer, Triple
     from react_ray.inference.triples import TripleExtractor, load_triples
     from react_ray.pipeline.run import Run, run
 
@@ -41,11 +41,13 @@ __all__ = [
     "ConfigError",
     "Entity",
     "Explanation",
+    "GeneratedText",
     "InputError",
     "Prediction",
     "ReactRayError",
     "Run",
     "ServiceError",
+    "SpanAnswer",
     "TrainingError",
     "Triple",
     "TripleExtractor",
@@ -64,11 +66,13 @@ _LAZY = {
     "Client": "client.client",
     "Entity": "inference.prediction",
     "Explanation": "client.exchange",
+    "GeneratedText": "inference.prediction",
     "Prediction": "inference.prediction",
     "load": "inference.classifier",
     "load_triples": "inference.triples",
     "Run": "pipeline.run",
     "run": "pipeline.run",
+    "SpanAnswer": "inference.prediction",
     "Triple": "inference.prediction",
     "TripleExtractor": "inference.triples",
     "Word": "client.exchange",

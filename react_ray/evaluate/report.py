@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
-import pyarrow as pa
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
@@ -119,7 +118,7 @@ def _context(content: ReportContent) -> dict[str, Any]:
         "lede": lede(metrics),
         "nouns": task.nouns,
         "labeler": task.labeler,
-        "one_label": task.target.type == pa.string(),
+        "one_label": task.answers == "label",
         "metric_tiles": view.tiles(metrics, shown),
         "about": {name: about for name, (_, about) in arms_of(metrics).items()},
         "rival": view.rival(metrics),

@@ -67,7 +67,8 @@ def lede(metrics: Metrics) -> str:
     task = task_of(metrics)
     nouns = task.nouns
     title = task.title[:1].upper() + task.title[1:]
-    return f"{title} {nouns.link} {nouns.number(len(metrics['classes']))}, from {data_summary(metrics)}"
+    classes = f" {nouns.link} {nouns.number(len(metrics['classes']))}" if metrics["classes"] else ""
+    return f"{title}{classes}, from {data_summary(metrics)}"
 
 
 def data_summary(metrics: Metrics) -> str:

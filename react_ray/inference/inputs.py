@@ -41,7 +41,7 @@ class Row(dict[str, Any]):
 
 def input_columns(task: Task) -> list[Column]:
     """Return the columns that an input may have, without those of annotation tools."""
-    kept = {field.name for field in task.inputs}
+    kept = {task.text_column, *(field.name for field in task.inputs)}
     return [one for one in task.columns if not one.target and (one.kind != "text" or one.name in kept)]
 
 
@@ -72,14 +72,14 @@ def expected(task: Task) -> str:
     """
     kinds = {column.name: column.kind for column in input_columns(task)}
     text, example = "a text", task.nouns.example
-    if ("text",) in task.needs and isinstance(example, str) and not rows_taken(task, [text]):
+    if task.text_column and isinstance(example, str) and not rows_taken(task, [text]):
         text = example  # such as one with marked entities
     samples = {"text": json.dumps(text, ensure_ascii=False), "tokens": '["a", "word"]'}
     forms = [
         "{" + ", ".join(f'"{name}": {samples.get(kinds[name], "...")}' for name in group) + "}"
         for group in input_groups(task)
     ]
-    return " or ".join((["a string"] if ("text",) in task.needs else []) + forms)
+    return " or ".join((["a string"] if task.text_column else []) + forms)
 
 
 def parse_input(task: Task, given: Any) -> Row:
@@ -89,13 +89,13 @@ def parse_input(task: Task, given: Any) -> Row:
     """
     if isinstance(given, Row):
         return given
-    if isinstance(given, str) and ("text",) in task.needs:
-        cells: Mapping[str, Any] = {"text": given}
+    if isinstance(given, str) and task.text_column:
+        cells: Mapping[str, Any] = {task.text_column: given}
     elif isinstance(given, Mapping):
         cells = _checked(task, given)
     else:
         raise ValueError(f"is {kind_of(given)}; expected {expected(task)}")
-    if task.names_spans and all(cell in ("", []) for cell in cells.values()):
+    if task.answers == "entities" and all(cell in ("", []) for cell in cells.values()):
         return _empty_row(task)
     row = task.parse(cells, NO_OPTIONS)
     return Row({field.name: row[field.name] for field in task.inputs})

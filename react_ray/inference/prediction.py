@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Entity", "Prediction", "Triple", "rank", "typed"]
+__all__ = ["Entity", "GeneratedText", "Prediction", "SpanAnswer", "Triple", "rank", "typed"]
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,42 @@ class Triple:
     tail_end: int
 
 
+@dataclass(frozen=True)
+class SpanAnswer:
+    """An answer taken from a context, its score, and the characters ``start`` to before ``end`` there.
+
+    ``answer`` is empty where the context has none.
+
+    Example
+    -------
+    >>> found = SpanAnswer("Paris", 0.8, 13, 18)
+    >>> "Ada lives in Paris"[found.start : found.end]
+    'Paris'
+    """
+
+    answer: str
+    score: float
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class GeneratedText:
+    """A summary or a translation, and its score.
+
+    Example
+    -------
+    >>> GeneratedText("It rained.", 0.7).text
+    'It rained.'
+    """
+
+    text: str
+    score: float
+
+
+TEXTS = ("summary_text", "translation_text")
+
+
 def typed(entries: Sequence[Mapping[str, Any]]) -> list[Any]:
     """Convert the answer to one input from JSON.
 
@@ -76,7 +112,16 @@ def typed(entries: Sequence[Mapping[str, Any]]) -> list[Any]:
     >>> typed([{"label": "sports", "score": 0.9}])
     [Prediction(label='sports', score=0.9)]
     """
-    return [Entity(**entry) if "entity_group" in entry else Prediction(**entry) for entry in entries]
+    return [_typed(entry) for entry in entries]
+
+
+def _typed(entry: Mapping[str, Any]) -> Any:
+    if "entity_group" in entry:
+        return Entity(**entry)
+    if "answer" in entry:
+        return SpanAnswer(**entry)
+    text = next((entry[name] for name in TEXTS if name in entry), None)
+    return Prediction(**entry) if text is None else GeneratedText(text, entry["score"])
 
 
 def rank(

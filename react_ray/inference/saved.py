@@ -81,9 +81,10 @@ class SavedModel(ABC):
         """Predict each input.
 
         Returns a :class:`Prediction` (the most probable label) per input of a single-label task; otherwise
-        a list of :class:`Prediction` (label sets) or :class:`Entity`. Raises InputError for an invalid input.
+        a list of :class:`Prediction` (label sets), :class:`Entity`, :class:`SpanAnswer` (question answering)
+        or :class:`GeneratedText`. Raises InputError for an invalid input.
         """
-        if self.task.one_of_k:
+        if self.task.answers == "label":
             return [Prediction(found.value, found.score) for found in self.answers(self.rows(inputs), 1)]
         rows = self.rows(inputs)
         return [
@@ -96,7 +97,7 @@ class SavedModel(ABC):
 
         Raises InputError if the task is not a single-label task.
         """
-        if not self.task.one_of_k:
+        if self.task.answers != "label":
             raise InputError(f"predict_proba: a model for {self.task.title} has no probability of a label")
         if not len(inputs):
             return np.empty((0, len(self.labels)), np.float32)

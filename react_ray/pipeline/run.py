@@ -121,7 +121,7 @@ def check_task(config: Config) -> None:
         raise ConfigError(
             f"augment.operations: {unknown[0]!r} is not an operation of {task.title}; expected {known}"
         )
-    if config.augment.search and not (task.one_of_k and len(task.inputs) == 1):
+    if config.augment.search and not (task.answers == "label" and len(task.inputs) == 1):
         raise ConfigError(
             f"augment.search = true: there is no search for {task.title}, only for tasks with one label for "
             "one text; set augment.operations and augment.strength"

@@ -94,7 +94,7 @@ class Service:
         )
         self._tokenizer = Turns("tokenizer")
         few = len(self.labels) <= FEW_LABELS
-        self._at_once = self.task.one_of_k and few and not has_lists(self.task)
+        self._at_once = self.task.answers == "label" and few and not has_lists(self.task)
 
     @classmethod
     def load(
@@ -229,9 +229,17 @@ class Service:
         self.metrics.predicted(names, answer.score, tokens)
         self._drift.add(names, answer.score, tokens)
         if self._recorder:
-            label = names[0] if self.task.one_of_k else json.dumps(names, ensure_ascii=False)
+            label = self._recorded(answer, row, names)
             inputs = list(identity_of(self.task, row).values())
             self._recorder.add(request, inputs, label, answer.score, tokens)
+
+    def _recorded(self, answer: Answer, row: Row, names: list[str]) -> str:
+        """The answer in a record: its classes, or its text where texts are recorded."""
+        if self.task.answers == "label":
+            return names[0]
+        if self.task.answers in ("span", "text"):
+            return self.task.shown(answer.value, row) if self.config.record_texts else ""
+        return json.dumps(names, ensure_ascii=False)
 
     def close(self) -> None:
         """Write pending records."""

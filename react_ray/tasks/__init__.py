@@ -12,6 +12,7 @@ __all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "meant_task", "registe
 
 DEFAULT_TASK, PAIRS = "text-classification", "text-pair-classification"
 _MODULES = {
+    "extractive-summarization": "extractive_summarization:ExtractiveSummarization",
     "multi-label-classification": "multi_label_classification:MultiLabelClassification",
     "relation-extraction": "relation_extraction:RelationExtraction",
     DEFAULT_TASK: "text_classification:TextClassification",

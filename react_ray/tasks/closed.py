@@ -35,8 +35,8 @@ class ClosedTask(Task):
     """Task with one of K classes per row, in the column ``label``."""
 
     columns: ClassVar[tuple[Column, ...]] = (Column("text", "text"), Column("label", "label", target=True))
+    answers = "label"
     metrics = ("macro_f1", "accuracy")
-    one_of_k = True
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
         """Parse a text and the name of its class."""

@@ -50,6 +50,7 @@ class MultiLabelClassification(UnitTask):
     settles_on_unlabeled = True
     metrics = ("macro_f1", "micro_f1", "subset_accuracy", "label_ranking_average_precision")
     checkpoint_metric = "label_ranking_average_precision"
+    answers = "labels"
     added: ClassVar[tuple[pa.Field, ...]] = (
         pa.field("labels", pa.list_(pa.string())),
         pa.field("scores", pa.list_(pa.float64())),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ENTITIES", "PAIRS", "RELATIONS", "SETS", "Nouns", "count_of"]
+__all__ = ["ENTITIES", "PAIRS", "RELATIONS", "SETS", "SUMMARIES", "Nouns", "count_of"]
 
 
 @dataclass(frozen=True)
@@ -145,5 +145,26 @@ ENTITIES = Nouns(
         "Only entities of these types are found; others are passed over or taken for one of these.",
         "Entities do not overlap and are not nested.",
         "The score of an entity is the probability of its least certain word.",
+    ),
+)
+
+SUMMARIES = Nouns(
+    model="model that selects sentences for a summary",
+    option="option",
+    options="options",
+    link="with",
+    row="document",
+    rows="documents",
+    label="summary",
+    labels="summaries",
+    credit="mean ROUGE-L of a summary",
+    graded=True,
+    example="It rained all day. The match was moved to Sunday. Tickets stay valid.",
+    call_options="",
+    pipeline_note="The pipeline scores tokens; a sentence has the mean of its tokens.",
+    limits=(
+        "A summary has sentences of the document, word for word, in their order.",
+        "Every summary has the same number of sentences, where the document has as many.",
+        "The score is the mean probability of the selected sentences.",
     ),
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -28,12 +28,16 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-__all__ = ["Example", "Inputs", "Outputs", "Padding", "Task"]
+__all__ = ["AnswerKind", "Example", "Inputs", "Outputs", "Padding", "Task"]
 
 Inputs = dict[str, NDArray[np.int64]]
 """What a model reads: arrays of n x tokens by the names that transformers gives them."""
 Outputs = list[NDArray[np.float32]]
 """What the model computes for each example, without padding."""
+
+
+AnswerKind = Literal["label", "labels", "entities", "span", "text"]
+"""One class with a ranking of all, several classes, typed parts of the text, one part of it, a new text."""
 
 
 class Padding(NamedTuple):
@@ -106,10 +110,8 @@ class Task(ABC):
     """Augmentation operations of :meth:`augment`, for ``augment.operations``."""
     labeler: ClassVar[str] = "label_gan"
     """Labeler of the unlabelled pool: ``label_gan`` (one of K classes per row) or ``candidates``."""
-    one_of_k: ClassVar[bool] = False
-    """Whether an answer is one class, with a ranking of all of them."""
-    names_spans: ClassVar[bool] = False
-    """Whether an answer is a list of spans of the text, each with a type."""
+    answers: ClassVar[AnswerKind]
+    """Kind of answer, which decides how services describe it and pages show it."""
     added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
     """Columns that predictions add to the rows of a file; null for rows without an answer."""
 
@@ -122,6 +124,12 @@ class Task(ABC):
     def training_metric(self) -> str:
         """Metric that compares checkpoints, and the trials of a search."""
         return self.checkpoint_metric or self.metrics[0]
+
+    @property
+    def text_column(self) -> str | None:
+        """The column that makes an input alone and is a text; None where an input needs more than a text."""
+        kinds = {column.name: column.kind for column in self.columns}
+        return next((group[0] for group in self.needs if [kinds[name] for name in group] == ["text"]), None)
 
     @property
     def texts(self) -> list[str]:

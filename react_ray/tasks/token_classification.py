@@ -69,6 +69,7 @@ class TokenClassification(WordTagging):
     operations = (*WordTagging.operations, MENTIONS)
     fewest_classes: ClassVar[int] = 1
     """One type of entity is enough: the rest of the text is none."""
+    answers = "entities"
     added = (
         pa.field(
             "entities",
@@ -87,7 +88,6 @@ class TokenClassification(WordTagging):
     )
     auto_model = "AutoModelForTokenClassification"
     pipeline = "token-classification"
-    names_spans = True
 
     # --- rows
 

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from react_ray.models.tokenizer import Window
 
-__all__ = ["WordPlaces", "place_words"]
+__all__ = ["WordPlaces", "place_all_tokens", "place_words"]
 
 
 class WordPlaces(NamedTuple):
-    """Words that are read in a window, and the index of the token that represents each."""
+    """Words (or other units) that are read in a window, and the index of the token that represents each."""
 
     words: NDArray[np.int64]
     tokens: NDArray[np.int64]
@@ -22,6 +22,28 @@ class WordPlaces(NamedTuple):
     def continued(self) -> NDArray[np.bool_]:
         """Return which words share their token with the previous word."""
         return np.append(False, self.tokens[1:] == self.tokens[:-1])[: len(self.tokens)]
+
+
+def place_all_tokens(
+    windows: Sequence[Window], starts: Sequence[int], ends: Sequence[int]
+) -> list[WordPlaces]:
+    """All tokens of spans, such as sentences, from characters ``starts`` to ``ends``, in each of ``windows``.
+
+    A token belongs to the span that it starts in.
+    """
+    return [_all_tokens(window, np.asarray(starts), np.asarray(ends)) for window in windows]
+
+
+def _all_tokens(window: Window, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> WordPlaces:
+    read = [
+        part is not None and left < right
+        for (left, right), part in zip(window.offsets, window.parts, strict=True)
+    ]
+    tokens = np.flatnonzero(read)
+    characters = np.array([window.offsets[token][0] for token in tokens.tolist()], np.int64)
+    spans = np.searchsorted(starts, characters, side="right") - 1
+    inside = (spans >= 0) & (characters < ends[spans])
+    return WordPlaces(spans[inside].astype(np.int64), tokens[inside].astype(np.int64))
 
 
 class _Found(NamedTuple):

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from react_ray.models.tokenizer import TextTokenizer
+from react_ray.models.tokenizer import TextTokenizer, Window
 from react_ray.tasks.task import Example, Outputs, Padding
 from react_ray.tasks.word_places import WordPlaces, place_words
 from react_ray.tasks.word_targets import word_distributions
@@ -35,11 +35,9 @@ class WordTagging(WordUnits):
         ``weights`` for its words. A long text has several examples, which overlap by a quarter; each word
         is read in one of them.
         """
-        texts, given = rows["text"].to_pylist(), set(rows.column_names)
-        targets = (
-            word_distributions(rows, self.output_names(labels)) if "tags" in given else [None] * len(rows)
-        )
-        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
+        texts, columns = rows["text"].to_pylist(), set(rows.column_names)
+        targets = self.unit_targets(rows, labels) if self.target.name in columns else [None] * len(rows)
+        weights = rows["weight"].to_numpy() if "weight" in columns else np.ones(len(rows))
         windows = tokenizer.windows(texts, tokenizer.max_length // 4) if texts else []
         spans = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
         return [
@@ -47,9 +45,19 @@ class WordTagging(WordUnits):
             for row, (some, span, target, weight) in enumerate(
                 zip(windows, spans, targets, weights.tolist(), strict=True)
             )
-            for window, place in zip(some, place_words(some, *span), strict=True)
+            for window, place in zip(some, self.place(some, *span), strict=True)
             if window.ids  # without special tokens there may be none
         ]
+
+    def unit_targets(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32] | None]:
+        """Distributions over the outputs of the units of each row; None where it is unlabelled."""
+        return word_distributions(rows, self.output_names(labels))
+
+    def place(
+        self, windows: Sequence[Window], starts: Sequence[int], ends: Sequence[int]
+    ) -> list[WordPlaces]:
+        """The tokens that stand for units from characters ``starts`` to ``ends``, in each window."""
+        return place_words(windows, starts, ends)
 
     def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
         """Return distributions, n x tokens x outputs; zeros for tokens that represent no word."""

@@ -109,7 +109,7 @@ def test_the_augmented_rows_have_targets_and_weights(task, done):
     table = pq.read_table(of.folder / "augmented")
     assert {field.name for field in known.inputs} <= set(table.column_names)
     kind = table.schema.field(known.target.name).type
-    depth = 2 if known.names_spans else 1  # a distribution for each word
+    depth = 2 if known.answers == "entities" else 1  # a distribution for each word
     for _ in range(depth):
         assert pa.types.is_list(kind)
         kind = kind.value_type
@@ -257,7 +257,7 @@ def test_rows_of_csv_files_come_back_with_their_answers(task, done, tmp_path):
     added = [field.name for field in known.added]
     assert [{name: row[name] for name in rows[0]} for row in found] == rows
     assert list(found[0]) == [*rows[0], *added]
-    if known.names_spans:
+    if known.answers == "entities":
         entities = [(row["text"], one) for row in found for one in json.loads(row["entities"])]
         assert entities
         assert all(text[one["start"] : one["end"]] == one["word"] for text, one in entities)
@@ -381,7 +381,7 @@ def test_a_check_counts_classes_and_long_texts(task, done, model, tmp_path):
     )
     assert found.rows["classes"] == named
     assert all(f"  {name}: {count} labelled" in found.summary() for name, count in named.items())
-    in_windows = known.names_spans
+    in_windows = known.answers == "entities"
     assert ("longer than the model's maximum length" in found.summary()) == (not in_windows)
     assert found.cost["minutes"] > 0
     assert found.cost["memory_gb"] < 2

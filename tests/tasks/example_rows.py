@@ -64,7 +64,19 @@ def _relation_rows() -> tuple[dict[str, Any], ...]:
     return tuple({"text": f"{n} {text}", "label": label} for n in range(8) for text, label in kinds)
 
 
+def _document_rows() -> tuple[dict[str, Any], ...]:
+    kinds = [
+        ("zzz bbb ppp. qqq xx {n}. bb b.", "zzz bbb ppp."),
+        ("bb b {n}. zzz bbb ppp! xx x.", "zzz bbb ppp!"),
+        ("zzz bb. xx {n}. zzz pp ppp.", "zzz bb. zzz pp ppp."),
+    ]
+    return tuple(
+        {"document": text.format(n=n), "summary": summary} for n in range(6) for text, summary in kinds
+    )
+
+
 EXAMPLES = {
+    "extractive-summarization": Examples(_document_rows(), (), ({"document": "  ", "summary": "a"},)),
     "multi-label-classification": Examples(
         _set_rows(), ("alpha", "zeta"), ({"text": "a", "labels": {"x": 1}},)
     ),

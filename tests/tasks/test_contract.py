@@ -28,6 +28,7 @@ from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Task, get_task, task_names
 from react_ray.tasks.running import classes_of, padding_of, predict
+from react_ray.tasks.units import UnitTask
 from react_ray.training.train import loop
 from react_ray.training.worker import LocalWorker
 
@@ -268,8 +269,11 @@ def test_a_target_may_be_a_distribution_with_a_weight(name, trained):
     assert {example.weight for example in examples} == {0.5}
     if task.target.type not in (pa.string(), pa.list_(pa.string())):
         pytest.skip("its targets have no distribution")
-    soft = [np.asarray(example.target, np.float64).tolist() for example in examples]
+    if isinstance(task, UnitTask):
+        soft = task.soft_column(task.distributions(of.rows, classes))
+    else:
+        soft = pa.array([np.asarray(example.target, np.float64).tolist() for example in examples])
     place = of.rows.column_names.index(task.target.name)
-    again = task.encode(of.tokenizer, of.rows.set_column(place, task.target.name, pa.array(soft)), classes)
+    again = task.encode(of.tokenizer, of.rows.set_column(place, task.target.name, soft), classes)
     for one, other in zip(examples, again, strict=True):
         assert np.array_equal(one.target, other.target)

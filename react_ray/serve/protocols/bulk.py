@@ -212,7 +212,7 @@ def _said(
 def _content(service: Service, answer: Answer, row: Row) -> dict[str, Any]:
     """Format the best label and its score, or the whole answer of other tasks."""
     entries = service.said(answer, row)
-    if not service.task.one_of_k:
+    if service.task.answers != "label":
         return {"answer": entries, "score": answer.score}
     return {"label": answer.value if entries else None, "score": answer.score}
 
@@ -283,14 +283,18 @@ def _described_body(task: Task) -> dict[str, Any]:
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     config, task = service.config, service.task
     answered = {"line": {"type": "integer"}, "id": {}}
-    named = {"label": {"type": ["string", "null"]}} if task.one_of_k else {"answer": entries_schema(task)}
+    named = (
+        {"label": {"type": ["string", "null"]}}
+        if task.answers == "label"
+        else {"answer": entries_schema(task)}
+    )
     kinds: list[dict[str, Any]] = [
         {**answered, **named, "score": {"type": "number"}},
         {**answered, "error": {"type": "string"}},
         {"done": {"const": True}, "lines": {"type": "integer"}},
     ]
     shown = answer_example(task, service.labels)
-    content = {"label": service.labels[0]} if task.one_of_k else {"answer": shown}
+    content = {"label": service.labels[0]} if task.answers == "label" else {"answer": shown}
     first = {"line": 0, "id": 7, **content, "score": 0.9}
     schema = {
         "description": "On each line",

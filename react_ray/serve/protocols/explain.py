@@ -52,7 +52,7 @@ class ExplainAnswer(BaseModel):
 
 def can_explain(task: Task) -> bool:
     """Return whether the task has a single label for a single text."""
-    return task.one_of_k and [field.name for field in task.inputs] == ["text"]
+    return task.answers == "label" and [field.name for field in task.inputs] == ["text"]
 
 
 def add_explanation(app: FastAPI, service: Service) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 from fastapi import FastAPI
 from pydantic import BaseModel, Field
@@ -11,6 +11,7 @@ from react_ray.inference.inputs import input_columns, input_groups, reads_words
 from react_ray.serve.protocols.examples import sample_input
 from react_ray.serve.protocols.explain import can_explain
 from react_ray.serve.service import Service
+from react_ray.tasks.task import AnswerKind
 
 __all__ = ["Model", "RequestLimits", "add_model"]
 
@@ -41,7 +42,7 @@ class Model(BaseModel):
     inputs: list[Input]
     needs: list[list[str]] = Field(description="An input has all columns of one of these groups")
     example: Any = Field(description="An input")
-    answers: Literal["label", "labels", "entities"] = Field(description="What an answer is")
+    answers: AnswerKind = Field(description="What an answer is")
     explains: bool = Field(description="Whether POST /explain is answered")
     labels: list[str] = Field(description="The classes")
     relations: list[str] | None = Field(description="Those of POST /triples; null where it is not answered")
@@ -70,7 +71,7 @@ def add_model(app: FastAPI, service: Service) -> None:
             inputs=[Input(name=column.name, kind=column.kind) for column in input_columns(task)],
             needs=[list(group) for group in input_groups(task)],
             example=sample_input(task),
-            answers="label" if task.one_of_k else "entities" if task.names_spans else "labels",
+            answers=task.answers,
             explains=can_explain(task),
             labels=service.labels,
             relations=service.relations.labels if service.relations else None,

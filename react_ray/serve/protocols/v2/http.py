@@ -139,7 +139,7 @@ def _add_infer(app: FastAPI, service: Service, path: str, check: Callable[..., A
     schema = inlined_schema(InferRequest) | {"examples": [request_example(service.task)]}
     content = {"application/json": {"schema": schema}}
     told = f"The output {ANSWER!r} has what POST /predict answers for each input, as JSON."
-    if service.task.one_of_k:
+    if service.task.answers == "label":
         told = "An input whose best label scores less than the service's threshold has an empty label."
 
     @app.post(
@@ -195,7 +195,7 @@ def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
         {"name": "label", "datatype": "BYTES", "shape": [1], "data": service.labels[:1]},
         {"name": "score", "datatype": "FP32", "shape": [1], "data": [0.9]},
     ]
-    if not service.task.one_of_k:
+    if service.task.answers != "label":
         shown = json.dumps(answer_example(service.task, service.labels), ensure_ascii=False)
         outputs = [{"name": ANSWER, "datatype": "BYTES", "shape": [1], "data": [shown]}]
     example = {"model_name": MODEL, "model_version": "1", "id": "7", "outputs": outputs}

@@ -136,7 +136,7 @@ def request_example(task: Task) -> dict[str, Any]:
 
 def outputs_of(task: Task) -> tuple[str, ...]:
     """Return the names of the outputs."""
-    return OUTPUTS if task.one_of_k else (ANSWER,)
+    return OUTPUTS if task.answers == "label" else (ANSWER,)
 
 
 def metadata(task: Task, labels: Sequence[str]) -> dict[str, Any]:
@@ -242,7 +242,7 @@ async def infer(request: InferRequest, service: Service) -> InferAnswer:
     size = sum(len(item) for tensor in request.inputs for item in tensor.data or [] if isinstance(item, str))
     rows = await service.apart(size, partial(inputs_of, request, service.task, service.config))
     answers = await service.all_answers(rows)
-    make = _labels if service.task.one_of_k else _answers
+    make = _labels if service.task.answers == "label" else _answers
     tensors = await service.apart(size, partial(make, service, answers, rows))
     wanted = dict.fromkeys(output.name for output in request.outputs or []) or tensors  # once, if asked often
     outputs = []
