@@ -27,7 +27,7 @@ HEALTHY_WITHIN_S = 30.0
 
 
 class _Arguments(ServeConfig):
-    host: str = ""  # told to Serve itself
+    host: str = ""  # configured in Serve itself
     model: str
     version: str | None = None
 
@@ -60,7 +60,7 @@ def build_application(
         graceful_shutdown_wait_loop_s=0.2,  # Ray's 2 s would be most of the time a stop takes
         max_constructor_retry_count=1,  # a model that does not load once does not load
     )
-    # A changed threshold is told to the replicas there are; other settings take new ones.
+    # Running replicas apply a changed threshold; other settings need new replicas.
     return configured(Replica).bind(model, config.model_copy(update={"threshold": 0.0}), version)
 
 
@@ -127,6 +127,6 @@ class Replica(InferenceMethods):
         try:
             async with asyncio.timeout(SCRAPE_WITHIN_S):
                 asked = await replicas_asked(everyone)
-        except (TimeoutError, DeploymentUnavailableError):  # Serve has told nothing of the others yet
+        except (TimeoutError, DeploymentUnavailableError):  # Serve does not know the others yet
             asked = []
         return render(*await gather(self.families(), asked, SCRAPE_WITHIN_S))

@@ -284,7 +284,7 @@ def _welcome(models: Mapping[str, Path], config: ServeConfig, local: bool) -> st
     sample = sample_input(check_saved(next(iter(models.values()))))
     body = json.dumps({"inputs": [sample]}, ensure_ascii=False)
     return (
-        f"Ready: {url}{where} (a page to try it; {url}/docs tells the rest)\n{others}"
+        f"Ready: {url}{where} (web page; API documentation: {url}/docs)\n{others}"
         f"  curl -H 'Content-Type: application/json' -d {shlex.quote(body)} {url}/{route}\n"
         "Ctrl-C stops it."
     )

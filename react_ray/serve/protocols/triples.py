@@ -83,10 +83,10 @@ def add_triples(app: FastAPI, service: Service) -> None:
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     some = {"type": "array", "items": TRIPLE}
-    told = f"In the order of the text; of an input the {service.config.max_pairs} nearest pairs are looked at"
+    pairs = f"In the order of the text; the {service.config.max_pairs} nearest pairs are classified"
     return {
         200: {
-            "description": f"One list for an input, one per input for a list. {told}",
+            "description": f"One list for an input, one per input for a list. {pairs}",
             "content": {
                 "application/json": {
                     "schema": {"anyOf": [some, {"type": "array", "items": some}]},

@@ -138,15 +138,15 @@ def _add_model(app: FastAPI, service: Service, path: str, check: Callable[..., A
 def _add_infer(app: FastAPI, service: Service, path: str, check: Callable[..., Awaitable[None]]) -> None:
     schema = inlined_schema(InferRequest) | {"examples": [request_example(service.task)]}
     content = {"application/json": {"schema": schema}}
-    told = f"The output {ANSWER!r} has what POST /predict answers for each input, as JSON."
+    description = f"The output {ANSWER!r} is the answer of POST /predict to each input, as JSON."
     if service.task.answers == "label":
-        told = "An input whose best label scores less than the service's threshold has an empty label."
+        description = "An input whose best label scores less than the service's threshold has an empty label."
 
     @app.post(
         f"{path}/infer",
         tags=[TAG],
         summary="Answer the inputs in tensors",
-        description=told,
+        description=description,
         dependencies=[Depends(check)],
         responses=_described_answers(service),
         openapi_extra={"requestBody": {"required": True, "content": content}},
