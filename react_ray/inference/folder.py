@@ -43,8 +43,8 @@ def check_saved(folder: Path) -> Task:
 
 def settings_in(folder: Path) -> dict[str, Any]:
     """Return this package's settings in the configuration of a saved model, see :data:`KEY`."""
-    found = read_config(folder).get(KEY)
-    return dict(found) if isinstance(found, Mapping) else {}
+    settings = read_config(folder).get(KEY)
+    return dict(settings) if isinstance(settings, Mapping) else {}
 
 
 def _task_of(config: Mapping[str, Any]) -> Task:

@@ -286,9 +286,9 @@ def _agreement(exported: OnnxClassifier, classifier: Classifier, rows: list[Row]
         raise InputError("tokenizer.json alone cuts texts into other tokens than the saved tokenizer")
     outputs, expected = exported.run(examples), classifier.run(examples)
     alone = [output for example in examples[:8] for output in exported.run([example])]
-    found = np.concatenate([np.ravel(one) for one in task.probabilities([*outputs, *alone])])
-    wanted = np.concatenate([np.ravel(one) for one in task.probabilities([*expected, *expected[:8]])])
-    difference = np.abs(found - wanted)
+    actual = np.concatenate([np.ravel(one) for one in task.probabilities([*outputs, *alone])])
+    reference = np.concatenate([np.ravel(one) for one in task.probabilities([*expected, *expected[:8]])])
+    difference = np.abs(actual - reference)
     answers = zip(
         exported.decode(outputs, examples, table, 1),
         classifier.decode(expected, examples, table, 1),

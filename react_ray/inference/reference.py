@@ -78,7 +78,7 @@ def measure(
 
     ``scores`` are those of the answers, ``lengths`` in tokens, ``classes`` all classes of the model.
     """
-    named = Counter(name for found in names for name in set(found) or ("",))
+    named = Counter(name for answered in names for name in set(answered) or ("",))
     known = [*classes, *sorted(named.keys() - set(classes))]
     return Reference(
         len(names),
@@ -111,8 +111,8 @@ def write_reference(folder: Path, model: Path, inputs: Sequence[Any], use_gpu: b
     for example in examples:
         lengths[example.row] += len(example.ids)
     names = [classifier.task.names_in(answer.value) for answer in answers]
-    found = measure(names, [answer.score for answer in answers], lengths, classifier.labels)
-    (folder / FILE).write_text(json.dumps(asdict(found), ensure_ascii=False, indent=1), encoding="utf-8")
+    reference = measure(names, [answer.score for answer in answers], lengths, classifier.labels)
+    (folder / FILE).write_text(json.dumps(asdict(reference), ensure_ascii=False, indent=1), encoding="utf-8")
 
 
 def load_reference(folder: Path) -> Reference | None:

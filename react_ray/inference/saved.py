@@ -85,7 +85,7 @@ class SavedModel(ABC):
         or :class:`GeneratedText`. Raises InputError for an invalid input.
         """
         if self.task.answers == "label":
-            return [Prediction(found.value, found.score) for found in self.answers(self.rows(inputs), 1)]
+            return [Prediction(best.value, best.score) for best in self.answers(self.rows(inputs), 1)]
         rows = self.rows(inputs)
         return [
             typed(self.task.wire(answer, row))

@@ -136,8 +136,9 @@ def question_of(asking: Asking, number: int, text: str, e1: Entity, e2: Entity) 
 
 def triples_of(questions: Iterable[Question], answers: Iterable[Answer]) -> list[tuple[int, Triple]]:
     """Convert answers to triples, each with the number of its text; no relation gives no triple."""
-    found = ((asked.text, _triple(asked, answer)) for asked, answer in zip(questions, answers, strict=True))
-    return [(number, triple) for number, triple in found if triple is not None]
+    pairs = zip(questions, answers, strict=True)
+    numbered = ((question.text, _triple(question, answer)) for question, answer in pairs)
+    return [(number, triple) for number, triple in numbered if triple is not None]
 
 
 def check_kind(task: Task, expected: str, path: object = None) -> None:
@@ -177,8 +178,8 @@ class TripleExtractor:
     def predict(self, texts: Sequence[Input]) -> list[list[Triple]]:
         """Return the triples of each text, in the order of their entities; InputError for invalid inputs."""
         rows = self.entities.rows(texts)
-        found = zip(self.entities.answers(rows), rows.to_pylist(), strict=True)
-        entities = [(row["text"], self.entities.task.wire(answer, row)) for answer, row in found]
+        pairs = zip(self.entities.answers(rows), rows.to_pylist(), strict=True)
+        entities = [(row["text"], self.entities.task.wire(answer, row)) for answer, row in pairs]
         return self.relate(entities)
 
     def relate(self, texts: Sequence[tuple[str, Sequence[Mapping[str, Any]]]]) -> list[list[Triple]]:

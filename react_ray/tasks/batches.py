@@ -24,7 +24,7 @@ def run_batches(
     outputs: Outputs = [np.zeros(0, np.float32)] * len(examples)
     for places in token_batches([len(example.ids) for example in examples], budget):
         batch = [examples[place] for place in places]
-        found = call(task.collate(batch, padding))
-        for place, output in zip(places, task.split(found, batch, padding), strict=True):
+        batch_output = call(task.collate(batch, padding))
+        for place, output in zip(places, task.split(batch_output, batch, padding), strict=True):
             outputs[place] = output
     return outputs

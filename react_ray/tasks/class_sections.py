@@ -51,9 +51,10 @@ def class_table(
         (nouns.counted.capitalize(), "count"),
     ]
     rows = []
-    for name, own in sorted(figures.items(), key=lambda pair: pair[1]["f1"]):
+    for name, scores in sorted(figures.items(), key=lambda pair: pair[1]["f1"]):
         more = [(extra or {})[title].get(name) for title, _ in headings]
-        rows.append([name, own["f1"], own["f1"], own["precision"], own["recall"], *more, own["support"]])
+        f1, precision, recall = scores["f1"], scores["precision"], scores["recall"]
+        rows.append([name, f1, f1, precision, recall, *more, scores["support"]])
     note = ""
     if total > len(figures):
         one = total == len(figures) + 1
@@ -104,10 +105,10 @@ def plain_mistakes(
 ) -> Section:
     """Show texts with the predicted and the true class; ``inputs`` are the columns of texts."""
     wrong = surest_wrong(answers, credit)
-    found = []
+    items = []
     for number, row in zip(wrong, rows.take(pa.array(wrong, pa.int64())).to_pylist(), strict=True):
         answer = answers[number]
         texts = {name if len(inputs) > 1 else "": shorten(row[name]) for name in inputs}
         likely = dict(answer.ranking).get(row["label"], 0.0)
-        found.append(item(texts, answer, said=answer.value, truth=row["label"], truth_probability=likely))
-    return marked_texts("Mistakes", found)
+        items.append(item(texts, answer, said=answer.value, truth=row["label"], truth_probability=likely))
+    return marked_texts("Mistakes", items)

@@ -33,8 +33,8 @@ def row_scores(
     for number, example in enumerate(examples):
         windows[example.row].append(number)
     return [
-        word_log_probabilities([outputs[i] for i in some], [examples[i].places for i in some], len(own), tags)
-        for some, own in zip(windows, words, strict=True)
+        word_log_probabilities([outputs[i] for i in some], [examples[i].places for i in some], len(one), tags)
+        for some, one in zip(windows, words, strict=True)
     ]
 
 
@@ -46,17 +46,17 @@ def word_log_probabilities(
     A word without a token, or with NaN logits, continues the entity of its neighbours or is outside. A word
     that shares its token with the previous word can only continue its entity.
     """
-    found = np.full((words, tags), -np.log(tags))
-    found[:, 1::2] -= 1  # it begins no entity
+    log_probabilities = np.full((words, tags), -np.log(tags))
+    log_probabilities[:, 1::2] -= 1  # it begins no entity
     known = np.zeros(words, dtype=bool)
     for logits, place in zip(outputs, places, strict=True):
         scores = log_softmax(np.asarray(logits, np.float64), axis=1)
         shared = place.continued()
         scores[shared] = _going_on(scores[shared])
         fine = ~np.isnan(scores).any(axis=1)
-        found[place.words[fine]] = scores[fine]
+        log_probabilities[place.words[fine]] = scores[fine]
         known[place.words] = True
-    return found, known
+    return log_probabilities, known
 
 
 def _going_on(scores: Scores) -> Scores:

@@ -114,19 +114,19 @@ def marked_places(pair: EntityPair) -> tuple[str, list[tuple[int, int]]]:
 
 
 def _span(cell: Any, name: str) -> tuple[int, int]:
-    found = cell
+    bounds = cell
     if isinstance(cell, str):
         try:
-            found = json.loads(cell)
+            bounds = json.loads(cell)
         except (ValueError, RecursionError):
-            found = None
-    if isinstance(found, Mapping):
-        found = [found.get("start"), found.get("end")]
-    whole = isinstance(found, list | tuple) and len(found) == 2 and all(map(_is_whole, found))
-    if not whole or found is None:
+            bounds = None
+    if isinstance(bounds, Mapping):
+        bounds = [bounds.get("start"), bounds.get("end")]
+    whole = isinstance(bounds, list | tuple) and len(bounds) == 2 and all(map(_is_whole, bounds))
+    if not whole or bounds is None:
         shown = "blank" if cell in (None, "") else repr(cell)[:SHOWN_CHARS]
         raise ValueError(f"no entity: {name} is {shown}, expected {{start, end}} or [start, end]")
-    return int(found[0]), int(found[1])
+    return int(bounds[0]), int(bounds[1])
 
 
 def _is_whole(value: Any) -> bool:

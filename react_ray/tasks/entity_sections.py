@@ -130,17 +130,17 @@ def _item(answer: Answer, row: dict[str, Any], truth: Sequence[Span], predicted:
 
 def _differences(row: dict[str, Any], truth: Sequence[Span], predicted: Sequence[Span]) -> list[_Difference]:
     """List the errors of a row: wrong predicted entities, and missed entities."""
-    true, found = set(truth), []
+    true, differences = set(truth), []
     for span in predicted:
         if span in true:
             continue
         touched = [other for other in truth if _shared(span, other)[0] > 0]
         is_in_truth = "; ".join(_named(other, row) for other in touched) or "no entity"
-        found.append(_Difference(span.start, f"said {_named(span, row)}, is {is_in_truth}"))
+        differences.append(_Difference(span.start, f"said {_named(span, row)}, is {is_in_truth}"))
     for span in truth:
         if not any(_shared(span, other)[0] > 0 for other in predicted):
-            found.append(_Difference(span.start, f"missed {_named(span, row)}"))
-    return found
+            differences.append(_Difference(span.start, f"missed {_named(span, row)}"))
+    return differences
 
 
 def _named(span: Span, row: dict[str, Any]) -> str:

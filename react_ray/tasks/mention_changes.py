@@ -63,12 +63,12 @@ def collect_mentions(rows: Iterable[Row], most: int = MOST_MENTIONS) -> dict[str
     >>> collect_mentions([{**row, "tags": ["O", "B-LOC", "I-LOC"]}])
     {'LOC': [(('New', ' '), ('York', ''))]}
     """
-    found: dict[str, set[Mention]] = {}
+    mentions: dict[str, set[Mention]] = {}
     for row in rows:
         words = _words(row)[1]
         for span in spans_of(row["tags"]):
-            found.setdefault(span.label, set()).add(_mention(words[span.start : span.end]))
-    return {label: sorted(heapq.nsmallest(most, found[label], key=_hash)) for label in sorted(found)}
+            mentions.setdefault(span.label, set()).add(_mention(words[span.start : span.end]))
+    return {label: sorted(heapq.nsmallest(most, mentions[label], key=_hash)) for label in sorted(mentions)}
 
 
 def _hash(mention: Mention) -> bytes:

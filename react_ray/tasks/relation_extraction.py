@@ -88,8 +88,8 @@ class RelationExtraction(ClosedTask):
         for row in inputs:
             entities = [(row["e1_start"], row["e1_end"]), (row["e2_start"], row["e2_end"])]
             spans.append([(min(entities)[0], max(end for _, end in entities)), *entities])
-        found = encoder.encode_spans([row["text"] for row in inputs], spans)
-        blocks = np.stack([rows.ravel() for rows in found]) / 3**0.5
+        states = encoder.encode_spans([row["text"] for row in inputs], spans)
+        blocks = np.stack([rows.ravel() for rows in states]) / 3**0.5
         return blocks.astype(np.float32)
 
     # --- the model

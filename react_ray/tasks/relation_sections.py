@@ -36,9 +36,9 @@ def relation_table(
     wrong = {name: turned[name] for name in figures}
     total = len({name for name in types.values() if name is not None})
     title = "Direction wrong"
-    found = class_table(figures, nouns, total, {title: wrong}, [(title, "count")])
+    table = class_table(figures, nouns, total, {title: wrong}, [(title, "count")])
     note = "Both directions of a relation together; an answer of the wrong direction is wrong."
-    return {**found, "text": f"{note} {found['text']}".strip()}
+    return {**table, "text": f"{note} {table['text']}".strip()}
 
 
 def relation_mistakes(answers: Sequence[Answer], rows: pa.Table, credit: Sequence[float]) -> Section:

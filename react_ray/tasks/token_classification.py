@@ -95,7 +95,7 @@ class TokenClassification(WordTagging):
         """Detect the tagging scheme from the first rows."""
         if options.scheme:
             return options
-        tags = [found for cells in sample if (found := _readable_tags(cells.get("tags")))]
+        tags = [row_tags for cells in sample if (row_tags := _readable_tags(cells.get("tags")))]
         return replace(options, scheme=find_scheme(tags)) if tags else options
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
@@ -188,12 +188,12 @@ class TokenClassification(WordTagging):
         from react_ray.models.head import best_temperature, final_linear, scale_logits
 
         head = final_linear(model)
-        own = [~example.places.continued() for example in examples]
-        truth = [e.target[first].argmax(1) for e, first in zip(examples, own, strict=True)]
+        first_words = [~example.places.continued() for example in examples]
+        truth = [e.target[first].argmax(1) for e, first in zip(examples, first_words, strict=True)]
         known = np.concatenate([np.zeros(0, np.int64), *truth])
         if head is None or not len(known):
             return {}
-        logits = np.concatenate([output[first] for output, first in zip(outputs, own, strict=True)])
+        logits = np.concatenate([output[first] for output, first in zip(outputs, first_words, strict=True)])
         chosen = np.random.default_rng(0).permutation(len(known))[:CALIBRATION_WORDS]
         temperature = best_temperature(logits[chosen], known[chosen])
         scale_logits(head, 1 / temperature)
@@ -256,9 +256,9 @@ def _readable_tags(cell: Any) -> list[str] | None:
     return tags if isinstance(tags, list) and all(isinstance(tag, str) for tag in tags) else None
 
 
-def _spans(found: Sequence[Any]) -> list[Span]:
+def _spans(target: Sequence[Any]) -> list[Span]:
     """Return the entities of a target (tags) or of the value of an answer."""
-    return spans_of(found) if found and isinstance(found[0], str) else [Span(*item) for item in found]
+    return spans_of(target) if target and isinstance(target[0], str) else [Span(*item) for item in target]
 
 
 def _word(span: Span, row: Mapping[str, Any]) -> str:

@@ -63,8 +63,8 @@ def place_words(windows: Sequence[Window], starts: Sequence[int], ends: Sequence
     -------
     One a window, in the same order.
     """
-    found = [_first_tokens(window, starts, ends) for window in windows]
-    kept = found if len(windows) == 1 else _with_most_context(found, [len(w.ids) for w in windows])
+    words = [_first_tokens(window, starts, ends) for window in windows]
+    kept = words if len(windows) == 1 else _with_most_context(words, [len(w.ids) for w in windows])
     return [
         WordPlaces(np.array([f.word for f in some], np.int64), np.array([f.token for f in some], np.int64))
         for some in kept
@@ -73,7 +73,7 @@ def place_words(windows: Sequence[Window], starts: Sequence[int], ends: Sequence
 
 def _first_tokens(window: Window, starts: Sequence[int], ends: Sequence[int]) -> list[_Found]:
     """Return the words of a window, each with its first token."""
-    found: list[_Found] = []
+    words: list[_Found] = []
     word, last = 0, -1
     for token, ((start, end), part) in enumerate(zip(window.offsets, window.parts, strict=True)):
         if part is None or start == end:
@@ -83,20 +83,20 @@ def _first_tokens(window: Window, starts: Sequence[int], ends: Sequence[int]) ->
         other = word
         while other < len(starts) and starts[other] < end:
             if other > last:
-                found.append(_Found(other, token, start))
+                words.append(_Found(other, token, start))
                 last = other
             other += 1
-    return found
+    return words
 
 
-def _with_most_context(found: Sequence[list[_Found]], lengths: Sequence[int]) -> list[list[_Found]]:
+def _with_most_context(windows: Sequence[list[_Found]], lengths: Sequence[int]) -> list[list[_Found]]:
     """Assign each word to one window, and never to a token from its middle."""
-    order = sorted((some[0].start, number) for number, some in enumerate(found) if some)
+    order = sorted((some[0].start, number) for number, some in enumerate(windows) if some)
     best: dict[int, tuple[int, int, int]] = {}  # word: minus the start of its token, context, window
     for place, (_, number) in enumerate(order):
-        for one in found[number]:
+        for one in windows[number]:
             left = one.token if place else lengths[number]
             right = lengths[number] - one.token if place + 1 < len(order) else lengths[number]
             rank = (-one.start, min(left, right), number)
             best[one.word] = max(best.get(one.word, rank), rank)
-    return [[one for one in some if best[one.word][2] == number] for number, some in enumerate(found)]
+    return [[one for one in some if best[one.word][2] == number] for number, some in enumerate(windows)]

@@ -11,6 +11,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from react_ray.answer import Answer
 from react_ray.config.settings import AugmentConfig, DataConfig
 from react_ray.data.prepare import prepare
+from react_ray.data.vocabulary import ModelChoice
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import get_task
@@ -196,7 +197,8 @@ def test_a_run_warns_of_a_vocabulary_without_the_marks(marks_model, tiny_model, 
     config = DataConfig(labeled=str(tmp_path / "rows.csv"), max_unknown=1)
     for model, warned in ((marks_model, False), (tiny_model, True)):
         caplog.clear()
-        summary = prepare(config, tmp_path / model.name, task=TASK.name, models={"--model": str(model)})
+        chosen = ModelChoice("--model", (str(model),))
+        summary = prepare(config, tmp_path / model.name, task=TASK.name, models=[chosen])
         told = [warning for warning in summary["warnings"] if "* and #" in warning]
         assert bool(told) == warned
         assert all(warning.startswith(f"--model {model}: ") and warning in caplog.text for warning in told)
