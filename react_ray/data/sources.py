@@ -94,42 +94,42 @@ class Source:
             return int(filesystem_of(self.root).get_file_info(self.key).size)
 
 
-def find_files(given: str) -> list[Source]:
-    """Return the readable files of ``given`` (file, folder or glob; path or URI), sorted.
+def find_files(address: str) -> list[Source]:
+    """Return the readable files of ``address`` (file, folder or glob; path or URI), sorted.
 
     In folders and globs, files with unknown extensions and hidden files (names that start
     with a dot or an underscore) are skipped; those of ASIDE too, if there are other files.
     Raises InputError when no file remains.
     """
-    root, key = _locate(given)
-    with _reaching(given):
+    root, key = _locate(address)
+    with _reaching(address):
         kind = filesystem_of(root).get_file_info(key).type
         if kind == pafs.FileType.File:
-            return [_known(_source(given, root, key))]
-        keys = sorted(_matching(filesystem_of(root), key, kind == pafs.FileType.Directory, given))
+            return [_known(_source(address, root, key))]
+        keys = sorted(_matching(filesystem_of(root), key, kind == pafs.FileType.Directory, address))
     readable = [k for k in keys if _ending(k) in KINDS]
     readable = [k for k in readable if _ending(k) not in ASIDE] or readable
     if not readable:
         listed = f"it has: {', '.join(k.rpartition('/')[2] for k in keys[:5])}" if keys else "it is empty"
-        raise InputError(f"{mask_address(given)}: no file to read ({listed}); {EXPECTED}")
-    return [_known(_source(given, root, k)) for k in readable]
+        raise InputError(f"{mask_address(address)}: no file to read ({listed}); {EXPECTED}")
+    return [_known(_source(address, root, k)) for k in readable]
 
 
-def open_source(given: str) -> Source:
-    """Return the file ``given``, whatever its extension; InputError when it is not a file."""
-    root, key = _locate(given)
-    with _reaching(given):
+def open_source(address: str) -> Source:
+    """Return the file ``address``, whatever its extension; InputError when it is not a file."""
+    root, key = _locate(address)
+    with _reaching(address):
         if filesystem_of(root).get_file_info(key).type != pafs.FileType.File:
-            raise InputError(f"{mask_address(given)}: no such file")
-    return _source(given, root, key)
+            raise InputError(f"{mask_address(address)}: no such file")
+    return _source(address, root, key)
 
 
-def fingerprint(given: str) -> list[tuple[str, str]]:
-    """Return (path, state) of every file of ``given``, for cache keys."""
+def fingerprint(address: str) -> list[tuple[str, str]]:
+    """Return (path, state) of every file of ``address``, for cache keys."""
     try:
-        sources = [open_source(given)]
+        sources = [open_source(address)]
     except InputError:
-        sources = find_files(given)
+        sources = find_files(address)
     return [(source.path, source.state()) for source in sources]
 
 
@@ -143,35 +143,35 @@ def _known(source: Source) -> Source:
     return source
 
 
-def _source(given: str, root: str, key: str) -> Source:
-    """Make a source whose path is relative if ``given`` is, and has no secrets of a URI."""
+def _source(address: str, root: str, key: str) -> Source:
+    """Make a source whose path is relative if ``address`` is, and has no secrets of a URI."""
     if root:
         return Source(f"{root.partition('://')[0]}://{key}", root, key)
-    relative = "://" not in given and not Path(given).expanduser().is_absolute()
+    relative = "://" not in address and not Path(address).expanduser().is_absolute()
     return Source(os.path.relpath(key) if relative else key, root, key)
 
 
-def _locate(given: str) -> tuple[str, str]:
+def _locate(address: str) -> tuple[str, str]:
     """Return the URI of the filesystem and the path inside it; wildcards are not part of the URI."""
-    if is_masked(given):
-        raise InputError(f"{given}: the secret in this address is masked; give the complete address")
-    scheme, mark, _ = given.partition("://")
+    if is_masked(address):
+        raise InputError(f"{address}: the secret in this address is masked; give the complete address")
+    scheme, mark, _ = address.partition("://")
     if not mark:
-        return "", str(Path(given).expanduser().absolute())
-    wildcard = re.search(r"[*\[]", given)  # not ?, which starts the options of a URI
-    base = given[: wildcard.start()].rpartition("/")[0] if wildcard else given
-    with _reaching(given):
+        return "", str(Path(address).expanduser().absolute())
+    wildcard = re.search(r"[*\[]", address)  # not ?, which starts the options of a URI
+    base = address[: wildcard.start()].rpartition("/")[0] if wildcard else address
+    with _reaching(address):
         path = pafs.FileSystem.from_uri(base)[1]
-    return ("" if scheme == "file" else base), path + given[len(base) :]
+    return ("" if scheme == "file" else base), path + address[len(base) :]
 
 
-def _matching(filesystem: pafs.FileSystem, key: str, folder: bool, given: str) -> list[str]:
+def _matching(filesystem: pafs.FileSystem, key: str, folder: bool, address: str) -> list[str]:
     """Return the files inside a folder, or those that match a glob."""
     if folder:
         return _inside(filesystem, key.rstrip("/"), re.escape(key.rstrip("/")) + "/.*", deep=True)
     wildcard = re.search(r"[*?\[]", key)
     if wildcard is None:
-        raise InputError(f"{mask_address(given)}: no such file or folder")
+        raise InputError(f"{mask_address(address)}: no such file or folder")
     base = key[: wildcard.start()].rpartition("/")[0]
     rest = key[len(base) + 1 :]
     return _inside(filesystem, base, _as_regex(key), deep="**" in rest or "/" in rest)

@@ -82,19 +82,19 @@ def expected(task: Task) -> str:
     return " or ".join((["a string"] if task.text_column else []) + forms)
 
 
-def parse_input(task: Task, given: Any) -> Row:
+def parse_input(task: Task, value: Any) -> Row:
     """Convert an input to a row: a text, or an object with the task's input columns.
 
     An empty text is valid. Raises ValueError for an invalid input.
     """
-    if isinstance(given, Row):
-        return given
-    if isinstance(given, str) and task.text_column:
-        cells: Mapping[str, Any] = {task.text_column: given}
-    elif isinstance(given, Mapping):
-        cells = _checked(task, given)
+    if isinstance(value, Row):
+        return value
+    if isinstance(value, str) and task.text_column:
+        cells: Mapping[str, Any] = {task.text_column: value}
+    elif isinstance(value, Mapping):
+        cells = _checked(task, value)
     else:
-        raise ValueError(f"is {kind_of(given)}; expected {expected(task)}")
+        raise ValueError(f"is {kind_of(value)}; expected {expected(task)}")
     if task.answers == "entities" and all(cell in ("", []) for cell in cells.values()):
         return _empty_row(task)
     row = task.parse(cells, NO_OPTIONS)
@@ -107,9 +107,13 @@ def _empty_row(task: Task) -> Row:
 
 def sample_row(task: Task, text: str) -> Row:
     """Make a row with ``text`` in each text column, to test a model with."""
-    for given in (text, {name: text for group in input_groups(task) for name in group}, task.nouns.example):
+    for candidate in (
+        text,
+        {name: text for group in input_groups(task) for name in group},
+        task.nouns.example,
+    ):
         try:
-            return parse_input(task, given)
+            return parse_input(task, candidate)
         except ValueError:
             continue
     raise ValueError(f"{task.name}: no input can be made of a text")
@@ -126,17 +130,17 @@ def rows_taken(task: Task, texts: Iterable[str]) -> list[Row]:
     return rows
 
 
-def _checked(task: Task, given: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(task: Task, value: Mapping[str, Any]) -> dict[str, Any]:
     """Return the cells of an object; ValueError for unknown, missing or invalid ones."""
     kinds = {column.name: column.kind for column in input_columns(task)}
-    unknown = next((name for name in given if name not in kinds), None)
+    unknown = next((name for name in value if name not in kinds), None)
     if unknown is not None:
         raise ValueError(f"{str(unknown)[:50]} is not known; known are: {', '.join(kinds)}")
-    cells = {name: cell for name, cell in given.items() if cell is not None}
+    cells = {name: cell for name, cell in value.items() if cell is not None}
     groups = input_groups(task)
     if not any(all(name in cells for name in group) for group in groups):
-        if len(given) == 1 and next(iter(given.values())) is None:
-            raise ValueError(f"{next(iter(given))} is null; expected {expected(task)}")
+        if len(value) == 1 and next(iter(value.values())) is None:
+            raise ValueError(f"{next(iter(value))} is null; expected {expected(task)}")
         lacking = next(name for name in groups[-1] if name not in cells)
         raise ValueError(f"{lacking} is missing; expected {expected(task)}")
     for name, cell in cells.items():

@@ -78,26 +78,26 @@ def parse_request(
     """
     explain = partial(_explain, kind=PredictRequest, task=task)
     request = parse(body, PredictRequest, config, explain, lists=has_lists(task))
-    given = request.inputs
-    if isinstance(given, list):
-        return request, rows_of("inputs", given, task, config)
+    inputs = request.inputs
+    if isinstance(inputs, list):
+        return request, rows_of("inputs", inputs, task, config)
     try:
-        return request, [row_of(given, task, config)]
+        return request, [row_of(inputs, task, config)]
     except RefusalError as error:
         raise RefusalError(error.status, f"inputs: {error.message}") from None
     except ValueError as error:
         raise RefusalError(422, f"inputs: {error}") from None
 
 
-def rows_of(field: str, given: Sequence[Any], task: Task, config: ServeConfig) -> list[Row]:
+def rows_of(field: str, inputs: Sequence[Any], task: Task, config: ServeConfig) -> list[Row]:
     """Convert inputs to rows; RefusalError 413 for too many or too long ones, 422 for invalid ones."""
-    if len(given) > config.max_texts:
+    if len(inputs) > config.max_texts:
         raise RefusalError(
-            413, f"{field}: {len(given)} texts; at most {config.max_texts} are taken in a request"
+            413, f"{field}: {len(inputs)} texts; at most {config.max_texts} are taken in a request"
         )
     rows = []
     words = 0
-    for index, one in enumerate(given):
+    for index, one in enumerate(inputs):
         try:
             rows.append(row_of(one, task, config))
         except RefusalError as error:
@@ -111,28 +111,28 @@ def rows_of(field: str, given: Sequence[Any], task: Task, config: ServeConfig) -
     return rows
 
 
-def row_of(given: Any, task: Task, config: ServeConfig) -> Row:
+def row_of(value: Any, task: Task, config: ServeConfig) -> Row:
     """Convert an input to a row; RefusalError 413 if it is too long, ValueError if it is invalid.
 
     The length is that of all columns together.
     """
-    size = characters(given)
+    size = characters(value)
     if size > config.max_chars:
         raise RefusalError(413, f"has {size} characters; at most {config.max_chars} are taken")
-    row = parse_input(task, given)
+    row = parse_input(task, value)
     words = words_in(row)
     if words > config.max_words:
         raise RefusalError(413, f"has {words} words; at most {config.max_words} are taken")
     return row
 
 
-def characters(given: Any) -> int:
+def characters(value: Any) -> int:
     """Count the characters of all strings in a JSON value."""
-    if isinstance(given, str):
-        return len(given)
-    if isinstance(given, dict):
-        given = list(given.values())
-    return sum(map(characters, given)) if isinstance(given, list) else 0
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        value = list(value.values())
+    return sum(map(characters, value)) if isinstance(value, list) else 0
 
 
 def parse(
