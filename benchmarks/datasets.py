@@ -29,6 +29,8 @@ NAMES = (
     "clinc150",
 )
 
+CHINESE = ("thucnews_titles", "chnsenticorp_hotel")
+
 NONE = "(none of the classes)"
 """Label of training rows from elsewhere; no labelled and no test row has it."""
 

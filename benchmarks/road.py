@@ -2,6 +2,7 @@
 
     python -m benchmarks.road --datasets bbc --draws 3
     python -m benchmarks.road --datasets agnews trec --pool 4000 --draws 3
+    python -m benchmarks.road --datasets thucnews_titles --model multilingual --pool 1500 --test 500 --draws 1
 
 One JSON file a draw is kept in benchmarks/results/road; a draw that is there is not
 run again (delete the file to repeat it). The table is made from those files.
@@ -22,6 +23,7 @@ from pathlib import Path
 import pandas as pd
 
 from benchmarks.datasets import DATA, DatasetMissingError, write_draw
+from react_ray.config.settings import EMBEDDED
 
 RESULTS = Path(__file__).parent / "results" / "road"
 
@@ -35,12 +37,15 @@ def main() -> None:
     parser.add_argument("--pool", type=int, default=4000)
     parser.add_argument("--test", type=int, default=2000)
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--model", default=EMBEDDED)
+    parser.add_argument("--settings", nargs="+", default=[], help="as finetune.token_budget=20000; kept too")
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
+    model = "" if options.model == EMBEDDED else f"-{Path(options.model).name}"
     RESULTS.mkdir(parents=True, exist_ok=True)
     for dataset in options.datasets:
         for seed in range(options.draws):
-            target = RESULTS / f"{dataset}-k{options.labels_per_class}-p{options.pool}-s{seed}.json"
+            target = RESULTS / f"{dataset}-k{options.labels_per_class}-p{options.pool}{model}-s{seed}.json"
             if not target.exists():
                 try:
                     measure(dataset, seed, options, target)
@@ -64,6 +69,7 @@ def measure(dataset: str, seed: int, options: argparse.Namespace, target: Path) 
         )
         command = [sys.executable, "-m", "react_ray.cli", "run", "--quiet", "--seed", str(seed)]
         command += [*draw.flags(), "--truth-column", "truth", "--output", str(folder / "out")]
+        command += ["--model", options.model, *options.settings]
         started = time.monotonic()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         seconds = time.monotonic() - started
@@ -73,6 +79,9 @@ def measure(dataset: str, seed: int, options: argparse.Namespace, target: Path) 
         "dataset": dataset,
         "labels_per_class": options.labels_per_class,
         "pool": options.pool,
+        "model": options.model,
+        "encoders": metrics["encoders"],
+        "settings": options.settings,
         "seed": seed,
         "test_rows": metrics["test"]["n"],
         "macro_f1": {**arms, "saved_model": metrics["test"]["macro_f1"]},
@@ -91,6 +100,7 @@ def print_table() -> None:
     rows = [
         {
             "dataset": r["dataset"],
+            "model": r.get("model", EMBEDDED),
             "labels": r["labels_per_class"],
             "seconds": r["seconds"]["wall"],
             **r["macro_f1"],
@@ -99,7 +109,7 @@ def print_table() -> None:
     ]
     if not rows:
         return
-    groups = pd.DataFrame(rows).groupby(["dataset", "labels"])
+    groups = pd.DataFrame(rows).groupby(["dataset", "model", "labels"])
     mean, deviation = groups.mean(), groups.std(ddof=0)
     table = mean.copy().astype(object)
     for column in mean.columns:

@@ -31,11 +31,12 @@ from benchmarks.label_efficiency.joint import JointStore, store_of
 from benchmarks.label_efficiency.methods import GROUPS, METHODS, expand
 from benchmarks.label_efficiency.progress import Progress
 from benchmarks.label_efficiency.tables import write_tables
-from react_ray.config.settings import EMBEDDED
+from react_ray.config.settings import AUTO, EMBEDDED
 from react_ray.console.reporter import quiet_libraries
 from react_ray.errors import ReactRayError
 
 RESULTS = Path(__file__).parents[1] / "results" / "label_efficiency"
+ONE_MODEL = ("labels_only", "setfit")
 SIZES: tuple[LabelsPerClass, ...] = (0, 1, 2, 5, 10, 20, 50, "all")
 
 
@@ -97,11 +98,14 @@ def _run(options: argparse.Namespace, encoder: str, results: Results) -> list[Ou
     if "setfit" in options.methods and options.setfit_python is None:
         print("skipped: setfit (give the interpreter of its environment with --setfit-python)")
         options.methods.remove("setfit")
+    methods = [name for name in options.methods if encoder != AUTO or name not in ONE_MODEL]
+    if methods != options.methods:
+        print(f"skipped with {AUTO}: {', '.join(ONE_MODEL)}, which fine-tune one named model")
     cells = grid(
         options.datasets,
         options.labels_per_class,
         options.draws,
-        options.methods,
+        methods,
         encoder=encoder,
         pool=options.pool,
         test=options.test,

@@ -54,8 +54,8 @@ Labels = Annotated[str | None, typer.Option(help="YAML: class name -> descriptio
 TaskName = Annotated[str | None, typer.Option(metavar="NAME", help="Default: text-classification")]
 Output = Annotated[str | None, typer.Option(help="Folder of the run (default: out)")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster, for example auto or ray://host:10001")]
-Model = Annotated[str | None, typer.Option(help="embedded, a hub name or a folder with a saved model")]
-Encoder = Annotated[str | None, typer.Option(help="Frozen encoder of the features (default: the model)")]
+Model = Annotated[str | None, typer.Option(help="embedded, multilingual, auto, a hub name or a folder")]
+Encoder = Annotated[str | None, typer.Option(help="Frozen encoder of the features (several: encoder=[A,B])")]
 ColumnNames = Annotated[
     list[str] | None,
     typer.Option("--column", metavar="NAME=OTHER", help="The column NAME is called OTHER in the files"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from react_ray.config.settings import Config, Settings
 from react_ray.labelers import label_gan
 from react_ray.lgan import pretrain, train
 from react_ray.pipeline import graph
-from react_ray.pipeline.graph import FREE, GRAPHS, Stage
+from react_ray.pipeline.context import base_model_of
+from react_ray.pipeline.graph import FREE, GRAPHS, Stage, stages_of
 from react_ray.training.worker import LocalWorker
 
 STAGES = [(name, stage) for name, stages in GRAPHS.items() for stage in stages]
@@ -98,3 +100,17 @@ def test_the_label_gan_reads_no_setting_that_the_keys_of_its_stages_lack(tmp_pat
             settings=seen["pretrain"],
             seed=0,
         )
+
+
+def test_of_several_models_the_one_whose_features_say_most_is_fine_tuned(tmp_path: Path) -> None:
+    stages = {stage.name: stage for stage in stages_of(config(model="auto"))}
+    assert "pretrain" in stages["labels_only"].needs
+    assert "pretrain" not in {stage.name: stage for stage in stages_of(config())}["labels_only"].needs
+    done = {name: tmp_path / name for name in ("prepare", "pretrain")}
+    (done["pretrain"] / "inputs").mkdir(parents=True)
+    done["prepare"].mkdir()
+    models = {"--model": ["a", "b"], "--encoder": ["c", "a", "b"]}
+    (done["prepare"] / "models.json").write_text(json.dumps(models))
+    (done["pretrain"] / "inputs" / "teacher.json").write_text(json.dumps({"encoders": [0.5, 0.2, 0.3]}))
+    assert base_model_of(done) == "b"
+    assert base_model_of({"prepare": done["prepare"]}) == "a", "without a teacher, the first"
