@@ -34,6 +34,7 @@ SETS = {
         DataSet("resume_ner_zh", "token-classification", "tags", (0.01, 0.05, 0.2)),
         DataSet("semeval2010_task8", "relation-extraction", "label", (0.01, 0.05, 0.2, 5, 20, 50)),
         DataSet("goemotions", "multi-label-classification", "labels", (0.01, 0.05, 0.2, 5, 20, 50)),
+        DataSet("dialogsum", "extractive-summarization", "summary", (0.05, 0.2)),
         DataSet("afqmc", "text-pair-classification", "label", (0.01, 0.05, 0.2)),
     )
 }

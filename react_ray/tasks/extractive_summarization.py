@@ -60,6 +60,7 @@ class ExtractiveSummarization(WordTagging):
     fewest_classes = 0
     metrics = ROUGE
     operations = ("delete",)
+    answers = "text"
     added: ClassVar[tuple[pa.Field, ...]] = (
         pa.field("summary_text", pa.string()),
         pa.field("score", pa.float64()),

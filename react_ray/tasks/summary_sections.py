@@ -22,7 +22,7 @@ MARK = "sentence of the summary"
 ABOUT = {
     "model": "the sentences that the model selects",
     "lead": "the first sentences of each document",
-    "text_rank": "the sentences that share most words with others",
+    "text_rank": "the sentences that share most words with others (TextRank)",
     "oracle": "the sentences that are most like the reference: no selection can be much better",
 }
 
@@ -67,7 +67,7 @@ def summary_sections(
 ) -> list[Section]:
     """A table of ROUGE, and the documents with the worst summaries of those that the model is sure of."""
     lines = [
-        [name, *(float(found[metric]) for metric in ROUGE), ABOUT[name]]
+        [name.replace("_", " "), *(float(found[metric]) for metric in ROUGE), ABOUT[name]]
         for name, found in {"model": scores, **others}.items()
     ]
     headings: list[Heading] = [

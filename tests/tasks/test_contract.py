@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -28,6 +28,7 @@ from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Task, get_task, task_names
 from react_ray.tasks.running import classes_of, padding_of, predict
+from react_ray.tasks.task import AnswerKind
 from react_ray.tasks.units import UnitTask
 from react_ray.training.train import loop
 from react_ray.training.worker import LocalWorker
@@ -100,6 +101,7 @@ def test_a_task_is_described(name):
     assert any(column.target for column in task.columns)
     assert {column for row in examples.rows for column in row} <= known
     assert hasattr(transformers, task.auto_model)
+    assert task.answers in get_args(AnswerKind)
 
 
 @every_task

@@ -104,7 +104,7 @@ def test_the_report_has_baselines_and_marked_documents(tokenizer):
         [np.array([[0.9, 0.1], [0.1, 0.9], [1, 0], [0, 1]]), np.array([[0, 1], [1, 0]])], rows, []
     )
     scores, documents = TASK.sections(answers, rows, [])
-    assert [line[0] for line in scores["data"]["rows"]] == ["model", "lead", "text_rank", "oracle"]
+    assert [line[0] for line in scores["data"]["rows"]] == ["model", "lead", "text rank", "oracle"]
     assert scores["data"]["rows"][3][1] == 1.0
     first = documents["data"]["items"][0]["texts"][0]
     assert first["text"] == "One. Two.", "the worst first"
