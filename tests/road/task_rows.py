@@ -13,7 +13,7 @@ FILLER = ["the", "a", "in", "met", "saw", "left", "near", "with", "today", "old"
 TOPICS = {"sport": ["goal", "team", "coach", "match"], "money": ["bank", "stock", "tax", "loan"]}
 PARTS = {"wheel": "car", "leaf": "tree", "page": "book", "roof": "house"}
 WORDS = [*FILLER, *" ".join(NAMES.values()).split(), *(w for words in TOPICS.values() for w in words)]
-WORDS += [*PARTS, *PARTS.values(), "of", "has", "or", "*", "#", *"0123456789", *(f"##{n}" for n in range(10))]
+WORDS += [*PARTS, *PARTS.values(), "of", "has", "or", ".", "*", "#", *"0123456789", *(f"##{n}" for n in range(10))]
 
 Rows = Iterator[dict[str, Any]]
 
@@ -56,13 +56,23 @@ def _relations(draw: random.Random) -> Rows:
         yield {"text": f"{start} <e1>{first}</e1> {between} <e2>{second}</e2> {end}", "label": label}
 
 
+def _documents(draw: random.Random) -> Rows:
+    while True:
+        sentences = [f"{' '.join(draw.sample(FILLER, 4))}." for _ in range(3)]
+        news = f"{' '.join(draw.sample(TOPICS['sport'], 3))} today."
+        sentences.insert(draw.randrange(4), news)
+        yield {"document": " ".join(sentences), "summary": news}
+
+
 MAKE: dict[str, Callable[[random.Random], Rows]] = {
+    "extractive-summarization": _documents,
     "multi-label-classification": _sets,
     "relation-extraction": _relations,
     "text-pair-classification": _pairs,
     "token-classification": _tokens,
 }
 TARGET = {
+    "extractive-summarization": "summary",
     "multi-label-classification": "labels",
     "relation-extraction": "label",
     "text-pair-classification": "label",
