@@ -114,7 +114,8 @@ def table(kept: dict[str, Any]) -> str:
 
 
 def _environment(package: Path) -> dict[str, str]:
-    return {**os.environ, "PYTHONPATH": str(package)}
+    """Name the encoder, because the default depends on what is installed."""
+    return {**os.environ, "PYTHONPATH": str(package), "REACT_RAY_ENCODER": "embedded"}
 
 
 def _cpu_seconds() -> float:

@@ -7,8 +7,9 @@
 A change of structure must not change a result. Runs BBC News, AG News and TREC with 5 labels per class and
 seed 0, and compares the rows that were read, the generated training set (D_aug) and every figure of
 metrics.json. Kept in ``benchmarks/results/unchanged``: the figures, and D_aug with a hash in place of each
-text. Floating-point results differ between processors, so record and compare on one machine. The exit code
-is 1 where a value differs by more than 1e-6.
+text. The encoder is named, because the default depends on what is installed. Floating-point results differ
+between processors, so record and compare on one machine. The exit code is 1 where a value differs by more
+than 1e-6.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def run(name: str, package: Path, data: Path) -> dict[str, Any]:
         folder = Path(temporary)
         draw = write_draw(name, folder / "data", labels_per_class=5, pool=4000, test=2000, seed=0, data=data)
         command = [sys.executable, "-m", "react_ray.cli", "run", "--quiet", "--seed", "0", *draw.flags()]
-        command += ["--truth-column", "truth", "--output", str(folder / "out")]
+        command += ["--truth-column", "truth", "--output", str(folder / "out"), "encoder=embedded"]
         environment = {**os.environ, "PYTHONPATH": str(package.absolute())}
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
         (rows,) = (folder / "out" / "cache").glob("prepare-*/rows.parquet")
