@@ -13,7 +13,8 @@ FILLER = ["the", "a", "in", "met", "saw", "left", "near", "with", "today", "old"
 TOPICS = {"sport": ["goal", "team", "coach", "match"], "money": ["bank", "stock", "tax", "loan"]}
 PARTS = {"wheel": "car", "leaf": "tree", "page": "book", "roof": "house"}
 WORDS = [*FILLER, *" ".join(NAMES.values()).split(), *(w for words in TOPICS.values() for w in words)]
-WORDS += [*PARTS, *PARTS.values(), *"of has or . * #".split(), *"0123456789", *(f"##{n}" for n in range(10))]
+WORDS += [*PARTS, *PARTS.values(), "of", "has", "or", ".", "*", "#"]
+WORDS += [*"0123456789", *(f"##{n}" for n in range(10))]
 
 Rows = Iterator[dict[str, Any]]
 
