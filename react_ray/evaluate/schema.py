@@ -106,7 +106,7 @@ class Metrics(TypedDict):
     headline: str
     seed: int
     model: str
-    encoders: list[str]
+    encoders: dict[str, float | None]
     classes: list[str]
     labels_used: int
     rows: dict[str, int]

@@ -19,7 +19,7 @@ from react_ray.data.prepare import MODELS
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 
-__all__ = ["Context", "base_model_of", "encoders_of"]
+__all__ = ["Context", "base_model_of", "encoder_weights", "encoders_of"]
 
 
 @dataclass(frozen=True)
@@ -93,11 +93,17 @@ def base_model_of(done: Mapping[str, Path]) -> str:
 
     In a run without a teacher of the label GAN, the first.
     """
-    models, weights = _readers(done, "--model"), {}
-    if len(models) > 1 and "pretrain" in done:
-        teacher = json.loads((done["pretrain"] / "inputs" / "teacher.json").read_text(encoding="utf-8"))
-        weights = dict(zip(encoders_of(done), teacher["encoders"], strict=True))
+    models = _readers(done, "--model")
+    weights = encoder_weights(done) if len(models) > 1 else {}
     return max(models, key=lambda model: weights.get(model, 0.0))
+
+
+def encoder_weights(done: Mapping[str, Path]) -> dict[str, float]:
+    """Return the weight that the teacher of the label GAN gives to each encoder; empty without a teacher."""
+    if "pretrain" not in done:
+        return {}
+    teacher = json.loads((done["pretrain"] / "inputs" / "teacher.json").read_text(encoding="utf-8"))
+    return dict(zip(encoders_of(done), teacher["encoders"], strict=True))
 
 
 def _readers(done: Mapping[str, Path], flag: str) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ from react_ray.evaluate.tables import class_counts, rejected_by_reason
 from react_ray.evaluate.wording import metric_title
 from react_ray.folders import remove_folder, replace_file
 from react_ray.pipeline.arms import choice_of, model_of, models_of
-from react_ray.pipeline.context import base_model_of, encoders_of
+from react_ray.pipeline.context import base_model_of, encoder_weights, encoders_of
 from react_ray.pipeline.store import RECORD, Store, folder_size
 from react_ray.tasks import get_task
 from react_ray.tasks.labels import LabelMap
@@ -88,6 +88,10 @@ def summarise(output: Path, metrics: Any) -> str:
     if refused:
         kinds = ", ".join(f"{reason}: {count:,}" for reason, count in refused.items())
         lines.append(f"rejected: {sum(refused.values()):,} rows ({kinds}), see {output / 'refused.jsonl'}")
+    encoders = metrics.get("encoders", {})
+    if len(encoders) > 1:
+        weighed = (f"{name} ({weight:.2f})" if weight else name for name, weight in encoders.items())
+        lines.append(f"encoders, with their weights: {', '.join(weighed)}")
     lines += metrics.get("notes", [])
     lines += [f"warning: {warning}" for warning in metrics["warnings"]]
     cache = output / "cache"
@@ -125,14 +129,14 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     figures = _read_json(done["evaluate"] / "figures.json")
     rows = _read_json(done["prepare"] / "summary.json")
     choice = choice_of(done)
-    parts = rows["parts"]
+    parts, weights = rows["parts"], encoder_weights(done)
     return {
         "version": __version__,
         "task": config.task,
         "headline": get_task(config.task).metrics[0],
         "seed": config.seed,
         "model": mask(base_model_of(done)),
-        "encoders": [mask(name) for name in encoders_of(done)],
+        "encoders": {mask(name): weights.get(name) for name in encoders_of(done)},
         "classes": list(LabelMap.load(done["prepare"] / "labels.json").names),
         "labels_used": parts.get("labeled", 0) + parts.get("validation", 0),
         "rows": parts,

@@ -77,7 +77,7 @@ def make_content() -> Callable[..., Any]:
             "headline": "macro_f1",
             "seed": 0,
             "model": "embedded",
-            "encoders": ["embedded"],
+            "encoders": {"embedded": 1.0},
             "classes": list(names),
             "labels_used": 5 * len(names) + validation,
             "rows": {part: n for part, n in rows.items() if n},

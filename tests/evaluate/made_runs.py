@@ -31,7 +31,7 @@ def content_of(name: str, labels: Sequence[str], rows: pa.Table, answers: Sequen
         "headline": task.metrics[0],
         "seed": 0,
         "model": "embedded",
-        "encoders": ["embedded"],
+        "encoders": {"embedded": 1.0},
         "classes": list(labels),
         "labels_used": 165,
         "rows": {"labeled": 165, "unlabeled": 3126, "test": len(rows)},

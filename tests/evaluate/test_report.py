@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from pages import HOSTILE, Page, assert_offline_and_inert
 
+import react_ray
 from react_ray.evaluate.pictures import calibration_chart, line_chart, ticks
 from react_ray.evaluate.report import write_report
 from react_ray.evaluate.tables import rejected_by_reason
@@ -69,6 +70,18 @@ def test_the_style_loads_nothing(tmp_path: Path, make_content: Callable[..., Any
     assert "default-src 'none'" in source
     assert "prefers-color-scheme: dark" in source
     assert "@media print" in source
+
+
+def test_pages_name_fonts_for_chinese() -> None:
+    """Where the system's own font lacks them, a browser would pick Japanese forms of the characters."""
+    package = Path(react_ray.__file__).parent
+    pages = [package / "evaluate" / "templates" / "style.css", *package.glob("serve/protocols/static/*.html")]
+    assert len(pages) > 1
+    for page in pages:
+        fonts = re.search(r"body \{[^}]*font: [^;]*;", page.read_text(encoding="utf-8"))
+        assert fonts, page
+        for font in ("PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC"):
+            assert font in fonts[0], page
 
 
 def test_texts_and_names_are_shown_and_never_run(

@@ -78,7 +78,8 @@ def test_several_encoders_are_heard_beside_each_other(
     chosen = ["--model", str(other), f"encoder=[{', '.join(encoders)}]"]
     assert main(command(files, output, *chosen)) == 0
     metrics = json.loads((output / "metrics.json").read_text(encoding="utf-8"))
-    assert (metrics["encoders"], metrics["model"]) == (encoders, str(other))
+    assert (list(metrics["encoders"]), metrics["model"]) == (encoders, str(other))
+    assert sum(metrics["encoders"].values()) == pytest.approx(1, abs=0.001)
     assert metrics["arms"]["label_generator"]["test"]["macro_f1"] > 0.8
     assert main(["suggest", str(output), "--output", str(tmp_path / "next.csv"), "--count", "3"]) == 0
     assert len(pd.read_csv(tmp_path / "next.csv")) == 3
