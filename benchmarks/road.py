@@ -80,7 +80,7 @@ def measure(dataset: str, seed: int, options: argparse.Namespace, target: Path) 
         "labels_per_class": options.labels_per_class,
         "pool": options.pool,
         "model": options.model,
-        "encoders": metrics["encoders"],
+        "encoders": list(metrics["encoders"]),
         "settings": options.settings,
         "seed": seed,
         "test_rows": metrics["test"]["n"],

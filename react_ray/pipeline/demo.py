@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from react_ray.config.file import load_config
-from react_ray.config.settings import Config
+from react_ray.config.settings import EMBEDDED, Config
 from react_ray.errors import InputError
 
 __all__ = ["demo_config", "read_bbc_news"]
@@ -47,7 +47,7 @@ def demo_config(
     }
     flags: dict[str, object] = {f"data.{name}": str(folder / f"{name}.csv") for name in files}
     flags |= {"data.columns.truth": "truth", "output": str(output), "seed": seed}
-    config = load_config(overrides=overrides, flags=flags)
+    config = load_config(overrides=(f"encoder={EMBEDDED}", *overrides), flags=flags)  # for a quick run
     folder.mkdir(parents=True, exist_ok=True)
     for name, rows in files.items():
         rows.to_csv(folder / f"{name}.csv", index=False)

@@ -306,14 +306,22 @@ def test_a_class_added_later_needs_no_text_encoded_again(
 
 
 def test_clean_frees_the_cache_and_keeps_the_results(
-    files: dict[str, Path], done: Path, word_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    files: dict[str, Path],
+    word_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    output = tmp_path / "out"
+    output, converted = tmp_path / "out", tmp_path / "home" / "react-ray" / "multilingual-1-0"
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    converted.mkdir(parents=True)
+    (converted / "model.safetensors").write_bytes(bytes(200_000))
     assert main(command(files, output, word_model, "--until", "prepare")) == 0
     assert list((output / "cache").glob("prepare-*"))
     assert main(["clean", str(output)]) == 0
     assert not (output / "cache").exists()
-    assert "freed" in capsys.readouterr().out
+    assert not converted.exists()
+    assert f"{converted.parent}: 0.2 MB freed" in capsys.readouterr().out
 
 
 def test_without_a_test_file_nothing_is_held_out(
