@@ -26,6 +26,14 @@ CANDIDATES_ARM = (
     "the pretrained model, fine-tuned on labels that it proposed itself and frozen features agreed with",
 )
 """Title and description of the arm ``generated_labels`` if the labeler is ``candidates``."""
+PROPOSALS_ARM = (
+    "Generated labels",
+    "the pretrained model, fine-tuned on its own answers for unlabelled rows as well",
+)
+ARM_OF_LABELER = {
+    "candidates": {"generated_labels": CANDIDATES_ARM},
+    "proposals": {"generated_labels": PROPOSALS_ARM},
+}
 COPIES_ARM = (
     "With changed copies",
     "the pretrained model, fine-tuned on labelled rows and copies of them",
@@ -62,7 +70,7 @@ def arms_of(metrics: Metrics) -> dict[str, tuple[str, str]]:
     quality = metrics["label_quality"]
     if not (quality and quality["kept"]):
         return {**ARMS, "generated_labels": COPIES_ARM}
-    return {**ARMS, "generated_labels": CANDIDATES_ARM} if task_of(metrics).labeler == "candidates" else ARMS
+    return ARMS | ARM_OF_LABELER.get(task_of(metrics).labeler, {})
 
 
 def lede(metrics: Metrics) -> str:

@@ -41,7 +41,7 @@ class Row(dict[str, Any]):
 
 def input_columns(task: Task) -> list[Column]:
     """Return the columns that an input may have, without those of annotation tools."""
-    kept = {task.text_column, *(field.name for field in task.inputs)}
+    kept = {*task.needs[0], *(field.name for field in task.inputs)}
     return [one for one in task.columns if not one.target and (one.kind != "text" or one.name in kept)]
 
 

@@ -8,6 +8,7 @@ from typing import Any, cast
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForQuestionAnswering,
     AutoModelForSequenceClassification,
     AutoModelForTokenClassification,
     BertForSequenceClassification,
@@ -18,7 +19,7 @@ from transformers import (
 from react_ray.models.pooling import pools_by_mean, set_head, set_mean_layer
 from react_ray.models.pretrained import load_pretrained, load_weights
 
-__all__ = ["load_sequence_classifier", "load_token_classifier", "start_from"]
+__all__ = ["load_question_answerer", "load_sequence_classifier", "load_token_classifier", "start_from"]
 
 
 def load_sequence_classifier(
@@ -48,12 +49,12 @@ def load_sequence_classifier(
 
 def load_token_classifier(name: str, labels: Sequence[str], dropout: float | None) -> PreTrainedModel:
     """Load a token classifier for ``labels``; a head for other labels is replaced."""
-    config = _load_config(name, labels, dropout)
+    return _load(AutoModelForTokenClassification, name, _is_outside, _load_config(name, labels, dropout))
 
-    def is_new(model: PreTrainedModel, weight: str) -> bool:
-        return not weight.startswith(f"{model.base_model_prefix}.") or "pooler" in weight
 
-    return _load(AutoModelForTokenClassification, name, is_new, config)
+def load_question_answerer(name: str, outputs: Sequence[str], dropout: float | None) -> PreTrainedModel:
+    """Load a model with a logit for the start and one for the end of an answer at each token."""
+    return _load(AutoModelForQuestionAnswering, name, _is_outside, _load_config(name, outputs, dropout))
 
 
 def start_from(model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor) -> bool:
@@ -65,6 +66,11 @@ def start_from(model: PreTrainedModel, name: str, weights: torch.Tensor, bias: t
         return False
     set_head(model, weights, bias)
     return True
+
+
+def _is_outside(model: PreTrainedModel, weight: str) -> bool:
+    """Whether a weight is not part of the encoder: it may be new."""
+    return not weight.startswith(f"{model.base_model_prefix}.") or "pooler" in weight
 
 
 def _load_config(name: str, labels: Sequence[str], dropout: float | None) -> PretrainedConfig:

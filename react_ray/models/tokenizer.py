@@ -21,6 +21,8 @@ __all__ = ["QuickTokenizer", "SavedTokenizer", "TextTokenizer", "TransformersTok
 
 SLACK = 64
 """Extra tokens beyond the maximum length: tokenizers look some characters ahead."""
+PAIR_SPECIAL = 4
+"""Special tokens of a pair, at most."""
 CHARS_AT_A_TIME = 1 << 18
 """Characters of pairs tokenized at once: all their windows are in memory, including truncated ones."""
 
@@ -47,7 +49,7 @@ class TextTokenizer(ABC):
     def __init__(self, max_length: int, side: Side):
         self.max_length = max_length
         self.side: Side = side
-        self._clones: dict[int | None, Tokenizer] = {}
+        self._clones: dict[tuple[int | None, str], Tokenizer] = {}
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text."""
@@ -99,11 +101,23 @@ class TextTokenizer(ABC):
         encodings = backend.encode_batch(list(texts))
         return [[_window(encoding), *map(_window, encoding.overflowing)] for encoding in encodings]
 
+    def pair_windows(self, texts: Sequence[str], others: Sequence[str], stride: int) -> list[list[Window]]:
+        """Return windows with all tokens of each of ``others``, each behind the text that belongs to it.
+
+        The text is cut at half the maximum length; consecutive windows overlap by at most ``stride`` tokens.
+        """
+        room = max(1, self.max_length // 2 - PAIR_SPECIAL)
+        encodings = self._clone(None).encode_batch(list(texts), add_special_tokens=False)
+        short = [self._start(text, one, room) for text, one in zip(texts, encodings, strict=True)]
+        backend = self._clone(min(stride, max(0, self.max_length // 4 - PAIR_SPECIAL)), "only_second")
+        pairs = backend.encode_batch(list(zip(short, others, strict=True)))
+        return [[_window(encoding), *map(_window, encoding.overflowing)] for encoding in pairs]
+
     @cached_property
     def _cutting(self) -> Tokenizer:
         return self._clone(0)
 
-    def _clone(self, stride: int | None) -> Tokenizer:
+    def _clone(self, stride: int | None, strategy: str = "longest_first") -> Tokenizer:
         """Return a clone of the tokenizer with its own settings, so that concurrent calls do not interfere.
 
         Without a ``stride`` it does not truncate. Clones are cached: with a multilingual vocabulary, creating
@@ -111,14 +125,14 @@ class TextTokenizer(ABC):
         """
         from tokenizers import Tokenizer
 
-        if stride in self._clones:
-            return self._clones[stride]
+        if (stride, strategy) in self._clones:
+            return self._clones[stride, strategy]
         backend = Tokenizer.from_str(self._backend().to_str())
         backend.no_padding()
         backend.no_truncation()
         if stride is not None:
-            backend.enable_truncation(self.max_length, stride=stride, direction=self.side)
-        return self._clones.setdefault(stride, backend)
+            backend.enable_truncation(self.max_length, stride=stride, strategy=strategy, direction=self.side)
+        return self._clones.setdefault((stride, strategy), backend)
 
     @abstractmethod
     def _backend(self) -> Tokenizer:
@@ -183,6 +197,10 @@ class QuickTokenizer(TextTokenizer):
     def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
         """Return windows with all tokens of each text; consecutive windows overlap by ``stride`` tokens."""
         return self._wrapped.windows(texts, stride)
+
+    def pair_windows(self, texts: Sequence[str], others: Sequence[str], stride: int) -> list[list[Window]]:
+        """Return windows with all tokens of each of ``others``, each behind the text that belongs to it."""
+        return self._wrapped.pair_windows(texts, others, stride)
 
     def _backend(self) -> Tokenizer:
         return self._wrapped._backend()

@@ -15,7 +15,16 @@ from react_ray.data.views import BLOCKS
 from react_ray.models.choices import encoder_choices, encoder_setting, model_choices
 from react_ray.models.pretrained import fingerprint as fingerprint_model
 from react_ray.pipeline.context import Context
-from react_ray.pipeline.stages import candidates, export, features, judge, label_gan, rows, train
+from react_ray.pipeline.stages import (
+    candidates,
+    export,
+    features,
+    judge,
+    label_gan,
+    proposals,
+    rows,
+    train,
+)
 from react_ray.tasks import get_task
 
 __all__ = ["FILES", "GRAPHS", "Stage", "prerequisites", "stages_of"]
@@ -134,7 +143,17 @@ CANDIDATES = (
 )
 """Of tasks whose pool gets its labels from the fine-tuned model, judged out of fold."""
 
-GRAPHS = {"label_gan": LABEL_GAN, "candidates": CANDIDATES}
+PROPOSALS = (
+    PREPARE,
+    AUGMENT,
+    LABELS_ONLY,
+    Stage(proposals.propose, ("candidates.rows",), ("prepare", "labels_only")),
+    Stage(proposals.generate, ("seed",), ("prepare", "augment", "propose")),
+    *CANDIDATES[-4:],
+)
+"""Stages of tasks whose answers are spans or texts: the fine-tuned model labels the pool."""
+
+GRAPHS = {"label_gan": LABEL_GAN, "candidates": CANDIDATES, "proposals": PROPOSALS}
 
 
 def stages_of(config: Config) -> tuple[Stage, ...]:

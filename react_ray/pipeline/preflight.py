@@ -194,13 +194,15 @@ def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -
     read = encoders.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
     training_rows = parts["labeled"] + parts["unlabeled"]
     candidates = task.labeler == "candidates"  # it encodes neither copies nor names
-    proposed = min(config.candidates.rows, parts["unlabeled"]) if candidates else 0
+    proposed = min(config.candidates.rows, parts["unlabeled"]) if task.labeler != "label_gan" else 0
     texts = per_row * (rows + copies)
     trained = config.finetune.token_budget
     if config.finetune.epochs:
         trained = int(config.finetune.epochs * trained_row * (rows + copies))
     if candidates:
         texts, read = per_row * (parts["labeled"] + proposed), 0
+    elif task.labeler == "proposals":
+        texts, read = 0, 0
     models = 2 if parts["labeled"] else 1
     in_rounds = config.finetune.evaluations * validation_sample_size(parts["validation"])
     evaluated = trained_row * (models * (in_rounds + parts["validation"] + parts["test"]) + proposed)
@@ -212,6 +214,8 @@ def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -
         options = len(task.output_names(labels.names))
         label_minutes = FOLDS * ITERATIONS * options * units * seconds_a_cell(width * len(used)) / 60
         memory, cells, weights = 16 * parameters + int(units * row / BLOCKS) + size, int(units * options), 0
+    elif task.labeler == "proposals":
+        label_minutes, memory, cells, weights = 0.0, 16 * parameters + size, 0, 0
     else:
         label_minutes = len(used) * _label_minutes(len(names), training_rows, copies, width)
         memory = 16 * parameters + row * (rows + copies) + size

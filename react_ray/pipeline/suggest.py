@@ -90,7 +90,7 @@ def suggest(
     file.parent.mkdir(parents=True, exist_ok=True)
     config = load_config(saved, flags={"output": str(folder)})  # a run may have been moved
     done, task = run(config, until="generate", quiet=quiet).stages, get_task(config.task)
-    pool = (_of_candidates if task.labeler == "candidates" else _of_label_gan)(task, done)
+    pool = POOLS[task.labeler](task, done)
     if not len(pool.rows):
         raise InputError(f"{folder}: the run had no unlabelled rows to choose from")
     chosen = most_useful(pool.features, pool.doubt, count, config.seed)
@@ -133,6 +133,19 @@ def _of_candidates(task: Task, done: Mapping[str, Path]) -> _Pool:
     answers = load_answers(done["generate"] / "answers.jsonl")
     likely = [task.shown(a.value, row) for a, row in zip(answers, rows.to_pylist(), strict=True)]
     return _Pool(rows, np.array(features, np.float32), 1 - certainty, likely, certainty)
+
+
+def _of_proposals(task: Task, done: Mapping[str, Path]) -> _Pool:
+    """Return the sampled rows of the pool, without features: by the doubt about their answers alone."""
+    rows = pq.read_table(done["propose"] / "pool.parquet", columns=[field.name for field in task.inputs])
+    certainty = load_file(done["generate"] / "labels.safetensors")["certainty"]
+    answers = load_answers(done["generate"] / "answers.jsonl")
+    likely = [task.shown(a.value, row) for a, row in zip(answers, rows.to_pylist(), strict=True)]
+    return _Pool(rows, np.zeros((len(rows), 1), np.float32), 1 - certainty, likely, certainty)
+
+
+POOLS = {"label_gan": _of_label_gan, "candidates": _of_candidates, "proposals": _of_proposals}
+"""The pool of a run, by the labeler of its task."""
 
 
 def _to_fill_in(config: Config, task: Task, rows: pa.Table) -> tuple[pa.Table, list[str]]:

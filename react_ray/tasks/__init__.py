@@ -14,6 +14,7 @@ DEFAULT_TASK, PAIRS = "text-classification", "text-pair-classification"
 _MODULES = {
     "extractive-summarization": "extractive_summarization:ExtractiveSummarization",
     "multi-label-classification": "multi_label_classification:MultiLabelClassification",
+    "question-answering": "question_answering:QuestionAnswering",
     "relation-extraction": "relation_extraction:RelationExtraction",
     DEFAULT_TASK: "text_classification:TextClassification",
     PAIRS: "text_pair_classification:TextPairClassification",

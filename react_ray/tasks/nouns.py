@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ENTITIES", "PAIRS", "RELATIONS", "SETS", "SUMMARIES", "Nouns", "count_of"]
+__all__ = ["ANSWERS", "ENTITIES", "PAIRS", "RELATIONS", "SETS", "SUMMARIES", "Nouns", "count_of"]
 
 
 @dataclass(frozen=True)
@@ -166,5 +166,25 @@ SUMMARIES = Nouns(
         "A summary has sentences of the document, word for word, in their order.",
         "Every summary has the same number of sentences, where the document has as many.",
         "The score is the mean probability of the selected sentences.",
+    ),
+)
+
+ANSWERS = Nouns(
+    model="model that answers questions from a context",
+    option="option",
+    options="options",
+    link="with",
+    row="question",
+    rows="questions",
+    label="answer",
+    labels="answers",
+    credit="mean F1 of an answer",
+    graded=True,
+    example={"context": "Ada lives in Paris.", "question": "Where does Ada live?"},
+    call_options="",
+    limits=(
+        "An answer is a part of the context, word for word.",
+        "Without unanswerable questions among its labels, the model answers every question.",
+        "The score is the probability among the best parts of the context.",
     ),
 )

@@ -109,7 +109,8 @@ class Task(ABC):
     operations: ClassVar[tuple[str, ...]] = ("delete", "swap", "crop", "typo")
     """Augmentation operations of :meth:`augment`, for ``augment.operations``."""
     labeler: ClassVar[str] = "label_gan"
-    """Labeler of the unlabelled pool: ``label_gan`` (one of K classes per row) or ``candidates``."""
+    """Labeler of the unlabelled pool: ``label_gan`` (one of K classes per row), ``candidates`` (options of
+    units) or ``proposals`` (spans and texts)."""
     answers: ClassVar[AnswerKind]
     """Kind of answer, which decides how services describe it and pages show it."""
     added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))

@@ -65,14 +65,29 @@ def _documents(draw: random.Random) -> Rows:
         yield {"document": " ".join(sentences), "summary": news}
 
 
+def _questions(draw: random.Random) -> Rows:
+    while True:
+        name, place = draw.choice(NAMES["PER"].split()), draw.choice(NAMES["LOC"].split())
+        words = [*draw.sample(FILLER, 3), name, "met", "in", place, *draw.sample(FILLER, 2)]
+        context = " ".join(words)
+        question, answer = draw.choice([("saw with", name), ("in", place)])
+        yield {
+            "context": context,
+            "question": question,
+            "answers": {"text": [answer], "answer_start": [context.index(f" {answer} ") + 1]},
+        }
+
+
 MAKE: dict[str, Callable[[random.Random], Rows]] = {
     "extractive-summarization": _documents,
     "multi-label-classification": _sets,
+    "question-answering": _questions,
     "relation-extraction": _relations,
     "text-pair-classification": _pairs,
     "token-classification": _tokens,
 }
 TARGET = {
+    "question-answering": "answers",
     "extractive-summarization": "summary",
     "multi-label-classification": "labels",
     "relation-extraction": "label",

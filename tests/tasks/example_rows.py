@@ -75,7 +75,29 @@ def _document_rows() -> tuple[dict[str, Any], ...]:
     )
 
 
+def _question_rows() -> tuple[dict[str, Any], ...]:
+    rows = []
+    for n in range(4):
+        context = f"zzz bbb {n} qqq pp xx"
+        rows += [
+            {"context": context, "question": "zz?", "answer_text": "bbb", "answer_start": 4},
+            {"context": context, "question": "q?", "answer_text": "pp xx", "answer_start": 14},
+            {"context": context, "question": "b b?", "is_impossible": True},
+        ]
+    return tuple(rows)
+
+
 EXAMPLES = {
+    "question-answering": Examples(
+        _question_rows(),
+        (),
+        (
+            {"context": "a b", "question": "q", "answer_text": "b", "answer_start": 0},
+            {"context": "a b", "question": " ", "answer_text": "b", "answer_start": 2},
+            {"context": "a b", "question": "q", "answers": [[2, 9]]},
+            {"context": "a b a", "question": "q", "answer_text": "a"},
+        ),
+    ),
     "extractive-summarization": Examples(_document_rows(), (), ({"document": "  ", "summary": "a"},)),
     "multi-label-classification": Examples(
         _set_rows(), ("alpha", "zeta"), ({"text": "a", "labels": {"x": 1}},)

@@ -91,7 +91,7 @@ def _judge(context: Context, part: str) -> ArmAnswers | None:
 
 
 def _label_quality(context: Context) -> LabelQuality | None:
-    if context.task.labeler == "candidates":
+    if context.task.labeler != "label_gan":
         return _answer_quality(context)
     generation = label_gan.Generation.load(context.done["generate"])
     teacher = json.loads((context.done["pretrain"] / "inputs" / "teacher.json").read_text())

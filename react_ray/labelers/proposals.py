@@ -1,0 +1,58 @@
+"""Answers of the fine-tuned model for unlabelled rows, as labels: weights, and the alarm for a collapse.
+
+For tasks whose answers are not options of units: spans and texts.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray.answer import Answer
+
+__all__ = ["collapse_alarm", "proposal_weights"]
+
+KEPT_SHARE = 0.7
+"""Share of the answers to train on, those with the highest scores."""
+SAME_SHARE = 0.5
+"""Share of equal answers that is a collapse, unless the labelled rows have as many."""
+MIN_ROWS = 10
+"""Answers needed for the alarm."""
+
+
+def proposal_weights(scores: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return the weight of each answer: its score, or 0 for those with the lowest scores.
+
+    Example
+    -------
+    >>> proposal_weights(np.array([0.9, 0.2, 0.5, 0.8])).tolist() == np.float32([0.9, 0, 0.5, 0.8]).tolist()
+    True
+    """
+    if not len(scores):
+        return np.zeros(0, np.float32)
+    threshold = np.quantile(scores, 1 - KEPT_SHARE)
+    return np.where(scores >= threshold, scores, 0).astype(np.float32)
+
+
+def collapse_alarm(answers: Sequence[Answer], shown: Sequence[str], truth: Sequence[str]) -> list[str]:
+    """Return a message if most answers are the same, which the labelled rows are not.
+
+    Parameters
+    ----------
+    answers
+        Those for the unlabelled rows.
+    shown
+        The same in words.
+    truth
+        The targets of the labelled rows in words.
+    """
+    if len(answers) < MIN_ROWS or not truth:
+        return []
+    text, count = Counter(shown).most_common(1)[0]
+    share, usual = count / len(shown), Counter(truth)[text] / len(truth)
+    if share < SAME_SHARE or share <= 2 * usual:
+        return []
+    return [f"{text[:80]!r} is the answer for {share:.0%} of the unlabelled rows"]

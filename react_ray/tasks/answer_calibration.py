@@ -1,0 +1,69 @@
+"""Calibration of answers: the threshold for no answer, and the temperature of scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray.tasks.answer_spans import SpanScores, ranked_spans
+
+__all__ = ["Calibration", "calibrate_answers"]
+
+THRESHOLDS = 41
+PRIOR_STD = 0.5
+"""Standard deviation of the log temperature before any row is seen."""
+
+
+class Calibration(NamedTuple):
+    """How the sums of logits become answers and scores.
+
+    ``no_answer`` is added to the sum for no answer; None: every question has an answer.
+    """
+
+    temperature: float = 1.0
+    no_answer: float | None = 0.0
+
+
+def calibrate_answers(
+    found: Sequence[SpanScores],
+    credit: Callable[[Calibration], NDArray[np.float64]],
+    unanswerable: bool,
+) -> Calibration:
+    """Fit a calibration to the spans of rows with known answers.
+
+    Parameters
+    ----------
+    found
+        The spans of each row.
+    credit
+        Function from a calibration to the credit of each row's answer.
+    unanswerable
+        Whether some rows have no answer; else none is ever given.
+    """
+    shift = _best_shift(found, credit) if unanswerable else None
+    right = credit(Calibration(1.0, shift)) > 0.5
+    grid = np.exp(np.linspace(np.log(0.1), np.log(10), 101))
+    losses = [_loss(found, shift, temperature, right) for temperature in grid.tolist()]
+    prior = (np.log(grid) / PRIOR_STD) ** 2 / 2
+    return Calibration(float(grid[int(np.argmin(np.array(losses) + prior))]), shift)
+
+
+def _best_shift(found: Sequence[SpanScores], credit: Callable[[Calibration], NDArray[np.float64]]) -> float:
+    """The shift with the greatest mean credit; of equal ones the nearest to 0."""
+    margins = [one.scores[0] - one.none for one in found if one.scores]
+    quantiles = np.quantile(margins, np.linspace(0, 1, THRESHOLDS)) if margins else np.zeros(0)
+    shifts = sorted({0.0, *(float(margin) + 1e-6 for margin in quantiles)}, key=abs)
+    means = [credit(Calibration(1.0, shift)).mean() for shift in shifts]
+    return shifts[int(np.argmax(means))]
+
+
+def _loss(
+    found: Sequence[SpanScores], shift: float | None, temperature: float, right: NDArray[np.bool_]
+) -> float:
+    """Negative log-likelihood of which answers are right."""
+    scores = np.array([ranked_spans(one, temperature, shift, 1)[0][1] for one in found])
+    scores = np.clip(scores, 1e-6, 1 - 1e-6)
+    return float(-np.log(np.where(right, scores, 1 - scores)).sum())

@@ -1,0 +1,51 @@
+"""Exact match and F1 of answers, as the evaluation script of SQuAD 2.0 computes them.
+
+Answers in scripts without spaces are compared by characters, as in CMRC 2018.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+
+from react_ray.models.writing_systems import NO_SPACES
+
+__all__ = ["answer_tokens", "best_scores", "exact_match", "token_f1"]
+
+_ARTICLES = re.compile(r"\b(a|an|the)\b")
+_PUNCTUATION = {*string.punctuation, *"，。：？！“”‘’；、《》（）…—·「」『』【】～"}
+_CHARACTER = re.compile(f"([{NO_SPACES}])")
+
+
+def answer_tokens(text: str) -> list[str]:
+    """Return the normalized words of an answer: lower case, without punctuation and English articles.
+
+    Example
+    -------
+    >>> answer_tokens("The Eiffel Tower!"), answer_tokens("巴黎，法国")
+    (['eiffel', 'tower'], ['巴', '黎', '法', '国'])
+    """
+    plain = "".join(character for character in text.lower() if character not in _PUNCTUATION)
+    return _CHARACTER.sub(r" \1 ", _ARTICLES.sub(" ", plain)).split()
+
+
+def exact_match(answer: str, truth: str) -> float:
+    """Return 1 for equal normalized answers, else 0."""
+    return float(answer_tokens(answer) == answer_tokens(truth))
+
+
+def token_f1(answer: str, truth: str) -> float:
+    """Return the F1 of the words of two answers; without words in one of them, whether both have none."""
+    words, wanted = answer_tokens(answer), answer_tokens(truth)
+    if not words or not wanted:
+        return float(words == wanted)
+    shared = (Counter(words) & Counter(wanted)).total()
+    return 2 * shared / (len(words) + len(wanted))
+
+
+def best_scores(answer: str, truths: Sequence[str]) -> tuple[float, float]:
+    """Return F1 and exact match against the best of ``truths``; without any, the answer has to be empty."""
+    known = [truth for truth in truths if answer_tokens(truth)] or [""]
+    return max(token_f1(answer, t) for t in known), max(exact_match(answer, t) for t in known)

@@ -1,0 +1,304 @@
+"""Extractive question answering: the part of a context that answers a question, or none.
+
+A model has a logit for the start and one for the end of the answer at each token. Long contexts are read in
+windows, each behind the question; the first token of a window stands for no answer in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from react_ray.answer import Answer
+from react_ray.config.settings import AugmentConfig
+from react_ray.models.tokenizer import TextTokenizer
+from react_ray.tasks.answer_calibration import Calibration, calibrate_answers
+from react_ray.tasks.answer_cells import parse_answers
+from react_ray.tasks.answer_metrics import best_scores
+from react_ray.tasks.answer_sections import answer_sections
+from react_ray.tasks.answer_spans import SpanScores, place_context, ranked_spans, span_scores, span_target
+from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.nouns import ANSWERS
+from react_ray.tasks.sections import Section
+from react_ray.tasks.task import Example, Outputs, Padding, Task
+from react_ray.tasks.text_changes import augment
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+__all__ = ["QuestionAnswering"]
+
+RANKED = 5
+"""Answers in a ranking."""
+SETTINGS = "answers"
+"""Calibration in the configuration of a saved model."""
+
+
+class QuestionAnswering(Task):
+    """The span of a context that answers a question; a question may have no answer."""
+
+    name = "question-answering"
+    title = "question answering"
+    nouns = ANSWERS
+    columns = (
+        Column("context", "text"),
+        Column("question", "text"),
+        Column("answers", "spans", target=True),
+        Column("answer_text", "text", target=True),
+        Column("answer_start", "label", target=True),
+        Column("is_impossible", "label", target=True),
+        Column("all_answers", "labels", target=True),
+    )
+    needs = (("context", "question"),)
+    inputs = (pa.field("text", pa.string()), pa.field("question", pa.string()))
+    target = pa.field("answers", pa.list_(pa.list_(pa.int32())))
+    fewest_classes = 0
+    metrics = ("f1", "exact_match")
+    answers = "span"
+    labeler = "proposals"
+    added: ClassVar[tuple[pa.Field, ...]] = (
+        pa.field("answer", pa.string()),
+        pa.field("start", pa.int64()),
+        pa.field("end", pa.int64()),
+        pa.field("score", pa.float64()),
+    )
+    auto_model = "AutoModelForQuestionAnswering"
+    pipeline = "question-answering"
+
+    # --- rows
+
+    def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
+        """Parse a context, a question, and the characters of its answers.
+
+        The answers are [[start, end], ...], any of which is right; [] where the context has no answer.
+        """
+        context, question = cells.get("context"), cells.get("question")
+        for name, text in (("context", context), ("question", question)):
+            if not isinstance(text, str) or not text.strip():
+                raise ValueError(f"blank {name}: expected a text")
+        return {"text": context, "question": question, "answers": parse_answers(str(context), cells)}
+
+    def names_in(self, target: Any) -> list[str]:
+        """Return no classes."""
+        return []
+
+    def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+        """Return the context, the question, and a place for the answer."""
+        target = next((one.name for one in self.columns if one.target and one.name in given), "answer_text")
+        return {"context": row["text"], "question": row["question"], target: ""}
+
+    def augment(
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+    ) -> list[dict[str, Any]]:
+        """Make copies with small changes of the question; the context keeps its answer."""
+        return [{**row, "question": text} for text in augment(row["question"], config, seed)]
+
+    def shown(self, target: Any, row: Mapping[str, Any] | None = None) -> str:
+        """Format the first answer; "no answer" if there is none."""
+        if not target:
+            return "no answer"
+        start, end = target[0]
+        return str(row["text"][start:end]) if row else f"characters {start} to {end}"
+
+    # --- the model
+
+    def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
+        """Load a model with logits for the start and the end of an answer."""
+        from react_ray.models.heads import load_question_answerer
+
+        return load_question_answerer(name, self.output_names(labels), dropout)
+
+    def output_names(self, labels: Sequence[str]) -> list[str]:
+        """Return the two logits of a token."""
+        return ["start", "end"]
+
+    def classes_of(self, outputs: Sequence[str]) -> list[str]:
+        """Return no classes."""
+        return []
+
+    def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
+        """Encode the columns question and text and, if present, answers and weight.
+
+        Windows of a long context overlap by a quarter and share the weight of their row.
+        """
+        columns = set(rows.column_names)
+        targets = rows["answers"].to_pylist() if "answers" in columns else [None] * len(rows)
+        weights = rows["weight"].to_pylist() if "weight" in columns else [1.0] * len(rows)
+        questions, contexts = rows["question"].to_pylist(), rows["text"].to_pylist()
+        stride = tokenizer.max_length // 4
+        windows = tokenizer.pair_windows(questions, contexts, stride) if contexts else []
+        examples = []
+        for row, (parts, answers, weight) in enumerate(zip(windows, targets, weights, strict=True)):
+            for window in parts:
+                places = place_context(window)
+                target = None if answers is None else span_target(places, answers)
+                types = window.types if tokenizer.reads_types else None
+                examples.append(Example(window.ids, target, weight / len(parts), row, types, places))
+        return examples
+
+    def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
+        """Stack the distributions over start and end, n x 2 x tokens."""
+        longest = max(len(example.ids) for example in examples)
+        found = np.zeros((len(examples), 2, longest), np.float32)
+        for number, example in enumerate(examples):
+            found[number][:, _tokens(example, longest, padding)] = example.target
+        return found
+
+    def infer(self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Compute the logits of start and end, n x 2 x tokens."""
+        return _logits(model(**inputs))
+
+    def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
+        """Compute the mean cross-entropy of start and end of each example (n)."""
+        return -(targets * _logits(output).float().log_softmax(dim=2)).sum(dim=2).mean(dim=1)
+
+    def split(self, output: NDArray[np.float32], examples: Sequence[Example], padding: Padding) -> Outputs:
+        """Return the logits of the first token and of the context of each example."""
+        longest = output.shape[2]
+        return [
+            logits[:, _tokens(one, longest, padding)] for logits, one in zip(output, examples, strict=True)
+        ]
+
+    # --- answers
+
+    def decode(
+        self,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+        settings: Mapping[str, Any],
+    ) -> list[Answer]:
+        """Decode the most probable answer of each row, with a ranking of the best.
+
+        The value is [[start, end]] in characters of the context, [] for no answer; a ranking has "start:end"
+        as names, "" for no answer.
+        """
+        known = Calibration(**settings.get(SETTINGS, {}))
+        return [_answer(found, known) for found in _scores(outputs, examples, len(rows))]
+
+    def calibrate(
+        self,
+        model: PreTrainedModel,
+        outputs: Outputs,
+        examples: Sequence[Example],
+        rows: pa.Table,
+        labels: Sequence[str],
+    ) -> dict[str, float]:
+        """Fit the threshold for no answer and the temperature of scores on ``rows``."""
+        truth = rows["answers"].to_pylist()
+
+        def credit(known: Calibration) -> NDArray[np.float64]:
+            return self.credit([_answer(one, known) for one in scores], rows)
+
+        scores = _scores(outputs, examples, len(rows))
+        return _keep(model, calibrate_answers(scores, credit, any(not answers for answers in truth)))
+
+    def settle(
+        self,
+        model: PreTrainedModel,
+        examples: Sequence[Example],
+        unseen: Sequence[Example],
+        run: Callable[[Sequence[Example]], Outputs],
+    ) -> dict[str, float]:
+        """Allow no answer only if some of the training rows have none."""
+        answered = {example.row for example in examples if example.target[0, 0] < 1}
+        every = {example.row for example in examples}
+        return _keep(model, Calibration(no_answer=0.0 if every - answered else None))
+
+    # --- predictions, as files and services give them
+
+    def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the answer, its characters and its score; an empty answer, 0 to 0, if there is none."""
+        entry = self.wire(answer, row)[0]
+        return {name: entry[name] for name in ("answer", "start", "end", "score")}
+
+    def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Return the answers of the ranking, in the form of the pipeline of transformers."""
+        entries = []
+        for name, score in answer.ranking:
+            start, end = (int(place) for place in name.split(":")) if name else (0, 0)
+            entries.append({"answer": row["text"][start:end], "score": score, "start": start, "end": end})
+        return entries
+
+    # --- judgement
+
+    def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
+        """Compute the F1 of each answer against the best of the right ones."""
+        return _scores_of(answers, rows)[:, 0]
+
+    def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
+        """Return F1, exact match and 1 for each row."""
+        return np.c_[_scores_of(answers, rows), np.ones(len(answers))]
+
+    def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
+        """Compute mean F1 and exact match."""
+        rows = np.maximum(sums[..., -1], 1)
+        return {name: sums[..., place] / rows for place, name in enumerate(self.metrics)}
+
+    def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
+        """Return the metrics of rows with and without an answer, and their numbers."""
+        scores = _scores_of(answers, rows)
+        has = np.array([bool(truth) for truth in rows["answers"].to_pylist()], bool)
+        parts = {"has_answer": has, "no_answer": ~has}
+        return {
+            name: {
+                "n": int(part.sum()),
+                "f1": float(scores[part, 0].mean()),
+                "exact_match": float(scores[part, 1].mean()),
+            }
+            for name, part in parts.items()
+            if part.any()
+        }
+
+    def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
+        """Return scores by kind of question, and contexts with the most confident mistakes."""
+        return answer_sections(answers, rows, _scores_of(answers, rows))
+
+
+def _logits(output: Any) -> Any:
+    from torch import stack
+
+    return stack([output.start_logits, output.end_logits], dim=1)
+
+
+def _tokens(example: Example, longest: int, padding: Padding) -> NDArray[np.int64]:
+    tokens: NDArray[np.int64] = example.places.tokens
+    return tokens + (longest - len(example.ids) if padding.side == "left" else 0)
+
+
+def _scores(outputs: Outputs, examples: Sequence[Example], rows: int) -> list[SpanScores]:
+    """The spans of each row, from all its windows."""
+    windows: list[list[int]] = [[] for _ in range(rows)]
+    for number, example in enumerate(examples):
+        windows[example.row].append(number)
+    return [span_scores([outputs[n] for n in some], [examples[n].places for n in some]) for some in windows]
+
+
+def _answer(found: SpanScores, known: Calibration) -> Answer:
+    ranking = ranked_spans(found, known.temperature, known.no_answer, RANKED)
+    span, score = ranking[0]
+    names = tuple((f"{one[0]}:{one[1]}" if one else "", share) for one, share in ranking)
+    return Answer([list(span)] if span else [], score, names)
+
+
+def _keep(model: PreTrainedModel, found: Calibration) -> dict[str, float]:
+    settings = getattr(model.config, "react_ray", None) or {}
+    model.config.react_ray = {**settings, SETTINGS: found._asdict()}
+    return {name: value for name, value in found._asdict().items() if value is not None}
+
+
+def _scores_of(answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
+    """F1 and exact match of each answer, n x 2."""
+    scores = []
+    for answer, text, truth in zip(
+        answers, rows["text"].to_pylist(), rows["answers"].to_pylist(), strict=True
+    ):
+        said = "".join(text[start:end] for start, end in answer.value)
+        scores.append(best_scores(said, [text[start:end] for start, end in truth]))
+    return np.array(scores, np.float64).reshape(-1, 2)

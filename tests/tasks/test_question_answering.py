@@ -1,0 +1,216 @@
+"""Question answering: cells, windows, ranked answers, calibration, and the official scores."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from react_ray.labelers.proposals import collapse_alarm, proposal_weights
+from react_ray.models.pretrained import load_tokenizer
+from react_ray.models.tokenizer import TransformersTokenizer
+from react_ray.tasks import get_task
+from react_ray.tasks.answer_calibration import Calibration
+from react_ray.tasks.answer_cells import parse_answers
+from react_ray.tasks.answer_metrics import best_scores, exact_match, token_f1
+from react_ray.tasks.answer_spans import SpanScores, ranked_spans
+from react_ray.tasks.columns import NO_OPTIONS
+
+TASK = get_task("question-answering")
+CONTEXT = "Ada Lovelace was born in London. She wrote the first program in 1843."
+
+
+@pytest.fixture(scope="module")
+def tokenizer():
+    return TransformersTokenizer(load_tokenizer("embedded"), 32)
+
+
+def rows_of(*cells: dict) -> pa.Table:
+    rows = [TASK.parse(one, NO_OPTIONS) for one in cells]
+    return pa.Table.from_pylist(rows, schema=pa.schema([*TASK.inputs, TASK.target]))
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ({"answers": {"text": ["London"], "answer_start": [25]}}, ["London"]),
+        ({"answers": '{"text": ["London", "London"], "answer_start": [25, 25]}'}, ["London"]),
+        ({"answers": {"text": [], "answer_start": []}}, []),
+        (
+            {"answers": [{"text": "1843", "answer_start": 64}, {"text": "in 1843", "answer_start": 61}]},
+            ["1843", "in 1843"],
+        ),
+        ({"answers": [[25, 31]]}, ["London"]),
+        ({"answers": []}, []),
+        ({"answer_text": "London", "answer_start": 25}, ["London"]),
+        ({"answer_text": "London", "answer_start": "25.0"}, ["London"]),
+        ({"answer_text": "London"}, ["London"]),
+        ({"answer_text": "London", "answer_start": 24}, ["London"]),
+        (
+            {"answer_text": "London", "answer_start": 25, "all_answers": ["in London", "London"]},
+            ["London", "in London"],
+        ),
+        ({"answer_text": "", "is_impossible": True}, []),
+        ({"answer_text": "", "is_impossible": "true", "answer_start": None}, []),
+        ({"answer_text": "", "is_impossible": False}, None),
+        ({"answer_text": ""}, None),
+        ({"answers": ""}, None),
+        ({}, None),
+    ],
+)
+def test_answers_are_read_in_every_form(cells, expected):
+    found = parse_answers(CONTEXT, cells)
+    assert (found if found is None else [CONTEXT[start:end] for start, end in found]) == expected
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"answer_text": "London", "answer_start": 3}, "answer not at its place: 'London' is not at 3"),
+        ({"answer_text": "Paris"}, "'Paris' is 0 times in the context"),
+        ({"answer_text": "London", "answer_start": "x"}, "wrong place"),
+        ({"answer_text": "London", "answer_start": -6}, "answer not at its place"),
+        ({"answers": {"text": ["London"], "answer_start": []}}, "1 texts and 0 starts"),
+        ({"answers": {"text": "London", "answer_start": [25]}}, "wrong answers"),
+        ({"answers": [[25, 99]]}, "span out of range"),
+        ({"answers": "London"}, "not a list in JSON"),
+        ({"answer_text": "", "is_impossible": "maybe"}, "wrong is_impossible"),
+    ],
+)
+def test_wrong_answers_are_rejected_with_the_reason(cells, reason):
+    with pytest.raises(ValueError, match=reason):
+        parse_answers(CONTEXT, cells)
+
+
+def test_scores_are_those_of_the_evaluation_script_of_squad():
+    assert exact_match("The Eiffel Tower!", "eiffel tower") == 1
+    assert exact_match("Eiffel", "Eiffel Tower") == 0
+    assert token_f1("the cat sat", "a cat sat down") == pytest.approx(0.8)  # 2 * 1 * 2/3 / (1 + 2/3)
+    assert token_f1("b b b", "b") == pytest.approx(0.5)
+    assert token_f1("", "x") == 0
+    assert token_f1("the", "a") == 1, "both are empty without articles"
+    assert best_scores("tower", ["Eiffel Tower", "the tower"]) == (1, 1)
+    assert best_scores("", []) == (1, 1)
+    assert best_scores("tower", []) == (0, 0)
+
+
+def test_chinese_answers_are_scored_by_characters():
+    assert token_f1("北京市", "北京") == pytest.approx(0.8)
+    assert exact_match("《红楼梦》", "红楼梦") == 1
+    assert token_f1("1949年10月", "1949年") == pytest.approx(2 * 2 / (4 + 2))
+
+
+def test_a_long_context_is_read_in_windows_behind_the_question(tokenizer):
+    context = " ".join(f"Line {n} is dull." for n in range(40)) + " Ada was born in London."
+    start = context.index("London")
+    rows = rows_of({"context": context, "question": "Where was Ada born?", "answers": [[start, start + 6]]})
+    examples = TASK.encode(tokenizer, rows, [])
+    assert len(examples) > 5
+    assert sum(example.weight for example in examples) == pytest.approx(1)
+    with_answer = [example for example in examples if example.target[0, 0] == 0]
+    assert with_answer
+    question = tokenizer.tokenizer("Where was Ada born?")["input_ids"]
+    assert all(example.ids[: len(question)] == question for example in examples)
+    outputs = [(example.target - 0.5) * 20 for example in examples]
+    (answer,) = TASK.decode(outputs, examples, rows, [], {})
+    assert TASK.shown(answer.value, rows.to_pylist()[0]) == "London"
+
+
+def test_a_long_question_leaves_room_for_the_context(tokenizer):
+    rows = rows_of({"context": CONTEXT, "question": "where " * 100})
+    examples = TASK.encode(tokenizer, rows, [])
+    assert all(len(example.ids) <= 32 for example in examples)
+    read = {
+        character
+        for one in examples
+        for s, e in zip(one.places.starts, one.places.ends, strict=True)
+        for character in range(s, e)
+    }
+    assert {n for n, c in enumerate(CONTEXT) if not c.isspace()} <= read
+
+
+def test_answers_are_ranked_with_their_characters(tokenizer):
+    rows = rows_of({"context": "伦敦在英国。", "question": "在哪里？"})
+    (example,) = TASK.encode(tokenizer, rows, [])
+    logits = np.full((2, len(example.places.tokens)), -9.0, np.float32)
+    logits[0, 1], logits[1, 2], logits[0, 4], logits[1, 5] = 5, 5, 4, 4
+    (answer,) = TASK.decode(
+        [logits], [example], rows, [], {"answers": {"temperature": 1.0, "no_answer": None}}
+    )
+    row = rows.to_pylist()[0]
+    first, *others = TASK.wire(answer, row)
+    assert (first["answer"], first["start"], first["end"]) == ("伦敦", 0, 2)
+    assert "英国" in [one["answer"] for one in others]
+    assert first["score"] > others[0]["score"]
+    assert TASK.columns_of(answer, row)["answer"] == "伦敦"
+
+
+def test_no_answer_is_given_only_where_the_calibration_allows_it():
+    found = SpanScores([(0, 3)], [2.0], none=5.0)
+    assert ranked_spans(found, 1.0, None, 2)[0][0] == (0, 3)
+    assert ranked_spans(found, 1.0, 0.0, 2)[0][0] is None
+    assert ranked_spans(found, 1.0, -4.0, 2)[0][0] == (0, 3)
+    assert ranked_spans(SpanScores([], [], 0.0), 1.0, None, 2) == [(None, 1.0)]
+
+
+def test_the_threshold_for_no_answer_is_fitted_to_validation_rows(tokenizer):
+    cells = [
+        {"context": "ada met bob", "question": "who?", "answers": [[8, 11]]},
+        {"context": "ada met bob", "question": "where?", "answers": []},
+    ]
+    rows = rows_of(*cells * 5)
+    examples = TASK.encode(tokenizer, rows, [])
+    outputs = []
+    for example in examples:
+        logits = np.full((2, len(example.places.tokens)), -9.0, np.float32)
+        logits[:, 0] = 3.0  # each window prefers no answer, those without one by far
+        logits[:, 3] = 2.0 if example.target[0, 0] == 0 else -2.0
+        outputs.append(logits)
+    model = SimpleNamespace(config=SimpleNamespace(react_ray={"task": TASK.name}))
+    assert TASK.credit(TASK.decode(outputs, examples, rows, [], {}), rows).mean() == 0.5
+    TASK.calibrate(model, outputs, examples, rows, [])
+    settings = model.config.react_ray
+    assert settings["task"] == TASK.name
+    answers = TASK.decode(outputs, examples, rows, [], settings)
+    assert TASK.measure(answers, rows, []) == {"f1": 1.0, "exact_match": 1.0}
+    assert TASK.details(answers, rows, [])["no_answer"] == {"n": 5, "f1": 1.0, "exact_match": 1.0}
+
+
+def test_models_of_answerable_questions_always_answer(tokenizer):
+    rows = rows_of({"context": "ada met bob", "question": "who?", "answers": [[8, 11]]})
+    model = SimpleNamespace(config=SimpleNamespace())
+    TASK.settle(model, TASK.encode(tokenizer, rows, []), [], lambda some: [])
+    assert Calibration(**model.config.react_ray["answers"]).no_answer is None
+
+
+def test_answers_for_the_pool_are_weighted_by_their_scores():
+    weight = proposal_weights(np.linspace(0.1, 1, 10))
+    assert (weight == 0).sum() == 3
+    assert weight[-1] == 1
+    assert proposal_weights(np.zeros(0)).shape == (0,)
+
+
+def test_the_same_answer_for_most_rows_is_a_collapse():
+    answers = [SimpleNamespace()] * 20
+    assert collapse_alarm(answers, ["no answer"] * 15 + list("abcde"), ["x", "y", "z"])
+    assert not collapse_alarm(answers, ["no answer"] * 15 + list("abcde"), ["no answer", "y"] * 3)
+    assert not collapse_alarm(answers, [str(n) for n in range(20)], ["x"])
+    assert not collapse_alarm(answers[:3], ["a"] * 3, ["x"])
+
+
+def test_the_report_groups_questions_and_marks_answers():
+    rows = rows_of(
+        {"context": CONTEXT, "question": "Where was Ada born?", "answers": [[25, 31]]},
+        {"context": CONTEXT, "question": "她在哪里出生？", "answers": []},
+    )
+    answers = [
+        SimpleNamespace(value=[[0, 3]], score=0.9, ranking=()),
+        SimpleNamespace(value=[], score=0.5, ranking=()),
+    ]
+    kinds, wrong = TASK.sections(answers, rows, [])
+    assert {line[0] for line in kinds["data"]["rows"]} == {"where", "no answer in the context"}
+    (item,) = wrong["data"]["items"]
+    assert [tuple(mark[:2]) for mark in item["texts"][0]["above"]] == [(25, 31)]
+    assert [tuple(mark[:2]) for mark in item["texts"][0]["below"]] == [(0, 3)]
