@@ -13,7 +13,7 @@ from react_ray.config.sections.base import Settings
 from react_ray.config.sections.cluster import ClusterConfig, TuneConfig
 from react_ray.config.sections.data import AugmentConfig, Columns, DataConfig, EncodeConfig
 from react_ray.config.sections.labels import CandidatesConfig, LganConfig
-from react_ray.config.sections.training import FinetuneConfig
+from react_ray.config.sections.training import FinetuneConfig, GenerationConfig
 
 __all__ = [
     "AugmentConfig",
@@ -24,6 +24,7 @@ __all__ = [
     "DataConfig",
     "EncodeConfig",
     "FinetuneConfig",
+    "GenerationConfig",
     "LganConfig",
     "Range",
     "Settings",
@@ -73,6 +74,9 @@ class Config(Settings):
         CandidatesConfig(), description="Labels by the fine-tuned model, verified out of fold"
     )
     finetune: FinetuneConfig = Field(FinetuneConfig(), description="Fine-tuning of the pretrained model")
+    generation: GenerationConfig = Field(
+        GenerationConfig(), description="Generation of translations and summaries"
+    )
     cluster: ClusterConfig = Field(ClusterConfig(), description="Where the work runs")
     tune: TuneConfig = Field(TuneConfig(), description="Search for hyperparameters")
 

@@ -49,6 +49,8 @@ METRICS = {
     "entity_precision": "entity precision",
     "entity_recall": "entity recall",
     "f1": "F1",
+    "bleu": "BLEU",
+    "chrf": "chrF",
     "rouge_l": "ROUGE-L",
     "rouge_1": "ROUGE-1",
     "rouge_2": "ROUGE-2",

@@ -52,7 +52,8 @@ class Classifier(SavedModel):
         task: Task | None = None,
     ):
         task = task or get_task(DEFAULT_TASK)
-        texts = TransformersTokenizer(tokenizer, max_length)
+        prefix = str(settings_of(model).get("prefix", ""))
+        texts = TransformersTokenizer(tokenizer, max_length, prefix)
         super().__init__(task, classes_of(task, model), settings_of(model), texts, padding_of(model))
         self.model = model.eval()
 
@@ -80,6 +81,7 @@ def load(path: str | Path, use_gpu: bool = True, version: str | None = None) -> 
         tokenizer = load_tokenizer(str(folder))
     check_pair(model, tokenizer, str(folder))
     set_padding(model, tokenizer)
+    task.configure(model, tokenizer, settings_of(model))
     model.to(pick_device(use_gpu))  # type: ignore[arg-type]
     classifier = Classifier(model, tokenizer, longest_text(model, tokenizer), task)
     _try(classifier, folder)

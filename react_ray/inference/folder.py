@@ -73,19 +73,19 @@ def _is_for(config: Mapping[str, Any], end: str) -> bool:
 
 def _check_head(config: Mapping[str, Any], task: Task) -> None:
     """Raise InputError if the model class is not that of the task."""
-    end = task.auto_model.removeprefix("AutoModel")
-    if _architectures(config) and not _is_for(config, end):
+    ends = task.architectures or (task.auto_model.removeprefix("AutoModel"),)
+    if _architectures(config) and not any(_is_for(config, end) for end in ends):
         raise InputError(
             f"this is not a trained classifier: architectures in {CONFIG} is "
             f"{', '.join(_architectures(config))}. Give the folder of a finished run, or a model saved as "
-            f"...{end}"
+            f"...{ends[0]}"
         )
 
 
 def _check_outputs(names: list[str], task: Task) -> None:
     """Raise InputError if the outputs are not those of the task, in order."""
     expected = task.output_names(task.classes_of(names))
-    if names != expected:
+    if expected and names != expected:
         raise InputError(
             f"its outputs are not those of {task.title}: id2label in {CONFIG} has {', '.join(names[:9])}, "
             f"expected are {', '.join(expected[:9]) or 'classes'}, in this order"

@@ -72,6 +72,12 @@ def export(folder: Path, target: Path, inputs: Sequence[Input]) -> OnnxRecord:
     columns. Raises InputError, and leaves no ``target``, if the model cannot be exported or fp32 differs from
     torch by more than LARGEST.
     """
+    task = check_saved(folder)
+    if task.generates:
+        raise InputError(
+            f"{folder}: a model for {task.title} generates its answers token by token, which has no ONNX "
+            "export: it is served with torch"
+        )
     half = target.with_name(target.name + ".half")
     shutil.rmtree(half, ignore_errors=True)
     with unchanged(folder):

@@ -19,7 +19,13 @@ from transformers import (
 from react_ray.models.pooling import pools_by_mean, set_head, set_mean_layer
 from react_ray.models.pretrained import load_pretrained, load_weights
 
-__all__ = ["load_question_answerer", "load_sequence_classifier", "load_token_classifier", "start_from"]
+__all__ = [
+    "load_question_answerer",
+    "load_sequence_classifier",
+    "load_token_classifier",
+    "set_dropout",
+    "start_from",
+]
 
 
 def load_sequence_classifier(
@@ -78,7 +84,7 @@ def _load_config(name: str, labels: Sequence[str], dropout: float | None) -> Pre
     config.id2label = dict(enumerate(labels))
     config.label2id = {label: i for i, label in enumerate(labels)}
     if dropout is not None:
-        _set_dropout(config, dropout)
+        set_dropout(config, dropout)
     return config
 
 
@@ -89,7 +95,7 @@ def _load(
     return load_weights(auto, name, is_new, config=config, dtype=torch.float32)
 
 
-def _set_dropout(config: PretrainedConfig, rate: float) -> None:
+def set_dropout(config: PretrainedConfig, rate: float) -> None:
     """Set all dropout rates, whose names depend on the architecture (hidden_dropout_prob, resid_pdrop)."""
     for key, value in config.to_dict().items():
         if "drop" in key and isinstance(value, float):

@@ -45,6 +45,8 @@ class TextTokenizer(ABC):
 
     reads_types = True
     """Whether the model takes token types, which distinguish the two texts of a pair."""
+    prefix = ""
+    """Text that tasks with generated answers put before every input."""
 
     def __init__(self, max_length: int, side: Side):
         self.max_length = max_length
@@ -54,6 +56,14 @@ class TextTokenizer(ABC):
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text."""
         return [encoding.ids for encoding in self._cutting.encode_batch_fast(list(texts))]
+
+    def target_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text as a target of generation."""
+        return self.ids(texts) if texts else []
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Convert generated tokens to text."""
+        return str(self._backend().decode(list(ids), skip_special_tokens=True))
 
     def reach(self, text: str) -> int:
         """Return the number of characters of ``text`` before the end of its last token."""
@@ -142,14 +152,26 @@ class TextTokenizer(ABC):
 class TransformersTokenizer(TextTokenizer):
     """A tokenizer of transformers, for training."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int):
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, prefix: str = ""):
         super().__init__(max_length, "left" if tokenizer.truncation_side == "left" else "right")
+        self.prefix = prefix
         self.tokenizer = tokenizer
         self.reads_types = "token_type_ids" in tokenizer.model_input_names
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, at least one."""
         return tokens.encode(self.tokenizer, texts, self.max_length)
+
+    def target_ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """Return the token ids of each text as a target of generation."""
+        if not texts:
+            return []
+        options = {"truncation": True, "max_length": self.max_length}
+        return list(self.tokenizer(text_target=list(texts), **options)["input_ids"])
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Convert generated tokens to text."""
+        return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
     def reach(self, text: str) -> int:
         """Return the number of characters of ``text`` before the end of its last token."""
@@ -170,6 +192,7 @@ class QuickTokenizer(TextTokenizer):
     def __init__(self, tokenizer: TextTokenizer):
         super().__init__(tokenizer.max_length, tokenizer.side)
         self.reads_types = tokenizer.reads_types
+        self.prefix = tokenizer.prefix
         self._wrapped = tokenizer
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
@@ -193,6 +216,10 @@ class QuickTokenizer(TextTokenizer):
 
         pairs = list(zip(texts, others, strict=True))
         return tokens.encode_pair_start(encode, pairs, lambda one: one.ids, self.max_length, self.side)
+
+    def text_of(self, ids: Sequence[int]) -> str:
+        """Convert generated tokens to text."""
+        return self._wrapped.text_of(ids)
 
     def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
         """Return windows with all tokens of each text; consecutive windows overlap by ``stride`` tokens."""

@@ -95,7 +95,7 @@ TEXTS = ("encoder", *(f"encode.{name}" for name in EncodeConfig.model_fields if 
 """What the features of a text depend on, beside the text."""
 TEACHER = ("lgan.names", "lgan.rounds")
 PHASE1 = ("lgan.pretrain_steps", "lgan.batch_size", "lgan.lr")
-FINETUNE = ("model", "finetune", "seed")
+FINETUNE = ("model", "finetune", "generation", "seed")
 FEATURES = ("prepare", "augment", "encode")
 PLAYERS = (*FEATURES, "pretrain", "lgan", "generate")
 MODELS = ("labels_only", "finetune")

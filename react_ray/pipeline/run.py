@@ -108,9 +108,12 @@ def check_ready(config: Config, session: Session, reporter: Reporter) -> Readine
 
 
 def check_task(config: Config) -> None:
-    """Raise ConfigError if the task is unknown, or lacks a column, metric or augmentation of the settings."""
+    """Raise ConfigError if the task is unknown, or lacks a package, or what the settings name."""
     task, metric = get_task(config.task), config.finetune.metric
     check_columns(task, config.data)
+    for package, hint in task.packages:
+        if problem := missing_package(package, hint):
+            raise ConfigError(f"task = {task.name}: {problem}")
     if metric is not None and metric not in task.metrics:
         raise ConfigError(
             f"finetune.metric = {metric!r}: not a metric of {task.title}; "

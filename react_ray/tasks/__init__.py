@@ -18,7 +18,9 @@ _MODULES = {
     "relation-extraction": "relation_extraction:RelationExtraction",
     DEFAULT_TASK: "text_classification:TextClassification",
     PAIRS: "text_pair_classification:TextPairClassification",
+    "summarization": "summarization:Summarization",
     "token-classification": "token_classification:TokenClassification",
+    "translation": "translation:Translation",
 }
 """The tasks of the package, each in a module that is imported when it is asked for."""
 _KNOWN: dict[str, Task] = {}

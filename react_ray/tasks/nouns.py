@@ -5,7 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["ANSWERS", "ENTITIES", "PAIRS", "RELATIONS", "SETS", "SUMMARIES", "Nouns", "count_of"]
+__all__ = [
+    "ABSTRACTS",
+    "ANSWERS",
+    "ENTITIES",
+    "PAIRS",
+    "RELATIONS",
+    "SETS",
+    "SUMMARIES",
+    "TRANSLATIONS",
+    "Nouns",
+    "count_of",
+]
 
 
 @dataclass(frozen=True)
@@ -186,5 +197,43 @@ ANSWERS = Nouns(
         "An answer is a part of the context, word for word.",
         "Without unanswerable questions among its labels, the model answers every question.",
         "The score is the probability among the best parts of the context.",
+    ),
+)
+
+TRANSLATIONS = Nouns(
+    model="translation model",
+    option="option",
+    options="options",
+    link="with",
+    label="translation",
+    labels="translations",
+    credit="mean chrF of a translation",
+    graded=True,
+    example="A dog runs across the grass.",
+    call_options="",
+    limits=(
+        "A translation may be fluent and wrong: numbers, names and negations need a look.",
+        "The score is the geometric mean of the probabilities of the tokens; it is not calibrated.",
+        "Texts longer than the model's maximum length are cut, and translations end at max_new_tokens.",
+    ),
+)
+
+ABSTRACTS = Nouns(
+    model="model that writes summaries",
+    option="option",
+    options="options",
+    link="with",
+    row="document",
+    rows="documents",
+    label="summary",
+    labels="summaries",
+    credit="mean ROUGE-L of a summary",
+    graded=True,
+    example="It rained all day. The match was moved to Sunday. Tickets stay valid.",
+    call_options="",
+    limits=(
+        "A summary may state what the document does not: check it before you act on it.",
+        "The score is the geometric mean of the probabilities of the tokens; it is not calibrated.",
+        "Documents longer than the model's maximum length are cut: their end is not read.",
     ),
 )

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -16,17 +15,18 @@ from numpy.typing import NDArray
 from scipy.special import softmax
 
 from react_ray.answer import Answer
-from react_ray.config.settings import AugmentConfig
+from react_ray.config.settings import AugmentConfig, GenerationConfig
 from react_ray.models import tokens
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.example import Example, Padding
 from react_ray.tasks.nouns import Nouns
 from react_ray.tasks.sections import Section
 from react_ray.tasks.text_changes import augment
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["AnswerKind", "Example", "Inputs", "Outputs", "Padding", "Task"]
 
@@ -38,41 +38,6 @@ Outputs = list[NDArray[np.float32]]
 
 AnswerKind = Literal["label", "labels", "entities", "span", "text"]
 """One class with a ranking of all, several classes, typed parts of the text, one part of it, a new text."""
-
-
-class Padding(NamedTuple):
-    """Padding token of shorter examples in a batch, and its side (right or left)."""
-
-    token: int
-    side: str
-
-
-@dataclass(frozen=True)
-class Example:
-    """An input of the model; a row may have several (windows of a long text).
-
-    Parameters
-    ----------
-    ids
-        Token ids.
-    target
-        Training target, in the form that :meth:`Task.targets` stacks; None for an unlabelled row.
-    weight
-        Weight of its loss.
-    row
-        Index of its row in the encoded table.
-    types
-        Token types (0 or 1), for tasks with two texts.
-    places
-        Token positions of the task's units (words, entities).
-    """
-
-    ids: list[int]
-    target: Any = None
-    weight: float = 1.0
-    row: int = 0
-    types: list[int] | None = None
-    places: Any = None
 
 
 class Task(ABC):
@@ -105,6 +70,12 @@ class Task(ABC):
     """Keys of :meth:`score`, higher is better; the first is the headline: gate, search and report use it."""
     checkpoint_metric: ClassVar[str | None] = None
     """Metric that compares the checkpoints of a training; None: the headline."""
+    validation_rows: ClassVar[int | None] = None
+    """Maximum validation rows that compare checkpoints, for slow models; None: as many as for other tasks."""
+    packages: ClassVar[tuple[tuple[str, str], ...]] = ()
+    """Optional packages that a run needs, each with a hint for its installation."""
+    generates: ClassVar[bool] = False
+    """Whether the model generates texts token by token: it has no ONNX export and no calibration."""
 
     operations: ClassVar[tuple[str, ...]] = ("delete", "swap", "crop", "typo")
     """Augmentation operations of :meth:`augment`, for ``augment.operations``."""
@@ -118,6 +89,8 @@ class Task(ABC):
 
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     """The transformers class that loads a saved model of this task."""
+    architectures: ClassVar[tuple[str, ...]] = ()
+    """Ends of the names of the classes that it may load; (): the end of its own name."""
     pipeline: ClassVar[str] = "text-classification"
     """The transformers pipeline that gives the same answers."""
 
@@ -192,6 +165,16 @@ class Task(ABC):
         """Format a target, or the value of an answer, for messages; ``row`` has the ``inputs``."""
         return str(target)
 
+    # --- settings
+
+    def training_defaults(self, model: str) -> dict[str, Any]:
+        """Return the settings of ``finetune`` that differ from the usual ones for this task and model."""
+        return {}
+
+    def settings(self, config: GenerationConfig) -> dict[str, Any]:
+        """Return what is kept in the configuration of a saved model beside the name of the task."""
+        return {}
+
     # --- features of the frozen encoder, for the label GAN
 
     def features(self, encoder: Any, rows: pa.Table) -> NDArray[np.float32]:
@@ -204,6 +187,12 @@ class Task(ABC):
     @abstractmethod
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """Load the pretrained model ``name`` with this task's head; dropout None: that of the model."""
+
+    def configure(
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, settings: Mapping[str, Any]
+    ) -> None:
+        """Change a model and its tokenizer according to :meth:`settings`, in place."""
+        return
 
     def lacking(self, tokenizer: TextTokenizer) -> str | None:
         """Return a warning if the tokenizer lacks tokens that the task needs, else None."""
@@ -230,9 +219,15 @@ class Task(ABC):
             inputs["token_type_ids"] = tokens.pad(types, 0, padding.side)[0]
         return inputs
 
-    def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
+    def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[Any]:
         """Stack the targets of a batch, in the order of the model's outputs."""
         return np.stack([example.target for example in examples])
+
+    def model_inputs(
+        self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]
+    ) -> dict[str, torch.Tensor]:
+        """Complete the inputs of a training step with what depends on the model; by default unchanged."""
+        return inputs
 
     @abstractmethod
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:

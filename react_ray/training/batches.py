@@ -61,13 +61,13 @@ def read_validation(task: Task, path: str, seed: int) -> pa.Table | None:
     """Read the validation rows to use: at most MAX_VALIDATION; None if there are too few."""
     rows = pq.read_table(path, columns=[field.name for field in (*task.inputs, task.target)])
     evidence = task.evidence(rows[task.target.name].to_pylist())
-    count = validation_sample_size(len(rows)) if evidence >= MIN_VALIDATION else 0
+    count = validation_sample_size(len(rows), task.validation_rows) if evidence >= MIN_VALIDATION else 0
     return rows.take(np.random.default_rng(seed).permutation(len(rows))[:count]) if count else None
 
 
-def validation_sample_size(validation: int) -> int:
+def validation_sample_size(validation: int, most: int | None = None) -> int:
     """Return the number of validation rows that are used in each evaluation."""
-    return min(validation, MAX_VALIDATION) if validation >= MIN_VALIDATION else 0
+    return min(validation, most or MAX_VALIDATION) if validation >= MIN_VALIDATION else 0
 
 
 def plan_epochs(rows: int, tokens: float, config: FinetuneConfig) -> float:

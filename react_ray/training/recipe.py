@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from transformers import PreTrainedModel
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from react_ray.config.settings import FinetuneConfig
 from react_ray.tasks import Task
@@ -37,7 +37,8 @@ class Recipe:
     labels: Sequence[str]
     config: FinetuneConfig
     seed: int
-    pad_token_id: int
+    tokenizer: PreTrainedTokenizerBase
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     def build(self, worker: Worker) -> BuiltModel:
         """Build the model on the worker's device: frozen, adapted, compiled and sharded as configured."""
@@ -64,7 +65,8 @@ class Recipe:
     def _build_full(self) -> BuiltModel:
         torch.manual_seed(self.seed)  # for weights that are initialized at random
         model = self.task.load_model(self.name, self.labels, self.config.dropout)
-        model.config.react_ray = {"task": self.task.name}  # saved with the model
-        model.config.pad_token_id = self.pad_token_id
+        model.config.react_ray = {"task": self.task.name, **self.settings}  # saved with the model
+        model.config.pad_token_id = self.tokenizer.pad_token_id
+        self.task.configure(model, self.tokenizer, self.settings)
         freeze(model, self.config.freeze)
         return BuiltModel(model, add_adapters(model, self.config) if self.config.lora_rank else None)

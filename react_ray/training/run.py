@@ -13,6 +13,7 @@ from react_ray.cluster.trainer import fit
 from react_ray.config.settings import Config
 from react_ray.console.reporter import Progress
 from react_ray.folders import remove_folder
+from react_ray.tasks import get_task
 from react_ray.tasks.labels import LabelMap
 from react_ray.training.train import loop
 
@@ -67,6 +68,7 @@ def finetune(
         "config": config.finetune.model_dump(),
         "seed": config.seed,
         "task": config.task,
+        "settings": get_task(config.task).settings(config.generation),
         "probe": str(probe) if probe else None,
         "unlabeled": str(folder / "unlabeled.parquet") if unlabeled is not None else None,
     }

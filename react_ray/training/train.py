@@ -23,8 +23,8 @@ from react_ray.config.settings import FinetuneConfig
 from react_ray.errors import TrainingError
 from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
-from react_ray.tasks import DEFAULT_TASK, Example, Task, get_task
-from react_ray.tasks.running import calibrate, classes_of, padding_of, predict, settle
+from react_ray.tasks import DEFAULT_TASK, Example, get_task
+from react_ray.tasks.running import calibrate, classes_of, padding_of, predict, settings_of, settle
 from react_ray.training.batches import (
     MAX_VALIDATION,
     MicroBatch,
@@ -71,6 +71,7 @@ def loop(
     task: str = DEFAULT_TASK,
     probe: str | None = None,
     unlabeled: str | None = None,
+    settings: dict[str, Any] | None = None,
 ) -> None:
     """Train a model, and save ``model/`` and ``history.jsonl`` in the last checkpoint.
 
@@ -90,13 +91,17 @@ def loop(
         features, to initialize the head.
     unlabeled
         Parquet file with inputs that the model is not trained on, to calibrate on without validation rows.
+    settings
+        Settings of the task that are saved with the model.
     """
     checkpoint = checkpoint_to_load(worker)
     if checkpoint and (checkpoint / "model").is_dir():
         return
     task_interface = get_task(task)
     validation_rows = read_validation(task_interface, validation, seed) if validation else None
-    run = _Run(worker, task_interface, model, labels, train, FinetuneConfig.model_validate(config), seed)
+    parsed = FinetuneConfig.model_validate(config)
+    recipe = Recipe(task_interface, model, labels, parsed, seed, load_tokenizer(model), settings or {})
+    run = _Run(worker, recipe, train)
     with tf32_matmul(run.precision):
         if checkpoint:
             run.load(checkpoint)
@@ -109,21 +114,12 @@ def loop(
 class _Run:
     """Model, data and optimizer of a training run on one worker."""
 
-    def __init__(
-        self,
-        worker: Worker,
-        task: Task,
-        model: str,
-        labels: Sequence[str],
-        train: str,
-        config: FinetuneConfig,
-        seed: int,
-    ):
-        self.worker, self.task, self.config, self.seed = worker, task, config, seed
+    def __init__(self, worker: Worker, recipe: Recipe, train: str):
+        task, config = recipe.task, recipe.config
+        self.worker, self.task, self.config, self.seed = worker, task, config, recipe.seed
         self.metric = config.metric or task.training_metric
         self.precision = pick_precision(config, worker.device)
-        self.tokenizer = load_tokenizer(model)
-        self.recipe = Recipe(task, model, labels, config, seed, self.tokenizer.pad_token_id)
+        self.tokenizer, self.recipe = recipe.tokenizer, recipe
         built = self.recipe.build(worker)
         self.model, self.adapted = built.model, built.adapted
         self.sharded = is_sharded(self.model)
@@ -131,8 +127,9 @@ class _Run:
         self.tokenizer.padding_side = self.padding.side
         longest = longest_text(self.model, self.tokenizer, config.max_length)
         self.tokenizer.model_max_length = longest
-        self.text_tokenizer = TransformersTokenizer(self.tokenizer, longest)
-        self.examples, self.steps = self._plan(read_rows(train, task), labels)
+        prefix = str(settings_of(self.model).get("prefix", ""))
+        self.text_tokenizer = TransformersTokenizer(self.tokenizer, longest, prefix)
+        self.examples, self.steps = self._plan(read_rows(train, task), recipe.labels)
         self.scaler = torch.amp.GradScaler(worker.device.type, enabled=self.precision == "fp16")
         self.optimizer = make_optimizer(self.model, config)
         self.schedule = make_schedule(self.optimizer, self.steps, config.warmup)
@@ -215,9 +212,8 @@ class _Run:
         targets = torch.from_numpy(self.task.targets(examples, self.padding))
         weights = torch.tensor([e.weight if part.counts else 0.0 for e in examples])
         with precision_context(self.precision, self.worker.device):
-            output = parallel(
-                **{key: self._to_device(torch.from_numpy(value)) for key, value in inputs.items()}
-            )
+            tensors = {key: self._to_device(torch.from_numpy(value)) for key, value in inputs.items()}
+            output = parallel(**self.task.model_inputs(self.model, tensors))
         return (self.task.loss(output, self._to_device(targets)) * self._to_device(weights)).sum()
 
     def _to_device(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -339,6 +335,8 @@ class _Run:
         if self.progress.best is not None:
             set_weights(self.model, self.best_weights, self.sharded)
         self.model.eval()
+        if self.task.generates:
+            return
         with writable(self.model):
             if validation is not None:
                 results = calibrate(self.task, self.model, self.text_tokenizer, validation)

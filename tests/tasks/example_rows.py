@@ -87,6 +87,19 @@ def _question_rows() -> tuple[dict[str, Any], ...]:
     return tuple(rows)
 
 
+def _translation_rows() -> tuple[dict[str, Any], ...]:
+    words = {"one": "eins", "two": "zwei", "big": "groß", "猫": "katze"}
+    orders = [("one", "two", "big"), ("big", "猫", "one"), ("two", "猫", "big"), ("猫", "one", "two")]
+    return tuple(
+        {
+            "source": f"{' '.join(order)} {n}",
+            "target": f"{' '.join(words[word] for word in order)} {n}",
+        }
+        for n in range(6)
+        for order in orders
+    )
+
+
 EXAMPLES = {
     "question-answering": Examples(
         _question_rows(),
@@ -107,6 +120,7 @@ EXAMPLES = {
         ("In(e1,e2)", "In(e2,e1)", "Other"),
         ({"text": "the <e1>zzz</e1> alone", "label": "Other"},),
     ),
+    "summarization": Examples(_document_rows(), (), ({"document": "  ", "summary": "a"},)),
     "text-pair-classification": Examples(
         _pair_rows(), ("other", "same"), ({"text": "a", "text_pair": "b", "label": ["x", "y"]},)
     ),
@@ -123,5 +137,8 @@ EXAMPLES = {
             {"text": "ab", "spans": [[0, 5, "X"]]},
             {"text": "a b", "spans": [[0, 3, "X"], [0, 1, "Y"]]},
         ),
+    ),
+    "translation": Examples(
+        _translation_rows(), (), ({"source": " ", "target": "a"}, {"source": "a", "target": ["b"]})
     ),
 }

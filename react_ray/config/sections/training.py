@@ -8,7 +8,7 @@ from pydantic import Field
 
 from react_ray.config.sections.base import Count, Settings
 
-__all__ = ["FinetuneConfig"]
+__all__ = ["FinetuneConfig", "GenerationConfig"]
 
 
 class FinetuneConfig(Settings):
@@ -69,4 +69,28 @@ class FinetuneConfig(Settings):
     )
     metric: str | None = Field(
         None, description="Validation metric that chooses the checkpoint; None: the task's own"
+    )
+
+
+class GenerationConfig(Settings):
+    """How translations and summaries are generated, saved with the model."""
+
+    beams: int = Field(4, ge=1, le=16, description="Hypotheses that beam search keeps; 1: greedy")
+    length_penalty: float = Field(
+        1.0, ge=-5, le=5, description="Power of the length that divides scores; above 1 prefers longer texts"
+    )
+    max_new_tokens: int = Field(128, ge=1, le=1024, description="Longest answer, in tokens")
+    no_repeat_ngram: int = Field(
+        0, ge=0, le=10, description="Length of the sequences of tokens that must not recur; 0: all may"
+    )
+    prefix: str | None = Field(
+        None,
+        max_length=200,
+        description="Text before every input, such as 'summarize: ' for T5; None: no text",
+    )
+    source_language: str | None = Field(
+        None, description="Code of the input's language, for mBART, NLLB and M2M100; None: not set"
+    )
+    target_language: str | None = Field(
+        None, description="Code of the answer's language, for mBART, NLLB and M2M100; None: not set"
     )

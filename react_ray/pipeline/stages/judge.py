@@ -26,6 +26,9 @@ from react_ray.tasks.closed import ranked
 __all__ = ["choose", "evaluate"]
 
 SHOWN_CLASSES = 5
+ONLY_ARM = arms.Choice(
+    "labels_only", "It is the only model: there was no generated label and no changed copy to train on."
+)
 
 
 def choose(context: Context) -> None:
@@ -34,6 +37,16 @@ def choose(context: Context) -> None:
     found = _predict(context, "validation", validation)
     for arm, answers in found.items():
         save_answers(answers, context.folder / "validation" / f"{arm}.jsonl")
+    is_only = not (context.done["finetune"] / "model").is_dir()
+    choice = ONLY_ARM if is_only else _choose(context, found, validation, labels)
+    (context.folder / "choice.json").write_text(
+        json.dumps(choice.as_dict(), ensure_ascii=False), encoding="utf-8"
+    )
+
+
+def _choose(
+    context: Context, found: dict[str, list[Answer]], validation: pa.Table, labels: Sequence[str]
+) -> arms.Choice:
     diagnostics = json.loads((context.done["generate"] / "diagnostics.json").read_text())
     targets = context.rows("labeled")[context.task.target.name].to_pylist()
     named = {name for target in targets for name in context.task.names_in(target)}
@@ -44,9 +57,7 @@ def choose(context: Context) -> None:
     choice = arms.choose(decision, plain, found, context.task, validation, labels, context.config.seed, kept)
     if unseen and not by_name:
         choice = replace(choice, why=f"{choice.why} {_never_given(unseen)}")
-    (context.folder / "choice.json").write_text(
-        json.dumps(choice.as_dict(), ensure_ascii=False), encoding="utf-8"
-    )
+    return choice
 
 
 def _never_given(names: Sequence[str]) -> str:

@@ -28,10 +28,11 @@ def labels_only(context: Context) -> None:
 
 
 def finetune(context: Context) -> None:
-    """S5: fine-tune on D_aug."""
+    """S5: fine-tune on D_aug; without the label GAN, only if it has more than the labelled rows."""
     rows = pq.read_table(context.done["generate"] / "augmented")
     if "pretrain" not in context.done:
-        _finetune(context, rows)
+        if set(rows["origin"].unique().to_pylist()) != {"labeled"}:
+            _finetune(context, rows)
         return
     weighed = label_gan.weigh_for_training(rows)
     if context.model not in context.encoders:  # the teacher knows nothing of its features

@@ -1,0 +1,47 @@
+"""Inputs of a model, and their padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+__all__ = ["Example", "Padding"]
+
+
+class Padding(NamedTuple):
+    """Padding token of shorter examples in a batch, and its side (right or left)."""
+
+    token: int
+    side: str
+
+
+@dataclass(frozen=True)
+class Example:
+    """An input of the model; a row may have several (windows of a long text).
+
+    Parameters
+    ----------
+    ids
+        Token ids.
+    target
+        Training target, in the form that :meth:`Task.targets` stacks; None for an unlabelled row.
+    weight
+        Weight of its loss.
+    row
+        Index of its row in the encoded table.
+    types
+        Token types (0 or 1), for tasks with two texts.
+    places
+        Token positions of the task's units (words, entities).
+    text_of
+        Converts generated tokens to text, for tasks that generate.
+    """
+
+    ids: list[int]
+    target: Any = None
+    weight: float = 1.0
+    row: int = 0
+    types: list[int] | None = None
+    places: Any = None
+    text_of: Callable[[Sequence[int]], str] | None = None

@@ -1,0 +1,181 @@
+"""Translation and abstractive summarization: figures of the field's packages, and many architectures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sacrebleu
+import torch
+from rouge_score.rouge_scorer import RougeScorer
+from tiny_seq2seq import ARCHITECTURES, save_tiny_seq2seq
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+from react_ray import load
+from react_ray.answer import Answer
+from react_ray.config.file import load_config
+from react_ray.errors import InputError
+from react_ray.pipeline.predict import PredictOptions, predict_file
+from react_ray.pipeline.run import run
+from react_ray.tasks import get_task
+
+TRUTH = {
+    "13a": [
+        "Ein Hund rennt über das Gras.",
+        "Zwei Männer stehen, reden & lachen.",
+        "Ja.",
+        "Die Frau liest ein Buch.",
+    ],
+    "zh": ["狗在草地上跑。", "两个男人站着说话。", "是的。", "这个女人在读一本Python书。"],
+}
+GUESS = {
+    "13a": ["Ein Hund läuft über das Gras.", "Zwei Frauen stehen und reden.", "", "Die Frau liest ein Buch."],
+    "zh": ["狗在草地上走。", "两个女人站着。", "", "这个女人在读一本Python书。"],
+}
+
+
+def table(column: str, truths: list[str]) -> pa.Table:
+    return pa.table({"text": ["x"] * len(truths), column: truths})
+
+
+def answers(texts: list[str]) -> list[Answer]:
+    return [Answer(text, 0.5) for text in texts]
+
+
+@pytest.mark.parametrize("tokenizer", TRUTH)
+def test_bleu_and_chrf_of_sums_are_those_of_sacrebleu(tokenizer: str) -> None:
+    task, guess, truth = get_task("translation"), GUESS[tokenizer], TRUTH[tokenizer]
+    bleu, chrf = sacrebleu.BLEU(tokenize=tokenizer), sacrebleu.CHRF()
+    for size in (len(truth), 1, 2):
+        found = task.measure(answers(guess[:size]), table("target", truth[:size]), ())
+        assert found["bleu"] == pytest.approx(bleu.corpus_score(guess[:size], [truth[:size]]).score / 100)
+        assert found["chrf"] == pytest.approx(chrf.corpus_score(guess[:size], [truth[:size]]).score / 100)
+    credit = task.credit(answers(guess), table("target", truth))
+    alone = [chrf.sentence_score(one, [other]).score / 100 for one, other in zip(guess, truth, strict=True)]
+    assert credit.tolist() == pytest.approx(alone)
+    signatures = task.details(answers(guess), table("target", truth), ())["signatures"]
+    assert signatures["bleu"] == str(bleu.get_signature())
+    assert signatures["chrf"] == str(chrf.get_signature())
+
+
+def test_rouge_of_summaries_is_that_of_rouge_score_and_of_characters_for_chinese() -> None:
+    task, guess, truth = (
+        get_task("summarization"),
+        GUESS["13a"],
+        ["The dog runs over grass", "two men talk", "yes", "a book"],
+    )
+    guess = ["A dog runs on grass", "two women talk and talk", "", "a book"]
+    scorer = RougeScorer(["rouge1", "rouge2", "rougeL"])
+    scores = [scorer.score(other, one) for one, other in zip(guess, truth, strict=True)]
+    found = task.measure(answers(guess), table("summary", truth), ())
+    for name, other in (("rouge_1", "rouge1"), ("rouge_2", "rouge2"), ("rouge_l", "rougeL")):
+        assert found[name] == pytest.approx(np.mean([score[other].fmeasure for score in scores]))
+    chinese = task.credit(answers(["狗在跑"]), table("summary", ["狗在睡"]))
+    assert chinese.tolist() == pytest.approx([2 / 3])
+
+
+ENGLISH = ["a", "dog", "cat", "man", "woman", "house", "sees", "likes", "the", "red", "big", "small"]
+GERMAN = ["ein", "hund", "katze", "mann", "frau", "haus", "sieht", "mag", "das", "rot", "groß", "klein"]
+
+
+def rows_of(source: str, target: str, count: int) -> list[dict[str, Any]]:
+    draw = np.random.default_rng(0)
+    places = [draw.permutation(len(ENGLISH))[:4] for _ in range(count)]
+    return [
+        {source: " ".join(ENGLISH[p] for p in some), target: " ".join(GERMAN[p] for p in some)}
+        for some in places
+    ]
+
+
+def write(path: Path, rows: list[dict[str, Any]]) -> Path:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("kind", ARCHITECTURES)
+def test_every_architecture_is_trained_and_loads_in_plain_transformers(kind: str, tmp_path: Path) -> None:
+    task, source, target = (
+        ("summarization", "document", "summary") if kind == "bart" else ("translation", "en", "de")
+    )
+    rows = rows_of(source, target, 40)
+    base = save_tiny_seq2seq(tmp_path / "base", [text for row in rows for text in row.values()], kind)
+    columns = {"data.columns.source": "en", "data.columns.target": "de"} if task == "translation" else {}
+    here = {
+        "cluster.use_gpu": False,
+        "cluster.workers": 0,
+        "finetune.epochs": 2,
+        "generation.max_new_tokens": 12,
+    }
+    config = load_config(
+        flags={
+            "task": task,
+            "model": str(base),
+            "output": str(tmp_path / "out"),
+            "data.labeled": str(write(tmp_path / "train.jsonl", rows[:32])),
+            "data.test": str(write(tmp_path / "test.jsonl", rows[32:])),
+            **columns,
+            **here,
+            "generation.beams": 2,
+        }
+    )
+    metrics = run(config, quiet=True).metrics
+    assert metrics["chosen"] == "labels_only"
+    assert not (tmp_path / "out" / "model" / "onnx").exists()
+    texts = [row[source] for row in rows[32:]]
+    saved = tmp_path / "out" / "model"
+    model, tokenizer = (
+        AutoModelForSeq2SeqLM.from_pretrained(saved).eval(),
+        AutoTokenizer.from_pretrained(saved),
+    )
+    with torch.no_grad():
+        found = model.generate(**tokenizer(texts, return_tensors="pt", padding=True))
+    plain = [text.strip() for text in tokenizer.batch_decode(found, skip_special_tokens=True)]
+    ours = load(saved, use_gpu=False).predict(texts)
+    assert [one.text for (one,) in ours] == plain
+    done = tmp_path / "done.jsonl"
+    options = PredictOptions(columns={"source": "en"} if task == "translation" else {})
+    predict_file(str(tmp_path / "out"), str(tmp_path / "test.jsonl"), done, options, quiet=True)
+    lines = [json.loads(line) for line in done.read_text(encoding="utf-8").splitlines()]
+    assert [line[get_task(task).added[0].name] for line in lines] == plain
+    assert set(lines[0]) >= {source, "score"}
+
+
+def test_the_model_translates_the_pool_and_learns_from_it(tmp_path: Path) -> None:
+    rows = rows_of("source", "target", 60)
+    base = save_tiny_seq2seq(tmp_path / "base", [text for row in rows for text in row.values()], "t5")
+    pool = [{"source": row["source"], "truth": row["target"]} for row in rows[24:48]]
+    files = {"labeled": rows[:24], "unlabeled": pool, "test": rows[48:]}
+    named = {f"data.{name}": str(write(tmp_path / f"{name}.jsonl", some)) for name, some in files.items()}
+    config = load_config(
+        flags={
+            "task": "translation",
+            "model": str(base),
+            "output": str(tmp_path / "out"),
+            **named,
+            "data.columns.truth": "truth",
+            "cluster.use_gpu": False,
+            "cluster.workers": 0,
+            "finetune.epochs": 2,
+            "generation.max_new_tokens": 12,
+        }
+    )
+    metrics = run(config, quiet=True).metrics
+    assert set(metrics["arms"]) == {"labels_only", "generated_labels"}
+    assert metrics["label_quality"]["known"] == 24
+    made = pq.read_table(tmp_path / "out" / "augmented").to_pylist()
+    generated = [row for row in made if row["origin"] == "generated"]
+    assert {row["text"] for row in generated} <= {row["source"] for row in pool}
+    assert all(isinstance(row["target"], str) and 0 < row["weight"] <= 1 for row in generated)
+
+
+def test_an_encoder_alone_cannot_translate(tiny_model: Path, tmp_path: Path) -> None:
+    rows = write(tmp_path / "train.jsonl", rows_of("source", "target", 8))
+    flags = {"task": "translation", "model": str(tiny_model), "data.labeled": str(rows)}
+    flags |= {"output": str(tmp_path / "out"), "cluster.use_gpu": False, "cluster.workers": 0}
+    with pytest.raises(InputError, match="encoder-decoder"):
+        run(load_config(flags=flags), quiet=True)
