@@ -11,7 +11,7 @@ from react_ray.data.lines import CHUNK_BYTES, FlawedLine, Unfinished
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
-__all__ = ["JsonArrayRows", "is_array"]
+__all__ = ["JsonArrayRows", "is_array", "split_array"]
 
 BLANK = b" \t\r\n"
 TOP = re.compile(rb'"[^"\\]*"|["\[\]{},]')
@@ -54,8 +54,8 @@ def is_array(source: Source) -> bool:
     return head.startswith(b"[")
 
 
-def split_array(stream: IO[bytes] | Any, source: Source) -> Iterator[str]:
-    """Yield the text of each element of the list that ``stream`` holds.
+def split_array(stream: IO[bytes] | Any, source: Source, *, alone: bool = True) -> Iterator[str]:
+    """Yield the text of each element of the list that ``stream`` holds, ``alone`` or with text after it.
 
     An element that is too long or not UTF-8 is yielded as :class:`react_ray.data.lines.FlawedLine`.
     Raises InputError if the list does not end.
@@ -71,7 +71,7 @@ def split_array(stream: IO[bytes] | Any, source: Source) -> Iterator[str]:
             piece = chunk[start : place - 1]
             if not blank or piece.strip(BLANK):
                 yield element.end(piece)
-            if (chunk[place:] + stream.read(CHUNK_BYTES)).strip(BLANK):
+            if alone and (chunk[place:] + stream.read(CHUNK_BYTES)).strip(BLANK):
                 raise InputError(f"{source.path} has text after the end of its list; check its brackets")
             return
         else:

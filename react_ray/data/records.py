@@ -11,6 +11,7 @@ from react_ray.data.conll import ConllRows
 from react_ray.data.delimited import DelimitedRows
 from react_ray.data.json_array import JsonArrayRows, is_array
 from react_ray.data.json_lines import JsonRows
+from react_ray.data.nested_questions import NestedQuestions, is_nested
 from react_ray.data.parquet_rows import ParquetRows
 from react_ray.data.row import Broken, Record, Wanted
 from react_ray.data.sources import Source
@@ -73,6 +74,8 @@ class Rows:
 def _open(source: Source, wanted: Wanted, whole: bool) -> Format:
     if source.kind == "parquet":
         return ParquetRows(source, wanted, whole=whole)
+    if source.kind == "json" and is_nested(source):
+        return NestedQuestions(source, wanted)
     if source.kind == "json":
         return JsonArrayRows(source, wanted) if is_array(source) else JsonRows(source, wanted)
     return READERS[source.kind](source, wanted)

@@ -76,8 +76,9 @@ class Check:
         unused = self.rows["unused"]
         if unused:
             parts += f" ({unused:,} more are not used: data.pool)"
-        lines = [f"rows: {parts}", f"{self.nouns.options}: {len(self.rows['classes']):,}"]
-        lines += self._classes()
+        lines = [f"rows: {parts}"]
+        if self.rows["classes"]:
+            lines += [f"{self.nouns.options}: {len(self.rows['classes']):,}", *self._classes()]
         if self.lengths:
             median, most, longest = self.lengths
             lines.append(
