@@ -18,7 +18,7 @@ from typing import Any
 from react_ray.cluster import preflight
 from react_ray.cluster.resources import Demand, Node, capacity, describe, shortage
 from react_ray.cluster.session import Session
-from react_ray.config.settings import EMBEDDED, MULTILINGUAL, Config
+from react_ray.config.settings import EMBEDDED, MULTILINGUAL, SCRATCH, Config
 from react_ray.console.reporter import Reporter
 from react_ray.errors import ClusterError, InputError
 from react_ray.folders import make_private_folder
@@ -57,6 +57,7 @@ class Requirements:
         inputs = (data.labeled, data.unlabeled, data.validation, data.test)
         models = dict.fromkeys(encoder_choices(config.encoder, config.model), "--encoder")
         models |= dict.fromkeys(model_choices(config.model), "--model")
+        models.pop(SCRATCH, None)  # the run makes it
         lora = ("peft", "finetune.lora_rank needs it, pip install 'react-ray[lora]' on every node")
         packages = (lora,) if config.finetune.lora_rank else ()
         return cls(Path(config.output), tuple(path for path in inputs if path), models, packages)

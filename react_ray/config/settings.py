@@ -36,6 +36,8 @@ EMBEDDED = "embedded"
 """Name of the English MiniLM that is installed with the package, for use without a model hub."""
 MULTILINGUAL = "multilingual"
 """Name of multilingual-e5-small, which reads 100 languages; needs the extra ``multilingual``."""
+SCRATCH = "transformer-tiny"
+"""Name of a small encoder-decoder with random weights, and a vocabulary of the run's own texts."""
 AUTO = "auto"
 """Name that stands for the embedded models that are installed and read the texts."""
 
@@ -58,7 +60,7 @@ class Config(Settings):
         EMBEDDED,
         min_length=1,
         description="Model to fine-tune and serve: embedded (English), multilingual, auto (the better of "
-        "these), a hub name or a folder",
+        "these), transformer-tiny (from scratch, for translation and summarization), a hub name or a folder",
     )
     encoder: str | list[str] | None = Field(
         AUTO,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from react_ray.config.settings import AUTO, EMBEDDED, MULTILINGUAL
+from react_ray.config.settings import AUTO, EMBEDDED, MULTILINGUAL, SCRATCH
 from react_ray.models.multilingual import installed
 
 __all__ = ["embedded_models", "encoder_choices", "encoder_setting", "model_choices"]
@@ -26,10 +26,10 @@ def encoder_choices(encoder: str | Sequence[str] | None, model: str) -> tuple[st
     >>> encoder_choices("auto", "some/model"), encoder_choices(["embedded", "some/model"], "embedded")
     (('some/model',), ('embedded', 'some/model'))
     """
-    if encoder is None:
+    if encoder is None and model != SCRATCH:
         return model_choices(model)
-    if encoder == AUTO:
-        return embedded_models() if model in (AUTO, EMBEDDED, MULTILINGUAL) else (model,)
+    if encoder in (None, AUTO):
+        return embedded_models() if model in (AUTO, EMBEDDED, MULTILINGUAL, SCRATCH) else (model,)
     return (encoder,) if isinstance(encoder, str) else tuple(encoder)
 
 

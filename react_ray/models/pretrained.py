@@ -22,7 +22,7 @@ from transformers import (
 )
 from transformers.utils import cached_file
 
-from react_ray.config.settings import EMBEDDED, MULTILINGUAL
+from react_ray.config.settings import EMBEDDED, MULTILINGUAL, SCRATCH
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
 from react_ray.models.folder import check_config, check_model
@@ -261,6 +261,8 @@ def fingerprint(name: str) -> str:
 
     For folders it has the name, size and time of every file; for hub names, the fetched commit.
     """
+    if name == SCRATCH:
+        return name
     if name == MULTILINGUAL:
         return f"{name}-{SOURCE_SHA256}"
     path = Path(resolve(name))

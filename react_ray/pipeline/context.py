@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from react_ray.cluster.session import Session
-from react_ray.config.settings import Config
+from react_ray.config.settings import SCRATCH, Config
 from react_ray.console.reporter import Progress
 from react_ray.data.features import Features
 from react_ray.data.prepare import MODELS
@@ -84,7 +84,7 @@ class Context:
 
 
 def encoders_of(done: Mapping[str, Path]) -> tuple[str, ...]:
-    """Return the encoders of a run from the folders of its stages."""
+    """Return the encoders of a run from the folders of its stages; () for tasks without features."""
     return _readers(done, "--encoder")
 
 
@@ -95,7 +95,8 @@ def base_model_of(done: Mapping[str, Path]) -> str:
     """
     models = _readers(done, "--model")
     weights = encoder_weights(done) if len(models) > 1 else {}
-    return max(models, key=lambda model: weights.get(model, 0.0))
+    model = max(models, key=lambda model: weights.get(model, 0.0))
+    return str(done["prepare"] / SCRATCH) if model == SCRATCH else model
 
 
 def encoder_weights(done: Mapping[str, Path]) -> dict[str, float]:
@@ -107,4 +108,4 @@ def encoder_weights(done: Mapping[str, Path]) -> dict[str, float]:
 
 
 def _readers(done: Mapping[str, Path], flag: str) -> tuple[str, ...]:
-    return tuple(json.loads((done["prepare"] / MODELS).read_text(encoding="utf-8"))[flag])
+    return tuple(json.loads((done["prepare"] / MODELS).read_text(encoding="utf-8")).get(flag, ()))

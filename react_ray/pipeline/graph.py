@@ -107,6 +107,7 @@ def _augment_reads(config: Config) -> Keys:
 
 
 PREPARE = Stage(rows.prepare, ("data", "model", "encoder"))
+PREPARE_TEXTS = Stage(rows.prepare, ("data", "model", "encoder", "seed"))
 AUGMENT = Stage(rows.augment, _augment_reads, ("prepare",))
 LABELS_ONLY = Stage(train.labels_only, FINETUNE, ("prepare",))
 
@@ -144,7 +145,7 @@ CANDIDATES = (
 """Of tasks whose pool gets its labels from the fine-tuned model, judged out of fold."""
 
 PROPOSALS = (
-    PREPARE,
+    PREPARE_TEXTS,
     AUGMENT,
     LABELS_ONLY,
     Stage(proposals.propose, ("candidates.rows",), ("prepare", "labels_only")),

@@ -25,6 +25,7 @@ from react_ray.lgan.probe import MANY_CLASSES, seconds_a_cell
 from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.context import base_model_of, encoders_of
+from react_ray.pipeline.generation_cost import generation_cost
 from react_ray.pipeline.run import located, run
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
@@ -184,6 +185,10 @@ def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -
         drawn = pa.Table.from_batches([next(file.iter_batches(SAMPLE_TEXTS, columns=inputs))])
     sample = [text for name in task.texts for text in drawn[name].to_pylist()]
     labels = LabelMap.load(prepared / "labels.json")
+    if task.generates:
+        model = base_model_of(done)
+        cut = _cut_share(config, task, drawn, labels.names, model, None)
+        return generation_cost(config, task, drawn, parts, model, cut)
     names = labels.texts()
     copies = config.augment.copies * parts["labeled"]
     used, model = encoders_of(done), base_model_of(done)

@@ -18,7 +18,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from react_ray.config.masking import mask
-from react_ray.config.settings import Config
+from react_ray.config.settings import SCRATCH, Config
 from react_ray.config.yaml_text import read_yaml
 from react_ray.console.terminal import command
 from react_ray.evaluate.model_card import write_model_card
@@ -135,7 +135,7 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
         "task": config.task,
         "headline": get_task(config.task).metrics[0],
         "seed": config.seed,
-        "model": mask(base_model_of(done)),
+        "model": config.model if config.model == SCRATCH else mask(base_model_of(done)),
         "encoders": {mask(name): weights.get(name) for name in encoders_of(done)},
         "classes": list(LabelMap.load(done["prepare"] / "labels.json").names),
         "labels_used": parts.get("labeled", 0) + parts.get("validation", 0),

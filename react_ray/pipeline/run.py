@@ -16,7 +16,7 @@ from typing import Any
 from react_ray.cluster.preflight import missing_package
 from react_ray.cluster.readiness import Readiness, Requirements, check_cluster
 from react_ray.cluster.session import Session, check_job_output
-from react_ray.config.settings import Config
+from react_ray.config.settings import SCRATCH, Config
 from react_ray.console.reporter import Reporter, log_to, quiet_libraries
 from react_ray.data.columns import check_columns
 from react_ray.errors import ConfigError
@@ -111,6 +111,11 @@ def check_task(config: Config) -> None:
     """Raise ConfigError if the task is unknown, or lacks a package, or what the settings name."""
     task, metric = get_task(config.task), config.finetune.metric
     check_columns(task, config.data)
+    if config.model == SCRATCH and not task.generates:
+        raise ConfigError(
+            f"model = {SCRATCH}: an encoder-decoder without training cannot do {task.title}; give a "
+            "pretrained model, such as embedded"
+        )
     for package, hint in task.packages:
         if problem := missing_package(package, hint):
             raise ConfigError(f"task = {task.name}: {problem}")
@@ -156,12 +161,17 @@ def located(config: Config) -> Config:
 
 
 def with_task(config: Config) -> Config:
-    """Return the configuration with the effective task, see :func:`react_ray.tasks.meant_task`.
+    """Return the configuration with the effective task and its defaults for training.
 
+    See :func:`react_ray.tasks.meant_task` and :meth:`react_ray.tasks.Task.training_defaults`.
     It depends on the columns that the settings name, not on the columns that a file has.
     """
     named = config.data.columns.model_dump(exclude_none=True)
-    return config.model_copy(update={"task": meant_task(config.task, named)})
+    task = meant_task(config.task, named)
+    defaults = get_task(task).training_defaults(config.model)
+    unset = {name: value for name, value in defaults.items() if name not in config.finetune.model_fields_set}
+    finetune = config.finetune.model_copy(update=unset)
+    return config.model_copy(update={"task": task, "finetune": finetune})
 
 
 def cache_of(folder: Path) -> Store:

@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
-from react_ray.config.settings import AugmentConfig, GenerationConfig
+from react_ray.config.settings import SCRATCH, AugmentConfig, GenerationConfig
 from react_ray.models import tokens
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.columns import Cells, Column, Options
@@ -27,6 +27,18 @@ __all__ = ["Seq2Seq"]
 
 SMOOTHING = 0.1
 """Label smoothing (Szegedy et al. 2016), as machine translation uses it."""
+FROM_SCRATCH: dict[str, Any] = {
+    "lr": 2e-3,
+    "batch_size": 32,
+    "epochs": 40,
+    "dropout": 0.3,
+    "warmup": 0.1,
+    "evaluations": 10,
+    "patience": 10,
+}
+"""Settings of ``finetune`` for random weights; fewer rows need more epochs."""
+FINE_TUNING: dict[str, Any] = {"epochs": 5, "max_length": 512}
+"""Settings of ``finetune`` for pretrained weights."""
 IGNORED = -100
 """Label of padding."""
 
@@ -74,6 +86,10 @@ class Seq2Seq(Task):
         return []
 
     # --- the model
+
+    def training_defaults(self, model: str) -> dict[str, Any]:
+        """Return settings for random weights if ``model`` has them, else those of fine-tuning."""
+        return FROM_SCRATCH if model == SCRATCH else FINE_TUNING
 
     def settings(self, config: GenerationConfig) -> dict[str, Any]:
         """Return the settings of generation."""

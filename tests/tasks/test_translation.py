@@ -19,10 +19,13 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from react_ray import load
 from react_ray.answer import Answer
 from react_ray.config.file import load_config
-from react_ray.errors import InputError
+from react_ray.errors import ConfigError, InputError
+from react_ray.models.scratch import train_vocabulary
 from react_ray.pipeline.predict import PredictOptions, predict_file
-from react_ray.pipeline.run import run
+from react_ray.pipeline.preflight import check
+from react_ray.pipeline.run import run, with_task
 from react_ray.tasks import get_task
+from react_ray.tasks.columns import Options
 
 TRUTH = {
     "13a": [
@@ -179,3 +182,39 @@ def test_an_encoder_alone_cannot_translate(tiny_model: Path, tmp_path: Path) -> 
     flags |= {"output": str(tmp_path / "out"), "cluster.use_gpu": False, "cluster.workers": 0}
     with pytest.raises(InputError, match="encoder-decoder"):
         run(load_config(flags=flags), quiet=True)
+
+
+def test_a_model_from_scratch_has_a_vocabulary_of_the_texts_and_is_checked_first(tmp_path: Path) -> None:
+    rows = rows_of("source", "target", 40)
+    files = {"labeled": rows[:30], "test": rows[30:]}
+    named = {f"data.{name}": str(write(tmp_path / f"{name}.jsonl", some)) for name, some in files.items()}
+    flags = {"task": "translation", "model": "transformer-tiny", "output": str(tmp_path / "out"), **named}
+    flags |= {"cluster.use_gpu": False, "cluster.workers": 0, "generation.max_new_tokens": 8}
+    config = load_config(flags={**flags, "finetune.epochs": 1})
+    found = check(config, quiet=True)
+    assert found.rows["parts"]["labeled"] == 30
+    assert found.cost["minutes"] > 0
+    metrics = run(config, quiet=True).metrics
+    assert metrics["model"] == "transformer-tiny"
+    assert set(metrics["arms"]) == {"labels_only"}
+    saved = tmp_path / "out" / "model"
+    words = set(AutoTokenizer.from_pretrained(saved).get_vocab())
+    assert {"▁hund", "▁house"} <= words
+    assert AutoModelForSeq2SeqLM.from_pretrained(saved).config.model_type == "marian"
+    defaults = with_task(load_config(flags=flags)).finetune
+    assert (defaults.lr, defaults.dropout) == (2e-3, 0.3)
+    with pytest.raises(ConfigError, match="transformer-tiny"):
+        run(load_config(flags={**flags, "task": "text-classification"}), quiet=True)
+
+
+def test_any_text_survives_a_vocabulary_of_other_texts() -> None:
+    tokenizer = train_vocabulary(["ein hund", "a dog"], 600)
+    for text in ("Ein Hund!", "你好, 3.5%", "🙂 tab"):
+        assert tokenizer.decode(tokenizer(text)["input_ids"], skip_special_tokens=True) == text
+
+
+@pytest.mark.parametrize("name", ["translation", "summarization"])
+def test_a_row_without_an_input_is_no_row(name: str) -> None:
+    task = get_task(name)
+    with pytest.raises(ValueError, match="blank"):
+        task.parse({task.columns[0].name: "", task.columns[1].name: "a"}, Options())

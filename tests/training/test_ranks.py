@@ -15,6 +15,7 @@ from safetensors.torch import load_file
 from tiny_training import LABELS, make_rows, mislabel, probabilities, train, write_settings
 
 from react_ray.config.settings import FinetuneConfig
+from react_ray.models.pretrained import load_tokenizer
 from react_ray.tasks import get_task
 from react_ray.training.optimizer import make_optimizer
 from react_ray.training.parallel import full_tensor
@@ -89,7 +90,14 @@ def count_held(worker: GlooWorker) -> None:
     """Writes how many weights of the model, and of AdamW's averages, are on this rank."""
     given = json.loads((worker.folder.parent / "given.json").read_text())
     config = FinetuneConfig(sharding="full")
-    recipe = Recipe(get_task("text-classification"), given["model"], given["labels"], config, 0, 0)
+    recipe = Recipe(
+        get_task("text-classification"),
+        given["model"],
+        given["labels"],
+        config,
+        0,
+        load_tokenizer(given["model"]),
+    )
     model = recipe.build(worker).model
     optimizer = make_optimizer(model, config)
     ids = torch.tensor([[5, 6, 7 + worker.rank]])

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from functools import partial
 
 import pyarrow as pa
 
 from react_ray.cluster.datasets import map_items
-from react_ray.config.settings import AUTO, AugmentConfig
+from react_ray.config.settings import AUTO, SCRATCH, AugmentConfig
 from react_ray.data.augment import AugmentTask, augment_items, join_parts, labelled_rows
 from react_ray.data.encode import Encoders
-from react_ray.data.prepare import GROUP_ROWS
+from react_ray.data.prepare import GROUP_ROWS, MODELS
 from react_ray.data.prepare import prepare as prepare_data
 from react_ray.data.shards import ROW_BYTES, read_items
 from react_ray.data.views import SENTENCE
@@ -28,16 +29,37 @@ def prepare(context: Context) -> None:
     """S1: read, check and split the input files."""
     config = context.config
     encoders = encoder_choices(config.encoder, config.model)
-    models = [
-        ModelChoice("--model", model_choices(config.model), config.model == AUTO),
-        ModelChoice("--encoder", encoders, config.encoder in (None, AUTO)),
-    ]
+    models = []
+    if config.model != SCRATCH:
+        models.append(ModelChoice("--model", model_choices(config.model), config.model == AUTO))
+    if not context.task.generates:
+        models.append(ModelChoice("--encoder", encoders, config.encoder in (None, AUTO)))
     items = read_items(config.data, context.folder)  # a file is read by one process
     size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
     run = partial(map_items, rows=size // ROW_BYTES, session=context.session, progress=context.progress)
     prepare_data(
         config.data, context.folder, task=config.task, models=models, run=run, progress=context.progress
     )
+    if config.model == SCRATCH:
+        _make_model(context)
+
+
+def _make_model(context: Context) -> None:
+    """Make the model to train from scratch, with a vocabulary of the texts of both languages."""
+    from react_ray.models.scratch import save_scratch_model
+
+    prepared = replace(context, done={"prepare": context.folder})
+    columns, target = context.task.texts, context.task.target.name
+    texts = [
+        text
+        for part, names in (("labeled", (*columns, target)), ("unlabeled", columns))
+        for cells in prepared.rows(part, names).to_pydict().values()
+        for text in cells
+    ]
+    save_scratch_model(texts, context.folder / SCRATCH, context.config.seed)
+    record = context.folder / MODELS
+    known = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps({**known, "--model": [SCRATCH]}), encoding="utf-8")
 
 
 def augment(context: Context) -> None:
