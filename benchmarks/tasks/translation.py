@@ -3,8 +3,9 @@
     OMP_NUM_THREADS=2 python -m benchmarks.tasks.translation --data multi30k_en_de --minutes 20
 
 ``--data`` is a folder with train.parquet, validation.parquet and test.parquet, with columns source and
-target. The curve is on 200 validation rows, without beam search; the test rows are read once, with the final model. The length of the
-training is set from the speed that a short training has first, which is not part of the curve.
+target. The curve is on 200 validation rows, without beam search; the test rows are read once, with the final
+model. The length of the training is set from the speed that a short training has first, which is not part of
+the curve.
 """
 
 from __future__ import annotations

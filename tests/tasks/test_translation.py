@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,11 +21,16 @@ from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
 from react_ray import load
 from react_ray.answer import Answer
 from react_ray.config.file import load_config
+from react_ray.config.service import ServeConfig
 from react_ray.errors import ConfigError, InputError
 from react_ray.models.scratch import train_vocabulary
 from react_ray.pipeline.predict import PredictOptions, predict_file
 from react_ray.pipeline.preflight import check
 from react_ray.pipeline.run import run, with_task
+from react_ray.serve.engine.about import About
+from react_ray.serve.engine.model import load_engine
+from react_ray.serve.service import Service
+from react_ray.serve.web import build_app
 from react_ray.tasks import get_task
 from react_ray.tasks.columns import Options
 
@@ -184,6 +191,21 @@ def test_an_encoder_alone_cannot_translate(tiny_model: Path, tmp_path: Path) -> 
         run(load_config(flags=flags), quiet=True)
 
 
+def ask(folder: Path, inputs: list[Any]) -> tuple[Any, Any]:
+    """The answers of a service in this process, and what it says of its model."""
+    engine = load_engine(str(folder), "fp32", threads=1, use_gpu=False)
+    service = Service(engine, ServeConfig(), About("1", None, "none"), None)
+
+    async def send() -> tuple[Any, Any]:
+        transport = httpx2.ASGITransport(build_app(service, scrape=None))  # type: ignore[arg-type]
+        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
+            answer = await http.post("/predict", json={"inputs": inputs})
+            assert answer.status_code == 200, answer.text
+            return answer.json(), (await http.get("/model")).json()
+
+    return asyncio.run(send())
+
+
 def test_a_model_from_scratch_has_a_vocabulary_of_the_texts_and_is_checked_first(tmp_path: Path) -> None:
     rows = rows_of("source", "target", 40)
     files = {"labeled": rows[:30], "test": rows[30:]}
@@ -201,6 +223,14 @@ def test_a_model_from_scratch_has_a_vocabulary_of_the_texts_and_is_checked_first
     words = set(AutoTokenizer.from_pretrained(saved).get_vocab())
     assert {"▁hund", "▁house"} <= words
     assert AutoModelForSeq2SeqLM.from_pretrained(saved).config.model_type == "marian"
+    inputs = ["a dog", {"source": "the red house"}]
+    answers, described = ask(tmp_path / "out", inputs)
+    assert [set(entry) for (entry,) in answers] == [{"translation_text", "score"}] * 2
+    assert answers == [
+        [{"translation_text": one.text, "score": pytest.approx(one.score, abs=1e-4)}]
+        for (one,) in load(saved, use_gpu=False).predict(["a dog", "the red house"])
+    ]
+    assert described["answers"] == "text"
     defaults = with_task(load_config(flags=flags)).finetune
     assert (defaults.lr, defaults.dropout) == (2e-3, 0.3)
     with pytest.raises(ConfigError, match="transformer-tiny"):

@@ -43,7 +43,7 @@ def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) ->
     """
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # of the tokenizer
     folder = model_folder(path)
-    check_saved(folder)
+    task = check_saved(folder)
     record = "a GPU is used" if use_gpu else find_onnx(folder, precision)
     if isinstance(record, OnnxRecord):
         # A core a call: short texts, alone or in a batch, gain nothing from a second one.
@@ -53,7 +53,8 @@ def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) ->
             f"{folder}: no ONNX file in int8 to serve on processors ({record}); "
             f"`{command('export', path)}` makes one where that keeps the labels and is faster"
         )
-    logger.warning("%s: torch serves it. `react-ray export` makes an ONNX file", record)
+    if not task.generates:  # they have no ONNX file
+        logger.warning("%s: torch serves it. `react-ray export` makes an ONNX file", record)
     return _load_torch(folder, threads, use_gpu)
 
 
