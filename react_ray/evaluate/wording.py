@@ -103,12 +103,25 @@ def pipeline_code(metrics: Metrics, folder: str) -> str:
     """Return example code with transformers alone."""
     task = task_of(metrics)
     nouns = task.nouns
+    if task.generates:
+        return _generation_code(task, folder)
     arguments = ", ".join(filter(None, [_literal(task.pipeline), repr(folder), nouns.pipeline_options]))
     call_arguments = ", ".join(
         filter(None, [_literal(nouns.pipeline_input or nouns.example), nouns.call_options])
     )
     return (
         f"from transformers import pipeline\n\nmodel = pipeline({arguments})\nprint(model({call_arguments}))"
+    )
+
+
+def _generation_code(task: Task, folder: str) -> str:
+    """Return code that generates a text; transformers has no pipeline for it any more."""
+    return (
+        f"from transformers import {task.auto_model}, AutoTokenizer\n\n"
+        f"tokenizer = AutoTokenizer.from_pretrained({folder!r})\n"
+        f"model = {task.auto_model}.from_pretrained({folder!r})\n"
+        f'inputs = tokenizer({_literal(task.nouns.example)}, return_tensors="pt")\n'
+        "print(tokenizer.decode(model.generate(**inputs)[0], skip_special_tokens=True))"
     )
 
 

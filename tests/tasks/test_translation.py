@@ -23,6 +23,7 @@ from react_ray.answer import Answer
 from react_ray.config.file import load_config
 from react_ray.config.service import ServeConfig
 from react_ray.errors import ConfigError, InputError
+from react_ray.evaluate.wording import pipeline_code
 from react_ray.models.scratch import train_vocabulary
 from react_ray.pipeline.predict import PredictOptions, predict_file
 from react_ray.pipeline.preflight import check
@@ -206,7 +207,9 @@ def ask(folder: Path, inputs: list[Any]) -> tuple[Any, Any]:
     return asyncio.run(send())
 
 
-def test_a_model_from_scratch_has_a_vocabulary_of_the_texts_and_is_checked_first(tmp_path: Path) -> None:
+def test_a_model_from_scratch_has_a_vocabulary_of_the_texts_and_is_checked_first(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     rows = rows_of("source", "target", 40)
     files = {"labeled": rows[:30], "test": rows[30:]}
     named = {f"data.{name}": str(write(tmp_path / f"{name}.jsonl", some)) for name, some in files.items()}
@@ -223,6 +226,11 @@ def test_a_model_from_scratch_has_a_vocabulary_of_the_texts_and_is_checked_first
     words = set(AutoTokenizer.from_pretrained(saved).get_vocab())
     assert {"▁hund", "▁house"} <= words
     assert AutoModelForSeq2SeqLM.from_pretrained(saved).config.model_type == "marian"
+    exec(pipeline_code(metrics, str(saved)))
+    example = get_task("translation").nouns.example
+    ((known,),) = load(saved, use_gpu=False).predict([example])
+    assert capsys.readouterr().out.strip() == known.text
+    assert "random weights" in (saved / "README.md").read_text(encoding="utf-8")
     inputs = ["a dog", {"source": "the red house"}]
     answers, described = ask(tmp_path / "out", inputs)
     assert [set(entry) for (entry,) in answers] == [{"translation_text", "score"}] * 2
