@@ -96,7 +96,10 @@ def _load(
 
 
 def set_dropout(config: PretrainedConfig, rate: float) -> None:
-    """Set all dropout rates, whose names depend on the architecture (hidden_dropout_prob, resid_pdrop)."""
+    """Set all dropout rates, whose names depend on the architecture (hidden_dropout_prob, resid_pdrop).
+
+    Those of whole layers (encoder_layerdrop) stay as they are.
+    """
     for key, value in config.to_dict().items():
-        if "drop" in key and isinstance(value, float):
+        if "drop" in key and "layerdrop" not in key and isinstance(value, float):
             setattr(config, key, rate)

@@ -28,10 +28,10 @@ __all__ = ["Seq2Seq"]
 SMOOTHING = 0.1
 """Label smoothing (Szegedy et al. 2016), as machine translation uses it."""
 FROM_SCRATCH: dict[str, Any] = {
-    "lr": 2e-3,
+    "lr": 1e-3,
     "batch_size": 32,
     "epochs": 40,
-    "dropout": 0.3,
+    "dropout": None,
     "warmup": 0.1,
     "evaluations": 10,
     "patience": 10,

@@ -240,7 +240,7 @@ def test_a_model_from_scratch_has_a_vocabulary_of_the_texts_and_is_checked_first
     ]
     assert described["answers"] == "text"
     defaults = with_task(load_config(flags=flags)).finetune
-    assert (defaults.lr, defaults.dropout) == (2e-3, 0.3)
+    assert (defaults.lr, defaults.dropout) == (1e-3, None)
     with pytest.raises(ConfigError, match="transformer-tiny"):
         run(load_config(flags={**flags, "task": "text-classification"}), quiet=True)
 
@@ -256,3 +256,10 @@ def test_a_row_without_an_input_is_no_row(name: str) -> None:
     task = get_task(name)
     with pytest.raises(ValueError, match="blank"):
         task.parse({task.columns[0].name: "", task.columns[1].name: "a"}, Options())
+
+
+def test_a_dropout_of_the_settings_keeps_all_layers(tmp_path: Path) -> None:
+    base = save_tiny_seq2seq(tmp_path, ENGLISH, "marian")
+    config = get_task("translation").load_model(str(base), (), 0.2).config
+    assert (config.dropout, config.attention_dropout) == (0.2, 0.2)
+    assert (config.encoder_layerdrop, config.decoder_layerdrop) == (0.0, 0.0)
