@@ -18,7 +18,7 @@ __all__ = ["collapse_alarm", "proposal_weights"]
 KEPT_SHARE = 0.7
 """Share of the answers to train on, those with the highest scores."""
 SAME_SHARE = 0.5
-"""Share of equal answers that is a collapse, unless the labelled rows have as many."""
+"""Share of equal answers that is a collapse, unless it is nearer to that among the labelled rows than to 1."""
 MIN_ROWS = 10
 """Answers needed for the alarm."""
 
@@ -53,6 +53,6 @@ def collapse_alarm(answers: Sequence[Answer], shown: Sequence[str], truth: Seque
         return []
     text, count = Counter(shown).most_common(1)[0]
     share, usual = count / len(shown), Counter(truth)[text] / len(truth)
-    if share < SAME_SHARE or share <= 2 * usual:
+    if share < SAME_SHARE or share <= (1 + usual) / 2:
         return []
     return [f"{text[:80]!r} is the answer for {share:.0%} of the unlabelled rows"]

@@ -89,7 +89,7 @@ def summarise(output: Path, metrics: Any) -> str:
         kinds = ", ".join(f"{reason}: {count:,}" for reason, count in refused.items())
         lines.append(f"rejected: {sum(refused.values()):,} rows ({kinds}), see {output / 'refused.jsonl'}")
     encoders = metrics.get("encoders", {})
-    if len(encoders) > 1:
+    if len(encoders) > 1 and get_task(metrics["task"]).labeler != "proposals":  # which uses none
         weighed = (f"{name} ({weight:.2f})" if weight else name for name, weight in encoders.items())
         lines.append(f"encoders, with their weights: {', '.join(weighed)}")
     lines += metrics.get("notes", [])

@@ -196,6 +196,7 @@ def test_the_same_answer_for_most_rows_is_a_collapse():
     answers = [SimpleNamespace()] * 20
     assert collapse_alarm(answers, ["no answer"] * 15 + list("abcde"), ["x", "y", "z"])
     assert not collapse_alarm(answers, ["no answer"] * 15 + list("abcde"), ["no answer", "y"] * 3)
+    assert collapse_alarm(answers, ["no answer"] * 20, ["no answer", "y"] * 3)
     assert not collapse_alarm(answers, [str(n) for n in range(20)], ["x"])
     assert not collapse_alarm(answers[:3], ["a"] * 3, ["x"])
 
