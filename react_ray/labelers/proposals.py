@@ -18,7 +18,7 @@ __all__ = ["collapse_alarm", "proposal_weights"]
 KEPT_SHARE = 0.7
 """Share of the answers to train on, those with the highest scores."""
 SAME_SHARE = 0.5
-"""Share of equal answers that is a collapse, unless it is nearer to that among the labelled rows than to 1."""
+"""Share of equal answers that is a collapse, unless that among the labelled rows is nearer to it than 1."""
 MIN_ROWS = 10
 """Answers needed for the alarm."""
 
