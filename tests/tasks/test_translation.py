@@ -16,7 +16,13 @@ import sacrebleu
 import torch
 from rouge_score.rouge_scorer import RougeScorer
 from tiny_seq2seq import ARCHITECTURES, save_tiny_seq2seq
-from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    M2M100Config,
+    M2M100ForConditionalGeneration,
+    NllbTokenizer,
+)
 
 from react_ray import load
 from react_ray.answer import Answer
@@ -25,6 +31,8 @@ from react_ray.config.service import ServeConfig
 from react_ray.errors import ConfigError, InputError
 from react_ray.evaluate.wording import pipeline_code
 from react_ray.models.scratch import train_vocabulary
+from react_ray.models.seq2seq import configure
+from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.predict import PredictOptions, predict_file
 from react_ray.pipeline.preflight import check
 from react_ray.pipeline.run import run, with_task
@@ -263,3 +271,24 @@ def test_a_dropout_of_the_settings_keeps_all_layers(tmp_path: Path) -> None:
     config = get_task("translation").load_model(str(base), (), 0.2).config
     assert (config.dropout, config.attention_dropout) == (0.2, 0.2)
     assert (config.encoder_layerdrop, config.decoder_layerdrop) == (0.0, 0.0)
+
+
+def test_models_of_many_languages_get_the_codes_of_two() -> None:
+    state = json.loads(train_vocabulary([*ENGLISH, *GERMAN], 500).backend_tokenizer.to_str())["model"]
+    words = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *state["vocab"]])
+    vocabulary = {word: number for number, word in enumerate(words)}
+    tokenizer = NllbTokenizer(vocab=vocabulary, merges=[tuple(pair) for pair in state["merges"]])
+    sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
+    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    config = M2M100Config(vocab_size=len(tokenizer), d_model=8, **sizes, **heads)
+    model = M2M100ForConditionalGeneration(config)
+    configure(model, tokenizer, {"source_language": "eng_Latn", "target_language": "deu_Latn"})
+    texts = TransformersTokenizer(tokenizer, 32)
+    ids = [texts.ids(["dog"])[0], texts.target_ids(["hund"])[0]]
+    assert [tokenizer.convert_ids_to_tokens(one[0]) for one in ids] == ["eng_Latn", "deu_Latn"]
+    assert model.generation_config.forced_bos_token_id == tokenizer.convert_tokens_to_ids("deu_Latn")
+    assert texts.text_of(texts.target_ids(["hund"])[0]) == "hund"
+    with pytest.raises(ConfigError, match=r"generation\.source_language"):
+        configure(model, tokenizer, {"source_language": "eng_Latn"})
+    with pytest.raises(ConfigError, match=r"'de' is not a language of the model; known are: .*deu_Latn"):
+        configure(model, tokenizer, {"source_language": "eng_Latn", "target_language": "de"})
