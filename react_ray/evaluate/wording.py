@@ -105,6 +105,8 @@ def pipeline_code(metrics: Metrics, folder: str) -> str:
     nouns = task.nouns
     if task.generates:
         return _generation_code(task, folder)
+    if task.answers == "span":
+        return _answering_code(task, folder)
     arguments = ", ".join(filter(None, [_literal(task.pipeline), repr(folder), nouns.pipeline_options]))
     call_arguments = ", ".join(
         filter(None, [_literal(nouns.pipeline_input or nouns.example), nouns.call_options])
@@ -114,12 +116,30 @@ def pipeline_code(metrics: Metrics, folder: str) -> str:
     )
 
 
-def _generation_code(task: Task, folder: str) -> str:
-    """Return code that generates a text; transformers has no pipeline for it any more."""
+def _loading_code(task: Task, folder: str) -> str:
     return (
         f"from transformers import {task.auto_model}, AutoTokenizer\n\n"
         f"tokenizer = AutoTokenizer.from_pretrained({folder!r})\n"
         f"model = {task.auto_model}.from_pretrained({folder!r})\n"
+    )
+
+
+def _answering_code(task: Task, folder: str) -> str:
+    """Return code that answers a question; transformers has no pipeline for it any more."""
+    texts = f"{_literal(task.nouns.example['question'])}, {_literal(task.nouns.example['context'])}"
+    return (
+        f"{_loading_code(task, folder)}"
+        f'inputs = tokenizer({texts}, return_tensors="pt")\n'
+        "output = model(**inputs)\n"
+        "start, end = output.start_logits.argmax(), output.end_logits.argmax()\n"
+        'print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))'
+    )
+
+
+def _generation_code(task: Task, folder: str) -> str:
+    """Return code that generates a text; transformers has no pipeline for it any more."""
+    return (
+        f"{_loading_code(task, folder)}"
         f'inputs = tokenizer({_literal(task.nouns.example)}, return_tensors="pt")\n'
         "print(tokenizer.decode(model.generate(**inputs)[0], skip_special_tokens=True))"
     )

@@ -196,6 +196,7 @@ ANSWERS = Nouns(
     limits=(
         "An answer is a part of the context, word for word.",
         "Without unanswerable questions among its labels, the model answers every question.",
+        "The code for transformers alone reads the start of a long context only, and knows no calibration.",
         "The score is the probability among the best parts of the context.",
     ),
 )

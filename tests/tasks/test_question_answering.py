@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from react_ray.evaluate.wording import pipeline_code
 from react_ray.labelers.proposals import collapse_alarm, proposal_weights
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
@@ -215,3 +216,14 @@ def test_the_report_groups_questions_and_marks_answers():
     (item,) = wrong["data"]["items"]
     assert [tuple(mark[:2]) for mark in item["texts"][0]["above"]] == [(25, 31)]
     assert [tuple(mark[:2]) for mark in item["texts"][0]["below"]] == [(0, 3)]
+
+
+def test_the_code_of_the_model_card_answers(make_tiny_model, tmp_path, capsys):
+    folder = make_tiny_model(
+        tmp_path / "base", ["ada", "lives", "in", "paris", "where", "does", "live", "?", "."]
+    )
+    model = TASK.load_model(str(folder), [])
+    model.save_pretrained(tmp_path / "model")
+    load_tokenizer(str(folder)).save_pretrained(tmp_path / "model")
+    exec(pipeline_code({"task": TASK.name}, str(tmp_path / "model")), {})
+    assert capsys.readouterr().out.endswith("\n")
