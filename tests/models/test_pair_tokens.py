@@ -81,7 +81,7 @@ def test_not_every_part_of_a_text_is_joined_to_every_part_of_the_other() -> None
     for quick in (False, True):
         plain = Plain(wordpiece())
         plain.__dict__["_cutting"] = cutting = Counted(plain._cutting)
-        plain._clones[None] = uncut = Counted(plain._clone(None))
+        plain._clones[None, "longest_first"] = uncut = Counted(plain._clone(None))
         (QuickTokenizer(plain) if quick else plain).pairs(long, ["a " * 50_000] * 2)
         assert cutting.characters < 5000
         assert (uncut.characters < 5000) == quick
