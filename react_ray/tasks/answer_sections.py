@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -27,7 +28,8 @@ QUESTION_WORDS = (
     "why",
     "how",
 )
-CHINESE_WORDS = ("多少", "几", "谁", "哪", "什么", "何时", "何", "为什么", "怎")
+CHINESE_WORDS = ("多少", "几", "谁", "哪", "为什么", "什么", "何时", "何", "怎")
+QUESTION_WORD = re.compile(rf"\b(?:{'|'.join(QUESTION_WORDS)})\b|{'|'.join(CHINESE_WORDS)}")
 MARK = "answer"
 AROUND = 160
 """Characters of the context that are shown on both sides of the answers."""
@@ -62,11 +64,8 @@ def answer_sections(answers: Sequence[Answer], rows: pa.Table, scores: NDArray[n
 
 def _kind(question: str) -> str:
     """The question word of a question."""
-    lower = question.lower()
-    first = [
-        (lower.find(word), -len(word), word) for word in (*QUESTION_WORDS, *CHINESE_WORDS) if word in lower
-    ]
-    return min(first)[2] if first else "other"
+    found = QUESTION_WORD.search(question.lower())
+    return found[0] if found else "other"
 
 
 def _item(rows: pa.Table, row: int, answer: Answer) -> Item:
