@@ -100,9 +100,9 @@ def _window_spans(logits: NDArray[np.float64]) -> list[tuple[int, int, float]]:
     size = logits.shape[1]
     if not size:
         return []
-    sums = logits[0][:, None] + logits[1][None]
-    first, last = np.indices(sums.shape)
-    sums[(last < first) | (last - first >= MOST_TOKENS)] = -np.inf
-    order = np.argsort(-sums, axis=None, kind="stable")[:PER_WINDOW]
-    found = [(int(place // size), int(place % size), float(sums.flat[place])) for place in order]
+    width = min(size, MOST_TOKENS)
+    ends = np.pad(logits[1], (0, width - 1), constant_values=-np.inf)
+    sums = logits[0][:, None] + np.lib.stride_tricks.sliding_window_view(ends, width)
+    order = np.argsort(-sums, axis=None, kind="stable")[:PER_WINDOW].tolist()
+    found = [(place // width, place // width + place % width, float(sums.flat[place])) for place in order]
     return [one for one in found if np.isfinite(one[2])]
