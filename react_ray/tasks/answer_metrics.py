@@ -1,6 +1,7 @@
 """Exact match and F1 of answers, as the evaluation script of SQuAD 2.0 computes them.
 
-Answers in scripts without spaces are compared by characters, as in CMRC 2018.
+Answers in scripts without spaces are compared as in CMRC 2018: by characters, with the F1 of the longest run
+of characters that both have.
 """
 
 from __future__ import annotations
@@ -9,13 +10,15 @@ import re
 import string
 from collections import Counter
 from collections.abc import Sequence
+from difflib import SequenceMatcher
 
 from react_ray.models.writing_systems import NO_SPACES
 
 __all__ = ["answer_tokens", "best_scores", "exact_match", "token_f1"]
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = {*string.punctuation, *"，。：？！“”‘’；、《》（）…—·「」『』【】～"}
+_PUNCTUATION = set(string.punctuation)
+_WIDE_PUNCTUATION = {*_PUNCTUATION, *"，。：？！“”‘’；、《》（）…—·「」『』【】～－"}
 _CHARACTER = re.compile(f"([{NO_SPACES}])")
 
 
@@ -27,7 +30,8 @@ def answer_tokens(text: str) -> list[str]:
     >>> answer_tokens("The Eiffel Tower!"), answer_tokens("巴黎，法国")
     (['eiffel', 'tower'], ['巴', '黎', '法', '国'])
     """
-    plain = "".join(character for character in text.lower() if character not in _PUNCTUATION)
+    left_out = _WIDE_PUNCTUATION if _CHARACTER.search(text) else _PUNCTUATION
+    plain = "".join(character for character in text.lower() if character not in left_out)
     return _CHARACTER.sub(r" \1 ", _ARTICLES.sub(" ", plain)).split()
 
 
@@ -37,11 +41,20 @@ def exact_match(answer: str, truth: str) -> float:
 
 
 def token_f1(answer: str, truth: str) -> float:
-    """Return the F1 of the words of two answers; without words in one of them, whether both have none."""
+    """Return the F1 of the words of two answers; without words in one of them, whether both have none.
+
+    Example
+    -------
+    >>> token_f1("Tower Eiffel", "Eiffel Tower"), token_f1("淀海", "海淀")
+    (1.0, 0.5)
+    """
     words, wanted = answer_tokens(answer), answer_tokens(truth)
     if not words or not wanted:
         return float(words == wanted)
-    shared = (Counter(words) & Counter(wanted)).total()
+    if _CHARACTER.search(truth):
+        shared = SequenceMatcher(None, words, wanted, autojunk=False).find_longest_match().size
+    else:
+        shared = (Counter(words) & Counter(wanted)).total()
     return 2 * shared / (len(words) + len(wanted))
 
 
