@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -16,9 +18,9 @@ def parse_answers(context: str, cells: Mapping[str, Any]) -> list[list[int]] | N
     """Return the characters of the answers in ``context``; [] for no answer, None if it is not labelled.
 
     ``answers`` holds {"text": [...], "answer_start": [...]}, a list of {"text", "answer_start"}, or spans
-    [start, end]. Otherwise ``answer_text`` has the answer and ``answer_start`` its first character, with
-    ``is_impossible`` for questions without an answer, and further right answers in ``all_answers``.
-    Raises ValueError where an answer is not in the context.
+    [start, end]. Otherwise ``answer_text`` has the answer and ``answer_start`` its first character, or both
+    are lists, with ``is_impossible`` for questions without an answer, and further right answers in
+    ``all_answers``. Raises ValueError where an answer is not in the context.
 
     Example
     -------
@@ -31,10 +33,12 @@ def parse_answers(context: str, cells: Mapping[str, Any]) -> list[list[int]] | N
     if _truth(cells.get("is_impossible")):
         return []
     text, start = cells.get("answer_text"), cells.get("answer_start")
+    if isinstance(text, list):
+        return _unique(_of_answers(context, {"text": text, "answer_start": parsed(start)}))
     if text is None or text == "":
         return [] if _truth(cells.get("is_impossible")) is False and start in (-1, "-1") else None
     first = _span(context, str(text), start)
-    return _unique([first, *_others(context, cells.get("all_answers"))])
+    return _unique([first, *_others(context, cells.get("all_answers"), first)])
 
 
 def _of_answers(context: str, answers: Any) -> Iterator[list[int]]:
@@ -70,20 +74,24 @@ def _span(context: str, text: Any, start: Any) -> list[int]:
                 f"answer_start is missing: {text!r:.80} is {len(places)} times in the context, expected once"
             )
         return [places[0], places[0] + len(text)]
-    place = _integer(start)
-    found = context[place : place + len(text) + 1]
-    for shift in (0, 1):  # white space before the answer may be counted
-        if context.startswith(text, place + shift) and place + shift >= 0:
-            return [place + shift, place + shift + len(text)]
-    raise ValueError(f"answer not at its place: {text!r:.80} is not at {place}, where {found!r:.80} is")
+    place = first = _integer(start)
+    while 0 <= first < len(context) and context[first].isspace():  # white space before it may be counted
+        first += 1
+    if first < 0 or not context.startswith(text, first):
+        found = context[max(place, 0) : max(place, 0) + len(text)]
+        raise ValueError(f"answer not at its place: {text!r:.80} is not at {place}, where {found!r:.80} is")
+    return [first, first + len(text)]
 
 
-def _others(context: str, texts: Any) -> Iterator[list[int]]:
-    """Further right answers: the first place of each in the context."""
+def _others(context: str, texts: Any, first: Sequence[int]) -> Iterator[list[int]]:
+    """Further right answers: the place of each in the context that is nearest to the first answer."""
     for text in parsed(texts) or []:
-        place = context.find(str(text).strip())
-        if text and place >= 0:
-            yield [place, place + len(str(text).strip())]
+        if not isinstance(text, str) or not (text := text.strip()):
+            continue
+        places = [one.start() for one in re.finditer(f"(?={re.escape(text)})", context)]
+        if places:
+            place = min(places, key=lambda one: abs(one - first[0]))
+            yield [place, place + len(text)]
 
 
 def _checked(context: str, start: Any, end: Any) -> list[int]:
@@ -97,8 +105,8 @@ def _integer(value: Any) -> int:
     try:
         number = float(value)
     except (TypeError, ValueError):
-        number = 0.5
-    if number != int(number):
+        number = math.nan
+    if not math.isfinite(number) or number != int(number):
         raise ValueError(f"wrong place: expected a whole number, not {value!r:.80}")
     return int(number)
 

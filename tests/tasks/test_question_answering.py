@@ -49,6 +49,10 @@ def rows_of(*cells: dict) -> pa.Table:
         ({"answer_text": "London", "answer_start": "25.0"}, ["London"]),
         ({"answer_text": "London"}, ["London"]),
         ({"answer_text": "London", "answer_start": 24}, ["London"]),
+        ({"answer_text": " London ", "answer_start": 24}, ["London"]),
+        ({"answer_text": ["London", "in London"], "answer_start": [25, 22]}, ["London", "in London"]),
+        ({"answer_text": [], "answer_start": []}, []),
+        ({"answer_text": "London", "answer_start": 25, "all_answers": ["London", " "]}, ["London"]),
         (
             {"answer_text": "London", "answer_start": 25, "all_answers": ["in London", "London"]},
             ["London", "in London"],
@@ -73,6 +77,11 @@ def test_answers_are_read_in_every_form(cells, expected):
         ({"answer_text": "Paris"}, "'Paris' is 0 times in the context"),
         ({"answer_text": "London", "answer_start": "x"}, "wrong place"),
         ({"answer_text": "London", "answer_start": -6}, "answer not at its place"),
+        ({"answer_text": "Ada", "answer_start": -1}, "answer not at its place"),
+        ({"answer_text": "da", "answer_start": 0}, "'da' is not at 0, where 'Ad' is"),
+        ({"answer_text": "London", "answer_start": float("inf")}, "wrong place"),
+        ({"answer_text": "London", "answer_start": float("nan")}, "wrong place"),
+        ({"answer_text": ["London"], "answer_start": [25, 3]}, "1 texts and 2 starts"),
         ({"answers": {"text": ["London"], "answer_start": []}}, "1 texts and 0 starts"),
         ({"answers": {"text": "London", "answer_start": [25]}}, "wrong answers"),
         ({"answers": [[25, 99]]}, "span out of range"),
@@ -85,6 +94,12 @@ def test_wrong_answers_are_rejected_with_the_reason(cells, reason):
         parse_answers(CONTEXT, cells)
 
 
+def test_further_answers_are_those_next_to_the_first():
+    context = "1843 was dull; in 1843 she wrote it, in May 1843"
+    cells = {"answer_text": "1843", "answer_start": 18, "all_answers": ["1843", "in 1843", "May 1843"]}
+    assert parse_answers(context, cells) == [[18, 22], [15, 22], [40, 48]]
+
+
 def test_scores_are_those_of_the_evaluation_script_of_squad():
     assert exact_match("The Eiffel Tower!", "eiffel tower") == 1
     assert exact_match("Eiffel", "Eiffel Tower") == 0
@@ -95,12 +110,14 @@ def test_scores_are_those_of_the_evaluation_script_of_squad():
     assert best_scores("tower", ["Eiffel Tower", "the tower"]) == (1, 1)
     assert best_scores("", []) == (1, 1)
     assert best_scores("tower", []) == (0, 0)
+    assert exact_match("“Eiffel”", "Eiffel") == 0, "the script keeps punctuation that is not ASCII"
 
 
 def test_chinese_answers_are_scored_by_characters():
     assert token_f1("北京市", "北京") == pytest.approx(0.8)
     assert exact_match("《红楼梦》", "红楼梦") == 1
     assert token_f1("1949年10月", "1949年") == pytest.approx(2 * 2 / (4 + 2))
+    assert token_f1("海淀区北京市", "北京市海淀区") == pytest.approx(0.5), "the longest run of both"
 
 
 def test_a_long_context_is_read_in_windows_behind_the_question(tokenizer):
@@ -227,3 +244,11 @@ def test_the_code_of_the_model_card_answers(make_tiny_model, tmp_path, capsys):
     load_tokenizer(str(folder)).save_pretrained(tmp_path / "model")
     exec(pipeline_code({"task": TASK.name}, str(tmp_path / "model")), {})
     assert capsys.readouterr().out.endswith("\n")
+
+
+def test_kinds_of_questions_are_whole_words():
+    questions = ["The whole of Kent fell when?", "How many were shown?", "她为什么写？", "Name the city."]
+    rows = rows_of(*({"context": CONTEXT, "question": one, "answers": [[25, 31]]} for one in questions))
+    answers = [SimpleNamespace(value=[[25, 31]], score=0.9, ranking=())] * len(questions)
+    kinds = TASK.sections(answers, rows, [])[0]["data"]["rows"]
+    assert {line[0] for line in kinds} == {"when", "how many", "为什么", "other"}
