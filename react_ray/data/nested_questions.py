@@ -57,13 +57,16 @@ def flatten(article: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """
     if "context_text" in article:
         yield from _questions(article["context_text"], article.get("qas"))
-    for paragraph in _list(article.get("paragraphs")):
-        if isinstance(paragraph, Mapping):
-            yield from _questions(paragraph.get("context"), paragraph.get("qas"))
+        return
+    paragraphs = article.get("paragraphs")
+    for paragraph in paragraphs if isinstance(paragraphs, list) else [None]:
+        known = paragraph if isinstance(paragraph, Mapping) else {}
+        yield from _questions(known.get("context"), known.get("qas"))
 
 
 def _questions(context: Any, questions: Any) -> Iterator[dict[str, Any]]:
-    for question in _list(questions):
+    """Yield the rows of a context; without a list of questions, one row that has none, to be rejected."""
+    for question in questions if isinstance(questions, list) else [None]:
         if not isinstance(question, Mapping):
             question = {}
         row = {

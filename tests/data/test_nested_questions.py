@@ -71,11 +71,13 @@ def test_answers_of_cmrc_are_found_in_their_context(tmp_path):
 
 def test_what_is_no_article_is_broken_and_others_are_read(tmp_path):
     path = tmp_path / "bad.json"
-    path.write_text(json.dumps({"data": [1, *SQUAD["data"], {"paragraphs": [{"qas": [None]}]}]}))
-    first, *others, last = rows(path)
+    wrong = [{"paragraphs": [{"qas": [None]}]}, {"title": "x"}, {"paragraphs": [{"context": "c"}, 5]}]
+    path.write_text(json.dumps({"data": [1, *SQUAD["data"], *wrong]}))
+    first, *found = rows(path)
     assert isinstance(first[1], Broken)
-    assert [number for number, _ in others] == [2, 3, 4]
-    assert last[1] == {"context": None, "question": None}
+    assert [number for number, _ in found] == [*range(2, 9)]
+    assert [cells["context"] for _, cells in found[3:]] == [None, None, "c", None]
+    assert all(cells["question"] is None for _, cells in found[3:]), "they are rejected, not dropped"
 
 
 def test_other_files_are_no_questions(tmp_path):
