@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from react_ray.data.lines import FlawedLine, read_lines
+from react_ray.data.published import with_task_names
 from react_ray.data.row import Broken, Record, Wanted
 from react_ray.data.sources import Source
 
@@ -32,11 +33,16 @@ class JsonRows:
         names, keys, rows = self._wanted.names, dict[str, None](), 0
         missing = set(names)
         for number, line in self._objects():
-            cells = parse_object(line)
-            if isinstance(cells, Broken):
-                yield number, cells, None
+            record = parse_object(line)
+            if isinstance(record, Broken):
+                yield number, record, None
                 continue
             rows += 1
+            cells = with_task_names(record, names)
+            if isinstance(cells, Broken):
+                missing -= cells.cells.keys()
+                yield number, cells, line
+                continue
             if missing:
                 missing -= cells.keys()
                 if len(keys) < SHOWN_KEYS:

@@ -13,6 +13,7 @@ from react_ray.data.json_array import JsonArrayRows, is_array
 from react_ray.data.json_lines import JsonRows
 from react_ray.data.nested_questions import NestedQuestions, is_nested
 from react_ray.data.parquet_rows import ParquetRows
+from react_ray.data.published import check_layout
 from react_ray.data.row import Broken, Record, Wanted
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
@@ -77,5 +78,6 @@ def _open(source: Source, wanted: Wanted, whole: bool) -> Format:
     if source.kind == "json" and is_nested(source):
         return NestedQuestions(source, wanted)
     if source.kind == "json":
+        check_layout(source)
         return JsonArrayRows(source, wanted) if is_array(source) else JsonRows(source, wanted)
     return READERS[source.kind](source, wanted)

@@ -1,7 +1,7 @@
 """Parser of entity annotations: tags of tokens, spans of characters, exports of annotation tools.
 
-Converts columns ``tokens`` and ``tags``, or ``text`` and ``spans``, and rows exported by doccano, Label
-Studio and Prodigy to one form: words with their offsets, and spans of words.
+Converts columns ``tokens`` and ``tags``, or ``text`` and ``spans``, rows exported by doccano, Label Studio
+and Prodigy, and rows of CLUENER to one form: words with their offsets, and spans of words.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ LABEL = ("label", "labels", "entity", "entity_group", "type", "tag")
 SPANS = ("spans", "entities", "label", "labels", "annotations", "completions")
 """Column names for spans in the exports of annotation tools."""
 EXPECTED = 'expected a list of {"start", "end", "label"}'
+EXPECTED_MENTIONS = "expected {type: {mention: [[first, last], ...]}}"
 
 
 def read_annotation(cells: Mapping[str, Any], scheme: Scheme = "BIO") -> tuple[Words, list[Span] | None]:
@@ -88,12 +89,34 @@ def _spans(cells: Mapping[str, Any]) -> list[Span] | None:
         value = parsed(cells.get(column))
         if value is None or (column == "annotations" and value == []):  # Label Studio: not labelled yet
             continue
+        if isinstance(value, Mapping) and all(isinstance(item, Mapping) for item in value.values()):
+            return _of_cluener(value, cells.get("text"))
         if not isinstance(value, list):
             raise ValueError(f"spans are not a list: {str(value)[:60]}; {EXPECTED}")
         if value and isinstance(value[0], Mapping) and "result" in value[0]:
             return _of_label_studio(value)
         return [_span(item) for item in value]
     return None
+
+
+def _of_cluener(types: Mapping[str, Mapping[str, Any]], text: Any) -> list[Span]:
+    """Return the spans of {type: {mention: [[first, last], ...]}}, where ``last`` is the last character."""
+    spans = []
+    for label, mentions in types.items():
+        for mention, places in mentions.items():
+            known = places if isinstance(places, list) else [places]
+            spans += [_mention(place, mention, label, text) for place in known]
+    return spans
+
+
+def _mention(place: Any, mention: str, label: str, text: Any) -> Span:
+    if not (isinstance(place, list) and len(place) == 2 and all(map(_is_place, place))):
+        raise ValueError(f"unreadable span: {str({mention: place})[:60]}; {EXPECTED_MENTIONS}")
+    span = Span(int(place[0]), int(place[1]) + 1, label)
+    known = text[span.start : span.end] if isinstance(text, str) and span.start >= 0 else None
+    if known != mention:
+        raise ValueError(f"wrong span: {mention!r} is not at {place}, where the text has {known!r}")
+    return span
 
 
 def _of_label_studio(annotations: Sequence[Mapping[str, Any]]) -> list[Span] | None:
