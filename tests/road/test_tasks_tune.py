@@ -73,11 +73,11 @@ def test_a_metric_that_the_task_lacks_is_refused_at_the_start(task, model, tmp_p
             "task": task,
             "data.labeled": "missing.csv",
             "output": str(tmp_path),
-            "finetune.metric": "bleu",
+            "finetune.metric": "perplexity",
         }
     )
     for start in (run, tune):
-        with pytest.raises(ConfigError, match=r"finetune\.metric = 'bleu'") as told:
+        with pytest.raises(ConfigError, match=r"finetune\.metric = 'perplexity'") as told:
             start(config, quiet=True)
         assert all(name in str(told.value) for name in get_task(task).metrics)
     assert not list(tmp_path.iterdir())
