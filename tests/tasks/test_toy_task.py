@@ -97,7 +97,7 @@ def known(monkeypatch: pytest.MonkeyPatch) -> None:
     tasks.register(FirstLetter())
 
 
-trained = contract.trained
+trained, model_for = contract.trained, contract.model_for
 CHECKS = [check for name, check in vars(contract).items() if name.startswith("test_")]
 
 

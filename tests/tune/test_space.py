@@ -78,7 +78,7 @@ def test_a_space_has_only_augmentations_of_the_task(task, space, allowed):
 
 
 def test_a_space_may_have_every_augmentation_of_the_task():
-    for task in task_names():
+    for task in (name for name in task_names() if get_task(name).operations):
         space = {"augment.operations": [[name] for name in get_task(task).operations]}
         flags = {"task": task, "data.labeled": "labels.csv", "tune.space": space}
         assert find_space(load_config(flags=flags)).keys() == space.keys()
