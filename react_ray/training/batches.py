@@ -91,7 +91,9 @@ def draw_rows(rows: pa.Table, epochs: float, seed: int) -> pa.Table:
     return rows.take(np.sort(np.concatenate([np.flatnonzero(labeled), drawn])))
 
 
-def epoch_batches(lengths: Sequence[int], batch_size: int, seed: int, epoch: int) -> list[NDArray[np.int64]]:
+def epoch_batches(
+    lengths: Sequence[int] | NDArray[np.int64], batch_size: int, seed: int, epoch: int
+) -> list[NDArray[np.int64]]:
     """Return the row indices of each batch of an epoch: batches of similar lengths, in random order.
 
     Every row is in exactly one batch; at most one batch is smaller than the others.

@@ -164,7 +164,7 @@ def test_a_killed_run_goes_on_with_fewer_ranks(tmp_path, tiny_model, alone, firs
 
 
 def test_what_is_learnt_between_evaluations_is_kept_too(tmp_path, tiny_model, alone, monkeypatch):
-    monkeypatch.setattr("react_ray.training.train.SAVE_INTERVAL_S", 0)
+    monkeypatch.setattr("react_ray.training.steps.SAVE_INTERVAL_S", 0)
     steps: list[int] = []
 
     class Stopped(BaseException):

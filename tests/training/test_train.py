@@ -145,7 +145,7 @@ def test_killed_after_it_stopped_early_it_does_not_train_on(tmp_path, tiny_model
     settings = {"lr": 3e-3, "epochs": 10, "evaluations": 20, "patience": 2, "head_start": False}
     whole = train(tmp_path / "whole", good, mislabel(make_rows(90)), FRESH, **settings)
 
-    def killed(self, validation, unlabeled):
+    def killed(self, unlabeled):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
