@@ -14,7 +14,9 @@ from react_ray.console.options import (
     Address,
     ColumnNames,
     RunOptions,
+    Seed,
     config_of,
+    file_and_overrides,
     renamed_columns,
     with_run_options,
 )
@@ -110,6 +112,36 @@ def tune(
     show(result.summary())
     if not search_only:
         show(run_pipeline(result.config, verbose=verbose, quiet=quiet).summary())
+
+
+@command()
+def pretrain(
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[CONFIG.yaml] [key=value ...]",
+            help="Saved settings, and settings by key (minutes=30, layers=6, cluster.workers=2)",
+        ),
+    ] = None,
+    input: Annotated[str | None, typer.Option(help="Texts: csv, jsonl, parquet, or txt by lines")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Encoder to adapt (default: none, train one from scratch)")
+    ] = None,
+    output: Annotated[str | None, typer.Option(help="Folder of the result, for run --model")] = None,
+    text_column: Annotated[str | None, typer.Option(help="Name of the column with the text")] = None,
+    seed: Seed = None,
+    address: Address = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Train an encoder on texts without labels, by masked language modelling."""
+    from react_ray.config.file import load_pretrain_config
+    from react_ray.pipeline.pretrain import pretrain as pretrain_encoder
+
+    names = {"input": input, "model": model, "output": output, "text_column": text_column}
+    path, overrides = file_and_overrides(arguments or [])
+    settings = load_pretrain_config(path, overrides, {**names, "seed": seed, "cluster.address": address})
+    show(pretrain_encoder(settings, verbose=verbose, quiet=quiet).summary())
 
 
 @command()

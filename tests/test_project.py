@@ -49,9 +49,21 @@ MAY_IMPORT = {
     "lgan": {"config", "console", "data", "models", "training"},
     "labelers": {"config", "console", "data", "evaluate", "lgan", "tasks"},
     "training": {"config", "console", "models", "tasks", "cluster"},
+    "pretraining": {"config", "data", "models", "tasks", "training"},
     "inference": {"config", "console", "data", "models", "tasks"},
     "evaluate": {"config", "console", "tasks"},
-    "pipeline": {*GROUND, "data", "evaluate", "inference", "labelers", "lgan", "models", "tasks", "training"},
+    "pipeline": {
+        *GROUND,
+        "data",
+        "evaluate",
+        "inference",
+        "labelers",
+        "lgan",
+        "models",
+        "pretraining",
+        "tasks",
+        "training",
+    },
     "tune": {"config", "console", "cluster", "evaluate", "lgan", "pipeline", "tasks"},
     "serve": {"config", "console", "cluster", "inference", "models", "tasks"},
 }
@@ -140,7 +152,7 @@ def test_folders_import_what_the_architecture_allows(path: Path) -> None:
     assert "cli" not in used
 
 
-TASK_FREE = {"data", "evaluate", "labelers", "lgan", "pipeline", "serve", "training"}
+TASK_FREE = {"data", "evaluate", "labelers", "lgan", "pipeline", "pretraining", "serve", "training"}
 """Folders that know tasks by their interface alone, so that a task is added in a file of its own.
 
 Others may name one: ``config`` has the default, and ``inference/folder.py`` says which task a model is for

@@ -18,8 +18,12 @@ from react_ray.errors import ConfigError
 __all__ = ["Setting", "as_text", "as_yaml", "setting_groups"]
 
 WIDTH = 88
-SERVE = "serve"
-"""Section name of the service settings, which are not part of a run's configuration."""
+SERVE, PRETRAIN = "serve", "pretrain"
+"""Sections of settings that are not part of a run's configuration."""
+TITLES = {
+    SERVE: "serve: settings of react-ray serve, given as key=value without the section",
+    PRETRAIN: "pretrain: settings of react-ray pretrain, given as key=value without the section",
+}
 
 
 @dataclass(frozen=True)
@@ -35,17 +39,19 @@ class Setting:
 def setting_groups(section: str = "") -> dict[str, list[Setting]]:
     """Return the settings of each group, by dotted key; the key "" has the settings without a group.
 
-    ``section`` selects one group and its subgroups; "serve" is the service. Raises ConfigError for an
-    unknown section.
+    ``section`` selects one group and its subgroups; "serve" is the service, "pretrain" the command of that
+    name. Raises ConfigError for an unknown section.
 
     >>> [setting.key for setting in setting_groups("augment")["augment"]]
     ['augment.search', 'augment.copies', 'augment.strength', 'augment.operations']
     """
+    from react_ray.config.sections.pretraining import PretrainConfig
     from react_ray.config.service import ServeConfig
     from react_ray.config.settings import Config
 
-    if section == SERVE:
-        return {SERVE: list(_settings(ServeConfig, ""))}
+    others: dict[str, type[BaseModel]] = {SERVE: ServeConfig, PRETRAIN: PretrainConfig}
+    if section in others:
+        return {section: list(_settings(others[section], ""))}
     groups = groups_of(Config)
     chosen = {
         key: list(_settings(model, key))
@@ -53,9 +59,9 @@ def setting_groups(section: str = "") -> dict[str, list[Setting]]:
         if key == section or not section or key.startswith(f"{section}.")
     }
     if not chosen:
-        sections = [*filter(None, groups), SERVE]
+        sections = [*filter(None, groups), *others]
         raise ConfigError(f"no section {section!r}; expected one of {', '.join(sections)}")
-    return chosen if section else chosen | setting_groups(SERVE)
+    return chosen if section else chosen | setting_groups(SERVE) | setting_groups(PRETRAIN)
 
 
 def as_text(section: str = "") -> str:
@@ -75,12 +81,11 @@ def as_text(section: str = "") -> str:
 def as_yaml(section: str = "") -> str:
     """Format the defaults as YAML, with descriptions as comments.
 
-    The result is a valid configuration of a run. Service settings are not read from files, so they are
-    commented out.
+    The result is a valid configuration of a run. Settings of other commands are commented out.
     """
     parts = []
     for group, settings in setting_groups(section).items():
-        indent = "  " * len(group.split(".")) if group and group != SERVE else ""
+        indent = "  " * len(group.split(".")) if group and group not in TITLES else ""
         lines = [f"# {_title(group)}"] if group else []
         if indent:
             *parents, name = group.split(".")
@@ -93,7 +98,7 @@ def as_yaml(section: str = "") -> str:
             lines += textwrap.wrap(
                 comment, WIDTH, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}#   "
             )
-            lines.append(f"{indent}{'# ' if group == SERVE else ''}{name}: {_value(setting.default)}")
+            lines.append(f"{indent}{'# ' if group in TITLES else ''}{name}: {_value(setting.default)}")
         parts.append("\n".join(lines))
     return "\n\n".join(parts)
 
@@ -104,7 +109,8 @@ def _settings(model: type[BaseModel], group: str) -> Iterator[Setting]:
             continue
         key = f"{group}.{name}".lstrip(".")
         description = re.sub(r"\bNone\b", "null", field.description or "")  # its name in YAML
-        yield Setting(key, _type_name(field.annotation), field.default, description)
+        default = None if field.is_required() else field.default
+        yield Setting(key, _type_name(field.annotation), default, description)
 
 
 def _description(group: str) -> str:
@@ -115,9 +121,7 @@ def _description(group: str) -> str:
 
 
 def _title(group: str) -> str:
-    if group == SERVE:
-        return "serve: settings of react-ray serve, given as key=value without the section"
-    return f"{group}: {_description(group)}"
+    return TITLES.get(group) or f"{group}: {_description(group)}"
 
 
 def _value(value: Any) -> str:

@@ -16,12 +16,13 @@ from pydantic import BaseModel, ValidationError
 
 from react_ray.config.masking import is_masked, texts_of
 from react_ray.config.problems import explain, groups_of
+from react_ray.config.sections.pretraining import PretrainConfig
 from react_ray.config.service import ServeConfig
 from react_ray.config.settings import Config, variable_of
 from react_ray.config.yaml_text import parse_yaml, read_yaml
 from react_ray.errors import ConfigError
 
-__all__ = ["load_config", "load_serve_config", "with_settings"]
+__all__ = ["load_config", "load_pretrain_config", "load_serve_config", "with_settings"]
 
 _Root = TypeVar("_Root", bound=BaseModel)
 
@@ -60,13 +61,30 @@ def load_config(
     tree: dict[str, Any] = {}
     if preset:
         _merge(tree, _read_preset(preset))
+    return _load(Config, tree, path, overrides, flags or {})
+
+
+def load_pretrain_config(
+    path: str | Path | None = None, overrides: Iterable[str] = (), flags: Mapping[str, Any] | None = None
+) -> PretrainConfig:
+    """Load the settings of pretraining: file, then ``key=value``, then flags. Raises ConfigError."""
+    return _load(PretrainConfig, {}, path, overrides, flags or {})
+
+
+def _load(
+    root: type[_Root],
+    tree: dict[str, Any],
+    path: str | Path | None,
+    overrides: Iterable[str],
+    flags: Mapping[str, Any],
+) -> _Root:
     if path is not None:
         _merge(tree, _read_file(Path(path)))
-    tree = _override(tree, overrides, flags or {})
+    tree = _override(tree, overrides, flags)
     for key, address in list(texts_of(tree)):
         if is_masked(address):
             _set(tree, key, _address_from_environment(key, address))
-    return _validate(Config, tree)
+    return _validate(root, tree)
 
 
 def load_serve_config(overrides: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> ServeConfig:

@@ -29,6 +29,7 @@ __all__ = [
     "Range",
     "Settings",
     "TuneConfig",
+    "save_settings",
     "variable_of",
 ]
 
@@ -102,24 +103,29 @@ class Config(Settings):
         return self
 
     def save(self, path: Path) -> None:
-        """Write the configuration as YAML, with the secrets of addresses masked.
+        """Write the configuration as YAML, see :func:`save_settings`."""
+        save_settings(self, path)
 
-        Comments name the environment variables from which :func:`load_config` reads the full addresses.
-        """
-        tree = self.model_dump(mode="json")
-        masked_tree = masked(tree)
-        secret_keys = [
-            key
-            for (key, text), (_, other) in zip(texts_of(tree), texts_of(masked_tree), strict=True)
-            if text != other
-        ]
-        head = "".join(
-            f"# {key} was saved without its secret: to repeat the run, set {variable_of(key)} to the full "
-            "address.\n"
-            for key in secret_keys
-        )
-        content = yaml.safe_dump(masked_tree, sort_keys=False, allow_unicode=True)
-        path.write_text(head + content, encoding="utf-8")
+
+def save_settings(settings: Settings, path: Path) -> None:
+    """Write settings as YAML, with the secrets of addresses masked.
+
+    Comments name the environment variables from which :func:`load_config` reads the full addresses.
+    """
+    tree = settings.model_dump(mode="json")
+    masked_tree = masked(tree)
+    secret_keys = [
+        key
+        for (key, text), (_, other) in zip(texts_of(tree), texts_of(masked_tree), strict=True)
+        if text != other
+    ]
+    head = "".join(
+        f"# {key} was saved without its secret: to repeat the run, set {variable_of(key)} to the full "
+        "address.\n"
+        for key in secret_keys
+    )
+    content = yaml.safe_dump(masked_tree, sort_keys=False, allow_unicode=True)
+    path.write_text(head + content, encoding="utf-8")
 
 
 def variable_of(key: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,7 +16,16 @@ from react_ray.errors import ConfigError
 if TYPE_CHECKING:
     from react_ray.config.settings import Config
 
-__all__ = ["Address", "ColumnNames", "RunOptions", "config_of", "renamed_columns", "with_run_options"]
+__all__ = [
+    "Address",
+    "ColumnNames",
+    "RunOptions",
+    "Seed",
+    "config_of",
+    "file_and_overrides",
+    "renamed_columns",
+    "with_run_options",
+]
 
 FLAGS = {
     "labeled": "data.labeled",
@@ -126,13 +135,7 @@ def config_of(options: RunOptions, extra: Mapping[str, Any] | None = None) -> Co
     """Load the configuration from options and ``extra`` settings by dotted key. Raises ConfigError."""
     from react_ray.config.file import load_config
 
-    arguments = options.arguments or []
-    files = [argument for argument in arguments if "=" not in argument]
-    for file in files:
-        if is_data_name(file):
-            raise ConfigError(f"{file}: pass data with --labeled, --unlabeled, --validation or --test")
-    if len(files) > 1:
-        raise ConfigError(f"expected one configuration file, got {', '.join(files)}")
+    file, overrides = file_and_overrides(options.arguments or [])
     values = asdict(options)
     flags: dict[str, Any] = {
         f"data.columns.{name}": other for name, other in renamed_columns(options.column or ()).items()
@@ -141,8 +144,20 @@ def config_of(options: RunOptions, extra: Mapping[str, Any] | None = None) -> Co
     if options.label_columns is not None:
         names = [name.strip() for name in options.label_columns.split(",")]
         flags["data.label_columns"] = [name for name in names if name]
-    overrides = [argument for argument in arguments if "=" in argument]
-    return load_config(files[0] if files else None, overrides, flags | dict(extra or {}), options.preset)
+    return load_config(file, overrides, flags | dict(extra or {}), options.preset)
+
+
+def file_and_overrides(arguments: Sequence[str]) -> tuple[str | None, list[str]]:
+    """Divide arguments into a configuration file and settings ``key=value``. Raises ConfigError."""
+    files = [argument for argument in arguments if "=" not in argument]
+    for file in files:
+        if is_data_name(file):
+            raise ConfigError(
+                f"{file}: pass data with --labeled, --unlabeled, --validation or --test (pretrain: --input)"
+            )
+    if len(files) > 1:
+        raise ConfigError(f"expected one configuration file, got {', '.join(files)}")
+    return next(iter(files), None), [argument for argument in arguments if "=" in argument]
 
 
 def renamed_columns(words: Iterable[str]) -> dict[str, str]:

@@ -34,7 +34,7 @@ from react_ray.tasks import get_task
 from react_ray.tasks.labels import LabelMap
 from react_ray.version import __version__
 
-__all__ = ["complete_model", "publish", "summarise"]
+__all__ = ["complete_model", "publish", "replace_folder", "summarise"]
 
 
 def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
@@ -42,8 +42,8 @@ def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     output = Path(config.output)
     metrics = _metrics(config, done, store)
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
-    _replace_folder(model_of(done), output / "model", lambda folder: complete_model(folder, done, metrics))
-    _replace_folder(done["generate"] / "augmented", output / "augmented")
+    replace_folder(model_of(done), output / "model", lambda folder: complete_model(folder, done, metrics))
+    replace_folder(done["generate"] / "augmented", output / "augmented")
     for aside in (done["prepare"] / "refused.jsonl", done["generate"] / "left_out.parquet"):
         replace_file(output / aside.name, partial(shutil.copyfile, aside), private=True)
     replace_file(output / "config.yaml", config.save)
@@ -198,7 +198,7 @@ def _read_lines(path: Path) -> list[dict[str, float]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def _replace_folder(source: Path, target: Path, change: Callable[[Path], object] = lambda _: None) -> None:
+def replace_folder(source: Path, target: Path, change: Callable[[Path], object] = lambda _: None) -> None:
     """Replace a folder by a copy of another; readers never see a partial copy."""
     half = target.with_name(target.name + ".half")
     shutil.rmtree(half, ignore_errors=True)

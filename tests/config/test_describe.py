@@ -13,6 +13,7 @@ from react_ray import cli
 from react_ray.config.describe import as_text, as_yaml
 from react_ray.config.file import load_config, load_serve_config
 from react_ray.config.problems import groups_of, settings_of
+from react_ray.config.sections.pretraining import PretrainConfig
 from react_ray.config.service import ServeConfig
 from react_ray.config.settings import Config
 from react_ray.errors import ConfigError
@@ -23,7 +24,7 @@ def fields(root: type[BaseModel]) -> Iterator[tuple[str, FieldInfo]]:
         yield from ((f"{group}.{name}".lstrip("."), field) for name, field in model.model_fields.items())
 
 
-@pytest.mark.parametrize("root", [Config, ServeConfig])
+@pytest.mark.parametrize("root", [Config, ServeConfig, PretrainConfig])
 def test_every_setting_has_a_description(root: type[BaseModel]) -> None:
     for key, field in fields(root):
         text = field.description or ""
@@ -32,7 +33,7 @@ def test_every_setting_has_a_description(root: type[BaseModel]) -> None:
         assert len(text) <= 130, f"{key}: short enough for a message"
 
 
-@pytest.mark.parametrize("root", [Config, ServeConfig])
+@pytest.mark.parametrize("root", [Config, ServeConfig, PretrainConfig])
 def test_descriptions_say_what_none_means(root: type[BaseModel]) -> None:
     for key, field in fields(root):
         if field.default is None:
@@ -43,7 +44,8 @@ def test_the_command_lists_every_setting(capsys: pytest.CaptureFixture[str]) -> 
     assert cli.main(["settings"]) == 0
     printed = capsys.readouterr().out
     listed = [line.split("  ")[0] for line in printed.splitlines() if " = " in line and line[0] != " "]
-    assert listed == settings_of(Config) + settings_of(ServeConfig)
+    pretraining = [key for key in settings_of(PretrainConfig) if not key.startswith("cluster.")]
+    assert listed == settings_of(Config) + settings_of(ServeConfig) + pretraining
     assert "finetune.lr  number = 5.0e-05\n    Learning rate" in printed
 
 

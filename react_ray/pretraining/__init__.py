@@ -1,0 +1,1 @@
+"""Pretraining of encoders by masked language modelling: plain torch."""
