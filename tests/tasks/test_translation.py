@@ -118,12 +118,13 @@ def write(path: Path, rows: list[dict[str, Any]]) -> Path:
 
 @pytest.mark.parametrize("kind", ARCHITECTURES)
 def test_every_architecture_is_trained_and_loads_in_plain_transformers(kind: str, tmp_path: Path) -> None:
-    task, source, target = (
-        ("summarization", "document", "summary") if kind == "bart" else ("translation", "en", "de")
+    task, renamed = (
+        ("summarization", {}) if kind == "bart" else ("translation", {"source": "en", "target": "de"})
     )
+    columns = [column.name for column in get_task(task).columns]
+    source, target = (renamed.get(name, name) for name in columns)
     rows = rows_of(source, target, 40)
     base = save_tiny_seq2seq(tmp_path / "base", [text for row in rows for text in row.values()], kind)
-    columns = {"data.columns.source": "en", "data.columns.target": "de"} if task == "translation" else {}
     here = {
         "cluster.use_gpu": False,
         "cluster.workers": 0,
@@ -137,7 +138,7 @@ def test_every_architecture_is_trained_and_loads_in_plain_transformers(kind: str
             "output": str(tmp_path / "out"),
             "data.labeled": str(write(tmp_path / "train.jsonl", rows[:32])),
             "data.test": str(write(tmp_path / "test.jsonl", rows[32:])),
-            **columns,
+            **{f"data.columns.{name}": other for name, other in renamed.items()},
             **here,
             "generation.beams": 2,
         }
@@ -157,7 +158,8 @@ def test_every_architecture_is_trained_and_loads_in_plain_transformers(kind: str
     ours = load(saved, use_gpu=False).predict(texts)
     assert [one.text for (one,) in ours] == plain
     done = tmp_path / "done.jsonl"
-    options = PredictOptions(columns={"source": "en"} if task == "translation" else {})
+    inputs = {name: other for name, other in renamed.items() if name == columns[0]}
+    options = PredictOptions(columns=inputs)
     predict_file(str(tmp_path / "out"), str(tmp_path / "test.jsonl"), done, options, quiet=True)
     lines = [json.loads(line) for line in done.read_text(encoding="utf-8").splitlines()]
     assert [line[get_task(task).added[0].name] for line in lines] == plain
