@@ -19,6 +19,7 @@ from react_ray.answer import Answer
 from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import Window
 from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.mean_scores import mean_scores
 from react_ray.tasks.mention_changes import draw_of
 from react_ray.tasks.nouns import SUMMARIES
 from react_ray.tasks.rouge import ROUGE, rouge
@@ -248,8 +249,7 @@ class ExtractiveSummarization(WordTagging):
 
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
         """Mean F-measures."""
-        rows = np.maximum(sums[..., -1], 1)
-        return {name: sums[..., place] / rows for place, name in enumerate(ROUGE)}
+        return mean_scores(sums, ROUGE)
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
         """ROUGE of the first sentences, of TextRank and of the oracle, with as many sentences."""

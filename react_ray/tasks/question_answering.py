@@ -22,6 +22,7 @@ from react_ray.tasks.answer_metrics import best_scores
 from react_ray.tasks.answer_sections import answer_sections
 from react_ray.tasks.answer_spans import SpanScores, place_context, ranked_spans, span_scores, span_target
 from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.mean_scores import mean_scores
 from react_ray.tasks.nouns import ANSWERS
 from react_ray.tasks.sections import Section
 from react_ray.tasks.task import Example, Outputs, Padding, Task
@@ -238,8 +239,7 @@ class QuestionAnswering(Task):
 
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
         """Compute mean F1 and exact match."""
-        rows = np.maximum(sums[..., -1], 1)
-        return {name: sums[..., place] / rows for place, name in enumerate(self.metrics)}
+        return mean_scores(sums, self.metrics)
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
         """Return the metrics of rows with and without an answer, and their numbers."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from react_ray.answer import Answer
 from react_ray.tasks.columns import Column
 from react_ray.tasks.generated_sections import length_ratio
+from react_ray.tasks.mean_scores import mean_scores
 from react_ray.tasks.nouns import ABSTRACTS
 from react_ray.tasks.rouge import ROUGE, rouge
 from react_ray.tasks.sentences import split_sentences
@@ -50,8 +51,7 @@ class Summarization(Seq2Seq):
 
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
         """Return mean F-measures."""
-        rows = np.maximum(sums[..., -1], 1)
-        return {name: sums[..., place] / rows for place, name in enumerate(ROUGE)}
+        return mean_scores(sums, ROUGE)
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
         """Return the scores of the first sentences of each document."""
