@@ -102,7 +102,8 @@ def _run(cell: dict[str, Any], data_set: DataSet, folder: Path, options: argpars
         words += ["--unlabeled", files.pool, "--truth-column", "truth"]
     if cell["variant"] == "proposals":
         words += ["candidates.verifier=false"]
-    words += ["--model", cell["model"], "--output", folder / "out", "--quiet", "onnx=false"]
+    words += ["--model", cell["model"], f"encoder={cell['model']}", "--output", folder / "out"]
+    words += ["--quiet", "onnx=false"]
     command = [sys.executable, "-m", "react_ray.cli", "run", *map(str, words)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=dict(os.environ))
     return json.loads((folder / "out" / "metrics.json").read_text(encoding="utf-8"))

@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
-from react_ray.config.settings import AugmentConfig
+from react_ray.config.settings import AUTO, EMBEDDED, MULTILINGUAL, AugmentConfig
 from react_ray.tasks.annotations import parsed, read_annotation
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
@@ -35,6 +35,9 @@ __all__ = ["TokenClassification"]
 
 CALIBRATION_WORDS = 20_000
 """Words that decide the temperature."""
+SMALL_MODELS = (EMBEDDED, MULTILINGUAL, AUTO)
+SMALL_MODEL_RATE = 2e-4
+"""Learning rate of small models, whose new tags are hardly learned at the usual one."""
 POWER = "score_power"
 """Of the scores of rows, in the configuration of a saved model."""
 
@@ -139,6 +142,10 @@ class TokenClassification(WordTagging):
         return augment_row(row, config, seed, known)
 
     # --- the model
+
+    def training_defaults(self, model: str) -> dict[str, Any]:
+        """Return a higher learning rate for the embedded models."""
+        return {"lr": SMALL_MODEL_RATE} if model in SMALL_MODELS else {}
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """Load a token classifier over the BIO tags of ``labels``; a head for other tags is replaced."""

@@ -12,7 +12,7 @@ from react_ray.config.file import load_config
 from react_ray.config.settings import Config, DataConfig
 from react_ray.data.prepare import prepare
 from react_ray.errors import ConfigError
-from react_ray.pipeline.run import located
+from react_ray.pipeline.run import located, with_task
 from react_ray.tasks import DEFAULT_TASK
 
 ROWS = [("a", "b", "same"), ("a", "c", "other"), ("d", "e", "same"), ("f", "g", "other")]
@@ -71,3 +71,10 @@ def test_the_run_reads_pairs(file: Path, tmp_path: Path) -> None:
     prepare(config.data, tmp_path / "prepared", task=config.task)
     rows = pq.read_table(tmp_path / "prepared" / "rows.parquet").to_pylist()
     assert {(row["text"], row["text_pair"], row["label"]) for row in rows} == set(ROWS)
+
+
+@pytest.mark.parametrize(("model", "rate"), [("embedded", 2e-4), ("some/large-model", 5e-5)])
+def test_a_task_has_defaults_of_its_own_that_settings_override(model: str, rate: float) -> None:
+    flags = {"data.labeled": "rows.jsonl", "task": "token-classification", "model": model}
+    assert with_task(load_config(flags=flags)).finetune.lr == rate
+    assert with_task(load_config(flags={**flags, "finetune.lr": 1e-5})).finetune.lr == 1e-5
