@@ -40,8 +40,10 @@ def check_labelled(rows: pd.DataFrame, targets: Targets, described: Collection[s
     return pd.concat(reasons).sort_index()
 
 
-def copy_reason(part: int, kept_part: int, file: str, row: int) -> str:
+def copy_reason(part: int, kept_part: int, file: str, row: int, is_merged: bool = False) -> str:
     """Return the reason to reject a duplicate; parts are indices into PARTS."""
+    if is_merged:
+        return f"merged: the same input is {file}, row {row}, which keeps the targets of both"
     kind = "duplicate" if part == kept_part else COPY[PARTS[kept_part]]
     return f"{kind}: the same text is {file}, row {row}"
 

@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from react_ray.console.reporter import Progress
+from react_ray.data.alternatives import merged_keys, with_targets
 from react_ray.data.check import check_labelled, copy_reason
 from react_ray.data.duplicates import PARTS, POOL, REJECTED, Keys, Verdict
 from react_ray.data.read import SHOWN_CHARS
@@ -44,13 +45,15 @@ class CheckedRows:
     """Shards and the result of all checks on their rows; rows of shard n have places from ``starts[n]`` on.
 
     ``labelled`` has, by place, row, id, key (of the target) and part of the rows for training and
-    evaluation; ``reasons`` has, by place, why some of them are rejected.
+    evaluation; ``reasons`` has, by place, why some of them are rejected, and ``merged`` the keys of targets
+    that were merged from several rows.
     """
 
     shards: Sequence[Shard]
     starts: NDArray[np.int64]
     labelled: pd.DataFrame
     reasons: pd.Series
+    merged: pd.Series
     verdict: Verdict
     targets: Targets
 
@@ -68,6 +71,8 @@ class CheckedRows:
         starts = np.cumsum([0, *(shard.rows() for shard in shards)])
         targets = Targets(task)
         labelled = _labelled(shards, starts, targets)
+        merged = merged_keys(labelled, shards, starts, targets)
+        labelled.loc[merged.index, "key"] = merged
         reasons = check_labelled(labelled, targets, described)
         keys = Keys(folder, int(starts[-1]))
         for place, part, table in _parts(shards, starts, task.target.name):
@@ -78,7 +83,7 @@ class CheckedRows:
             keys.add(kept["id"].to_pylist(), places[stays], kept["row"].to_numpy(), part[stays])
             if progress:
                 progress(place + len(table), int(starts[-1]), "rows compared,")
-        return cls(shards, starts, labelled, reasons, keys.judge(pool), targets)
+        return cls(shards, starts, labelled, reasons, merged, keys.judge(pool), targets)
 
     @property
     def fate(self) -> NDArray[np.uint8]:
@@ -123,7 +128,7 @@ class CheckedRows:
             for table in shard.batches():
                 fate = self.fate[place : place + len(table)]
                 parts = pa.array(np.array([*PARTS, "", ""], object)[fate], pa.string())
-                table = table.append_column("part", parts)
+                table = with_targets(table.append_column("part", parts), place, self.merged, self.targets)
                 yield table.select(columns).filter(pa.array(fate <= POOL))
                 late = self.refused(place, place + len(table))
                 texts = table["text"].filter(pa.array(fate == REJECTED)).to_pylist()
@@ -143,7 +148,8 @@ class CheckedRows:
         for copy in copies[slice(*np.searchsorted(copies["place"], [start, end]))].tolist():
             place, row, part, kept_place, kept_row, kept_part = copy
             keeper = self.shards[int(np.searchsorted(self.starts, kept_place, "right")) - 1]
-            rejected.append((place, row, copy_reason(part, kept_part, keeper.file, kept_row)))
+            is_merged = part == kept_part and place in self.merged.index
+            rejected.append((place, row, copy_reason(part, kept_part, keeper.file, kept_row, is_merged)))
         return sorted(rejected)
 
 

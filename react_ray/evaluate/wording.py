@@ -126,13 +126,20 @@ def _loading_code(task: Task, folder: str) -> str:
 
 def _answering_code(task: Task, folder: str) -> str:
     """Return code that answers a question; transformers has no pipeline for it any more."""
-    texts = f"{_literal(task.nouns.example['question'])}, {_literal(task.nouns.example['context'])}"
+    question, context = (_literal(task.nouns.example[name]) for name in ("question", "context"))
     return (
-        f"{_loading_code(task, folder)}"
-        f'inputs = tokenizer({texts}, return_tensors="pt")\n'
+        f"import torch\n{_loading_code(task, folder)}"
+        f"question = {question}\n"
+        f"context = {context}\n"
+        'inputs = tokenizer(question, context, return_tensors="pt", return_offsets_mapping=True)\n'
+        'places = inputs.pop("offset_mapping")[0].tolist()\n'
         "output = model(**inputs)\n"
-        "start, end = output.start_logits.argmax(), output.end_logits.argmax()\n"
-        'print(tokenizer.decode(inputs["input_ids"][0, start : end + 1]))'
+        "outside = torch.tensor([part != 1 for part in inputs.sequence_ids()])\n"
+        "start = output.start_logits[0].masked_fill(outside, -1e9)\n"
+        "end = output.end_logits[0].masked_fill(outside, -1e9)\n"
+        "scores = (start[:, None] + end).masked_fill(torch.ones(len(end), len(end)).tril(-1) > 0, -4e9)\n"
+        "first, last = divmod(int(scores.argmax()), len(end))\n"
+        "print(context[places[first][0] : places[last][1]])"
     )
 
 

@@ -27,6 +27,7 @@ __all__ = [
     "reads_words",
     "rows_taken",
     "sample_row",
+    "sample_rows",
     "table_of",
     "text_of",
 ]
@@ -125,6 +126,19 @@ def rows_taken(task: Task, texts: Iterable[str]) -> list[Row]:
     for text in texts:
         try:
             rows.append(parse_input(task, text))
+        except ValueError:
+            continue
+    return rows
+
+
+def sample_rows(task: Task, texts: Iterable[str]) -> list[Row]:
+    """Convert texts to rows as :func:`rows_taken`; where an input needs several texts, they are the same."""
+    if task.text_column:
+        return rows_taken(task, texts)
+    rows = []
+    for text in texts:
+        try:
+            rows.append(parse_input(task, dict.fromkeys(input_groups(task)[0], text)))
         except ValueError:
             continue
     return rows

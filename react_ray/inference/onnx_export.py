@@ -25,7 +25,7 @@ from react_ray.errors import InputError
 from react_ray.folders import model_folder, remove_folder, trained_version, unchanged
 from react_ray.inference.classifier import Classifier, load
 from react_ray.inference.folder import check_saved
-from react_ray.inference.inputs import Row, rows_taken, table_of
+from react_ray.inference.inputs import Row, rows_taken, sample_rows, table_of
 from react_ray.inference.onnx_classifier import OnnxClassifier
 from react_ray.inference.onnx_record import FOLDER, Agreement, OnnxRecord, digest_of, onnx_file
 from react_ray.inference.saved import Input
@@ -155,7 +155,7 @@ def _some(classifier: Classifier, inputs: Sequence[Input]) -> list[Row]:
         for example in classifier.examples(table_of(classifier.task, rows)):
             lengths[example.row] += len(example.ids)
         rows = rows[: int((np.cumsum(lengths) <= CHECKED_TOKENS).sum())]
-    return [*rows, *rows_taken(classifier.task, SAMPLES)]
+    return [*rows, *sample_rows(classifier.task, SAMPLES)]
 
 
 def _make(folder: Path, onnx: Path, classifier: Classifier, rows: list[Row]) -> OnnxRecord:
@@ -315,4 +315,5 @@ def _long(classifier: Classifier, rows: list[Row]) -> list[Row]:
     most = 20 * classifier.max_length
     text = (line * (most // len(line) + 1))[:most]
     row = rows[0]  # for a task that needs more than a text, such as two entities in it
-    return rows_taken(classifier.task, [text]) or [Row({**row, "text": f"{row['text']} {text}"})]
+    taken = rows_taken(classifier.task, [text]) if classifier.task.text_column else []
+    return taken or [Row({**row, "text": f"{row['text']} {text}"})]

@@ -23,18 +23,21 @@ MIN_ROWS = 10
 """Answers needed for the alarm."""
 
 
-def proposal_weights(scores: NDArray[np.floating]) -> NDArray[np.float32]:
+def proposal_weights(scores: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
     """Return the weight of each answer: its score, or 0 for those with the lowest scores.
+
+    Equal scores are kept by chance (``seed``), so that the share KEPT_SHARE is never exceeded.
 
     Example
     -------
-    >>> proposal_weights(np.array([0.9, 0.2, 0.5, 0.8])).tolist() == np.float32([0.9, 0, 0.5, 0.8]).tolist()
-    True
+    >>> (proposal_weights(np.array([0.9, 0.2, 0.5, 0.8]), seed=0) > 0).tolist()
+    [True, False, True, True]
     """
-    if not len(scores):
-        return np.zeros(0, np.float32)
-    threshold = np.quantile(scores, 1 - KEPT_SHARE)
-    return np.where(scores >= threshold, scores, 0).astype(np.float32)
+    order = np.lexsort([np.random.default_rng(seed).permutation(len(scores)), scores])
+    kept = order[len(scores) - round(KEPT_SHARE * len(scores)) :]
+    weights = np.zeros(len(scores), np.float32)
+    weights[kept] = scores[kept]
+    return weights
 
 
 def collapse_alarm(answers: Sequence[Answer], shown: Sequence[str], truth: Sequence[str]) -> list[str]:

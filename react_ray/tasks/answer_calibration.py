@@ -31,6 +31,7 @@ def calibrate_answers(
     found: Sequence[SpanScores],
     credit: Callable[[Calibration], NDArray[np.float64]],
     unanswerable: bool,
+    usual: float | None = None,
 ) -> Calibration:
     """Fit a calibration to the spans of rows with known answers.
 
@@ -41,9 +42,11 @@ def calibrate_answers(
     credit
         Function from a calibration to the credit of each row's answer.
     unanswerable
-        Whether some rows have no answer; else none is ever given.
+        Whether some rows have no answer.
+    usual
+        What is added to the sum for no answer if all rows have one; None: no answer is never given.
     """
-    shift = _best_shift(found, credit) if unanswerable else None
+    shift = _best_shift(found, credit) if unanswerable else usual
     right = credit(Calibration(1.0, shift)) > 0.5
     grid = np.exp(np.linspace(np.log(0.1), np.log(10), 101))
     losses = [_loss(found, shift, temperature, right) for temperature in grid.tolist()]

@@ -6,7 +6,7 @@ windows, each behind the question; the first token of a window stands for no ans
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -24,8 +24,9 @@ from react_ray.tasks.answer_spans import SpanScores, place_context, ranked_spans
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.mean_scores import mean_scores
 from react_ray.tasks.nouns import ANSWERS
+from react_ray.tasks.open_task import OpenTask
 from react_ray.tasks.sections import Section
-from react_ray.tasks.task import Example, Outputs, Padding, Task
+from react_ray.tasks.task import Example, Outputs, Padding
 from react_ray.tasks.text_changes import augment
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ SETTINGS = "answers"
 """Calibration in the configuration of a saved model."""
 
 
-class QuestionAnswering(Task):
+class QuestionAnswering(OpenTask):
     """The span of a context that answers a question; a question may have no answer."""
 
     name = "question-answering"
@@ -58,10 +59,8 @@ class QuestionAnswering(Task):
     needs = (("context", "question"),)
     inputs = (pa.field("text", pa.string()), pa.field("question", pa.string()))
     target = pa.field("answers", pa.list_(pa.list_(pa.int32())))
-    fewest_classes = 0
     metrics = ("f1", "exact_match")
     answers = "span"
-    labeler = "proposals"
     added: ClassVar[tuple[pa.Field, ...]] = (
         pa.field("answer", pa.string()),
         pa.field("start", pa.int64()),
@@ -84,9 +83,12 @@ class QuestionAnswering(Task):
                 raise ValueError(f"blank {name}: expected a text")
         return {"text": context, "question": question, "answers": parse_answers(str(context), cells)}
 
-    def names_in(self, target: Any) -> list[str]:
-        """Return no classes."""
-        return []
+    def merge(self, rows: Sequence[Mapping[str, Any]]) -> list[list[int]] | None:
+        """Return the answers of all rows; None if only some have one, or the white space differs."""
+        spans = [row["answers"] for row in rows]
+        if not all(spans) or len({row["text"] for row in rows}) > 1:
+            return None
+        return [list(span) for span in dict.fromkeys(tuple(span) for answers in spans for span in answers)]
 
     def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
         """Return the context, the question, and a place for the answer."""
@@ -118,10 +120,6 @@ class QuestionAnswering(Task):
         """Return the two logits of a token."""
         return ["start", "end"]
 
-    def classes_of(self, outputs: Sequence[str]) -> list[str]:
-        """Return no classes."""
-        return []
-
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
         """Encode the columns question and text and, if present, answers and weight.
 
@@ -141,6 +139,12 @@ class QuestionAnswering(Task):
                 types = window.types if tokenizer.reads_types else None
                 examples.append(Example(window.ids, target, weight / len(parts), row, types, places))
         return examples
+
+    def record(self, model: PreTrainedModel, examples: Sequence[Example]) -> None:
+        """Allow no answer only if some of the rows to train on have none."""
+        answered = {example.row for example in examples if example.target[0, 0] < 1}
+        every = {example.row for example in examples}
+        _keep(model, Calibration(no_answer=0.0 if every - answered else None))
 
     def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
         """Stack the distributions over start and end, n x 2 x tokens."""
@@ -191,26 +195,19 @@ class QuestionAnswering(Task):
         rows: pa.Table,
         labels: Sequence[str],
     ) -> dict[str, float]:
-        """Fit the threshold for no answer and the temperature of scores on ``rows``."""
-        truth = rows["answers"].to_pylist()
+        """Fit the threshold for no answer and the temperature of scores on ``rows``.
+
+        If all of them have answers, but not all rows that the model was trained on, the threshold is 0.
+        """
+        unanswerable = any(not answers for answers in rows["answers"].to_pylist())
+        known = (getattr(model.config, "react_ray", None) or {}).get(SETTINGS, {})
+        usual = Calibration(**known).no_answer if known else None
 
         def credit(known: Calibration) -> NDArray[np.float64]:
             return self.credit([_answer(one, known) for one in scores], rows)
 
         scores = _scores(outputs, examples, len(rows))
-        return _keep(model, calibrate_answers(scores, credit, any(not answers for answers in truth)))
-
-    def settle(
-        self,
-        model: PreTrainedModel,
-        examples: Sequence[Example],
-        unseen: Sequence[Example],
-        run: Callable[[Sequence[Example]], Outputs],
-    ) -> dict[str, float]:
-        """Allow no answer only if some of the training rows have none."""
-        answered = {example.row for example in examples if example.target[0, 0] < 1}
-        every = {example.row for example in examples}
-        return _keep(model, Calibration(no_answer=0.0 if every - answered else None))
+        return _keep(model, calibrate_answers(scores, credit, unanswerable, usual))
 
     # --- predictions, as files and services give them
 

@@ -16,8 +16,9 @@ from react_ray.models import tokens
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.generated_sections import generated_sections
+from react_ray.tasks.open_task import OpenTask
 from react_ray.tasks.sections import Section
-from react_ray.tasks.task import Example, Inputs, Outputs, Padding, Task
+from react_ray.tasks.task import Example, Inputs, Outputs, Padding
 
 if TYPE_CHECKING:
     import torch
@@ -43,11 +44,9 @@ IGNORED = -100
 """Label of padding."""
 
 
-class Seq2Seq(Task):
+class Seq2Seq(OpenTask):
     """Task from one text to another; ``columns`` are the input and the target, ``added[0]`` the answer."""
 
-    fewest_classes = 0
-    labeler = "proposals"
     answers = "text"
     operations = ()
     auto_model = "AutoModelForSeq2SeqLM"
@@ -69,10 +68,6 @@ class Seq2Seq(Task):
         if cell is not None and not isinstance(cell, str):
             raise ValueError(f"{column.name} is no text: {cell!r:.80}")
         return cell if cell and cell.strip() else None
-
-    def names_in(self, target: Any) -> list[str]:
-        """Return no classes."""
-        return []
 
     def cells_of(self, row: Mapping[str, Any], given: Any) -> dict[str, Any]:
         """Format the input, and an empty target."""
@@ -111,10 +106,6 @@ class Seq2Seq(Task):
 
     def output_names(self, labels: Sequence[str]) -> list[str]:
         """Return no names: the outputs are tokens."""
-        return []
-
-    def classes_of(self, outputs: Sequence[str]) -> list[str]:
-        """Return no classes."""
         return []
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:

@@ -233,6 +233,13 @@ class Task(ABC):
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
         """Return the unweighted loss of each example (n)."""
 
+    def record(self, model: PreTrainedModel, examples: Sequence[Example]) -> None:
+        """Record in the model's configuration what answers ``examples``, those to train on, allow.
+
+        By default nothing.
+        """
+        return
+
     def warm_start(self, model: PreTrainedModel, examples: Sequence[Example], padding: Padding) -> bool:
         """Fit the untrained head to ``examples`` without gradient steps; return False if not possible."""
         return False

@@ -124,6 +124,7 @@ class _Run(Training):
             seed=recipe.seed,
             metric=config.metric or task.training_metric,
         )
+        task.record(self.model, self.examples)
 
     def _plan(self, rows: pa.Table, recipe: Recipe) -> tuple[list[Example], int]:
         config, labels, seed = recipe.config, recipe.labels, recipe.seed

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
+from react_ray import load
 from react_ray.evaluate.wording import pipeline_code
 from react_ray.labelers.proposals import collapse_alarm, proposal_weights
 from react_ray.models.pretrained import load_tokenizer
@@ -199,15 +202,38 @@ def test_the_threshold_for_no_answer_is_fitted_to_validation_rows(tokenizer):
 def test_models_of_answerable_questions_always_answer(tokenizer):
     rows = rows_of({"context": "ada met bob", "question": "who?", "answers": [[8, 11]]})
     model = SimpleNamespace(config=SimpleNamespace())
-    TASK.settle(model, TASK.encode(tokenizer, rows, []), [], lambda some: [])
+    examples = TASK.encode(tokenizer, rows, [])
+    TASK.record(model, examples)
+    assert Calibration(**model.config.react_ray["answers"]).no_answer is None
+    TASK.calibrate(
+        model, [np.zeros((2, len(e.places.tokens)), np.float32) for e in examples], examples, rows, []
+    )
     assert Calibration(**model.config.react_ray["answers"]).no_answer is None
 
 
+def test_no_answer_stays_possible_where_only_rows_to_train_on_have_none(tokenizer):
+    answered = {"context": "ada met bob", "question": "who?", "answers": [[8, 11]]}
+    train = rows_of(answered, {**answered, "question": "where?", "answers": []})
+    model = SimpleNamespace(config=SimpleNamespace())
+    TASK.record(model, TASK.encode(tokenizer, train, []))
+    rows = rows_of(answered)
+    examples = TASK.encode(tokenizer, rows, [])
+    logits = np.full((2, len(examples[0].places.tokens)), -9.0, np.float32)
+    logits[:, 0] = 3.0
+    TASK.calibrate(model, [logits], examples, rows, [])
+    (answer,) = TASK.decode([logits], examples, rows, [], model.config.react_ray)
+    assert answer.value == []
+
+
 def test_answers_for_the_pool_are_weighted_by_their_scores():
-    weight = proposal_weights(np.linspace(0.1, 1, 10))
-    assert (weight == 0).sum() == 3
+    weight = proposal_weights(np.linspace(0.1, 1, 10), 0)
+    assert (weight == 0).tolist() == [True] * 3 + [False] * 7
     assert weight[-1] == 1
-    assert proposal_weights(np.zeros(0)).shape == (0,)
+    assert proposal_weights(np.zeros(0), 0).shape == (0,)
+    equal = [proposal_weights(np.full(10, 0.5), seed) for seed in (0, 0, 1)]
+    assert [(weight > 0).sum() for weight in equal] == [7, 7, 7], "not all of them"
+    assert (equal[0] == equal[1]).all()
+    assert (equal[0] != equal[2]).any()
 
 
 def test_the_same_answer_for_most_rows_is_a_collapse():
@@ -235,15 +261,24 @@ def test_the_report_groups_questions_and_marks_answers():
     assert [tuple(mark[:2]) for mark in item["texts"][0]["below"]] == [(0, 3)]
 
 
-def test_the_code_of_the_model_card_answers(make_tiny_model, tmp_path, capsys):
-    folder = make_tiny_model(
-        tmp_path / "base", ["ada", "lives", "in", "paris", "where", "does", "live", "?", "."]
-    )
-    model = TASK.load_model(str(folder), [])
-    model.save_pretrained(tmp_path / "model")
-    load_tokenizer(str(folder)).save_pretrained(tmp_path / "model")
-    exec(pipeline_code({"task": TASK.name}, str(tmp_path / "model")), {})
-    assert capsys.readouterr().out.endswith("\n")
+def test_the_code_of_the_model_card_gives_the_same_answer(make_tiny_model, tmp_path, capsys):
+    example = TASK.nouns.example
+    words = re.findall(r"\w+|[^\w\s]", f"{example['question']} {example['context']}".lower())
+    folder = make_tiny_model(tmp_path / "base", [*dict.fromkeys(words)])
+    found = set()
+    for seed in range(4):
+        torch.manual_seed(seed)
+        model = TASK.load_model(str(folder), [])
+        torch.nn.init.normal_(model.qa_outputs.weight)
+        model.config.react_ray = {"task": TASK.name, "answers": {"temperature": 1.0, "no_answer": None}}
+        model.save_pretrained(tmp_path / "model")
+        load_tokenizer(str(folder)).save_pretrained(tmp_path / "model")
+        exec(pipeline_code({"task": TASK.name}, str(tmp_path / "model")), {})
+        ((answer, *_),) = load(tmp_path / "model").predict([example])
+        found.add(answer.answer)
+        assert capsys.readouterr().out == f"{answer.answer}\n"
+    assert len(found) > 1
+    assert "" not in found
 
 
 def test_kinds_of_questions_are_whole_words():

@@ -39,7 +39,7 @@ def generate(context: Context) -> None:
     task, proposed = context.task, context.done["propose"]
     rows, answers = pq.read_table(proposed / "pool.parquet"), load_answers(proposed / "answers.jsonl")
     scores = np.array([answer.score for answer in answers], np.float64)
-    weight = proposal_weights(scores)
+    weight = proposal_weights(scores, context.config.seed)
     save_answers(answers, context.folder / "answers.jsonl")
     save_arrays(
         {"weight": weight, "certainty": scores.astype(np.float32)}, context.folder / "labels.safetensors"
