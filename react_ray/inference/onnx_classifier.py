@@ -43,7 +43,7 @@ class OnnxClassifier(SavedModel):
 
     def run(self, examples: Sequence[Example]) -> Outputs:
         """Compute the output of each example, in batches of similar length."""
-        return run_batches(self.task, examples, self.padding, BATCH_TOKENS, self._call)
+        return run_batches(self.task, examples, self.padding, BATCH_TOKENS, self._call, self.settings)
 
     def _call(self, inputs: Inputs) -> NDArray[np.float32]:
         given: dict[str, Any] = {name: inputs[name] for name in self.record.inputs}

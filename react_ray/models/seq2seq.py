@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -18,7 +19,7 @@ from react_ray.errors import ConfigError, InputError
 from react_ray.models.heads import set_dropout
 from react_ray.models.pretrained import load_pretrained, load_weights
 
-__all__ = ["configure", "decoder_inputs", "generate", "load_seq2seq", "set_languages"]
+__all__ = ["configure", "decoder_inputs", "generate", "greedy", "load_seq2seq", "set_languages"]
 
 MAX_BEAMS = 16
 """Most beams of a loaded model, because each needs memory of its own."""
@@ -111,11 +112,24 @@ def decoder_inputs(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -
     return {**rest, "decoder_input_ids": shifted}
 
 
+@contextmanager
+def greedy(model: PreTrainedModel) -> Iterator[None]:
+    """Context manager in which the model generates by greedy search, one hypothesis for an input."""
+    settings: GenerationConfig = model.generation_config
+    beams, early = settings.num_beams, settings.early_stopping
+    settings.num_beams, settings.early_stopping = 1, False
+    try:
+        yield
+    finally:
+        settings.num_beams, settings.early_stopping = beams, early
+
+
 def generate(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """Generate the best hypotheses of each input by beam search, as many as there are beams.
 
-    Returns n x beams x (1 + length), best first: the mean log-probability of a token, then the tokens,
-    padded. Token numbers are exact in float32 up to 16 million.
+    Returns n x beams x (1 + length), best first: the mean log-probability of the tokens that the model chose,
+    then the tokens, padded. A first token that is forced, such as that of NLLB's language, is not counted.
+    Token numbers are exact in float32 up to 16 million.
     """
     settings: GenerationConfig = model.generation_config
     beams = min(settings.num_beams or 1, MAX_BEAMS)
@@ -131,7 +145,10 @@ def generate(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torc
     )
     tokens = found.sequences[:, -scores.shape[1] :]
     used = _until_end(tokens, settings.eos_token_id)
-    total = torch.where(used, scores.float(), 0.0).sum(1) / used.sum(1).clamp(min=1)
+    chosen = used.clone()
+    if settings.forced_bos_token_id is not None:
+        chosen[:, 0] = False
+    total = torch.where(chosen, scores.float(), 0.0).sum(1) / chosen.sum(1).clamp(min=1)
     means = torch.nan_to_num(total, nan=NO_SCORE, neginf=NO_SCORE).clamp(min=NO_SCORE)
     tokens = torch.where(used, tokens, model.config.pad_token_id)
     packed = torch.cat([means[:, None], tokens.float()], dim=1)

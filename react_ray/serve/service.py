@@ -22,7 +22,7 @@ from react_ray.inference.triples import ENTITIES, check_kind
 from react_ray.models.chunks import chunk_ranges
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
-from react_ray.serve.engine.decoding import RowDecoder, tokens_in
+from react_ray.serve.engine.decoding import RowDecoder
 from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
 from react_ray.serve.engine.probe import ReadinessProbe
 from react_ray.serve.engine.relations import Relations
@@ -41,6 +41,8 @@ CHARS_A_TURN = 4096
 """Characters that a caller has tokenized at a time: a few milliseconds."""
 FEW_LABELS = 64
 """Labels of which all may be named for every text of a request in the time that others wait, 0.02 s."""
+GENERATING = 4
+"""Times the tokens of a model call for a model that generates: each of its steps has a fixed cost."""
 READY_WITHIN_S = 5.0
 """Seconds a ready replica may take for one text, which goes before all that wait."""
 NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
@@ -80,7 +82,8 @@ class Service:
         self.metrics = ReplicaMetrics()
         self.gate = Gate(config)
         self._engine = engine
-        self._batcher = Batcher(self._run, config.tokens_per_call, engine.lanes, tokens_in)
+        budget = config.tokens_per_call * (GENERATING if self.task.generates else 1)
+        self._batcher = Batcher(self._run, budget, engine.lanes, engine.size)
         self._probe = ReadinessProbe(lambda: self.answers(READY_WITHIN_S))
         self._drift = Drift(reference)
         self.metrics.add(self._drift)

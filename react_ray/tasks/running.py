@@ -61,7 +61,7 @@ def run_model(task: Task, model: PreTrainedModel, examples: Sequence[Example]) -
             found: NDArray[np.float32] = task.infer(model, inputs).float().cpu().numpy()
         return found
 
-    return run_batches(task, examples, padding_of(model), BATCH_TOKENS, call)
+    return run_batches(task, examples, padding_of(model), BATCH_TOKENS, call, settings_of(model))
 
 
 def padding_of(model: PreTrainedModel) -> Padding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +43,8 @@ FINE_TUNING: dict[str, Any] = {"epochs": 5, "max_length": 512}
 """Settings of ``finetune`` for pretrained weights."""
 IGNORED = -100
 """Label of padding."""
+USUAL_ANSWER = 32
+"""Tokens that a hypothesis is expected to have; of a longer input, as many as that."""
 
 
 class Seq2Seq(OpenTask):
@@ -52,6 +55,7 @@ class Seq2Seq(OpenTask):
     auto_model = "AutoModelForSeq2SeqLM"
     architectures = ("ForConditionalGeneration", "MTModel")
     validation_rows = 200
+    step_tokens = 4096
     generates = True
 
     # --- rows
@@ -126,6 +130,12 @@ class Seq2Seq(OpenTask):
             for row, (ids, truth, weight) in enumerate(zip(sources, truths, weights, strict=True))
         ]
 
+    def size(self, example: Example, settings: Mapping[str, Any] | None = None) -> int:
+        """Return the tokens of input and target in training, and those of all hypotheses in inference."""
+        if settings is None:
+            return len(example.ids) + len(example.target or ())
+        return max(len(example.ids), USUAL_ANSWER) * int(settings.get("beams") or 1)
+
     def collate(self, examples: Sequence[Example], padding: Padding) -> Inputs:
         """Pad the inputs, and the targets as ``labels`` if all examples have them."""
         inputs = super().collate(examples, padding)
@@ -165,6 +175,12 @@ class Seq2Seq(OpenTask):
         from react_ray.models.seq2seq import generate
 
         return generate(model, {name: tensor for name, tensor in inputs.items() if name != "labels"})
+
+    def quick(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """Generate by greedy search."""
+        from react_ray.models.seq2seq import greedy
+
+        return greedy(model)
 
     def decode(
         self,

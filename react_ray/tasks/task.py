@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
@@ -74,6 +75,8 @@ class Task(ABC):
     """Maximum validation rows that compare checkpoints, for slow models; None: as many as for other tasks."""
     packages: ClassVar[tuple[tuple[str, str], ...]] = ()
     """Optional packages that a run needs, each with a hint for its installation."""
+    step_tokens: ClassVar[int | None] = None
+    """Maximum tokens of a forward pass in training, see :meth:`size`; None: no maximum."""
     generates: ClassVar[bool] = False
     """Whether the model generates texts token by token: it has no ONNX export and no calibration."""
 
@@ -219,6 +222,10 @@ class Task(ABC):
             inputs["token_type_ids"] = tokens.pad(types, 0, padding.side)[0]
         return inputs
 
+    def size(self, example: Example, settings: Mapping[str, Any] | None = None) -> int:
+        """Return the tokens for the limits of batches; ``settings`` of a saved model, or None to train."""
+        return len(example.ids)
+
     def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[Any]:
         """Stack the targets of a batch, in the order of the model's outputs."""
         return np.stack([example.target for example in examples])
@@ -259,6 +266,10 @@ class Task(ABC):
         """Run the model on a padded batch; by default its logits."""
         logits: torch.Tensor = model(**inputs).logits
         return logits
+
+    def quick(self, model: PreTrainedModel) -> AbstractContextManager[None]:
+        """Context manager for faster answers, good enough to compare checkpoints; by default no change."""
+        return nullcontext()
 
     def split(self, output: NDArray[np.float32], examples: Sequence[Example], padding: Padding) -> Outputs:
         """Split the output of a batch into one output per example, without padding."""

@@ -49,6 +49,8 @@ class Training(ABC):
     section = "finetune"
     """Section of the settings, for messages."""
     lower_is_better = False
+    step_tokens: int | None = None
+    """Maximum tokens of a forward pass; longer steps have several micro-batches. None: no maximum."""
 
     def __init__(
         self,
@@ -128,7 +130,7 @@ class Training(ABC):
         self.model.train()
         torch.manual_seed((self.seed * 1_000_003 + step) * worker.world_size + worker.rank)  # for dropout
         total = self.weight_of(batch, step)
-        parts = split_batch(batch, worker.rank, worker.world_size, self.config.accumulation)
+        parts = split_batch(batch, worker.rank, worker.world_size, self._micro_batches(batch))
         reduced = torch.zeros(2, device=worker.device)
         reduced[1] = value
         for index, part in enumerate(parts):
@@ -140,6 +142,14 @@ class Training(ABC):
             torch.distributed.all_reduce(reduced)
         loss_of_batch, values = reduced.tolist()
         return loss_of_batch, values
+
+    def _micro_batches(self, batch: NDArray[np.int64]) -> int:
+        """Return the number of micro-batches of each rank: more than in the settings if rows are long."""
+        if self.step_tokens is None:
+            return self.config.accumulation
+        rows = math.ceil(len(batch) / self.worker.world_size)
+        longest = max(int(self.lengths[row]) for row in batch)
+        return max(self.config.accumulation, math.ceil(rows * longest / self.step_tokens))
 
     def to_device(self, tensor: torch.Tensor) -> torch.Tensor:
         """Copy ``tensor`` to the worker's device, asynchronously for a GPU."""

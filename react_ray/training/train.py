@@ -115,11 +115,12 @@ class _Run(Training):
         prefix = str(settings_of(built.model).get("prefix", ""))
         self.text_tokenizer = TransformersTokenizer(self.tokenizer, longest, prefix)
         self.examples, steps = self._plan(read_rows(train, task), recipe)
+        self.step_tokens = task.step_tokens
         super().__init__(
             worker,
             built.model,
             config,
-            lengths=[len(e.ids) for e in self.examples],
+            lengths=[task.size(example) for example in self.examples],
             steps=steps,
             seed=recipe.seed,
             metric=config.metric or task.training_metric,
@@ -169,7 +170,8 @@ class _Run(Training):
         if self.validation is None:
             return None
         self.model.eval()
-        answers = predict(self.task, self.model, self.text_tokenizer, self.validation)
+        with self.task.quick(self.model):
+            answers = predict(self.task, self.model, self.text_tokenizer, self.validation)
         labels = classes_of(self.task, self.model)
         return self.task.measure(answers, self.validation, labels)[self.metric]
 

@@ -31,7 +31,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.errors import ConfigError, InputError
 from react_ray.evaluate.wording import pipeline_code
 from react_ray.models.scratch import train_vocabulary
-from react_ray.models.seq2seq import configure
+from react_ray.models.seq2seq import configure, generate
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.predict import PredictOptions, predict_file
 from react_ray.pipeline.preflight import check
@@ -275,6 +275,33 @@ def test_a_dropout_of_the_settings_keeps_all_layers(tmp_path: Path) -> None:
     assert (config.encoder_layerdrop, config.decoder_layerdrop) == (0.0, 0.0)
 
 
+def check_score(model: Any, ids: list[list[int]], beams: int) -> None:
+    """The score of a hypothesis of two tokens, of which the first is forced, is that of the second."""
+    model.generation_config.update(num_beams=beams, max_new_tokens=2, min_new_tokens=2, max_length=None)
+    output = generate(model.eval(), {"input_ids": torch.tensor(ids)})[0, 0]
+    forced, last = output[1:].long().tolist()
+    assert forced == model.generation_config.forced_bos_token_id
+    start = torch.tensor([[model.generation_config.decoder_start_token_id, forced]])
+    with torch.no_grad():
+        logits = model(input_ids=torch.tensor(ids), decoder_input_ids=start).logits[0, -1]
+    logits[model.generation_config.eos_token_id] = -torch.inf  # two tokens are the least
+    assert output[0].item() == pytest.approx(logits.log_softmax(-1)[last].item(), abs=1e-2)
+
+
+def test_checkpoints_are_compared_by_greedy_search(tmp_path: Path) -> None:
+    rows = rows_of("source", "target", 8)
+    base = save_tiny_seq2seq(tmp_path, [text for row in rows for text in row.values()], "marian")
+    task = get_task("translation")
+    model = task.load_model(str(base), ()).eval()
+    configure(model, AutoTokenizer.from_pretrained(base), {"beams": 3, "max_new_tokens": 6})
+    inputs = {"input_ids": torch.tensor([[5, 6, 1]])}
+    with task.quick(model):
+        assert task.infer(model, inputs).shape[1] == 1
+        greedy = model.generate(**inputs)
+    assert task.infer(model, inputs).shape[1] == 3
+    assert torch.equal(greedy, model.generate(**inputs, num_beams=1, early_stopping=False))
+
+
 def test_models_of_many_languages_get_the_codes_of_two() -> None:
     state = json.loads(train_vocabulary([*ENGLISH, *GERMAN], 500).backend_tokenizer.to_str())["model"]
     words = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *state["vocab"]])
@@ -290,6 +317,8 @@ def test_models_of_many_languages_get_the_codes_of_two() -> None:
     assert [tokenizer.convert_ids_to_tokens(one[0]) for one in ids] == ["eng_Latn", "deu_Latn"]
     assert model.generation_config.forced_bos_token_id == tokenizer.convert_tokens_to_ids("deu_Latn")
     assert texts.text_of(texts.target_ids(["hund"])[0]) == "hund"
+    for beams in (1, 3):
+        check_score(model, texts.ids(["dog"]), beams)
     with pytest.raises(ConfigError, match=r"generation\.source_language"):
         configure(model, tokenizer, {"source_language": "eng_Latn"})
     with pytest.raises(ConfigError, match=r"'de' is not a language of the model; known are: .*deu_Latn"):

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -11,6 +12,8 @@ from react_ray.config.settings import FinetuneConfig
 from react_ray.errors import InputError
 from react_ray.tasks import get_task
 from react_ray.training.batches import draw_rows, epoch_batches, plan_epochs, read_rows, split_batch
+from react_ray.training.steps import Training
+from react_ray.training.worker import LocalWorker
 
 
 @given(st.lists(st.integers(1, 128), min_size=1, max_size=300), st.integers(1, 40), st.integers(0, 3))
@@ -29,6 +32,40 @@ def test_ranks_and_micro_batches_share_a_batch_without_loss(rows, world_size, pa
     assert sorted(counted) == sorted(batch)
     assert all(1 <= len(share) <= parts and all(len(part.rows) for part in share) for share in shares)
     assert len({len(share) for share in shares}) == 1, "a rank that makes more calls would wait for ever"
+
+
+def test_long_rows_divide_a_step_and_short_ones_do_not(tmp_path):
+    config = FinetuneConfig(batch_size=6, accumulation=2)
+    for tokens, calls in ((10, 2), (40, 3), (400, 6)):
+        worker = LocalWorker(tmp_path)
+        training = _Sums(
+            worker,
+            torch.nn.Linear(1, 1, bias=False),
+            config,
+            lengths=[tokens] * 6,
+            steps=1,
+            seed=0,
+            metric="none",
+        )
+        assert training.backward(np.arange(6), 0)[0] == pytest.approx(2.5)
+        assert len(training.parts) == calls
+        assert sorted(np.concatenate(training.parts)) == [*range(6)]
+
+
+class _Sums(Training):
+    """The loss of row i is i; keeps the micro-batches."""
+
+    step_tokens = 90
+
+    def loss_of(self, parallel, part, step):
+        self.parts = [*getattr(self, "parts", []), part.rows]
+        return parallel.weight.sum() * 0 + float(part.rows.sum())
+
+    def weight_of(self, batch, step):
+        return len(batch)
+
+    def score(self):
+        return None
 
 
 def test_batches_follow_from_seed_and_epoch():

@@ -94,6 +94,10 @@ class Engine:
         """Tokenize rows; of a text that will be truncated only the beginning is tokenized."""
         return self.task.encode(self._tokenizer, rows, self.labels)
 
+    def size(self, example: Example) -> int:
+        """Return the tokens of an example, by which model calls are limited."""
+        return self.task.size(example, self.model.settings)
+
     def reach(self, text: str) -> int:
         """Return how many characters of ``text`` are within the input length of the model."""
         return self._tokenizer.reach(text)

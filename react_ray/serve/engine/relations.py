@@ -13,7 +13,7 @@ from react_ray.inference.inputs import few_rows
 from react_ray.inference.prediction import Entity, Triple, typed
 from react_ray.inference.triples import RELATIONS, Asking, Question, check_kind, question_of, triples_of
 from react_ray.serve.engine.batcher import Batcher
-from react_ray.serve.engine.decoding import RowDecoder, tokens_in
+from react_ray.serve.engine.decoding import RowDecoder
 from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
 from react_ray.serve.engine.turns import Turns
 from react_ray.tasks.task import Example
@@ -43,7 +43,7 @@ class Relations:
         self.labels = engine.labels
         self._engine = engine
         self._asking = Asking.of(engine.labels, engine.max_length, config.max_pairs)
-        self._batcher = Batcher(engine.run, config.tokens_per_call, engine.lanes, tokens_in)
+        self._batcher = Batcher(engine.run, config.tokens_per_call, engine.lanes, engine.size)
         self._turns = Turns("relations")
 
     @classmethod
