@@ -249,8 +249,8 @@ def export(
     column: ColumnNames = None,
     text_column: Annotated[str | None, typer.Option(help="Name of the column with the text")] = None,
 ) -> None:
-    """Export a model for ONNX Runtime, as a run does at its end: faster on CPUs."""
-    from react_ray.inference.onnx_export import export_saved
+    """Export a model for ONNX Runtime or CTranslate2, as a run does at its end: faster on CPUs."""
+    from react_ray.inference.export import export_saved
 
     columns = renamed_columns(column or ()) | ({"text": text_column} if text_column else {})
     show(export_saved(model, input, columns))

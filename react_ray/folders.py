@@ -31,7 +31,8 @@ __all__ = [
 
 FileState = tuple[str, int, int, int]
 """Path of a file, its inode, size in bytes and modification time."""
-ONNX = "onnx"
+ONNX, CTRANSLATE2 = "onnx", "ctranslate2"
+"""Folders in that of a model, for files of other engines."""
 FILE_MODE, FOLDER_MODE = 0o600, 0o700
 """Modes of logs, records, rejected rows and intermediate results, which contain texts: private to the owner.
 
@@ -73,19 +74,19 @@ def _why_no_model(path: Path) -> str:
 def model_version(folder: Path) -> str:
     """Hash of all files that affect the model's answers, as 12 hexadecimal digits.
 
-    These are the configuration with its labels, weights, tokenizer, ONNX files and their record.
+    These are the configuration with its labels, weights, tokenizer, exported files and their record.
     """
-    return _digest(folder, [*_model_files(folder), *_model_files(folder / ONNX)])
+    return _digest(folder, _all_files(folder))
 
 
 def trained_version(folder: Path) -> str:
-    """Hash as in :func:`model_version`, without the ONNX files, which are derived from the others."""
+    """Hash as in :func:`model_version`, without exported files, which are derived from the others."""
     return _digest(folder, _model_files(folder))
 
 
 def file_states(folder: Path) -> tuple[FileState, ...]:
     """Inode, size and time of the files that :func:`model_version` reads: a cheap check for changes."""
-    states = [(path, path.stat()) for path in [*_model_files(folder), *_model_files(folder / ONNX)]]
+    states = [(path, path.stat()) for path in _all_files(folder)]
     return tuple((str(path), state.st_ino, state.st_size, state.st_mtime_ns) for path, state in states)
 
 
@@ -105,6 +106,10 @@ def unchanged(folder: Path, version: str | None = None) -> Iterator[None]:
     yield
     if file_states(folder) != before:
         raise InputError(f"{folder} was changed while it was loaded: try again when it is complete")
+
+
+def _all_files(folder: Path) -> list[Path]:
+    return [path for part in (folder, folder / ONNX, folder / CTRANSLATE2) for path in _model_files(part)]
 
 
 def _model_files(folder: Path) -> list[Path]:

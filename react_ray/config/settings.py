@@ -68,7 +68,9 @@ class Config(Settings):
         description="Frozen encoder of the features, or a list; auto: the model, or all embedded that read "
         "the texts; None: the model",
     )
-    onnx: bool = Field(True, description="Export the model for ONNX Runtime as well, which is faster on CPUs")
+    onnx: bool = Field(
+        True, description="Export the model for ONNX Runtime or CTranslate2 as well, which are faster on CPUs"
+    )
     data: DataConfig = Field(DataConfig(), description="Input files, and which of their rows are used")
     encode: EncodeConfig = Field(EncodeConfig(), description="Features by the frozen encoder")
     augment: AugmentConfig = Field(AugmentConfig(), description="Changed copies of labelled texts")

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
 import transformers
+from numpy.typing import NDArray
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from react_ray.errors import InputError
@@ -25,8 +28,9 @@ from react_ray.models.pretrained import (
 )
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import DEFAULT_TASK, get_task
-from react_ray.tasks.running import classes_of, padding_of, run_model, settings_of
-from react_ray.tasks.task import Example, Outputs, Task
+from react_ray.tasks.batches import run_batches
+from react_ray.tasks.running import BATCH_TOKENS, classes_of, padding_of, run_model, settings_of
+from react_ray.tasks.task import Example, Inputs, Outputs, Task
 
 __all__ = ["Classifier", "load", "model_folder"]
 
@@ -60,6 +64,29 @@ class Classifier(SavedModel):
     def run(self, examples: Sequence[Example]) -> Outputs:
         """Compute the output of each example, in batches of similar length."""
         return run_model(self.task, self.model, examples)
+
+    def generate(self, examples: Sequence[Example], limit: int) -> Outputs:
+        """Compute the outputs as :meth:`run`, generating at most ``limit`` tokens for each example."""
+        return self._generate(examples, limit=limit)
+
+    def stream(
+        self, example: Example, emit: Callable[[int], bool], limit: int | None = None
+    ) -> NDArray[np.float32]:
+        """Compute the output of an example by greedy search; ``emit`` gets each token as it is generated."""
+        return self._generate([example], limit=limit, emit=emit)[0]
+
+    def _generate(self, examples: Sequence[Example], **options: Any) -> Outputs:
+        if not self.task.generates:
+            raise InputError(f"a model for {self.task.title} generates no texts")
+        from react_ray.models.seq2seq import generate
+
+        def call(arrays: Inputs) -> NDArray[np.float32]:
+            inputs = {name: torch.from_numpy(array).to(self.model.device) for name, array in arrays.items()}
+            with torch.inference_mode():
+                output: NDArray[np.float32] = generate(self.model, inputs, **options).cpu().numpy()
+            return output
+
+        return run_batches(self.task, examples, self.padding, BATCH_TOKENS, call, self.settings)
 
 
 def load(path: str | Path, use_gpu: bool = True, version: str | None = None) -> Classifier:

@@ -40,8 +40,8 @@ __all__ = [
     "MOST_BYTES",
     "SAME_LABEL",
     "export",
-    "export_if_possible",
     "export_saved",
+    "first_rows",
     "speed_ratio",
     "why_not_int8",
 ]
@@ -76,7 +76,7 @@ def export(folder: Path, target: Path, inputs: Sequence[Input]) -> OnnxRecord:
     if task.generates:
         raise InputError(
             f"{folder}: a model for {task.title} generates its answers token by token, which has no ONNX "
-            "export: it is served with torch"
+            "export but one for CTranslate2"
         )
     half = target.with_name(target.name + ".half")
     shutil.rmtree(half, ignore_errors=True)
@@ -96,14 +96,6 @@ def export(folder: Path, target: Path, inputs: Sequence[Input]) -> OnnxRecord:
     return record
 
 
-def export_if_possible(folder: Path, target: Path, inputs: Sequence[Input]) -> None:
-    """Export, or log why the model cannot be exported; it is then served with torch."""
-    try:
-        export(folder, target, inputs)
-    except InputError as error:
-        log.warning("%s", error)
-
-
 def export_saved(model: str, source: str | None, columns: Mapping[str, str] | None = None) -> str:
     """Export into the model's folder, verified on the rows of a file; return a summary.
 
@@ -111,7 +103,7 @@ def export_saved(model: str, source: str | None, columns: Mapping[str, str] | No
     """
     folder = model_folder(model)
     quiet_libraries(verbose=False)
-    rows = _first_rows(check_saved(folder), source, columns or {}) if source else ()
+    rows = first_rows(check_saved(folder), source, columns or {}) if source else ()
     record = export(folder, folder / FOLDER, rows)
     lines = [f"{folder / FOLDER}: compared with torch on {record.checked} texts"]
     for precision, agreement in record.precisions.items():
@@ -137,7 +129,8 @@ def why_not_int8(agreement: Agreement, speed: float) -> str | None:
     return None
 
 
-def _first_rows(task: Task, source: str, columns: Mapping[str, str]) -> list[Row]:
+def first_rows(task: Task, source: str, columns: Mapping[str, str]) -> list[Row]:
+    """Return the first rows of a file, to compare engines on."""
     names = input_names(task, columns)
     batches = (
         batch for file in find_files(source) for batch in read_file(file, names, task=task, labeled=False)

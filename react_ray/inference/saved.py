@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,6 +55,22 @@ class SavedModel(ABC):
     @abstractmethod
     def run(self, examples: Sequence[Example]) -> Outputs:
         """Compute the output of each example, in batches of similar length."""
+
+    def generate(self, examples: Sequence[Example], limit: int) -> Outputs:
+        """Compute the outputs as :meth:`run`, generating at most ``limit`` tokens for each example.
+
+        Raises InputError if the task does not generate texts.
+        """
+        raise InputError(f"a model for {self.task.title} generates no texts")
+
+    def stream(
+        self, example: Example, emit: Callable[[int], bool], limit: int | None = None
+    ) -> NDArray[np.float32]:
+        """Compute the output of an example by greedy search; ``emit`` gets each token when it is generated.
+
+        By returning True it stops the generation. InputError as :meth:`generate`.
+        """
+        raise InputError(f"a model for {self.task.title} generates no texts")
 
     def examples(self, rows: pa.Table) -> list[Example]:
         """Tokenize rows with the task's input columns."""

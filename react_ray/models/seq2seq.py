@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,13 +13,23 @@ from transformers import (
     GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    StoppingCriteria,
 )
+from transformers.generation import BaseStreamer
 
 from react_ray.errors import ConfigError, InputError
 from react_ray.models.heads import set_dropout
 from react_ray.models.pretrained import load_pretrained, load_weights
 
-__all__ = ["configure", "decoder_inputs", "generate", "greedy", "load_seq2seq", "set_languages"]
+__all__ = [
+    "configure",
+    "decoder_inputs",
+    "generate",
+    "greedy",
+    "load_seq2seq",
+    "longest_answer",
+    "set_languages",
+]
 
 MAX_BEAMS = 16
 """Most beams of a loaded model, because each needs memory of its own."""
@@ -112,6 +122,11 @@ def decoder_inputs(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -
     return {**rest, "decoder_input_ids": shifted}
 
 
+def longest_answer(settings: GenerationConfig) -> int:
+    """Return the maximum number of generated tokens; a ``max_length`` counts the start token too."""
+    return int(settings.max_new_tokens or max(1, (settings.max_length or USUAL_TOKENS + 1) - 1))
+
+
 @contextmanager
 def greedy(model: PreTrainedModel) -> Iterator[None]:
     """Context manager in which the model generates by greedy search, one hypothesis for an input."""
@@ -124,17 +139,32 @@ def greedy(model: PreTrainedModel) -> Iterator[None]:
         settings.num_beams, settings.early_stopping = beams, early
 
 
-def generate(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+def generate(
+    model: PreTrainedModel,
+    inputs: Mapping[str, torch.Tensor],
+    limit: int | None = None,
+    emit: Callable[[int], bool] | None = None,
+) -> torch.Tensor:
     """Generate the best hypotheses of each input by beam search, as many as there are beams.
+
+    They have at most ``limit`` tokens (None: as many as in the settings, which no limit exceeds). ``emit``
+    gets each token of a single input, found by greedy search, and stops the generation by returning True.
 
     Returns n x beams x (1 + length), best first: the mean log-probability of the tokens that the model chose,
     then the tokens, padded. A first token that is forced, such as that of NLLB's language, is not counted.
     Token numbers are exact in float32 up to 16 million.
     """
     settings: GenerationConfig = model.generation_config
-    beams = min(settings.num_beams or 1, MAX_BEAMS)
+    beams = 1 if emit else min(settings.num_beams or 1, MAX_BEAMS)
+    options: dict[str, Any] = {}
+    if limit is not None:
+        options = {"max_new_tokens": min(limit, longest_answer(settings)), "max_length": None}
+    if emit:
+        emitter = _Emitter(emit)
+        options |= {"streamer": emitter, "stopping_criteria": [emitter.stop], "early_stopping": False}
     found = model.generate(  # type: ignore[operator]
         **inputs,
+        **options,
         num_beams=beams,
         num_return_sequences=beams,
         output_scores=True,
@@ -153,6 +183,34 @@ def generate(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torc
     tokens = torch.where(used, tokens, model.config.pad_token_id)
     packed = torch.cat([means[:, None], tokens.float()], dim=1)
     return packed.reshape(-1, beams, packed.shape[1])
+
+
+class _Emitter(BaseStreamer):
+    """Passes generated tokens on to a function, until that returns True."""
+
+    def __init__(self, emit: Callable[[int], bool]):
+        self._emit = emit
+        self._started = False
+        self.stop = _Stop()
+
+    def put(self, value: torch.Tensor) -> None:
+        """Pass on a token; the first call has those that the decoder starts with."""
+        if self._started:
+            self.stop.stopped = self._emit(int(value.flatten()[-1])) or self.stop.stopped
+        self._started = True
+
+    def end(self) -> None:
+        """Do nothing: the caller knows when the generation ends."""
+
+
+class _Stop(StoppingCriteria):
+    """Ends the generation when ``stopped`` is set."""
+
+    stopped = False
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **more: Any) -> torch.Tensor:
+        """Return for each hypothesis whether it ends here."""
+        return torch.full((len(input_ids),), self.stopped, device=input_ids.device)
 
 
 def _until_end(tokens: torch.Tensor, end: int | list[int] | None) -> torch.Tensor:

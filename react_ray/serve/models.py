@@ -10,6 +10,7 @@ from react_ray.config.service import ServeConfig
 from react_ray.config.yaml_text import read_yaml
 from react_ray.errors import InputError
 from react_ray.folders import model_folder, model_version
+from react_ray.inference.ctranslate2_record import find_translator
 from react_ray.inference.folder import check_saved
 from react_ray.inference.onnx_record import find_onnx
 from react_ray.inference.triples import check_folders
@@ -77,10 +78,13 @@ def _whole_model(given: Path) -> Path:
 
 
 def note_of(folder: Path, config: ServeConfig) -> str | None:
-    """Return why the model in ``folder`` is served by torch, which is slower; None with ONNX Runtime.
+    """Return why the model in ``folder`` is served by torch, which is slower; None with another engine.
 
     Raises InputError if int8 is requested, which torch does not support.
     """
+    if not config.gpus_per_replica and config.precision == "fp32" and check_saved(folder).generates:
+        record = find_translator(folder)
+        return f"note: {record}: torch serves it, more slowly" if isinstance(record, str) else None
     found = "" if config.gpus_per_replica else find_onnx(folder, config.precision)
     if not isinstance(found, str) or not found:
         return None

@@ -19,7 +19,16 @@ from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.batches import run_batches
 from react_ray.tasks.task import Example, Inputs, Outputs, Padding, Task
 
-__all__ = ["calibrate", "classes_of", "padding_of", "predict", "run_model", "settings_of", "settle"]
+__all__ = [
+    "BATCH_TOKENS",
+    "calibrate",
+    "classes_of",
+    "padding_of",
+    "predict",
+    "run_model",
+    "settings_of",
+    "settle",
+]
 
 BATCH_TOKENS = 4096
 

@@ -146,6 +146,7 @@ def test_every_architecture_is_trained_and_loads_in_plain_transformers(kind: str
     metrics = run(config, quiet=True).metrics
     assert metrics["chosen"] == "labels_only"
     assert not (tmp_path / "out" / "model" / "onnx").exists()
+    assert (tmp_path / "out" / "model" / "ctranslate2" / "model.bin").exists()
     texts = [row[source] for row in rows[32:]]
     saved = tmp_path / "out" / "model"
     model, tokenizer = (

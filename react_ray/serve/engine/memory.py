@@ -7,6 +7,7 @@ from pathlib import Path
 
 from react_ray.config.service import ServeConfig
 from react_ray.errors import ClusterError
+from react_ray.inference.ctranslate2_record import weights_file
 from react_ray.inference.onnx_record import FOLDER, onnx_file
 
 __all__ = ["check_memory", "free_memory"]
@@ -32,8 +33,8 @@ def check_memory(folders: Sequence[Path], config: ServeConfig) -> None:
 
 
 def _of_replica(folder: Path, precision: str) -> float:
-    exported = onnx_file(folder / FOLDER, precision)
-    weights = [exported] if exported.exists() else folder.glob("*.safetensors")
+    exported = (onnx_file(folder / FOLDER, precision), weights_file(folder))
+    weights = [path for path in exported if path.exists()] or folder.glob("*.safetensors")
     return BASE + COPIES * sum(path.stat().st_size for path in weights)
 
 

@@ -16,6 +16,7 @@ from react_ray.answer import Answer
 from react_ray.console.terminal import command
 from react_ray.errors import InputError
 from react_ray.folders import model_folder
+from react_ray.inference.ctranslate2_record import TranslatorRecord, find_translator
 from react_ray.inference.folder import check_saved
 from react_ray.inference.inputs import few_rows, sample_row
 from react_ray.inference.onnx_record import FOLDER, OnnxRecord, find_onnx
@@ -38,12 +39,17 @@ logger = logging.getLogger("ray.serve")
 def load_engine(path: str, precision: Precision, threads: int, use_gpu: bool) -> Engine:
     """Load the model in folder ``path`` on ``threads`` cores or the GPU.
 
-    Uses ONNX Runtime on CPUs if there is a valid export, otherwise torch, in half precision on a GPU. Raises
-    InputError if the model is incomplete, or int8 is requested but not available.
+    Uses ONNX Runtime or CTranslate2 on CPUs if there is a valid export, otherwise torch, in half precision on
+    a GPU. Raises InputError if the model is incomplete, or int8 is requested but not available.
     """
     os.environ.setdefault("RAYON_NUM_THREADS", str(threads))  # of the tokenizer
     folder = model_folder(path)
     task = check_saved(folder)
+    if task.generates and not use_gpu and precision == "fp32":
+        translator = find_translator(folder)
+        if isinstance(translator, TranslatorRecord):
+            return Engine(_load_translator(folder, translator, threads), "CTranslate2, fp32", lanes=threads)
+        logger.warning("%s: torch serves it", translator)
     record = "a GPU is used" if use_gpu else find_onnx(folder, precision)
     if isinstance(record, OnnxRecord):
         # A core a call: short texts, alone or in a batch, gain nothing from a second one.
@@ -62,6 +68,12 @@ def _load_onnx(folder: Path, record: OnnxRecord, precision: Precision) -> SavedM
     from react_ray.inference.onnx_classifier import OnnxClassifier
 
     return OnnxClassifier(folder, folder / FOLDER, record, precision)
+
+
+def _load_translator(folder: Path, record: TranslatorRecord, threads: int) -> SavedModel:
+    from react_ray.inference.ctranslate2_model import CTranslate2Model
+
+    return CTranslate2Model(folder, record, threads)
 
 
 def _load_torch(folder: Path, threads: int, use_gpu: bool) -> Engine:
