@@ -18,9 +18,10 @@ from react_ray.client.exchange import (
     Parts,
     bulk_parts,
     explain_request,
-    refusal,
     triples_in,
 )
+from react_ray.client.http import bulk_request, content, lost, options, refused
+from react_ray.client.text_events import TextEvents, stream_request
 from react_ray.errors import InputError, ServiceError
 from react_ray.inference.prediction import Triple
 
@@ -54,7 +55,7 @@ class Client:
     """
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, retries: int = 4):
-        self._http = httpx2.Client(**_options(url, api_key, timeout))
+        self._http = httpx2.Client(**options(url, api_key, timeout))
         self._retries, self._patience = retries, timeout
 
     def __enter__(self) -> Self:
@@ -136,6 +137,24 @@ class Client:
                     elif too_large := part.shrink(problem):
                         yield too_large
 
+    def stream(self, given: Input, max_new_tokens: int | None = None) -> Iterator[str]:
+        """Yield the pieces of the text that a service generates for one input, as it generates them.
+
+        Together they are the text. Closing the iterator ends the generation. There are no retries.
+        ``max_new_tokens`` limits the text (None: the limit of the model).
+        """
+        received = TextEvents()
+        try:
+            with self._http.stream("POST", "/predict", **stream_request(given, max_new_tokens)) as response:
+                if not response.is_success:
+                    response.read()
+                    raise refused(response)
+                for line in response.iter_lines():
+                    yield from received.take(line)
+            received.check_end()
+        except httpx2.TransportError as error:
+            raise lost(error, self._http.base_url) from None
+
     def ready(self) -> bool:
         """Return whether the service is ready, with one request and no retries."""
         try:
@@ -152,24 +171,24 @@ class Client:
         attempts = Attempts(self._retries, self._patience)
         while True:
             try:
-                return _content(self._http.request(method, path, json=body))
+                return content(self._http.request(method, path, json=body))
             except httpx2.TransportError as error:
-                pause = attempts.pause(_lost(error, self._http.base_url))
+                pause = attempts.pause(lost(error, self._http.base_url))
             except ServiceError as problem:
                 pause = attempts.pause(problem)
             time.sleep(pause)
 
     def _bulk(self, part: BulkPart) -> Iterator[BulkResult]:
         try:
-            with self._http.stream("POST", "/bulk", **_bulk_request(part)) as response:
+            with self._http.stream("POST", "/bulk", **bulk_request(part)) as response:
                 if not response.is_success:
                     response.read()
-                    raise _refused(response)
+                    raise refused(response)
                 for received in response.iter_bytes():
                     yield from part.take(received)
             part.check_end()
         except httpx2.TransportError as error:
-            raise _lost(error, self._http.base_url) from None
+            raise lost(error, self._http.base_url) from None
 
 
 class AsyncClient:
@@ -184,7 +203,7 @@ class AsyncClient:
     """
 
     def __init__(self, url: str, api_key: str | None = None, timeout: float = 60.0, retries: int = 4):
-        self._http = httpx2.AsyncClient(**_options(url, api_key, timeout))
+        self._http = httpx2.AsyncClient(**options(url, api_key, timeout))
         self._retries, self._patience = retries, timeout
 
     async def __aenter__(self) -> Self:
@@ -253,6 +272,22 @@ class AsyncClient:
                     elif too_large := part.shrink(problem):
                         yield too_large
 
+    async def stream(self, given: Input, max_new_tokens: int | None = None) -> AsyncIterator[str]:
+        """As Client.stream."""
+        received = TextEvents()
+        try:
+            request = stream_request(given, max_new_tokens)
+            async with self._http.stream("POST", "/predict", **request) as response:
+                if not response.is_success:
+                    await response.aread()
+                    raise refused(response)
+                async for line in response.aiter_lines():
+                    for piece in received.take(line):
+                        yield piece
+            received.check_end()
+        except httpx2.TransportError as error:
+            raise lost(error, self._http.base_url) from None
+
     async def ready(self) -> bool:
         """As Client.ready."""
         try:
@@ -269,53 +304,22 @@ class AsyncClient:
         attempts = Attempts(self._retries, self._patience)
         while True:
             try:
-                return _content(await self._http.request(method, path, json=body))
+                return content(await self._http.request(method, path, json=body))
             except httpx2.TransportError as error:
-                pause = attempts.pause(_lost(error, self._http.base_url))
+                pause = attempts.pause(lost(error, self._http.base_url))
             except ServiceError as problem:
                 pause = attempts.pause(problem)
             await asyncio.sleep(pause)
 
     async def _bulk(self, part: BulkPart) -> AsyncIterator[BulkResult]:
         try:
-            async with self._http.stream("POST", "/bulk", **_bulk_request(part)) as response:
+            async with self._http.stream("POST", "/bulk", **bulk_request(part)) as response:
                 if not response.is_success:
                     await response.aread()
-                    raise _refused(response)
+                    raise refused(response)
                 async for received in response.aiter_bytes():
                     for result in part.take(received):
                         yield result
             part.check_end()
         except httpx2.TransportError as error:
-            raise _lost(error, self._http.base_url) from None
-
-
-def _options(url: str, api_key: str | None, timeout: float) -> dict[str, Any]:
-    if not url.startswith(("http://", "https://")):
-        raise InputError(f"{url!r} is no address of a service; expected one such as http://127.0.0.1:8000")
-    headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
-    return {"base_url": url, "headers": headers, "timeout": timeout}
-
-
-def _bulk_request(part: BulkPart) -> dict[str, Any]:
-    headers = {"Content-Type": "application/x-ndjson"}
-    return {"params": {"offset": part.next}, "content": part.body(), "headers": headers}
-
-
-def _content(response: httpx2.Response) -> Any:
-    if not response.is_success:
-        raise _refused(response)
-    try:
-        return response.json()
-    except ValueError:
-        raise ServiceError(
-            f"no answer of the service: {response.text[:200]!r}", response.status_code
-        ) from None
-
-
-def _refused(response: httpx2.Response) -> ServiceError:
-    return refusal(response.status_code, response.content, response.headers.get("retry-after"))
-
-
-def _lost(error: httpx2.TransportError, url: object) -> ServiceError:
-    return ServiceError(f"no answer from {url}: {str(error) or type(error).__name__}")
+            raise lost(error, self._http.base_url) from None

@@ -23,6 +23,7 @@ __all__ = [
     "Parts",
     "Word",
     "bulk_parts",
+    "checked",
     "explain_request",
     "refusal",
     "triples_in",
@@ -136,7 +137,7 @@ class Parts:
         typed: Callable[[Any], list[Any]] = typed,
     ):
         self.answers: list[list[Any]] = []
-        self._inputs = [_checked(given, index) for index, given in enumerate(inputs)]
+        self._inputs = [checked(given, index) for index, given in enumerate(inputs)]
         self._size = TEXTS_A_REQUEST
         self._asked = {"top_k": top_k, "threshold": threshold}
         self._typed = typed
@@ -226,7 +227,7 @@ def bulk_parts(texts: Iterable[Input]) -> Iterator[BulkPart]:
         raise InputError("bulk takes many texts; expected a list or another source of strings, not a string")
     first, size, lines = 0, 0, list[bytes]()
     for index, text in enumerate(texts):
-        line = json.dumps(_checked(text, index)).encode() + b"\n"
+        line = json.dumps(checked(text, index)).encode() + b"\n"
         if lines and (len(lines) == LINES_A_REQUEST or size + len(line) > BYTES_A_REQUEST):
             yield BulkPart(first, lines)
             first, size, lines = index, 0, []
@@ -243,7 +244,7 @@ def triples_in(entries: Sequence[Mapping[str, Any]]) -> list[Triple]:
 
 def explain_request(text: str, label: str | None) -> dict[str, Any]:
     """Build the request body for an explanation of ``label`` (None: the best one)."""
-    return {"input": _checked(text, 0), "label": label}
+    return {"input": checked(text, 0), "label": label}
 
 
 def refusal(status: int, body: bytes, retry_after: str | None) -> ServiceError:
@@ -267,7 +268,8 @@ def _line(line: bytes) -> dict[str, Any]:
     raise ServiceError(f"no answer of the service: {line[:200].decode('utf-8', 'replace')!r}")
 
 
-def _checked(given: Any, index: int) -> Any:
+def checked(given: Any, index: int) -> Any:
+    """Return an input as JSON; InputError if it is neither a text nor a dict."""
     if isinstance(given, str):
         return given
     if isinstance(given, Mapping):

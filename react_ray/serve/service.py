@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
@@ -24,6 +24,7 @@ from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
 from react_ray.serve.engine.decoding import RowDecoder
 from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
+from react_ray.serve.engine.pieces import Pieces
 from react_ray.serve.engine.probe import ReadinessProbe
 from react_ray.serve.engine.relations import Relations
 from react_ray.serve.engine.turns import Turns
@@ -115,14 +116,45 @@ class Service:
         return cls(engine, config, about, load_reference(folder), relations)
 
     async def predict(
-        self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
+        self,
+        rows: Sequence[Row],
+        top: int | None = None,
+        threshold: float | None = None,
+        limit: int | None = None,
     ) -> list[list[Entry]]:
         """Return the answer to each row in the format of ``Task.wire``; TextError if the model fails on one.
 
         An answer has at most ``top`` entries, without those below ``threshold`` (None: that of the service).
+        ``limit`` is the maximum number of generated tokens, if it is less than that of the model.
         """
-        answers = await self.all_answers(rows, top)
+        answers = _all_of(await self.outcomes(rows, top, limit))
         return await self.apart(_size(rows), lambda: self.all_said(answers, rows, top, threshold))
+
+    async def stream(
+        self, row: Row, threshold: float | None = None, limit: int | None = None
+    ) -> AsyncIterator[str | list[Entry]]:
+        """Yield pieces of the text generated for a row, by greedy search, then the answer as ``predict``.
+
+        When the iterator is closed, the model stops at the next token and takes up other texts.
+        """
+        current().ask([text_of(row)], keep=self.config.log_texts)
+        (example,) = await self._encode([row])
+        pieces = Pieces(example)
+        work = partial(self._engine.stream, example, pieces.put, limit)
+        running = asyncio.create_task(self._batcher.run_alone(work))
+        running.add_done_callback(pieces.close)
+        try:
+            async for piece in pieces:
+                yield piece
+            output = await running
+        finally:
+            pieces.stop()
+            running.cancel()
+        self.metrics.asked(1)
+        decoder = RowDecoder(self._engine, [row], [example], [output])
+        (answer,) = _all_of(self._decoded(decoder, [row], range(1), None, current().id))
+        yield pieces.rest(answer.value)
+        yield self.said(answer, row, None, threshold)
 
     async def triples(
         self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
@@ -148,11 +180,17 @@ class Service:
         """Return the answer to each row; TextError as ``predict``."""
         return _all_of(await self.outcomes(rows, ranked))
 
-    async def outcomes(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer | Exception]:
+    async def outcomes(
+        self, rows: Sequence[Row], ranked: int | None = None, limit: int | None = None
+    ) -> list[Answer | Exception]:
         """Return the answer or error of each row; rankings have at most ``ranked`` entries."""
         current().ask([text_of(row) for row in rows], keep=self.config.log_texts)
         examples = await self._encode(rows)
-        decoder = RowDecoder(self._engine, rows, examples, await self._batcher.submit(examples))
+        if limit is None:
+            outputs = await self._batcher.submit(examples)
+        else:
+            outputs = await self._batcher.run_alone(partial(self._run, examples, limit))
+        decoder = RowDecoder(self._engine, rows, examples, outputs)
         self.metrics.asked(len(rows))
         outcomes: list[Answer | Exception] = []
         for part in [range(len(rows))] if self._at_once else turns_of(rows):
@@ -270,9 +308,9 @@ class Service:
     def _number_waiting(self) -> int:
         return self._batcher.waiting + (self.relations.waiting if self.relations else 0)
 
-    def _run(self, examples: Sequence[Example]) -> list[ModelOutput]:
+    def _run(self, examples: Sequence[Example], limit: int | None = None) -> list[ModelOutput]:
         started = time.perf_counter()
-        outcomes = self._engine.run(examples)
+        outcomes = self._engine.run(examples, limit)
         self.metrics.called(len(examples), time.perf_counter() - started)
         return outcomes
 

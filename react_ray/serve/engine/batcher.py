@@ -11,13 +11,15 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from react_ray.serve.engine.model import ModelOutput
 
 __all__ = ["Batcher"]
 
 Rows = Sequence[Any]
+Result = TypeVar("Result")
 CHOICE = 4
 """Calls' worth of tokens that a call is chosen from."""
 
@@ -56,10 +58,19 @@ class Batcher:
         """
         if not rows:
             return []
-        job = _Job(rows, [self._length(row) for row in rows])
+        return await self._add(_Job(rows, [self._length(row) for row in rows]), first)
+
+    async def run_alone(self, work: Callable[[], Result]) -> Result:
+        """Run ``work`` in its turn as a model call of its own; it is skipped if cancelled before."""
+        (outcome,) = await self._add(_Job([work], [self._budget], alone=True))
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def _add(self, job: _Job, first: bool = False) -> list[Any]:
         (self._jobs.appendleft if first else self._jobs.append)(job)
         self._workers = [worker for worker in self._workers if not worker.done()]
-        for _ in range(min(self._lanes - len(self._workers), len(rows))):
+        for _ in range(min(self._lanes - len(self._workers), len(job.rows))):
             self._workers.append(asyncio.create_task(self._work()))
         return await job.done
 
@@ -67,8 +78,9 @@ class Batcher:
         loop = asyncio.get_running_loop()
         while batch := self._next():
             rows = [job.rows[index] for job, index in batch]
+            call = partial(_alone, rows[0]) if batch[0][0].alone else partial(self._run, rows)
             try:
-                outcomes = await loop.run_in_executor(self._threads, self._run, rows)
+                outcomes = await loop.run_in_executor(self._threads, call)
                 if len(outcomes) != len(rows):
                     raise RuntimeError(f"the model gave {len(outcomes)} outcomes for {len(rows)} rows")
             except Exception as error:
@@ -81,6 +93,10 @@ class Batcher:
         offered = self._offered()
         if not offered:
             return []
+        if offered[0][0].alone:
+            self._take(offered[:1])
+            return offered[:1]
+        offered = [(job, index) for job, index in offered if not job.alone]
         first = _length(offered[0])
         batch: list[tuple[_Job, int]] = []
         longest = 0
@@ -120,11 +136,18 @@ def _length(row: tuple[_Job, int]) -> int:
     return job.lengths[index]
 
 
-class _Job:
-    """Rows of one request; the longest go first, so that batches have rows of similar length."""
+def _alone(work: Callable[[], Any]) -> list[Any]:
+    return [work()]
 
-    def __init__(self, rows: Rows, lengths: list[int]):
-        self.rows, self.lengths = rows, lengths
+
+class _Job:
+    """Rows of one request; the longest go first, so that batches have rows of similar length.
+
+    If ``alone``, the only row is a function that is called instead of the model.
+    """
+
+    def __init__(self, rows: Rows, lengths: list[int], alone: bool = False):
+        self.rows, self.lengths, self.alone = rows, lengths, alone
         self.waiting = dict.fromkeys(sorted(range(len(rows)), key=lambda index: -lengths[index]))
         self.done: asyncio.Future[list[ModelOutput]] = asyncio.get_running_loop().create_future()
         self._outcomes: dict[int, ModelOutput] = {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -114,20 +114,24 @@ class Engine:
         """Return how many characters of ``text`` are within the input length of the model."""
         return self._tokenizer.reach(text)
 
-    def run(self, examples: Sequence[Example]) -> list[ModelOutput]:
-        """Compute the output of each example.
+    def run(self, examples: Sequence[Example], limit: int | None = None) -> list[ModelOutput]:
+        """Compute the output of each example; ``limit`` is the maximum number of generated tokens, if given.
 
         If the model fails, the examples are bisected until the failing ones are alone;
         their output is the error.
         """
         try:
-            outputs = self.model.run(examples)
+            outputs = self.model.run(examples) if limit is None else self.model.generate(examples, limit)
         except Exception as error:
             if len(examples) == 1:
                 return [error]
             half = len(examples) // 2
-            return self.run(examples[:half]) + self.run(examples[half:])
+            return self.run(examples[:half], limit) + self.run(examples[half:], limit)
         return [output if np.isfinite(output).all() else _not_finite() for output in outputs]
+
+    def stream(self, example: Example, emit: Callable[[int], bool], limit: int | None = None) -> ModelOutput:
+        """Generate a text by greedy search; ``emit`` gets each token, and stops it by returning True."""
+        return self.model.stream(example, emit, limit)
 
     def decode(
         self, outputs: Outputs, examples: Sequence[Example], rows: pa.Table, ranked: int | None

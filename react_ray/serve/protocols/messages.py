@@ -19,6 +19,7 @@ from react_ray.tasks.task import Task
 __all__ = [
     "BOM",
     "ErrorAnswer",
+    "GenerateRequest",
     "PredictRequest",
     "answer",
     "characters",
@@ -26,6 +27,7 @@ __all__ = [
     "kind_of",
     "parse",
     "parse_request",
+    "request_model",
     "row_of",
     "rows_of",
     "where_is",
@@ -62,6 +64,20 @@ class PredictRequest(BaseModel):
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+class GenerateRequest(PredictRequest):
+    """Inputs of a request to a model that generates texts."""
+
+    stream: bool = Field(False, description="Send the text in pieces, as server-sent events, for one input")
+    max_new_tokens: int | None = Field(
+        None, ge=1, description="Most tokens of a text, up to the model's own limit, which is for all others"
+    )
+
+
+def request_model(task: Task) -> type[PredictRequest]:
+    """Return the form of a request for a task."""
+    return GenerateRequest if task.generates else PredictRequest
+
+
 class ErrorAnswer(BaseModel):
     """Error message of a rejected request."""
 
@@ -76,8 +92,9 @@ def parse_request(
 
     RefusalError as :func:`parse`, 413 if there are too many or too long ones, 422 if one is invalid.
     """
-    explain = partial(_explain, kind=PredictRequest, task=task)
-    request = parse(body, PredictRequest, config, explain, lists=has_lists(task))
+    kind = request_model(task)
+    explain = partial(_explain, kind=kind, task=task)
+    request = parse(body, kind, config, explain, lists=has_lists(task))
     inputs = request.inputs
     if isinstance(inputs, list):
         return request, rows_of("inputs", inputs, task, config)

@@ -18,7 +18,8 @@ from react_ray.serve.protocols.examples import (
     request_schema,
     top_k_meaning,
 )
-from react_ray.serve.protocols.messages import PredictRequest, answer, parse_request
+from react_ray.serve.protocols.messages import GenerateRequest, answer, parse_request, request_model
+from react_ray.serve.protocols.streaming import EVENTS, EventsResponse, events, wants_events
 from react_ray.serve.service import Service
 
 __all__ = ["add_prediction", "described_limits", "described_refusals"]
@@ -27,7 +28,7 @@ __all__ = ["add_prediction", "described_limits", "described_refusals"]
 def add_prediction(app: FastAPI, service: Service) -> None:
     """Add the route."""
     task = service.task
-    schema = request_schema(task, PredictRequest.model_json_schema(), top_k_meaning(task))
+    schema = request_schema(task, request_model(task).model_json_schema(), top_k_meaning(task))
 
     @app.post(
         "/predict",
@@ -42,18 +43,27 @@ def add_prediction(app: FastAPI, service: Service) -> None:
         body = await read_body(request, service.config)
         parsed = partial(parse_request, body, service.config, service.task)
         wanted, rows = await service.apart(len(body), parsed)
-        found = await service.predict(rows, wanted.top_k, wanted.threshold)
+        limit = None
+        if isinstance(wanted, GenerateRequest):
+            limit = wanted.max_new_tokens
+            if wants_events(request, wanted):
+                return EventsResponse(events(service, wanted, rows[0]))
+        found = await service.predict(rows, wanted.top_k, wanted.threshold, limit)
         return await service.apart(len(body), lambda: JSONResponse(answer(wanted, found)))
 
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
     task = service.task
-    content = {"schema": answer_schema(task), "example": answer_example(task, service.labels)}
+    example = answer_example(task, service.labels)
+    content: dict[str, Any] = {
+        "application/json": {"schema": answer_schema(task), "example": example},
+    }
+    described = f"One list for an input, one per input for a list; {answer_order(task)}"
+    if task.generates:
+        content[EVENTS] = {"schema": {"type": "string"}, "example": 'data: {"text": "The striker"}'}
+        described += ". With stream or Accept: text/event-stream, pieces of the text and then the answer"
     return {
-        200: {
-            "description": f"One list for an input, one per input for a list; {answer_order(task)}",
-            "content": {"application/json": content},
-        },
+        200: {"description": described, "content": content},
         **refusals(described_refusals(service)),
     }
 
