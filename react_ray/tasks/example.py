@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["Example", "Padding"]
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Example", "Inputs", "Outputs", "Padding"]
+
+Inputs = dict[str, NDArray[np.int64]]
+"""What a model reads: arrays of n x tokens by the names that transformers gives them."""
+Outputs = list[NDArray[np.float32]]
+"""What the model computes for each example, without padding."""
 
 
 class Padding(NamedTuple):

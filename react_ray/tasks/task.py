@@ -20,7 +20,7 @@ from react_ray.config.settings import AugmentConfig, GenerationConfig
 from react_ray.models import tokens
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.columns import Cells, Column, Options
-from react_ray.tasks.example import Example, Padding
+from react_ray.tasks.example import Example, Inputs, Outputs, Padding
 from react_ray.tasks.nouns import Nouns
 from react_ray.tasks.sections import Section
 from react_ray.tasks.text_changes import augment
@@ -30,11 +30,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["AnswerKind", "Example", "Inputs", "Outputs", "Padding", "Task"]
-
-Inputs = dict[str, NDArray[np.int64]]
-"""What a model reads: arrays of n x tokens by the names that transformers gives them."""
-Outputs = list[NDArray[np.float32]]
-"""What the model computes for each example, without padding."""
 
 
 AnswerKind = Literal["label", "labels", "entities", "span", "text"]
