@@ -11,6 +11,7 @@ __all__ = [
     "Arm",
     "Bin",
     "ClassLabels",
+    "Cut",
     "Difference",
     "Figures",
     "LabelQuality",
@@ -89,6 +90,18 @@ class LabelQuality(TypedDict):
     balance: dict[str, float] | None
 
 
+class Cut(TypedDict):
+    """What the model does not read, in a sample of ``rows``: the shares of ``texts`` and of ``tokens``.
+
+    ``max_length`` is the longest input of the model, in tokens.
+    """
+
+    rows: int
+    texts: float
+    tokens: float
+    max_length: int
+
+
 class Metrics(TypedDict):
     """Content of metrics.json.
 
@@ -120,5 +133,6 @@ class Metrics(TypedDict):
     chosen: str
     why: str
     label_quality: LabelQuality | None
+    cut: Cut
     seconds: dict[str, float]
     reused: list[str]

@@ -226,6 +226,10 @@ class FewRows:
         """Return some of the columns."""
         return FewRows(self._rows, names)
 
+    def take(self, indices: Sequence[int]) -> FewRows:
+        """Return some of the rows."""
+        return FewRows([self._rows[index] for index in indices], self.column_names)
+
     def to_pylist(self) -> list[dict[str, Any]]:
         """Return the rows."""
         return [{name: row[name] for name in self.column_names} for row in self._rows]

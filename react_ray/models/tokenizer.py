@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 from react_ray.errors import InputError
 from react_ray.models import tokens
@@ -52,6 +53,13 @@ class TextTokenizer(ABC):
         self.max_length = max_length
         self.side: Side = side
         self._clones: dict[tuple[int | None, str], Tokenizer] = {}
+
+    def resized(self, max_length: int) -> Self:
+        """Return the same tokenizer with another maximum length."""
+        other = copy.copy(self)
+        other.max_length, other._clones = max_length, {}
+        other.__dict__.pop("_cutting", None)
+        return other
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text."""
@@ -194,6 +202,12 @@ class QuickTokenizer(TextTokenizer):
         self.reads_types = tokenizer.reads_types
         self.prefix = tokenizer.prefix
         self._wrapped = tokenizer
+
+    def resized(self, max_length: int) -> Self:
+        """Return the same tokenizer with another maximum length."""
+        other = super().resized(max_length)
+        other._wrapped = self._wrapped.resized(max_length)
+        return other
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, at least one."""

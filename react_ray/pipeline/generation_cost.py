@@ -27,11 +27,11 @@ BASE_GB = 1.0
 
 
 def generation_cost(
-    config: Config, task: Task, rows: pa.Table, parts: dict[str, int], model: str, cut: float
+    config: Config, task: Task, rows: pa.Table, parts: dict[str, int], model: str, cut: dict[str, float]
 ) -> dict[str, float]:
     """Estimate the cost of training on all ``parts``, and of the answers for their rows.
 
-    ``rows`` is a sample with the task's inputs, ``cut`` the share of them that is too long. An answer is
+    ``rows`` is a sample with the task's inputs, ``cut`` says what is too long for the model. An answer is
     taken to be as long as its input.
     """
     network = task.load_model(model, ()).eval()
@@ -52,7 +52,7 @@ def generation_cost(
     rounds = config.finetune.evaluations * validation_sample_size(parts["validation"], task.validation_rows)
     answered = len(trained) * (rounds + parts["validation"] + parts["test"]) + proposed
     return {
-        "cut": cut,
+        **cut,
         "encode_tokens": 0.0,
         "tokens_per_second": tokens / forward,
         "tokens_per_row": tokens,

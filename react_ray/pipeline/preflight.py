@@ -27,7 +27,9 @@ from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.context import base_model_of, encoders_of
 from react_ray.pipeline.generation_cost import generation_cost
 from react_ray.pipeline.run import located, run
+from react_ray.pipeline.sampled import spread_rows
 from react_ray.tasks import Task, get_task
+from react_ray.tasks.cutting import cut_shares
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.nouns import Nouns
 from react_ray.tasks.units import unit_task
@@ -130,7 +132,8 @@ class Check:
         if cost["cut"] >= CUT:
             lines.append(
                 f"warning: {cost['cut']:.0%} of the texts are longer than the model's maximum length: they "
-                "will be truncated (raise finetune.max_length, or use a model with a longer input)"
+                f"will be cut, {cost['cut_tokens']:.0%} of all tokens (counted in {cost['cut_rows']:,.0f} "
+                "rows; raise finetune.max_length, or use a model with a longer input)"
             )
         classes, options = len(self.rows["classes"]), self.nouns.options
         if classes > HINT_CLASSES:
@@ -179,7 +182,8 @@ def _text_lengths(path: Path, task: Task) -> tuple[int, int, int]:
 def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -> dict[str, float]:
     """Estimate the cost of a run; without labelled rows, only one model is fine-tuned."""
     task, prepared = get_task(config.task), done["prepare"]
-    with pq.ParquetFile(prepared / "rows.parquet") as file:
+    path = prepared / "rows.parquet"
+    with pq.ParquetFile(path) as file:
         rows, size = file.metadata.num_rows, _bytes(file.metadata)
         inputs = [field.name for field in task.inputs]
         drawn = pa.Table.from_batches([next(file.iter_batches(SAMPLE_TEXTS, columns=inputs))])
@@ -187,7 +191,7 @@ def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -
     labels = LabelMap.load(prepared / "labels.json")
     if task.generates:
         model = base_model_of(done)
-        cut = _cut_share(config, task, drawn, labels.names, model, None)
+        cut = _cut_shares(config, task, path, labels.names, model, None)
         return generation_cost(config, task, drawn, parts, model, cut)
     names = labels.texts()
     copies = config.augment.copies * parts["labeled"]
@@ -227,7 +231,7 @@ def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -
         memory = 16 * parameters + row * (rows + copies) + size
         cells, weights = len(names) * (training_rows + copies), len(names) * width * len(used)
     return {
-        "cut": _cut_share(config, task, drawn, labels.names, model, encoder if model in used else None),
+        **_cut_shares(config, task, path, labels.names, model, encoder if model in used else None),
         "encode_tokens": texts + read,
         "tokens_per_second": speed,
         "tokens_per_row": per_row,
@@ -247,10 +251,10 @@ def _units_a_row(task: Task, rows: pa.Table) -> float:
     return 1.0 if units is None or not units else sum(map(len, units)) / len(units)
 
 
-def _cut_share(
-    config: Config, task: Task, rows: pa.Table, labels: Sequence[str], model: str, encoder: Encoder | None
-) -> float:
-    """Return the share of rows that fine-tuning ``model`` truncates; rows that are read in windows are not.
+def _cut_shares(
+    config: Config, task: Task, rows: Path, labels: Sequence[str], model: str, encoder: Encoder | None
+) -> dict[str, float]:
+    """Return the shares of texts and of tokens that ``model`` will not read, in a sample of rows.
 
     ``encoder`` is the same model, loaded, if it is one of the encoders.
     """
@@ -258,15 +262,9 @@ def _cut_share(
     longest = min(config.finetune.max_length, tokenizer.model_max_length)
     if encoder is not None:
         longest = longest_text(encoder.model, tokenizer, longest)
-    lengths = []
-    for length in (longest, longest + 1):
-        of_rows: dict[int, list[int]] = {}
-        for example in task.encode(TransformersTokenizer(tokenizer, length), rows, labels):
-            of_rows.setdefault(example.row, []).append(len(example.ids))
-        lengths.append(of_rows)
-    whole, more = lengths
-    cut = [row for row, tokens in whole.items() if len(tokens) == 1 and more[row][0] > tokens[0]]
-    return len(cut) / max(len(rows), 1)
+    sample = spread_rows(rows, [field.name for field in task.inputs], SAMPLE_TEXTS)
+    shares = cut_shares(task, TransformersTokenizer(tokenizer, longest), sample, labels)
+    return {"cut": shares["texts"], "cut_tokens": shares["tokens"], "cut_rows": shares["rows"]}
 
 
 def _pace(encoder: Encoder | Encoders, texts: list[str], rows: int) -> tuple[float, float]:

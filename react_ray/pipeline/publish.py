@@ -92,6 +92,12 @@ def summarise(output: Path, metrics: Any) -> str:
     if len(encoders) > 1 and get_task(metrics["task"]).labeler != "proposals":  # which uses none
         weighed = (f"{name} ({weight:.2f})" if weight else name for name, weight in encoders.items())
         lines.append(f"encoders, with their weights: {', '.join(weighed)}")
+    cut = metrics["cut"]
+    if cut["texts"]:
+        lines.append(
+            f"cut: {cut['texts']:.1%} of the texts, {cut['tokens']:.1%} of their tokens, are beyond the "
+            f"{cut['max_length']:,} tokens that the model reads (counted in {cut['rows']:,} rows)"
+        )
     lines += metrics.get("notes", [])
     lines += [f"warning: {warning}" for warning in metrics["warnings"]]
     cache = output / "cache"
@@ -150,6 +156,7 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
         "chosen": choice["chosen"],
         "why": choice["why"],
         "label_quality": figures["label_quality"],
+        "cut": figures["cut"],
         "seconds": store.seconds,
         "reused": store.reused,
     }

@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
@@ -185,7 +186,7 @@ class Service:
     ) -> list[Answer | Exception]:
         """Return the answer or error of each row; rankings have at most ``ranked`` entries."""
         current().ask([text_of(row) for row in rows], keep=self.config.log_texts)
-        examples = await self._encode(rows)
+        examples = await self._encode(rows, self._count_cut)
         if limit is None:
             outputs = await self._batcher.submit(examples)
         else:
@@ -232,19 +233,36 @@ class Service:
         examples = await self._encode([parse_input(self.task, text) for text in texts])
         return self.task.probabilities(_all_of(await self._batcher.submit(examples)))
 
-    async def _encode(self, rows: Sequence[Row]) -> list[Example]:
-        """Tokenize rows; requests alternate at the tokenizer, a number of characters at a time."""
+    async def _encode(
+        self, rows: Sequence[Row], count: Callable[[pa.Table, Sequence[Example]], None] | None = None
+    ) -> list[Example]:
+        """Tokenize rows; requests alternate at the tokenizer, a number of characters at a time.
+
+        ``count`` is called with each part of the rows and its examples.
+        """
         examples: list[Example] = []
         for numbers in turns_of(rows):
             part = [rows[row] for row in numbers]
             examples += await self._tokenizer.run(
-                _size(part), partial(self._encode_part, part, numbers.start)
+                _size(part), partial(self._encode_part, part, numbers.start, count)
             )
         return examples
 
-    def _encode_part(self, rows: Sequence[Row], first: int) -> list[Example]:
-        made = self._engine.encode(few_rows(self.task, rows))
+    def _encode_part(
+        self,
+        rows: Sequence[Row],
+        first: int,
+        count: Callable[[pa.Table, Sequence[Example]], None] | None,
+    ) -> list[Example]:
+        table = few_rows(self.task, rows)
+        made = self._engine.encode(table)
+        if count is not None:
+            count(table, made)
         return [replace(one, row=one.row + first) for one in made] if first else made
+
+    def _count_cut(self, rows: pa.Table, examples: Sequence[Example]) -> None:
+        cut = self._engine.count_cut(rows, examples)
+        self.metrics.cut(int((cut > 0).sum()), int(cut.sum()))
 
     async def plan(self, text: str) -> Plan:
         """Return the masking plan that explains the answer to ``text``."""

@@ -72,6 +72,8 @@ class Task(ABC):
     """Optional packages that a run needs, each with a hint for its installation."""
     step_tokens: ClassVar[int | None] = None
     """Maximum tokens of a forward pass in training, see :meth:`size`; None: no maximum."""
+    cuts: ClassVar[bool] = True
+    """Whether texts longer than the model's input are cut, rather than read in overlapping windows."""
     generates: ClassVar[bool] = False
     """Whether the model generates texts token by token: it has no ONNX export and no calibration."""
 

@@ -89,6 +89,7 @@ def make_content() -> Callable[..., Any]:
             "arms": arms,
             "chosen": "generated_labels",
             "why": "The generated labels help.",
+            "cut": {"rows": 400, "texts": 0.125, "tokens": 0.31, "max_length": 128},
             "label_quality": label_quality(made, weight, weight, names, labels if known else None),
             "seconds": {"prepare": 1.5, "finetune": 75.0},
             "reused": ["prepare"],

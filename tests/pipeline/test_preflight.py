@@ -15,6 +15,9 @@ COST = dict.fromkeys(
     ("encode_tokens", "tokens_per_second", "tokens_per_row", "encode_minutes", "training_steps"), 1.0
 ) | {"cut": 0.0, "label_minutes": 3.0, "minutes": 5.0, "memory_gb": 2.0}
 
+POSITIONS = 64
+"""Tokens that the tiny model reads at most."""
+
 
 def checked(classes: int, task: str = "text-classification") -> str:
     rows: dict[str, Any] = {
@@ -72,6 +75,11 @@ def test_lengths_are_in_characters_of_any_script(tiny_chinese_model: Path, tmp_p
     found = check(load_config(flags={**given, "output": str(tmp_path / "out")}), quiet=True)
     assert found.lengths == (84, 156, 160)
     assert "characters of a text: median 84, 95 % have at most 156, longest 160" in found.summary()
+    over = [4 * n + 2 - POSITIONS for n in range(1, 41) if 4 * n + 2 > POSITIONS]
+    tokens = sum(4 * n + 2 for n in range(1, 41))
+    assert (found.cost["cut"], found.cost["cut_tokens"]) == (len(over) / 40, sum(over) / tokens)
+    assert f"{len(over) / 40:.0%} of the texts" in found.summary()
+    assert f"{sum(over) / tokens:.0%} of all tokens (counted in 40 rows" in found.summary()
 
 
 def test_both_texts_of_a_pair_are_counted(tiny_model: Path, tmp_path: Path) -> None:

@@ -100,6 +100,7 @@ def test_the_folder_holds_what_is_promised(task, done):
     assert kept["chosen"] in kept["arms"]
     assert {"generated_labels", "labels_only"} <= set(kept["arms"])
     assert kept["rows"] == {"labeled": 24, "unlabeled": 24, "validation": 0, "test": 12}
+    assert (kept["cut"]["rows"], kept["cut"]["texts"]) == (60, 0)
     quality = kept["label_quality"]
     assert (quality["generated"], quality["known"]) == (24, 24)
     assert quality["accuracy"] > 0.3

@@ -39,6 +39,19 @@ def test_every_answer_names_the_model_that_gave_it(client: Client) -> None:
     assert {answer.headers["x-model-version"] for answer in answers} == {version}
 
 
+def test_what_the_model_does_not_read_is_counted(client: Client) -> None:
+    length, before = client.get("/model").json["max_length"], totals(client)
+    fits = length - len(["[CLS]", "[SEP]"])
+    assert client.predict(["a " * fits, "a " * (fits + 7), "a " * (2 * length)]).status == 200
+    after = totals(client)
+
+    def moved(name: str) -> float:
+        return after[name, ()] - before.get((name, ()), 0)
+
+    assert moved("react_ray_cut_texts_total") == 2
+    assert moved("react_ray_cut_tokens_total") == 7 + length + 2
+
+
 def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
     before = totals(client)
     for _ in range(10):
@@ -60,6 +73,7 @@ def test_metrics_count_requests_of_all_replicas(client: Client) -> None:
     assert moved("react_ray_request_texts_sum") == 23
     assert moved("react_ray_top_score_count") == 23
     assert moved("react_ray_tokens_total") == 23 * len(["[CLS]", "a", "[SEP]"])
+    assert moved("react_ray_cut_texts_total") == moved("react_ray_cut_tokens_total") == 0
     assert after["react_ray_texts_waiting", ()] == 0
     assert after["react_ray_requests_running", ()] == 1  # that which asks
     assert after["react_ray_drift_reference", ()] == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,13 +20,20 @@ from react_ray.evaluate.arms import ArmAnswers, measure_arms, measure_model
 from react_ray.evaluate.metrics import answer_quality, label_quality
 from react_ray.evaluate.schema import LabelQuality
 from react_ray.evaluate.tables import worst_mistakes
+from react_ray.inference.folder import settings_in
+from react_ray.models.pretrained import load_tokenizer
+from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline import arms
 from react_ray.pipeline.context import Context
+from react_ray.pipeline.sampled import spread_rows
 from react_ray.tasks.closed import ranked
+from react_ray.tasks.cutting import cut_shares
 
 __all__ = ["choose", "evaluate"]
 
 SHOWN_CLASSES = 5
+CUT_ROWS = 400
+"""Rows of which the tokens beyond the model's maximum length are counted."""
 ONLY_ARM = arms.Choice(
     "labels_only", "It is the only model: there was no generated label and no changed copy to train on."
 )
@@ -74,10 +82,21 @@ def evaluate(context: Context) -> None:
         **{part: measure_model(task, judged, labels) for part, judged in parts.items()},
         "arms": measure_arms(task, parts, labels),
         "label_quality": _label_quality(context),
+        "cut": _cut(context),
         "mistakes": worst_mistakes(task, shown.rows, shown.model) if shown else [],
         "sections": task.sections(shown.model, shown.rows, labels) if shown else [],
     }
     (context.folder / "figures.json").write_text(json.dumps(figures, ensure_ascii=False), encoding="utf-8")
+
+
+def _cut(context: Context) -> dict[str, Any]:
+    """Count what the chosen model does not read of a sample of all rows."""
+    folder, task = arms.model_of(context.done), context.task
+    tokenizer = load_tokenizer(str(folder))
+    prefix = str(settings_in(folder).get("prefix", ""))
+    texts = TransformersTokenizer(tokenizer, tokenizer.model_max_length, prefix)
+    rows = spread_rows(context.done["prepare"] / "rows.parquet", context.inputs, CUT_ROWS)
+    return {**cut_shares(task, texts, rows, context.labels().names), "max_length": texts.max_length}
 
 
 def _judge(context: Context, part: str) -> ArmAnswers | None:

@@ -22,6 +22,7 @@ from react_ray.inference.inputs import few_rows, sample_row
 from react_ray.inference.onnx_record import FOLDER, OnnxRecord, find_onnx
 from react_ray.inference.saved import SavedModel
 from react_ray.models.tokenizer import QuickTokenizer
+from react_ray.tasks.cutting import read_and_cut
 from react_ray.tasks.task import Example, Outputs
 
 __all__ = ["Engine", "ModelOutput", "Precision", "load_engine"]
@@ -32,6 +33,9 @@ Precision = Literal["fp32", "int8"]
 
 WARM_TOKENS = 512
 """Of the longest row in the first calls: of a model that reads 100,000 they would take minutes."""
+
+COUNTED_INPUTS = 4
+"""Inputs of the model up to which the tokens of a text are counted: tokenizing all of it takes longer."""
 
 logger = logging.getLogger("ray.serve")
 
@@ -101,6 +105,7 @@ class Engine:
         self.max_length = model.max_length
         self.model = model
         self._tokenizer = QuickTokenizer(model.tokenizer)
+        self._longer = self._tokenizer.resized(COUNTED_INPUTS * self.max_length)
 
     def encode(self, rows: pa.Table) -> list[Example]:
         """Tokenize rows; of a text that will be truncated only the beginning is tokenized."""
@@ -109,6 +114,11 @@ class Engine:
     def size(self, example: Example) -> int:
         """Return the tokens of an example, by which model calls are limited."""
         return self.task.size(example, self.model.settings)
+
+    def count_cut(self, rows: pa.Table, examples: Sequence[Example]) -> NDArray[np.int64]:
+        """Count the tokens of each row that its ``examples`` leave out, up to COUNTED_INPUTS inputs."""
+        counts = read_and_cut(self.task, self._tokenizer, self._longer, rows, self.labels, examples)
+        return counts[:, 1]
 
     def reach(self, text: str) -> int:
         """Return how many characters of ``text`` are within the input length of the model."""

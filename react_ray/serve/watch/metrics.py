@@ -49,6 +49,14 @@ class ReplicaMetrics:
             "react_ray_top_score", "Score of the answer", buckets=SHARES, registry=self._registry
         )
         self._tokens = Counter("react_ray_tokens", "Tokens of answered texts", registry=self._registry)
+        self._cut_texts = Counter(
+            "react_ray_cut_texts", "Texts longer than the model's input", registry=self._registry
+        )
+        self._cut_tokens = Counter(
+            "react_ray_cut_tokens",
+            "Tokens that the model did not read; a text counts with up to 4 inputs of the model",
+            registry=self._registry,
+        )
         self._asked = Histogram(
             "react_ray_request_texts", "Texts in a request", buckets=TEXTS, registry=self._registry
         )
@@ -79,6 +87,11 @@ class ReplicaMetrics:
     def asked(self, texts: int) -> None:
         """Count the texts of a request."""
         self._asked.observe(texts)
+
+    def cut(self, texts: int, tokens: int) -> None:
+        """Count texts of which the model reads only a part, and the tokens that it does not read."""
+        self._cut_texts.inc(texts)
+        self._cut_tokens.inc(tokens)
 
     def predicted(self, names: Collection[str], score: float, tokens: int) -> None:
         """Count a text whose answer contains these classes; one without counts as ""."""

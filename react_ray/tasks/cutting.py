@@ -1,0 +1,63 @@
+"""Tokens of long texts that a model does not read; imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from react_ray.models.tokenizer import QuickTokenizer, TextTokenizer
+from react_ray.tasks.example import Example
+from react_ray.tasks.task import Task
+
+__all__ = ["cut_shares", "read_and_cut"]
+
+MOST_INPUTS = 50
+"""Inputs of the model up to which a text is counted, so that a huge text costs no more than a long one."""
+NEAR = 8
+"""Tokens that a cut input may lack to the maximum length, such as one around two entities."""
+
+
+def cut_shares(task: Task, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
+    """Return the shares of ``texts`` and ``tokens`` in ``rows`` that a model does not read.
+
+    ``rows`` in the result is their number. A text counts with at most MOST_INPUTS inputs of the model.
+    """
+    given = rows.select([field.name for field in task.inputs])
+    quick = QuickTokenizer(tokenizer)
+    longer = quick.resized(MOST_INPUTS * tokenizer.max_length)
+    counts = read_and_cut(task, quick, longer, given, labels)
+    read, cut = counts.sum(axis=0).tolist()
+    return {
+        "rows": len(rows),
+        "texts": float((counts[:, 1] > 0).mean()) if len(rows) else 0.0,
+        "tokens": cut / max(read + cut, 1),
+    }
+
+
+def read_and_cut(
+    task: Task,
+    tokenizer: TextTokenizer,
+    longer: TextTokenizer,
+    rows: pa.Table,
+    labels: Sequence[str],
+    examples: Sequence[Example] | None = None,
+) -> NDArray[np.int64]:
+    """Count the tokens of each row that a model reads, and those beyond them, n x 2.
+
+    ``longer`` is the same tokenizer with a greater maximum length, up to which tokens are counted;
+    ``examples`` are those of the rows if they are known.
+    """
+    counts = np.zeros((len(rows), 2), np.int64)
+    for example in task.encode(tokenizer, rows, labels) if examples is None else examples:
+        counts[example.row, 0] += len(example.ids)
+    full = np.flatnonzero(counts[:, 0] >= tokenizer.max_length - NEAR)
+    if task.cuts and len(full):
+        for example in task.encode(longer, rows.take(full.tolist()), labels):
+            row = full[example.row]
+            counts[row, 1] += len(example.ids)
+        counts[full, 1] = np.maximum(counts[full, 1] - counts[full, 0], 0)
+    return counts
