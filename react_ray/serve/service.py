@@ -24,6 +24,7 @@ from react_ray.models.chunks import chunk_ranges
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
 from react_ray.serve.engine.decoding import RowDecoder
+from react_ray.serve.engine.entries import Entry, above, best_of, surest
 from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
 from react_ray.serve.engine.pieces import Pieces
 from react_ray.serve.engine.probe import ReadinessProbe
@@ -50,8 +51,6 @@ READY_WITHIN_S = 5.0
 NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
 
 
-Entry = dict[str, Any]
-"""One thing that an answer names, as JSON: a label or an entity, with its score."""
 Result = TypeVar("Result")
 
 
@@ -171,11 +170,11 @@ class Service:
 
         def entities() -> list[tuple[str, list[Entry]]]:
             pairs = zip(answers, rows, strict=True)
-            return [(row["text"], _above(limit, self.task.wire(answer, row))) for answer, row in pairs]
+            return [(row["text"], above(limit, self.task.wire(answer, row))) for answer, row in pairs]
 
         texts = await self.apart(_size(rows), entities)
         found = _all_of(await self.relations.triples(texts))
-        return [_surest(_above(limit, [vars(triple) for triple in triples]), top) for triples in found]
+        return [surest(above(limit, [vars(triple) for triple in triples]), top) for triples in found]
 
     async def all_answers(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer]:
         """Return the answer to each row; TextError as ``predict``."""
@@ -222,8 +221,8 @@ class Service:
     ) -> list[Entry]:
         """Format an answer as ``predict`` does; an empty one is counted as an abstention."""
         limit = self.threshold if threshold is None else threshold
-        entries = _best(self.task.wire(answer, row), answer, top)
-        kept = _above(limit, entries)
+        entries = best_of(self.task.wire(answer, row), answer, top)
+        kept = above(limit, entries)
         if entries and not kept:
             self.metrics.abstained()
         return kept
@@ -331,25 +330,6 @@ class Service:
         outcomes = self._engine.run(examples, limit)
         self.metrics.called(len(examples), time.perf_counter() - started)
         return outcomes
-
-
-def _best(entries: list[Entry], answer: Answer, top: int | None) -> list[Entry]:
-    """Return ``top`` entries: the best labels of the ranking, or the entities with the highest scores."""
-    if top is None:
-        return entries
-    if all("label" in entry for entry in entries):
-        return [{"label": label, "score": score} for label, score in answer.ranking[:top]]
-    return _surest(entries, top)
-
-
-def _above(limit: float, entries: Sequence[Entry]) -> list[Entry]:
-    return [entry for entry in entries if entry["score"] >= limit]
-
-
-def _surest(entries: list[Entry], top: int | None) -> list[Entry]:
-    """Return the ``top`` entries with the highest scores, in their original order."""
-    best = sorted(range(len(entries)), key=lambda place: -entries[place]["score"])[:top]
-    return [entries[place] for place in sorted(best)]
 
 
 def turns_of(rows: Sequence[Row]) -> Iterator[range]:

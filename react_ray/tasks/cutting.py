@@ -55,7 +55,7 @@ def read_and_cut(
     for example in task.encode(tokenizer, rows, labels) if examples is None else examples:
         counts[example.row, 0] += len(example.ids)
     full = np.flatnonzero(counts[:, 0] >= tokenizer.max_length - NEAR)
-    if task.cuts and len(full):
+    if task.long_texts != "all" and len(full):
         for example in task.encode(longer, rows.take(full.tolist()), labels):
             row = full[example.row]
             counts[row, 1] += len(example.ids)

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Example", "Inputs", "Outputs", "Padding"]
+__all__ = ["AnswerKind", "Example", "Inputs", "LongTexts", "Outputs", "Padding"]
+
+AnswerKind = Literal["label", "labels", "entities", "span", "text"]
+"""One class with a ranking of all, several classes, typed parts of the text, one part of it, a new text."""
+LongTexts = Literal["cut", "all"]
+"""Cut at the maximum length of the model, or read in overlapping windows."""
 
 Inputs = dict[str, NDArray[np.int64]]
 """What a model reads: arrays of n x tokens by the names that transformers gives them."""

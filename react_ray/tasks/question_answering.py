@@ -61,7 +61,7 @@ class QuestionAnswering(OpenTask):
     target = pa.field("answers", pa.list_(pa.list_(pa.int32())))
     metrics = ("f1", "exact_match")
     answers = "span"
-    cuts = False
+    long_texts = "all"
     added: ClassVar[tuple[pa.Field, ...]] = (
         pa.field("answer", pa.string()),
         pa.field("start", pa.int64()),

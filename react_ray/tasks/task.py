@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -20,7 +20,7 @@ from react_ray.config.settings import AugmentConfig, GenerationConfig
 from react_ray.models import tokens
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.columns import Cells, Column, Options
-from react_ray.tasks.example import Example, Inputs, Outputs, Padding
+from react_ray.tasks.example import AnswerKind, Example, Inputs, LongTexts, Outputs, Padding
 from react_ray.tasks.nouns import Nouns
 from react_ray.tasks.sections import Section
 from react_ray.tasks.text_changes import augment
@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 __all__ = ["AnswerKind", "Example", "Inputs", "Outputs", "Padding", "Task"]
-
-
-AnswerKind = Literal["label", "labels", "entities", "span", "text"]
-"""One class with a ranking of all, several classes, typed parts of the text, one part of it, a new text."""
 
 
 class Task(ABC):
@@ -72,8 +68,8 @@ class Task(ABC):
     """Optional packages that a run needs, each with a hint for its installation."""
     step_tokens: ClassVar[int | None] = None
     """Maximum tokens of a forward pass in training, see :meth:`size`; None: no maximum."""
-    cuts: ClassVar[bool] = True
-    """Whether texts longer than the model's input are cut, rather than read in overlapping windows."""
+    long_texts: ClassVar[LongTexts] = "cut"
+    """What is done with texts longer than the model's input."""
     generates: ClassVar[bool] = False
     """Whether the model generates texts token by token: it has no ONNX export and no calibration."""
 

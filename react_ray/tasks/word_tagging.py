@@ -28,7 +28,7 @@ WARM_START_WORDS = 8_000
 class WordTagging(WordUnits):
     """Task whose model has logits per token and tag; a word is represented by its first token."""
 
-    cuts = False
+    long_texts = "all"
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
         """Encode the columns text, starts, ends and, if present, tags, weight and weights.
