@@ -82,7 +82,6 @@ class Task(ABC):
     """Kind of answer, which decides how services describe it and pages show it."""
     added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
     """Columns that predictions add to the rows of a file; null for rows without an answer."""
-
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     """The transformers class that loads a saved model of this task."""
     architectures: ClassVar[tuple[str, ...]] = ()
