@@ -26,9 +26,11 @@ from react_ray.version import __version__
 if TYPE_CHECKING:
     from react_ray.client.client import AsyncClient, Client
     from react_ray.client.exchange import BulkResult, Explanation, Word
+    from react_ray.data.table_rows import FileRow, read_rows
     from react_ray.inference.classifier import Classifier, load
     from react_ray.inference.prediction import Entity, GeneratedText, Prediction, SpanAnswer, Triple
     from react_ray.inference.triples import TripleExtractor, load_triples
+    from react_ray.pipeline.encode import choose_encoder, encode
     from react_ray.pipeline.run import Run, run
 
 __all__ = [
@@ -41,6 +43,7 @@ __all__ = [
     "ConfigError",
     "Entity",
     "Explanation",
+    "FileRow",
     "GeneratedText",
     "InputError",
     "Prediction",
@@ -53,9 +56,12 @@ __all__ = [
     "TripleExtractor",
     "Word",
     "__version__",
+    "choose_encoder",
+    "encode",
     "load",
     "load_config",
     "load_triples",
+    "read_rows",
     "run",
 ]
 
@@ -66,10 +72,14 @@ _LAZY = {
     "Client": "client.client",
     "Entity": "inference.prediction",
     "Explanation": "client.exchange",
+    "FileRow": "data.table_rows",
     "GeneratedText": "inference.prediction",
     "Prediction": "inference.prediction",
+    "choose_encoder": "pipeline.encode",
+    "encode": "pipeline.encode",
     "load": "inference.classifier",
     "load_triples": "inference.triples",
+    "read_rows": "data.table_rows",
     "Run": "pipeline.run",
     "run": "pipeline.run",
     "SpanAnswer": "inference.prediction",
