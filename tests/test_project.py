@@ -66,6 +66,7 @@ MAY_IMPORT = {
     },
     "tune": {"config", "console", "cluster", "evaluate", "lgan", "pipeline", "tasks"},
     "serve": {"config", "console", "cluster", "inference", "models", "tasks"},
+    "apps": {"config", "console"},
 }
 """Folder -> folders it may import beside itself; modules at the top level are open to all."""
 SERVE_MAY_IMPORT = {

@@ -1,0 +1,1 @@
+"""Recommendation from text: items, who took what, and a ranking of what each user has not seen yet."""

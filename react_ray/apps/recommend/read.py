@@ -1,0 +1,246 @@
+"""Items and interactions from files: checked, and bad rows written aside."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray import FileRow, InputError, read_rows
+from react_ray.apps.recommend.interactions import Interactions
+
+__all__ = ["Catalogue", "Liked", "Rejected", "read_interactions", "read_items"]
+
+MAX_ID_CHARS, MAX_TEXT_CHARS = 500, 100_000
+KEPT = 10_000
+"""Rejected rows of which all is kept; the others are counted."""
+
+
+@dataclass
+class Rejected:
+    """Rejected rows with file, row and reason: the first KEPT of them, and the number of each kind."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def add(self, row: FileRow, reason: str) -> None:
+        """Count a row; ``reason`` is "kind: details"."""
+        self.kinds[reason.partition(":")[0]] += 1
+        if len(self.rows) < KEPT:
+            self.rows.append({"file": row.file, "row": row.number, "reason": reason})
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items: their ids, texts ("" for none) and given numbers, items x features, NaN for none."""
+
+    ids: list[str]
+    texts: list[str]
+    features: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Liked:
+    """Which interactions count as liked.
+
+    Parameters
+    ----------
+    events
+        Values of the column event; None: all.
+    min_rating
+        The lowest rating; None: all.
+    """
+
+    events: Sequence[str] | None = None
+    min_rating: float | None = None
+
+    def counts(self, event: str | None, rating: float | None) -> bool:
+        """Return whether an interaction counts."""
+        if self.events is not None and event not in self.events:
+            return False
+        return self.min_rating is None or (rating is not None and rating >= self.min_rating)
+
+
+def read_items(
+    address: str, columns: Mapping[str, str], features: Sequence[str] = ()
+) -> tuple[Catalogue, Rejected]:
+    """Read items with the columns item and text, and ``features``, which are columns of numbers.
+
+    An item without a text is kept. Of an item that occurs again, the first row is kept. Raises InputError if
+    no item remains.
+    """
+    rejected = Rejected()
+    found: dict[str, tuple[str, list[float]]] = {}
+    for row in read_rows(address, ["item", "text"], features, columns):
+        try:
+            item, text = _id(row, "item"), _text(row.cells.get("text"))
+            numbers = [_number(row.cells.get(name), name) for name in features]
+            if item in found:
+                raise ValueError(f"duplicate item: {item!r} is in an earlier row")
+        except ValueError as error:
+            rejected.add(row, str(error))
+            continue
+        found[item] = text, [math.nan if one is None else one for one in numbers]
+    if not found:
+        raise InputError(f"{address}: no item can be used ({_described(rejected)})")
+    table = np.array([numbers for _, numbers in found.values()], np.float32).reshape(len(found), -1)
+    return Catalogue(list(found), [text for text, _ in found.values()], table), rejected
+
+
+def read_interactions(
+    address: str, columns: Mapping[str, str], items: Sequence[str], liked: Liked, seed: int = 0
+) -> tuple[Interactions, list[str], Rejected]:
+    """Read interactions with the columns user, item and, where there, rating, event and time.
+
+    Of a pair of user and item that occurs again, the first interaction in time is kept; it is liked if any of
+    them is. Where the files have no times, the order of the interactions of a user is drawn with ``seed``.
+    Raises InputError if no interaction is liked, or if some rows have a time and others have none.
+
+    Returns
+    -------
+    interactions, user ids, rejected rows
+    """
+    rejected = Rejected()
+    item_of = {name: number for number, name in enumerate(items)}
+    user_of: dict[str, int] = {}
+    user, item, time, positive = [], [], [], []
+    for row in read_rows(address, ["user", "item"], ["rating", "event", "time"], columns):
+        try:
+            name = _id(row, "item")
+            if name not in item_of:
+                raise ValueError(f"unknown item: {name!r} is not among the items")
+            rating, event = _number(row.cells.get("rating"), "rating"), row.cells.get("event")
+            moment = _time(row.cells.get("time"))
+            owner = _id(row, "user")
+        except ValueError as error:
+            rejected.add(row, str(error))
+            continue
+        user.append(user_of.setdefault(owner, len(user_of)))
+        item.append(item_of[name])
+        time.append(math.nan if moment is None else moment)
+        positive.append(liked.counts(None if event is None else str(event).strip(), rating))
+    if not any(positive):
+        raise InputError(
+            f"{address}: no interaction counts as liked, of {len(user):,} that were read "
+            f"({_described(rejected)}); see the settings events and min_rating"
+        )
+    times = _times(np.array(time), address)
+    arrays = np.array(user, np.int64), np.array(item, np.int64), times, np.array(positive, bool)
+    return _in_order(*arrays, len(user_of), len(items), seed), list(user_of), rejected
+
+
+def _in_order(
+    user: NDArray[np.int64],
+    item: NDArray[np.int64],
+    time: NDArray[np.float64] | None,
+    positive: NDArray[np.bool_],
+    user_count: int,
+    item_count: int,
+    seed: int,
+) -> Interactions:
+    """Sort by user and time, equal times as in the files, and keep each pair of user and item once."""
+    moment = np.random.default_rng(seed).permutation(len(user)) if time is None else time
+    order = np.lexsort((moment, user))
+    pair = user * item_count + item
+    _, first, which = np.unique(pair[order], return_index=True, return_inverse=True)
+    any_liked = np.zeros(len(first), bool)
+    np.logical_or.at(any_liked, which, positive[order])
+    by_place = np.argsort(first)
+    kept = order[first[by_place]]
+    times = None if time is None else time[kept]
+    return Interactions(user[kept], item[kept], times, any_liked[by_place], user_count, item_count)
+
+
+def _times(times: NDArray[np.float64], address: str) -> NDArray[np.float64] | None:
+    missing = int(np.isnan(times).sum())
+    if missing == len(times):
+        return None
+    if missing:
+        raise InputError(
+            f"{address}: {missing:,} of {len(times):,} interactions have no time; give all of them one, or "
+            "name another column with --column time=NAME"
+        )
+    return times
+
+
+def _id(row: FileRow, column: str) -> str:
+    """Return an id as text. Raises ValueError for a row that cannot be read, or a blank or too long id."""
+    if row.reason:
+        raise ValueError(row.reason)
+    value = row.cells.get(column)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)  # integers with gaps, as pandas writes them
+    if value is None or not isinstance(value, str | int):
+        raise ValueError(f"no {column}: {type(value).__name__} where an id is expected")
+    text = str(value).strip()
+    if not text:
+        raise ValueError(f"no {column}: the cell is blank")
+    if len(text) > MAX_ID_CHARS:
+        raise ValueError(f"too long: {column} has {len(text):,} characters, at most {MAX_ID_CHARS}")
+    return text
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if not isinstance(value, str):
+        raise ValueError(f"not text: {type(value).__name__} in the column text")
+    if len(value) > MAX_TEXT_CHARS:
+        raise ValueError(f"too long: the text has {len(value):,} characters, at most {MAX_TEXT_CHARS:,}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError("not UTF-8: the text cannot be encoded") from None
+    return value.strip()
+
+
+def _number(value: Any, name: str) -> float | None:
+    """Return the number in a cell, None for a blank one. Raises ValueError for anything else."""
+    if value is None or (isinstance(value, str) and not value.strip()):
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"not a number: {str(value)[:40]!r} in the column {name}") from None
+    if math.isinf(number):
+        raise ValueError(f"not a number: infinity in the column {name}")
+    return None if math.isnan(number) else number
+
+
+def _time(value: Any) -> float | None:
+    """Return a time as a number: numbers as they are, dates (ISO 8601) in seconds."""
+    from datetime import UTC, date, datetime
+
+    if isinstance(value, date) and not isinstance(value, datetime):
+        value = datetime(value.year, value.month, value.day)
+    if isinstance(value, str) and not _is_number(value):
+        try:
+            value = datetime.fromisoformat(value.strip()) if value.strip() else None
+        except ValueError:
+            raise ValueError(
+                f"not a time: {value[:40]!r}; expected a number or a date such as 2024-05-01T12:00:00"
+            ) from None
+    if isinstance(value, datetime):
+        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
+    return _number(value, "time")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _described(rejected: Rejected) -> str:
+    if not rejected.rows:
+        return "no row was rejected"
+    kinds = ", ".join(f"{kind}: {count:,}" for kind, count in rejected.kinds.most_common())
+    first = rejected.rows[0]
+    return f"rejected {kinds}; first: {first['file']}, row {first['row']}: {first['reason']}"

@@ -1,0 +1,171 @@
+"""Protocol of the evaluation: leave the last item out, and items and users that training never saw."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray.apps.recommend.interactions import Histories, Interactions, Targets
+
+__all__ = ["Query", "Split", "protocol"]
+
+FEWEST = 2
+"""Liked items of a user who is asked about: one to know the user by, and one to find."""
+RANKER_SHARE, RANKER_MOST = 0.2, 10
+
+
+@dataclass(frozen=True)
+class Query:
+    """Questions to a recommender, and what it may know to answer them.
+
+    Attributes
+    ----------
+    train
+        Interactions that recommenders are fitted on; no target is among them.
+    liked, seen
+        For each query what the user liked, and what is not recommended again.
+    targets
+        The items that the user liked next.
+    only
+        Items that are ranked; None: all that the user has not seen.
+    """
+
+    train: Interactions
+    liked: Histories
+    seen: Histories
+    targets: Targets
+    only: NDArray[np.int64] | None = None
+
+    def __len__(self) -> int:
+        return len(self.targets)
+
+
+@dataclass(frozen=True)
+class Split:
+    """Interactions divided by user and time.
+
+    The last liked item of each user is for the test, the one before for validation, and a few before that
+    train the ranker. A share of the users and of the items is cold: the ranker is not trained on them, and
+    in the queries named after them nothing else is fitted on them either.
+
+    Parameters
+    ----------
+    interactions
+        All of them.
+    cold_share
+        Share of the users, and of the items, that are cold.
+    seed
+        Seed that draws them.
+    """
+
+    interactions: Interactions
+    cold_share: float = 0.1
+    seed: int = 0
+
+    def cold_users(self) -> NDArray[np.int64]:
+        """Return the users that training does not see."""
+        return self._draw(np.flatnonzero(self.interactions.positives() >= FEWEST), 1)
+
+    def cold_items(self) -> NDArray[np.int64]:
+        """Return the items that training does not see."""
+        return self._draw(np.flatnonzero(self.interactions.counts()), 2)
+
+    def test(self) -> Query:
+        """Return the last liked item of each user who is not cold."""
+        return self._last(self.interactions)
+
+    def validation(self) -> Query:
+        """Return the last but one."""
+        rest, _ = self.interactions.hold_out(_one)
+        return self._last(rest)
+
+    def ranker(self) -> Query:
+        """Return the items before those of validation and test; users and items are not cold.
+
+        A share of the items is hidden from the recommenders here, as new ones are, so that the ranker meets
+        items that only their text tells about.
+        """
+        rest, _ = self.interactions.hold_out(_one)
+        rest, _ = rest.hold_out(_one)
+        rest = rest.where(~np.isin(rest.user, self.cold_users()) & ~np.isin(rest.item, self.cold_items()))
+        train, targets = rest.hold_out(_some)
+        new = self._draw(np.setdiff1d(np.flatnonzero(rest.counts()), self.cold_items()), 3)
+        train = train.where(~np.isin(train.item, new))
+        return _asked(train, targets)
+
+    def new_items(self) -> Query:
+        """Return for each user who is not cold the last liked item that is cold, among all items."""
+        data, cold = self.interactions, self.cold_items()
+        is_cold = np.isin(data.item, cold)
+        train = self.test().train.where(~np.isin(self.test().train.item, cold))
+        candidates = np.flatnonzero(is_cold & data.positive & ~np.isin(data.user, self.cold_users()))
+        last = {int(data.user[place]): int(place) for place in candidates}
+        users, liked, seen, items = [], [], [], []
+        starts = np.searchsorted(data.user, np.arange(data.user_count))
+        for user, place in last.items():
+            before = np.arange(starts[user], place)
+            before = before[~is_cold[before]]
+            mine = data.item[before[data.positive[before]]]
+            if len(mine):
+                users.append(user)
+                liked.append(mine)
+                seen.append(data.item[before])
+                items.append(data.item[place : place + 1])
+        count = data.item_count
+        targets = Targets(np.array(users, np.int64), items)
+        return Query(train, Histories.of(liked, count), Histories.of(seen, count), targets)
+
+    def new_users(self) -> Query:
+        """Return the last liked item of each cold user, whose earlier items are given with the question."""
+        rest, targets = self.interactions.hold_out(_one)
+        cold = self.cold_users()
+        asked = np.isin(targets.users, cold)
+        items = [item for item, wanted in zip(targets.items, asked, strict=True) if wanted]
+        query = _asked(rest, Targets(targets.users[asked], items))
+        train = rest.where(~np.isin(rest.user, cold))
+        return Query(train, query.liked, query.seen, query.targets)
+
+    def _last(self, interactions: Interactions) -> Query:
+        rest, targets = interactions.hold_out(_one)
+        asked = ~np.isin(targets.users, self.cold_users())
+        items = [item for item, wanted in zip(targets.items, asked, strict=True) if wanted]
+        return _asked(rest, Targets(targets.users[asked], items))
+
+    def _draw(self, among: NDArray[np.int64], stream: int) -> NDArray[np.int64]:
+        generator = np.random.default_rng([self.seed, stream])
+        return np.sort(generator.permutation(among)[: round(self.cold_share * len(among))])
+
+
+def _one(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    return (counts >= FEWEST).astype(np.int64)
+
+
+def _some(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    share = np.clip(np.round(RANKER_SHARE * counts), 1, RANKER_MOST)
+    return np.where(counts >= FEWEST, share, 0).astype(np.int64)
+
+
+def _asked(train: Interactions, targets: Targets) -> Query:
+    """Return the query about ``targets``; users of whom nothing else is known are left out."""
+    liked = train.histories(targets.users)
+    known = np.flatnonzero(liked.lengths())
+    targets = Targets(targets.users[known], [targets.items[place] for place in known])
+    seen = train.histories(targets.users, seen=True)
+    return Query(train, liked.take(known), seen, targets)
+
+
+def protocol(interactions: Interactions, cold_share: float, seed: int) -> str:
+    """Describe the protocol in words, to stand beside every figure."""
+    order = (
+        "the last liked item of each user by time is left out (equal times: in the order of the files)"
+        if interactions.time is not None
+        else f"one liked item of each user, drawn with seed {seed}, is left out: the files have no times"
+    )
+    return (
+        f"{order}; full ranking of all items that the user has not seen, no sampled negatives; equal scores "
+        "count as their mean over all orders; items that other users took later may be in training; "
+        f"new_users and new_items: {cold_share:.0%} of the users and of the items, drawn with seed {seed}, "
+        "that training does not see; 95 % intervals by bootstrap over users"
+    )
