@@ -2,8 +2,8 @@
 
     python setfit_peer.py --folder FOLDER --model MODEL --seed 0
 
-FOLDER holds train.parquet (text, label: a class index) and test.parquet (text);
-probabilities.npy is written there: a row a test text, a column a class that has a row.
+FOLDER holds train.parquet (text, label: a class index, or a list of 0 and 1 for a set of labels) and
+test.parquet (text); probabilities.npy is written there: a row a test text, a column a class that has a row.
 
 Settings are those of the paper (arXiv:2209.11055): one epoch, batches of 16, pairs from
 R = 20 rounds over the rows, logistic regression on top. Only R is a choice: the package's
@@ -43,7 +43,8 @@ def answer(folder: Path, model_name: str, seed: int) -> None:
 
     set_seed(seed)
     train, test = (pd.read_parquet(folder / f"{part}.parquet") for part in ("train", "test"))
-    model = SetFitModel.from_pretrained(model_name)
+    several = isinstance(train["label"].iloc[0], np.ndarray)
+    model = SetFitModel.from_pretrained(model_name, multi_target_strategy="one-vs-rest" if several else None)
     model.model_body.max_seq_length = MAX_LENGTH
     settings = TrainingArguments(
         output_dir=str(folder / "checkpoints"),

@@ -7,7 +7,8 @@
 Figures are the headline metric of the task on at most 2,000 test rows, which are read once a run.
 ``labels_only`` and ``generated_labels`` are arms of a run, as are ``probe`` and ``self_training`` where the
 label GAN works on frozen features. ``proposals`` are generated labels without D
-(``candidates.verifier=false``): self-training with the fine-tuned model. ``all_labels`` is a run with every
+(``candidates.verifier=false``): self-training with the fine-tuned model. ``setfit`` is SetFit with several
+labels a text (``--setfit-python ../setfit/bin/python``). ``all_labels`` is a run with every
 label of the training file. Each cell is kept in ``benchmarks/results/tasks`` and not computed again.
 """
 
@@ -27,11 +28,13 @@ from typing import Any
 
 from benchmarks.datasets import DATA, DatasetMissingError
 from benchmarks.tasks.draws import SETS, DataSet, draw
+from benchmarks.tasks.setfit_sets import setfit_figures
 from react_ray.tasks import get_task
 
 RESULTS = Path(__file__).parents[1] / "results" / "tasks"
-METHODS = ("probe", "self_training", "labels_only", "proposals", "generated_labels", "all_labels")
+METHODS = ("probe", "self_training", "labels_only", "proposals", "setfit", "generated_labels", "all_labels")
 CANDIDATES = "candidates"
+SETFIT, SETFIT_TASK = "setfit", "multi-label-classification"
 
 
 def main() -> int:
@@ -44,6 +47,7 @@ def main() -> int:
     parser.add_argument("--model", default="embedded")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--without", nargs="*", default=[], choices=("proposals", "all_labels"))
+    parser.add_argument("--setfit-python", type=Path, help="interpreter of SetFit's environment")
     parser.add_argument("--table-only", action="store_true")
     options = parser.parse_args()
     for name in [] if options.table_only else options.sets:
@@ -60,6 +64,8 @@ def cells(data_set: DataSet, options: argparse.Namespace) -> Iterator[dict[str, 
     """What is to be measured: one run each."""
     sizes = [size for size in data_set.sizes if not options.sizes or size in options.sizes]
     variants = ["run", *(["proposals"] if get_task(data_set.task).labeler == CANDIDATES else [])]
+    if options.setfit_python and data_set.task == SETFIT_TASK:
+        variants.append(SETFIT)
     common = {"set": data_set.name, "model": options.model}
     for seed in range(options.draws):
         for size in sizes:
@@ -77,10 +83,22 @@ def measure(cell: dict[str, Any], options: argparse.Namespace) -> None:
         return
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as temporary:
-        metrics = _run(cell, SETS[cell["set"]], Path(temporary), options)
-    found = {
-        **cell,
-        "seconds": round(time.monotonic() - started, 1),
+        measured = (_setfit if cell["variant"] == SETFIT else _figures_of_run)(cell, Path(temporary), options)
+    found = {**cell, "seconds": round(time.monotonic() - started, 1), **measured}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    target.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    print(f"{target.name}: {found['seconds']} s", flush=True)
+
+
+def _setfit(cell: dict[str, Any], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    files = draw(SETS[cell["set"]], cell["size"], cell["seed"], folder / "data", options.data)
+    test = setfit_figures(files, folder / "setfit", cell["model"], cell["seed"], options.setfit_python)
+    return {"task": SETFIT_TASK, "headline": get_task(SETFIT_TASK).metrics[0], "arms": {SETFIT: test}}
+
+
+def _figures_of_run(cell: dict[str, Any], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
+    metrics = _run(cell, SETS[cell["set"]], folder, options)
+    return {
         "task": metrics["task"],
         "headline": metrics["headline"],
         "chosen": metrics["chosen"],
@@ -88,9 +106,6 @@ def measure(cell: dict[str, Any], options: argparse.Namespace) -> None:
         "arms": {arm: figures["test"] for arm, figures in metrics["arms"].items()},
         "label_quality": metrics["label_quality"],
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    target.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    print(f"{target.name}: {found['seconds']} s", flush=True)
 
 
 def _run(cell: dict[str, Any], data_set: DataSet, folder: Path, options: argparse.Namespace) -> Any:

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -42,6 +43,7 @@ def main() -> int:
     parser.add_argument("--set", required=True, choices=list(SETS))
     parser.add_argument("--size", type=float, default=0.05)
     parser.add_argument("--draws", type=int, default=3)
+    parser.add_argument("--model", default="embedded")
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
     RESULTS.mkdir(parents=True, exist_ok=True)
@@ -64,6 +66,7 @@ def run(options: argparse.Namespace, seed: int, folder: Path) -> Path:
     words = ["--task", data_set.task, "--labeled", files.labeled, "--unlabeled", files.pool]
     words += ["--truth-column", "truth", "--seed", seed, "--output", folder / "out", "--quiet"]
     command = [sys.executable, "-m", "react_ray.cli", "run", *map(str, words), "--until", "generate"]
+    command += [f"encoder={options.model}", "--model", options.model]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder / "out"
 
@@ -78,7 +81,9 @@ def measure(options: argparse.Namespace, seed: int, output: Path) -> dict[str, A
     pool, known = (load_proposals(folders["propose"] / name, truth.shape[1]) for name in ("pool", "labeled"))
     fold = np.repeat(candidates.fold_of_rows(len(rows), seed), pool["sizes"])
     names = None if task.exclusive else load_file(folders["propose"] / "names.safetensors")["names"]
+    started = time.perf_counter()
     steps, _ = label_steps(known, truth, pool, task.exclusive, fold, names, seed)
+    print(f"{len(fold):,} units judged in {time.perf_counter() - started:.1f} s", flush=True)
     steps["aligned, without D"] = label_steps(known, truth, pool, task.exclusive, None, names, seed)[0][
         "aligned"
     ]

@@ -16,6 +16,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ def compare(data_set: DataSet, seed: int, data: Path) -> dict[str, Any]:
         words = ["--task", data_set.task, "--labeled", files.whole, "--test", files.test, "--seed", seed]
         words += ["--output", output, "--quiet", "onnx=false", "encoder=embedded"]
         command = [sys.executable, "-m", "react_ray.cli", "run", *map(str, words)]
+        started = time.monotonic()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        seconds = time.monotonic() - started
         metrics = json.loads((output / "metrics.json").read_text())
         (history,) = output.glob("cache/labels_only-*/history.jsonl")
         steps = max(json.loads(line)["step"] for line in history.read_text().splitlines())
@@ -90,6 +93,7 @@ def compare(data_set: DataSet, seed: int, data: Path) -> dict[str, Any]:
         "react_ray": ours,
         "plain": max(plain.values()),
         "rates": plain,
+        "seconds": round(seconds),
         "seed": seed,
     }
 
