@@ -12,7 +12,7 @@ from react_ray.config.ranges import Range
 from react_ray.config.sections.base import Settings
 from react_ray.config.sections.cluster import ClusterConfig, TuneConfig
 from react_ray.config.sections.data import AugmentConfig, Columns, DataConfig, EncodeConfig
-from react_ray.config.sections.labels import CandidatesConfig, LganConfig
+from react_ray.config.sections.labels import CandidatesConfig, LganConfig, ProposalsConfig
 from react_ray.config.sections.training import FinetuneConfig, GenerationConfig
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "FinetuneConfig",
     "GenerationConfig",
     "LganConfig",
+    "ProposalsConfig",
     "Range",
     "Settings",
     "TuneConfig",
@@ -77,6 +78,9 @@ class Config(Settings):
     lgan: LganConfig = Field(LganConfig(), description="The label GAN")
     candidates: CandidatesConfig = Field(
         CandidatesConfig(), description="Labels by the fine-tuned model, verified out of fold"
+    )
+    proposals: ProposalsConfig = Field(
+        ProposalsConfig(), description="Answers by the fine-tuned model, for spans and texts"
     )
     finetune: FinetuneConfig = Field(FinetuneConfig(), description="Fine-tuning of the pretrained model")
     generation: GenerationConfig = Field(

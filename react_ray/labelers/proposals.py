@@ -7,13 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
+from react_ray.labelers.candidates import FOLDS, fold_of_rows
+from react_ray.labelers.pairs import Mix, Pairs, fit_mix
 
-__all__ = ["collapse_alarm", "proposal_weights"]
+__all__ = ["Verified", "collapse_alarm", "proposal_weights", "verify"]
 
 KEPT_SHARE = 0.7
 """Share of the answers to train on, those with the highest scores."""
@@ -21,6 +25,10 @@ SAME_SHARE = 0.5
 """Share of equal answers that is a collapse, unless that among the labelled rows is nearer to it than 1."""
 MIN_ROWS = 10
 """Answers needed for the alarm."""
+MIN_HELD_OUT = 30
+"""Held-out rows needed to calibrate D on; with fewer, D and the model's own score have the same weight."""
+CORRECT = 0.5
+"""Credit above which an answer counts as correct."""
 
 
 def proposal_weights(scores: NDArray[np.floating], seed: int) -> NDArray[np.float32]:
@@ -38,6 +46,83 @@ def proposal_weights(scores: NDArray[np.floating], seed: int) -> NDArray[np.floa
     weights = np.zeros(len(scores), np.float32)
     weights[kept] = scores[kept]
     return weights
+
+
+@dataclass(frozen=True)
+class Verified:
+    """Answers for the unlabelled rows after D, a sentence on them, and figures of the held-out rows."""
+
+    answers: list[Answer]
+    why: str
+    figures: dict[str, float]
+
+
+def verify(
+    values: Sequence[Sequence[Any]],
+    judged: NDArray[np.float32],
+    pool: Pairs,
+    judged_held_out: NDArray[np.float32],
+    held_out: Pairs,
+    credit: NDArray[np.float64],
+    seed: int,
+) -> Verified:
+    """Choose the best candidate of each row by D and the model's own score together.
+
+    The probability of a candidate is calibrated on held-out rows. Where the answers for these that would be
+    trained on have less credit than by the model's own score, D is not used.
+
+    Parameters
+    ----------
+    values
+        The candidates of each unlabelled row.
+    judged, pool
+        D's verdicts on them and their pairs (p).
+    judged_held_out, held_out, credit
+        D's verdicts on candidates for held-out rows, their pairs, and how right they are (q).
+    """
+    mix, figures = Mix(), {}
+    correct = credit > CORRECT
+    if len(np.unique(held_out.row)) >= MIN_HELD_OUT and 0 < correct.sum() < len(correct):
+        figures = _figures(judged_held_out, held_out, credit, seed)
+        mix = fit_mix(judged_held_out, held_out.score, correct)
+    used = figures.get("with_d", 1.0) >= figures.get("own_score", 0.0)
+    score = mix(judged, pool.score) if used else pool.score
+    parts = np.split(score, np.flatnonzero(np.diff(pool.row)) + 1)
+    answers = [
+        Answer(candidates[int(part.argmax())], float(part.max()))
+        for candidates, part in zip(values, parts, strict=True)
+    ]
+    return Verified(answers, _told(used, figures), figures)
+
+
+def _figures(
+    judged: NDArray[np.float32], held_out: Pairs, credit: NDArray[np.float64], seed: int
+) -> dict[str, float]:
+    """Mean credit of the held-out answers that would be trained on, with D (out of fold) and without."""
+    rows, row = np.unique(held_out.row, return_inverse=True)
+    fold = fold_of_rows(len(rows), seed)[row]
+    mixed = held_out.score.copy()
+    for number in range(FOLDS):
+        inside = fold == number
+        mix = fit_mix(judged[~inside], held_out.score[~inside], credit[~inside] > CORRECT)
+        mixed[inside] = mix(judged[inside], held_out.score[inside])
+    figures = {"rows": float(len(rows))}
+    for name, score in (("own_score", held_out.score), ("with_d", mixed)):
+        order = np.lexsort((-score, row))
+        best = order[np.r_[True, np.diff(row[order]) > 0]]
+        kept = proposal_weights(score[best], seed) > 0
+        figures[name] = float(credit[best][kept].mean())
+    return figures
+
+
+def _told(used: bool, figures: dict[str, float]) -> str:
+    if not figures:
+        return "D and the model's own score choose them, with the same weight for lack of held-out rows."
+    told = (
+        f"On {figures['rows']:.0f} held-out rows the most certain answers have a credit of "
+        f"{figures['with_d']:.3f} with D and {figures['own_score']:.3f} by the model's own score alone"
+    )
+    return f"{told}, so D {'chooses them' if used else 'is not used'}."
 
 
 def collapse_alarm(answers: Sequence[Answer], shown: Sequence[str], truth: Sequence[str]) -> list[str]:

@@ -106,8 +106,13 @@ def _augment_reads(config: Config) -> Keys:
     return ("augment", "seed", *(TEXTS if config.augment.search else ()))
 
 
+def _propose_reads(config: Config) -> Keys:
+    """Return the settings of the stage propose of spans and texts; only D needs the encoder."""
+    return ("candidates.rows", "proposals.verifier", "seed", *(TEXTS if config.proposals.verifier else ()))
+
+
 PREPARE = Stage(rows.prepare, ("data", "model", "encoder"))
-PREPARE_TEXTS = Stage(rows.prepare, ("data", "model", "encoder", "seed"))
+PREPARE_TEXTS = Stage(rows.prepare, ("data", "model", "encoder", "seed", "proposals.verifier"))
 AUGMENT = Stage(rows.augment, _augment_reads, ("prepare",))
 LABELS_ONLY = Stage(train.labels_only, FINETUNE, ("prepare",))
 
@@ -148,8 +153,8 @@ PROPOSALS = (
     PREPARE_TEXTS,
     AUGMENT,
     LABELS_ONLY,
-    Stage(proposals.propose, ("candidates.rows",), ("prepare", "labels_only")),
-    Stage(proposals.generate, ("seed",), ("prepare", "augment", "propose")),
+    Stage(proposals.propose, _propose_reads, ("prepare", "labels_only")),
+    Stage(proposals.generate, ("proposals.verifier", "seed"), ("prepare", "augment", "propose")),
     *CANDIDATES[-4:],
 )
 """Stages of tasks whose answers are spans or texts: the fine-tuned model labels the pool."""

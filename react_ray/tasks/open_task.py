@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import pyarrow as pa
+
+from react_ray.answer import Answer
 from react_ray.tasks.task import Task
 
 __all__ = ["OpenTask"]
@@ -30,3 +34,17 @@ class OpenTask(Task):
         ``rows`` have the inputs and the target, at least two of them. By default different targets conflict.
         """
         return None
+
+    # --- pairs of a row and a candidate, for the discriminator
+
+    @abstractmethod
+    def candidates(self, answer: Answer) -> list[tuple[Any, float]]:
+        """Return the values in the ranking of an answer with their scores, best first."""
+
+    @abstractmethod
+    def wrong_targets(self, rows: pa.Table, seed: int) -> list[list[Any]]:
+        """Return targets that are wrong for each row, at most a few; ``rows`` have inputs and target."""
+
+    @abstractmethod
+    def pair_texts(self, value: Any, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return texts that show to an encoder what was asked, then the candidate ``value``, in some ways."""

@@ -26,8 +26,10 @@ from react_ray.tasks.mean_scores import mean_scores
 from react_ray.tasks.nouns import ANSWERS
 from react_ray.tasks.open_task import OpenTask
 from react_ray.tasks.sections import Section
+from react_ray.tasks.sentences import split_sentences
 from react_ray.tasks.task import Example, Outputs, Padding
 from react_ray.tasks.text_changes import augment
+from react_ray.tasks.wrong_answers import wrong_spans
 
 if TYPE_CHECKING:
     import torch
@@ -210,6 +212,22 @@ class QuestionAnswering(OpenTask):
         scores = _scores(outputs, examples, len(rows))
         return _keep(model, calibrate_answers(scores, credit, unanswerable, usual))
 
+    def candidates(self, answer: Answer) -> list[tuple[Any, float]]:
+        """Return the answers of the ranking with their scores."""
+        return [([_places(name)] if name else [], score) for name, score in answer.ranking]
+
+    def wrong_targets(self, rows: pa.Table, seed: int) -> list[list[Any]]:
+        """Return other spans of the contexts, and no answer; see :func:`wrong_spans`."""
+        return wrong_spans(rows["text"].to_pylist(), rows["answers"].to_pylist(), seed)
+
+    def pair_texts(self, value: Any, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the question, the answer, and the sentence around it (the context for no answer)."""
+        if not value:
+            return row["question"], "", row["text"]
+        (start, end), text = value[0], row["text"]
+        around = [one for one in split_sentences(text) if one[0] < end and start < one[1]] or [(start, end)]
+        return row["question"], text[start:end], text[around[0][0] : around[-1][1]]
+
     # --- predictions, as files and services give them
 
     def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -221,7 +239,7 @@ class QuestionAnswering(OpenTask):
         """Return the answers of the ranking, in the form of the pipeline of transformers."""
         entries = []
         for name, score in answer.ranking:
-            start, end = (int(place) for place in name.split(":")) if name else (0, 0)
+            start, end = _places(name) if name else (0, 0)
             entries.append({"answer": row["text"][start:end], "score": score, "start": start, "end": end})
         return entries
 
@@ -283,6 +301,11 @@ def _answer(found: SpanScores, known: Calibration) -> Answer:
     span, score = ranking[0]
     names = tuple((f"{one[0]}:{one[1]}" if one else "", share) for one, share in ranking)
     return Answer([list(span)] if span else [], score, names)
+
+
+def _places(name: str) -> list[int]:
+    """First and last character of an answer of a ranking."""
+    return [int(place) for place in name.split(":")]
 
 
 def _keep(model: PreTrainedModel, found: Calibration) -> dict[str, float]:

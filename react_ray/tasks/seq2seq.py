@@ -20,6 +20,7 @@ from react_ray.tasks.generated_sections import generated_sections
 from react_ray.tasks.open_task import OpenTask
 from react_ray.tasks.sections import Section
 from react_ray.tasks.task import Example, Inputs, Outputs, Padding
+from react_ray.tasks.wrong_answers import wrong_texts
 
 if TYPE_CHECKING:
     import torch
@@ -203,6 +204,18 @@ class Seq2Seq(OpenTask):
         best = dict(reversed(list(zip(texts, scores, strict=True))))  # of equal texts, the best
         ranking = tuple((text, best[text]) for text in dict.fromkeys(texts))
         return Answer(*ranking[0], ranking)
+
+    def candidates(self, answer: Answer) -> list[tuple[Any, float]]:
+        """Return the hypotheses with their scores."""
+        return list(answer.ranking)
+
+    def wrong_targets(self, rows: pa.Table, seed: int) -> list[list[Any]]:
+        """Return targets of other rows, shuffled and cut ones."""
+        return [*wrong_texts(rows[self.target.name].to_pylist(), seed)]
+
+    def pair_texts(self, value: Any, row: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the input and the candidate."""
+        return row["text"], value
 
     def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return the text and its score."""

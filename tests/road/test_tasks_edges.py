@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 from task_rows import TARGET, WORDS, make_rows, write_files, write_lines
 
+from react_ray.answer import load_answers
 from react_ray.config.file import load_config
 from react_ray.errors import InputError
 from react_ray.pipeline.run import run
@@ -80,3 +81,22 @@ def test_blank_targets_leave_nothing_to_learn_from(task, go, tmp_path):
     blank = [row | {TARGET[task]: None} for row in make_rows(task, 9)]
     with pytest.raises(InputError, match="no row has a label"):
         go({"labeled": write_lines(tmp_path / "blank.jsonl", blank)})
+
+
+@pytest.mark.parametrize("task", ["question-answering"])
+def test_d_chooses_among_answers_where_it_helps_on_the_validation_rows(task, go, tmp_path):
+    files, rows = write_files(tmp_path, task), make_rows(task, 100)[60:]
+    files |= {"validation": write_lines(tmp_path / "validation.jsonl", rows)}
+    metrics = go(files, **{"proposals.verifier": True})
+    assert "On 40 held-out rows the most certain answers have a credit of" in metrics["why"]
+    assert metrics["label_quality"]["generated"] == 24
+    (propose,) = (tmp_path / "out" / "cache").glob("propose-*")
+    (generate,) = (tmp_path / "out" / "cache").glob("generate-*")
+    assert {"known", "guessed", "pool", "validation"} == {path.stem for path in propose.glob("*.safetensors")}
+    answers = load_answers(generate / "answers.jsonl")
+    proposed = load_answers(propose / "pool.jsonl")
+    for answer, own in zip(answers, proposed, strict=True):
+        assert answer.value in [[[*map(int, name.split(":"))]] if name else [] for name, _ in own.ranking]
+        assert 0 < answer.score < 1
+    weights = pq.read_table(tmp_path / "out" / "augmented").to_pylist()
+    assert sum(row["origin"] == "generated" for row in weights) == metrics["label_quality"]["kept"]

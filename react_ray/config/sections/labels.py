@@ -1,4 +1,4 @@
-"""Settings of the two labelers of the unlabelled pool: label GAN and candidates."""
+"""Settings of the labelers of the unlabelled pool: label GAN, candidates and proposals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pydantic import Field
 
 from react_ray.config.sections.base import Settings
 
-__all__ = ["CandidatesConfig", "LganConfig"]
+__all__ = ["CandidatesConfig", "LganConfig", "ProposalsConfig"]
 
 
 class LganConfig(Settings):
@@ -79,4 +79,13 @@ class CandidatesConfig(Settings):
         None,
         description="Whether D judges what the model proposes; None: for words, not for sets of labels, "
         "whose generated labels are better without",
+    )
+
+
+class ProposalsConfig(Settings):
+    """Answers by the fine-tuned model, weighed by their scores: for spans and texts."""
+
+    verifier: bool = Field(
+        False,
+        description="D chooses among the candidates for a row, where it helps on the validation rows",
     )

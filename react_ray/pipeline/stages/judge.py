@@ -63,6 +63,8 @@ def _choose(
     plain = [] if by_name else [arm for arm in arms.PLAIN if arms.is_there(context.done, arm)]
     decision, kept = diagnostics["decision"], diagnostics["kept"]
     choice = arms.choose(decision, plain, found, context.task, validation, labels, context.config.seed, kept)
+    if "verifier" in diagnostics:
+        choice = replace(choice, why=f"{choice.why} {diagnostics['verifier']['why']}")
     if unseen and not by_name:
         choice = replace(choice, why=f"{choice.why} {_never_given(unseen)}")
     return choice

@@ -3,41 +3,112 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from safetensors.numpy import load_file
 
-from react_ray.answer import load_answers, save_answers
+from react_ray.answer import Answer, load_answers, save_answers
+from react_ray.data.encode import Encoders
+from react_ray.data.views import SENTENCE
 from react_ray.errors import InputError
-from react_ray.labelers.proposals import collapse_alarm, proposal_weights
+from react_ray.labelers.pairs import Pairs, judge_pairs, pair_features
+from react_ray.labelers.proposals import Verified, collapse_alarm, proposal_weights, verify
 from react_ray.lgan.inputs import save_arrays
 from react_ray.pipeline import arms
 from react_ray.pipeline.context import Context
 from react_ray.pipeline.stages.candidates import COPY_WEIGHT
+from react_ray.tasks.open_task import OpenTask
 
 __all__ = ["generate", "propose"]
 
 ARM = "labels_only"
 UNCERTAIN = "the answer is too uncertain"
+HELD_OUT = "validation"
+
+Lists = list[list[Any]]
 
 
 def propose(context: Context) -> None:
-    """S2: answers of the fine-tuned model for some rows of the pool."""
+    """S2: candidates of the fine-tuned model for some rows of the pool; with D, features of all pairs."""
     model = context.done[ARM] / "model"
     if not model.is_dir():
         raise InputError(f"{context.task.title} needs labelled rows (--labeled FILE)")
-    rows = context.sample("unlabeled", context.config.candidates.rows)
-    pq.write_table(rows, context.folder / "pool.parquet")
+    rows = {"pool": context.sample("unlabeled", context.config.candidates.rows)}
+    if context.config.proposals.verifier:
+        rows[HELD_OUT] = context.rows(HELD_OUT)
     gpu = context.session.use_gpu()
-    answers = arms.predict_rows(rows, {ARM: model}, gpu, context.progress)[ARM]
-    save_answers(answers, context.folder / "answers.jsonl")
+    answers = {}
+    for name, some in rows.items():
+        pq.write_table(some, context.folder / f"{name}.parquet")
+        answers[name] = arms.predict_rows(some, {ARM: model}, gpu, context.progress)[ARM] if len(some) else []
+        save_answers(answers[name], context.folder / f"{name}.jsonl")
+    if context.config.proposals.verifier:
+        _save_pairs(context, rows, answers, gpu)
+
+
+def _save_pairs(
+    context: Context, rows: dict[str, pa.Table], answers: dict[str, list[Answer]], gpu: bool
+) -> None:
+    """Encode the pairs that D is fitted to, and those that it judges."""
+    task = _open(context)
+    labeled, seed = context.rows("labeled"), context.config.seed
+    target = task.target.name
+    best = pa.array([answer.value for answer in answers["pool"]], task.target.type)
+    guessed = rows["pool"].select(list(context.inputs)).append_column(task.target, best)
+    sets = {
+        "known": (labeled, _with_truth(task, labeled, labeled[target].to_pylist(), seed)),
+        "guessed": (guessed, _with_truth(task, guessed, best.to_pylist(), seed)),
+        "pool": (guessed, [task.candidates(answer) for answer in answers["pool"]]),
+        HELD_OUT: (rows[HELD_OUT], [task.candidates(answer) for answer in answers[HELD_OUT]]),
+    }
+    texts = [
+        task.pair_texts(value, row)
+        for some, pairs in sets.values()
+        for row, values in zip(some.to_pylist(), pairs, strict=True)
+        for value, _ in values
+    ]
+    encoders = Encoders(context.encoders, context.config.encode, gpu)
+    features = pair_features(lambda some: SENTENCE.of(encoders.encode(some), encoders.blocks), texts)
+    start = 0
+    for name, (_, pairs) in sets.items():
+        sizes = np.array([len(values) for values in pairs], np.int64)
+        end = start + int(sizes.sum())
+        scores = np.array([score for values in pairs for _, score in values], np.float32)
+        arrays: dict[str, NDArray[Any]] = {"sizes": sizes, "scores": scores, "features": features[start:end]}
+        save_arrays(arrays, context.folder / f"{name}.safetensors")
+        start = end
+
+
+def _with_truth(task: OpenTask, rows: pa.Table, targets: Sequence[Any], seed: int) -> Lists:
+    """The target of each row with 1, and wrong ones with 0."""
+    wrong = task.wrong_targets(rows, seed) if len(rows) else []
+    return [
+        [(target, 1.0), *((value, 0.0) for value in values)]
+        for target, values in zip(targets, wrong, strict=True)
+    ]
+
+
+def _open(context: Context) -> OpenTask:
+    if not isinstance(context.task, OpenTask):
+        raise TypeError(f"{context.task.name} has no candidates: its labeler is {context.task.labeler}")
+    return context.task
 
 
 def generate(context: Context) -> None:
-    """S4: weights of the answers, D_aug, and whether they may be used."""
+    """S4: the best candidate of each row with its weight, D_aug, and whether it may be used."""
     task, proposed = context.task, context.done["propose"]
-    rows, answers = pq.read_table(proposed / "pool.parquet"), load_answers(proposed / "answers.jsonl")
+    rows, answers = pq.read_table(proposed / "pool.parquet"), load_answers(proposed / "pool.jsonl")
+    verdict = None
+    if context.config.proposals.verifier and len(rows):
+        verdict = _verify(context, answers)
+        answers = verdict.answers
     scores = np.array([answer.score for answer in answers], np.float64)
     weight = proposal_weights(scores, context.config.seed)
     save_answers(answers, context.folder / "answers.jsonl")
@@ -62,8 +133,37 @@ def generate(context: Context) -> None:
     elif not len(rows):
         why = "No unlabelled row was used: the model is trained on the labelled rows and copies of them."
     decision = {"use_lgan": not alarms, "why": why, "alarms": alarms}
-    diagnostics = {"decision": decision, "kept": len(kept), "generated": len(rows)}
+    diagnostics: dict[str, Any] = {"decision": decision, "kept": len(kept), "generated": len(rows)}
+    if verdict:
+        diagnostics["verifier"] = {"why": verdict.why, **verdict.figures}
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
+
+
+def _verify(context: Context, answers: Sequence[Answer]) -> Verified:
+    """Judge the candidates of the pool by D, with weights calibrated on the validation rows."""
+    task, folder, seed = _open(context), context.done["propose"], context.config.seed
+    known, guessed, pool, held_out = (_load(folder, name) for name in ("known", "guessed", "pool", HELD_OUT))
+    guessed = replace(guessed, weight=np.array([a.score for a in answers], np.float32)[guessed.row])
+    rows = pq.read_table(folder / f"{HELD_OUT}.parquet")
+    proposed = load_answers(folder / f"{HELD_OUT}.jsonl")
+    values = [value for answer in proposed for value, _ in task.candidates(answer)]
+    credit = task.credit([Answer(value, 1.0) for value in values], rows.take(pa.array(held_out.row)))
+    return verify(
+        [[value for value, _ in task.candidates(answer)] for answer in answers],
+        judge_pairs(known, guessed, pool, seed),
+        pool,
+        judge_pairs(known, guessed, held_out, seed, apart=True),
+        held_out,
+        credit,
+        seed,
+    )
+
+
+def _load(folder: Path, name: str) -> Pairs:
+    arrays = load_file(folder / f"{name}.safetensors")
+    row = np.repeat(np.arange(len(arrays["sizes"])), arrays["sizes"])
+    weight = np.ones(len(row), np.float32)
+    return Pairs(row, arrays["features"], arrays["scores"], weight)
 
 
 def _write(context: Context, parts: dict[str, pa.Table], weight: np.ndarray) -> None:

@@ -32,7 +32,7 @@ def prepare(context: Context) -> None:
     models = []
     if config.model != SCRATCH:
         models.append(ModelChoice("--model", model_choices(config.model), config.model == AUTO))
-    if not context.task.generates:
+    if not context.task.generates or config.proposals.verifier:
         models.append(ModelChoice("--encoder", encoders, config.encoder in (None, AUTO)))
     items = read_items(config.data, context.folder)  # a file is read by one process
     size = sum(item["bytes"] for item in items) if len(items) > 1 else 0
