@@ -78,21 +78,42 @@ def _questions(draw: random.Random) -> Rows:
         }
 
 
+GERMAN = {"goal": "tor", "team": "mannschaft", "coach": "trainer", "match": "spiel"}
+GERMAN |= {"bank": "bank", "stock": "aktie", "tax": "steuer", "loan": "kredit"}
+
+
+def _translations(draw: random.Random) -> Rows:
+    while True:
+        word = draw.choice([*GERMAN])
+        yield {"source": " ".join([*draw.sample(FILLER, 8), word]), "target": f"das neue {GERMAN[word]}"}
+
+
+def _abstracts(draw: random.Random) -> Rows:
+    while True:
+        sentences = [f"{' '.join(draw.sample(FILLER, 3))}." for _ in range(2)]
+        word = draw.choice([*GERMAN])
+        yield {"document": " ".join([*sentences, f"{word} today."]), "summary": f"new {word}"}
+
+
 MAKE: dict[str, Callable[[random.Random], Rows]] = {
     "extractive-summarization": _documents,
     "multi-label-classification": _sets,
     "question-answering": _questions,
     "relation-extraction": _relations,
+    "summarization": _abstracts,
     "text-pair-classification": _pairs,
     "token-classification": _tokens,
+    "translation": _translations,
 }
 TARGET = {
     "question-answering": "answers",
     "extractive-summarization": "summary",
     "multi-label-classification": "labels",
     "relation-extraction": "label",
+    "summarization": "summary",
     "text-pair-classification": "label",
     "token-classification": "tags",
+    "translation": "target",
 }
 
 

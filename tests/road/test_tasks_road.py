@@ -23,6 +23,7 @@ import torch
 import transformers
 from sklearn.metrics import f1_score
 from task_rows import MAKE, TARGET, WORDS, make_rows, write_files, write_lines
+from tiny_seq2seq import save_tiny_seq2seq
 
 from react_ray import load
 from react_ray.config.file import load_config
@@ -58,6 +59,9 @@ class Done:
 
 def settings(task: str, model: Path, output: Path, files: dict[str, Path], **more: Any) -> Config:
     quick = {"finetune.lr": 3e-3, "finetune.token_budget": 8000, "lgan.steps": 20, "onnx": task == EXPORTED}
+    if get_task(task).generates:
+        quick |= {"finetune.epochs": 20, "generation.max_new_tokens": 8, "generation.beams": 2}
+        quick |= {"onnx": True}
     here = {"cluster.use_gpu": False, "cluster.workers": 0, "data.columns.truth": "truth"}
     named = {f"data.{name}": str(path) for name, path in files.items()}
     return load_config(
@@ -66,19 +70,35 @@ def settings(task: str, model: Path, output: Path, files: dict[str, Path], **mor
 
 
 @pytest.fixture(scope="module")
-def model(make_tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_tiny_model(tmp_path_factory.mktemp("task-words"), WORDS)
+def models(
+    make_tiny_model: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Path]:
+    """A tiny model for a task: an encoder, or an encoder-decoder."""
+    encoder = make_tiny_model(tmp_path_factory.mktemp("task-words"), WORDS)
+    texts = [
+        text
+        for task in ("summarization", "translation")
+        for row in make_rows(task, 60)
+        for text in row.values()
+    ]
+    generator = save_tiny_seq2seq(tmp_path_factory.mktemp("task-texts"), texts, "t5")
+    return lambda task: generator if get_task(task).generates else encoder
+
+
+@pytest.fixture
+def model(models: Callable[[str], Path], task: str) -> Path:
+    return models(task)
 
 
 @pytest.fixture(scope="module")
-def done(model: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Done]:
+def done(models: Callable[[str], Path], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Done]:
     """The run of a task, made when it is first asked for."""
 
     @cache
     def make(task: str) -> Done:
         folder = tmp_path_factory.mktemp(task)
         files = write_files(folder, task)
-        config = settings(task, model, folder / "out", files)
+        config = settings(task, models(task), folder / "out", files)
         return Done(config, files, folder / "out", run(config, quiet=True).metrics)
 
     return make
@@ -94,6 +114,7 @@ def test_the_folder_holds_what_is_promised(task, done):
     assert {"metrics.json", "report.html", "model", "augmented", "left_out.parquet", "refused.jsonl"} <= there
     assert known.nouns.model in (of.folder / "model" / "README.md").read_text(encoding="utf-8")
     assert (of.folder / "model" / "onnx").is_dir() == (task == EXPORTED)
+    assert (of.folder / "model" / "ctranslate2").is_dir() == known.generates
     kept = json.loads((of.folder / "metrics.json").read_text(encoding="utf-8"))
     assert (kept["task"], kept["headline"]) == (task, known.metrics[0])
     assert all(0 <= kept["test"][name] <= 1 for name in known.metrics)
@@ -122,7 +143,7 @@ def test_the_augmented_rows_have_targets_and_weights(task, done):
             kind = kind.value_type
         assert pa.types.is_floating(kind)
     origins, weights = table["origin"].to_pylist(), table["weight"].to_pylist()
-    assert set(origins) == {"labeled", "augmented", "generated"}
+    assert set(origins) == {"labeled", "generated", *(["augmented"] if known.operations else [])}
     assert all(0 < weight <= 1 for weight in weights)
     assert {w for w, origin in zip(weights, origins, strict=True) if origin == "labeled"} == {1.0}
     assert origins.count("generated") == of.metrics["label_quality"]["kept"]
@@ -329,6 +350,12 @@ WRONG: dict[str, tuple[str, str, dict[int, str]]] = {
         "<e1>leaf</e1> of <e2>tree</e2>,Part\n",
         {2: "e2"},
     ),
+    "summarization": (
+        "rows.jsonl",
+        '{"document": "the goal. a bank.", "summary": "goal"}\n{"document": " ", "summary": "goal"}\n'
+        '{"document": "the bank. a goal.", "summary": ["goal"]}\n{"document": "a tax.", "summary": "tax"}\n',
+        {2: "blank document", 3: "summary"},
+    ),
     "text-pair-classification": (
         "rows.csv",
         "text,text_pair,label\ngoal,team,same\nbank,,same\n,bank,same\ngoal,loan,different\n",
@@ -338,6 +365,11 @@ WRONG: dict[str, tuple[str, str, dict[int, str]]] = {
         "rows.conll",
         "ada B-PER\nmet O\n\nbob\nmet O\n\nin O\nrome B-LOC\n\nin O\nlima PLACE\n",
         {4: "wrong number of fields", 10: "tag"},
+    ),
+    "translation": (
+        "rows.csv",
+        "source,target\nthe goal,das tor\n,das tor\na bank,die bank\n",
+        {2: "blank source"},
     ),
 }
 """A file of each task with bad rows among good ones, and the rows that are rejected."""
