@@ -93,13 +93,16 @@ class LabelQuality(TypedDict):
 class Cut(TypedDict):
     """What the model does not read, in a sample of ``rows``: the shares of ``texts`` and of ``tokens``.
 
-    ``max_length`` is the longest input of the model, in tokens.
+    ``read`` is the mean number of tokens that it reads of a row, in up to ``windows`` inputs of at most
+    ``max_length`` tokens.
     """
 
     rows: int
     texts: float
     tokens: float
+    read: float
     max_length: int
+    windows: int
 
 
 class Metrics(TypedDict):

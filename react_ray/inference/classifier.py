@@ -31,6 +31,7 @@ from react_ray.tasks import DEFAULT_TASK, get_task
 from react_ray.tasks.batches import run_batches
 from react_ray.tasks.running import BATCH_TOKENS, classes_of, padding_of, run_model, settings_of
 from react_ray.tasks.task import Example, Inputs, Outputs, Task
+from react_ray.tasks.windows import saved_windows
 
 __all__ = ["Classifier", "load", "model_folder"]
 
@@ -56,9 +57,10 @@ class Classifier(SavedModel):
         task: Task | None = None,
     ):
         task = task or get_task(DEFAULT_TASK)
-        prefix = str(settings_of(model).get("prefix", ""))
-        texts = TransformersTokenizer(tokenizer, max_length, prefix)
-        super().__init__(task, classes_of(task, model), settings_of(model), texts, padding_of(model))
+        settings = settings_of(model)
+        prefix, windows = str(settings.get("prefix", "")), saved_windows(settings)
+        texts = TransformersTokenizer(tokenizer, max_length, prefix, windows)
+        super().__init__(task, classes_of(task, model), settings, texts, padding_of(model))
         self.model = model.eval()
 
     def run(self, examples: Sequence[Example]) -> Outputs:

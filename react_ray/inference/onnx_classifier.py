@@ -16,6 +16,7 @@ from react_ray.inference.saved import SavedModel
 from react_ray.models.tokenizer import SavedTokenizer
 from react_ray.tasks.batches import run_batches
 from react_ray.tasks.task import Example, Inputs, Outputs, Padding
+from react_ray.tasks.windows import saved_windows
 
 __all__ = ["OnnxClassifier"]
 
@@ -30,10 +31,11 @@ class OnnxClassifier(SavedModel):
     """
 
     def __init__(self, folder: Path, onnx: Path, record: OnnxRecord, precision: str):
-        tokenizer = SavedTokenizer(folder, record.max_length, record.blank_token)
+        settings = settings_in(folder)
+        tokenizer = SavedTokenizer(folder, record.max_length, record.blank_token, saved_windows(settings))
         tokenizer.reads_types = "token_type_ids" in record.inputs
         padding = Padding(record.pad_token, record.padding_side)
-        super().__init__(check_saved(folder), record.labels, settings_in(folder), tokenizer, padding)
+        super().__init__(check_saved(folder), record.labels, settings, tokenizer, padding)
         self.record = record
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1

@@ -16,6 +16,7 @@ from react_ray.inference.inputs import Row, parse_input, parts_of, table_of
 from react_ray.inference.prediction import Prediction, rank, typed
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.task import Example, Outputs, Padding, Task
+from react_ray.tasks.windows import join_windows
 
 __all__ = ["Input", "SavedModel"]
 
@@ -117,7 +118,12 @@ class SavedModel(ABC):
             raise InputError(f"predict_proba: a model for {self.task.title} has no probability of a label")
         if not len(inputs):
             return np.empty((0, len(self.labels)), np.float32)
-        return np.stack(self.task.probabilities(self.run(self.examples(self.rows(inputs)))))
+        examples = self.examples(self.rows(inputs))
+        return np.stack(self.row_probabilities(self.run(examples), examples))
+
+    def row_probabilities(self, outputs: Outputs, examples: Sequence[Example]) -> Outputs:
+        """Return the probabilities of the classes of each row, from the outputs of its examples."""
+        return self.task.probabilities(join_windows(outputs, examples))
 
     def rank(self, inputs: Sequence[Input], top: int | None = None) -> list[list[Prediction]]:
         """Rank the labels of each input, best first, at most ``top``; InputError as predict_proba."""

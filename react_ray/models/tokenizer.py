@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
@@ -49,15 +49,22 @@ class TextTokenizer(ABC):
     prefix = ""
     """Text that tasks with generated answers put before every input."""
 
-    def __init__(self, max_length: int, side: Side):
+    most_windows = 1
+    """Windows of a long text that a classifier reads, see :meth:`long_ids`."""
+
+    def __init__(self, max_length: int, side: Side, windows: int = 1):
         self.max_length = max_length
         self.side: Side = side
+        self.most_windows = windows
         self._clones: dict[tuple[int | None, str], Tokenizer] = {}
 
-    def resized(self, max_length: int) -> Self:
-        """Return the same tokenizer with another maximum length."""
+    def longer(self, times: int) -> Self:
+        """Return a copy that reads ``times`` as much of a text: more windows, or else a longer one."""
         other = copy.copy(self)
-        other.max_length, other._clones = max_length, {}
+        if self.most_windows > 1:
+            other.most_windows = times * self.most_windows
+            return other
+        other.max_length, other._clones = times * self.max_length, {}
         other.__dict__.pop("_cutting", None)
         return other
 
@@ -75,7 +82,10 @@ class TextTokenizer(ABC):
 
     def reach(self, text: str) -> int:
         """Return the number of characters of ``text`` before the end of its last token."""
-        return max((end for _, end in self._cutting.encode(text).offsets), default=0)
+        windows = [_window(self._cutting.encode(text))]
+        if self.most_windows > 1:
+            windows = self.windows([text], 0)[0][: self.most_windows]
+        return max((end for window in windows for _, end in window.offsets), default=0)
 
     def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
         """Return the tokens of each pair of texts; the longer text is truncated first."""
@@ -113,6 +123,40 @@ class TextTokenizer(ABC):
         left = self.side == "left"
         return text[encoded.offsets[-most][0] :] if left else text[: encoded.offsets[most - 1][1]]
 
+    def long_ids(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """Return the token ids of up to ``most_windows`` windows of each text, which do not overlap."""
+        found = [[ids] for ids in self.ids(texts)]
+        for numbers in self._long([some[0] for some in found], [len(text) for text in texts]):
+            windows = self.windows([texts[number] for number in numbers], 0)
+            for number, some in zip(numbers, windows, strict=True):
+                found[number] += [window.ids for window in some[1 : self.most_windows]]
+        return found
+
+    def long_pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[list[Window]]:
+        """Return up to ``most_windows`` windows of each pair: parts of the longer text, with the other text.
+
+        The other text is cut at half the maximum length.
+        """
+        found = [[window] for window in self.pairs(texts, others)]
+        sizes = [len(text) + len(other) for text, other in zip(texts, others, strict=True)]
+        for numbers in self._long([some[0].ids for some in found], sizes):
+            for number in numbers:
+                text, other = texts[number], others[number]
+                windows = self._pair_windows([text], [other], 0, int(len(other) >= len(text)))[0]
+                if len(windows) > 1:
+                    found[number] = windows[: self.most_windows]
+        return found
+
+    def _long(self, ids: Sequence[Sequence[int]], sizes: Sequence[int]) -> Iterator[list[int]]:
+        """Iterate over the numbers of texts that may have several windows, some at a time.
+
+        ``ids`` are those of the first windows, ``sizes`` the lengths of the texts in characters.
+        """
+        full = [number for number, own in enumerate(ids) if len(own) >= self.max_length]
+        if self.most_windows > 1:
+            for part in chunk_ranges((sizes[number] for number in full), CHARS_AT_A_TIME):
+                yield full[part.start : part.stop]
+
     def windows(self, texts: Sequence[str], stride: int) -> list[list[Window]]:
         """Return windows with all tokens of each text; consecutive windows overlap by ``stride`` tokens."""
         backend = self._clone(min(stride, max(0, (self.max_length - 2) // 2)))
@@ -124,11 +168,21 @@ class TextTokenizer(ABC):
 
         The text is cut at half the maximum length; consecutive windows overlap by at most ``stride`` tokens.
         """
+        return self._pair_windows(texts, others, stride, 1)
+
+    def _pair_windows(
+        self, texts: Sequence[str], others: Sequence[str], stride: int, long: int
+    ) -> list[list[Window]]:
+        """Return windows of the texts at place ``long`` (0 or 1) of the pairs, see :meth:`pair_windows`."""
         room = max(1, self.max_length // 2 - PAIR_SPECIAL)
-        encodings = self._clone(None).encode_batch(list(texts), add_special_tokens=False)
-        short = [self._start(text, one, room) for text, one in zip(texts, encodings, strict=True)]
-        backend = self._clone(min(stride, max(0, self.max_length // 4 - PAIR_SPECIAL)), "only_second")
-        pairs = backend.encode_batch(list(zip(short, others, strict=True)))
+        both = [list(texts), list(others)]
+        encodings = self._clone(None).encode_batch(both[1 - long], add_special_tokens=False)
+        both[1 - long] = [
+            self._start(text, one, room) for text, one in zip(both[1 - long], encodings, strict=True)
+        ]
+        strategy = ("only_first", "only_second")[long]
+        backend = self._clone(min(stride, max(0, self.max_length // 4 - PAIR_SPECIAL)), strategy)
+        pairs = backend.encode_batch(list(zip(*both, strict=True)))
         return [[_window(encoding), *map(_window, encoding.overflowing)] for encoding in pairs]
 
     @cached_property
@@ -160,8 +214,10 @@ class TextTokenizer(ABC):
 class TransformersTokenizer(TextTokenizer):
     """A tokenizer of transformers, for training."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, max_length: int, prefix: str = ""):
-        super().__init__(max_length, "left" if tokenizer.truncation_side == "left" else "right")
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerBase, max_length: int, prefix: str = "", windows: int = 1
+    ):
+        super().__init__(max_length, "left" if tokenizer.truncation_side == "left" else "right", windows)
         self.prefix = prefix
         self.tokenizer = tokenizer
         self.reads_types = "token_type_ids" in tokenizer.model_input_names
@@ -198,28 +254,36 @@ class QuickTokenizer(TextTokenizer):
     """Wrapper of a tokenizer, whose :meth:`ids` process only the part of a long text that is needed."""
 
     def __init__(self, tokenizer: TextTokenizer):
-        super().__init__(tokenizer.max_length, tokenizer.side)
+        super().__init__(tokenizer.max_length, tokenizer.side, tokenizer.most_windows)
         self.reads_types = tokenizer.reads_types
         self.prefix = tokenizer.prefix
         self._wrapped = tokenizer
 
-    def resized(self, max_length: int) -> Self:
-        """Return the same tokenizer with another maximum length."""
-        other = super().resized(max_length)
-        other._wrapped = self._wrapped.resized(max_length)
+    def longer(self, times: int) -> Self:
+        """Return a copy that reads ``times`` as much of a text: more windows, or else a longer one."""
+        other = super().longer(times)
+        other._wrapped = self._wrapped.longer(times)
         return other
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, at least one."""
         return tokens.encode_start(self._wrapped.ids, texts, self.max_length, self.side)
 
+    def long_ids(self, texts: Sequence[str]) -> list[list[list[int]]]:
+        """Return the token ids of up to ``most_windows`` windows of each text, which do not overlap."""
+        if self.most_windows == 1:
+            return super().long_ids(texts)
+        most = self.most_windows * self.max_length
+        return tokens.encode_windows_start(self._wrapped.long_ids, texts, most, self.side)
+
     def reach(self, text: str) -> int:
         """Return the number of characters of ``text`` before the end of its last token."""
 
         def measure(part: str) -> tuple[list[int], int]:
-            return self._wrapped.ids([part])[0], self._wrapped.reach(part)
+            ids = [token for window in self._wrapped.long_ids([part])[0] for token in window]
+            return ids, self._wrapped.reach(part)
 
-        return tokens.reach_of(measure, text, self.max_length, self.side)
+        return tokens.reach_of(measure, text, self.most_windows * self.max_length, self.side)
 
     def pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[Window]:
         """Return the tokens of each pair of texts; the longer text is truncated first."""
@@ -230,6 +294,21 @@ class QuickTokenizer(TextTokenizer):
 
         pairs = list(zip(texts, others, strict=True))
         return tokens.encode_pair_start(encode, pairs, lambda one: one.ids, self.max_length, self.side)
+
+    def long_pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[list[Window]]:
+        """Return up to ``most_windows`` windows of each pair: parts of the longer text, with the other."""
+        if self.most_windows == 1:
+            return super().long_pairs(texts, others)
+
+        def encode(parts: Sequence[tuple[str, str]]) -> list[list[Window]]:
+            firsts, seconds = zip(*parts, strict=True)
+            return self._wrapped.long_pairs(firsts, seconds)
+
+        def ids(windows: list[Window]) -> list[int]:
+            return [token for window in windows for token in window.ids]
+
+        pairs = list(zip(texts, others, strict=True))
+        return tokens.encode_pair_start(encode, pairs, ids, self.most_windows * self.max_length, self.side)
 
     def text_of(self, ids: Sequence[int]) -> str:
         """Convert generated tokens to text."""
@@ -250,8 +329,8 @@ class QuickTokenizer(TextTokenizer):
 class SavedTokenizer(TextTokenizer):
     """The ``tokenizer.json`` in ``folder``, without torch; ``blank`` is the token of an empty text."""
 
-    def __init__(self, folder: Path, max_length: int, blank: int):
-        super().__init__(max_length, tokens.truncation_side(folder))
+    def __init__(self, folder: Path, max_length: int, blank: int, windows: int = 1):
+        super().__init__(max_length, tokens.truncation_side(folder), windows)
         self._file, self._blank = str(folder / "tokenizer.json"), blank
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:

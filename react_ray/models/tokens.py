@@ -21,6 +21,7 @@ __all__ = [
     "encode",
     "encode_pair_start",
     "encode_start",
+    "encode_windows_start",
     "never_empty",
     "pad",
     "reach_of",
@@ -96,11 +97,28 @@ def encode_start(
     same ids. Tokenizers look only a few characters ahead, so further text cannot change these ids. A text
     that is white space, or a single long unknown word, is encoded completely.
     """
+    return _from_starts(encode, _starts_of(texts, side), list, len(texts), max_length)
 
+
+def encode_windows_start(
+    encode: Callable[[Sequence[str]], list[list[Ids]]],
+    texts: Sequence[str],
+    max_length: int,
+    side: Side = "right",
+) -> list[list[Ids]]:
+    """Return the windows ``encode(texts)``, of ``max_length`` tokens together, as :func:`encode_start`."""
+
+    def ids(windows: list[Ids]) -> Ids:
+        return [token for window in windows for token in window]
+
+    return _from_starts(encode, _starts_of(texts, side), ids, len(texts), max_length)
+
+
+def _starts_of(texts: Sequence[str], side: Side) -> Callable[[int, int], tuple[str, bool]]:
     def start(index: int, size: int) -> tuple[str, bool]:
         return _part(texts[index], size, side), len(texts[index]) <= size
 
-    return _from_starts(encode, start, list, len(texts), max_length)
+    return start
 
 
 def encode_pair_start(

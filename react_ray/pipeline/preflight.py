@@ -131,9 +131,9 @@ class Check:
         ]
         if cost["cut"] >= CUT:
             lines.append(
-                f"warning: {cost['cut']:.0%} of the texts are longer than the model's maximum length: they "
+                f"warning: {cost['cut']:.0%} of the texts are longer than what the model reads: they "
                 f"will be cut, {cost['cut_tokens']:.0%} of all tokens (counted in {cost['cut_rows']:,.0f} "
-                "rows; raise finetune.max_length, or use a model with a longer input)"
+                "rows; raise finetune.max_length, or finetune.windows for texts to classify)"
             )
         classes, options = len(self.rows["classes"]), self.nouns.options
         if classes > HINT_CLASSES:
@@ -200,6 +200,9 @@ def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -
     encoder = encoders.each[used.index(model) if model in used else 0]  # like the model that is trained
     per_row, speed = _pace(encoders, sample, len(drawn))
     trained_row, trained_speed = _pace(encoder, sample, len(drawn)) if len(used) > 1 else (per_row, speed)
+    cut = _cut_shares(config, task, path, labels.names, model, encoder if model in used else None)
+    if config.finetune.windows > 1:
+        trained_row = max(trained_row, cut["cut_read"])
     prompts = config.encode.prompts or default_prompts(names)
     read = encoders.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
     training_rows = parts["labeled"] + parts["unlabeled"]
@@ -231,7 +234,7 @@ def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -
         memory = 16 * parameters + row * (rows + copies) + size
         cells, weights = len(names) * (training_rows + copies), len(names) * width * len(used)
     return {
-        **_cut_shares(config, task, path, labels.names, model, encoder if model in used else None),
+        **cut,
         "encode_tokens": texts + read,
         "tokens_per_second": speed,
         "tokens_per_row": per_row,
@@ -263,8 +266,10 @@ def _cut_shares(
     if encoder is not None:
         longest = longest_text(encoder.model, tokenizer, longest)
     sample = spread_rows(rows, [field.name for field in task.inputs], SAMPLE_TEXTS)
-    shares = cut_shares(task, TransformersTokenizer(tokenizer, longest), sample, labels)
-    return {"cut": shares["texts"], "cut_tokens": shares["tokens"], "cut_rows": shares["rows"]}
+    windows = config.finetune.windows if task.long_texts == "windows" else 1
+    shares = cut_shares(task, TransformersTokenizer(tokenizer, longest, windows=windows), sample, labels)
+    names = {"texts": "cut", "tokens": "cut_tokens", "rows": "cut_rows", "read": "cut_read"}
+    return {name: shares[key] for key, name in names.items()}
 
 
 def _pace(encoder: Encoder | Encoders, texts: list[str], rows: int) -> tuple[float, float]:

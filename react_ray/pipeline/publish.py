@@ -93,10 +93,11 @@ def summarise(output: Path, metrics: Any) -> str:
         weighed = (f"{name} ({weight:.2f})" if weight else name for name, weight in encoders.items())
         lines.append(f"encoders, with their weights: {', '.join(weighed)}")
     cut = metrics["cut"]
+    read = cut["windows"] * cut["max_length"]
     if cut["texts"]:
         lines.append(
             f"cut: {cut['texts']:.1%} of the texts, {cut['tokens']:.1%} of their tokens, are beyond the "
-            f"{cut['max_length']:,} tokens that the model reads (counted in {cut['rows']:,} rows)"
+            f"{read:,} tokens that the model reads (counted in {cut['rows']:,} rows)"
         )
     lines += metrics.get("notes", [])
     lines += [f"warning: {warning}" for warning in metrics["warnings"]]

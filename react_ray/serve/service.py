@@ -76,7 +76,7 @@ class Service:
         self.config = config
         self.task = engine.task
         self.labels = engine.labels
-        self.max_length = engine.max_length
+        self.most_tokens = engine.most_tokens
         self.about = about
         self.relations = relations
         self.threshold = config.threshold
@@ -230,7 +230,8 @@ class Service:
     async def explore(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """Return probabilities of artificial texts, which are not counted, logged or compared."""
         examples = await self._encode([parse_input(self.task, text) for text in texts])
-        return self.task.probabilities(_all_of(await self._batcher.submit(examples)))
+        outputs = _all_of(await self._batcher.submit(examples))
+        return self._engine.model.row_probabilities(outputs, examples)
 
     async def _encode(
         self, rows: Sequence[Row], count: Callable[[pa.Table, Sequence[Example]], None] | None = None

@@ -18,6 +18,7 @@ from react_ray.tasks.label_names import label_name
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.sections import Section
 from react_ray.tasks.task import Example, Outputs, Padding, Task
+from react_ray.tasks.windows import join_windows
 
 if TYPE_CHECKING:
     import torch
@@ -66,7 +67,7 @@ class ClosedTask(Task):
         settings: Mapping[str, Any],
     ) -> list[Answer]:
         """Return the most probable class, with a ranking of the best ``ranked`` (a setting) classes."""
-        logits = np.reshape(outputs, (len(outputs), len(labels)))
+        logits = np.reshape(join_windows(outputs, examples), (len(rows), len(labels)))
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # scipy's softmax is slow for one row
         return ranked(odds / odds.sum(axis=1, keepdims=True), labels, settings.get("ranked", RANKED))
 
@@ -84,7 +85,7 @@ class ClosedTask(Task):
         head = final_linear(model)
         if head is None:
             return {}
-        logits = np.reshape(outputs, (len(rows), len(labels)))
+        logits = np.reshape(join_windows(outputs, examples), (len(rows), len(labels)))
         temperature = best_temperature(logits, truth_of(rows, labels))
         scale_logits(head, 1 / temperature)
         return {"temperature": temperature}

@@ -24,17 +24,18 @@ NEAR = 8
 def cut_shares(task: Task, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
     """Return the shares of ``texts`` and ``tokens`` in ``rows`` that a model does not read.
 
-    ``rows`` in the result is their number. A text counts with at most MOST_INPUTS inputs of the model.
+    ``rows`` in the result is their number, ``read`` the mean number of tokens that are read. A text counts
+    with at most MOST_INPUTS inputs of the model.
     """
     given = rows.select([field.name for field in task.inputs])
     quick = QuickTokenizer(tokenizer)
-    longer = quick.resized(MOST_INPUTS * tokenizer.max_length)
-    counts = read_and_cut(task, quick, longer, given, labels)
+    counts = read_and_cut(task, quick, quick.longer(MOST_INPUTS), given, labels)
     read, cut = counts.sum(axis=0).tolist()
     return {
         "rows": len(rows),
         "texts": float((counts[:, 1] > 0).mean()) if len(rows) else 0.0,
         "tokens": cut / max(read + cut, 1),
+        "read": read / max(len(rows), 1),
     }
 
 
@@ -48,13 +49,13 @@ def read_and_cut(
 ) -> NDArray[np.int64]:
     """Count the tokens of each row that a model reads, and those beyond them, n x 2.
 
-    ``longer`` is the same tokenizer with a greater maximum length, up to which tokens are counted;
-    ``examples`` are those of the rows if they are known.
+    ``longer`` is a copy of the tokenizer that reads more, up to which tokens are counted; ``examples`` are
+    those of the rows if they are known.
     """
     counts = np.zeros((len(rows), 2), np.int64)
     for example in task.encode(tokenizer, rows, labels) if examples is None else examples:
         counts[example.row, 0] += len(example.ids)
-    full = np.flatnonzero(counts[:, 0] >= tokenizer.max_length - NEAR)
+    full = np.flatnonzero(counts[:, 0] >= tokenizer.most_windows * (tokenizer.max_length - NEAR))
     if task.long_texts != "all" and len(full):
         for example in task.encode(longer, rows.take(full.tolist()), labels):
             row = full[example.row]

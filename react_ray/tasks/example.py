@@ -13,8 +13,8 @@ __all__ = ["AnswerKind", "Example", "Inputs", "LongTexts", "Outputs", "Padding"]
 
 AnswerKind = Literal["label", "labels", "entities", "span", "text"]
 """One class with a ranking of all, several classes, typed parts of the text, one part of it, a new text."""
-LongTexts = Literal["cut", "all"]
-"""Cut at the maximum length of the model, or read in overlapping windows."""
+LongTexts = Literal["cut", "windows", "all"]
+"""Cut at the maximum length of the model, read in ``finetune.windows``, or read to the end."""
 
 Inputs = dict[str, NDArray[np.int64]]
 """What a model reads: arrays of n x tokens by the names that transformers gives them."""

@@ -29,6 +29,7 @@ from react_ray.tasks.set_sections import average_precision, set_mistakes, set_pa
 from react_ray.tasks.task import Example, Outputs, Padding
 from react_ray.tasks.thresholds import best_sharpness, f1_thresholds, share_thresholds
 from react_ray.tasks.units import Distributions, UnitTask
+from react_ray.tasks.windows import join_windows, row_targets, text_examples
 
 if TYPE_CHECKING:
     import torch
@@ -47,6 +48,7 @@ class MultiLabelClassification(UnitTask):
     columns = (Column("text", "text"), Column("labels", "labels", target=True))
     target = pa.field("labels", pa.list_(pa.string()))
     exclusive = False
+    long_texts = "windows"
     settles_on_unlabeled = True
     metrics = ("macro_f1", "micro_f1", "subset_accuracy", "label_ranking_average_precision")
     checkpoint_metric = "label_ranking_average_precision"
@@ -84,13 +86,9 @@ class MultiLabelClassification(UnitTask):
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
         """Encode the columns text and, if present, labels (names, or K probabilities) and weight."""
-        ids, given = tokenizer.ids(rows["text"].to_pylist()), set(rows.column_names)
-        targets = set_targets(rows["labels"], labels) if "labels" in given else [None] * len(rows)
-        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
-        return [
-            Example(i, t, float(w), row)
-            for row, (i, t, w) in enumerate(zip(ids, targets, weights, strict=True))
-        ]
+        labeled = "labels" in rows.column_names
+        targets = set_targets(rows["labels"], labels) if labeled else [None] * len(rows)
+        return text_examples(tokenizer, rows, list(targets))
 
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
         """Return the binary cross-entropy with the probability of each label, averaged over labels."""
@@ -126,7 +124,7 @@ class MultiLabelClassification(UnitTask):
 
         The score is the probability that the whole set is correct if labels are independent.
         """
-        logits = np.reshape(outputs, (len(outputs), len(labels))).astype(np.float64)
+        logits = np.reshape(join_windows(outputs, examples), (len(rows), len(labels))).astype(np.float64)
         shifts = np.asarray(settings.get("shifts") or np.zeros(len(labels)))
         return _answers(logits >= 0, expit(logits + shifts), labels)
 
@@ -142,7 +140,8 @@ class MultiLabelClassification(UnitTask):
     ) -> list[NDArray[np.float32]]:
         """Return the probabilities of the labels of each row, 1 x K."""
         shifts = np.asarray(settings.get("shifts") or np.zeros(len(labels)))
-        return [expit(output + shifts).astype(np.float32)[None] for output in outputs]
+        joined = join_windows(outputs, examples)
+        return [expit(output + shifts).astype(np.float32)[None] for output in joined]
 
     def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
         """Return the labels of each row as 0 and 1, 1 x K."""
@@ -190,8 +189,8 @@ class MultiLabelClassification(UnitTask):
         head = final_linear(model)
         if head is None or head.bias is None:
             return {}
-        targets = np.stack([example.target for example in examples])
-        logits = np.reshape(outputs, (len(examples), len(labels))) + _shifts(model)
+        targets = row_targets(examples)
+        logits = np.reshape(join_windows(outputs, examples), targets.shape) + _shifts(model)
         sharpness = best_sharpness(logits, targets)
         scale_logits(head, sharpness)
         thresholds = f1_thresholds(logits * sharpness, targets)
@@ -212,7 +211,8 @@ class MultiLabelClassification(UnitTask):
         """
         targets = np.stack([example.target for example in examples])
         shares = np.average(targets, axis=0, weights=[example.weight for example in examples])
-        return calibrate_to_shares(model, np.stack(run(unseen or examples)), shares)
+        used = unseen or examples
+        return calibrate_to_shares(model, np.stack(join_windows(run(used), used)), shares)
 
     # --- judgement
 

@@ -13,6 +13,7 @@ from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.closed import ClosedTask
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.task import Example
+from react_ray.tasks.windows import text_examples
 
 if TYPE_CHECKING:
     import torch
@@ -26,6 +27,7 @@ class TextClassification(ClosedTask):
 
     name = "text-classification"
     title = "text classification"
+    long_texts = "windows"
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """Load a sequence classifier over ``labels``; a head for other labels is replaced."""
@@ -35,13 +37,9 @@ class TextClassification(ClosedTask):
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
         """Encode the columns text and, if present, label (a name or a distribution) and weight."""
-        ids, given = tokenizer.ids(rows["text"].to_pylist()), set(rows.column_names)
-        targets = distributions(rows["label"], labels) if "label" in given else [None] * len(rows)
-        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
-        return [
-            Example(i, t, float(w), row)
-            for row, (i, t, w) in enumerate(zip(ids, targets, weights, strict=True))
-        ]
+        labeled = "label" in rows.column_names
+        targets = distributions(rows["label"], labels) if labeled else [None] * len(rows)
+        return text_examples(tokenizer, rows, list(targets))
 
     def start_from(
         self, model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor

@@ -17,6 +17,7 @@ from react_ray.tasks.nouns import PAIRS
 from react_ray.tasks.task import Example
 from react_ray.tasks.text_changes import augment
 from react_ray.tasks.text_classification import TextClassification, distributions
+from react_ray.tasks.windows import pair_examples
 
 if TYPE_CHECKING:
     import torch
@@ -60,14 +61,9 @@ class TextPairClassification(TextClassification):
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
         """Encode the columns text and text_pair and, if present, label (name or distribution) and weight."""
-        pairs = tokenizer.pairs(rows["text"].to_pylist(), rows["text_pair"].to_pylist())
-        columns = set(rows.column_names)
-        targets = distributions(rows["label"], labels) if "label" in columns else [None] * len(rows)
-        weights = rows["weight"].to_numpy() if "weight" in columns else np.ones(len(rows))
-        return [
-            Example(pair.ids, target, float(weight), row, pair.types if tokenizer.reads_types else None)
-            for row, (pair, target, weight) in enumerate(zip(pairs, targets, weights, strict=True))
-        ]
+        labeled = "label" in rows.column_names
+        targets = distributions(rows["label"], labels) if labeled else [None] * len(rows)
+        return pair_examples(tokenizer, rows, list(targets))
 
     def start_from(
         self, model: PreTrainedModel, name: str, weights: torch.Tensor, bias: torch.Tensor

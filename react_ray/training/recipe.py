@@ -62,10 +62,15 @@ class Recipe:
             set_weights(built.model, weights, sharded=False)
         return merge_adapters(built.adapted) if built.adapted is not None else built.model
 
+    def _windows(self) -> dict[str, int]:
+        """Return the setting of a model that reads several windows of a long text."""
+        several = self.config.windows > 1 and self.task.long_texts == "windows"
+        return {"windows": self.config.windows} if several else {}
+
     def _build_full(self) -> BuiltModel:
         torch.manual_seed(self.seed)  # for weights that are initialized at random
         model = self.task.load_model(self.name, self.labels, self.config.dropout)
-        model.config.react_ray = {"task": self.task.name, **self.settings}  # saved with the model
+        model.config.react_ray = {"task": self.task.name, **self.settings, **self._windows()}  # saved with it
         model.config.pad_token_id = self.tokenizer.pad_token_id
         self.task.configure(model, self.tokenizer, self.settings)
         freeze(model, self.config.freeze)

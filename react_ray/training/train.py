@@ -23,6 +23,7 @@ from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import DEFAULT_TASK, Example, get_task
 from react_ray.tasks.running import calibrate, classes_of, padding_of, predict, settings_of, settle
+from react_ray.tasks.windows import saved_windows
 from react_ray.training.batches import (
     MAX_VALIDATION,
     MicroBatch,
@@ -112,8 +113,9 @@ class _Run(Training):
         self.tokenizer.padding_side = self.padding.side
         longest = longest_text(built.model, self.tokenizer, config.max_length)
         self.tokenizer.model_max_length = longest
-        prefix = str(settings_of(built.model).get("prefix", ""))
-        self.text_tokenizer = TransformersTokenizer(self.tokenizer, longest, prefix)
+        settings = settings_of(built.model)
+        prefix, windows = str(settings.get("prefix", "")), saved_windows(settings)
+        self.text_tokenizer = TransformersTokenizer(self.tokenizer, longest, prefix, windows)
         self.examples, steps = self._plan(read_rows(train, task), recipe)
         self.step_tokens = task.step_tokens
         super().__init__(

@@ -110,10 +110,10 @@ def test_the_share_of_texts_and_tokens_that_the_model_does_not_read_is_said(
 ) -> None:
     content = make_content()
     said = " ".join(show(content).sections["data"].split())
-    assert "12.5% of the texts are longer than the model's 128 tokens" in said
+    assert "12.5% of the texts are longer than the 128 tokens that the model reads" in said
     assert "does not read 31.0% of all tokens (counted in 400 rows)" in said
     content["metrics"]["cut"] |= {"texts": 0.0, "tokens": 0.0}
-    assert "longer than the model" not in show(content).sections["data"]
+    assert "longer than the" not in show(content).sections["data"]
 
 
 def test_without_a_test_file_the_validation_rows_are_shown_and_named(

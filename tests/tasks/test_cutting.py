@@ -24,13 +24,14 @@ def test_tokens_beyond_the_maximum_length_are_counted_exactly(tiny_model: Path, 
     rows = pa.table({"text": ["a " * words, "b"]})
     shares = cut_shares(get_task("text-classification"), tokenizer(tiny_model), rows, ["x", "y"])
     total = words + SPECIAL + 1 + SPECIAL
-    assert shares == {"rows": 2, "texts": (cut > 0) / 2, "tokens": cut / total}
+    read = (total - cut) / 2
+    assert shares == {"rows": 2, "texts": (cut > 0) / 2, "tokens": cut / total, "read": read}
 
 
 def test_both_texts_of_a_pair_count_and_texts_read_in_windows_are_not_cut(tiny_model: Path) -> None:
     rows = pa.table({"text": ["a " * 5, "a"], "text_pair": ["b " * 9, "b"]})
     shares = cut_shares(get_task("text-pair-classification"), tokenizer(tiny_model), rows, ["x", "y"])
-    assert shares == {"rows": 2, "texts": 0.5, "tokens": 5 / (5 + 9 + 3 + 5)}
+    assert shares == {"rows": 2, "texts": 0.5, "tokens": 5 / (5 + 9 + 3 + 5), "read": (12 + 5) / 2}
     long = {"text": "a " * 50, "starts": [2 * n for n in range(50)], "ends": [2 * n + 1 for n in range(50)]}
     task = get_task("token-classification")
     words = pa.Table.from_pylist([long], pa.schema(task.inputs))
@@ -69,7 +70,7 @@ def test_a_huge_text_is_counted_up_to_a_limit_without_being_tokenized(
 
 def test_a_tokenizer_of_another_length_leaves_the_first_as_it_is(tiny_model: Path) -> None:
     first = QuickTokenizer(tokenizer(tiny_model, 8))
-    other = first.resized(16)
+    other = first.longer(2)
     assert [len(some.ids(["a " * 50])[0]) for some in (first, other, first)] == [8, 16, 8]
     pairs = [len(some.pairs(["a " * 50], ["b " * 50])[0].ids) for some in (first, other, first)]
     assert pairs == [8, 16, 8]

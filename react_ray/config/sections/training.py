@@ -8,7 +8,9 @@ from pydantic import Field
 
 from react_ray.config.sections.base import Count, Settings
 
-__all__ = ["FinetuneConfig", "GenerationConfig"]
+__all__ = ["MOST_WINDOWS", "FinetuneConfig", "GenerationConfig"]
+
+MOST_WINDOWS = 64
 
 
 class FinetuneConfig(Settings):
@@ -23,6 +25,12 @@ class FinetuneConfig(Settings):
     )
     max_length: int = Field(
         128, ge=8, description="Longest input of the model, in tokens; longer texts are cut"
+    )
+    windows: int = Field(
+        1,
+        ge=1,
+        le=MOST_WINDOWS,
+        description="Parts of max_length tokens that are read of a text to classify; 1: the rest is cut",
     )
     token_budget: int = Field(
         80_000, ge=1, description="Tokens trained on in total; used where epochs is None"

@@ -28,6 +28,7 @@ from react_ray.pipeline.context import Context
 from react_ray.pipeline.sampled import spread_rows
 from react_ray.tasks.closed import ranked
 from react_ray.tasks.cutting import cut_shares
+from react_ray.tasks.windows import saved_windows
 
 __all__ = ["choose", "evaluate"]
 
@@ -95,10 +96,12 @@ def _cut(context: Context) -> dict[str, Any]:
     """Count what the chosen model does not read of a sample of all rows."""
     folder, task = arms.model_of(context.done), context.task
     tokenizer = load_tokenizer(str(folder))
-    prefix = str(settings_in(folder).get("prefix", ""))
-    texts = TransformersTokenizer(tokenizer, tokenizer.model_max_length, prefix)
+    settings = settings_in(folder)
+    prefix, windows = str(settings.get("prefix", "")), saved_windows(settings)
+    texts = TransformersTokenizer(tokenizer, tokenizer.model_max_length, prefix, windows)
     rows = spread_rows(context.done["prepare"] / "rows.parquet", context.inputs, CUT_ROWS)
-    return {**cut_shares(task, texts, rows, context.labels().names), "max_length": texts.max_length}
+    shares = cut_shares(task, texts, rows, context.labels().names)
+    return {**shares, "max_length": texts.max_length, "windows": windows}
 
 
 def _judge(context: Context, part: str) -> ArmAnswers | None:

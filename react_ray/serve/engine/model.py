@@ -103,9 +103,10 @@ class Engine:
         self.task = model.task
         self.labels = model.labels
         self.max_length = model.max_length
+        self.most_tokens = model.max_length * model.tokenizer.most_windows
         self.model = model
         self._tokenizer = QuickTokenizer(model.tokenizer)
-        self._longer = self._tokenizer.resized(COUNTED_INPUTS * self.max_length)
+        self._longer = self._tokenizer.longer(COUNTED_INPUTS)
 
     def encode(self, rows: pa.Table) -> list[Example]:
         """Tokenize rows; of a text that will be truncated only the beginning is tokenized."""

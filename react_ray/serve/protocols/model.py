@@ -77,7 +77,7 @@ def add_model(app: FastAPI, service: Service) -> None:
             relations=service.relations.labels if service.relations else None,
             version=service.about.version,
             engine=service.about.engine,
-            max_length=service.max_length,
+            max_length=service.most_tokens,
             limits=RequestLimits(**limits),
             card=service.about.card,
         )
