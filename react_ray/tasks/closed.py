@@ -67,7 +67,8 @@ class ClosedTask(Task):
         settings: Mapping[str, Any],
     ) -> list[Answer]:
         """Return the most probable class, with a ranking of the best ``ranked`` (a setting) classes."""
-        logits = np.reshape(join_windows(outputs, examples), (len(rows), len(labels)))
+        joined = join_windows(outputs, examples)
+        logits = np.reshape(joined, (len(joined), len(labels)))
         odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # scipy's softmax is slow for one row
         return ranked(odds / odds.sum(axis=1, keepdims=True), labels, settings.get("ranked", RANKED))
 

@@ -124,7 +124,8 @@ class MultiLabelClassification(UnitTask):
 
         The score is the probability that the whole set is correct if labels are independent.
         """
-        logits = np.reshape(join_windows(outputs, examples), (len(rows), len(labels))).astype(np.float64)
+        joined = join_windows(outputs, examples)
+        logits = np.reshape(joined, (len(joined), len(labels))).astype(np.float64)
         shifts = np.asarray(settings.get("shifts") or np.zeros(len(labels)))
         return _answers(logits >= 0, expit(logits + shifts), labels)
 

@@ -21,6 +21,7 @@ from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import get_task
 from react_ray.tasks.columns import Options
+from react_ray.tasks.example import Example
 from react_ray.tasks.multi_label_classification import calibrate_to_shares
 from react_ray.tasks.running import calibrate, predict, run_model, settings_of, settle
 from react_ray.tasks.thresholds import best_sharpness, f1_thresholds, share_thresholds
@@ -95,7 +96,8 @@ def test_no_label_has_words():
 
 def answers_of(logits, **settings):
     outputs = list(np.asarray(logits, np.float32))
-    return TASK.decode(outputs, [], pa.table({}), LABELS, settings)
+    examples = [Example([1], row=row) for row in range(len(outputs))]
+    return TASK.decode(outputs, examples, pa.table({}), LABELS, settings)
 
 
 def test_an_answer_is_the_labels_whose_logit_is_at_least_0(tmp_path: Path):
