@@ -66,6 +66,40 @@ class Pairs(FakeModel):
         return [np.array([0, 3 if one.ids[0] == one.ids[1] else -3], np.float32) for one in examples]
 
 
+class Places(FakeTokenizer):
+    """A token a character of the context."""
+
+    def pair_windows(self, texts: Sequence[str], others: Sequence[str], stride: int) -> list[list[Window]]:
+        return [
+            [
+                Window(
+                    [0, *map(ord, context)],
+                    [0, *[1] * len(context)],
+                    [(0, 0), *((n, n + 1) for n in range(len(context)))],
+                    [None, *[1] * len(context)],
+                )
+            ]
+            for context in others
+        ]
+
+
+class Finder(FakeModel):
+    """Answers with the first run of digits; without one, the context has no answer."""
+
+    def __init__(self) -> None:
+        super().__init__([], Places(8, "right"), get_task("question-answering"))
+
+    def run(self, examples: Sequence[Example]) -> Outputs:
+        return [self._logits("".join(map(chr, example.ids[1:]))) for example in examples]
+
+    def _logits(self, context: str) -> Any:
+        logits = np.full((2, len(context) + 1), -5, np.float32)
+        number = re.search(r"\d+", context)
+        logits[0, number.start() + 1 if number else 0] = 4
+        logits[1, number.end() if number else 0] = 4
+        return logits
+
+
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     if CHROMIUM is None:
@@ -213,3 +247,29 @@ def test_a_pair_has_two_boxes(browser: Browser) -> None:
         ask(page, "five")
         expect(page.locator("#status")).to_contain_text("other, ")
         picture(page, "pair")
+
+
+def test_the_answer_to_a_question_is_marked_in_its_context(browser: Browser) -> None:
+    with opened(browser, Finder()) as page:
+        expect(page.get_by_role("heading", level=1)).to_have_text("Question answering")
+        question, context = page.get_by_label("Question (question)"), page.get_by_label("Text (context)")
+        answer = page.get_by_role("button", name="Answer", exact=True)
+        context.fill("🚀 <i>李白</i> 于 1843 年写诗。")
+        answer.click()
+        assert page.locator("#status").inner_text() == "", "a question is needed"
+        question.fill("什么时候？")
+        answer.click()
+        expect(page.locator("#status")).to_contain_text("1843, ")
+        marked = page.get_by_role("group", name="The text with the answer marked")
+        assert marked.inner_text() == "🚀 <i>李白</i> 于 1843 年写诗。"
+        assert marked.locator("mark").all_inner_texts() == ["1843"]
+        expect(page.locator("#file-section")).to_be_hidden()
+        picture(page, "answer")
+        page.get_by_label("Leave out answers below").fill("100")
+        assert marked.locator("mark").count() == 0
+        expect(page.locator("#status")).to_contain_text("below the threshold")
+        page.get_by_label("Leave out answers below").fill("0")
+        context.fill("nobody knows")
+        answer.click()
+        expect(page.locator("#status")).to_contain_text("The context has no answer")
+        assert marked.inner_text() == "nobody knows"
