@@ -8,7 +8,8 @@ Figures are the headline metric of the task on at most 2,000 test rows, which ar
 ``labels_only`` and ``generated_labels`` are arms of a run, as are ``probe`` and ``self_training`` where the
 label GAN works on frozen features. ``proposals`` are generated labels without D
 (``candidates.verifier=false``): self-training with the fine-tuned model. ``setfit`` is SetFit with several
-labels a text (``--setfit-python ../setfit/bin/python``). ``all_labels`` is a run with every
+labels a text (``--setfit-python ../setfit/bin/python``). For questions, ``lexical`` is the answer by
+:mod:`benchmarks.tasks.lexical`, and ``no_answer`` gives none to any. ``all_labels`` is a run with every
 label of the training file. Each cell is kept in ``benchmarks/results/tasks`` and not computed again.
 """
 
@@ -28,11 +29,22 @@ from typing import Any
 
 from benchmarks.datasets import DATA, DatasetMissingError
 from benchmarks.tasks.draws import SETS, DataSet, draw
+from benchmarks.tasks.lexical import baselines
 from benchmarks.tasks.setfit_sets import setfit_figures
 from react_ray.tasks import get_task
 
 RESULTS = Path(__file__).parents[1] / "results" / "tasks"
-METHODS = ("probe", "self_training", "labels_only", "proposals", "setfit", "generated_labels", "all_labels")
+METHODS = (
+    "no_answer",
+    "lexical",
+    "probe",
+    "self_training",
+    "labels_only",
+    "proposals",
+    "setfit",
+    "generated_labels",
+    "all_labels",
+)
 CANDIDATES = "candidates"
 SETFIT, SETFIT_TASK = "setfit", "multi-label-classification"
 
@@ -48,6 +60,7 @@ def main() -> int:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--without", nargs="*", default=[], choices=("proposals", "all_labels"))
     parser.add_argument("--setfit-python", type=Path, help="interpreter of SetFit's environment")
+    parser.add_argument("--settings", nargs="*", default=[], help="further settings of each run: KEY=VALUE")
     parser.add_argument("--table-only", action="store_true")
     options = parser.parse_args()
     for name in [] if options.table_only else options.sets:
@@ -97,13 +110,17 @@ def _setfit(cell: dict[str, Any], folder: Path, options: argparse.Namespace) -> 
 
 
 def _figures_of_run(cell: dict[str, Any], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
-    metrics = _run(cell, SETS[cell["set"]], folder, options)
+    data_set = SETS[cell["set"]]
+    metrics = _run(cell, data_set, folder, options)
+    simple = baselines(get_task(data_set.task), folder / "data" / "test.parquet")
     return {
         "task": metrics["task"],
         "headline": metrics["headline"],
         "chosen": metrics["chosen"],
         "rows": metrics["rows"],
-        "arms": {arm: figures["test"] for arm, figures in metrics["arms"].items()},
+        "why": metrics["why"],
+        "settings": options.settings,
+        "arms": {arm: figures["test"] for arm, figures in metrics["arms"].items()} | simple,
         "label_quality": metrics["label_quality"],
     }
 
@@ -118,7 +135,7 @@ def _run(cell: dict[str, Any], data_set: DataSet, folder: Path, options: argpars
     if cell["variant"] == "proposals":
         words += ["candidates.verifier=false"]
     words += ["--model", cell["model"], f"encoder={cell['model']}", "--output", folder / "out"]
-    words += ["--quiet", "onnx=false"]
+    words += ["--quiet", "onnx=false", *options.settings]
     command = [sys.executable, "-m", "react_ray.cli", "run", *map(str, words)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=dict(os.environ))
     return json.loads((folder / "out" / "metrics.json").read_text(encoding="utf-8"))
