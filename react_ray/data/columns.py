@@ -53,7 +53,7 @@ def input_names(task: Task, columns: Mapping[str, str]) -> Columns:
 
 def options_of(config: DataConfig) -> Options:
     """Return the parsing options of the settings."""
-    return Options(config.separator, config.label_columns)
+    return Options(config.separator, config.label_columns, passages=config.passages)
 
 
 class FileColumns:

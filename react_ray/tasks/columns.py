@@ -44,11 +44,14 @@ class Options:
         Columns of 1 or 0, one per label (``data.label_columns``).
     scheme
         Tagging scheme; None: detected from the first rows of a file.
+    passages
+        Whether a row may be a passage without a question (``data.passages``).
     """
 
     separator: str | None = None
     label_columns: tuple[str, ...] = ()
     scheme: Literal["BIO", "IOB1", "BIOES"] | None = None
+    passages: bool = False
 
 
 NO_OPTIONS = Options()

@@ -21,6 +21,7 @@ from react_ray.tasks.answer_cells import parse_answers
 from react_ray.tasks.answer_metrics import best_scores
 from react_ray.tasks.answer_sections import answer_sections
 from react_ray.tasks.answer_spans import SpanScores, place_context, ranked_spans, span_scores, span_target
+from react_ray.tasks.cloze import cloze_question
 from react_ray.tasks.columns import Cells, Column, Options
 from react_ray.tasks.mean_scores import mean_scores
 from react_ray.tasks.nouns import ANSWERS
@@ -79,8 +80,12 @@ class QuestionAnswering(OpenTask):
         """Parse a context, a question, and the characters of its answers.
 
         The answers are [[start, end], ...], any of which is right; [] where the context has no answer.
+        A context without question and answers gets a cloze question if the ``options`` allow it.
         """
         context, question = cells.get("context"), cells.get("question")
+        if options.passages and isinstance(context, str) and not question:
+            made = cloze_question(context) if parse_answers(context, cells) is None else None
+            question = made and made[0]
         for name, text in (("context", context), ("question", question)):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"blank {name}: expected a text")
@@ -92,6 +97,15 @@ class QuestionAnswering(OpenTask):
         if not all(spans) or len({row["text"] for row in rows}) > 1:
             return None
         return [list(span) for span in dict.fromkeys(tuple(span) for answers in spans for span in answers)]
+
+    def made_targets(self, rows: pa.Table) -> list[Any]:
+        """Return the answers of cloze questions."""
+        made = map(cloze_question, rows["text"].to_pylist())
+        questions = rows["question"].to_pylist()
+        return [
+            [list(found[1])] if found and found[0] == question else None
+            for found, question in zip(made, questions, strict=True)
+        ]
 
     def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
         """Return the context, the question, and a place for the answer."""

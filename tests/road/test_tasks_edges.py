@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -87,7 +88,10 @@ def test_blank_targets_leave_nothing_to_learn_from(task, go, tmp_path):
 def test_d_chooses_among_answers_where_it_helps_on_the_validation_rows(task, go, tmp_path):
     files, rows = write_files(tmp_path, task), make_rows(task, 100)[60:]
     files |= {"validation": write_lines(tmp_path / "validation.jsonl", rows)}
-    metrics = go(files, **{"proposals.verifier": True})
+    passages = [{"context": f"the old Paris met {n} days", "question": ""} for n in range(3)]
+    pool = [json.loads(line) for line in files["unlabeled"].read_text().splitlines()]
+    files["unlabeled"] = write_lines(tmp_path / "pool.jsonl", [*pool, *passages])
+    metrics = go(files, **{"proposals.verifier": True, "data.passages": True})
     assert "On 40 held-out rows the most certain answers have a credit of" in metrics["why"]
     assert metrics["label_quality"]["generated"] == 24
     (propose,) = (tmp_path / "out" / "cache").glob("propose-*")
@@ -98,5 +102,8 @@ def test_d_chooses_among_answers_where_it_helps_on_the_validation_rows(task, go,
     for answer, own in zip(answers, proposed, strict=True):
         assert answer.value in [[[*map(int, name.split(":"))]] if name else [] for name, _ in own.ranking]
         assert 0 < answer.score < 1
-    weights = pq.read_table(tmp_path / "out" / "augmented").to_pylist()
-    assert sum(row["origin"] == "generated" for row in weights) == metrics["label_quality"]["kept"]
+    rows = pq.read_table(tmp_path / "out" / "augmented").to_pylist()
+    assert sum(row["origin"] == "generated" for row in rows) == metrics["label_quality"]["kept"]
+    made = [row for row in rows if row["origin"] == "made"]
+    assert {row["text"] for row in made} == {row["context"] for row in passages}
+    assert all(0 < row["weight"] < 0.5 and row["answers"] for row in made)

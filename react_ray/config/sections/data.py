@@ -79,6 +79,10 @@ class DataConfig(Settings):
         None, min_length=1, description="Text between several labels in one cell; None: one label a cell"
     )
     label_columns: tuple[str, ...] = Field((), description="Columns that hold 1 or 0, one for each label")
+    passages: bool = Field(
+        False,
+        description="Make cloze questions of contexts without question and answer (question answering)",
+    )
     max_chars: int = Field(
         100_000,
         ge=1,

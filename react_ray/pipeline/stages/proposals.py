@@ -31,6 +31,8 @@ __all__ = ["generate", "propose"]
 ARM = "labels_only"
 UNCERTAIN = "the answer is too uncertain"
 HELD_OUT = "validation"
+MADE_WEIGHT = 0.2
+"""Weight of a row whose question was made from a passage."""
 
 Lists = list[list[Any]]
 
@@ -40,7 +42,11 @@ def propose(context: Context) -> None:
     model = context.done[ARM] / "model"
     if not model.is_dir():
         raise InputError(f"{context.task.title} needs labelled rows (--labeled FILE)")
-    rows = {"pool": context.sample("unlabeled", context.config.candidates.rows)}
+    pool = context.sample("unlabeled", context.config.candidates.rows)
+    targets = pa.array(_open(context).made_targets(pool), context.task.target.type)
+    made = pool.append_column(context.task.target, targets)
+    pq.write_table(made.filter(targets.is_valid()), context.folder / "made.parquet")
+    rows = {"pool": pool.filter(targets.is_null())}
     if context.config.proposals.verifier:
         rows[HELD_OUT] = context.rows(HELD_OUT)
     gpu = context.session.use_gpu()
@@ -123,14 +129,18 @@ def generate(context: Context) -> None:
     kept = np.flatnonzero(weight > 0)
     values = pa.array([answers[place].value for place in kept.tolist()], task.target.type)
     pool = rows.take(pa.array(kept)).select(list(context.inputs)).append_column(task.target, values)
-    _write(context, {"labeled": labeled, "generated": pool}, weight[kept].astype(np.float64))
+    made = pq.read_table(proposed / "made.parquet")
+    parts = {"labeled": labeled, "generated": pool, "made": made}
+    _write(context, parts, weight[kept].astype(np.float64))
     left_out = rows.take(pa.array(np.flatnonzero(weight == 0)))
     reasons = pa.array([UNCERTAIN] * len(left_out), pa.string())
     pq.write_table(left_out.append_column("reason", reasons), context.folder / "left_out.parquet")
     why = f"{len(kept):,} of {len(rows):,} answers for pool rows are trained on."
+    if len(made):
+        why = f"{why} So are {len(made):,} questions made from passages."
     if alarms:
         why = f"The labels generated for the pool collapsed: {'; '.join(alarms)}."
-    elif not len(rows):
+    elif not len(rows) and not len(made):
         why = "No unlabelled row was used: the model is trained on the labelled rows and copies of them."
     decision = {"use_lgan": not alarms, "why": why, "alarms": alarms}
     diagnostics: dict[str, Any] = {"decision": decision, "kept": len(kept), "generated": len(rows)}
@@ -167,10 +177,11 @@ def _load(folder: Path, name: str) -> Pairs:
 
 
 def _write(context: Context, parts: dict[str, pa.Table], weight: np.ndarray) -> None:
-    """Write D_aug: labelled rows, changed copies of them, and answered rows of the pool."""
+    """Write D_aug: labelled rows, changed copies, answered rows of the pool, and rows made from passages."""
     copies = pq.read_table(context.done["augment"] / "rows.parquet")
-    tables = {"labeled": parts["labeled"], "augmented": copies, "generated": parts["generated"]}
-    weights = [np.ones(len(parts["labeled"])), np.full(len(copies), COPY_WEIGHT), weight]
+    tables = {"labeled": parts["labeled"], "augmented": copies, **parts}
+    made = np.full(len(parts["made"]), MADE_WEIGHT)
+    weights = [np.ones(len(parts["labeled"])), np.full(len(copies), COPY_WEIGHT), weight, made]
     schema = pa.schema([*context.task.inputs, context.task.target])
     rows = pa.concat_tables([table.select(schema.names).cast(schema) for table in tables.values()])
     origins = np.repeat(list(tables), [len(table) for table in tables.values()])
