@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -90,9 +91,7 @@ def lexical_answer(context: str, question: str) -> list[list[int]]:
 def tokens(text: str) -> list[str]:
     """Words in lower case without the most common; pairs of characters in scripts without spaces."""
     words = [word for word in WORD.findall(text.lower()) if word not in COMMON]
-    pairs = [
-        a + b for a, b in zip(words, words[1:], strict=False) if len(a) == len(b) == 1 and not a.isascii()
-    ]
+    pairs = [a + b for a, b in itertools.pairwise(words) if len(a) == len(b) == 1 and not a.isascii()]
     return [word for word in words if word.isascii() or len(word) > 1] + pairs
 
 
