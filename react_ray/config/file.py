@@ -22,7 +22,7 @@ from react_ray.config.settings import Config, variable_of
 from react_ray.config.yaml_text import parse_yaml, read_yaml
 from react_ray.errors import ConfigError
 
-__all__ = ["load_config", "load_pretrain_config", "load_serve_config", "with_settings"]
+__all__ = ["load_config", "load_pretrain_config", "load_serve_config", "load_settings", "with_settings"]
 
 _Root = TypeVar("_Root", bound=BaseModel)
 
@@ -87,9 +87,14 @@ def _load(
     return _validate(root, tree)
 
 
+def load_settings(root: type[_Root], overrides: Iterable[str], flags: Mapping[str, Any]) -> _Root:
+    """Load settings of any kind: ``key=value``, then flags by dotted key. Raises ConfigError."""
+    return _validate(root, _override({}, overrides, flags))
+
+
 def load_serve_config(overrides: Iterable[str] = (), flags: Mapping[str, Any] | None = None) -> ServeConfig:
     """Load the service settings: ``key=value``, then flags. Raises ConfigError."""
-    return _validate(ServeConfig, _override({}, overrides, flags or {}))
+    return load_settings(ServeConfig, overrides, flags or {})
 
 
 def with_settings(config: Config, values: Mapping[str, Any]) -> Config:

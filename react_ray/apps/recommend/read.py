@@ -98,7 +98,7 @@ def read_interactions(
     """Read interactions with the columns user, item and, where there, rating, event and time.
 
     Of a pair of user and item that occurs again, the first interaction in time is kept; it is liked if any of
-    them is. Where the files have no times, the order of the interactions of a user is drawn with ``seed``.
+    them is. The order of interactions with equal times, or without times, is drawn with ``seed``.
     Raises InputError if no interaction is liked, or if some rows have a time and others have none.
 
     Returns
@@ -143,9 +143,13 @@ def _in_order(
     item_count: int,
     seed: int,
 ) -> Interactions:
-    """Sort by user and time, equal times as in the files, and keep each pair of user and item once."""
-    moment = np.random.default_rng(seed).permutation(len(user)) if time is None else time
-    order = np.lexsort((moment, user))
+    """Sort by user and time, equal times by chance, and keep each pair of user and item once.
+
+    The order of the files is no substitute for a time: where many users take the same items at once, the last
+    of them in the files would be the same for all.
+    """
+    drawn = np.random.default_rng(seed).permutation(len(user))
+    order = np.lexsort((drawn, user) if time is None else (drawn, time, user))
     pair = user * item_count + item
     _, first, which = np.unique(pair[order], return_index=True, return_inverse=True)
     any_liked = np.zeros(len(first), bool)

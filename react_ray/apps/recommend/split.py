@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,8 @@ __all__ = ["Query", "Split", "protocol"]
 FEWEST = 2
 """Liked items of a user who is asked about: one to know the user by, and one to find."""
 RANKER_SHARE, RANKER_MOST = 0.2, 10
+STOPPING_SHARE = 0.2
+"""Share of the users who do not train the ranker, but tell where it stops."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +43,24 @@ class Query:
     def __len__(self) -> int:
         return len(self.targets)
 
+    def among(self, users: NDArray[np.int64]) -> Query:
+        """Return the query about some of its users, by their number in the interactions."""
+        return self.take(np.flatnonzero(np.isin(self.targets.users, users)))
+
+    def take(self, places: NDArray[np.int64]) -> Query:
+        """Return the query about some of its users, by their place in it."""
+        targets = Targets(self.targets.users[places], [self.targets.items[place] for place in places])
+        return Query(self.train, self.liked.take(places), self.seen.take(places), targets, self.only)
+
 
 @dataclass(frozen=True)
 class Split:
     """Interactions divided by user and time.
 
-    The last liked item of each user is for the test, the one before for validation, and a few before that
-    train the ranker. A share of the users and of the items is cold: the ranker is not trained on them, and
-    in the queries named after them nothing else is fitted on them either.
+    The last liked item of each user is for the test, the one before for validation. Some users tell where the
+    training of the ranker stops; the items before the last one of the others train it. A share of the users
+    and of the items is cold: the ranker is not trained on them, and in the queries named after them nothing
+    else is fitted on them either.
 
     Parameters
     ----------
@@ -81,19 +93,27 @@ class Split:
         rest, _ = self.interactions.hold_out(_one)
         return self._last(rest)
 
-    def ranker(self) -> Query:
-        """Return the items before those of validation and test; users and items are not cold.
+    def early_stopping(self) -> Query:
+        """Return validation for the users who do not train the ranker: where it stops."""
+        return self.validation().among(self._stopping_users())
 
-        A share of the items is hidden from the recommenders here, as new ones are, so that the ranker meets
-        items that only their text tells about.
+    def ranker(self) -> list[Query]:
+        """Return what trains the ranker: the item before the last one, and those before that.
+
+        Neither users nor items are cold, and the users of :meth:`early_stopping` are left out. A share of
+        the items is hidden from the recommenders here, as new ones are, so that the ranker meets items that
+        only their text tells about.
         """
         rest, _ = self.interactions.hold_out(_one)
-        rest, _ = rest.hold_out(_one)
         rest = rest.where(~np.isin(rest.user, self.cold_users()) & ~np.isin(rest.item, self.cold_items()))
-        train, targets = rest.hold_out(_some)
-        new = self._draw(np.setdiff1d(np.flatnonzero(rest.counts()), self.cold_items()), 3)
-        train = train.where(~np.isin(train.item, new))
-        return _asked(train, targets)
+        asked = np.setdiff1d(np.arange(rest.user_count), self._stopping_users())
+        new = self._draw(np.flatnonzero(rest.counts()), 3)
+        queries = []
+        for sizes in (_one, _some):
+            rest, targets = rest.hold_out(sizes)
+            known = rest.where(~np.isin(rest.item, new))
+            queries.append(_asked(known, targets).among(asked))
+        return queries
 
     def new_items(self) -> Query:
         """Return for each user who is not cold the last liked item that is cold, among all items."""
@@ -121,17 +141,17 @@ class Split:
         """Return the last liked item of each cold user, whose earlier items are given with the question."""
         rest, targets = self.interactions.hold_out(_one)
         cold = self.cold_users()
-        asked = np.isin(targets.users, cold)
-        items = [item for item, wanted in zip(targets.items, asked, strict=True) if wanted]
-        query = _asked(rest, Targets(targets.users[asked], items))
         train = rest.where(~np.isin(rest.user, cold))
-        return Query(train, query.liked, query.seen, query.targets)
+        return replace(_asked(rest, targets).among(cold), train=train)
 
     def _last(self, interactions: Interactions) -> Query:
         rest, targets = interactions.hold_out(_one)
-        asked = ~np.isin(targets.users, self.cold_users())
-        items = [item for item, wanted in zip(targets.items, asked, strict=True) if wanted]
-        return _asked(rest, Targets(targets.users[asked], items))
+        return _asked(rest, targets).among(np.setdiff1d(targets.users, self.cold_users()))
+
+    def _stopping_users(self) -> NDArray[np.int64]:
+        users = self.validation().targets.users
+        generator = np.random.default_rng([self.seed, 4])
+        return np.sort(generator.permutation(users)[: max(1, round(STOPPING_SHARE * len(users)))])
 
     def _draw(self, among: NDArray[np.int64], stream: int) -> NDArray[np.int64]:
         generator = np.random.default_rng([self.seed, stream])
@@ -151,15 +171,13 @@ def _asked(train: Interactions, targets: Targets) -> Query:
     """Return the query about ``targets``; users of whom nothing else is known are left out."""
     liked = train.histories(targets.users)
     known = np.flatnonzero(liked.lengths())
-    targets = Targets(targets.users[known], [targets.items[place] for place in known])
-    seen = train.histories(targets.users, seen=True)
-    return Query(train, liked.take(known), seen, targets)
+    return Query(train, liked, train.histories(targets.users, seen=True), targets).take(known)
 
 
 def protocol(interactions: Interactions, cold_share: float, seed: int) -> str:
     """Describe the protocol in words, to stand beside every figure."""
     order = (
-        "the last liked item of each user by time is left out (equal times: in the order of the files)"
+        f"the last liked item of each user by time is left out (equal times: drawn with seed {seed})"
         if interactions.time is not None
         else f"one liked item of each user, drawn with seed {seed}, is left out: the files have no times"
     )

@@ -9,11 +9,13 @@ from letter_log import letters, log_of
 from react_ray.apps.recommend.interactions import Interactions
 from react_ray.apps.recommend.split import Query, Split
 
+MANY = "abcdefghijklmnop"
 
-def asked(query: Query) -> dict[int, tuple[str, str]]:
+
+def asked(query: Query, items: str = "abcdefgh") -> dict[int, tuple[str, str]]:
     """What was liked before, and what is wanted, by user."""
     return {
-        int(user): (letters(query.liked.user(place)), letters(query.targets.items[place]))
+        int(user): (letters(query.liked.user(place), items), letters(query.targets.items[place], items))
         for place, user in enumerate(query.targets.users)
     }
 
@@ -22,12 +24,31 @@ def pairs(interactions: Interactions) -> set[tuple[int, int]]:
     return set(zip(interactions.user.tolist(), interactions.item.tolist(), strict=True))
 
 
+@pytest.fixture
+def many() -> Interactions:
+    generator = np.random.default_rng(0)
+    lists = ["".join(generator.permutation(list(MANY))[:7]) for _ in range(40)]
+    return log_of(lists, items=MANY, liked=MANY)
+
+
 def test_the_last_items_are_left_out_one_after_the_other() -> None:
     split = Split(log_of(["abcde", "fg", "h"]), cold_share=0)
     assert asked(split.test()) == {0: ("abcd", "e"), 1: ("f", "g")}
     assert asked(split.validation()) == {0: ("abc", "d")}
-    assert asked(split.ranker()) == {0: ("ab", "c")}
     assert pairs(split.test().train) == pairs(log_of(["abcd", "f", "h"]))
+
+
+def test_the_ranker_learns_from_the_items_before_the_last(many: Interactions) -> None:
+    split = Split(many, cold_share=0)
+    last, earlier = split.ranker()
+    stopping = split.early_stopping()
+    assert set(last.targets.users) | set(stopping.targets.users) == set(range(40))
+    assert not set(last.targets.users) & set(stopping.targets.users)
+    assert len(stopping) == 8
+    for user, (history, item) in asked(last, MANY).items():
+        before, next_item = asked(earlier, MANY)[user]
+        assert history == before + next_item
+        assert history + item == letters(split.test().liked.user(user), MANY)
 
 
 def test_items_that_were_only_seen_are_neither_wanted_nor_recommended() -> None:
@@ -37,16 +58,9 @@ def test_items_that_were_only_seen_are_neither_wanted_nor_recommended() -> None:
     assert letters(test.targets.items[0], "abcxyz") == "c"
 
 
-@pytest.fixture
-def many() -> Interactions:
-    generator = np.random.default_rng(0)
-    lists = ["".join(generator.permutation(list("abcdefghijklmnop"))[:7]) for _ in range(40)]
-    return log_of(lists, items="abcdefghijklmnop", liked="abcdefghijklmnop")
-
-
 def test_no_target_is_in_what_training_sees(many: Interactions) -> None:
     split = Split(many, cold_share=0.2)
-    for query in (split.test(), split.validation(), split.ranker(), split.new_items(), split.new_users()):
+    for query in (split.test(), split.validation(), *split.ranker(), split.new_items(), split.new_users()):
         wanted = {
             (int(user), int(item))
             for user, items in zip(query.targets.users, query.targets.items, strict=True)
@@ -59,13 +73,14 @@ def test_no_target_is_in_what_training_sees(many: Interactions) -> None:
 
 def test_the_ranker_is_trained_on_nothing_that_is_asked_later(many: Interactions) -> None:
     split = Split(many, cold_share=0.2)
-    ranker = split.ranker()
-    learnt = pairs(ranker.train) | {
-        (int(user), int(item))
-        for user, items in zip(ranker.targets.users, ranker.targets.items, strict=True)
-        for item in items
-    }
-    for query in (split.test(), split.validation()):
+    learnt = set()
+    for ranker in split.ranker():
+        learnt |= pairs(ranker.train) | {
+            (int(user), int(item))
+            for user, items in zip(ranker.targets.users, ranker.targets.items, strict=True)
+            for item in items
+        }
+    for query in (split.test(), split.new_items(), split.new_users()):
         later = {(int(u), int(i[0])) for u, i in zip(query.targets.users, query.targets.items, strict=True)}
         assert not learnt & later
     users, items = (set(column) for column in zip(*learnt, strict=True))
@@ -85,10 +100,10 @@ def test_new_users_and_items_are_unknown_to_training(many: Interactions) -> None
 
 
 def test_a_part_of_the_items_is_new_to_the_ranker_in_its_training(many: Interactions) -> None:
-    ranker = Split(many, cold_share=0.3).ranker()
-    counts = ranker.train.counts()
-    wanted = np.concatenate(ranker.targets.items)
-    assert 0 < (counts[wanted] == 0).mean() < 1
+    for ranker in Split(many, cold_share=0.3).ranker():
+        counts = ranker.train.counts()
+        wanted = np.concatenate(ranker.targets.items)
+        assert 0 < (counts[wanted] == 0).mean() < 1
 
 
 def test_the_seed_draws_users_and_items(many: Interactions) -> None:

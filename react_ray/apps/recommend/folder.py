@@ -1,0 +1,133 @@
+"""Folder of a built recommender: parquet, safetensors, LightGBM's text format and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from react_ray import InputError
+from react_ray.apps.recommend.features import Sources
+from react_ray.apps.recommend.interactions import Interactions
+from react_ray.apps.recommend.ranker import Ranker
+from react_ray.apps.recommend.read import Catalogue
+from react_ray.apps.recommend.settings import RecommendConfig, Tuned
+from react_ray.apps.recommend.split import Split
+from react_ray.folders import replace_file
+
+__all__ = ["Built", "load", "save", "write_json"]
+
+CONFIG, ITEMS, INTERACTIONS, EMBEDDINGS = (
+    "config.json",
+    "items.parquet",
+    "interactions.parquet",
+    "embeddings.safetensors",
+)
+RANKERS = {"ours": "ranker.txt", "without_text": "ranker_without_text.txt"}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A recommender: what it was made of, and its rankers.
+
+    Attributes
+    ----------
+    catalogue, embeddings
+        The items, and the embeddings of their texts, items x d.
+    interactions, users
+        All of them, and the ids of the users.
+    rankers
+        By name: ours, and one without features of texts.
+    """
+
+    config: RecommendConfig
+    tuned: Tuned
+    catalogue: Catalogue
+    embeddings: NDArray[np.float32]
+    interactions: Interactions
+    users: list[str]
+    rankers: Mapping[str, Ranker]
+
+    def split(self) -> Split:
+        """Return the parts for training, validation and test."""
+        return Split(self.interactions, self.config.cold_share, self.config.seed)
+
+    def sources(self, train: Interactions) -> Sources:
+        """Fit the recommenders that name candidates."""
+        return Sources(train, self.embeddings, self.catalogue.features, self.tuned, self.config)
+
+
+def save(built: Built, folder: Path) -> None:
+    """Write all files; config.json is last, so a folder that has it is complete."""
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / CONFIG).unlink(missing_ok=True)
+    data = built.interactions
+    items: dict[str, Any] = {"item": pa.array(built.catalogue.ids), "text": pa.array(built.catalogue.texts)}
+    for number, name in enumerate(built.config.features):
+        items[f"given_{name}"] = built.catalogue.features[:, number]
+    log: dict[str, Any] = {
+        "user": pa.DictionaryArray.from_arrays(pa.array(data.user, pa.int32()), pa.array(built.users)),
+        "item": pa.array(data.item, pa.int64()),
+        "liked": data.positive,
+    }
+    if data.time is not None:
+        log["time"] = data.time
+    replace_file(folder / ITEMS, lambda path: pq.write_table(pa.table(items), path))
+    replace_file(folder / INTERACTIONS, lambda path: pq.write_table(pa.table(log), path), private=True)
+    embeddings = {"embeddings": np.ascontiguousarray(built.embeddings)}
+    replace_file(folder / EMBEDDINGS, lambda path: save_file(embeddings, path))
+    for name, file in RANKERS.items():
+        replace_file(folder / file, built.rankers[name].save)
+    settings = {
+        "settings": built.config.model_dump(mode="json"),
+        "tuned": built.tuned.model_dump(mode="json"),
+    }
+    replace_file(folder / CONFIG, lambda path: write_json(path, settings))
+
+
+def load(folder: Path) -> Built:
+    """Read what :func:`save` has written. Raises InputError if there is no complete recommender."""
+    from safetensors.numpy import load_file
+
+    if not (folder / CONFIG).is_file():
+        raise InputError(f"{folder}: no recommender there; make one with react-ray recommend build --output")
+    try:
+        settings = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+        config = RecommendConfig.model_validate(settings["settings"])
+        tuned = Tuned.model_validate(settings["tuned"])
+        items, log = pq.read_table(folder / ITEMS), pq.read_table(folder / INTERACTIONS)
+        embeddings = load_file(folder / EMBEDDINGS)["embeddings"]
+        given = [items[f"given_{name}"].to_numpy() for name in config.features]
+        count = items.num_rows
+        features = np.array(given, np.float32).reshape(len(given), count).T
+        catalogue = Catalogue(items["item"].to_pylist(), items["text"].to_pylist(), features)
+        users = log["user"].combine_chunks()
+        interactions = Interactions(
+            users.indices.to_numpy().astype(np.int64),
+            log["item"].to_numpy(),
+            log["time"].to_numpy() if "time" in log.column_names else None,
+            np.asarray(log["liked"].to_pylist(), bool),
+            len(users.dictionary),
+            count,
+        )
+    except (OSError, KeyError, ValueError, ValidationError, pa.ArrowException) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{folder} is damaged ({reason}): build the recommender again") from None
+    names = Sources.names_of(config, interactions.time is not None)
+    rankers = {name: Ranker.load(folder / file, names) for name, file in RANKERS.items()}
+    return Built(config, tuned, catalogue, embeddings, interactions, users.dictionary.to_pylist(), rankers)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON for people and programs."""
+    path.write_text(json.dumps(content, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")

@@ -1,0 +1,106 @@
+"""Table and page of the figures of recommenders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from html import escape
+from typing import Any
+
+__all__ = ["as_page", "as_table"]
+
+SHOWN = {
+    "ndcg_at_10": "NDCG@10",
+    "hr_at_10": "HR@10",
+    "mrr": "MRR",
+    "auc": "AUC",
+    "coverage_at_10": "coverage@10",
+    "novelty": "novelty",
+}
+TITLES = {
+    "warm": "Known users, all items",
+    "new_users": "New users, whose history comes with the question",
+    "new_items": "New items, among all items",
+    "new_items_among_new": "New items, among the new items",
+}
+NAMES = {
+    "ours": "this recommender",
+    "without_text": "the ranker without text",
+    "item_knn": "item neighbours",
+    "als": "matrix factorization (ALS)",
+    "popularity": "popularity",
+    "text": "text embeddings alone",
+}
+HEADLINE = "ndcg_at_10"
+STYLE = (
+    "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;color:#222}"
+    "table{border-collapse:collapse;width:100%;margin:.5rem 0 2rem}"
+    "td,th{padding:.3rem .6rem;text-align:right;border-bottom:1px solid #ddd}"
+    "td:first-child,th:first-child{text-align:left}tr.first td{font-weight:600}small{color:#666}"
+    ".bar{background:#d7e3f4;height:.9rem}.box{width:12rem}"
+)
+
+
+def as_table(metrics: Mapping[str, Any]) -> str:
+    """Return the figures as text, and the protocol."""
+    lines = []
+    for name, found in metrics["queries"].items():
+        lines += [f"{TITLES[name]} ({_users(found)} users)", _line("", SHOWN.values())]
+        lines += [_line(NAMES[one], _cells(figures)) for one, figures in found.items()]
+        lines.append("")
+    return "\n".join([*lines, f"protocol: {metrics['protocol']}"])
+
+
+def as_page(metrics: Mapping[str, Any]) -> str:
+    """Return the figures as an HTML page: a table with bars for each set of questions."""
+    body = [f"<h1>Recommendation</h1><p>{escape(metrics['protocol'])}.</p>"]
+    for name, found in metrics["queries"].items():
+        body.append(f"<h2>{escape(TITLES[name])} <small>{_users(found)} users</small></h2>")
+        body.append(_html_table(found))
+        body += [_lead(one, lead[HEADLINE]) for one, lead in metrics["leads"][name].items() if lead]
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8"><title>Recommendation</title>'
+        f"<style>{STYLE}</style><body>{''.join(body)}</body></html>\n"
+    )
+
+
+def _html_table(found: Mapping[str, Any]) -> str:
+    largest = max((figures.get(HEADLINE, 0) for figures in found.values()), default=0) or 1
+    head = "".join(f"<th>{title}</th>" for title in ("", SHOWN[HEADLINE], *SHOWN.values()))
+    rows = []
+    for one, figures in found.items():
+        width = 100 * figures.get(HEADLINE, 0) / largest
+        cells = "".join(f"<td>{cell}</td>" for cell in _cells(figures))
+        bar = f'<td class="box"><div class="bar" style="width:{width:.0f}%"></div></td>'
+        first = ' class="first"' if one == "ours" else ""
+        rows.append(f"<tr{first}><td>{escape(NAMES[one])}</td>{bar}{cells}</tr>")
+    return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
+
+
+def _lead(other: str, lead: Mapping[str, Any]) -> str:
+    low, high = lead["interval"]
+    return (
+        f"<p><small>NDCG@10 against {escape(NAMES[other])}: {lead['lead']:+.4f} "
+        f"(95 % interval {low:+.4f} to {high:+.4f})</small></p>"
+    )
+
+
+def _cells(figures: Mapping[str, Any]) -> list[str]:
+    cells = []
+    for name in SHOWN:
+        if name not in figures:
+            cells.append("-")
+        elif name == HEADLINE:
+            low, high = figures["intervals"][name]
+            cells.append(f"{figures[name]:.4f} ({low:.4f}-{high:.4f})")
+        else:
+            cells.append(f"{figures[name]:.4f}")
+    return cells
+
+
+def _line(name: str, cells: Any) -> str:
+    first, *rest = cells
+    return f"  {name:<28}{first:>24}" + "".join(f"{cell:>13}" for cell in rest)
+
+
+def _users(found: Mapping[str, Any]) -> str:
+    return f"{next(iter(found.values()))['users']:,}"

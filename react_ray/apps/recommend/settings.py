@@ -1,0 +1,71 @@
+"""Settings of recommendation."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from react_ray.config.sections.base import Settings
+from react_ray.config.sections.cluster import ClusterConfig
+
+__all__ = ["AlsSettings", "NeighbourSettings", "RankerSettings", "RecommendConfig", "Tuned"]
+
+
+class NeighbourSettings(Settings):
+    """Item neighbours: items that the same users liked."""
+
+    count: int = Field(100, ge=1, description="Neighbours of each item")
+    shrinkage: float = Field(10.0, ge=0, description="Users added to each pair: more trust few users less")
+    half_life: float | None = Field(
+        None, gt=0, description="Later items after which a liked item counts half; None: all count the same"
+    )
+
+
+class AlsSettings(Settings):
+    """Matrix factorization of implicit feedback."""
+
+    factors: int = Field(32, ge=1, description="Factors of a user and of an item")
+    regularization: float = Field(1.0, ge=0, description="Weight of the penalty on large factors")
+    alpha: float = Field(10.0, gt=0, description="Weight of a liked item; that of all others is 1")
+
+
+class Tuned(Settings):
+    """Settings of the simple recommenders, chosen on validation users."""
+
+    neighbours: NeighbourSettings = Field(NeighbourSettings(), description="Item neighbours")
+    als: AlsSettings = Field(AlsSettings(), description="Matrix factorization")
+
+
+class RankerSettings(Settings):
+    """Gradient-boosted trees that rank the candidates (LightGBM, lambdarank)."""
+
+    trees: int = Field(500, ge=1, description="Most trees; validation users may stop earlier")
+    patience: int = Field(50, ge=1, description="Trees without gain on validation users before it stops")
+    learning_rate: float = Field(0.05, gt=0, le=1, description="Step of each tree")
+    leaves: int = Field(15, ge=2, description="Leaves of a tree")
+    min_rows: int = Field(50, ge=1, description="Candidates in a leaf, at least")
+    users: int = Field(5000, ge=1, description="Most users that the ranker is trained on, drawn by the seed")
+
+
+class RecommendConfig(Settings):
+    """Settings of ``react-ray recommend build``."""
+
+    items: str = Field(description="Items: csv, jsonl or parquet with the columns item and text")
+    interactions: str = Field(description="Interactions: user, item, and rating, event or time where known")
+    output: str = Field("out/recommend", min_length=1, description="Folder of the result")
+    columns: dict[str, str] = Field({}, description="For columns with another name in the files, that name")
+    features: tuple[str, ...] = Field((), description="Columns of the items with numbers for the ranker")
+    events: tuple[str, ...] | None = Field(
+        None, min_length=1, description="Events that count as liked; None: all"
+    )
+    min_rating: float | None = Field(None, description="Lowest rating that counts as liked; None: all")
+    encoder: str = Field("auto", description="auto, embedded, multilingual, a hub name or a folder")
+    max_length: int = Field(128, ge=8, description="Longest text of an item, in tokens; longer ones are cut")
+    candidates: int = Field(
+        200, ge=10, description="Candidates of each source: neighbours, factors, popularity, text"
+    )
+    cold_share: float = Field(
+        0.1, ge=0, le=0.5, description="Share of users and items that are hidden to measure new ones"
+    )
+    ranker: RankerSettings = Field(RankerSettings(), description="Ranker of the candidates")
+    seed: int = Field(0, ge=0, description="Seed of every random choice")
+    cluster: ClusterConfig = Field(ClusterConfig(), description="Where the texts are encoded")

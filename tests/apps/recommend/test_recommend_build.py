@@ -1,0 +1,174 @@
+"""react-ray recommend build and evaluate, from files to figures."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import pandas as pd
+import pytest
+
+from react_ray.apps.recommend.build import build, load_config
+from react_ray.apps.recommend.evaluate import evaluate
+from react_ray.apps.recommend.folder import load
+from react_ray.apps.recommend.measure import measure
+from react_ray.apps.recommend.ranker import Ranked
+from react_ray.cli import main
+from react_ray.errors import ConfigError, InputError
+
+TOPICS = {
+    "space": "rocket planet star orbit",
+    "kitchen": "bread oven flour salt",
+    "sport": "goal team ball",
+}
+SMALL = {"ranker.trees": 60, "ranker.min_rows": 5, "max_length": 16, "cold_share": 0.15}
+
+
+def write_files(folder: Path, timed: bool = True) -> tuple[str, str]:
+    """Ninety items of three topics, and users who like one topic each."""
+    generator = np.random.default_rng(0)
+    topics = list(TOPICS)
+    items = [
+        {
+            "item": f"{topic}-{number}",
+            "text": " ".join(generator.choice(TOPICS[topic].split(), 3)),
+            "price": float(number),
+        }
+        for topic in topics
+        for number in range(30)
+    ]
+    log = [
+        {"user": f"u{user}", "item": f"{topics[user % 3]}-{item}", "time": user * 100 + place}
+        for user in range(90)
+        for place, item in enumerate(generator.permutation(30)[:12])
+    ]
+    frame = pd.DataFrame(log) if timed else pd.DataFrame(log).drop(columns="time")
+    pd.DataFrame(items).to_parquet(folder / "items.parquet")
+    frame.to_csv(folder / "log.csv", index=False)
+    return str(folder / "items.parquet"), str(folder / "log.csv")
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
+    folder = tmp_path_factory.mktemp("recommend")
+    items, log = write_files(folder)
+    flags = {"items": items, "interactions": log, "output": str(folder / "out"), "encoder": str(tiny_model)}
+    build(load_config(["features=[price]"], flags | SMALL), quiet=True)
+    return folder / "out"
+
+
+def test_the_folder_has_figures_of_all_recommenders_and_no_pickle(built: Path) -> None:
+    metrics = evaluate(built, quiet=True).metrics
+    assert json.loads((built / "metrics.json").read_text(encoding="utf-8")) == metrics
+    assert set(metrics["queries"]) == {"warm", "new_users", "new_items", "new_items_among_new"}
+    for found in metrics["queries"].values():
+        assert set(found) == {"ours", "without_text", "item_knn", "als", "popularity", "text"}
+    assert metrics["test"] == metrics["queries"]["warm"]["ours"]
+    for name in ("ndcg_at_10", "hr_at_10", "mrr", "auc"):
+        low, high = metrics["test"]["intervals"][name]
+        assert 0 <= low <= metrics["test"][name] <= high <= 1
+    assert "full ranking" in metrics["protocol"]
+    assert "item neighbours" in (built / "report.html").read_text(encoding="utf-8")
+    endings = {path.suffix for path in built.rglob("*") if path.is_file()}
+    assert endings == {".json", ".jsonl", ".parquet", ".safetensors", ".txt", ".html"}
+    assert lightgbm.Booster(model_file=built / "ranker.txt").num_trees() > 0
+
+
+def test_the_taste_of_known_and_new_users_is_found(built: Path) -> None:
+    queries = evaluate(built, quiet=True).metrics["queries"]
+    for name in ("warm", "new_users"):
+        # of 78 unseen items, the 18 of the topic come first; popularity knows no topics
+        assert queries[name]["ours"]["auc"] > 0.8 > queries[name]["popularity"]["auc"]
+
+
+def test_a_loaded_recommender_ranks_as_the_built_one(built: Path) -> None:
+    recommender = load(built)
+    query = recommender.split().early_stopping()
+    sources = recommender.sources(query.train)
+    found = measure(query, Ranked(sources, recommender.rankers["ours"])).values["ndcg_at_10"].mean()
+    record = json.loads((built / "build.json").read_text(encoding="utf-8"))
+    assert found == pytest.approx(record["validation"]["ours"])
+    assert recommender.catalogue.features[:, 0].tolist() == [*range(30)] * 3
+    names = recommender.rankers["without_text"].model.feature_name()
+    assert not any(name.startswith("text") for name in names)
+
+
+def test_new_items_stand_in_the_order_of_their_texts(built: Path) -> None:
+    recommender = load(built)
+    split = recommender.split()
+    query = split.new_items()
+    sources = recommender.sources(query.train)
+    liked = query.liked.part(0, 5)
+    new = split.cold_items()
+    ours, text = (
+        one.scores(liked)[:, new]
+        for one in (Ranked(sources, recommender.rankers["ours"]), sources.simple["text"])
+    )
+    for user in range(5):
+        assert (np.diff(ours[user, np.argsort(-text[user])]) <= 0).all()
+
+
+def test_too_few_interactions_for_a_ranker_are_an_error(tmp_path: Path, tiny_model: Path) -> None:
+    (tmp_path / "items.csv").write_text("item,text\na,x\nb,y\n", encoding="utf-8")
+    (tmp_path / "log.csv").write_text("user,item\nu,a\nv,b\n", encoding="utf-8")
+    flags = {"items": str(tmp_path / "items.csv"), "interactions": str(tmp_path / "log.csv")}
+    flags |= {"output": str(tmp_path / "out"), "encoder": str(tiny_model)}
+    with pytest.raises(InputError, match="too few interactions"):
+        build(load_config([], flags), quiet=True)
+
+
+def test_few_candidates_leave_all_other_items_below_them(built: Path) -> None:
+    recommender = load(built)
+    config = recommender.config.model_copy(update={"candidates": 10})
+    query = recommender.split().test()
+    sources = type(recommender.sources(query.train))(
+        query.train, recommender.embeddings, recommender.catalogue.features, recommender.tuned, config
+    )
+    liked = query.liked.part(0, 5)
+    scores = Ranked(sources, recommender.rankers["ours"]).scores(liked)
+    [(_, part)] = list(sources.candidates(liked))
+    assert (part.sizes(5) <= 40).all()
+    assert (part.sizes(5) >= 10).all()
+    for user in range(5):
+        chosen = part.items[part.query == user]
+        assert not set(chosen) & set(liked.user(user).tolist())
+        assert scores[user, chosen].min() >= 1 > np.delete(scores[user], chosen).max()
+
+
+def test_files_without_times_are_measured_by_seed(tmp_path: Path, tiny_model: Path) -> None:
+    items, log = write_files(tmp_path, timed=False)
+    flags = {"items": items, "interactions": log, "output": str(tmp_path / "out"), "encoder": str(tiny_model)}
+    build(load_config(["seed=3"], flags | SMALL | {"cold_share": 0}), quiet=True)
+    metrics = evaluate(tmp_path / "out", quiet=True).metrics
+    assert "drawn with seed 3" in metrics["protocol"]
+    assert set(metrics["queries"]) == {"warm"}
+
+
+def test_the_command_line_names_rejected_rows(
+    tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    items, log = write_files(tmp_path)
+    with open(log, "a", encoding="utf-8") as file:  # noqa: PTH123
+        file.write("u1,nothing,5\n")
+    out = str(tmp_path / "out")
+    words = ["--items", items, "--interactions", log, "--output", out, f"encoder={tiny_model}", "--quiet"]
+    words += [f"{key}={value}" for key, value in SMALL.items()]
+    assert main(["recommend", "build", *words, "ranker.trees=5"]) == 0
+    assert "rejected interactions: 1 rows (unknown item: 1)" in capsys.readouterr().out
+    [refused] = [json.loads(line) for line in (Path(out) / "refused.jsonl").read_text().splitlines()]
+    assert refused["row"] == 90 * 12 + 1
+    assert main(["recommend", "evaluate", out, "--quiet"]) == 0
+    shown = capsys.readouterr().out
+    assert "NDCG@10" in shown
+    assert "protocol:" in shown
+
+
+def test_errors_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["recommend", "evaluate", str(tmp_path)]) == InputError.exit_code
+    assert "react-ray recommend build" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="candidate_count"):
+        load_config(["candidate_count=5"], {"items": "a", "interactions": "b"})
+    assert main(["recommend", "build", "--items", "a.csv"]) == ConfigError.exit_code
+    assert "interactions" in capsys.readouterr().err
