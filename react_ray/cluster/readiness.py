@@ -54,7 +54,7 @@ class Requirements:
     def of(cls, config: Config) -> Requirements:
         """Collect the requirements of a run."""
         data = config.data
-        inputs = (data.labeled, data.unlabeled, data.validation, data.test)
+        inputs = (data.labeled, data.unlabeled, data.validation, data.test, data.targets)
         models = dict.fromkeys(encoder_choices(config.encoder, config.model), "--encoder")
         models |= dict.fromkeys(model_choices(config.model), "--model")
         models.pop(SCRATCH, None)  # the run makes it

@@ -28,6 +28,11 @@ def check_columns(task: Task, config: DataConfig) -> None:
                 f"data.columns.{name} = {other!r}: {task.title} has no column {name!r}; "
                 f"its columns are {', '.join(known)} and {TRUTH}"
             )
+    if config.targets is not None and not task.generates:
+        raise ConfigError(
+            f"data.targets = {config.targets!r}: tasks that generate texts learn from targets alone, and "
+            f"{task.title} does not"
+        )
     owners: dict[str, str] = {}
     for name in known:
         other = config.columns.of(name)

@@ -16,6 +16,7 @@ from react_ray.models.choices import encoder_choices, encoder_setting, model_cho
 from react_ray.models.pretrained import fingerprint as fingerprint_model
 from react_ray.pipeline.context import Context
 from react_ray.pipeline.stages import (
+    back_translate,
     candidates,
     export,
     features,
@@ -29,7 +30,7 @@ from react_ray.tasks import get_task
 
 __all__ = ["FILES", "GRAPHS", "Stage", "prerequisites", "stages_of"]
 
-FILES = (*INPUTS, "labels")
+FILES = (*INPUTS, "labels", "targets")
 """Settings of ``data`` that name files."""
 
 
@@ -154,7 +155,12 @@ PROPOSALS = (
     AUGMENT,
     LABELS_ONLY,
     Stage(proposals.propose, _propose_reads, ("prepare", "labels_only")),
-    Stage(proposals.generate, ("proposals.verifier", "seed"), ("prepare", "augment", "propose")),
+    Stage(back_translate.back_translate, ("data", "candidates.rows", *FINETUNE), ("prepare",)),
+    Stage(
+        proposals.generate,
+        ("proposals.verifier", "seed"),
+        ("prepare", "augment", "propose", "back_translate"),
+    ),
     *CANDIDATES[-4:],
 )
 """Stages of tasks whose answers are spans or texts: the fine-tuned model labels the pool."""

@@ -195,6 +195,37 @@ def test_the_model_translates_the_pool_and_learns_from_it(tmp_path: Path) -> Non
     assert all(isinstance(row["target"], str) and 0 < row["weight"] <= 1 for row in generated)
 
 
+def test_targets_alone_get_inputs_from_a_model_trained_in_reverse(tmp_path: Path) -> None:
+    rows = rows_of("source", "target", 60)
+    base = save_tiny_seq2seq(tmp_path / "base", [text for row in rows for text in row.values()], "t5")
+    known = [row["target"] for row in [*rows[:2], *rows[48:]]]  # of labelled and of test rows
+    alone = [*(row["target"] for row in rows[24:48]), *known, "", "  "]
+    parts = {"labeled": rows[:24], "test": rows[48:], "targets": [{"target": text} for text in alone]}
+    flags = {
+        "model": str(base),
+        "output": str(tmp_path / "out"),
+        **{f"data.{name}": str(write(tmp_path / f"{name}.jsonl", some)) for name, some in parts.items()},
+        "cluster.use_gpu": False,
+        "cluster.workers": 0,
+        "finetune.epochs": 2,
+        "generation.max_new_tokens": 12,
+        "onnx": False,
+    }
+    metrics = run(load_config(flags={**flags, "task": "translation"}), quiet=True).metrics
+    assert set(metrics["arms"]) == {"labels_only", "generated_labels"}
+    made = pq.read_table(tmp_path / "out" / "augmented").to_pylist()
+    back = [row for row in made if row["origin"] == "back_translated"]
+    assert {row["target"] for row in back} <= {row["target"] for row in rows[24:48]}
+    assert 1 <= len(back) <= 24 * 0.7 + 1
+    assert all(row["text"].strip() and 0 < row["weight"] <= 1 for row in back)
+    (stage,) = (tmp_path / "out" / "cache").glob("back_translate-*")
+    refused = [json.loads(line) for line in (stage / "refused.jsonl").read_text("utf-8").splitlines()]
+    assert len(refused) == 2
+    assert load(stage / "model", use_gpu=False).task.name == "translation"
+    with pytest.raises(ConfigError, match=r"data\.targets"):
+        run(load_config(flags={**flags, "task": "text-classification"}), quiet=True)
+
+
 def test_an_encoder_alone_cannot_translate(tiny_model: Path, tmp_path: Path) -> None:
     rows = write(tmp_path / "train.jsonl", rows_of("source", "target", 8))
     flags = {"task": "translation", "model": str(tiny_model), "data.labeled": str(rows)}

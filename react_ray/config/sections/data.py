@@ -74,6 +74,11 @@ class DataConfig(Settings):
         None,
         description="YAML file of class names and their descriptions; None: names from the labelled rows",
     )
+    targets: str | None = Field(
+        None,
+        description="File, folder or glob with the target column alone, for translation and summarization: a "
+        "model trained in reverse generates the inputs (back-translation); None: there are none",
+    )
     columns: Columns = Field(Columns(), description="Names of the columns in the input files")
     separator: str | None = Field(
         None, min_length=1, description="Text between several labels in one cell; None: one label a cell"

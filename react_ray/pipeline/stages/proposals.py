@@ -23,6 +23,7 @@ from react_ray.labelers.proposals import Verified, collapse_alarm, proposal_weig
 from react_ray.lgan.inputs import save_arrays
 from react_ray.pipeline import arms
 from react_ray.pipeline.context import Context
+from react_ray.pipeline.stages.back_translate import BACK_TRANSLATED, back_translated
 from react_ray.pipeline.stages.candidates import COPY_WEIGHT
 from react_ray.tasks.open_task import OpenTask
 
@@ -130,7 +131,8 @@ def generate(context: Context) -> None:
     values = pa.array([answers[place].value for place in kept.tolist()], task.target.type)
     pool = rows.take(pa.array(kept)).select(list(context.inputs)).append_column(task.target, values)
     made = pq.read_table(proposed / "made.parquet")
-    parts = {"labeled": labeled, "generated": pool, "made": made}
+    back = back_translated(context.done["back_translate"], task, context.config.seed)
+    parts = {"labeled": labeled, "generated": pool, "made": made, BACK_TRANSLATED: back}
     _write(context, parts, weight[kept].astype(np.float64))
     left_out = rows.take(pa.array(np.flatnonzero(weight == 0)))
     reasons = pa.array([UNCERTAIN] * len(left_out), pa.string())
@@ -138,9 +140,11 @@ def generate(context: Context) -> None:
     why = f"{len(kept):,} of {len(rows):,} answers for pool rows are trained on."
     if len(made):
         why = f"{why} So are {len(made):,} questions made from passages."
+    if len(back):
+        why = f"{why} So are {len(back):,} targets with inputs generated for them."
     if alarms:
         why = f"The labels generated for the pool collapsed: {'; '.join(alarms)}."
-    elif not len(rows) and not len(made):
+    elif not len(rows) and not len(made) and not len(back):
         why = "No unlabelled row was used: the model is trained on the labelled rows and copies of them."
     decision = {"use_lgan": not alarms, "why": why, "alarms": alarms}
     diagnostics: dict[str, Any] = {"decision": decision, "kept": len(kept), "generated": len(rows)}
@@ -177,11 +181,12 @@ def _load(folder: Path, name: str) -> Pairs:
 
 
 def _write(context: Context, parts: dict[str, pa.Table], weight: np.ndarray) -> None:
-    """Write D_aug: labelled rows, changed copies, answered rows of the pool, and rows made from passages."""
+    """Write D_aug: labelled rows, changed copies, answered rows of the pool, and rows made from texts."""
     copies = pq.read_table(context.done["augment"] / "rows.parquet")
     tables = {"labeled": parts["labeled"], "augmented": copies, **parts}
     made = np.full(len(parts["made"]), MADE_WEIGHT)
-    weights = [np.ones(len(parts["labeled"])), np.full(len(copies), COPY_WEIGHT), weight, made]
+    back = np.array(parts[BACK_TRANSLATED]["weight"].to_pylist(), np.float64)
+    weights = [np.ones(len(parts["labeled"])), np.full(len(copies), COPY_WEIGHT), weight, made, back]
     schema = pa.schema([*context.task.inputs, context.task.target])
     rows = pa.concat_tables([table.select(schema.names).cast(schema) for table in tables.values()])
     origins = np.repeat(list(tables), [len(table) for table in tables.values()])

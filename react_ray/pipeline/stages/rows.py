@@ -15,6 +15,7 @@ from react_ray.data.encode import Encoders
 from react_ray.data.prepare import GROUP_ROWS, MODELS
 from react_ray.data.prepare import prepare as prepare_data
 from react_ray.data.shards import ROW_BYTES, read_items
+from react_ray.data.target_texts import read_target_texts
 from react_ray.data.views import SENTENCE
 from react_ray.data.vocabulary import ModelChoice
 from react_ray.folders import remove_folder, replace_file
@@ -56,6 +57,8 @@ def _make_model(context: Context) -> None:
         for cells in prepared.rows(part, names).to_pydict().values()
         for text in cells
     ]
+    if context.config.data.targets:
+        texts += read_target_texts(context.config.data, context.task, context.config.data.pool).values()
     save_scratch_model(texts, context.folder / SCRATCH, context.config.seed)
     record = context.folder / MODELS
     known = json.loads(record.read_text(encoding="utf-8"))

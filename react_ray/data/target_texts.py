@@ -1,0 +1,39 @@
+"""Texts in the form of targets, without the inputs that belong to them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from react_ray.config.settings import Columns, DataConfig
+from react_ray.data.read import read_file
+from react_ray.data.shards import text_id
+from react_ray.data.sources import find_files
+from react_ray.tasks import Task
+
+__all__ = ["read_target_texts"]
+
+
+def read_target_texts(data: DataConfig, task: Task, most: int, refused: Path | None = None) -> dict[str, str]:
+    """Read the target column of the files ``data.targets``: distinct texts by their ids, in order of the ids.
+
+    Of more than ``most``, those with the smallest ids, which are hashes: a uniform sample. Rejected rows are
+    written to ``refused``. Raises InputError for a file that cannot be used.
+    """
+    source, target = task.columns
+    names = Columns(**{source.name: data.columns.of(target.name), target.name: " "})
+    texts: dict[str, str] = {}
+    rejected = []
+    for file in find_files(data.targets) if data.targets else []:
+        for batch in read_file(file, names, task=task, labeled=False, max_chars=data.max_chars):
+            texts |= {text_id(text): text for text in batch.rows["text"].to_pylist()}
+            rejected += batch.refused
+            if len(texts) > 2 * most:
+                texts = _smallest(texts, most)
+    if refused is not None:
+        refused.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rejected), "utf-8")
+    return _smallest(texts, most)
+
+
+def _smallest(texts: dict[str, str], most: int) -> dict[str, str]:
+    return {key: texts[key] for key in sorted(texts)[:most]}

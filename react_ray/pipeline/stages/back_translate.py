@@ -1,0 +1,92 @@
+"""Stage back_translate: inputs generated for texts that are targets alone."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from react_ray.config.settings import GenerationConfig
+from react_ray.data.shards import text_id
+from react_ray.data.target_texts import read_target_texts
+from react_ray.errors import InputError
+from react_ray.labelers.proposals import proposal_weights
+from react_ray.pipeline import arms
+from react_ray.pipeline.context import Context
+from react_ray.tasks import Task
+from react_ray.training.run import finetune
+
+__all__ = ["BACK_TRANSLATED", "back_translate", "back_translated"]
+
+log = logging.getLogger(__name__)
+
+ROWS = "rows.parquet"
+"""Pairs of a generated input and a given target, with the score of the input."""
+BACK_TRANSLATED = "back_translated"
+"""Origin of these rows in D_aug."""
+
+
+def back_translate(context: Context) -> None:
+    """S2: train the model in the reverse direction on the labelled rows, and generate inputs of targets.
+
+    Does nothing without ``data.targets``. Texts that are targets of other rows are left out.
+    """
+    config, target = context.config, context.task.target
+    if config.data.targets is None:
+        return
+    texts = read_target_texts(
+        config.data, context.task, config.candidates.rows, context.folder / "refused.jsonl"
+    )
+    labeled, validation, test = (context.rows(part) for part in ("labeled", "validation", "test"))
+    if not len(labeled):
+        raise InputError("data.targets: the reverse model needs labelled rows (--labeled FILE)")
+    known = {text_id(text) for rows in (labeled, validation, test) for text in rows[target.name].to_pylist()}
+    texts = {key: text for key, text in texts.items() if key not in known}
+    model = finetune(
+        context.folder,
+        train=_reversed(labeled, target.name),
+        validation=_reversed(validation, target.name) if len(validation) else None,
+        labels=context.labels(),
+        config=config.model_copy(
+            update={"model": context.model, "generation": _reversed_languages(config.generation)}
+        ),
+        session=context.session,
+        progress=context.progress,
+        log=context.log(),
+    )
+    given = pa.table({"text": pa.array(texts.values(), pa.string())})
+    gpu = context.session.use_gpu()
+    answers = arms.predict_rows(given, {"reverse": model}, gpu, context.progress)["reverse"]
+    made = pa.table(
+        {
+            "text": pa.array([answer.value for answer in answers], pa.string()),
+            target.name: given["text"],
+            "score": pa.array([answer.score for answer in answers], pa.float64()),
+        }
+    )
+    kept = made.filter(pa.array([bool(answer.value.strip()) for answer in answers], pa.bool_()))
+    pq.write_table(kept, context.folder / ROWS)
+    log.info("inputs were generated for %d of %d texts without one", len(kept), len(made))
+
+
+def back_translated(folder: Path, task: Task, seed: int) -> pa.Table:
+    """Load the rows of the stage's ``folder`` with their weights, without those with the lowest scores."""
+    schema = pa.schema([*task.inputs, task.target, ("weight", pa.float64())])
+    if not (folder / ROWS).exists():
+        return schema.empty_table()
+    rows = pq.read_table(folder / ROWS)
+    weight = proposal_weights(np.array(rows["score"].to_pylist(), np.float64), seed).astype(np.float64)
+    rows = rows.append_column("weight", pa.array(weight)).filter(pa.array(weight > 0))
+    return rows.select(schema.names).cast(schema)
+
+
+def _reversed(rows: pa.Table, target: str) -> pa.Table:
+    return pa.table({"text": rows[target], target: rows["text"]})
+
+
+def _reversed_languages(generation: GenerationConfig) -> GenerationConfig:
+    source, target = generation.source_language, generation.target_language
+    return generation.model_copy(update={"source_language": target, "target_language": source})
