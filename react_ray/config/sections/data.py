@@ -76,8 +76,8 @@ class DataConfig(Settings):
     )
     targets: str | None = Field(
         None,
-        description="File, folder or glob with the target column alone, for translation and summarization: a "
-        "model trained in reverse generates the inputs (back-translation); None: there are none",
+        description="File, folder or glob with the target column alone, to generate inputs for "
+        "(back-translation); None: there are none",
     )
     columns: Columns = Field(Columns(), description="Names of the columns in the input files")
     separator: str | None = Field(
