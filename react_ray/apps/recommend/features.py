@@ -125,22 +125,28 @@ class Sources:
         found += ["recent_popularity", "age"] if timed else []
         return (*found, *(f"given_{name}" for name in config.features))
 
-    def candidates(self, liked: Histories) -> Iterator[tuple[int, Candidates]]:
-        """Yield the first user of a part, and the candidates of its users; liked items are none."""
-        for first, last in blocks(len(liked), liked.item_count):
-            yield first, self._part(liked.part(first, last))
+    def candidates(self, liked: Histories, texts: bool = True) -> Iterator[tuple[int, Candidates]]:
+        """Yield the first user of a part, and the candidates of its users; liked items are none.
 
-    def rest(self, liked: Histories) -> Scores:
+        Without ``texts`` no candidate is named for its text.
+        """
+        for first, last in blocks(len(liked), liked.item_count):
+            yield first, self._part(liked.part(first, last), texts)
+
+    def rest(self, liked: Histories, texts: bool = True) -> Scores:
         """Return scores below 1 for items that are no candidates: by popularity, then by text."""
         counts = self.simple["popularity"].scores(liked)
-        texts = (self.simple[TEXT].scores(liked) + 1) / 2
-        return counts / (counts.max(initial=0) + 1) * (1 - TEXT_SHARE) + TEXT_SHARE * texts
+        if not texts:
+            return counts / (counts.max(initial=0) + 1)
+        likeness = (self.simple[TEXT].scores(liked) + 1) / 2
+        return counts / (counts.max(initial=0) + 1) * (1 - TEXT_SHARE) + TEXT_SHARE * likeness
 
-    def _part(self, liked: Histories) -> Candidates:
+    def _part(self, liked: Histories, texts: bool) -> Candidates:
         main = {name: one.scores(liked) for name, one in self.simple.items()}
         further = {name: one.scores(liked) for name, one in self._further.items()}
         allowed = allowed_items(liked)
-        chosen = self._choose(main, allowed)
+        naming = {name: found for name, found in main.items() if texts or name != TEXT}
+        chosen = self._choose(naming, allowed)
         query, items = np.nonzero(chosen)
         at = query, items
         ranks = {name: _ranks(main[name][at], query) for name in (NEIGHBOURS, "als")}

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from react_ray import InputError
-from react_ray.apps.recommend.features import Candidates, Sources
+from react_ray.apps.recommend.features import TEXT_FEATURES, Candidates, Sources
 from react_ray.apps.recommend.interactions import Histories, Targets
 from react_ray.apps.recommend.recommenders import Scores
 from react_ray.apps.recommend.settings import RankerSettings
@@ -99,6 +99,11 @@ class Ranker:
             return np.zeros(0)
         return np.asarray(self.model.predict(candidates.features[:, self.columns], num_threads=1))
 
+    @property
+    def reads_texts(self) -> bool:
+        """Whether a feature of texts is among those that it reads."""
+        return any(name in TEXT_FEATURES for name in self.model.feature_name())
+
     def gains(self) -> dict[str, float]:
         """Return the share of the total gain that each feature has, the largest first."""
         gains = self.model.feature_importance("gain")
@@ -127,7 +132,7 @@ class Ranked:
 
     How high items stand that nobody took yet is for the ranker, which of them for their text alone: the
     ranker has learnt from items of which more is known. All other items follow, by popularity and then by
-    text.
+    text. With a ranker that reads no texts, nothing depends on them.
     """
 
     sources: Sources
@@ -135,12 +140,14 @@ class Ranked:
 
     def scores(self, liked: Histories) -> Scores:
         """Return users x items: all candidates above all other items."""
-        found = self.sources.rest(liked)
-        for first, part in self.sources.candidates(liked):
+        texts = self.ranker.reads_texts
+        found = self.sources.rest(liked, texts)
+        for first, part in self.sources.candidates(liked, texts):
             values = self.ranker.scores(part)
-            new = self.sources.is_new[part.items]
-            texts = found[part.query[new] + first, part.items[new]]
-            values[new] = _reordered(values[new], texts, part.query[new])
+            if texts:
+                new = self.sources.is_new[part.items]
+                likeness = found[part.query[new] + first, part.items[new]]
+                values[new] = _reordered(values[new], likeness, part.query[new])
             found[part.query + first, part.items] = values - values.min(initial=0) + 1
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import lightgbm
@@ -108,6 +109,18 @@ def test_new_items_stand_in_the_order_of_their_texts(built: Path) -> None:
     )
     for user in range(5):
         assert (np.diff(ours[user, np.argsort(-text[user])]) <= 0).all()
+
+
+def test_the_ranker_without_text_depends_on_no_text(built: Path) -> None:
+    recommender = load(built)
+    query = recommender.split().new_items()
+    liked = query.liked.part(0, 5)
+    other = replace(recommender, embeddings=recommender.embeddings[::-1])
+    first, second = (
+        Ranked(one.sources(query.train), one.rankers["without_text"]).scores(liked)
+        for one in (recommender, other)
+    )
+    np.testing.assert_array_equal(first, second)
 
 
 def test_too_few_interactions_for_a_ranker_are_an_error(tmp_path: Path, tiny_model: Path) -> None:
