@@ -80,6 +80,11 @@ def test_lengths_are_in_characters_of_any_script(tiny_chinese_model: Path, tmp_p
     assert (found.cost["cut"], found.cost["cut_tokens"]) == (len(over) / 40, sum(over) / tokens)
     assert f"{len(over) / 40:.0%} of the texts" in found.summary()
     assert f"{sum(over) / tokens:.0%} of all tokens (counted in 40 rows" in found.summary()
+    windows = {"finetune.windows": 3, "output": str(tmp_path / "windows")}
+    whole = check(load_config(flags={**given, **windows}), quiet=True)
+    assert (whole.cost["cut"], whole.cost["cut_tokens"]) == (0, 0)
+    assert "will be cut" not in whole.summary()
+    assert whole.cost["cut_read"] > found.cost["cut_read"]
 
 
 def test_both_texts_of_a_pair_are_counted(tiny_model: Path, tmp_path: Path) -> None:
