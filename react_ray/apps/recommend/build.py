@@ -24,7 +24,7 @@ from react_ray.apps.recommend.split import Query, Split
 from react_ray.apps.recommend.tuning import some_users, tune
 from react_ray.config.file import load_settings
 from react_ray.console.reporter import Progress, Reporter, quiet_libraries
-from react_ray.folders import replace_file
+from react_ray.folders import remove_folder, replace_file
 
 __all__ = ["BuildResult", "build", "load_config"]
 
@@ -116,6 +116,7 @@ def _encode(
         cluster=config.cluster,
         progress=progress,
     )
+    remove_folder(folder / "cache")
     embeddings = np.zeros((len(catalogue.ids), found.shape[1]), np.float32)
     embeddings[with_text] = found
     return config, embeddings

@@ -72,6 +72,7 @@ def test_the_folder_has_figures_of_all_recommenders_and_no_pickle(built: Path) -
         assert 0 <= low <= metrics["test"][name] <= high <= 1
     assert "full ranking" in metrics["protocol"]
     assert "item neighbours" in (built / "report.html").read_text(encoding="utf-8")
+    assert all(path.is_file() for path in built.iterdir())
     endings = {path.suffix for path in built.rglob("*") if path.is_file()}
     assert endings == {".json", ".jsonl", ".parquet", ".safetensors", ".txt", ".html"}
     assert lightgbm.Booster(model_file=built / "ranker.txt").num_trees() > 0
