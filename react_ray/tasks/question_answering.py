@@ -38,6 +38,12 @@ if TYPE_CHECKING:
 
 __all__ = ["QuestionAnswering"]
 
+TRAINING: dict[str, Any] = {"max_length": 384, "token_budget": 1_000_000}
+"""Settings of ``finetune``: most contexts in one window, as is usual for SQuAD, and some 280 steps.
+
+The head has random weights, so the usual budget, some 25 steps, leaves it nearly untrained; few-shot question
+answering takes at least 200 steps (Ram et al. 2021, arXiv:2101.00438).
+"""
 RANKED = 5
 """Answers in a ranking."""
 SETTINGS = "answers"
@@ -126,6 +132,10 @@ class QuestionAnswering(OpenTask):
         return str(row["text"][start:end]) if row else f"characters {start} to {end}"
 
     # --- the model
+
+    def training_defaults(self, model: str) -> dict[str, Any]:
+        """Return the length of contexts and a larger budget."""
+        return TRAINING
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """Load a model with logits for the start and the end of an answer."""

@@ -11,10 +11,12 @@ import pytest
 import torch
 
 from react_ray import load
+from react_ray.config.settings import Config
 from react_ray.evaluate.wording import pipeline_code
 from react_ray.labelers.proposals import collapse_alarm, proposal_weights
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
+from react_ray.pipeline.run import with_task
 from react_ray.tasks import get_task
 from react_ray.tasks.answer_calibration import Calibration
 from react_ray.tasks.answer_cells import parse_answers
@@ -287,3 +289,11 @@ def test_kinds_of_questions_are_whole_words():
     answers = [SimpleNamespace(value=[[25, 31]], score=0.9, ranking=())] * len(questions)
     kinds = TASK.sections(answers, rows, [])[0]["data"]["rows"]
     assert {line[0] for line in kinds} == {"when", "how many", "为什么", "other"}
+
+
+def test_fine_tuning_reads_longer_texts_for_longer_unless_the_settings_say_otherwise():
+    files = {"labeled": "questions.jsonl"}
+    usual = with_task(Config(task=TASK.name, data=files)).finetune
+    assert (usual.max_length, usual.token_budget) == (384, 1_000_000)
+    own = with_task(Config(task=TASK.name, data=files, finetune={"max_length": 64})).finetune
+    assert (own.max_length, own.token_budget) == (64, 1_000_000)
