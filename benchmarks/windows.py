@@ -5,7 +5,7 @@
 A few labelled rows a class are trained on, with the same budget of tokens for every variant. Because a
 default is chosen by them, the figures are those of other rows of the training file; the test rows are not
 read. bbc_mixed has the sentences of each article in random order, so that the first ones do not sum it up.
-One JSON file a draw is kept in benchmarks/results/windows; a draw that is there is not run again. Seconds
+One JSON file a draw is kept in benchmarks/results/windows; a variant that is there is not run again. Seconds
 are processor time, so that the other work of a machine does not count.
 """
 
@@ -60,14 +60,12 @@ def main() -> None:
     for seed in range(options.draws):
         for dataset in options.datasets:
             target = RESULTS / f"{dataset}-k{options.labels_per_class}-s{seed}.json"
-            if not target.exists():
-                record = measure(dataset, seed, options)
-                target.write_text(json.dumps(record, indent=1) + "\n")
+            measure(dataset, seed, options, target)
     print_table()
 
 
-def measure(dataset: str, seed: int, options: argparse.Namespace) -> dict[str, Any]:
-    """Train and test every variant on one draw."""
+def measure(dataset: str, seed: int, options: argparse.Namespace, target: Path) -> None:
+    """Train and test the variants on one draw that are not in its file yet."""
     train, test = read_dataset(dataset.removesuffix(MIXED), options.data)
     classes = classes_of(train)
     rows = draw_rows(
@@ -83,15 +81,16 @@ def measure(dataset: str, seed: int, options: argparse.Namespace) -> dict[str, A
         "model": options.model,
         "token_budget": options.token_budget,
         "rows": len(held_out),
-        "variants": {},
+        "variants": json.loads(target.read_text())["variants"] if target.exists() else {},
     }
     for name, settings in VARIANTS.items():
+        if name in record["variants"]:
+            continue
         config = FinetuneConfig(token_budget=options.token_budget, **settings)
-        record["variants"][name] = _measured(
-            labeled, held_out, list(classes.names), config, seed, options.model
-        )
-        print(dataset, seed, name, record["variants"][name], flush=True)
-    return record
+        figures = _measured(labeled, held_out, list(classes.names), config, seed, options.model)
+        record["variants"][name] = figures
+        target.write_text(json.dumps(record, indent=1) + "\n")
+        print(dataset, seed, name, figures, flush=True)
 
 
 def mixed(rows: pd.DataFrame) -> pd.DataFrame:
