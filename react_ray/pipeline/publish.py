@@ -93,8 +93,8 @@ def summarise(output: Path, metrics: Any) -> str:
         weighed = (f"{name} ({weight:.2f})" if weight else name for name, weight in encoders.items())
         lines.append(f"encoders, with their weights: {', '.join(weighed)}")
     cut = metrics["cut"]
-    read = cut["windows"] * cut["max_length"]
     if cut["texts"]:
+        read = cut["windows"] * cut["max_length"]
         lines.append(
             f"cut: {cut['texts']:.1%} of the texts, {cut['tokens']:.1%} of their tokens, are beyond the "
             f"{read:,} tokens that the model reads (counted in {cut['rows']:,} rows)"

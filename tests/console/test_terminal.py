@@ -111,6 +111,7 @@ def test_control_characters_do_not_reach_a_terminal() -> None:
 def test_printed_commands_can_be_pasted_into_a_shell(path: str, tmp_path: Path) -> None:
     assert shlex.split(command("serve", path)) == ["react-ray", "serve", path]
     metrics = {"test": None, "validation": None, "arms": {}, "chosen": "", "why": "", "unused": 0}
+    metrics["cut"] = {"rows": 4, "texts": 0.5, "tokens": 0.25, "max_length": 128, "windows": 2}
     refused = {"empty text": 2, "no label": 1}
     told = summarise(
         Path(path), {**metrics, "headline": "macro_f1", "refused": refused, "warnings": ["look at this"]}
@@ -119,3 +120,4 @@ def test_printed_commands_can_be_pasted_into_a_shell(path: str, tmp_path: Path) 
     assert command("clean", path) in told
     assert "warning: look at this" in told
     assert "rejected: 3 rows (empty text: 2, no label: 1), see " in told
+    assert "cut: 50.0% of the texts, 25.0% of their tokens, are beyond the 256 tokens" in told
