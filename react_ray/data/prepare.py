@@ -144,11 +144,17 @@ def _warnings(rows: CheckedRows, rejections: RejectedRows, described: dict[str, 
 
 
 def _hold_back(rows: CheckedRows, fraction: float) -> None:
-    """Move some labelled rows to the validation part, if there are enough."""
+    """Move some labelled rows to the validation part, if there are enough.
+
+    Tasks whose thresholds need rows that the model has not seen take them from the unlabelled ones, and
+    without those from the labelled ones, however few of a class there are.
+    """
     labelled = rows.of_part("labeled")
     keys = labelled["key"].tolist()
-    enough = fraction * rows.targets.evidence(keys) >= MIN_VALIDATION
-    if enough and len(labelled) >= MIN_CLASS * max(1, len(rows.classes("labeled"))):
+    if fraction * rows.targets.evidence(keys) < MIN_VALIDATION:
+        return
+    needed = rows.targets.task.settles_on_unlabeled and not (rows.fate == POOL).any()
+    if needed or len(labelled) >= MIN_CLASS * max(1, len(rows.classes("labeled"))):
         strata = rows.targets.strata(keys)
         mask = validation_mask(labelled["id"].tolist(), strata, fraction)
         rows.fate[labelled.index[mask]] = PARTS.index("validation")

@@ -122,6 +122,18 @@ def test_labelled_rows_are_held_back_only_when_there_are_enough(
     assert summary["classes"] == rows[rows["part"] == "labeled"]["label"].value_counts().to_dict()
 
 
+@pytest.mark.parametrize(("unlabeled", "held"), [(None, True), ("pool.parquet", False)])
+def test_thresholds_of_labels_have_rows_that_the_model_does_not_know(
+    files: Path, unlabeled: str | None, held: bool
+) -> None:
+    rows = many(160, 9).assign(labels=lambda table: [[label] for label in table["label"]])
+    rows[["text", "labels"]].to_json("a.jsonl", orient="records", lines=True)
+    pd.DataFrame({"text": ["another text"]}).to_parquet("pool.parquet")
+    config = DataConfig(labeled="a.jsonl", unlabeled=unlabeled)
+    parts = prepare(config, files / "out", task="multi-label-classification")["parts"]
+    assert (parts["validation"] > 0) == held
+
+
 def test_held_back_rows_stay_where_they_were_when_data_is_added(files: Path) -> None:
     many(160, 2).to_csv("a.csv", index=False)
     rows, _, _ = run(files, labeled="a.csv")

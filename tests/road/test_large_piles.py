@@ -132,6 +132,7 @@ def test_the_end_of_a_run_gives_the_command_that_labels_the_rest(classifier: Pat
         "chosen": "generated_labels",
         "why": "It is better.",
         "unused": 1234,
+        "cut": {"texts": 0.0},
     }
     told = summarise(output, metrics)
     assert "not used: 1,234 unlabelled rows" in told

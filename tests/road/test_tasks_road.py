@@ -436,6 +436,6 @@ def test_a_check_counts_classes_and_long_texts(task, done, model, tmp_path):
     assert found.rows["classes"] == named
     assert all(f"  {name}: {count} labelled" in found.summary() for name, count in named.items())
     in_windows = isinstance(known, WordTagging) or known.answers == "span"
-    assert ("longer than the model's maximum length" in found.summary()) == (not in_windows)
+    assert ("longer than what the model reads" in found.summary()) == (not in_windows)
     assert found.cost["minutes"] > 0
     assert found.cost["memory_gb"] < 2
