@@ -248,7 +248,7 @@ def test_hints_not_quoted() -> None:
     """The folder of a run with spaces and a # in its name."""
     folder = Path("/data/aus gabe #1")
     metrics = {"test": None, "validation": None, "headline": "macro_f1", "arms": {}, "chosen": "", "why": ""}
-    told = summarise(folder, {**metrics, "unused": 0, "refused": {}, "warnings": []})
+    told = summarise(folder, {**metrics, "unused": 0, "refused": {}, "warnings": [], "cut": {"texts": 0.0}})
     for name in ("serve", "clean"):
         hint = next(line for line in told.splitlines() if f"react-ray {name}" in line)
         assert shlex.split(hint.partition("(")[2].rstrip(")")) == ["react-ray", name, str(folder)]

@@ -120,7 +120,7 @@ def test_a_caller_who_goes_away_in_the_middle_is_no_failure_of_ours(guarded: Gua
     for _ in range(5):
         with request(guarded, "Content-Length: 100") as raw:
             raw.sendall(b"{")
-            time.sleep(0.1)  # it has reached the replica
+            time.sleep(0.5)  # it has reached the replica
     deadline = time.monotonic() + 10
     while (told := counted() - before).total() < 5 and time.monotonic() < deadline:
         time.sleep(0.1)
