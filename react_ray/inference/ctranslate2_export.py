@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,9 +11,10 @@ import numpy as np
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 from react_ray.errors import InputError
-from react_ray.folders import remove_folder, trained_version, unchanged
+from react_ray.folders import trained_version
 from react_ray.inference.classifier import Classifier, load
 from react_ray.inference.ctranslate2_record import INSTALL, TranslatorRecord, digest_of_files, is_installed
+from react_ray.inference.export_folder import write_export
 from react_ray.inference.folder import check_saved
 from react_ray.inference.saved import Input
 from react_ray.models.seq2seq import MAX_BEAMS, longest_answer
@@ -56,21 +56,8 @@ def export(folder: Path, target: Path, inputs: Sequence[Input]) -> TranslatorRec
         raise InputError(f"{folder}: CTranslate2 is for models that generate texts")
     if not is_installed():
         raise InputError(f"{folder}: CTranslate2 is not installed, so torch serves the model: {INSTALL}")
-    half = target.with_name(target.name + ".half")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
-    try:
-        with unchanged(folder):
-            record = _make(folder, half, inputs)
-    except Exception as error:  # of many kinds, for what CTranslate2 may not support
-        shutil.rmtree(half)
-        if isinstance(error, InputError):
-            raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{folder}: CTranslate2 does not support this model: {reason}") from error
-    remove_folder(target)
-    half.rename(target)
-    return record
+    problem = "CTranslate2 does not support this model"
+    return write_export(folder, target, lambda half: _make(folder, half, inputs), problem)
 
 
 def _make(folder: Path, exported: Path, inputs: Sequence[Input]) -> TranslatorRecord:

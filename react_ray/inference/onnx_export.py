@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 import warnings
 from collections.abc import Mapping, Sequence
@@ -22,8 +21,9 @@ from react_ray.data.columns import input_names
 from react_ray.data.read import read_file
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
-from react_ray.folders import model_folder, remove_folder, trained_version, unchanged
+from react_ray.folders import model_folder, trained_version
 from react_ray.inference.classifier import Classifier, load
+from react_ray.inference.export_folder import write_export
 from react_ray.inference.folder import check_saved
 from react_ray.inference.inputs import Row, rows_taken, sample_rows, table_of
 from react_ray.inference.onnx_classifier import OnnxClassifier
@@ -78,22 +78,12 @@ def export(folder: Path, target: Path, inputs: Sequence[Input]) -> OnnxRecord:
             f"{folder}: a model for {task.title} generates its answers token by token, which has no ONNX "
             "export but one for CTranslate2"
         )
-    half = target.with_name(target.name + ".half")
-    shutil.rmtree(half, ignore_errors=True)
-    with unchanged(folder):
+
+    def make(onnx: Path) -> OnnxRecord:
         classifier = load(folder, use_gpu=False)
-        half.mkdir(parents=True)
-        try:
-            record = _make(folder, half, classifier, _some(classifier, inputs))
-        except Exception as error:  # torch, onnx and ONNX Runtime raise many kinds
-            shutil.rmtree(half)
-            if isinstance(error, InputError):
-                raise
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise InputError(f"{folder}: no ONNX file can be made of this model: {reason}") from error
-    remove_folder(target)
-    half.rename(target)
-    return record
+        return _make(folder, onnx, classifier, _some(classifier, inputs))
+
+    return write_export(folder, target, make, "no ONNX file can be made of this model")
 
 
 def export_saved(model: str, source: str | None, columns: Mapping[str, str] | None = None) -> str:
