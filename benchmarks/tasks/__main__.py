@@ -91,7 +91,8 @@ def cells(data_set: DataSet, options: argparse.Namespace) -> Iterator[dict[str, 
 
 def measure(cell: dict[str, Any], options: argparse.Namespace) -> None:
     """Run a cell, unless it is kept already, and keep its figures."""
-    target = RESULTS / ("-".join(str(value).replace("/", "_") for value in cell.values()) + ".json")
+    parts = [*cell.values(), *options.settings]
+    target = RESULTS / ("-".join(str(part).replace("/", "_") for part in parts) + ".json")
     if target.exists():
         return
     started = time.monotonic()
@@ -142,20 +143,22 @@ def _run(cell: dict[str, Any], data_set: DataSet, folder: Path, options: argpars
 
 
 def table() -> Iterator[str]:
-    """Mean and standard deviation of the draws, a line for each set and size."""
+    """Mean and standard deviation of the draws, a line for each set, model, size and further settings."""
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
-    places: dict[tuple[str, float, str], dict[str, list[float]]] = {}
+    places: dict[tuple[str, str, float, str, str], dict[str, list[float]]] = {}
     for cell in found:
         for method, figure in _figures(cell).items():
-            key = (cell["set"], cell["size"], cell["headline"])
+            settings = " ".join(cell.get("settings", []))
+            key = (cell["set"], cell["model"], cell["size"], settings, cell["headline"])
             places.setdefault(key, {}).setdefault(method, []).append(figure)
-    yield "| set | labels | metric | " + " | ".join(METHODS) + " | draws |"
-    yield "|---|---|---|" + "---|" * (len(METHODS) + 1)
-    for (name, size, metric), methods in sorted(places.items()):
+    yield "| set | model | labels | metric | " + " | ".join(METHODS) + " | draws |"
+    yield "|---|---|---|---|" + "---|" * (len(METHODS) + 1)
+    for (name, model, size, settings, metric), methods in sorted(places.items()):
         shown = f"{size:.0%}" if size <= 1 else f"{size:.0f} a class"
+        shown = f"{shown} {settings}".strip()
         draws = max(map(len, methods.values()))
         yield (
-            f"| {name} | {shown} | {metric} | "
+            f"| {name} | {Path(model).name} | {shown} | {metric} | "
             + " | ".join(_shown(methods.get(method, [])) for method in METHODS)
             + f" | {draws} |"
         )

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.datasets import DATA, DatasetMissingError
+from react_ray.tasks import get_task
 from react_ray.tasks.answer_cells import parse_answers
 
 __all__ = ["SETS", "DataSet", "Draw", "draw", "read"]
@@ -64,7 +65,7 @@ def read(data_set: DataSet, data: Path = DATA) -> tuple[pd.DataFrame, pd.DataFra
     if not (folder / "train.parquet").exists():
         raise DatasetMissingError(f"{data_set.name}: no train.parquet in {folder} (--data names the folder)")
     parts = (pd.read_parquet(folder / f"{part}.parquet") for part in ("train", "test"))
-    if data_set.task == "question-answering":
+    if get_task(data_set.task).answers == "span":
         parts = map(questions, parts)  # type: ignore[assignment]
     return tuple(parts)  # type: ignore[return-value]
 
