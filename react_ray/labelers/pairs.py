@@ -85,9 +85,9 @@ def judge_pairs(known: Pairs, guessed: Pairs, candidates: Pairs, seed: int, apar
 def _fit(known: Pairs, guessed: Pairs, some: NDArray[np.bool_], queries: Array) -> Array:
     """Fit D to the known and to some of the guessed pairs, and judge ``queries``."""
     features = np.vstack([known.features, guessed.features[some]])
-    right = np.concatenate([known.score, guessed.score[some]]).astype(np.int64)
+    correct = np.concatenate([known.score, guessed.score[some]]).astype(np.int64)
     weight = np.concatenate([LABEL_WEIGHT * known.weight, guessed.weight[some]])
-    return fit_softmax(features, right, 2, weight, iterations=ITERATIONS).predict_proba(queries)[:, 1]
+    return fit_softmax(features, correct, 2, weight, iterations=ITERATIONS).predict_proba(queries)[:, 1]
 
 
 @dataclass(frozen=True)

@@ -92,7 +92,7 @@ def verify(
         Answer(candidates[int(part.argmax())], float(part.max()))
         for candidates, part in zip(values, parts, strict=True)
     ]
-    return Verified(answers, _told(used, figures), figures)
+    return Verified(answers, _describe(used, figures), figures)
 
 
 def _figures(
@@ -115,14 +115,14 @@ def _figures(
     return figures
 
 
-def _told(used: bool, figures: dict[str, float]) -> str:
+def _describe(used: bool, figures: dict[str, float]) -> str:
     if not figures:
         return "D and the model's own score choose them, with the same weight for lack of held-out rows."
-    told = (
+    sentence = (
         f"On {figures['rows']:.0f} held-out rows the most certain answers have a credit of "
         f"{figures['with_d']:.3f} with D and {figures['own_score']:.3f} by the model's own score alone"
     )
-    return f"{told}, so D {'chooses them' if used else 'is not used'}."
+    return f"{sentence}, so D {'chooses them' if used else 'is not used'}."
 
 
 def collapse_alarm(answers: Sequence[Answer], shown: Sequence[str], truth: Sequence[str]) -> list[str]:
