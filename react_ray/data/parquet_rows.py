@@ -277,11 +277,13 @@ def _plain(array: pa.Array) -> pa.Array:
 
 
 def _in_types(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
-    """Cast columns that were read as dictionaries to the types of the file."""
+    """Put columns, which come in the order they were asked for, into the order and the types of the file."""
     if batch.schema.equals(schema):
         return batch
+    same = batch.schema.names == schema.names
+    found = batch.columns if same else [batch.column(name) for name in schema.names]
     columns = []
-    for column, field in zip(batch.columns, schema, strict=True):
+    for column, field in zip(found, schema, strict=True):
         if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(field.type):
             column = column.dictionary_decode()
         columns.append(column if column.type == field.type else column.cast(field.type, safe=False))

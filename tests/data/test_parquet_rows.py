@@ -84,6 +84,16 @@ def test_names_are_for_numbers_alone(tmp_path: Path) -> None:
     assert read(save(tmp_path, table, CLASS_LABEL))[0] == [("a", "1")]
 
 
+@pytest.mark.parametrize("asked", [["text", "label"], ["label", "text"]])
+def test_columns_are_found_by_name_whatever_their_order(tmp_path: Path, asked: list[str]) -> None:
+    from react_ray import read_rows
+
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"label": ["sports"], "note": ["x"], "text": ["a match"]}), path)
+    cells = [dict(row.cells) for row in read_rows(str(path), asked)]
+    assert cells == [{"text": "a match", "label": "sports"}]
+
+
 @pytest.mark.parametrize("table", [pa.table({}), pa.table({"n": [1]}), pa.table({"text": [], "n": []})])
 def test_files_without_text(tmp_path: Path, table: pa.Table) -> None:
     path = save(tmp_path, table)
