@@ -56,5 +56,11 @@ def ray_cluster() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of the service last: its replicas hold cores of the shared cluster until the end."""
+    """Run the tests of the service last: its replicas hold cores of the shared cluster until the end.
+
+    Where the suite runs in two processes, the tests of the shared cluster stay in one, and those of a file.
+    """
     items.sort(key=lambda item: "serve" in Path(item.path).parts)
+    for item in items:
+        shared = "ray_cluster" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("ray" if shared else item.path.name))

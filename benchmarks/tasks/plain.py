@@ -3,10 +3,11 @@
     python -m benchmarks.tasks.plain --sets wnut17 semeval2010_task8 goemotions
 
 Both train the same model on the training file and are judged on the same at most 2,000 test rows. The plain
-loop is what tutorials show: the first piece of a word has its tag, relations have their marks as plain text,
-labels of a set are decided at 0.5; AdamW, batch size and warm-up of this project. It is trained with three
-learning rates, because a new head may need a high one, and the best test score counts, in its favour.
-Figures of each set and seed are kept in ``benchmarks/results/tasks_plain`` and not computed again.
+loop is what tutorials show: the first piece of a word has its tag, relations have their marks as plain text;
+AdamW, batch size and warm-up of this project. It is trained with three learning rates, because a new head may
+need a high one, and several labels a text are decided at one of 19 thresholds, because 0.5 finds no rare
+label. The best test score counts, in its favour. Figures of each set and seed are kept in
+``benchmarks/results/tasks_plain`` and not computed again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import torch
+from scipy.special import expit
 from seqeval.metrics import f1_score as entity_f1
 from sklearn.metrics import f1_score
 from transformers import (
@@ -45,6 +47,7 @@ from react_ray.tasks.columns import Options
 RESULTS = Path(__file__).parents[1] / "results" / "tasks_plain"
 EVALUATION_ROWS = 64
 LEARNING_RATES = (5e-5, 2e-4, 3e-4)
+THRESHOLDS = tuple(np.linspace(0.05, 0.95, 19))
 Encoded = tuple[dict[str, torch.Tensor], torch.Tensor]
 
 
@@ -147,7 +150,7 @@ def relations(train: pd.DataFrame, test: pd.DataFrame, steps: int, seed: int, lr
 
 
 def sets(train: pd.DataFrame, test: pd.DataFrame, steps: int, seed: int, lr: float) -> float:
-    """Macro-F1 of a plain classifier of several labels."""
+    """Macro-F1 of a plain classifier of several labels, at the threshold that is best for these rows."""
     names = sorted({label for labels in (*train["labels"], *test["labels"]) for label in labels})
     model, tokenizer = _load(
         AutoModelForSequenceClassification, len(names), problem_type="multi_label_classification"
@@ -161,7 +164,11 @@ def sets(train: pd.DataFrame, test: pd.DataFrame, steps: int, seed: int, lr: flo
 
     _train(model, encode, train, steps, seed, lr)
     logits = [_logits(model, dict(_tokenize(tokenizer, part["text"].tolist()))) for part in _parts(test)]
-    return float(f1_score(wanted(test), np.concatenate(logits) > 0, average="macro", zero_division=0))
+    scores = expit(np.concatenate(logits))
+    return max(
+        float(f1_score(wanted(test), scores > threshold, average="macro", zero_division=0))
+        for threshold in THRESHOLDS
+    )
 
 
 TASKS: dict[str, Callable[[pd.DataFrame, pd.DataFrame, int, int, float], float]] = {
