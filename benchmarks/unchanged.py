@@ -8,8 +8,8 @@ A change of structure must not change a result. Runs BBC News, AG News and TREC 
 seed 0, and compares the rows that were read, the generated training set (D_aug) and every figure of
 metrics.json. Kept in ``benchmarks/results/unchanged``: the figures, and D_aug with a hash in place of each
 text. The encoder is named, because the default depends on what is installed. Floating-point results differ
-between processors, so record and compare on one machine. The exit code is 1 where a value differs by more
-than 1e-6.
+between processors and numbers of threads: record and compare on one machine, both runs have two threads.
+The exit code is 1 where a value differs by more than 1e-6.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from benchmarks.datasets import DATA, DatasetMissingError, write_draw
 RESULTS = Path(__file__).parent / "results" / "unchanged"
 DATASETS = ("bbc", "agnews", "trec")
 TOLERANCE = 1e-6
+THREADS = "2"
 NOT_COMPARED = {"seconds", "version", "reused", "why", "headline", "notes", "warnings", "encoders", "cut"}
 """Keys of metrics.json that differ between two runs of one program, that hold sentences, or that are new."""
 RENAMED = {"lgan": "generated_labels"}
@@ -76,7 +77,7 @@ def run(name: str, package: Path, data: Path) -> dict[str, Any]:
         draw = write_draw(name, folder / "data", labels_per_class=5, pool=4000, test=2000, seed=0, data=data)
         command = [sys.executable, "-m", "react_ray.cli", "run", "--quiet", "--seed", "0", *draw.flags()]
         command += ["--truth-column", "truth", "--output", str(folder / "out"), "encoder=embedded"]
-        environment = {**os.environ, "PYTHONPATH": str(package.absolute())}
+        environment = {**os.environ, "PYTHONPATH": str(package.absolute()), "OMP_NUM_THREADS": THREADS}
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=environment)
         (rows,) = (folder / "out" / "cache").glob("prepare-*/rows.parquet")
         parts = sorted((folder / "out" / "augmented").glob("*.parquet"))

@@ -50,11 +50,15 @@ def proposal_weights(scores: NDArray[np.floating], seed: int) -> NDArray[np.floa
 
 @dataclass(frozen=True)
 class Verified:
-    """Answers for the unlabelled rows after D, a sentence on them, and figures of the held-out rows."""
+    """Answers for the unlabelled rows after D, a sentence on them, and figures of the held-out rows.
+
+    ``mix`` joins D's and the model's score of a candidate; None: D is not used.
+    """
 
     answers: list[Answer]
     why: str
     figures: dict[str, float]
+    mix: Mix | None
 
 
 def verify(
@@ -87,12 +91,12 @@ def verify(
         mix = fit_mix(judged_held_out, held_out.score, correct)
     used = figures.get("with_d", 1.0) >= figures.get("own_score", 0.0)
     score = mix(judged, pool.score) if used else pool.score
-    parts = np.split(score, np.flatnonzero(np.diff(pool.row)) + 1)
+    parts = np.split(score, np.flatnonzero(np.diff(pool.row)) + 1) if len(values) else []
     answers = [
         Answer(candidates[int(part.argmax())], float(part.max()))
         for candidates, part in zip(values, parts, strict=True)
     ]
-    return Verified(answers, _describe(used, figures), figures)
+    return Verified(answers, _describe(used, figures), figures, mix if used else None)
 
 
 def _figures(

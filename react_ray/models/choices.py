@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from react_ray.config.settings import AUTO, EMBEDDED, MULTILINGUAL, SCRATCH
 from react_ray.models.multilingual import installed
 
-__all__ = ["embedded_models", "encoder_choices", "encoder_setting", "model_choices"]
+__all__ = ["embedded_models", "encoder_choices", "encoder_setting", "encoding_model", "model_choices"]
 
 
 def embedded_models() -> tuple[str, ...]:
@@ -18,6 +18,11 @@ def embedded_models() -> tuple[str, ...]:
 def model_choices(model: str) -> tuple[str, ...]:
     """Return the models that the setting ``model`` may stand for."""
     return embedded_models() if model == AUTO else (model,)
+
+
+def encoding_model(model: str, generates: bool) -> str:
+    """Return the setting ``model`` for the choice of encoders: one that generates texts encodes none."""
+    return SCRATCH if generates else model
 
 
 def encoder_choices(encoder: str | Sequence[str] | None, model: str) -> tuple[str, ...]:

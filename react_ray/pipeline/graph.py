@@ -12,7 +12,7 @@ from react_ray.config.settings import AUTO, Config, EncodeConfig, Settings
 from react_ray.data.shards import INPUTS
 from react_ray.data.sources import fingerprint as fingerprint_files
 from react_ray.data.views import BLOCKS
-from react_ray.models.choices import encoder_choices, encoder_setting, model_choices
+from react_ray.models.choices import encoder_choices, encoder_setting, encoding_model, model_choices
 from react_ray.models.pretrained import fingerprint as fingerprint_model
 from react_ray.pipeline.context import Context
 from react_ray.pipeline.stages import (
@@ -67,7 +67,7 @@ class Stage:
 
     def view(self, config: Config) -> Config:
         """Return ``config`` restricted to the settings of the key; reading others raises AttributeError."""
-        encoder = encoder_setting(config.encoder, config.model)
+        encoder = encoder_setting(config.encoder, _encoding_model(config))
         whole = config.model_copy(update={"encoder": encoder})
         return whole.only((*self._keys(config), *FREE))
 
@@ -84,12 +84,16 @@ def _content(config: Config, key: str) -> Any:
     if key == "model":
         return {"models": [fingerprint_model(name) for name in model_choices(config.model)]}
     if key == "encoder":
-        names = encoder_choices(config.encoder, config.model)
-        models = [fingerprint_model(name) for name in names]
-        automatic = encoder_setting(config.encoder, config.model) == AUTO
+        model = _encoding_model(config)
+        models = [fingerprint_model(name) for name in encoder_choices(config.encoder, model)]
+        automatic = encoder_setting(config.encoder, model) == AUTO
         return {"models": models, "automatic": automatic, "blocks": BLOCKS}
     value = attrgetter(key)(config)
     return value.model_dump() if isinstance(value, Settings) else value
+
+
+def _encoding_model(config: Config) -> str:
+    return encoding_model(config.model, get_task(config.task).generates)
 
 
 TEXTS = ("encoder", *(f"encode.{name}" for name in EncodeConfig.model_fields if name != "prompts"))
@@ -154,8 +158,8 @@ PROPOSALS = (
     PREPARE_TEXTS,
     AUGMENT,
     LABELS_ONLY,
-    Stage(proposals.propose, _propose_reads, ("prepare", "labels_only")),
     Stage(back_translate.back_translate, ("data", "candidates.rows", *FINETUNE), ("prepare",)),
+    Stage(proposals.propose, _propose_reads, ("prepare", "labels_only", "back_translate")),
     Stage(
         proposals.generate,
         ("proposals.verifier", "seed"),

@@ -46,7 +46,8 @@ def readable(settings: Settings, above: str = "") -> Iterator[str]:
 def changed(settings: Settings, key: str) -> Any:
     """The settings with another value of one of them, whether or not it would be allowed."""
     name, _, rest = key.partition(".")
-    return settings.model_copy(update={name: changed(getattr(settings, name), rest) if rest else "other"})
+    other = "relation-extraction" if name == "task" else "other"
+    return settings.model_copy(update={name: changed(getattr(settings, name), rest) if rest else other})
 
 
 @every_stage

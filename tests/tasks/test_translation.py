@@ -195,7 +195,8 @@ def test_the_model_translates_the_pool_and_learns_from_it(tmp_path: Path) -> Non
     assert all(isinstance(row["target"], str) and 0 < row["weight"] <= 1 for row in generated)
 
 
-def test_targets_alone_get_inputs_from_a_model_trained_in_reverse(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verifier", [False, True])
+def test_targets_alone_get_inputs_from_a_model_trained_in_reverse(tmp_path: Path, verifier: bool) -> None:
     rows = rows_of("source", "target", 60)
     base = save_tiny_seq2seq(tmp_path / "base", [text for row in rows for text in row.values()], "t5")
     known = [row["target"] for row in [*rows[:2], *rows[48:]]]  # of labelled and of test rows
@@ -210,6 +211,7 @@ def test_targets_alone_get_inputs_from_a_model_trained_in_reverse(tmp_path: Path
         "finetune.epochs": 2,
         "generation.max_new_tokens": 12,
         "onnx": False,
+        "proposals.verifier": verifier,
     }
     metrics = run(load_config(flags={**flags, "task": "translation"}), quiet=True).metrics
     assert set(metrics["arms"]) == {"labels_only", "generated_labels"}
@@ -219,6 +221,8 @@ def test_targets_alone_get_inputs_from_a_model_trained_in_reverse(tmp_path: Path
     assert 1 <= len(back) <= 24 * 0.7 + 1
     assert all(row["text"].strip() and 0 < row["weight"] <= 1 for row in back)
     (stage,) = (tmp_path / "out" / "cache").glob("back_translate-*")
+    scores = {row["target"]: row["score"] for row in pq.read_table(stage / "rows.parquet").to_pylist()}
+    assert all((row["weight"] == pytest.approx(scores[row["target"]])) != verifier for row in back)
     refused = [json.loads(line) for line in (stage / "refused.jsonl").read_text("utf-8").splitlines()]
     assert len(refused) == 2
     assert load(stage / "model", use_gpu=False).task.name == "translation"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -13,7 +12,6 @@ from react_ray.config.settings import GenerationConfig
 from react_ray.data.shards import text_id
 from react_ray.data.target_texts import read_target_texts
 from react_ray.errors import InputError
-from react_ray.labelers.proposals import proposal_weights
 from react_ray.pipeline import arms
 from react_ray.pipeline.context import Context
 from react_ray.tasks import Task
@@ -72,15 +70,12 @@ def back_translate(context: Context) -> None:
     log.info("inputs were generated for %d of %d texts without one", len(kept), len(made))
 
 
-def back_translated(folder: Path, task: Task, seed: int) -> pa.Table:
-    """Load the rows of the stage's ``folder`` with their weights, without those with the lowest scores."""
-    schema = pa.schema([*task.inputs, task.target, ("weight", pa.float64())])
+def back_translated(folder: Path, task: Task) -> pa.Table:
+    """Load the rows of the stage's ``folder``, each with the score of its generated input."""
+    schema = pa.schema([*task.inputs, task.target, ("score", pa.float64())])
     if not (folder / ROWS).exists():
         return schema.empty_table()
-    rows = pq.read_table(folder / ROWS)
-    weight = proposal_weights(np.array(rows["score"].to_pylist(), np.float64), seed).astype(np.float64)
-    rows = rows.append_column("weight", pa.array(weight)).filter(pa.array(weight > 0))
-    return rows.select(schema.names).cast(schema)
+    return pq.read_table(folder / ROWS, columns=schema.names).cast(schema)
 
 
 def _reversed(rows: pa.Table, target: str) -> pa.Table:

@@ -69,11 +69,13 @@ def _save_pairs(
     target = task.target.name
     best = pa.array([answer.value for answer in answers["pool"]], task.target.type)
     guessed = rows["pool"].select(list(context.inputs)).append_column(task.target, best)
+    back = back_translated(context.done["back_translate"], task)
     sets = {
         "known": (labeled, _with_truth(task, labeled, labeled[target].to_pylist(), seed)),
         "guessed": (guessed, _with_truth(task, guessed, best.to_pylist(), seed)),
         "pool": (guessed, [task.candidates(answer) for answer in answers["pool"]]),
         HELD_OUT: (rows[HELD_OUT], [task.candidates(answer) for answer in answers[HELD_OUT]]),
+        BACK_TRANSLATED: (back, [[(row[target], row["score"])] for row in back.to_pylist()]),
     }
     texts = [
         task.pair_texts(value, row)
@@ -113,7 +115,7 @@ def generate(context: Context) -> None:
     task, proposed = context.task, context.done["propose"]
     rows, answers = pq.read_table(proposed / "pool.parquet"), load_answers(proposed / "pool.jsonl")
     verdict = None
-    if context.config.proposals.verifier and len(rows):
+    if context.config.proposals.verifier:
         verdict = _verify(context, answers)
         answers = verdict.answers
     scores = np.array([answer.score for answer in answers], np.float64)
@@ -131,7 +133,7 @@ def generate(context: Context) -> None:
     values = pa.array([answers[place].value for place in kept.tolist()], task.target.type)
     pool = rows.take(pa.array(kept)).select(list(context.inputs)).append_column(task.target, values)
     made = pq.read_table(proposed / "made.parquet")
-    back = back_translated(context.done["back_translate"], task, context.config.seed)
+    back = _back_translated(context, verdict)
     parts = {"labeled": labeled, "generated": pool, "made": made, BACK_TRANSLATED: back}
     _write(context, parts, weight[kept].astype(np.float64))
     left_out = rows.take(pa.array(np.flatnonzero(weight == 0)))
@@ -171,6 +173,18 @@ def _verify(context: Context, answers: Sequence[Answer]) -> Verified:
         credit,
         seed,
     )
+
+
+def _back_translated(context: Context, verdict: Verified | None) -> pa.Table:
+    """Targets with generated inputs and their weights, without those with the lowest scores."""
+    rows = back_translated(context.done["back_translate"], context.task)
+    score = np.array(rows["score"].to_pylist(), np.float32)
+    if verdict and verdict.mix and len(rows):
+        names = ("known", "guessed", BACK_TRANSLATED)
+        known, guessed, pairs = (_load(context.done["propose"], name) for name in names)
+        score = verdict.mix(judge_pairs(known, guessed, pairs, context.config.seed, apart=True), score)
+    weight = proposal_weights(score, context.config.seed).astype(np.float64)
+    return rows.append_column("weight", pa.array(weight)).filter(pa.array(weight > 0))
 
 
 def _load(folder: Path, name: str) -> Pairs:

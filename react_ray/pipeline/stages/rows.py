@@ -20,7 +20,7 @@ from react_ray.data.views import SENTENCE
 from react_ray.data.vocabulary import ModelChoice
 from react_ray.folders import remove_folder, replace_file
 from react_ray.labelers.augment_search import search
-from react_ray.models.choices import encoder_choices, model_choices
+from react_ray.models.choices import encoder_choices, encoding_model, model_choices
 from react_ray.pipeline.context import Context
 
 __all__ = ["augment", "prepare"]
@@ -29,7 +29,7 @@ __all__ = ["augment", "prepare"]
 def prepare(context: Context) -> None:
     """S1: read, check and split the input files."""
     config = context.config
-    encoders = encoder_choices(config.encoder, config.model)
+    encoders = encoder_choices(config.encoder, encoding_model(config.model, context.task.generates))
     models = []
     if config.model != SCRATCH:
         models.append(ModelChoice("--model", model_choices(config.model), config.model == AUTO))
