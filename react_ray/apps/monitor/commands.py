@@ -1,0 +1,53 @@
+"""Commands of opinion monitoring."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from react_ray.console.arguments import Command
+from react_ray.console.options import ColumnNames, Seed, renamed_columns
+from react_ray.console.terminal import show
+
+__all__ = ["app"]
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Monitor the sentiment of a stream of texts: trends, surges, alerts.",
+    rich_markup_mode=None,
+)
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[key=value ...]", help="Settings by key (bucket=hour, surge.history=28)"),
+]
+Negative = Annotated[str | None, typer.Option(help="Label that surges are counted of")]
+
+
+@app.command("run", cls=Command)
+def run(
+    sentiment: Annotated[str, typer.Option(metavar="MODEL", help="Folder of the classifier of sentiment")],
+    input: Annotated[Path, typer.Option(help="jsonl that is followed, csv, parquet, or a folder of them")],
+    store: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the store")],
+    arguments: Overrides = None,
+    topic: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="Folder of the classifier of topics")
+    ] = None,
+    until_end: Annotated[bool, typer.Option("--until-end", help="Stop at the end of the input")] = False,
+    negative: Negative = None,
+    column: ColumnNames = None,
+    seed: Seed = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Follow a file or folder: each text once, with its labels, into the store."""
+    from react_ray.apps.monitor.run import load_config
+    from react_ray.apps.monitor.run import run as follow
+
+    columns = renamed_columns(column or ()) or None
+    flags = {"sentiment": sentiment, "topic": topic, "negative": negative, "columns": columns, "seed": seed}
+    config = load_config(arguments or (), flags)
+    show(follow(config, input, store, until_end=until_end, verbose=verbose, quiet=quiet).summary())

@@ -1,0 +1,139 @@
+"""Follow a stream: read, label, count, and move items into their days."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from react_ray.apps.monitor.days import compact, expire, remove_leftovers
+from react_ray.apps.monitor.feed import Feed
+from react_ray.apps.monitor.items import DAY
+from react_ray.apps.monitor.labels import Labeler
+from react_ray.apps.monitor.settings import MonitorConfig
+from react_ray.apps.monitor.store import JOURNAL, Store, owner_of
+from react_ray.apps.monitor.watch import close_buckets
+from react_ray.config.file import load_settings
+from react_ray.console.reporter import Reporter, quiet_libraries
+from react_ray.errors import ConfigError
+
+__all__ = ["Owner", "RunResult", "load_config", "run"]
+
+SETTINGS = "settings"
+FIXED = ("bucket",)
+"""Settings that a store keeps: what it counted before would not fit."""
+IDLE_S = 1.0
+EXPIRE_EVERY_S = 3600.0
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run read, and what the store holds."""
+
+    folder: Path
+    read: int
+    stored: int
+    rejected: int
+    alerts: int
+
+    def summary(self) -> str:
+        """Summarize the result in a few lines."""
+        lines = [f"new items: {self.read:,}; in the store: {self.stored:,}; alerts: {self.alerts:,}"]
+        if self.rejected:
+            place = self.folder / JOURNAL
+            lines.append(f"rejected rows: {self.rejected:,}, see the table rejected of {place}")
+        return "\n".join([*lines, f"store: {self.folder}   (react-ray monitor serve {self.folder})"])
+
+
+def load_config(overrides: Iterable[str], flags: Mapping[str, Any]) -> MonitorConfig:
+    """Load the settings of a monitor: ``key=value``, then flags by dotted key. Raises ConfigError."""
+    return load_settings(MonitorConfig, overrides, flags)
+
+
+class Owner:
+    """The one process that labels, counts, moves and deletes the items of a store."""
+
+    def __init__(self, store: Store, config: MonitorConfig):
+        self.store, self.config = store, config
+        remember(store, config)
+        remove_leftovers(store)
+        self.labeler = Labeler(config)
+        store.put("negative", self.labeler.negative)
+        self._expired = 0.0
+
+    def work(self) -> int:
+        """Do what there is to do once; return the number of items that were labelled."""
+        labelled = self.labeler.label(self.store)
+        close_buckets(self.store, self.config, self.labeler.negative)
+        compact(self.store, self.config.compact_rows)
+        if self.config.retention_days is not None and time.time() - self._expired >= EXPIRE_EVERY_S:
+            self._expired = time.time()
+            expire(self.store, self._expired - self.config.retention_days * DAY)
+        return labelled
+
+
+def remember(store: Store, config: MonitorConfig) -> None:
+    """Keep the settings in the store. Raises ConfigError if one is changed that has to stay."""
+    kept = store.get(SETTINGS, {})
+    now = config.model_dump(mode="json")
+    for name in FIXED:
+        if name in kept and kept[name] != now[name]:
+            raise ConfigError(
+                f"{name} = {now[name]}: {store.folder} was made with {name}={kept[name]}; keep it, or "
+                "give another folder with --store"
+            )
+    store.put(SETTINGS, now)
+
+
+def run(
+    config: MonitorConfig,
+    input: Path,
+    folder: Path,
+    *,
+    until_end: bool = False,
+    verbose: bool = False,
+    quiet: bool = False,
+) -> RunResult:
+    """Read ``input`` into the store ``folder`` until it is stopped, or with ``until_end`` to its end.
+
+    Raises InputError if a model or a file cannot be used, or another process works on the store.
+    """
+    quiet_libraries(verbose)
+    reporter = Reporter(quiet)
+    feed = Feed(input, config.columns, config.batch, config.ahead_hours * 3600)
+    feed.files()
+    with owner_of(folder):
+        store = Store(folder)
+        try:
+            owner = Owner(store, config)
+            with reporter.step("read") as progress:
+                read = _follow(owner, feed, until_end, progress)
+            compact(store)
+            return _result(store, read)
+        finally:
+            store.close()
+
+
+def _follow(owner: Owner, feed: Feed, until_end: bool, progress: Any) -> int:
+    store, read = owner.store, 0
+    while True:
+        before = read
+        for path in feed.files():
+            place = store.place_of(str(path.absolute()))
+            for chunk in feed.chunks(place, path, until_end):
+                read += store.append(chunk.items, chunk.rejections, chunk.place)
+                owner.work()
+                progress(read, read, "items")
+        owner.work()
+        if until_end:
+            return read
+        if read == before:
+            time.sleep(IDLE_S)
+
+
+def _result(store: Store, read: int) -> RunResult:
+    stored = store.rows("SELECT (SELECT count(*) FROM items) + (SELECT ifnull(sum(rows), 0) FROM days)")[0][0]
+    alerts = store.rows("SELECT count(*) FROM alerts")[0][0]
+    return RunResult(store.folder, read, stored, store.get("rejected", 0), alerts)
