@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from react_ray.config.file import load_config
+from react_ray.config.hosting import HostConfig
 from react_ray.config.settings import Config
 from react_ray.errors import (
     ClusterError,
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from react_ray.inference.triples import TripleExtractor, load_triples
     from react_ray.pipeline.encode import choose_encoder, encode
     from react_ray.pipeline.run import Run, run
+    from react_ray.serve.application import Host, HostedApp, Owner, create_app
+    from react_ray.serve.serve_app import serve_app
 
 __all__ = [
     "AsyncClient",
@@ -45,7 +48,11 @@ __all__ = [
     "Explanation",
     "FileRow",
     "GeneratedText",
+    "Host",
+    "HostConfig",
+    "HostedApp",
     "InputError",
+    "Owner",
     "Prediction",
     "ReactRayError",
     "Run",
@@ -57,12 +64,14 @@ __all__ = [
     "Word",
     "__version__",
     "choose_encoder",
+    "create_app",
     "encode",
     "load",
     "load_config",
     "load_triples",
     "read_rows",
     "run",
+    "serve_app",
 ]
 
 _LAZY = {
@@ -73,6 +82,11 @@ _LAZY = {
     "Entity": "inference.prediction",
     "Explanation": "client.exchange",
     "FileRow": "data.table_rows",
+    "Host": "serve.application",
+    "HostedApp": "serve.application",
+    "Owner": "serve.application",
+    "create_app": "serve.application",
+    "serve_app": "serve.serve_app",
     "GeneratedText": "inference.prediction",
     "Prediction": "inference.prediction",
     "choose_encoder": "pipeline.encode",

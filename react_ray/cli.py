@@ -15,11 +15,13 @@ from react_ray.console.arguments import Command
 from react_ray.console.options import (
     Address,
     ColumnNames,
+    HostOptions,
     RunOptions,
     Seed,
     config_of,
     file_and_overrides,
     renamed_columns,
+    with_host_options,
     with_run_options,
 )
 from react_ray.console.terminal import show, with_exit_code
@@ -176,31 +178,18 @@ def predict(
 
 
 @command()
-def serve(
-    model: Served,
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(metavar="[key=value ...]", help="Settings of the service (max_texts=64)"),
-    ] = None,
-    host: Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1)")] = None,
-    port: Annotated[int | None, typer.Option(min=1, max=65535, help="Its port (default: 8000)")] = None,
-    replicas: Annotated[int | None, typer.Option(min=1, help="Copies of the model (default: 1)")] = None,
-    relations: Relations = None,
-    write_config: Annotated[Path | None, typer.Option(help="Only write this file, for serve deploy")] = None,
-    address: Address = None,
-    verbose: Verbose = False,
-) -> None:
+@with_host_options
+def serve(options: HostOptions, model: Served, relations: Relations = None) -> None:
     """Serve a model over HTTP: POST /predict, a page to try it, health and metrics."""
     from react_ray.config.file import load_serve_config
     from react_ray.serve.deploy import write_config as write
     from react_ray.serve.run import serve as serve_model
 
-    flags = {"host": host, "port": port, "replicas": replicas, "relations": relations}
-    settings = load_serve_config(arguments or (), flags)
-    if write_config:
-        show(write(model, settings, write_config))
+    settings = load_serve_config(options.arguments or (), options.flags() | {"relations": relations})
+    if options.write_config:
+        show(write(model, settings, options.write_config))
     else:
-        serve_model(model, settings, address=address, verbose=verbose)
+        serve_model(model, settings, address=options.address, verbose=options.verbose)
 
 
 @command()

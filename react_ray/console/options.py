@@ -6,6 +6,7 @@ import functools
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
 __all__ = [
     "Address",
     "ColumnNames",
+    "HostOptions",
     "RunOptions",
     "Seed",
     "config_of",
     "file_and_overrides",
     "renamed_columns",
+    "with_host_options",
     "with_run_options",
 ]
 
@@ -86,6 +89,16 @@ Preset = Annotated[
     ),
 ]
 
+ServiceSettings = Annotated[
+    list[str] | None, typer.Argument(metavar="[key=value ...]", help="Settings of the service (port=8001)")
+]
+ServiceHost = Annotated[str | None, typer.Option(help="Address to listen on (default: 127.0.0.1)")]
+ServicePort = Annotated[int | None, typer.Option(min=1, max=65535, help="Its port (default: 8000)")]
+Replicas = Annotated[int | None, typer.Option(min=1, help="Processes that answer (default: 1)")]
+ApiKeys = Annotated[str | None, typer.Option(help="File of keys, made by react-ray key")]
+ClusterFile = Annotated[Path | None, typer.Option(help="Only write this file, for serve deploy")]
+Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -112,18 +125,60 @@ class RunOptions:
     preset: Preset = None
 
 
+@dataclass(frozen=True)
+class HostOptions:
+    """Options of every command that serves something over HTTP; None: not set."""
+
+    arguments: ServiceSettings = None
+    host: ServiceHost = None
+    port: ServicePort = None
+    replicas: Replicas = None
+    api_keys: ApiKeys = None
+    write_config: ClusterFile = None
+    address: Address = None
+    verbose: Verbose = False
+
+    def flags(self) -> dict[str, Any]:
+        """Return the settings among them, by key."""
+        names = ("host", "port", "replicas", "api_keys")
+        return {name: getattr(self, name) for name in names}
+
+
 def with_run_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Decorate ``command(options, ...)``: replace its first parameter by the fields of :class:`RunOptions`.
+    """Decorate ``command(options, ...)``: its first parameter becomes the fields of :class:`RunOptions`."""
+    return _with_options(command, RunOptions, first=True)
+
+
+def with_host_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Decorate ``command(options, ...)``: its first parameter becomes the fields of :class:`HostOptions`.
+
+    They stand behind the other parameters, because an argument of these comes first.
+
+    Example
+    -------
+    >>> @with_host_options
+    ... def serve(options, folder: str) -> None:
+    ...     print(folder, options.flags())
+    >>> list(inspect.signature(serve).parameters)[:4]
+    ['folder', 'arguments', 'host', 'port']
+    """
+    return _with_options(command, HostOptions, first=False)
+
+
+def _with_options(command: Callable[..., None], kind: type[Any], first: bool) -> Callable[..., None]:
+    """Replace the first parameter of ``command`` by the fields of ``kind``, before or behind the others.
 
     Typer reads options from the signature of a function, so the fields have to be parameters of their own.
     """
-    _, *other_parameters = inspect.signature(command, eval_str=True).parameters.values()
-    parameters = [*inspect.signature(RunOptions, eval_str=True).parameters.values(), *other_parameters]
-    names = [field.name for field in fields(RunOptions)]
+    _, *others = inspect.signature(command, eval_str=True).parameters.values()
+    of_kind = list(inspect.signature(kind, eval_str=True).parameters.values())
+    parameters = [*of_kind, *others] if first else [*others, *of_kind]
+    parameters.sort(key=lambda one: one.default is not inspect.Parameter.empty)
+    names = [field.name for field in fields(kind)]
 
     @functools.wraps(command)
     def wrapper(**arguments: Any) -> None:
-        command(RunOptions(**{name: arguments.pop(name) for name in names}), **arguments)
+        command(kind(**{name: arguments.pop(name) for name in names}), **arguments)
 
     del wrapper.__wrapped__
     wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

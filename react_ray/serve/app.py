@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray import serve
-from ray.serve.exceptions import DeploymentUnavailableError
 
-from react_ray.cluster.ray_private import replicas_asked
 from react_ray.config.service import ServeConfig
+from react_ray.serve.deployment import HEALTHY_WITHIN_S, deployment_options, scrape_all
 from react_ray.serve.protocols.v2.grpc import InferenceMethods
 
 if TYPE_CHECKING:
@@ -20,10 +18,6 @@ if TYPE_CHECKING:
 __all__ = ["DEPLOYMENT", "build", "build_application"]
 
 DEPLOYMENT = "classifier"
-SCRAPE_WITHIN_S = 2.0
-"""Time limit for metrics of the other replicas: a request to a full replica waits in its queue."""
-HEALTHY_WITHIN_S = 30.0
-"""Time limit of a health check; a replica that fails three in a row is replaced."""
 
 
 class _Arguments(ServeConfig):
@@ -48,33 +42,10 @@ def build_application(
 ) -> serve.Application:
     """Build the application that serves the model in folder ``model`` with ``cpus`` cores per replica."""
     configured = serve.deployment(
-        name=DEPLOYMENT,
-        **_number_of_replicas(config),
-        user_config={"threshold": config.threshold},
-        ray_actor_options={"num_cpus": cpus, "num_gpus": config.gpus_per_replica},
-        max_ongoing_requests=config.max_ongoing,
-        max_queued_requests=config.max_queued,
-        backpressure_config={"status_code": 429, "retry_after_s": 1},
-        health_check_timeout_s=HEALTHY_WITHIN_S,
-        graceful_shutdown_timeout_s=config.drain_timeout_s,
-        graceful_shutdown_wait_loop_s=0.2,  # Ray's 2 s would be most of the time a stop takes
-        max_constructor_retry_count=1,  # a model that does not load once does not load
+        name=DEPLOYMENT, user_config={"threshold": config.threshold}, **deployment_options(config, cpus)
     )
     # Running replicas apply a changed threshold; other settings need new replicas.
     return configured(Replica).bind(model, config.model_copy(update={"threshold": 0.0}), version)
-
-
-def _number_of_replicas(config: ServeConfig) -> dict[str, Any]:
-    if config.max_replicas is None:
-        return {"num_replicas": config.replicas}
-    scaling = {
-        "min_replicas": config.replicas,
-        "max_replicas": config.max_replicas,
-        "target_ongoing_requests": config.target_ongoing,
-        "upscale_delay_s": 5,
-        "downscale_delay_s": 60,
-    }
-    return {"autoscaling_config": scaling}
 
 
 @serve.ingress()
@@ -119,14 +90,4 @@ class Replica(InferenceMethods):
 
     async def scrape(self) -> bytes:
         """Return the metrics of all replicas that answer in time, and the number of the others."""
-        from react_ray.serve.watch.metrics import render
-        from react_ray.serve.watch.scrape import gather
-
-        application = serve.get_replica_context().app_name
-        everyone = serve.get_deployment_handle(DEPLOYMENT, application).broadcast("families")
-        try:
-            async with asyncio.timeout(SCRAPE_WITHIN_S):
-                asked = await replicas_asked(everyone)
-        except (TimeoutError, DeploymentUnavailableError):  # Serve does not know the others yet
-            asked = []
-        return render(*await gather(self.families(), asked, SCRAPE_WITHIN_S))
+        return await scrape_all(DEPLOYMENT, self.families())

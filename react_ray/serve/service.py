@@ -78,6 +78,7 @@ class Service:
         self.labels = engine.labels
         self.most_tokens = engine.most_tokens
         self.about = about
+        self.version = about.version
         self.relations = relations
         self.threshold = config.threshold
         self.metrics = ReplicaMetrics()

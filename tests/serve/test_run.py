@@ -32,7 +32,8 @@ from react_ray.errors import ClusterError, InputError
 from react_ray.serve.deploy import write_config
 from react_ray.serve.engine.memory import free_memory
 from react_ray.serve.protocols.v2 import inference_pb2 as wire
-from react_ray.serve.run import serve, wait_until_ready
+from react_ray.serve.readiness import wait_until_ready
+from react_ray.serve.run import serve
 
 START = """
 import json, sys

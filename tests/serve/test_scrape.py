@@ -37,7 +37,7 @@ class Asked:
 
 @pytest.fixture(autouse=True)
 def _soon(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("react_ray.serve.app.SCRAPE_WITHIN_S", 0.3)
+    monkeypatch.setattr("react_ray.serve.deployment.SCRAPE_WITHIN_S", 0.3)
     monkeypatch.setattr(serve, "get_replica_context", lambda: SimpleNamespace(app_name="here"))
 
 

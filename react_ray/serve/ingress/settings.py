@@ -9,7 +9,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from react_ray.config.service import ServeConfig
+from react_ray.config.hosting import HostConfig
 from react_ray.errors import InputError
 from react_ray.serve.ingress.configuration import ProxyLimits
 from react_ray.serve.ingress.haproxy import binary
@@ -45,7 +45,7 @@ def check_shared_memory(folder: Path = Path("/dev/shm")) -> None:
         )
 
 
-def limits(config: ServeConfig) -> ProxyLimits:
+def limits(config: HostConfig) -> ProxyLimits:
     """Compute the limits of HAProxy.
 
     A request is sent to another replica if its own refuses the connection or dies before
@@ -67,7 +67,7 @@ def limits(config: ServeConfig) -> ProxyLimits:
     )
 
 
-def variables(config: ServeConfig) -> dict[str, str]:
+def variables(config: HostConfig) -> dict[str, str]:
     """Return the environment variables for Ray's processes; none if HAProxy is not available."""
     if not available():
         return {}

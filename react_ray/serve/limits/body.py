@@ -8,7 +8,7 @@ import re
 from fastapi import Request
 from starlette.datastructures import Headers
 
-from react_ray.config.service import ServeConfig
+from react_ray.config.hosting import HostConfig
 from react_ray.serve.limits.refusal import RefusalError, clipped
 
 __all__ = ["BINARY", "JSON", "LINES", "check_content_type", "read_body"]
@@ -39,7 +39,7 @@ def check_content_type(headers: Headers, expected: str) -> None:
         raise RefusalError(415, "compressed bodies are not taken")
 
 
-async def read_body(request: Request, config: ServeConfig, limit: int | None = None) -> bytearray:
+async def read_body(request: Request, config: HostConfig, limit: int | None = None) -> bytearray:
     """Read the body; RefusalError 413 above ``limit`` (None: that of ``config``), 408 if it is too slow.
 
     Bytes are counted as they arrive, because a declared length may be wrong. The time limit

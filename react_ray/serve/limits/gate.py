@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 
 from starlette.datastructures import Headers
-from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from react_ray.config.service import ServeConfig
+from react_ray.config.hosting import HostConfig
 from react_ray.serve.limits.address import Addresses, source_of
 from react_ray.serve.limits.hosts import Hosts
 from react_ray.serve.limits.keys import ApiKeys
@@ -31,7 +30,7 @@ WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE = 5.0, 150.0
 class Gate:
     """Keys and rate limits of a replica; InputError for an invalid file of keys."""
 
-    def __init__(self, config: ServeConfig):
+    def __init__(self, config: HostConfig):
         self.keys = ApiKeys(config.api_keys) if config.api_keys else None
         self.hosts = Hosts(config)
         self._limit = RateLimit(config.rate_limit) if config.rate_limit else None
@@ -87,8 +86,7 @@ class GateMiddleware:
             try:
                 self._check(scope)
             except RefusalError as error:
-                refusal = JSONResponse({"error": error.message}, error.status, headers=error.headers)
-                await refusal(scope, receive, send)
+                await error.response()(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from react_ray.config.service import ServeConfig
+from react_ray.config.hosting import HostConfig
 from react_ray.serve.limits.refusal import RefusalError, clipped
 
 __all__ = ["Hosts"]
@@ -20,7 +20,7 @@ class Hosts:
     addresses cannot know all of its names, so any host is accepted.
     """
 
-    def __init__(self, config: ServeConfig):
+    def __init__(self, config: HostConfig):
         self._names = {*LOOPBACK, config.host.lower(), *map(str.lower, config.allowed_hosts)}
         self._checked = _is_loopback(config.host)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from starlette.responses import JSONResponse
+
 __all__ = ["RefusalError", "clipped"]
 
 MOST_CHARS = 1000
@@ -23,3 +25,7 @@ class RefusalError(Exception):
         self.message = clipped(message, MOST_CHARS)
         super().__init__(self.message)
         self.headers = dict(headers or {})
+
+    def response(self) -> JSONResponse:
+        """Return the HTTP response."""
+        return JSONResponse({"error": self.message}, self.status, headers=self.headers)

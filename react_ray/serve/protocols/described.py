@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import FastAPI
 
+from react_ray.config.hosting import HostConfig
 from react_ray.serve.limits.gate import OPEN
 from react_ray.serve.protocols.messages import ErrorAnswer
 
@@ -36,8 +37,11 @@ def refusals(texts: Mapping[int, str]) -> dict[int | str, dict[str, Any]]:
     return {status: {"model": ErrorAnswer, "description": text} for status, text in texts.items()}
 
 
-def describe_everywhere(app: FastAPI) -> None:
-    """Add the errors of gate, proxy and Ray to every route; to be called after the last route is added."""
+def describe_everywhere(app: FastAPI, bodies: HostConfig | None = None) -> None:
+    """Add the errors of gate, proxy and Ray to every route; to be called after the last route is added.
+
+    With ``bodies``, those of a body over these limits too.
+    """
     schema = app.openapi()  # kept by the application, so what is changed here is what it tells
     for path, methods in schema["paths"].items():
         for operation in methods.values():
@@ -45,6 +49,8 @@ def describe_everywhere(app: FastAPI) -> None:
             if NEVER_GIVEN[0] in str(given.get("422")):
                 del given["422"]
             _add(given, BEFORE_THE_GATE, JSON)
+            if bodies and "requestBody" in operation:
+                _add(given, _of_bodies(bodies), JSON)
             if path not in OPEN:
                 _add(given, FROM_THE_GATE, JSON)
             _add(given, FROM_THE_PROXY, JSON)
@@ -52,6 +58,16 @@ def describe_everywhere(app: FastAPI) -> None:
             operation["responses"] = dict(sorted(given.items()))
     for name in NEVER_GIVEN:
         schema["components"]["schemas"].pop(name, None)
+
+
+def _of_bodies(config: HostConfig) -> dict[str, str]:
+    return {
+        "400": "Not JSON in UTF-8",
+        "408": f"No body within {config.body_timeout_s:g} s",
+        "413": f"Over {config.max_body_bytes} bytes",
+        "415": "Not application/json",
+        "422": "A field is missing, unknown or out of its range",
+    }
 
 
 def _add(given: dict[str, Any], texts: Mapping[str, str], content: Mapping[str, Any]) -> None:

@@ -7,7 +7,7 @@ from importlib import resources
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 
-__all__ = ["add_page"]
+__all__ = ["add_page", "add_static_page"]
 
 PAGE_HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
@@ -16,10 +16,15 @@ PAGE_HEADERS = {
 }
 
 
-def add_page(app: FastAPI, path: str, name: str) -> None:
-    """Add the page ``name`` of ``static/`` under ``path``."""
-    html = (resources.files("react_ray.serve.protocols") / "static" / name).read_text(encoding="utf-8")
+def add_page(app: FastAPI, path: str, html: str) -> None:
+    """Add the page ``html`` under ``path``, which may load nothing from elsewhere."""
 
     @app.get(path, include_in_schema=False)
     async def page() -> HTMLResponse:
         return HTMLResponse(html, headers=PAGE_HEADERS)
+
+
+def add_static_page(app: FastAPI, path: str, name: str) -> None:
+    """Add the page ``name`` of ``static/`` under ``path``."""
+    file = resources.files("react_ray.serve.protocols") / "static" / name
+    add_page(app, path, file.read_text(encoding="utf-8"))

@@ -9,7 +9,7 @@ import stat
 from datetime import UTC, datetime
 from pathlib import Path
 
-from react_ray.config.service import ServeConfig
+from react_ray.config.hosting import HostConfig
 from react_ray.folders import FILE_MODE
 from react_ray.serve.watch.caller import Caller
 
@@ -41,7 +41,7 @@ def keep_private() -> None:
 
 
 def log_request(
-    config: ServeConfig, asker: Caller, method: str, route: str, status: int, seconds: float, size: int
+    config: HostConfig, asker: Caller, method: str, route: str, status: int, seconds: float, size: int
 ) -> None:
     """Log a request, if enabled; ``route`` is a template, because a path may contain anything."""
     if not config.access_log:
@@ -57,6 +57,6 @@ def log_request(
         "texts": asker.texts,
         "bytes": size,
     }
-    if config.log_texts:
+    if asker.said:  # with log_texts
         line["said"] = asker.said
     logger.info("%s", json.dumps(line, ensure_ascii=False))

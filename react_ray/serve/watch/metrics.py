@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Proc
 from prometheus_client.metrics_core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-__all__ = ["CONTENT_TYPE", "ReplicaMetrics", "render"]
+__all__ = ["CONTENT_TYPE", "ReplicaMetrics", "RequestMetrics", "render"]
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
@@ -17,8 +17,8 @@ TEXTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512)
 SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
 
-class ReplicaMetrics:
-    """Metrics of one replica."""
+class RequestMetrics:
+    """Metrics of the requests and the process of one replica."""
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
@@ -33,6 +33,38 @@ class ReplicaMetrics:
             buckets=SECONDS,
             registry=self._registry,
         )
+        self._running = Gauge(
+            "react_ray_requests_running", "Requests in the replica, this one too", registry=self._registry
+        )
+
+    def begun(self) -> None:
+        """Count a running request, until ``answered``."""
+        self._running.inc()
+
+    def answered(self, route: str, status: int, seconds: float) -> None:
+        """Count an answered request; ``route`` is a template, never a path of a caller."""
+        self._running.dec()
+        self._requests.labels(route, str(status)).inc()
+        self._latency.labels(route).observe(seconds)
+
+    def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
+        """Call ``value`` whenever the metrics are read."""
+        Gauge(name, meaning, registry=self._registry).set_function(value)
+
+    def add(self, collector: Collector) -> None:
+        """Add a collector, which computes metrics when they are read."""
+        self._registry.register(collector)
+
+    def families(self) -> list[Metric]:
+        """Return all current metrics in a form that can be sent to another process."""
+        return list(self._registry.collect())
+
+
+class ReplicaMetrics(RequestMetrics):
+    """Metrics of one replica with a model."""
+
+    def __init__(self) -> None:
+        super().__init__()
         self._batch = Histogram(
             "react_ray_batch_texts", "Texts in a model call", buckets=TEXTS, registry=self._registry
         )
@@ -60,24 +92,11 @@ class ReplicaMetrics:
         self._asked = Histogram(
             "react_ray_request_texts", "Texts in a request", buckets=TEXTS, registry=self._registry
         )
-        self._running = Gauge(
-            "react_ray_requests_running", "Requests in the replica, this one too", registry=self._registry
-        )
         self._abstentions = Counter(
             "react_ray_abstentions",
             "Texts of whose answer all is below the threshold",
             registry=self._registry,
         )
-
-    def begun(self) -> None:
-        """Count a running request, until ``answered``."""
-        self._running.inc()
-
-    def answered(self, route: str, status: int, seconds: float) -> None:
-        """Count an answered request; ``route`` is a template, never a path of a caller."""
-        self._running.dec()
-        self._requests.labels(route, str(status)).inc()
-        self._latency.labels(route).observe(seconds)
 
     def called(self, texts: int, seconds: float) -> None:
         """Count a model call."""
@@ -100,21 +119,9 @@ class ReplicaMetrics:
         self._scores.observe(score)
         self._tokens.inc(tokens)
 
-    def watch(self, name: str, meaning: str, value: Callable[[], float]) -> None:
-        """Call ``value`` whenever the metrics are read."""
-        Gauge(name, meaning, registry=self._registry).set_function(value)
-
-    def add(self, collector: Collector) -> None:
-        """Add a collector, which computes metrics when they are read."""
-        self._registry.register(collector)
-
     def abstained(self) -> None:
         """Count a text without a label."""
         self._abstentions.inc()
-
-    def families(self) -> list[Metric]:
-        """Return all current metrics in a form that can be sent to another process."""
-        return list(self._registry.collect())
 
 
 def render(replicas: Mapping[str, Iterable[Metric]], silent: int = 0) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from typing import Protocol
 
 from ray.exceptions import TaskCancelledError
 from starlette.datastructures import Headers
@@ -11,14 +12,30 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from react_ray.config.service import ServeConfig
+from react_ray.config.hosting import HostConfig
 from react_ray.serve.watch.access import CALLER_LEFT, log_request
 from react_ray.serve.watch.caller import begin
-from react_ray.serve.watch.metrics import ReplicaMetrics
+from react_ray.serve.watch.metrics import RequestMetrics
 
 __all__ = ["Watch"]
 
 logger = logging.getLogger("ray.serve")
+
+
+class Watched(Protocol):
+    """What answers the requests."""
+
+    @property
+    def config(self) -> HostConfig:
+        """Settings of the service."""
+
+    @property
+    def metrics(self) -> RequestMetrics:
+        """Metrics of this replica."""
+
+    @property
+    def version(self) -> str:
+        """Version of what answers now."""
 
 
 class Watch:
@@ -28,11 +45,9 @@ class Watch:
     model, so that answers during an update show which model gave them.
     """
 
-    def __init__(self, app: ASGIApp, config: ServeConfig, metrics: ReplicaMetrics, version: str):
+    def __init__(self, app: ASGIApp, inside: Watched):
         self._app = app
-        self._version = (b"x-model-version", version.encode())
-        self._metrics = metrics
-        self._config = config
+        self._inside = inside
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, and count and log the result."""
@@ -45,11 +60,12 @@ class Watch:
             nonlocal status, size
             if message["type"] == "http.response.start":
                 status = message["status"]
-                message["headers"] = [*message["headers"], self._version]
+                version = (b"x-model-version", self._inside.version.encode())
+                message["headers"] = [*message["headers"], version]
             size += len(message.get("body", b""))
             await send(message)
 
-        self._metrics.begun()
+        self._inside.metrics.begun()
         asker = begin(Headers(scope=scope).get("x-request-id"))
         started = time.perf_counter()
         try:
@@ -65,5 +81,5 @@ class Watch:
         finally:
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.perf_counter() - started
-            self._metrics.answered(route, status, seconds)
-            log_request(self._config, asker, scope["method"], route, status, seconds, size)
+            self._inside.metrics.answered(route, status, seconds)
+            log_request(self._inside.config, asker, scope["method"], route, status, seconds, size)
