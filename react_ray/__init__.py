@@ -31,10 +31,11 @@ if TYPE_CHECKING:
     from react_ray.inference.classifier import Classifier, load
     from react_ray.inference.prediction import Entity, GeneratedText, Prediction, SpanAnswer, Triple
     from react_ray.inference.triples import TripleExtractor, load_triples
-    from react_ray.pipeline.encode import choose_encoder, encode
+    from react_ray.pipeline.encode import TextEncoder, choose_encoder, encode, load_encoder
     from react_ray.pipeline.run import Run, run
     from react_ray.serve.application import Host, HostedApp, Owner, create_app
     from react_ray.serve.serve_app import serve_app
+    from react_ray.tasks.sentences import split_sentences
 
 __all__ = [
     "AsyncClient",
@@ -58,6 +59,7 @@ __all__ = [
     "Run",
     "ServiceError",
     "SpanAnswer",
+    "TextEncoder",
     "TrainingError",
     "Triple",
     "TripleExtractor",
@@ -68,10 +70,12 @@ __all__ = [
     "encode",
     "load",
     "load_config",
+    "load_encoder",
     "load_triples",
     "read_rows",
     "run",
     "serve_app",
+    "split_sentences",
 ]
 
 _LAZY = {
@@ -92,11 +96,14 @@ _LAZY = {
     "choose_encoder": "pipeline.encode",
     "encode": "pipeline.encode",
     "load": "inference.classifier",
+    "load_encoder": "pipeline.encode",
     "load_triples": "inference.triples",
     "read_rows": "data.table_rows",
     "Run": "pipeline.run",
     "run": "pipeline.run",
     "SpanAnswer": "inference.prediction",
+    "split_sentences": "tasks.sentences",
+    "TextEncoder": "pipeline.encode",
     "Triple": "inference.prediction",
     "TripleExtractor": "inference.triples",
     "Word": "client.exchange",

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from react_ray.apps.assist.commands import app as assistance
 from react_ray.apps.monitor.commands import app as monitoring
 from react_ray.apps.recommend.commands import app as recommendation
 from react_ray.console.arguments import Command
@@ -38,6 +39,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 command = partial(app.command, cls=Command)
+app.add_typer(assistance, name="assist")
 app.add_typer(monitoring, name="monitor")
 app.add_typer(recommendation, name="recommend")
 

@@ -16,14 +16,14 @@ from react_ray.cluster.datasets import map_items
 from react_ray.cluster.session import Session
 from react_ray.config.settings import AUTO, ClusterConfig, DataConfig, EncodeConfig
 from react_ray.console.reporter import Progress
-from react_ray.data.encode import EncodeTask, encode_items, load_features
+from react_ray.data.encode import Encoder, EncodeTask, encode_items, load_features
 from react_ray.data.views import BLOCKS, SENTENCE
 from react_ray.data.vocabulary import SAMPLE_CHARS, SAMPLE_TEXTS, ModelChoice, Vocabulary
 from react_ray.folders import remove_folder
 from react_ray.models.choices import encoder_choices
 from react_ray.tasks import DEFAULT_TASK
 
-__all__ = ["choose_encoder", "encode"]
+__all__ = ["TextEncoder", "choose_encoder", "encode", "load_encoder"]
 
 GROUP_ROWS = 2000
 
@@ -107,6 +107,49 @@ def encode(
     features = load_features(place / "features")
     remove_folder(place)
     return np.ascontiguousarray(SENTENCE.of(features, BLOCKS))
+
+
+class TextEncoder:
+    """A frozen encoder in memory, for services that embed a few texts at a time; see :func:`load_encoder`.
+
+    Example
+    -------
+    >>> load_encoder("embedded").encode(["a text", "another"]).shape  # doctest: +SKIP
+    (2, 384)
+    """
+
+    def __init__(self, encoder: Encoder):
+        self._encoder = encoder
+
+    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return embeddings of ``texts``, n x d, rows of length 1: the same as :func:`encode`."""
+        return np.ascontiguousarray(SENTENCE.of(self._encoder.encode(texts), BLOCKS))
+
+
+def load_encoder(encoder: str = AUTO, *, max_length: int = 128, use_gpu: bool = False) -> TextEncoder:
+    """Load a frozen encoder of texts.
+
+    Parameters
+    ----------
+    encoder
+        embedded, multilingual, a hub name or a folder; auto: embedded.
+    max_length
+        Longest input in tokens; longer texts are cut.
+    use_gpu
+        Whether it runs on a GPU, if there is one.
+
+    Raises
+    ------
+    InputError
+        The encoder cannot be loaded.
+
+    Example
+    -------
+    >>> load_encoder("embedded").encode(["a text"]).shape  # doctest: +SKIP
+    (1, 384)
+    """
+    name = encoder_choices(encoder, AUTO)[0]
+    return TextEncoder(Encoder(name, EncodeConfig(max_length=max_length), use_gpu))
 
 
 def _key(texts: Sequence[str], model: str, max_length: int) -> str:

@@ -1,0 +1,1 @@
+"""Customer service: an assistant built from questions and answers."""

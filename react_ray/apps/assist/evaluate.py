@@ -1,0 +1,235 @@
+"""Evaluate an assistant on questions of a test file, beside what it is compared with."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray import InputError
+from react_ray.apps.assist.assistant import Assistant
+from react_ray.apps.assist.baselines import bm25, embeddings, ngram_classifier
+from react_ray.apps.assist.finder import Found, answer_groups
+from react_ray.apps.assist.folder import Built, load_assistant, write_json
+from react_ray.apps.assist.metrics import (
+    bootstrap,
+    macro_f1,
+    out_of_scope_auroc,
+    retrieval,
+    solved_curve,
+    token_f1,
+)
+from react_ray.apps.assist.read import Entry, read_history
+from react_ray.console.reporter import Reporter, quiet_libraries
+from react_ray.folders import replace_file
+
+__all__ = ["EvaluationResult", "evaluate"]
+
+OURS = "ours"
+TITLES = {
+    OURS: "this assistant",
+    "bm25": "BM25 alone",
+    "embeddings": "embeddings alone",
+    "ngrams": "n-grams with logistic regression",
+}
+SHOWN = ("mrr_at_10", "recall_at_1", "recall_at_5", "intent_macro_f1", "out_of_scope_auroc")
+PROTOCOL = (
+    "a question is in scope if the history has its intent or, for questions without one, its answer; MRR@10 "
+    "and recall are over questions in scope whose answer can be found: an entry is right if its answer is "
+    "the same but for case and white space or, where the test file has no answers, if its intent is the "
+    "same; 95 % intervals by bootstrap over questions"
+)
+
+
+@dataclass(frozen=True)
+class EvaluationResult:
+    """Figures of the assistant and of the others, as in metrics.json."""
+
+    folder: Path
+    metrics: Mapping[str, Any]
+
+    def summary(self) -> str:
+        """Return the table of all, and what the thresholds do."""
+        lines = [" " * 36 + "".join(f"{name:>20}" for name in SHOWN)]
+        for name, found in self.metrics["compared"].items():
+            cells = ["-" if found.get(one) is None else f"{found[one]:.4f}" for one in SHOWN]
+            lines.append(f"  {TITLES[name]:<34}" + "".join(f"{cell:>20}" for cell in cells))
+        kinds = self.metrics["replies"]
+        lines += [
+            "",
+            f"replies: {', '.join(f'{kind} {count:,}' for kind, count in kinds.items())}",
+            f"protocol: {self.metrics['protocol']}",
+            f"figures: {self.folder / 'metrics.json'}",
+        ]
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _Test:
+    """Test questions with their embeddings, which entries are right, and which are in scope."""
+
+    rows: list[Entry]
+    vectors: NDArray[np.float32]
+    right: list[NDArray[np.int64]]
+    in_scope: NDArray[np.bool_]
+
+    def texts(self) -> list[str]:
+        return [row.question for row in self.rows]
+
+    def retrieved(self, numbers: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
+        """Return the metrics of each question whose answer can be found."""
+        places = [
+            _place(ranked, right)
+            for ranked, right, inside in zip(numbers, self.right, self.in_scope, strict=True)
+            if len(right) and inside
+        ]
+        return retrieval(np.array(places, np.int64))
+
+
+def evaluate(
+    folder: Path,
+    address: str,
+    columns: Mapping[str, str] | None = None,
+    *,
+    verbose: bool = False,
+    quiet: bool = False,
+) -> EvaluationResult:
+    """Measure the assistant in ``folder`` on the rows of ``address``; writes metrics.json.
+
+    Raises InputError if there is no complete assistant or no question.
+    """
+    quiet_libraries(verbose)
+    reporter = Reporter(quiet)
+    built, assistant = load_assistant(folder)
+    with reporter.step("encode"):
+        test = _read(address, built, assistant, columns if columns is not None else built.config.columns)
+    with reporter.step("ask"):
+        found = assistant.find(test.texts(), test.vectors)
+    with reporter.step("compare"):
+        compared, values = _compare(built, test, found)
+    metrics = {
+        "test": compared[OURS] | _thresholds(assistant, test, found),
+        "compared": compared,
+        "leads": _leads(values),
+        "solved_curve": solved_curve(_answered_right(test, found), _answer_scores(found)),
+        "replies": _replies(assistant, test, found),
+        "questions": {
+            "all": len(test.rows),
+            "in_scope": int(test.in_scope.sum()),
+            "with_answer": sum(1 for right in test.right if len(right)),
+        },
+        "protocol": PROTOCOL,
+        "seed": built.config.seed,
+    }
+    replace_file(folder / "metrics.json", lambda path: write_json(path, metrics))
+    return EvaluationResult(folder, metrics)
+
+
+def _read(address: str, built: Built, assistant: Assistant, columns: Mapping[str, str]) -> _Test:
+    rows = [row for row in read_history(address, columns)[0] if row.question]
+    if not rows:
+        raise InputError(f"{address}: no row has a question")
+    index = built.finder.index
+    vectors = assistant.encoder.encode([row.question for row in rows])
+    entries = index.entries()
+    groups = answer_groups([entry.answer for entry in entries] + [row.answer for row in rows])
+    of_entries, of_rows = groups[: len(entries)], groups[len(entries) :]
+    intents = np.array([entry.intent or "" for entry in entries], object)
+    known = set(intents.tolist()) - {""}
+    right, in_scope = [], []
+    for row, group in zip(rows, of_rows, strict=True):
+        same = of_entries == group if row.answer else (intents == row.intent) & index.has_answer
+        right.append(np.flatnonzero(same))
+        in_scope.append(row.intent in known if row.intent else bool(same.any()))
+    return _Test(rows, vectors, right, np.array(in_scope))
+
+
+def _compare(
+    built: Built, test: _Test, found: Sequence[Found]
+) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, NDArray[np.float64]]]]:
+    """Return the figures of each, and the metrics of each question for paired differences."""
+    index, texts = built.finder.index, test.texts()
+    scope = {OURS: np.array([one.scope_score for one in found])}
+    intents: dict[str, Sequence[str | None]] = {}
+    ranked = {OURS: [one.numbers for one in found]}
+    if built.finder.intents is not None:
+        intents[OURS] = [one.intent for one in found]
+    for name, rank in (("bm25", bm25), ("embeddings", embeddings)):
+        baseline = rank(index, texts, test.vectors)
+        ranked[name], scope[name] = baseline.numbers, baseline.scores
+    ngrams = ngram_classifier(index.entries(), texts)
+    if ngrams is not None:
+        intents["ngrams"], scope["ngrams"] = ngrams
+    values = {name: test.retrieved(numbers) for name, numbers in ranked.items()}
+    compared = {}
+    for name, scores in scope.items():
+        figures: dict[str, Any] = {"out_of_scope_auroc": out_of_scope_auroc(test.in_scope, scores)}
+        if len(values.get(name, {}).get("mrr_at_10", ())):
+            figures |= {metric: float(one.mean()) for metric, one in values[name].items()}
+            figures["intervals"] = bootstrap(values[name])
+        if name in intents:
+            truth = [str(row.intent) for row, inside in zip(test.rows, test.in_scope, strict=True) if inside]
+            mine = [one for one, inside in zip(intents[name], test.in_scope, strict=True) if inside]
+            figures["intent_macro_f1"] = macro_f1(truth, mine) if truth else None
+        compared[name] = figures
+    return compared, values
+
+
+def _leads(values: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str, Any]:
+    """Return by how much the assistant is ahead in MRR@10 for the same questions, with 95 % intervals."""
+    ours, leads = values[OURS]["mrr_at_10"], {}
+    for name, one in values.items():
+        if name != OURS and len(ours):
+            ahead = {"mrr_at_10": ours - one["mrr_at_10"]}
+            leads[name] = {
+                "lead": float(ahead["mrr_at_10"].mean()),
+                "interval": bootstrap(ahead)["mrr_at_10"],
+            }
+    return leads
+
+
+def _thresholds(assistant: Assistant, test: _Test, found: Sequence[Found]) -> dict[str, Any]:
+    """Return what the threshold of the scope, fitted at build for 95 % recall, does on the test rows."""
+    accepted = np.array([one.scope_score for one in found]) >= assistant.thresholds.scope
+    inside = test.in_scope
+    figures: dict[str, Any] = {"in_scope_recall": float(accepted[inside].mean()) if inside.any() else None}
+    if (~inside).any():
+        figures["out_of_scope_recall"] = float((~accepted)[~inside].mean())
+    if found[0].intent is not None:
+        named = np.array([one.intent == row.intent for one, row in zip(found, test.rows, strict=True)])
+        figures["accuracy_at_scope_threshold"] = float(np.where(inside, accepted & named, ~accepted).mean())
+    return figures
+
+
+def _answered_right(test: _Test, found: Sequence[Found]) -> NDArray[np.bool_]:
+    pairs = zip(found, test.right, strict=True)
+    return np.array([len(one.numbers) > 0 and one.numbers[0] in right for one, right in pairs], bool)
+
+
+def _answer_scores(found: Sequence[Found]) -> NDArray[np.float64]:
+    return np.array([one.answer_score for one in found])
+
+
+def _replies(assistant: Assistant, test: _Test, found: Sequence[Found]) -> dict[str, Any]:
+    """Return how many replies are of each kind, how many answers are right, and their F1."""
+    counts: dict[str, Any] = {"template": 0, "answer": 0, "handover": 0}
+    right, f1 = 0, []
+    for row, vector, one, wanted in zip(test.rows, test.vectors, found, test.right, strict=True):
+        reply = assistant.decide(one, row.question, vector, [row.question])
+        counts[reply.kind] += 1
+        right += reply.kind == "answer" and reply.entry in wanted
+        if row.answer and len(wanted) and len(one.numbers):
+            f1.append(token_f1(assistant.answer(one, row.question, vector).text, row.answer))
+    counts["right_answers"] = right
+    if f1:
+        counts["answer_f1"] = float(np.mean(f1))
+    return counts
+
+
+def _place(ranked: NDArray[np.int64], right: NDArray[np.int64]) -> int:
+    hits = np.flatnonzero(np.isin(ranked, right))
+    return int(hits[0]) + 1 if len(hits) else 0

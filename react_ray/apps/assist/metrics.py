@@ -1,0 +1,94 @@
+"""Metrics of retrieval, intents and out-of-scope detection."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.metrics import f1_score, roc_auc_score
+
+from react_ray.apps.assist.words import words
+
+__all__ = ["bootstrap", "macro_f1", "out_of_scope_auroc", "retrieval", "solved_curve", "token_f1"]
+
+AT = 10
+RESAMPLES, SEED = 1000, 0
+POINTS = 21
+
+
+def retrieval(places: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Return MRR@10 and recall of each question from the place of its first right answer, from 1; 0: none.
+
+    >>> {name: values.tolist() for name, values in retrieval(np.array([2, 0])).items()}
+    {'mrr_at_10': [0.5, 0.0], 'recall_at_1': [0.0, 0.0], 'recall_at_5': [1.0, 0.0]}
+    """
+    found = places > 0
+    reciprocal = np.where(found & (places <= AT), 1 / np.maximum(places, 1), 0.0)
+    recalls = {f"recall_at_{at}": (found & (places <= at)).astype(float) for at in (1, 5)}
+    return {f"mrr_at_{AT}": reciprocal, **recalls}
+
+
+def macro_f1(truth: Sequence[str], predicted: Sequence[str | None]) -> float:
+    """Return the mean F1 over the intents that are true or predicted."""
+    return float(f1_score(list(truth), [str(one) for one in predicted], average="macro", zero_division=0))
+
+
+def out_of_scope_auroc(in_scope: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
+    """Return the area under the ROC curve of out of scope; ``scores`` are higher in scope. None: one kind."""
+    if in_scope.all() or not in_scope.any():
+        return None
+    return float(roc_auc_score(in_scope, scores))
+
+
+def token_f1(answer: str, truth: str) -> float:
+    """Return the F1 of the words of an answer, as SQuAD has it; Chinese by pairs of characters.
+
+    >>> round(token_f1("in five days", "five days"), 2)
+    0.8
+    """
+    mine, wanted = Counter(words(answer)), Counter(words(truth))
+    common = (mine & wanted).total()
+    return 2 * common / max(1, mine.total() + wanted.total())
+
+
+def solved_curve(right: NDArray[np.bool_], scores: NDArray[np.float64]) -> list[dict[str, float]]:
+    """Return the shares of all questions that are answered right and wrong from some thresholds on.
+
+    Parameters
+    ----------
+    right
+        Whether the answer of each question is right; an answer to a question out of scope is wrong.
+    scores
+        How sure it is.
+
+    Example
+    -------
+    >>> solved_curve(np.array([True, False]), np.array([0.9, 0.1]))[-1]
+    {'threshold': 0.9, 'solved': 0.5, 'wrong': 0.0}
+    """
+    if not len(scores):
+        return []
+    thresholds: NDArray[np.float64] = np.unique(np.quantile(scores, np.linspace(0, 1, POINTS)))
+    return [
+        {
+            "threshold": float(threshold),
+            "solved": float((right & (scores >= threshold)).mean()),
+            "wrong": float((~right & (scores >= threshold)).mean()),
+        }
+        for threshold in thresholds
+    ]
+
+
+def bootstrap(values: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
+    """Return the 95 % interval of the mean of each metric, over questions drawn with replacement."""
+    count = len(next(iter(values.values())))
+    generator = np.random.default_rng(SEED)
+    drawn = generator.integers(0, count, (RESAMPLES, count)) if count else np.zeros((0, 0), np.int64)
+    result = {}
+    for name, one in values.items():
+        low, high = np.quantile(one[drawn].mean(1), [0.025, 0.975]) if count else (0.0, 0.0)
+        result[name] = [float(low), float(high)]
+    return result

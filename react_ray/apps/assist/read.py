@@ -1,0 +1,99 @@
+"""Questions and answers from files: checked, and bad rows written aside."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from react_ray import InputError, read_rows
+
+__all__ = ["Entry", "Rejected", "checked_text", "read_history"]
+
+MAX_CHARS = 100_000
+KEPT = 10_000
+"""Rejected rows that are kept with their reason; the others are counted."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Something to find: a question with its answer, or a passage without a question.
+
+    Attributes
+    ----------
+    question, answer
+        "" where there is none: a question without an answer is an example of its intent.
+    intent
+        Name of the intent; None where it is not known.
+    source
+        Where it is from, shown with the answer.
+    title
+        Headings above a passage.
+    """
+
+    question: str
+    answer: str
+    intent: str | None
+    source: str
+    title: str = ""
+
+
+@dataclass
+class Rejected:
+    """Rejected rows with file, row and reason: the first KEPT of them, and the number of each kind."""
+
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    kinds: Counter[str] = field(default_factory=Counter)
+
+    def add(self, file: str, row: int, reason: str) -> None:
+        """Count a row; ``reason`` is "kind: details"."""
+        self.kinds[reason.partition(":")[0]] += 1
+        if len(self.rows) < KEPT:
+            self.rows.append({"file": file, "row": row, "reason": reason})
+
+
+def read_history(address: str, columns: Mapping[str, str]) -> tuple[list[Entry], Rejected]:
+    """Read rows with the columns question and, where there, answer and intent.
+
+    A row needs a question or an answer. Of equal rows the first is kept. Raises InputError if none remains.
+    """
+    rejected = Rejected()
+    found: dict[tuple[str, str, str | None], Entry] = {}
+    for row in read_rows(address, ["question"], ["answer", "intent"], columns):
+        try:
+            if row.reason:
+                raise ValueError(row.reason)
+            question, answer, intent = (
+                checked_text(row.cells.get(name), name) for name in ("question", "answer", "intent")
+            )
+            if not (question or answer):
+                raise ValueError("blank: neither a question nor an answer")
+            key = (question, answer, intent or None)
+            if key in found:
+                raise ValueError("duplicate: an earlier row has the same cells")
+        except ValueError as error:
+            rejected.add(row.file, row.number, str(error))
+            continue
+        found[key] = Entry(question, answer, intent or None, f"{row.file.rpartition('/')[2]}:{row.number}")
+    if not found:
+        kinds = ", ".join(f"{kind}: {count:,}" for kind, count in rejected.kinds.items())
+        raise InputError(f"{address}: no row can be used ({kinds or 'the file has none'})")
+    return list(found.values()), rejected
+
+
+def checked_text(value: Any, column: str) -> str:
+    """Return a cell as text without outer white space. Raises ValueError for other types and long texts."""
+    if value is None or value != value:  # NaN is how pandas writes a missing cell
+        return ""
+    if isinstance(value, int | float) and column == "intent":
+        value = str(int(value)) if float(value).is_integer() else str(value)
+    if not isinstance(value, str):
+        raise ValueError(f"not text: {type(value).__name__} in the column {column}")
+    if len(value) > MAX_CHARS:
+        raise ValueError(f"too long: {column} has {len(value):,} characters, at most {MAX_CHARS:,}")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"not text: half a character (a lone surrogate) in the column {column}") from None
+    return value.replace("\0", " ").strip()
