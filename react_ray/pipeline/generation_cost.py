@@ -10,6 +10,7 @@ import pyarrow as pa
 import torch
 
 from react_ray.config.settings import Config
+from react_ray.data.target_texts import read_target_texts
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Task
@@ -47,10 +48,13 @@ def generation_cost(
         forward = _seconds(lambda: network(**task.model_inputs(network, tensors))) / len(few)
         answer = _seconds(lambda: run_model(task, network, few)) / len(few)
     proposed = min(config.candidates.rows, parts["unlabeled"])
-    trained = [parts["labeled"], parts["labeled"] + proposed] if proposed else [parts["labeled"]]
+    back = len(read_target_texts(config.data, task, config.candidates.rows))
+    trained = [parts["labeled"]]
+    trained += [parts["labeled"]] if back else []  # the reverse model
+    trained += [parts["labeled"] + proposed + back] if proposed or back else []
     passes = sum(count * plan_epochs(count, tokens, config.finetune) for count in trained if count)
     rounds = config.finetune.evaluations * validation_sample_size(parts["validation"], task.validation_rows)
-    answered = len(trained) * (rounds + parts["validation"] + parts["test"]) + proposed
+    answered = len(trained) * (rounds + parts["validation"] + parts["test"]) + proposed + back
     return {
         **cut,
         "encode_tokens": 0.0,
@@ -58,7 +62,7 @@ def generation_cost(
         "tokens_per_row": tokens,
         "encode_minutes": 0.0,
         "training_steps": passes / config.finetune.batch_size,
-        "label_minutes": proposed * answer / 60,
+        "label_minutes": (proposed + back) * answer / 60,
         "minutes": (passes * BACKWARD * forward + answered * answer) / 60,
         "memory_gb": BASE_GB + BYTES_A_WEIGHT * sum(p.numel() for p in network.parameters()) / 1e9,
     }

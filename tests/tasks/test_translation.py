@@ -213,7 +213,11 @@ def test_targets_alone_get_inputs_from_a_model_trained_in_reverse(tmp_path: Path
         "onnx": False,
         "proposals.verifier": verifier,
     }
-    metrics = run(load_config(flags={**flags, "task": "translation"}), quiet=True).metrics
+    flags["task"] = "translation"
+    once = check(load_config(flags={**flags, "data.targets": None}), quiet=True).cost["training_steps"]
+    back = check(load_config(flags=flags), quiet=True).cost["training_steps"]
+    assert back == pytest.approx(once * (24 + 24 + 24 + 38) / 24)  # alone, in reverse, and with 38 targets
+    metrics = run(load_config(flags=flags), quiet=True).metrics
     assert set(metrics["arms"]) == {"labels_only", "generated_labels"}
     made = pq.read_table(tmp_path / "out" / "augmented").to_pylist()
     back = [row for row in made if row["origin"] == "back_translated"]
