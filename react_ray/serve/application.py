@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol
 
 from fastapi import FastAPI
@@ -21,6 +22,7 @@ from react_ray.serve.limits.gate import Gate
 from react_ray.serve.limits.json_body import JsonBodies
 from react_ray.serve.limits.refusal import RefusalError
 from react_ray.serve.protocols.page import add_page
+from react_ray.serve.watch.caller import current
 from react_ray.serve.watch.metrics import RequestMetrics, render
 
 __all__ = ["Host", "HostedApp", "LocalOwner", "Owner", "asgi_app", "create_app", "load_app", "open_owned"]
@@ -44,6 +46,8 @@ class HostedApp(ABC):
         Version of what answers now, sent with every answer as ``x-model-version``.
     page
         HTML of the page at ``/``, in one file without external resources; None: no page.
+    pages
+        Further pages by path. A browser brings no key, so they are open, as the one at ``/`` is.
 
     Example
     -------
@@ -60,6 +64,7 @@ class HostedApp(ABC):
     description: str = ""
     version: str = "1"
     page: str | None = None
+    pages: Mapping[str, str] = MappingProxyType({})
 
     @abstractmethod
     def add_routes(self, app: FastAPI) -> None:
@@ -111,6 +116,10 @@ class Host:
     metrics: RequestMetrics = field(default_factory=RequestMetrics)
     threads: int = 1
     use_gpu: bool = False
+
+    def caller(self) -> str | None:
+        """Return the name of the key of the current request; None where no keys are asked for."""
+        return current().name
 
 
 class LocalOwner:
@@ -190,10 +199,12 @@ def asgi_app(app: HostedApp, host: Host, scrape: Scrape) -> FastAPI:
     def add_routes(api: FastAPI) -> None:
         api.add_middleware(JsonBodies, config=host.config)
         app.add_routes(api)
-        if app.page is not None:
-            add_page(api, "/", app.page)
+        for path, html in pages.items():
+            add_page(api, path, html)
 
-    return frame(inside, add_routes, inside.state, scrape, app.description, app.title, bodies=host.config)
+    pages = ({} if app.page is None else {"/": app.page}) | dict(app.pages)
+    about = (app.description, app.title)
+    return frame(inside, add_routes, inside.state, scrape, *about, bodies=host.config, pages=pages)
 
 
 def create_app(

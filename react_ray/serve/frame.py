@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Protocol
 
 from fastapi import FastAPI, Request, Response
@@ -50,11 +50,12 @@ def frame(
     title: str = "react-ray",
     headers: Sequence[str] = (),
     bodies: HostConfig | None = None,
+    pages: Collection[str] = (),
 ) -> FastAPI:
     """Build the application with the routes that ``add_routes`` adds.
 
     ``headers`` are further ones that pages of other origins may send and read. ``bodies`` are the limits of
-    all bodies, where routes do not describe their own.
+    all bodies, where routes do not describe their own. ``pages`` are paths that need no key.
     """
     app = FastAPI(
         title=title,
@@ -69,17 +70,17 @@ def frame(
     for kind in (RefusalError, InputError, StarletteHTTPException, RequestValidationError):
         app.add_exception_handler(kind, _refuse)
     add_routes(app)
-    _add_middleware(app, inside, headers)
+    _add_middleware(app, inside, headers, pages)
     _add_health(app, state, scrape)
     add_static_page(app, DOCS, "docs.html")
     describe_everywhere(app, bodies)
     return app
 
 
-def _add_middleware(app: FastAPI, inside: Framed, headers: Sequence[str]) -> None:
+def _add_middleware(app: FastAPI, inside: Framed, headers: Sequence[str], pages: Collection[str]) -> None:
     """Add the middleware of all routes, innermost first; that of ``add_routes`` is inside of it."""
     config = inside.config
-    app.add_middleware(GateMiddleware, gate=inside.gate)
+    app.add_middleware(GateMiddleware, gate=inside.gate, pages=pages)
     app.add_middleware(Forms, pages={DOCS})
     app.add_middleware(Watch, inside=inside)
     if config.cors_origins:  # around all others, so that pages can read what is refused, too

@@ -39,8 +39,8 @@ class Reply:
         Where the answer is from: a row of the history or a document; None for others.
     intent, score
         The most probable intent, and how sure the assistant is of what it does.
-    entry
-        Number of the entry that was found; None: none.
+    entry, whole
+        Number of the entry that an answer is from, and its whole answer; None for others.
     """
 
     kind: str
@@ -49,6 +49,7 @@ class Reply:
     intent: str | None
     score: float
     entry: int | None = None
+    whole: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """Return what a client gets."""
@@ -87,24 +88,35 @@ class Assistant:
         ]
 
     def reply(self, message: str, earlier: Sequence[str] = ()) -> Reply:
-        """Answer a message.
+        """Answer a message; ``earlier`` are the customer's messages before it."""
+        return self.replies([(message, earlier)])[0]
 
-        Parameters
-        ----------
-        message
-            What the customer writes.
-        earlier
-            The customer's messages before it, which a follow-up question is understood by.
+    def replies(self, messages: Sequence[tuple[str, Sequence[str]]]) -> list[Reply]:
+        """Answer messages of several conversations together, each with the customer's earlier messages.
+
+        A short message that says too little by itself is understood together with the one before.
         """
-        reply = self._understood([*earlier, message], message)
-        if reply.kind == "handover" and earlier and is_follow_up(message):
-            with_context = self._understood([*earlier, message], f"{earlier[-1]} {message}")
-            return reply if with_context.kind == "handover" else with_context
-        return reply
+        found = self._understood([(text, [*earlier, text]) for text, earlier in messages])
+        again = [
+            place
+            for place, (text, earlier) in enumerate(messages)
+            if found[place].kind == "handover" and earlier and is_follow_up(text)
+        ]
+        with_context = self._understood(
+            [(f"{messages[i][1][-1]} {messages[i][0]}", [*messages[i][1], messages[i][0]]) for i in again]
+        )
+        for place, reply in zip(again, with_context, strict=True):
+            found[place] = found[place] if reply.kind == "handover" else reply
+        return found
 
-    def _understood(self, messages: Sequence[str], text: str) -> Reply:
-        vectors = self.encoder.encode([text])
-        return self.decide(self.find([text], vectors)[0], text, vectors[0], messages)
+    def _understood(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Reply]:
+        """Decide on each text, with the messages that slots are filled from."""
+        texts = [text for text, _ in asked]
+        vectors = self.encoder.encode(texts)
+        return [
+            self.decide(found, text, vector, messages)
+            for found, vector, (text, messages) in zip(self.find(texts, vectors), vectors, asked, strict=True)
+        ]
 
     def decide(self, found: Found, text: str, vector: NDArray[np.float32], messages: Sequence[str]) -> Reply:
         """Choose between a template, the answer that was found, and a person."""
@@ -129,8 +141,8 @@ class Assistant:
                 place, answer = read
         if answer is None:
             answer = best_sentences(entries[0].answer, vector, self.encoder.encode)
-        number = int(found.numbers[place])
-        return Reply("answer", answer, entries[place].source, found.intent, found.answer_score, number)
+        number, whole = int(found.numbers[place]), entries[place].answer
+        return Reply("answer", answer, entries[place].source, found.intent, found.answer_score, number, whole)
 
 
 def is_follow_up(message: str) -> bool:

@@ -17,7 +17,7 @@ from react_ray.apps.assist.finder import answer_groups
 from react_ray.apps.assist.fine_tuned import train_classifier
 from react_ray.apps.assist.folder import CONFIG, Built, load_assistant, save, write_json
 from react_ray.apps.assist.index import SIDES, Embeddings, Index, text_of, write_index
-from react_ray.apps.assist.read import Entry, Rejected, read_history
+from react_ray.apps.assist.read import Entry, Rejected, read_history, read_learnt
 from react_ray.apps.assist.settings import AssistConfig
 from react_ray.apps.assist.templates import Template, read_templates
 from react_ray.apps.assist.tuning import tune
@@ -76,7 +76,7 @@ def build(config: AssistConfig, *, verbose: bool = False, quiet: bool = False) -
     quiet_libraries(verbose)
     reporter, folder = Reporter(quiet), Path(config.output).expanduser()
     with reporter.step("read"):
-        entries, rejected, templates = _read(config)
+        entries, rejected, templates = _read(config, folder)
     make_private_folder(folder)
     (folder / CONFIG).unlink(missing_ok=True)
     with reporter.step("encode") as progress:
@@ -117,8 +117,9 @@ def build(config: AssistConfig, *, verbose: bool = False, quiet: bool = False) -
     return BuildResult(folder, record)
 
 
-def _read(config: AssistConfig) -> tuple[list[Entry], dict[str, Rejected], dict[str, Template]]:
+def _read(config: AssistConfig, folder: Path) -> tuple[list[Entry], dict[str, Rejected], dict[str, Template]]:
     entries, bad_rows = read_history(config.history, config.columns)
+    entries += read_learnt(folder)
     rejected = {"history": bad_rows}
     templates: dict[str, Template] = {}
     if config.templates is not None:

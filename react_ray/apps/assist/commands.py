@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from react_ray.console.arguments import Command
-from react_ray.console.options import Address, ColumnNames, Seed, renamed_columns
+from react_ray.console.options import (
+    Address,
+    ColumnNames,
+    HostOptions,
+    Seed,
+    renamed_columns,
+    with_host_options,
+)
 from react_ray.console.terminal import show
 
 __all__ = ["app"]
@@ -18,6 +25,7 @@ app = typer.Typer(
     help="Answer customers from questions and answers, documents and templates.",
     rich_markup_mode=None,
 )
+EXAMPLE = 'curl -H \'Content-Type: application/json\' -d \'{"session": "s1", "message": "hello"}\' {url}/chat'
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
 AssistFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of assist build")]
@@ -65,3 +73,49 @@ def evaluate(
 
     columns = renamed_columns(column or ()) or None
     show(evaluate_assistant(folder, input, columns, verbose=verbose, quiet=quiet).summary())
+
+
+@app.command("serve", cls=Command)
+@with_host_options
+def serve(options: HostOptions, folder: AssistFolder) -> None:
+    """Serve an assistant over HTTP: POST /chat, a page of a chat at /, a page for agents at /agent."""
+    from react_ray import serve_app
+    from react_ray.apps.assist.settings import ChatConfig
+    from react_ray.config.file import load_settings
+
+    written = serve_app(
+        "react_ray.apps.assist.hosted:load",
+        folder,
+        load_settings(ChatConfig, options.arguments or (), options.flags()),
+        owner="react_ray.apps.assist.hosted:open_store",
+        name="assist",
+        example=EXAMPLE,
+        address=options.address,
+        verbose=options.verbose,
+        write_config=options.write_config,
+    )
+    if written:
+        show(written)
+
+
+@app.command("learn", cls=Command)
+def learn(
+    folder: AssistFolder,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
+) -> None:
+    """Build an assistant again with what customers and agents said: helpful replies, answers, labels."""
+    from react_ray.apps.assist.learn import learn as learn_labels
+
+    show(learn_labels(folder, verbose=verbose, quiet=quiet).summary())
+
+
+@app.command("forget", cls=Command)
+def forget(
+    folder: AssistFolder,
+    session: Annotated[str, typer.Argument(metavar="SESSION", help="Id of the conversation")],
+) -> None:
+    """Delete a conversation, and all that was learnt from it."""
+    from react_ray.apps.assist.learn import forget as forget_session
+
+    show(forget_session(folder, session))

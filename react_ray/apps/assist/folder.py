@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from react_ray import InputError, load, load_encoder
 from react_ray.apps.assist.assistant import Assistant
 from react_ray.apps.assist.finder import Finder, Thresholds, answer_groups
-from react_ray.apps.assist.index import Embeddings, Index
+from react_ray.apps.assist.index import EMBEDDINGS, Embeddings, Index
 from react_ray.apps.assist.intents import IntentClassifier
 from react_ray.apps.assist.ranking import Logistic
 from react_ray.apps.assist.settings import AssistConfig
@@ -25,12 +25,7 @@ from react_ray.folders import replace_file
 
 __all__ = ["RUN", "Built", "load_assistant", "load_built", "save", "write_json"]
 
-CONFIG, EMBEDDINGS, FITTED, TEMPLATES = (
-    "config.json",
-    "embeddings.safetensors",
-    "fitted.safetensors",
-    "templates.yaml",
-)
+CONFIG, FITTED, TEMPLATES = "config.json", "fitted.safetensors", "templates.yaml"
 RUN = "run"
 """Folder of the run of a fine-tuned classifier."""
 LOGISTIC = ("mean", "spread", "weights")

@@ -6,6 +6,7 @@ files.
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import threading
 from collections.abc import Collection, Sequence
@@ -17,12 +18,13 @@ from numpy.typing import NDArray
 
 from react_ray.apps.assist.read import Entry
 from react_ray.apps.assist.words import query_of, words
+from react_ray.folders import replace_file
 
-__all__ = ["FEATURES", "SIDES", "Candidates", "Index", "write_index"]
+__all__ = ["EMBEDDINGS", "FEATURES", "SIDES", "Candidates", "Index", "erase", "text_of", "write_index"]
 
 SIDES = ("question", "answer")
 FEATURES = ("question_cosine", "question_bm25", "answer_cosine", "answer_bm25", "intent")
-TEXTS = "index.sqlite"
+TEXTS, EMBEDDINGS = "index.sqlite", "embeddings.safetensors"
 FROM_EACH = 100
 """Candidates from each of the four rankings: words and embeddings of questions and of answers."""
 TABLES = """
@@ -71,8 +73,42 @@ def text_of(entry: Entry, side: str) -> str:
     return f"{entry.title}\n{entry.answer}" if entry.title else entry.answer
 
 
+def erase(folder: Path, source: str) -> int:
+    """Erase the texts of the entries of a source, overwriting them on disk; return how many there were.
+
+    The entries stay, blank, so that the numbers of others do not change; their embeddings become zeros.
+    """
+    from safetensors.numpy import load_file, save_file
+
+    connection = sqlite3.connect(folder / TEXTS)
+    numbers = [row[0] for row in connection.execute("SELECT number FROM entries WHERE source = ?", (source,))]
+    connection.close()
+    if numbers:
+        embeddings = load_file(folder / EMBEDDINGS)
+        for side in SIDES:
+            embeddings[side][numbers] = 0
+        replace_file(folder / EMBEDDINGS, lambda path: save_file(embeddings, path))
+        replace_file(folder / TEXTS, lambda path: _copy_without(folder / TEXTS, path, numbers))
+    return len(numbers)
+
+
+def _copy_without(source: Path, target: Path, numbers: Sequence[int]) -> None:
+    """Copy the texts but for some entries: a running service reads the file, so it is not changed."""
+    shutil.copyfile(source, target)
+    connection = sqlite3.connect(target)
+    connection.execute("PRAGMA secure_delete=ON")
+    blank = "UPDATE entries SET question = '', answer = '', intent = NULL, source = '' WHERE number = ?"
+    with connection:
+        connection.executemany(blank, [(number,) for number in numbers])
+        for side in SIDES:
+            connection.executemany(f"DELETE FROM {side} WHERE rowid = ?", [(number,) for number in numbers])
+            connection.execute(f"INSERT INTO {side} ({side}) VALUES ('optimize')")
+    connection.execute("VACUUM")
+    connection.close()
+
+
 class Index:
-    """Search in the index in ``folder``; thread-safe.
+    """Search in the index in ``folder``; thread-safe. The file stays open: a new one may replace it.
 
     Parameters
     ----------
@@ -83,8 +119,9 @@ class Index:
     """
 
     def __init__(self, folder: Path, embeddings: Embeddings):
-        self._path, self._embeddings = folder / TEXTS, embeddings
-        self._local = threading.local()
+        self._embeddings, self._lock = embeddings, threading.Lock()
+        address = f"{(folder / TEXTS).resolve().as_uri()}?mode=ro&immutable=1"
+        self._connection = sqlite3.connect(address, uri=True, check_same_thread=False)
         rows = self._ask("SELECT question <> '', answer <> '' FROM entries ORDER BY number")
         self.has_question = np.array([row[0] for row in rows], bool)
         self.has_answer = np.array([row[1] for row in rows], bool)
@@ -146,10 +183,8 @@ class Index:
         return np.array([row[0] for row in rows], np.int64), np.array([row[1] for row in rows], float)
 
     def _ask(self, statement: str, values: Sequence[object] = ()) -> list[tuple]:
-        if not hasattr(self._local, "connection"):
-            address = f"{self._path.resolve().as_uri()}?mode=ro&immutable=1"
-            self._local.connection = sqlite3.connect(address, uri=True)
-        return list(self._local.connection.execute(statement, values))
+        with self._lock:
+            return self._connection.execute(statement, values).fetchall()
 
 
 def _largest(values: NDArray[np.float32], count: int) -> NDArray[np.int64]:

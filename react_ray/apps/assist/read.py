@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from react_ray import InputError, read_rows
 
-__all__ = ["Entry", "Rejected", "checked_text", "read_history"]
+__all__ = ["LEARNT", "Entry", "Rejected", "learnt_file", "learnt_source", "read_history", "read_learnt"]
 
 MAX_CHARS = 100_000
+LEARNT = "learnt.jsonl"
 KEPT = 10_000
 """Rejected rows that are kept with their reason; the others are counted."""
 
@@ -65,7 +69,7 @@ def read_history(address: str, columns: Mapping[str, str]) -> tuple[list[Entry],
             if row.reason:
                 raise ValueError(row.reason)
             question, answer, intent = (
-                checked_text(row.cells.get(name), name) for name in ("question", "answer", "intent")
+                _text(row.cells.get(name), name) for name in ("question", "answer", "intent")
             )
             if not (question or answer):
                 raise ValueError("blank: neither a question nor an answer")
@@ -82,7 +86,29 @@ def read_history(address: str, columns: Mapping[str, str]) -> tuple[list[Entry],
     return list(found.values()), rejected
 
 
-def checked_text(value: Any, column: str) -> str:
+def read_learnt(folder: Path) -> list[Entry]:
+    """Return what was learnt from conversations, if anything was."""
+    path = learnt_file(folder)
+    if not path.exists():
+        return []
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    return [
+        Entry(row["question"], row["answer"] or "", row["intent"], learnt_source(row["session"]))
+        for row in rows
+    ]
+
+
+def learnt_file(folder: Path) -> Path:
+    """Return the file of what was learnt."""
+    return folder / LEARNT
+
+
+def learnt_source(session: str) -> str:
+    """Return the source of entries that a conversation taught."""
+    return f"conversation {hashlib.sha256(session.encode()).hexdigest()[:16]}"
+
+
+def _text(value: Any, column: str) -> str:
     """Return a cell as text without outer white space. Raises ValueError for other types and long texts."""
     if value is None or value != value:  # NaN is how pandas writes a missing cell
         return ""

@@ -6,10 +6,11 @@ from typing import Literal
 
 from pydantic import Field
 
+from react_ray.config.hosting import HostConfig
 from react_ray.config.sections.base import Settings
 from react_ray.config.sections.cluster import ClusterConfig
 
-__all__ = ["AssistConfig"]
+__all__ = ["AssistConfig", "ChatConfig"]
 
 
 class AssistConfig(Settings):
@@ -39,3 +40,16 @@ class AssistConfig(Settings):
     tuning_rows: int = Field(1000, ge=50, description="Most questions that fit the weights and thresholds")
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     cluster: ClusterConfig = Field(ClusterConfig(), description="Where the texts are encoded")
+
+
+class ChatConfig(HostConfig):
+    """Settings of ``react-ray assist serve``: those of every service, and those of conversations."""
+
+    max_message_chars: int = Field(2000, ge=1, description="Longest message of a customer")
+    max_turns: int = Field(100, ge=1, description="Most messages of a customer in a conversation")
+    max_sessions: int = Field(100_000, ge=1, description="Most conversations that are kept")
+    retention_days: float = Field(30.0, gt=0, description="Days after its last message that one is kept")
+    handover_text: str = Field("", description="Said when a conversation is handed to a person")
+    agents: tuple[str, ...] | None = Field(
+        None, description="Names of keys that may answer as agents; None: every key, or all without keys"
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -76,9 +77,10 @@ class Gate:
 class GateMiddleware:
     """Middleware that checks the host name, and key and rate for every route that is not public."""
 
-    def __init__(self, app: ASGIApp, gate: Gate):
+    def __init__(self, app: ASGIApp, gate: Gate, pages: Collection[str] = ()):
         self._app = app
         self._gate = gate
+        self._open = OPEN.union(pages)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer with the error."""
@@ -95,7 +97,7 @@ class GateMiddleware:
         if len(scope.get("query_string", b"")) > MOST_QUERY:
             raise RefusalError(414, f"the query is over {MOST_QUERY} bytes")
         self._gate.hosts.check(headers.get("host"))
-        if scope["path"].removeprefix(scope.get("root_path", "")) in OPEN:
+        if scope["path"].removeprefix(scope.get("root_path", "")) in self._open:
             return
         peer = scope["client"][0] if scope.get("client") else ""
         forwarded = ",".join(headers.getlist("x-forwarded-for"))

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from shop import rows, write_files
+from shop import rows
 
 from react_ray.apps.assist.build import build, load_config
 from react_ray.apps.assist.evaluate import evaluate
@@ -18,19 +18,6 @@ from react_ray.apps.assist.index import FEATURES
 from react_ray.apps.assist.tuning import lowest_sure
 from react_ray.cli import main
 from react_ray.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def shop(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    """Folder with the files of a shop, and its assistant in out/."""
-    folder = tmp_path_factory.mktemp("assist")
-    write_files(folder)
-    words = ["assist", "build", "precision=0.8", f"encoder={tiny_model}", "--quiet"]
-    for name in ("history.csv", "templates.yaml", "docs", "out"):
-        option = {"out": "--output", "docs": "--documents"}.get(name, f"--{name.partition('.')[0]}")
-        words += [option, str(folder / name)]
-    assert main(words) == 0
-    return folder
 
 
 def test_figures_of_a_test_file_are_beside_those_of_simple_methods(shop: Path) -> None:

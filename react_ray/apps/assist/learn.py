@@ -1,0 +1,72 @@
+"""What conversations teach: labels by agents and replies that helped, as further rows of the history."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from react_ray import InputError
+from react_ray.apps.assist.build import BuildResult, build
+from react_ray.apps.assist.folder import load_built
+from react_ray.apps.assist.index import erase
+from react_ray.apps.assist.read import LEARNT, learnt_file, learnt_source
+from react_ray.apps.assist.store import STORE, ConversationStore
+from react_ray.folders import replace_file
+
+__all__ = ["forget", "learn"]
+
+
+def learn(folder: Path, *, verbose: bool = False, quiet: bool = False) -> BuildResult:
+    """Write the labels of all conversations to learnt.jsonl, and build the assistant again with them.
+
+    Labels of conversations that are deleted by now stay, unless they were deleted by :func:`forget`. A
+    service keeps the assistant that it has loaded until it is started again.
+    Raises InputError if there is no assistant, or nothing was learnt yet.
+    """
+    built = load_built(folder)
+    known = {(row["session"], row["question"]): row for row in _read(folder)}
+    if (folder / STORE).exists():
+        store = ConversationStore(folder)
+        for label in store.labels():
+            known[label["session"], label["question"]] = label
+        store.close()
+    if not known:
+        raise InputError(f"{folder}: no conversation has a label yet; agents give them at /agent")
+    _write(folder, list(known.values()))
+    return build(built.config.model_copy(update={"output": str(folder)}), verbose=verbose, quiet=quiet)
+
+
+def forget(folder: Path, session: str) -> str:
+    """Delete a conversation from the store, from what was learnt, and from the index.
+
+    A running service answers from the copy that it has loaded until it is started again. Raises InputError
+    if nothing is known of the conversation.
+    """
+    stored = False
+    if (folder / STORE).exists():
+        store = ConversationStore(folder)
+        stored = store.forget(session)
+        store.close()
+    rows = _read(folder)
+    kept = [row for row in rows if row["session"] != session]
+    if len(kept) < len(rows):
+        _write(folder, kept)
+    erased = erase(folder, learnt_source(session))
+    if not (stored or erased or len(kept) < len(rows)):
+        raise InputError(f"{folder}: nothing is known of the conversation {session}")
+    labels, note = len(rows) - len(kept), "; start a running service again" if erased else ""
+    return f"deleted: {int(stored)} conversation, {labels} labels, {erased} entries of the index{note}"
+
+
+def _read(folder: Path) -> list[dict[str, Any]]:
+    path = learnt_file(folder)
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _write(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    replace_file(folder / LEARNT, lambda path: path.write_text(lines, encoding="utf-8"), private=True)
