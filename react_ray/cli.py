@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -290,17 +290,41 @@ def _check_command(words: list[str]) -> None:
     """Raise an error for an invalid command before it is submitted to a cluster."""
     from react_ray.errors import InputError
 
-    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
     if words[0] == "python":
         return
-    if words[0] not in commands or words[0] == "submit":
-        names = ", ".join(name for name in commands if name != "submit")
-        raise InputError(f"{words[0]} cannot be submitted: expected one of {names}, or python SCRIPT")
-    context = commands[words[0]].make_context(f"react-ray {words[0]}", list(words[1:]))
+    command: Any = typer.main.get_command(app)
+    path = ["react-ray"]
+    while hasattr(command, "commands"):  # recommend, for one, has commands of its own
+        names = [name for name in command.commands if name != "submit"]
+        word = words[len(path) - 1] if len(path) <= len(words) else "nothing"
+        if word not in names:
+            said = " ".join([*path[1:], word])
+            raise InputError(
+                f"{said} cannot be submitted: expected one of {', '.join(names)}"
+                + (", or python SCRIPT" if len(path) == 1 else "")
+            )
+        command = command.commands[word]
+        path.append(word)
+    context = command.make_context(" ".join(path), list(words[len(path) - 1 :]))
     if context.params.get("address"):
         raise InputError(
             f"--address {context.params['address']}: a job uses its own cluster; put the address to submit "
             "to before the command"
+        )
+    if len(path) > 2:
+        _check_job_folder(context.params)
+
+
+def _check_job_folder(params: dict[str, Any]) -> None:
+    """Raise an error if the folder of an application would be deleted with the job."""
+    from react_ray.errors import InputError
+
+    name = "output" if "output" in params else "folder"
+    if name in params and not Path(params[name] or "").expanduser().is_absolute():
+        given = f"--output {params[name] or '(none)'}" if name == "output" else str(params[name])
+        raise InputError(
+            f"{given}: a relative path is deleted with the job; give an absolute path that every node of the "
+            "cluster sees"
         )
 
 

@@ -19,7 +19,7 @@ from react_ray.config.file import load_settings
 from react_ray.console.reporter import Reporter, quiet_libraries
 from react_ray.errors import ConfigError
 
-__all__ = ["Owner", "RunResult", "load_config", "run"]
+__all__ = ["RunResult", "StreamOwner", "load_config", "run"]
 
 SETTINGS = "settings"
 FIXED = ("bucket",)
@@ -52,7 +52,7 @@ def load_config(overrides: Iterable[str], flags: Mapping[str, Any]) -> MonitorCo
     return load_settings(MonitorConfig, overrides, flags)
 
 
-class Owner:
+class StreamOwner:
     """The one process that labels, counts, moves and deletes the items of a store."""
 
     def __init__(self, store: Store, config: MonitorConfig):
@@ -107,7 +107,7 @@ def run(
     with owner_of(folder):
         store = Store(folder)
         try:
-            owner = Owner(store, config)
+            owner = StreamOwner(store, config)
             with reporter.step("read") as progress:
                 read = _follow(owner, feed, until_end, progress)
             compact(store)
@@ -116,7 +116,7 @@ def run(
             store.close()
 
 
-def _follow(owner: Owner, feed: Feed, until_end: bool, progress: Any) -> int:
+def _follow(owner: StreamOwner, feed: Feed, until_end: bool, progress: Any) -> int:
     store, read = owner.store, 0
     while True:
         before = read

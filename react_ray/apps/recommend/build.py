@@ -70,10 +70,10 @@ def build(config: RecommendConfig, *, verbose: bool = False, quiet: bool = False
     quiet_libraries(verbose)
     reporter, folder = Reporter(quiet), Path(config.output).expanduser()
     with reporter.step("read"):
-        catalogue, bad_items = read_items(config.items, config.columns, config.features)
+        catalogue, bad_items = read_items(config.items, config.columns, config.features, config.filters)
         liked = Liked(config.events, config.min_rating)
         interactions, users, bad_rows = read_interactions(
-            config.interactions, config.columns, catalogue.ids, liked, config.seed
+            config.interactions, config.columns, catalogue.ids, liked, config.seed, config.keep_days
         )
     with reporter.step("encode") as progress:
         config, embeddings = _encode(config, catalogue, folder, progress)

@@ -8,7 +8,14 @@ from typing import Annotated
 import typer
 
 from react_ray.console.arguments import Command
-from react_ray.console.options import Address, ColumnNames, Seed, renamed_columns
+from react_ray.console.options import (
+    Address,
+    ColumnNames,
+    HostOptions,
+    Seed,
+    renamed_columns,
+    with_host_options,
+)
 from react_ray.console.terminal import show
 
 __all__ = ["app"]
@@ -59,3 +66,41 @@ def evaluate(
     from react_ray.apps.recommend.evaluate import evaluate as evaluate_recommender
 
     show(evaluate_recommender(folder, verbose=verbose, quiet=quiet).summary())
+
+
+@app.command("serve", cls=Command)
+@with_host_options
+def serve(
+    options: HostOptions,
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of recommend build")],
+) -> None:
+    """Serve a recommender over HTTP: POST /recommend and /similar, a page to try it, health and metrics."""
+    from react_ray import serve_app
+    from react_ray.apps.recommend.folder import file_states
+    from react_ray.apps.recommend.settings import RecommendServeConfig
+    from react_ray.config.file import load_settings
+
+    file_states(folder)
+    said = serve_app(
+        "react_ray.apps.recommend.service:load_service",
+        folder,
+        load_settings(RecommendServeConfig, options.arguments or (), options.flags()),
+        name="recommend",
+        example="""curl -H 'Content-Type: application/json' -d '{"user": "ID"}' {url}/recommend""",
+        address=options.address,
+        verbose=options.verbose,
+        write_config=options.write_config,
+    )
+    if said:
+        show(said)
+
+
+@app.command("forget", cls=Command)
+def forget(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of recommend build")],
+    user: Annotated[str, typer.Argument(metavar="USER", help="Id of the user")],
+) -> None:
+    """Delete what is known of a user; running services know it before their next answer."""
+    from react_ray.apps.recommend.folder import forget as forget_user
+
+    show(f"{folder}: deleted {forget_user(folder, user):,} interactions")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from react_ray import InputError
 from react_ray.apps.recommend.features import Sources
 from react_ray.apps.recommend.folder import Built, load, write_json
 from react_ray.apps.recommend.measure import leads, measure
@@ -41,6 +42,8 @@ def evaluate(folder: Path, *, verbose: bool = False, quiet: bool = False) -> Eva
     """
     quiet_libraries(verbose)
     reporter, built = Reporter(quiet), load(folder)
+    if built.changed:
+        raise InputError(f"{folder}: users were forgotten since the build; build again to measure")
     queries: dict[str, dict[str, Any]] = {}
     ahead: dict[str, dict[str, Any]] = {}
     for name, query, sources in _queries(built):

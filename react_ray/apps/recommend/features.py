@@ -80,6 +80,8 @@ class Sources:
     ----------
     simple
         The recommenders that name candidates, by name.
+    similarity
+        Of items that the same users liked, items x items.
     is_new
         Which items nobody liked so far.
     """
@@ -100,16 +102,16 @@ class Sources:
         self._recent = _percentiles(_recent_counts(train))
         self._first = _first_times(train)
         neighbours, als = tuned.neighbours, tuned.als
-        similarity = ItemNeighbours.fit(train, neighbours.count, neighbours.shrinkage).similarity
+        self.similarity = ItemNeighbours.fit(train, neighbours.count, neighbours.shrinkage).similarity
         self.simple: dict[str, Recommender] = {
-            NEIGHBOURS: ItemNeighbours(similarity, neighbours.half_life),
+            NEIGHBOURS: ItemNeighbours(self.similarity, neighbours.half_life),
             "als": Als.fit(train, als.factors, als.regularization, als.alpha, config.seed),
             "popularity": Popularity(train),
             TEXT: TextProfile(embeddings, SHORT),
         }
         self._further: dict[str, Recommender] = {
-            "neighbours_all": ItemNeighbours(similarity),
-            "neighbours_recent": ItemNeighbours(similarity, SHORT),
+            "neighbours_all": ItemNeighbours(self.similarity),
+            "neighbours_recent": ItemNeighbours(self.similarity, SHORT),
             "text_all": TextProfile(embeddings),
         }
 
@@ -125,13 +127,15 @@ class Sources:
         found += ["recent_popularity", "age"] if timed else []
         return (*found, *(f"given_{name}" for name in config.features))
 
-    def candidates(self, liked: Histories, texts: bool = True) -> Iterator[tuple[int, Candidates]]:
+    def candidates(
+        self, liked: Histories, texts: bool = True, only: NDArray[np.int64] | None = None
+    ) -> Iterator[tuple[int, Candidates]]:
         """Yield the first user of a part, and the candidates of its users; liked items are none.
 
-        Without ``texts`` no candidate is named for its text.
+        Without ``texts`` no candidate is named for its text. With ``only``, others are no candidates.
         """
         for first, last in blocks(len(liked), liked.item_count):
-            yield first, self._part(liked.part(first, last), texts)
+            yield first, self._part(liked.part(first, last), texts, only)
 
     def rest(self, liked: Histories, texts: bool = True) -> Scores:
         """Return scores below 1 for items that are no candidates: by popularity, then by text."""
@@ -141,10 +145,10 @@ class Sources:
         likeness = (self.simple[TEXT].scores(liked) + 1) / 2
         return counts / (counts.max(initial=0) + 1) * (1 - TEXT_SHARE) + TEXT_SHARE * likeness
 
-    def _part(self, liked: Histories, texts: bool) -> Candidates:
+    def _part(self, liked: Histories, texts: bool, only: NDArray[np.int64] | None) -> Candidates:
         main = {name: one.scores(liked) for name, one in self.simple.items()}
         further = {name: one.scores(liked) for name, one in self._further.items()}
-        allowed = allowed_items(liked)
+        allowed = allowed_items(liked, only)
         naming = {name: found for name, found in main.items() if texts or name != TEXT}
         chosen = self._choose(naming, allowed)
         query, items = np.nonzero(chosen)

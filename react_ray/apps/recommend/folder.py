@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,7 @@ from react_ray.apps.recommend.settings import RecommendConfig, Tuned
 from react_ray.apps.recommend.split import Split
 from react_ray.folders import replace_file
 
-__all__ = ["Built", "load", "save", "write_json"]
+__all__ = ["Built", "file_states", "forget", "load", "save", "version_of", "write_json"]
 
 CONFIG, ITEMS, INTERACTIONS, EMBEDDINGS = (
     "config.json",
@@ -32,6 +36,7 @@ CONFIG, ITEMS, INTERACTIONS, EMBEDDINGS = (
     "embeddings.safetensors",
 )
 RANKERS = {"ours": "ranker.txt", "without_text": "ranker_without_text.txt"}
+FILES = (CONFIG, ITEMS, INTERACTIONS, EMBEDDINGS, *RANKERS.values())
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Built:
         All of them, and the ids of the users.
     rankers
         By name: ours, and one without features of texts.
+    changed
+        Whether users were forgotten since it was built.
     """
 
     config: RecommendConfig
@@ -55,6 +62,7 @@ class Built:
     interactions: Interactions
     users: list[str]
     rankers: Mapping[str, Ranker]
+    changed: bool = False
 
     def split(self) -> Split:
         """Return the parts for training, validation and test."""
@@ -67,14 +75,21 @@ class Built:
 
 def save(built: Built, folder: Path) -> None:
     """Write all files; config.json is last, so a folder that has it is complete."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder):
+        _save(built, folder)
+
+
+def _save(built: Built, folder: Path) -> None:
     from safetensors.numpy import save_file
 
-    folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG).unlink(missing_ok=True)
     data = built.interactions
     items: dict[str, Any] = {"item": pa.array(built.catalogue.ids), "text": pa.array(built.catalogue.texts)}
     for number, name in enumerate(built.config.features):
         items[f"given_{name}"] = built.catalogue.features[:, number]
+    for name, cells in built.catalogue.columns.items():
+        items[f"filter_{name}"] = pa.array(cells)
     log: dict[str, Any] = {
         "user": pa.DictionaryArray.from_arrays(pa.array(data.user, pa.int32()), pa.array(built.users)),
         "item": pa.array(data.item, pa.int64()),
@@ -91,6 +106,7 @@ def save(built: Built, folder: Path) -> None:
     settings = {
         "settings": built.config.model_dump(mode="json"),
         "tuned": built.tuned.model_dump(mode="json"),
+        "interactions": len(data),
     }
     replace_file(folder / CONFIG, lambda path: write_json(path, settings))
 
@@ -110,7 +126,8 @@ def load(folder: Path) -> Built:
         given = [items[f"given_{name}"].to_numpy() for name in config.features]
         count = items.num_rows
         features = np.array(given, np.float32).reshape(len(given), count).T
-        catalogue = Catalogue(items["item"].to_pylist(), items["text"].to_pylist(), features)
+        columns = {name: items[f"filter_{name}"].to_pylist() for name in config.filters}
+        catalogue = Catalogue(items["item"].to_pylist(), items["text"].to_pylist(), features, columns)
         users = log["user"].combine_chunks()
         interactions = Interactions(
             users.indices.to_numpy().astype(np.int64),
@@ -123,9 +140,73 @@ def load(folder: Path) -> Built:
     except (OSError, KeyError, ValueError, ValidationError, pa.ArrowException) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{folder} is damaged ({reason}): build the recommender again") from None
+    changed = len(interactions) != settings.get("interactions", len(interactions))
     names = Sources.names_of(config, interactions.time is not None)
     rankers = {name: Ranker.load(folder / file, names) for name, file in RANKERS.items()}
-    return Built(config, tuned, catalogue, embeddings, interactions, users.dictionary.to_pylist(), rankers)
+    return Built(
+        config, tuned, catalogue, embeddings, interactions, users.dictionary.to_pylist(), rankers, changed
+    )
+
+
+def file_states(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
+    """Return name, inode, size and time of the files, to see changes. Raises InputError if one is missing."""
+    try:
+        states = [(name, (folder / name).stat()) for name in FILES]
+    except OSError as error:
+        raise InputError(f"{error.filename}: no complete recommender there; wait for its build") from None
+    return tuple((name, one.st_ino, one.st_size, one.st_mtime_ns) for name, one in states)
+
+
+def version_of(folder: Path) -> str:
+    """Return a hash of the files that answers depend on, as 12 hexadecimal digits."""
+    content = hashlib.sha256()
+    for name in FILES:
+        with (folder / name).open("rb") as file:
+            content.update(hashlib.file_digest(file, "sha256").digest())
+    return content.hexdigest()[:12]
+
+
+def forget(folder: Path, user: str) -> int:
+    """Delete the interactions of a user, and the id; return how many there were.
+
+    Running services read the folder again before their next answer. The trees of the ranker are not trained
+    again. Raises InputError if there is no recommender, or no such user.
+    """
+    file_states(folder)
+    with _locked(folder):
+        log = pq.read_table(folder / INTERACTIONS)
+        users = np.asarray(log["user"].to_pylist(), object)
+        kept = users != user
+        removed = int((~kept).sum())
+        if not removed:
+            raise InputError(f"{folder}: no interactions of a user {user!r}")
+        rest = log.filter(pa.array(kept))
+        names = pa.array(users[kept].tolist(), pa.string()).dictionary_encode()
+        rest = rest.set_column(0, "user", names)
+        replace_file(folder / INTERACTIONS, lambda path: pq.write_table(rest, path), private=True)
+        _sync(folder)
+    return removed
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Context manager in which no other process changes the folder."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _sync(folder: Path) -> None:
+    """Make a changed name durable, so that deleted interactions do not come back after a crash."""
+    for path in (folder / INTERACTIONS, folder):
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_json(path: Path, content: Any) -> None:

@@ -138,11 +138,11 @@ class Ranked:
     sources: Sources
     ranker: Ranker
 
-    def scores(self, liked: Histories) -> Scores:
-        """Return users x items: all candidates above all other items."""
+    def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
+        """Return users x items: all candidates above all other items; with ``only``, of these items."""
         texts = self.ranker.reads_texts
         found = self.sources.rest(liked, texts)
-        for first, part in self.sources.candidates(liked, texts):
+        for first, part in self.sources.candidates(liked, texts, only):
             values = self.ranker.scores(part)
             if texts:
                 new = self.sources.is_new[part.items]

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,9 @@ from react_ray.apps.recommend.interactions import Interactions
 __all__ = ["Catalogue", "Liked", "Rejected", "read_interactions", "read_items"]
 
 MAX_ID_CHARS, MAX_TEXT_CHARS = 500, 100_000
+DAY_S = 86_400
+LATER_S = 365 * DAY_S
+"""How far in the future a time may lie, by a wrong clock, before it is taken for another unit."""
 KEPT = 10_000
 """Rejected rows of which all is kept; the others are counted."""
 
@@ -37,11 +41,15 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items: their ids, texts ("" for none) and given numbers, items x features, NaN for none."""
+    """Items: their ids, texts ("" for none) and given numbers, items x features, NaN for none.
+
+    ``columns`` are those that requests may filter by: a number or text of each item, None for none.
+    """
 
     ids: list[str]
     texts: list[str]
     features: NDArray[np.float32]
+    columns: Mapping[str, list[Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,16 +75,17 @@ class Liked:
 
 
 def read_items(
-    address: str, columns: Mapping[str, str], features: Sequence[str] = ()
+    address: str, columns: Mapping[str, str], features: Sequence[str] = (), filters: Sequence[str] = ()
 ) -> tuple[Catalogue, Rejected]:
-    """Read items with the columns item and text, and ``features``, which are columns of numbers.
+    """Read items with the columns item and text, ``features``, which are columns of numbers, and ``filters``.
 
     An item without a text is kept. Of an item that occurs again, the first row is kept. Raises InputError if
     no item remains.
     """
     rejected = Rejected()
-    found: dict[str, tuple[str, list[float]]] = {}
-    for row in read_rows(address, ["item", "text"], features, columns):
+    found: dict[str, tuple[str, list[float], list[Any]]] = {}
+    further = list(dict.fromkeys([*features, *filters]))
+    for row in read_rows(address, ["item", "text"], further, columns):
         try:
             item, text = _id(row, "item"), _text(row.cells.get("text"))
             numbers = [_number(row.cells.get(name), name) for name in features]
@@ -85,21 +94,44 @@ def read_items(
         except ValueError as error:
             rejected.add(row, str(error))
             continue
-        found[item] = text, [math.nan if one is None else one for one in numbers]
+        cells = [row.cells.get(name) for name in filters]
+        found[item] = text, [math.nan if one is None else one for one in numbers], cells
     if not found:
         raise InputError(f"{address}: no item can be used ({_described(rejected)})")
-    table = np.array([numbers for _, numbers in found.values()], np.float32).reshape(len(found), -1)
-    return Catalogue(list(found), [text for text, _ in found.values()], table), rejected
+    table = np.array([numbers for _, numbers, _ in found.values()], np.float32).reshape(len(found), -1)
+    values = {
+        name: _column([cells[place] for _, _, cells in found.values()]) for place, name in enumerate(filters)
+    }
+    return Catalogue(list(found), [text for text, _, _ in found.values()], table, values), rejected
+
+
+def _column(cells: Sequence[Any]) -> list[Any]:
+    """Return numbers if all cells are numbers or blank, else texts; None for blank ones.
+
+    >>> _column(["1", " ", "2.5"]), _column(["1", "a", None])
+    ([1.0, None, 2.5], ['1', 'a', None])
+    """
+    texts = [None if cell is None else str(cell).strip() or None for cell in cells]
+    try:
+        return [_number(text, "") for text in texts]
+    except ValueError:
+        return list(texts)
 
 
 def read_interactions(
-    address: str, columns: Mapping[str, str], items: Sequence[str], liked: Liked, seed: int = 0
+    address: str,
+    columns: Mapping[str, str],
+    items: Sequence[str],
+    liked: Liked,
+    seed: int = 0,
+    keep_days: float | None = None,
 ) -> tuple[Interactions, list[str], Rejected]:
     """Read interactions with the columns user, item and, where there, rating, event and time.
 
     Of a pair of user and item that occurs again, the first interaction in time is kept; it is liked if any of
     them is. The order of interactions with equal times, or without times, is drawn with ``seed``.
-    Raises InputError if no interaction is liked, or if some rows have a time and others have none.
+    Those older than ``keep_days`` are rejected. Raises InputError if no interaction is liked, or if some rows
+    have a time and others have none.
 
     Returns
     -------
@@ -108,6 +140,7 @@ def read_interactions(
     rejected = Rejected()
     item_of = {name: number for number, name in enumerate(items)}
     user_of: dict[str, int] = {}
+    now = datetime.now(UTC).timestamp()
     user, item, time, positive = [], [], [], []
     for row in read_rows(address, ["user", "item"], ["rating", "event", "time"], columns):
         try:
@@ -116,6 +149,8 @@ def read_interactions(
                 raise ValueError(f"unknown item: {name!r} is not among the items")
             rating, event = _number(row.cells.get("rating"), "rating"), row.cells.get("event")
             moment = _time(row.cells.get("time"))
+            if keep_days is not None:
+                _check_age(moment, keep_days, now)
             owner = _id(row, "user")
         except ValueError as error:
             rejected.add(row, str(error))
@@ -172,6 +207,18 @@ def _times(times: NDArray[np.float64], address: str) -> NDArray[np.float64] | No
     return times
 
 
+def _check_age(moment: float | None, keep_days: float, now: float) -> None:
+    """Raise ValueError for an interaction that is too old; InputError for times that are not seconds."""
+    if moment is None:
+        raise ValueError("no time: keep_days needs one")
+    if moment > now + LATER_S:
+        raise InputError(
+            f"the time {moment:.0f} lies in the future: keep_days needs dates, or seconds since 1970"
+        )
+    if moment < now - keep_days * DAY_S:
+        raise ValueError(f"old: more than {keep_days:g} days before the build")
+
+
 def _id(row: FileRow, column: str) -> str:
     """Return an id as text. Raises ValueError for a row that cannot be read, or a blank or too long id."""
     if row.reason:
@@ -218,8 +265,6 @@ def _number(value: Any, name: str) -> float | None:
 
 def _time(value: Any) -> float | None:
     """Return a time as a number: numbers as they are, dates (ISO 8601) in seconds."""
-    from datetime import UTC, date, datetime
-
     if isinstance(value, date) and not isinstance(value, datetime):
         value = datetime(value.year, value.month, value.day)
     if isinstance(value, str) and not _is_number(value):

@@ -93,7 +93,10 @@ class TextProfile:
 
     def scores(self, liked: Histories) -> Scores:
         """Return the cosines."""
-        profiles = liked.matrix(self.half_life) @ self.embeddings
+        return self.of(liked.matrix(self.half_life) @ self.embeddings)
+
+    def of(self, profiles: NDArray[np.float32]) -> Scores:
+        """Return the cosines with the ``profiles`` of some users, n x d."""
         lengths = np.linalg.norm(profiles, axis=1, keepdims=True)
         return np.asarray((profiles / np.maximum(lengths, 1e-9)) @ self.embeddings.T, np.float32)
 

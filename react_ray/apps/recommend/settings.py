@@ -4,10 +4,18 @@ from __future__ import annotations
 
 from pydantic import Field
 
+from react_ray.config.hosting import HostConfig
 from react_ray.config.sections.base import Settings
 from react_ray.config.sections.cluster import ClusterConfig
 
-__all__ = ["AlsSettings", "NeighbourSettings", "RankerSettings", "RecommendConfig", "Tuned"]
+__all__ = [
+    "AlsSettings",
+    "NeighbourSettings",
+    "RankerSettings",
+    "RecommendConfig",
+    "RecommendServeConfig",
+    "Tuned",
+]
 
 
 class NeighbourSettings(Settings):
@@ -54,6 +62,10 @@ class RecommendConfig(Settings):
     output: str = Field("out/recommend", min_length=1, description="Folder of the result")
     columns: dict[str, str] = Field({}, description="For columns with another name in the files, that name")
     features: tuple[str, ...] = Field((), description="Columns of the items with numbers for the ranker")
+    filters: tuple[str, ...] = Field((), description="Columns of the items that requests may filter by")
+    keep_days: float | None = Field(
+        None, gt=0, description="Days after which an interaction is left out of the build; None: all are kept"
+    )
     events: tuple[str, ...] | None = Field(
         None, min_length=1, description="Events that count as liked; None: all"
     )
@@ -69,3 +81,12 @@ class RecommendConfig(Settings):
     ranker: RankerSettings = Field(RankerSettings(), description="Ranker of the candidates")
     seed: int = Field(0, ge=0, description="Seed of every random choice")
     cluster: ClusterConfig = Field(ClusterConfig(), description="Where the texts are encoded")
+
+
+class RecommendServeConfig(HostConfig):
+    """Settings of ``react-ray recommend serve``."""
+
+    max_count: int = Field(100, ge=1, le=1000, description="Most items of an answer")
+    max_history: int = Field(1000, ge=1, description="Most items of a history in a request")
+    max_text: int = Field(2000, ge=1, description="Longest text of a request, in characters")
+    max_filter: int = Field(20, ge=1, description="Most values of a column in a filter")

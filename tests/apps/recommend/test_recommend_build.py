@@ -8,8 +8,8 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
-import pandas as pd
 import pytest
+from shop_of_topics import SMALL, write_files
 
 from react_ray.apps.recommend.build import build, load_config
 from react_ray.apps.recommend.evaluate import evaluate
@@ -18,46 +18,6 @@ from react_ray.apps.recommend.measure import measure
 from react_ray.apps.recommend.ranker import Ranked
 from react_ray.cli import main
 from react_ray.errors import ConfigError, InputError
-
-TOPICS = {
-    "space": "rocket planet star orbit",
-    "kitchen": "bread oven flour salt",
-    "sport": "goal team ball",
-}
-SMALL = {"ranker.trees": 60, "ranker.min_rows": 5, "max_length": 16, "cold_share": 0.15}
-
-
-def write_files(folder: Path, timed: bool = True) -> tuple[str, str]:
-    """Ninety items of three topics, and users who like one topic each."""
-    generator = np.random.default_rng(0)
-    topics = list(TOPICS)
-    items = [
-        {
-            "item": f"{topic}-{number}",
-            "text": " ".join(generator.choice(TOPICS[topic].split(), 3)),
-            "price": float(number),
-        }
-        for topic in topics
-        for number in range(30)
-    ]
-    log = [
-        {"user": f"u{user}", "item": f"{topics[user % 3]}-{item}", "time": user * 100 + place}
-        for user in range(90)
-        for place, item in enumerate(generator.permutation(30)[:12])
-    ]
-    frame = pd.DataFrame(log) if timed else pd.DataFrame(log).drop(columns="time")
-    pd.DataFrame(items).to_parquet(folder / "items.parquet")
-    frame.to_csv(folder / "log.csv", index=False)
-    return str(folder / "items.parquet"), str(folder / "log.csv")
-
-
-@pytest.fixture(scope="module")
-def built(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Path:
-    folder = tmp_path_factory.mktemp("recommend")
-    items, log = write_files(folder)
-    flags = {"items": items, "interactions": log, "output": str(folder / "out"), "encoder": str(tiny_model)}
-    build(load_config(["features=[price]"], flags | SMALL), quiet=True)
-    return folder / "out"
 
 
 def test_the_folder_has_figures_of_all_recommenders_and_no_pickle(built: Path) -> None:

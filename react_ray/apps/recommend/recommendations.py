@@ -1,0 +1,211 @@
+"""Answers of a built recommender: items for a user, items like another one, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray import InputError
+from react_ray.apps.recommend.folder import Built
+from react_ray.apps.recommend.interactions import Histories
+from react_ray.apps.recommend.measure import allowed_items
+from react_ray.apps.recommend.ranker import Ranked
+from react_ray.apps.recommend.recommenders import Scores, TextProfile, top_items
+from react_ray.apps.recommend.terms import Terms
+
+__all__ = ["Filter", "Recommendation", "Recommendations"]
+
+WORDS, ITEMS = 5, 3
+"""Most words and past items of a reason."""
+LIKE = 0.3
+"""Least cosine of two texts that are called alike."""
+Filter = Mapping[str, Any]
+"""Column -> a value, a list of values, or {"min": number, "max": number}."""
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """An item with its score, which orders the items of one answer, and the reasons."""
+
+    item: str
+    score: float
+    reasons: list[dict[str, Any]]
+
+
+class Recommendations:
+    """Recommender that is fitted on all interactions of a build."""
+
+    def __init__(self, built: Built):
+        self.built = built
+        self.catalogue = built.catalogue
+        self._data = built.interactions
+        self._sources = built.sources(self._data)
+        self._ranked = Ranked(self._sources, built.rankers["ours"])
+        self._place_of = {item: place for place, item in enumerate(self.catalogue.ids)}
+        self._user_of = {user: number for number, user in enumerate(built.users)}
+        self._counts = self._data.counts()
+        self._terms = Terms(self.catalogue.texts)
+        self._order = np.random.default_rng(built.config.seed).permutation(len(self.catalogue.ids))
+
+    def recommend(
+        self,
+        user: str | None = None,
+        history: Sequence[str] = (),
+        count: int = 10,
+        filter: Filter | None = None,
+        text: tuple[str, NDArray[np.float32]] | None = None,
+    ) -> list[Recommendation]:
+        """Return the best items that the user has not seen, best first.
+
+        Parameters
+        ----------
+        user
+            Id of a user; one who is not known is new, and has seen nothing.
+        history
+            Liked items, from old to new, after those that are known of the user.
+        count, filter
+            Most items, and what their columns must be.
+        text
+            What a user without liked items looks for, and its embedding.
+
+        Raises
+        ------
+        InputError
+            An item of the history, or a column of the filter, is unknown.
+        """
+        liked, seen = self._known(user, history)
+        allowed = allowed_items(seen, self._only(filter))
+        if len(liked.items):
+            return self._answer(self._ranked.scores(liked, np.flatnonzero(allowed[0])), allowed, count, liked)
+        if text is not None:
+            likeness = TextProfile(self.built.embeddings).of(text[1])
+            return self._answer(likeness, allowed, count, liked, text[0])
+        return self._answer(self._sources.rest(liked), allowed, count, liked)
+
+    def similar(
+        self,
+        item: str | None = None,
+        count: int = 10,
+        filter: Filter | None = None,
+        text: tuple[str, NDArray[np.float32]] | None = None,
+    ) -> list[Recommendation]:
+        """Return the items most like another one, or like a text: by text, and by who liked both.
+
+        Raises InputError for an unknown item or column.
+        """
+        if text is not None:
+            return self.recommend(count=count, filter=filter, text=text)
+        if item is None:
+            raise InputError("item: expected the id of an item, or a text")
+        one = Histories.of([self._places([item])], len(self.catalogue.ids))
+        both = self._sources.simple["item_knn"].scores(one)
+        likeness = TextProfile(self.built.embeddings).scores(one)
+        scores = np.asarray(likeness.clip(0) / 2 + both / max(float(both.max()), 1e-9) / 2, np.float32)
+        allowed = allowed_items(one, self._only(filter)) & (scores > 0)
+        return self._answer(scores, allowed, count, one)
+
+    def text_of(self, item: str) -> str:
+        """Return the text of an item of an answer."""
+        return self.catalogue.texts[self._place_of[item]]
+
+    def _known(self, user: str | None, history: Sequence[str]) -> tuple[Histories, Histories]:
+        """Return what the user liked, and what was seen."""
+        numbers = [] if user is None or user not in self._user_of else [self._user_of[user]]
+        places, items = self._places(history), len(self.catalogue.ids)
+        found = []
+        for seen in (False, True):
+            known = self._data.histories(np.array(numbers, np.int64), seen=seen).items
+            kept = known[~np.isin(known, places)]
+            found.append(Histories.of([np.concatenate([kept, places])], items))
+        return found[0], found[1]
+
+    def _places(self, items: Sequence[str]) -> NDArray[np.int64]:
+        """Return the items by place, each once, where it stands last."""
+        for item in items:
+            if item not in self._place_of:
+                raise InputError(f"unknown item {item[:100]!r}: it was not among the items of the build")
+        newest_first = dict.fromkeys(self._place_of[item] for item in reversed(items))
+        return np.array(list(newest_first)[::-1], np.int64)
+
+    def _only(self, filter: Filter | None) -> NDArray[np.int64] | None:
+        """Return the items that pass the filter; None: all."""
+        if not filter:
+            return None
+        passes = np.ones(len(self.catalogue.ids), bool)
+        for name, wanted in filter.items():
+            if name not in self.catalogue.columns:
+                known = ", ".join(self.catalogue.columns) or "none: build with filters=[NAME]"
+                raise InputError(f"unknown column {name[:100]!r} in the filter; expected one of {known}")
+            passes &= _passes(self.catalogue.columns[name], wanted)
+        return np.flatnonzero(passes)
+
+    def _answer(
+        self,
+        scores: Scores,
+        allowed: NDArray[np.bool_],
+        count: int,
+        liked: Histories,
+        asked: str | None = None,
+    ) -> list[Recommendation]:
+        best = top_items(scores, allowed, count, self._order)[0]
+        best = best[best >= 0]
+        reasons = self._reasons(best, liked.items, asked)
+        return [
+            Recommendation(self.catalogue.ids[item], float(scores[0, item]), why)
+            for item, why in zip(best, reasons, strict=True)
+        ]
+
+    def _reasons(
+        self, items: NDArray[np.int64], past: NDArray[np.int64], asked: str | None
+    ) -> list[list[dict[str, Any]]]:
+        """Return why each item: past items that the same users liked, a past item with such a text, words."""
+        common = self._sources.similarity[past][:, items].toarray()
+        cosines = self.built.embeddings[past] @ self.built.embeddings[items].T
+        return [
+            self._reasons_of(item, past, common[:, place], cosines[:, place], asked)
+            for place, item in enumerate(items)
+        ]
+
+    def _reasons_of(
+        self,
+        item: int,
+        past: NDArray[np.int64],
+        common: NDArray[np.float32],
+        cosines: NDArray[np.float32],
+        asked: str | None,
+    ) -> list[dict[str, Any]]:
+        ids, texts = self.catalogue.ids, self.catalogue.texts
+        reasons: list[dict[str, Any]] = []
+        best = [place for place in np.argsort(-common, kind="stable")[:ITEMS] if common[place] > 0]
+        if best:
+            reasons.append({"kind": "users", "items": [ids[past[place]] for place in best]})
+        if len(cosines) and cosines.max() >= LIKE:
+            nearest = past[int(cosines.argmax())]
+            words = self._terms.shared(texts[item], [texts[nearest]], WORDS)
+            reasons.append({"kind": "text", "items": [ids[nearest]], "words": words})
+        if asked is not None:
+            reasons.append({"kind": "asked", "words": self._terms.shared(texts[item], [asked], WORDS)})
+        if not reasons:
+            users = int(self._counts[item])
+            reasons.append({"kind": "popular", "users": users} if users else {"kind": "new"})
+        return reasons
+
+
+def _passes(cells: Sequence[Any], wanted: Any) -> NDArray[np.bool_]:
+    """Return which cells a filter of one column lets pass; blank cells pass none.
+
+    >>> _passes([1.0, 5.0, None], {"min": 2}).tolist(), _passes(["a", "b"], ["b", "c"]).tolist()
+    ([False, True, False], [False, True])
+    """
+    if isinstance(wanted, Mapping):
+        low, high = wanted.get("min"), wanted.get("max")
+        if any(isinstance(cell, str) for cell in cells):
+            raise InputError("min and max need a column of numbers")
+        values = np.array([np.nan if cell is None else cell for cell in cells], float)
+        return (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))
+    of_list = wanted if isinstance(wanted, list) else [wanted]
+    return np.array([cell is not None and cell in of_list for cell in cells], bool)
