@@ -51,3 +51,22 @@ def run(
     flags = {"sentiment": sentiment, "topic": topic, "negative": negative, "columns": columns, "seed": seed}
     config = load_config(arguments or (), flags)
     show(follow(config, input, store, until_end=until_end, verbose=verbose, quiet=quiet).summary())
+
+
+@app.command("evaluate", cls=Command)
+def evaluate(
+    input: Annotated[str, typer.Option(help="csv, jsonl or parquet with label and time")],
+    output: Annotated[Path, typer.Option(help="Folder of metrics.json")],
+    arguments: Overrides = None,
+    negative: Negative = None,
+    column: ColumnNames = None,
+    seed: Seed = None,
+    quiet: Quiet = False,
+) -> None:
+    """Measure the delay of alerts on injected surges, beside plain rules at equal false alarms."""
+    from react_ray.apps.monitor.evaluate import evaluate as measure
+    from react_ray.apps.monitor.evaluate import load_config
+
+    columns = renamed_columns(column or ()) or None
+    config = load_config(arguments or (), {"negative": negative, "columns": columns, "seed": seed})
+    show(measure(config, input, output, quiet=quiet).summary())

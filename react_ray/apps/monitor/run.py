@@ -14,7 +14,7 @@ from react_ray.apps.monitor.items import DAY
 from react_ray.apps.monitor.labels import Labeler
 from react_ray.apps.monitor.settings import MonitorConfig
 from react_ray.apps.monitor.store import JOURNAL, Store, owner_of
-from react_ray.apps.monitor.watch import close_buckets
+from react_ray.apps.monitor.watch import Watcher
 from react_ray.config.file import load_settings
 from react_ray.console.reporter import Reporter, quiet_libraries
 from react_ray.errors import ConfigError
@@ -61,12 +61,13 @@ class StreamOwner:
         remove_leftovers(store)
         self.labeler = Labeler(config)
         store.put("negative", self.labeler.negative)
+        self.watch = Watcher(store, config, self.labeler.negative)
         self._expired = 0.0
 
     def work(self) -> int:
         """Do what there is to do once; return the number of items that were labelled."""
         labelled = self.labeler.label(self.store)
-        close_buckets(self.store, self.config, self.labeler.negative)
+        self.watch.close()
         compact(self.store, self.config.compact_rows)
         if self.config.retention_days is not None and time.time() - self._expired >= EXPIRE_EVERY_S:
             self._expired = time.time()

@@ -25,7 +25,7 @@ class SurgeSettings(Settings):
         3, ge=0, description="Latest buckets left out of the level, so that a surge is not in it"
     )
     longest: int = Field(7, ge=1, description="Longest surge that is summed up, in buckets")
-    quiet: int = Field(7, ge=1, description="Buckets after an alert in which its series raises no other")
+    quiet: int = Field(14, ge=1, description="Buckets after an alert in which its series raises no other")
     max_series: int = Field(50, ge=1, description="Most pairs of topic and source watched, the largest first")
     simulations: int = Field(200, ge=20, description="Resampled histories that set the thresholds")
 
