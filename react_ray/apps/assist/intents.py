@@ -19,7 +19,7 @@ from sklearn.model_selection import StratifiedKFold
 
 __all__ = ["SCOPE_FEATURES", "IntentClassifier", "folds"]
 
-SCOPE_FEATURES = ("distance", "relative_distance", "energy", "log_probability")
+SCOPE_FEATURES = ("nearness", "relative_nearness", "energy", "log_probability")
 FOLDS = 5
 MIN_SHRINKAGE = 0.01
 
@@ -69,13 +69,13 @@ class IntentClassifier:
         return result
 
     def scope_features(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return what tells questions in scope from others, n x SCOPE_FEATURES."""
+        """Return what tells questions in scope from others, n x SCOPE_FEATURES; higher in scope."""
         distances, logits = self._distances(vectors), self._logits(vectors)
         nearest, width = distances.min(1), vectors.shape[1]
         background = ((vectors @ self.whiten - self.center) ** 2).sum(1)
         best = log_softmax(logits, axis=1).max(1)
         return np.stack(
-            [nearest / width, (nearest - background) / width, logsumexp(logits, axis=1) / 10, best], 1
+            [-nearest / width, (background - nearest) / width, logsumexp(logits, axis=1) / 10, best], 1
         )
 
     def with_scale(self, vectors: NDArray[np.float32], codes: NDArray[np.int64]) -> float:
