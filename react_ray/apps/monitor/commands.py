@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from react_ray.console.arguments import Command
-from react_ray.console.options import ColumnNames, Seed, renamed_columns
+from react_ray.console.options import ColumnNames, HostOptions, Seed, renamed_columns, with_host_options
 from react_ray.console.terminal import show
 
 __all__ = ["app"]
@@ -24,6 +24,11 @@ Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[key=value ...]", help="Settings by key (bucket=hour, surge.history=28)"),
 ]
+StoreFolder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the store")]
+EXAMPLE = (
+    "curl -H 'Content-Type: application/json' "
+    """-d '{"items": [{"id": "1", "text": "too slow"}]}' {url}/ingest"""
+)
 Negative = Annotated[str | None, typer.Option(help="Label that surges are counted of")]
 
 
@@ -70,3 +75,38 @@ def evaluate(
     columns = renamed_columns(column or ()) or None
     config = load_config(arguments or (), {"negative": negative, "columns": columns, "seed": seed})
     show(measure(config, input, output, quiet=quiet).summary())
+
+
+@app.command("serve", cls=Command)
+@with_host_options
+def serve(options: HostOptions, folder: StoreFolder) -> None:
+    """Serve a store over HTTP: POST /ingest, trends, alerts, a page; label what comes in."""
+    from react_ray import serve_app
+    from react_ray.apps.monitor.settings import MonitorServeConfig
+    from react_ray.config.file import load_settings
+
+    written = serve_app(
+        "react_ray.apps.monitor.hosted:load",
+        folder,
+        load_settings(MonitorServeConfig, options.arguments or (), options.flags()),
+        owner="react_ray.apps.monitor.hosted:open_service",
+        name="monitor",
+        example=EXAMPLE,
+        address=options.address,
+        verbose=options.verbose,
+        write_config=options.write_config,
+    )
+    if written:
+        show(written)
+
+
+@app.command("forget", cls=Command)
+def forget(
+    folder: StoreFolder,
+    source: Annotated[str | None, typer.Option(help="Delete all items of this source")] = None,
+    id: Annotated[str | None, typer.Option(help="Delete the item with this id")] = None,
+) -> None:
+    """Delete items from a store, also while it is served; ids that were deleted do not come back."""
+    from react_ray.apps.monitor.days import forget as forget_items
+
+    show(f"deleted items: {forget_items(folder, identity=id, source=source):,}")

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 
 from react_ray import InputError
 from react_ray.apps.monitor.items import day_of
-from react_ray.apps.monitor.store import Store
+from react_ray.apps.monitor.store import JOURNAL, Store
 from react_ray.folders import make_private_folder, replace_file
 
-__all__ = ["COLUMNS", "SCHEMA", "compact", "delete_items", "expire", "remove_leftovers"]
+__all__ = ["COLUMNS", "SCHEMA", "compact", "delete_items", "expire", "forget", "remove_leftovers"]
 
 SCHEMA = pa.schema(
     [
@@ -100,6 +100,22 @@ class _rewriting:  # noqa: N801 (a context manager)
         if error[0] is None:
             for path in self.old:
                 path.unlink(missing_ok=True)
+
+
+def forget(folder: Path, *, identity: str | None = None, source: str | None = None) -> int:
+    """Delete the items with an id or of a source from the store in ``folder``; return their number.
+
+    Raises InputError if there is no store, or not one of both is given.
+    """
+    if (identity is None) == (source is None):
+        raise InputError("expected either --id or --source")
+    if not (folder / JOURNAL).is_file():
+        raise InputError(f"{folder}: no store there")
+    store = Store(folder)
+    try:
+        return delete_items(store, identity=identity, source=source)
+    finally:
+        store.close()
 
 
 def delete_items(store: Store, *, identity: str | None = None, source: str | None = None) -> int:

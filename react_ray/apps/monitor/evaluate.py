@@ -17,7 +17,7 @@ from react_ray.apps.monitor.items import BUCKETS, parse_time
 from react_ray.apps.monitor.labels import negative_label
 from react_ray.apps.monitor.plain import RULES
 from react_ray.apps.monitor.settings import SurgeSettings
-from react_ray.apps.monitor.surge import Counts, Detector, alarms_a_month, warm_buckets
+from react_ray.apps.monitor.surge import Counts, Detector, alarms_a_month, largest_share, warm_buckets
 from react_ray.config.file import load_settings
 from react_ray.config.sections.base import Settings
 from react_ray.console.reporter import Reporter
@@ -194,16 +194,15 @@ def _with_ties(name: str, values: Floats, ties: Floats) -> Floats:
 
 def _threshold(values: Floats, config: EvaluateConfig, per_day: int) -> float:
     """Return the lowest threshold with no more false alarms than stated."""
-    candidates = np.unique(values)
-    low, high = 0, len(candidates) - 1
-    while low < high:
-        middle = (low + high) // 2
-        over = values > candidates[middle]
-        if alarms_a_month(over, config.surge.quiet, per_day) <= config.surge.false_alarms_per_month:
-            high = middle
-        else:
-            low = middle + 1
-    return float(candidates[low])
+    ordered = np.sort(values)
+
+    def at(share: float) -> float:
+        return float(ordered[int((1 - share) * (len(ordered) - 1))])
+
+    def rate_at(share: float) -> float:
+        return alarms_a_month(values > at(share), config.surge.quiet, per_day)
+
+    return at(largest_share(rate_at, config.surge.false_alarms_per_month))
 
 
 def _delays(values: Floats, threshold: float) -> Floats:

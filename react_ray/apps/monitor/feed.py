@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from react_ray import InputError, read_rows
-from react_ray.apps.monitor.items import COLUMNS, Item, parse_item
+from react_ray.apps.monitor.items import ALWAYS, COLUMNS, Item, Span, parse_item
 from react_ray.apps.monitor.store import Place, Rejection
 
 __all__ = ["Chunk", "Feed"]
@@ -35,7 +35,7 @@ class Chunk:
         try:
             if cells.get("time") is None:
                 raise ValueError("no time: the cell is blank")
-            self.items.append(parse_item(cells, ahead_s=feed.ahead_s))
+            self.items.append(parse_item(cells, feed.span))
         except ValueError as error:
             self.reject(number, str(error))
 
@@ -57,12 +57,14 @@ class Feed:
         For columns with another name in the files, that name.
     rows
         Most rows of a chunk.
+    span
+        Times that are accepted.
     """
 
     input: Path
     columns: Mapping[str, str]
     rows: int = 256
-    ahead_s: float = 86_400
+    span: Span = ALWAYS
 
     def files(self) -> list[Path]:
         """Return the files, by name. Raises InputError if there is no such file or folder."""

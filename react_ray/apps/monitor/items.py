@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
-__all__ = ["BUCKETS", "COLUMNS", "DAY", "Item", "as_iso", "day_of", "parse_item", "parse_time"]
+__all__ = [
+    "ALWAYS",
+    "BUCKETS",
+    "COLUMNS",
+    "DAY",
+    "Item",
+    "Span",
+    "as_iso",
+    "day_of",
+    "parse_item",
+    "parse_time",
+]
 
 DAY = 86_400
 BUCKETS = {"hour": 3_600, "day": DAY}
@@ -32,17 +43,29 @@ class Item:
     source: str = ""
 
 
-def parse_item(cells: Mapping[str, Any], now: float | None = None, ahead_s: float = DAY) -> Item:
+@dataclass(frozen=True)
+class Span:
+    """Times that are accepted: seconds before and after the present."""
+
+    before: float = math.inf
+    after: float = DAY
+
+
+ALWAYS = Span()
+"""All times but those of the future."""
+
+
+def parse_item(cells: Mapping[str, Any], span: Span = Span(), now: float | None = None) -> Item:
     """Check the cells of a row, and return its item.
 
     Parameters
     ----------
     cells
         id, text, time, and source where known. Without a ``time``, it is ``now``.
+    span
+        Times that are accepted.
     now
         The present time; None: that of the clock.
-    ahead_s
-        Seconds by which a time may be ahead of ``now``.
 
     Raises
     ------
@@ -56,8 +79,12 @@ def parse_item(cells: Mapping[str, Any], now: float | None = None, ahead_s: floa
     """
     now = time.time() if now is None else now
     at = now if cells.get("time") is None else parse_time(cells["time"])
-    if at > now + ahead_s:
-        raise ValueError(f"time ahead: {as_iso(at)} is more than {ahead_s / 3600:g} hours ahead of the clock")
+    if at > now + span.after:
+        raise ValueError(
+            f"time ahead: {as_iso(at)} is {span.after / 3600:g} hours or more ahead of the clock"
+        )
+    if at < now - span.before:
+        raise ValueError(f"expired: {as_iso(at)} is more than {span.before / DAY:g} days ago")
     text = _string(cells.get("text"), "text", MAX_TEXT_CHARS)
     source = "" if cells.get("source") is None else _string(cells["source"], "source", MAX_SOURCE_CHARS, "")
     return Item(_string(cells.get("id"), "id", MAX_ID_CHARS), text, at, source)
@@ -105,8 +132,9 @@ def _parsed(text: str) -> datetime | float:
     try:
         return datetime.fromisoformat(text)
     except ValueError:
-        shown = text[:40]
-        raise ValueError(f"no time: {shown!r}; expected a date such as 2024-05-01T12:00:00Z") from None
+        raise ValueError(
+            f"no time: {len(text):,} characters that are no date such as 2024-05-01T12:00:00Z"
+        ) from None
 
 
 def _string(value: Any, column: str, longest: int, blank: str | None = None) -> str:

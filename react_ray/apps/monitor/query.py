@@ -96,13 +96,13 @@ def _items(store: Store, of: Selection) -> Iterator[Any]:
 def bucket_counts(
     store: Store, bucket: str, start: float, end: float, negative: str, unsure_below: float
 ) -> list[BucketCount]:
-    """Count items by bucket, topic and source, in the order of these."""
+    """Count items that are not late by bucket, topic and source, in the order of these."""
     of = Selection(start=start, end=end)
     condition, values = of.where()
     query = (
         f"SELECT CAST(floor(time / {BUCKETS[bucket]}) * {BUCKETS[bucket]} AS BIGINT) AS bucket, "
         "topic, source, count(*), count(*) FILTER (sentiment = ?), count(*) FILTER (score < ?) "
-        f"FROM items WHERE {condition} GROUP BY ALL ORDER BY ALL"
+        f"FROM items WHERE {condition} AND NOT late GROUP BY ALL ORDER BY ALL"
     )
     return [BucketCount(*row) for row in select(store, query, [negative, unsure_below, *values], of)]
 

@@ -12,6 +12,7 @@ from react_ray.apps.monitor.days import compact, expire, remove_leftovers
 from react_ray.apps.monitor.feed import Feed
 from react_ray.apps.monitor.items import DAY
 from react_ray.apps.monitor.labels import Labeler
+from react_ray.apps.monitor.outbox import deliver
 from react_ray.apps.monitor.settings import MonitorConfig
 from react_ray.apps.monitor.store import JOURNAL, Store, owner_of
 from react_ray.apps.monitor.watch import Watcher
@@ -19,7 +20,7 @@ from react_ray.config.file import load_settings
 from react_ray.console.reporter import Reporter, quiet_libraries
 from react_ray.errors import ConfigError
 
-__all__ = ["RunResult", "StreamOwner", "load_config", "run"]
+__all__ = ["SETTINGS", "RunResult", "StreamOwner", "load_config", "run"]
 
 SETTINGS = "settings"
 FIXED = ("bucket",)
@@ -68,6 +69,7 @@ class StreamOwner:
         """Do what there is to do once; return the number of items that were labelled."""
         labelled = self.labeler.label(self.store)
         self.watch.close()
+        deliver(self.store, self.config, self.labeler.negative)
         compact(self.store, self.config.compact_rows)
         if self.config.retention_days is not None and time.time() - self._expired >= EXPIRE_EVERY_S:
             self._expired = time.time()
@@ -103,7 +105,7 @@ def run(
     """
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
-    feed = Feed(input, config.columns, config.batch, config.ahead_hours * 3600)
+    feed = Feed(input, config.columns, config.batch, config.span)
     feed.files()
     with owner_of(folder):
         store = Store(folder)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 from pydantic import Field
 
+from react_ray.apps.monitor.items import DAY, Span
+from react_ray.config.hosting import HostConfig
 from react_ray.config.sections.base import Settings
 
-__all__ = ["NEGATIVE_LABELS", "MonitorConfig", "SurgeSettings"]
+__all__ = ["NEGATIVE_LABELS", "MonitorConfig", "MonitorServeConfig", "SurgeSettings"]
 
 NEGATIVE_LABELS = ("negative", "neg", "bearish", "负面", "消极", "负向", "差评", "negativo", "négatif")
 """Names of the label that surges are counted of, unless the setting ``negative`` names another."""
@@ -25,7 +28,7 @@ class SurgeSettings(Settings):
         3, ge=0, description="Latest buckets left out of the level, so that a surge is not in it"
     )
     longest: int = Field(7, ge=1, description="Longest surge that is summed up, in buckets")
-    quiet: int = Field(14, ge=1, description="Buckets after an alert in which its series raises no other")
+    quiet: int = Field(3, ge=1, description="Buckets without a surge after which one is a new one")
     max_series: int = Field(50, ge=1, description="Most pairs of topic and source watched, the largest first")
     simulations: int = Field(200, ge=20, description="Resampled histories that set the thresholds")
 
@@ -56,5 +59,22 @@ class MonitorConfig(Settings):
     webhook: str | None = Field(
         None, pattern=r"^https?://", description="URL that alerts are sent to; None: they are only kept"
     )
+    alert_texts: int = Field(10, ge=0, le=100, description="Most texts that an alert comes with")
     surge: SurgeSettings = Field(SurgeSettings(), description="Detection of surges")
     seed: int = Field(0, ge=0, description="Seed of every random choice")
+
+    @property
+    def span(self) -> Span:
+        """Times that are accepted, before and after the present, in seconds."""
+        days = math.inf if self.retention_days is None else self.retention_days
+        return Span(days * DAY, self.ahead_hours * 3600)
+
+
+class MonitorServeConfig(HostConfig):
+    """Settings of ``react-ray monitor serve``."""
+
+    max_items: int = Field(1_000, ge=1, description="Most items of a request")
+    max_waiting: int = Field(
+        100_000, ge=1, description="Most items without a label; further requests are answered 503"
+    )
+    max_buckets: int = Field(2_000, ge=1, description="Most buckets of a trend, the latest")

@@ -22,7 +22,7 @@ from react_ray import InputError
 from react_ray.apps.monitor.items import Item
 from react_ray.folders import make_private_file, make_private_folder, open_private
 
-__all__ = ["JOURNAL", "Labelled", "Place", "Rejection", "Store", "owner_of"]
+__all__ = ["JOURNAL", "Labelled", "Place", "Rejection", "Store", "StoreOwnedError", "owner_of"]
 
 JOURNAL, LOCK = "journal.sqlite3", "owner.lock"
 KEPT_REJECTIONS = 10_000
@@ -55,6 +55,10 @@ CREATE TABLE IF NOT EXISTS alerts (
     next_try REAL NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 """
+
+
+class StoreOwnedError(InputError):
+    """Another process works on the store."""
 
 
 @dataclass(frozen=True)
@@ -155,7 +159,7 @@ class Store:
         """Append the items whose ids are new, with how far their file was read; return their number."""
         added = 0
         with self.transaction() as base:
-            closed, latest = self.get("closed_until", 0), self.get("latest", 0)
+            closed, latest = self.get("closing_until", 0), self.get("latest", 0)
             for item in items:
                 hashed = [hash_of(item.id), item.time]
                 if not base.execute("INSERT OR IGNORE INTO seen VALUES (?, ?)", hashed).rowcount:
@@ -211,13 +215,13 @@ def hash_of(identity: str) -> bytes:
 
 @contextmanager
 def owner_of(folder: Path) -> Iterator[None]:
-    """Context manager: be the one process that labels and moves items. InputError if another one is."""
+    """Context manager: be the one process that labels and moves items. StoreOwnedError if another one is."""
     make_private_folder(folder)
     with open_private(folder / LOCK, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise InputError(
+        except BlockingIOError:
+            raise StoreOwnedError(
                 f"{folder}: another process works on this store; stop that monitor run or serve first"
             ) from None
         yield

@@ -9,6 +9,7 @@ resampling blocks of the history, so that in as many resampled months as stated 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +18,7 @@ from scipy.special import betainc, ndtri
 
 from react_ray.apps.monitor.settings import SurgeSettings
 
-__all__ = ["Alarm", "Counts", "Detector", "onsets"]
+__all__ = ["Counts", "Detector", "alarms_a_month", "expected", "largest_share", "onsets", "warm_buckets"]
 
 Floats = NDArray[np.float64]
 WARM_DAYS = 14
@@ -49,16 +50,6 @@ class Counts:
 
     def __len__(self) -> int:
         return int(self.total.shape[-1])
-
-
-@dataclass(frozen=True)
-class Alarm:
-    """A bucket in which the statistic is over its threshold."""
-
-    place: int
-    statistic: float
-    expected: float
-    expected_share: float
 
 
 @dataclass(frozen=True)
@@ -112,14 +103,6 @@ class Detector:
         largest: Floats = np.maximum(*scaled)
         return largest
 
-    def alarm(self, counts: Counts) -> Alarm | None:
-        """Judge the last bucket; None if there is no surge in it."""
-        value = float(self.statistic(counts)[-1])
-        if value <= 1:
-            return None
-        level, share = expected(counts, self.settings)
-        return Alarm(len(counts) - 1, value, float(level[-1]), float(share[-1]))
-
 
 def warm_buckets(per_day: int, settings: SurgeSettings) -> int:
     """Return the number of buckets before the first one that is judged."""
@@ -163,13 +146,10 @@ def scan(residuals: Floats, longest: int) -> Floats:
 
 
 def onsets(over: NDArray[np.bool_], quiet: int) -> NDArray[np.bool_]:
-    """Return where alarms begin: buckets over a threshold that have none in the ``quiet`` buckets before."""
-    found = np.zeros_like(over)
-    since = np.full(over.shape[:-1], quiet + 1)
-    for place in range(over.shape[-1]):
-        new = over[..., place] & (since > quiet)
-        found[..., place] = new
-        since = np.where(new, 1, since + 1)
+    """Return where alarms begin: buckets over a threshold after ``quiet`` or more that are not."""
+    found = over.copy()
+    for back in range(1, min(quiet, over.shape[-1] - 1) + 1):
+        found[..., back:] &= ~over[..., :-back]
     return found
 
 
@@ -192,20 +172,32 @@ def _resample(residuals: Floats, settings: SurgeSettings, per_day: int, seed: in
 
 def _thresholds(scans: Floats, settings: SurgeSettings, rate: float, per_day: int) -> tuple[float, float]:
     """Return thresholds that both statistics pass equally often, and together at the stated rate."""
-    low, high = 0.0, 1.0  # share of the buckets over a threshold
     ordered = np.sort(scans.reshape(2, -1), -1)
 
     def at(share: float) -> Floats:
         place = int((1 - share) * (ordered.shape[-1] - 1))
         return np.maximum(ordered[:, place], 1e-6)
 
-    for _ in range(20):
-        middle = (low + high) / 2
-        passed = scans > at(middle)[:, None, None]
-        over = passed[0] | passed[1]
-        low, high = (low, middle) if alarms_a_month(over, settings.quiet, per_day) > rate else (middle, high)
-    count, share = at(low)
+    def rate_at(share: float) -> float:
+        passed = scans > at(share)[:, None, None]
+        return alarms_a_month(passed[0] | passed[1], settings.quiet, per_day)
+
+    count, share = at(largest_share(rate_at, rate))
     return float(count), float(share)
+
+
+def largest_share(rate_at: Callable[[float], float], rate: float) -> float:
+    """Return the share of buckets over a threshold up to which there are no more than ``rate`` alarms.
+
+    It is approached from below: where nearly all buckets are over a threshold, few alarms begin.
+    """
+    low, high = 0.0, 1e-5
+    while high < 1 and rate_at(high) <= rate:
+        low, high = high, 1.5 * high
+    for _ in range(10):
+        middle = (low + high) / 2
+        low, high = (middle, high) if rate_at(middle) <= rate else (low, middle)
+    return low
 
 
 def _negative_binomial_tails(y: Floats, mean: Floats, size: float) -> tuple[Floats, Floats]:

@@ -1,4 +1,8 @@
-"""Close buckets by the watermark, and judge each of them once: surges and drift become alerts."""
+"""Close buckets by the watermark, and judge each of them once: surges and drift become alerts.
+
+Counting and judging are a transaction each at their end, so that nothing waits for them, and a
+process that is killed in between goes on where it was.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import hashlib
 import json
 import math
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -15,7 +19,7 @@ from react_ray.apps.monitor.items import BUCKETS, DAY, as_iso
 from react_ray.apps.monitor.query import BucketCount, bucket_counts
 from react_ray.apps.monitor.settings import MonitorConfig
 from react_ray.apps.monitor.store import Store
-from react_ray.apps.monitor.surge import Counts, Detector
+from react_ray.apps.monitor.surge import Counts, Detector, expected, onsets
 
 __all__ = ["ALL", "Alert", "Watcher"]
 
@@ -26,7 +30,7 @@ FIT_DAYS, REFIT_DAYS = 364, 14
 DRIFT_DAYS, REFERENCE_DAYS, DRIFT_TEXTS, MOVED = 28, 84, 200, 0.2
 """Drift: the last days against those before, at least so many texts in both, and the index of a shift."""
 Series = tuple[str, str]
-Numbers = Mapping[int, tuple[int, int, int]]
+Numbers = dict[int, tuple[int, int, int]]
 """By the start of the bucket: texts, negative texts, unsure texts."""
 
 
@@ -69,6 +73,7 @@ class Watcher:
         self.store, self.config, self.negative = store, config, negative
         self.length = BUCKETS[config.bucket]
         self._fitted: dict[Series, tuple[int, Detector | None]] = {}
+        self._begun: list[int] = []
 
     def close(self) -> int:
         """Count and judge the buckets that end before the watermark, once; return the end of the last one.
@@ -76,40 +81,52 @@ class Watcher:
         The watermark is the latest time of an item less the lateness. Items of a closed bucket that come
         later are in trends, and in no count that surges are found with.
         """
-        latest = self.store.get("latest", 0)
+        end = self._count()
+        self._judge(end)
+        return end
+
+    def _count(self) -> int:
+        """Count the buckets that end before the watermark; return the end of the last one."""
+        start, latest = int(self.store.get("closed_until", 0)), self.store.get("latest", 0)
         end = int((latest - self.config.lateness_hours * 3600) // self.length * self.length)
-        start = int(self.store.get("closed_until", 0))
         if end <= start:
             return start
         with self.store.transaction() as base:
             waiting = base.execute("SELECT count(*) FROM items WHERE sentiment IS NULL AND time < ?", [end])
             if waiting.fetchone()[0]:
                 return start
-            counts = bucket_counts(
-                self.store, self.config.bucket, start, end, self.negative, self.config.unsure_below
-            )
+            self.store.put("closing_until", end)  # items before this time are late from now on
+        unsure = self.config.unsure_below
+        counts = bucket_counts(self.store, self.config.bucket, start, end, self.negative, unsure)
+        with self.store.transaction() as base:
             base.executemany(
                 "INSERT INTO closed VALUES (?, ?, ?, ?, ?, ?)",
                 [(one.bucket, one.topic, one.source, one.total, one.negative, one.unsure) for one in counts],
             )
             self.store.put("closed_until", end)
-            if counts:
-                self._judge(base, max(start, counts[0].bucket), end)
         return end
 
-    def _judge(self, base: sqlite3.Connection, start: int, end: int) -> None:
-        """Add alerts for the buckets from ``start`` to before ``end``."""
-        several = self._series(start, end)
-        for bucket in range(start, end, self.length):
-            for series, numbers in several.items():
-                for alert in self._alerts(series, numbers, bucket, len(several)):
-                    _add(base, alert, self.length * self.config.surge.quiet)
+    def _judge(self, end: int) -> None:
+        """Add alerts for the counted buckets that are not judged yet."""
+        start = int(self.store.get("judged_until", 0))
+        first = self.store.rows("SELECT min(bucket) FROM closed WHERE bucket >= ?", [start])[0][0]
+        if start >= end or first is None:
+            return
+        found = [
+            alert
+            for series, numbers in self._series(first, end).items()
+            for alert in self._alerts(series, numbers, first, end)
+        ]
+        with self.store.transaction() as base:
+            for alert in sorted(found, key=lambda one: one.bucket):
+                _add(base, alert)
+            self.store.put("judged_until", end)
 
     def _series(self, start: int, end: int) -> dict[Series, Numbers]:
         """Return the counts of the largest series, and of all together, as far back as they are needed."""
         back = start - (FIT_DAYS + REFIT_DAYS + self.config.surge.history + 8) * DAY
         rows = self.store.rows("SELECT * FROM closed WHERE bucket >= ? AND bucket < ?", [back, end])
-        every: dict[Series, dict[int, tuple[int, int, int]]] = {}
+        every: dict[Series, Numbers] = {}
         for row in rows:
             one = BucketCount(*row)
             for series in {(one.topic, one.source), (ALL, ALL)}:
@@ -119,32 +136,47 @@ class Watcher:
         if len(every) == 2:  # one pair: all together is the same
             del every[next(series for series in every if series != (ALL, ALL))]
         largest = sorted(every, key=lambda one: (-sum(total for total, _, _ in every[one].values()), one))
-        return {series: every[series] for series in largest[: self.config.surge.max_series]}
+        kept = {series: every[series] for series in largest[: self.config.surge.max_series]}
+        firsts = self.store.rows("SELECT topic, source, min(bucket) FROM closed GROUP BY topic, source")
+        for topic, source, begin in firsts:
+            for series in {(topic, source), (ALL, ALL)} & kept.keys():
+                kept[series].setdefault(begin, (0, 0, 0))
+        self._begun = sorted(min(numbers) for numbers in kept.values())
+        return kept
 
-    def _alerts(self, series: Series, numbers: Numbers, bucket: int, several: int) -> Iterator[Alert]:
-        if surge := self._surge(series, numbers, bucket, several):
-            yield surge
+    def _alerts(self, series: Series, numbers: Numbers, first: int, end: int) -> Iterator[Alert]:
+        """Yield the alerts of the buckets from ``first`` to before ``end``, by detectors of their time."""
+        span = REFIT_DAYS * DAY
+        for epoch in range(first // span * span, end, span):
+            start, stop = max(first, epoch), min(end, epoch + span)
+            if any(numbers.get(bucket, (0, 0, 0))[1] for bucket in range(start, stop, self.length)):
+                yield from self._surges(series, numbers, epoch, start, stop)
         if series == (ALL, ALL):
-            yield from self._drift(numbers, bucket)
+            for bucket in range(first, end, self.length):
+                if bucket in numbers:
+                    yield from self._drift(numbers, bucket)
 
-    def _surge(self, series: Series, numbers: Numbers, bucket: int, several: int) -> Alert | None:
-        surge = self.config.surge
-        detector = self._detector(series, numbers, bucket, surge.false_alarms_per_month / several)
+    def _surges(self, series: Series, numbers: Numbers, epoch: int, start: int, stop: int) -> Iterator[Alert]:
+        """Yield the surges that begin from ``start`` to before ``stop``."""
+        surge, detector = self.config.surge, self._detector(series, numbers, epoch)
         if detector is None:
-            return None
-        back = (surge.history + 8) * DAY + (surge.gap + surge.longest) * self.length
-        counts = self._counts(numbers, bucket - back, bucket + self.length)
-        found = detector.alarm(counts)
-        if found is None:
-            return None
-        total, negative, _ = numbers.get(bucket, (0, 0, 0))
-        expected = (found.expected, found.expected_share)
-        return Alert("surge", bucket, *series, negative, total, *expected, found.statistic)
+            return
+        back = (surge.history + 8) * DAY + (surge.gap + surge.longest + surge.quiet) * self.length
+        counts = self._counts(numbers, start - back, stop)
+        values = detector.statistic(counts)
+        level, share = expected(counts, surge)
+        for place in np.flatnonzero(onsets(values > 1, surge.quiet)):
+            bucket = stop - (len(counts) - int(place)) * self.length
+            total, negative, _ = numbers.get(bucket, (0, 0, 0))
+            if bucket >= start and negative:
+                found = [round(float(one[place]), 6) for one in (level, share, values)]
+                yield Alert("surge", bucket, *series, negative, total, *found)
 
-    def _detector(self, series: Series, numbers: Numbers, bucket: int, rate: float) -> Detector | None:
-        """Return the detector fitted on what was closed before the last time to fit."""
-        epoch = bucket // (REFIT_DAYS * DAY) * (REFIT_DAYS * DAY)
+    def _detector(self, series: Series, numbers: Numbers, epoch: int) -> Detector | None:
+        """Return the detector fitted on what was closed before ``epoch``."""
         if series not in self._fitted or self._fitted[series][0] != epoch:
+            several = max(1, sum(begin < epoch for begin in self._begun))
+            rate = self.config.surge.false_alarms_per_month / several
             history = self._counts(numbers, epoch - FIT_DAYS * DAY, epoch)
             self._fitted[series] = epoch, Detector.fit(history, self.config.surge, rate, self.config.seed)
         return self._fitted[series][1]
@@ -191,16 +223,15 @@ def stability_index(share: float, reference: float) -> float:
     return index
 
 
-def _add(base: sqlite3.Connection, alert: Alert, quiet: int) -> None:
-    """Add an alert, unless its series has one in the ``quiet`` seconds before (drift: in its window)."""
-    quiet = quiet if alert.kind == "surge" else DRIFT_DAYS * DAY
-    series = [alert.kind, alert.topic, alert.source]
-    query = "SELECT max(bucket) FROM alerts WHERE kind = ? AND topic = ? AND source = ?"
-    last = base.execute(query, series).fetchone()[0]
-    if last is not None and alert.bucket - last <= quiet:
-        return
+def _add(base: sqlite3.Connection, alert: Alert) -> None:
+    """Add an alert; drift is no news while the window has an alert of it already."""
+    if alert.kind != "surge":
+        query = "SELECT max(bucket) FROM alerts WHERE kind = ?"
+        last = base.execute(query, [alert.kind]).fetchone()[0]
+        if last is not None and alert.bucket - last <= DRIFT_DAYS * DAY:
+            return
     content = json.dumps({"start": as_iso(alert.bucket), **asdict(alert)}, ensure_ascii=False)
     base.execute(
-        "INSERT INTO alerts (id, bucket, kind, topic, source, content) VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR IGNORE INTO alerts (id, bucket, kind, topic, source, content) VALUES (?, ?, ?, ?, ?, ?)",
         [alert.id, alert.bucket, alert.kind, alert.topic, alert.source, content],
     )

@@ -16,10 +16,14 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import duckdb  # noqa: F401 (so that no run has to import it)
+
+import react_ray
 from react_ray.apps.monitor.run import load_config, run
 
 
 def main(model: str, input: str, store: str, kills: int) -> None:
+    react_ray.load(model)  # imports what every run needs
     draw = random.Random(0)
     rows = len(Path(input).read_text().splitlines())
     for number in range(kills):
