@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping
 import pandas as pd
 
 from react_ray.data.duplicates import PARTS
+from react_ray.data.joined_names import joined_names
 from react_ray.data.rejections import LostRows, RejectedRows, describe
 from react_ray.data.similar_names import similar_names, visible
 from react_ray.data.targets import Targets
@@ -124,12 +125,14 @@ def _target_column(task: Task) -> str:
 def label_warnings(
     counts: Mapping[str, int], kept: Mapping[str, Collection[str]], rejections: RejectedRows, task: Task
 ) -> list[str]:
-    """Return warnings about labels: similar names, and classes without an accepted row.
+    """Return warnings about labels: similar names, several names in one, classes without an accepted row.
 
     ``counts`` are the rows of each class name in all inputs, rejected ones included; ``kept`` the classes
     with an accepted row in each input (labeled, validation, test).
     """
     warnings, nouns = similar_names(counts), task.nouns
+    if any(column.kind == "labels" for column in task.columns):
+        warnings += joined_names(counts)
     for part, names in kept.items():
         lost = _lost_classes(rejections, part, names)
         for name, rows in lost[:SHOWN_CLASSES]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from react_ray.tasks.tagging import Scheme, Span, bio_tags, spans_of
 from react_ray.tasks.word_splitting import Words, find_words, join_words, split_words, trim
+from react_ray.tasks.written_lists import written_value
 
 __all__ = ["parsed", "read_annotation"]
 
@@ -154,12 +155,13 @@ def _first(item: Mapping[str, Any], keys: Sequence[str]) -> Any:
 
 
 def parsed(value: Any) -> Any:
-    """Return the list in a cell (written as JSON in csv files); None if the cell is blank."""
+    """Return the list in a cell (a text in csv files, see ``written_value``); None if the cell is blank."""
     if not isinstance(value, str):
         return value
     if not value.strip():
         return None
     try:
-        return json.loads(value)
-    except ValueError:
+        written = written_value(value)
+        return json.loads(value) if written is None else written
+    except (ValueError, RecursionError):
         raise ValueError(f"not a list in JSON: {value[:60]!r}") from None

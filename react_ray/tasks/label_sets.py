@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 from react_ray.tasks.columns import Cells
 from react_ray.tasks.label_names import label_name
 from react_ray.tasks.labels import LabelMap
+from react_ray.tasks.written_lists import written_value
 
 __all__ = ["flagged_labels", "label_set", "set_targets"]
 
@@ -24,8 +23,8 @@ YES, NO = ("1", "true", "yes"), ("0", "false", "no")
 def label_set(value: Any, separator: str | None = None) -> list[str] | None:
     """Return the distinct labels in a cell, sorted; [] for none of the labels, None for an unlabelled row.
 
-    A cell is a list, a list in JSON or Python notation, names separated by ``separator`` (a separator alone
-    is []), or the name of one label. Raises ValueError ("kind: details").
+    A cell is a list, a list in JSON, Python or numpy notation, names separated by ``separator`` (a separator
+    alone is []), or the name of one label. Raises ValueError ("kind: details").
 
     Example
     -------
@@ -83,17 +82,14 @@ def _indicators(names: Sequence[str], known: LabelMap) -> NDArray[np.float32]:
 
 
 def _written_list(text: str) -> list[Any] | None:
-    """Parse a list in JSON or Python notation; None if the text does not look like one."""
-    if not (text.startswith("[") and text.endswith("]")):
+    """Parse a list in JSON, Python or numpy notation; None if the text does not look like one."""
+    if not text.startswith("["):
         return None
-    for read in (json.loads, ast.literal_eval):
-        try:
-            parsed = read(text)
-        except (ValueError, SyntaxError, RecursionError, MemoryError):
-            continue
-        if isinstance(parsed, list):
-            return parsed
-    raise ValueError(f"not a list of labels: {_shown(text)}")
+    try:
+        written = written_value(text)
+    except ValueError as error:
+        raise ValueError(f"not a list of labels: {error}") from None
+    return written if isinstance(written, list) else None
 
 
 def _canonical(values: Iterable[Any]) -> list[str]:

@@ -16,13 +16,16 @@ import pytest
 from react_ray import tasks
 from react_ray.config.settings import AugmentConfig, Columns, Config, DataConfig
 from react_ray.data.augment import augment_table
+from react_ray.data.check import label_warnings
 from react_ray.data.columns import check_columns
 from react_ray.data.prepare import prepare
 from react_ray.data.read import read_file
+from react_ray.data.rejections import RejectedRows
 from react_ray.data.shards import row_id, text_id
 from react_ray.data.sources import find_files
 from react_ray.errors import ConfigError, InputError
 from react_ray.pipeline.run import located
+from react_ray.tasks import get_task
 from react_ray.tasks.annotations import read_annotation
 from react_ray.tasks.columns import Column, Options
 from react_ray.tasks.label_names import label_name
@@ -220,6 +223,20 @@ def test_separators_and_columns_of_ones_and_zeros_reach_the_task() -> None:
     assert [row["labels"] for row in rows] == [["x", "y"], []]
     with pytest.raises(InputError, match=r"no column 'z' .*name it with --label-columns"):
         read("topics", "b.csv", options=Options(label_columns=("x", "z")))
+
+
+@pytest.mark.parametrize("separator", ["|", "; ", ",", "、"])
+def test_labels_that_look_like_several_are_a_warning_that_names_the_separator(separator: str) -> None:
+    names = ["joy", "love", f"joy{separator}love", f"love{separator}rage", f"joy{separator}rage"]
+    counts = dict.fromkeys(names, 2)
+    several = get_task("multi-label-classification")
+    warnings = label_warnings(counts, {}, RejectedRows(), several)
+    assert len(warnings) == 1
+    assert "3 of 5 labels contain" in warnings[0]
+    assert f"--separator '{separator.strip()}'" in warnings[0]
+    assert not label_warnings(counts, {}, RejectedRows(), get_task("text-classification"))
+    plain = dict.fromkeys(["Research, development", "Sales, marketing", "Law"], 2)
+    assert not label_warnings(plain, {}, RejectedRows(), several)
 
 
 def test_the_truth_has_the_type_of_the_target() -> None:

@@ -97,6 +97,16 @@ def test_tags_of_tokens():
     assert read_annotation({"tokens": '["a", "b"]', "tags": '["O", "O"]'})[1] == []
 
 
+@pytest.mark.parametrize(
+    ("tokens", "tags"), [("['Ada', \"don't\"]", "['B-PER', 'O']"), ("['Ada' \"don't\"]", "['B-PER' 'O']")]
+)
+def test_lists_as_pandas_writes_them_into_csv(tokens, tags):
+    words, spans = read_annotation({"tokens": tokens, "tags": tags})
+    assert (words.words(), spans) == (["Ada", "don't"], [Span(0, 1, "PER")])
+    text = {"text": "Ada met", "spans": "[{'start': 0, 'end': 3, 'label': 'PER'}]"}
+    assert read_annotation(text)[1] == [Span(0, 1, "PER")]
+
+
 def test_tokens_of_a_text_stay_where_they_are_in_it():
     row = {"text": "Don't  go to Oslo", "tokens": ["Do", "n't", "go", "to", "Oslo"]}
     words, spans = read_annotation({**row, "tags": ["O", "O", "O", "O", "B-LOC"]})

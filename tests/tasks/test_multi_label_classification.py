@@ -42,6 +42,8 @@ def labels_of(cell, **options):
         (["love", "joy", "love"], ["joy", "love"]),
         ('["love", "joy"]', ["joy", "love"]),
         ("['love', 'joy']", ["joy", "love"]),  # as pandas writes a list into csv
+        ("['love' 'joy']", ["joy", "love"]),  # as pandas writes an array into csv
+        ("['love'\n \"don't\"]", ["don't", "love"]),
         ("[]", []),
         ([], []),
         ("joy", ["joy"]),
@@ -63,7 +65,9 @@ def test_labels_with_a_separator():
     assert labels_of('["a;b"]', separator=";") == ["a;b"]
 
 
-@pytest.mark.parametrize("cell", [{"a": 1}, ["a", None], ["a", ["b"]], "[a, b]", '{"a": 1}x' * 40, ["a", ""]])
+@pytest.mark.parametrize(
+    "cell", [{"a": 1}, ["a", None], ["a", ["b"]], "[a, b]", "['a' 'b', 'c']", '{"a": 1}x' * 40, ["a", ""]]
+)
 def test_what_is_no_list_of_labels_is_rejected(cell):
     with pytest.raises(ValueError, match=r"^(not a list of labels|blank label|label too long): "):
         labels_of(cell)
