@@ -149,6 +149,8 @@ class Quotes:
         tail = self._cells(last)
         if len(head) != self._width or len(tail) != self._width:
             return "text"
+        if column and self._goes_on(tail, column):
+            return "text"
         rows = [cells for line in inner if len(cells := self._cells(line)) == self._width]
         if self._width == 1:
             return self._looks_alone() if len(rows) == len(inner) else "text"
@@ -171,6 +173,11 @@ class Quotes:
 
     def _cells(self, line: str) -> list[str]:
         return next(csv.reader([line.rstrip("\r\n")], **self._options), [""])
+
+    def _goes_on(self, cells: Sequence[str], column: int) -> bool:
+        """Return whether a sentence goes on in a cell: it begins with a space, as in no other row."""
+        _, rows = self._other_rows()
+        return cells[column][:1].isspace() and not any(row[column][:1].isspace() for row in rows)
 
     def _fit(self, cells: Sequence[str], columns: Iterable[int]) -> bool:
         """Return whether the cells resemble those of other rows in these columns."""
