@@ -49,28 +49,27 @@ def main() -> int:
         if not (options.data / name).is_dir():
             print(f"skipped: {options.data / name} is not there")
             continue
-        for seed in options.seeds:
-            measure(name, seed, options.data)
+        with tempfile.TemporaryDirectory() as folder:  # the seeds share embeddings of texts
+            for seed in options.seeds:
+                measure(name, seed, options.data, Path(folder))
     print("\n".join(table()))
     return 0
 
 
-def measure(name: str, seed: int, data: Path) -> None:
+def measure(name: str, seed: int, data: Path, folder: Path) -> None:
     """Build and evaluate, unless the result is kept already."""
     target = RESULTS / f"{name}-{seed}.json"
     if target.exists():
         return
     started = time.monotonic()
-    with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(temporary)
-        items, log = draw(name, data, seed)
-        items.to_parquet(folder / "items.parquet")
-        log.to_parquet(folder / "log.parquet")
-        words = ["build", "--items", folder / "items.parquet", "--interactions", folder / "log.parquet"]
-        call([*words, "--output", folder / "out", "--seed", seed, "--quiet"])
-        call(["evaluate", folder / "out", "--quiet"])
-        found = json.loads((folder / "out" / "metrics.json").read_text(encoding="utf-8"))
-        built = json.loads((folder / "out" / "build.json").read_text(encoding="utf-8"))
+    items, log = draw(name, data, seed)
+    items.to_parquet(folder / "items.parquet")
+    log.to_parquet(folder / "log.parquet")
+    words = ["build", "--items", folder / "items.parquet", "--interactions", folder / "log.parquet"]
+    call([*words, "--output", folder / "out", "--seed", seed, "--quiet"])
+    call(["evaluate", folder / "out", "--quiet"])
+    found = json.loads((folder / "out" / "metrics.json").read_text(encoding="utf-8"))
+    built = json.loads((folder / "out" / "build.json").read_text(encoding="utf-8"))
     kept = {"set": name, "seconds": round(time.monotonic() - started, 1), "build": built, **found}
     RESULTS.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")

@@ -96,7 +96,7 @@ TEXTS = {
     "prose": 'text,label\n"Dear Sir,\nplease find it, attached\nBye",x\na b,y\nc d,x\n',
     "a comma in the middle": 'text,label\n"first\nsecond, with comma\nthird",x\na b,y\n',
     "text last": 'label,text\nx,"Dear all,\nhello, you"\ny,a b\n',
-    "a sentence with a comma": 'label,text\nabcdef,"Five Stars\ngreat smell, and it works"\nuvwxyz,a b\nuvwxyz,c d\n',
+    "a sentence with a comma": 'label,text\nabcdef,"Five Stars\ngreat smell, and it works"\nuvwxyz,a b\n',
     "paragraphs": 'text,label\n"first\n\n\nlast",x\na b,y\n',
     "doubled quotes": 'text,label\n"a ""b"",\nc",x\na b,y\n',
     "lines of a table": 'text,label\n"a,x\nb,y\n",x\nc d,y\n',

@@ -12,12 +12,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from react_ray import choose_encoder, encode
+from react_ray import InputError, choose_encoder, encode
+from react_ray.apps.recommend.choice import choose, choose_slot, chosen_of, tune_blend
 from react_ray.apps.recommend.features import Sources, without_text
-from react_ray.apps.recommend.folder import Built, save, write_json
+from react_ray.apps.recommend.folder import Built, load, save, write_json
 from react_ray.apps.recommend.interactions import Interactions
-from react_ray.apps.recommend.measure import measure
-from react_ray.apps.recommend.ranker import Ranked, Ranker, Rows, join_rows, training_rows
+from react_ray.apps.recommend.ranker import (
+    RANKER,
+    WITHOUT_TEXT,
+    Ranker,
+    Rows,
+    join_rows,
+    training_rows,
+)
 from react_ray.apps.recommend.read import Catalogue, Liked, Rejected, read_interactions, read_items
 from react_ray.apps.recommend.settings import RecommendConfig, Tuned
 from react_ray.apps.recommend.split import Query, Split
@@ -50,8 +57,9 @@ class BuildResult:
                 if kinds
             ),
             f"encoder: {self.record['encoder']}",
-            f"validation NDCG@10: {found['ours']:.4f}, without text {found['without_text']:.4f} "
-            "(the number of trees was chosen on these users)",
+            f"chosen on {found['users']:,} validation users by NDCG@10: "
+            + ", ".join(f"{name} {value:.4f}" for name, value in _in_order(found["ndcg_at_10"]))
+            + (f"; one place of {found['slot']} is for a new item" if found["slot"] else ""),
             f"recommender: {self.folder}   (react-ray recommend evaluate {self.folder})",
         ]
         return "\n".join(lines)
@@ -82,16 +90,16 @@ def build(config: RecommendConfig, *, verbose: bool = False, quiet: bool = False
         validation = some_users(split.validation(), config.ranker.users, config.seed)
         tuned = tune(validation, config.ranker.users, config.seed) if len(validation) else Tuned()
     with reporter.step("train"):
-        made = _train(config, tuned, catalogue, embeddings, split)
-    built = Built(config, tuned, catalogue, embeddings, interactions, users, made[0])
+        rankers, tuned, found = _train(config, tuned, catalogue, embeddings, split)
+    built = Built(config, tuned, catalogue, embeddings, interactions, users, rankers)
     rejected = {"items": bad_items, "interactions": bad_rows}
     record = {
         "counts": _counts(catalogue, interactions),
         "rejected": {name: dict(one.kinds) for name, one in rejected.items()},
         "encoder": config.encoder,
         "tuned": tuned.model_dump(mode="json"),
-        "validation": made[1],
-        "features": made[0]["ours"].gains(),
+        "validation": found,
+        "features": rankers[RANKER].gains(),
     }
     save(built, folder)
     replace_file(folder / "refused.jsonl", lambda path: _write_rejected(rejected, path), private=True)
@@ -102,14 +110,18 @@ def build(config: RecommendConfig, *, verbose: bool = False, quiet: bool = False
 def _encode(
     config: RecommendConfig, catalogue: Catalogue, folder: Path, progress: Progress
 ) -> tuple[RecommendConfig, NDArray[np.float32]]:
-    """Return the settings with the encoder that is used, and the embeddings: zeros for items without text."""
-    with_text = [place for place, text in enumerate(catalogue.texts) if text]
-    if not with_text:
+    """Return the settings with the encoder that is used, and the embeddings: zeros for items without text.
+
+    Texts that the recommender in ``folder`` has embeddings of are not encoded again.
+    """
+    texts = list(dict.fromkeys(filter(None, catalogue.texts)))
+    if not texts:
         return config, np.zeros((len(catalogue.ids), 1), np.float32)
-    texts = [catalogue.texts[place] for place in with_text]
     config = config.model_copy(update={"encoder": choose_encoder(texts, config.encoder)})
+    known = _known_embeddings(folder, config)
+    new = [text for text in texts if text not in known]
     found = encode(
-        texts,
+        new,
         config.encoder,
         max_length=config.max_length,
         folder=folder / "cache",
@@ -117,9 +129,28 @@ def _encode(
         progress=progress,
     )
     remove_folder(folder / "cache")
-    embeddings = np.zeros((len(catalogue.ids), found.shape[1]), np.float32)
-    embeddings[with_text] = found
+    known |= dict(zip(new, found, strict=True))
+    embeddings = np.zeros((len(catalogue.ids), len(known[texts[0]])), np.float32)
+    for place, text in enumerate(catalogue.texts):
+        if text:
+            embeddings[place] = known[text]
     return config, embeddings
+
+
+def _known_embeddings(folder: Path, config: RecommendConfig) -> dict[str, NDArray[np.float32]]:
+    """Return embeddings by text from an earlier build with the same encoder, unless it is a folder."""
+    try:
+        built = load(folder)
+    except InputError:  # nothing there, or from another version
+        return {}
+    same = (built.config.encoder, built.config.max_length) == (config.encoder, config.max_length)
+    if not same or Path(config.encoder).exists():  # a folder may hold another model by now
+        return {}
+    return {text: row for text, row in zip(built.catalogue.texts, built.embeddings, strict=True) if text}
+
+
+def _in_order(values: Mapping[str, float]) -> list[tuple[str, float]]:
+    return sorted(values.items(), key=lambda pair: -pair[1])
 
 
 def _train(
@@ -128,28 +159,37 @@ def _train(
     catalogue: Catalogue,
     embeddings: NDArray[np.float32],
     split: Split,
-) -> tuple[dict[str, Ranker], dict[str, float]]:
-    """Return the rankers with and without text, and their NDCG@10 on the users who tell where to stop."""
+) -> tuple[dict[str, Ranker], Tuned, dict[str, Any]]:
+    """Return the rankers with and without text, what is chosen, and the validation figures of the choice."""
 
-    def prepare(query: Query) -> tuple[Sources, Rows]:
-        sources = Sources(query.train, embeddings, catalogue.features, tuned, config)
-        return sources, training_rows(query, sources, config.ranker.users, config.seed)
+    def fit(train: Interactions) -> Sources:
+        return Sources(train, embeddings, catalogue.features, tuned, config)
 
-    stopping = some_users(split.early_stopping(), config.ranker.users, config.seed)
-    sources, stop_rows = prepare(stopping)
-    rows = join_rows([prepare(query)[1] for query in split.ranker()])
+    def rows_of(query: Query, sources: Sources) -> Rows:
+        return training_rows(query, sources, config.ranker.users, config.seed)
+
+    seed, stopping, gate = config.seed, split.early_stopping(), split.gate()
+    sources = fit(stopping.train)
+    rows = join_rows([rows_of(query, fit(query.train)) for query in split.ranker()])
+    stop_rows = rows_of(some_users(stopping, config.ranker.users, seed), sources)
     stop_rows = stop_rows if len(stop_rows.labels) else rows
     names = sources.names()
-    columns = {"ours": list(range(len(names))), "without_text": without_text(names)}
     rankers = {
-        name: Ranker.fit(rows, stop_rows, names, kept, config.ranker, config.seed)
-        for name, kept in columns.items()
+        name: Ranker.fit(rows, stop_rows, names, columns, config.ranker, seed)
+        for name, columns in ((RANKER, list(range(len(names)))), (WITHOUT_TEXT, without_text(names)))
     }
-    scores = {
-        name: measure(stopping, Ranked(sources, ranker), config.seed).values["ndcg_at_10"].mean()
-        for name, ranker in rankers.items()
-    }
-    return rankers, {name: float(score) for name, score in scores.items()}
+    gate = gate if len(gate) else stopping
+    others = np.setdiff1d(split.validation().targets.users, gate.targets.users)
+    blend = tune_blend(split.validation().among(others), sources, seed)
+    tuned = tuned.model_copy(update={"blend": blend})
+    chosen, values = choose(gate, sources, rankers, tuned, seed)
+    tuned = tuned.model_copy(update={"chosen": chosen})
+    queries = split.with_new_items()
+    without_new = fit(queries[0].train)
+    with_new = chosen_of(without_new, rankers, tuned)
+    slot, slots = choose_slot(queries, with_new, without_new, config.new_share, seed)
+    found = {"users": len(gate), "ndcg_at_10": values, "chosen": chosen, "slot": slot, "slots": slots}
+    return rankers, tuned.model_copy(update={"slot": slot}), found
 
 
 def _counts(catalogue: Catalogue, interactions: Interactions) -> dict[str, int]:

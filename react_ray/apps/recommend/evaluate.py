@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from react_ray import InputError
+from react_ray.apps.recommend.choice import all_recommenders, chosen_of
 from react_ray.apps.recommend.features import Sources
 from react_ray.apps.recommend.folder import Built, load, write_json
 from react_ray.apps.recommend.measure import leads, measure
-from react_ray.apps.recommend.ranker import Ranked
 from react_ray.apps.recommend.recommenders import Recommender
 from react_ray.apps.recommend.report import as_page, as_table
 from react_ray.apps.recommend.split import Query, protocol
@@ -84,5 +84,5 @@ def _queries(built: Built) -> Iterator[tuple[str, Query, Sources]]:
 
 
 def _recommenders(built: Built, sources: Sources) -> dict[str, Recommender]:
-    ranked = {name: Ranked(sources, ranker) for name, ranker in built.rankers.items()}
-    return {**ranked, **sources.simple}
+    ours = chosen_of(sources, built.rankers, built.tuned)
+    return {OURS: ours, **all_recommenders(sources, built.rankers, built.tuned)}

@@ -123,14 +123,14 @@ class Sources:
     def names_of(config: RecommendConfig, timed: bool) -> tuple[str, ...]:
         """Return the names of the features with these settings, with times or without."""
         found = ["neighbours", "neighbours_all", "neighbours_recent", "neighbours_rank", "als", "als_rank"]
-        found += [*TEXT_FEATURES, "popularity", "is_new"]
+        found += [*TEXT_FEATURES, "popularity"]
         found += ["recent_popularity", "age"] if timed else []
         return (*found, *(f"given_{name}" for name in config.features))
 
     def candidates(
         self, liked: Histories, texts: bool = True, only: NDArray[np.int64] | None = None
     ) -> Iterator[tuple[int, Candidates]]:
-        """Yield the first user of a part, and the candidates of its users; liked items are none.
+        """Yield the first user of a part, and the candidates of its users; liked and new items are none.
 
         Without ``texts`` no candidate is named for its text. With ``only``, others are no candidates.
         """
@@ -148,7 +148,7 @@ class Sources:
     def _part(self, liked: Histories, texts: bool, only: NDArray[np.int64] | None) -> Candidates:
         main = {name: one.scores(liked) for name, one in self.simple.items()}
         further = {name: one.scores(liked) for name, one in self._further.items()}
-        allowed = allowed_items(liked, only)
+        allowed = allowed_items(liked, only) & ~self.is_new
         naming = {name: found for name, found in main.items() if texts or name != TEXT}
         chosen = self._choose(naming, allowed)
         query, items = np.nonzero(chosen)
@@ -167,7 +167,6 @@ class Sources:
             nearest,
             _ranks(nearest, query),
             self._popularity[items],
-            self.is_new[items],
         ]
         if self._first is not None:
             columns += [self._recent[items], self._first[items]]

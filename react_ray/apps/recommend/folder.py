@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from react_ray import InputError
 from react_ray.apps.recommend.features import Sources
 from react_ray.apps.recommend.interactions import Interactions
-from react_ray.apps.recommend.ranker import Ranker
+from react_ray.apps.recommend.ranker import RANKER, WITHOUT_TEXT, Ranker
 from react_ray.apps.recommend.read import Catalogue
 from react_ray.apps.recommend.settings import RecommendConfig, Tuned
 from react_ray.apps.recommend.split import Split
@@ -35,7 +35,7 @@ CONFIG, ITEMS, INTERACTIONS, EMBEDDINGS = (
     "interactions.parquet",
     "embeddings.safetensors",
 )
-RANKERS = {"ours": "ranker.txt", "without_text": "ranker_without_text.txt"}
+RANKERS = {RANKER: "ranker.txt", WITHOUT_TEXT: "ranker_without_text.txt"}
 FILES = (CONFIG, ITEMS, INTERACTIONS, EMBEDDINGS, *RANKERS.values())
 
 
@@ -50,7 +50,7 @@ class Built:
     interactions, users
         All of them, and the ids of the users.
     rankers
-        By name: ours, and one without features of texts.
+        By name: one with all features, and one without those of texts.
     changed
         Whether users were forgotten since it was built.
     """

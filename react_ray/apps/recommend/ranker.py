@@ -17,8 +17,9 @@ from react_ray.apps.recommend.recommenders import Scores
 from react_ray.apps.recommend.settings import RankerSettings
 from react_ray.apps.recommend.split import Query
 
-__all__ = ["Ranked", "Ranker", "Rows", "join_rows", "training_rows"]
+__all__ = ["RANKER", "WITHOUT_TEXT", "Ranked", "Ranker", "Rows", "join_rows", "training_rows"]
 
+RANKER, WITHOUT_TEXT = "ranker", "without_text"
 AT = 10
 
 
@@ -130,9 +131,8 @@ class Ranker:
 class Ranked:
     """A recommender of two steps: candidates by the sources, in the order of the ranker.
 
-    How high items stand that nobody took yet is for the ranker, which of them for their text alone: the
-    ranker has learnt from items of which more is known. All other items follow, by popularity and then by
-    text. With a ranker that reads no texts, nothing depends on them.
+    All other items follow, by popularity and then by text. With a ranker that reads no texts, nothing depends
+    on them.
     """
 
     sources: Sources
@@ -144,25 +144,8 @@ class Ranked:
         found = self.sources.rest(liked, texts)
         for first, part in self.sources.candidates(liked, texts, only):
             values = self.ranker.scores(part)
-            if texts:
-                new = self.sources.is_new[part.items]
-                likeness = found[part.query[new] + first, part.items[new]]
-                values[new] = _reordered(values[new], likeness, part.query[new])
             found[part.query + first, part.items] = values - values.min(initial=0) + 1
         return found
-
-
-def _reordered(
-    values: NDArray[np.float64], order: NDArray[np.float32], query: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    """Give the values of each user to its items in another order, the largest to the first.
-
-    >>> _reordered(np.array([1.0, 2, 5]), np.array([9.0, 8, 0]), np.array([0, 0, 1])).tolist()
-    [2.0, 1.0, 5.0]
-    """
-    found = np.empty_like(values)
-    found[np.lexsort((-order, query))] = values[np.lexsort((-values, query))]
-    return found
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from react_ray import InputError
+from react_ray.apps.recommend.choice import chosen_of
 from react_ray.apps.recommend.folder import Built
 from react_ray.apps.recommend.interactions import Histories
 from react_ray.apps.recommend.measure import allowed_items
-from react_ray.apps.recommend.ranker import Ranked
+from react_ray.apps.recommend.mix import from_zero_to_one
 from react_ray.apps.recommend.recommenders import Scores, TextProfile, top_items
 from react_ray.apps.recommend.terms import Terms
 
@@ -44,7 +45,7 @@ class Recommendations:
         self.catalogue = built.catalogue
         self._data = built.interactions
         self._sources = built.sources(self._data)
-        self._ranked = Ranked(self._sources, built.rankers["ours"])
+        self._chosen = chosen_of(self._sources, built.rankers, built.tuned)
         self._place_of = {item: place for place, item in enumerate(self.catalogue.ids)}
         self._user_of = {user: number for number, user in enumerate(built.users)}
         self._counts = self._data.counts()
@@ -80,7 +81,10 @@ class Recommendations:
         liked, seen = self._known(user, history)
         allowed = allowed_items(seen, self._only(filter))
         if len(liked.items):
-            return self._answer(self._ranked.scores(liked, np.flatnonzero(allowed[0])), allowed, count, liked)
+            only = np.flatnonzero(allowed[0])
+            scores = self._chosen.recommender.scores(liked, only)
+            order = self._chosen.places(scores, liked, only)
+            return self._answer(from_zero_to_one(scores), allowed, count, liked, order=order)
         if text is not None:
             likeness = TextProfile(self.built.embeddings).of(text[1])
             return self._answer(likeness, allowed, count, liked, text[0])
@@ -150,13 +154,18 @@ class Recommendations:
         count: int,
         liked: Histories,
         asked: str | None = None,
+        order: Scores | None = None,
     ) -> list[Recommendation]:
-        best = top_items(scores, allowed, count, self._order)[0]
+        """Return the best items by ``order`` (None: the scores), whose scores do not grow in it."""
+        best = top_items(scores if order is None else order, allowed, count, self._order)[0]
         best = best[best >= 0]
         reasons = self._reasons(best, liked.items, asked)
+        # a new item has no score of its own among the others: that of the one before it
+        known = np.where(self._sources.is_new[best] & (order is not None), np.inf, scores[0, best])
+        values = np.minimum.accumulate(known)
         return [
-            Recommendation(self.catalogue.ids[item], float(scores[0, item]), why)
-            for item, why in zip(best, reasons, strict=True)
+            Recommendation(self.catalogue.ids[item], float(min(value, 1.0)), why)
+            for item, value, why in zip(best, values, reasons, strict=True)
         ]
 
     def _reasons(

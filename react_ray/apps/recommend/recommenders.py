@@ -25,8 +25,8 @@ Scores = NDArray[np.float32]
 class Recommender(Protocol):
     """Gives every item a score for each of some users."""
 
-    def scores(self, liked: Histories) -> Scores:
-        """Return users x items."""
+    def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
+        """Return users x items; the scores of others than ``only`` may be anything."""
 
 
 class Popularity:
@@ -35,7 +35,7 @@ class Popularity:
     def __init__(self, train: Interactions):
         self._counts = train.counts().astype(np.float32)
 
-    def scores(self, liked: Histories) -> Scores:
+    def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
         """Return the same for all users."""
         return np.broadcast_to(self._counts, (len(liked), len(self._counts))).copy()
 
@@ -71,7 +71,7 @@ class ItemNeighbours:
         matrix = train.all_histories().matrix()
         return cls(_nearest(matrix, neighbours, shrinkage), half_life)
 
-    def scores(self, liked: Histories) -> Scores:
+    def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
         """Return the sums of similarities."""
         return np.asarray((liked.matrix(self.half_life) @ self.similarity).todense(), np.float32)
 
@@ -91,7 +91,7 @@ class TextProfile:
     embeddings: NDArray[np.float32]
     half_life: float | None = None
 
-    def scores(self, liked: Histories) -> Scores:
+    def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
         """Return the cosines."""
         return self.of(liked.matrix(self.half_life) @ self.embeddings)
 
@@ -133,7 +133,7 @@ class Als:
             model.fit(_as_matrix(matrix), show_progress=False)
         return cls(np.asarray(model.item_factors), regularization, alpha)
 
-    def scores(self, liked: Histories) -> Scores:
+    def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
         """Return the products of the factors of users and items."""
         return self._users(liked) @ self.items.T
 

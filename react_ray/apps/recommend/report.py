@@ -24,7 +24,10 @@ TITLES = {
 }
 NAMES = {
     "ours": "this recommender",
+    "ranker": "the ranker",
+    "ranker_blend": "the ranker with the sum",
     "without_text": "the ranker without text",
+    "blend": "a weighted sum of scores",
     "item_knn": "item neighbours",
     "als": "matrix factorization (ALS)",
     "popularity": "popularity",

@@ -37,10 +37,15 @@ class AlsSettings(Settings):
 
 
 class Tuned(Settings):
-    """Settings of the simple recommenders, chosen on validation users."""
+    """What is chosen on validation users: settings of the simple recommenders, and what recommends."""
 
     neighbours: NeighbourSettings = Field(NeighbourSettings(), description="Item neighbours")
     als: AlsSettings = Field(AlsSettings(), description="Matrix factorization")
+    blend: dict[str, float] = Field({"item_knn": 1.0}, description="Weights of the simple recommenders")
+    chosen: str = Field("ranker", description="The recommender that was best on validation users")
+    slot: int | None = Field(
+        None, ge=2, description="Every which place is for a new item; None: new ones come last"
+    )
 
 
 class RankerSettings(Settings):
@@ -77,6 +82,9 @@ class RecommendConfig(Settings):
     )
     cold_share: float = Field(
         0.1, ge=0, le=0.5, description="Share of users and items that are hidden to measure new ones"
+    )
+    new_share: float = Field(
+        0.1, ge=0, lt=1, description="Share of new items among what users take next; 0: new ones come last"
     )
     ranker: RankerSettings = Field(RankerSettings(), description="Ranker of the candidates")
     seed: int = Field(0, ge=0, description="Seed of every random choice")

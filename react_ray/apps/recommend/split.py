@@ -15,7 +15,7 @@ FEWEST = 2
 """Liked items of a user who is asked about: one to know the user by, and one to find."""
 RANKER_SHARE, RANKER_MOST = 0.2, 10
 STOPPING_SHARE = 0.2
-"""Share of the users who do not train the ranker, but tell where it stops."""
+"""Share of the users who do not train the ranker, but tell where it stops; as many choose the recommender."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Split:
     """Interactions divided by user and time.
 
     The last liked item of each user is for the test, the one before for validation. Some users tell where the
-    training of the ranker stops; the items before the last one of the others train it. A share of the users
+    training of the ranker stops, others choose between it and simple recommenders; the items before the last
+    one of the remaining ones train it. A share of the users
     and of the items is cold: the ranker is not trained on them, and in the queries named after them nothing
     else is fitted on them either.
 
@@ -94,32 +95,48 @@ class Split:
         return self._last(rest)
 
     def early_stopping(self) -> Query:
-        """Return validation for the users who do not train the ranker: where it stops."""
-        return self.validation().among(self._stopping_users())
+        """Return validation for users who do not train the ranker: where it stops."""
+        return self.validation().among(self._held_out()[0])
+
+    def gate(self) -> Query:
+        """Return validation for other users who do not train the ranker: what is chosen."""
+        return self.validation().among(self._held_out()[1])
+
+    def with_new_items(self) -> tuple[Query, Query]:
+        """Return validation with a share of the items hidden: about the others, and about the hidden ones.
+
+        The hidden items are none of :meth:`cold_items`, and nothing of the test is known.
+        """
+        known, _ = self.interactions.hold_out(_one)
+        hidden = self._draw(np.setdiff1d(np.flatnonzero(known.counts()), self.cold_items()), 3)
+        warm = self.validation()
+        train = warm.train.where(~np.isin(warm.train.item, hidden))
+        users = [user for user, items in enumerate(warm.targets.items) if not np.isin(items, hidden).any()]
+        others = _asked(train, warm.targets).among(warm.targets.users[users])
+        return others, self._about(known, hidden, train)
 
     def ranker(self) -> list[Query]:
         """Return what trains the ranker: the item before the last one, and those before that.
 
-        Neither users nor items are cold, and the users of :meth:`early_stopping` are left out. A share of
-        the items is hidden from the recommenders here, as new ones are, so that the ranker meets items that
-        only their text tells about.
+        Neither users nor items are cold. The users of :meth:`early_stopping` and :meth:`gate` are left out.
         """
         rest, _ = self.interactions.hold_out(_one)
         rest = rest.where(~np.isin(rest.user, self.cold_users()) & ~np.isin(rest.item, self.cold_items()))
-        asked = np.setdiff1d(np.arange(rest.user_count), self._stopping_users())
-        new = self._draw(np.flatnonzero(rest.counts()), 3)
+        asked = np.setdiff1d(np.arange(rest.user_count), np.concatenate(self._held_out()))
         queries = []
         for sizes in (_one, _some):
             rest, targets = rest.hold_out(sizes)
-            known = rest.where(~np.isin(rest.item, new))
-            queries.append(_asked(known, targets).among(asked))
+            queries.append(_asked(rest, targets).among(asked))
         return queries
 
     def new_items(self) -> Query:
         """Return for each user who is not cold the last liked item that is cold, among all items."""
-        data, cold = self.interactions, self.cold_items()
+        cold, train = self.cold_items(), self.test().train
+        return self._about(self.interactions, cold, train.where(~np.isin(train.item, cold)))
+
+    def _about(self, data: Interactions, cold: NDArray[np.int64], train: Interactions) -> Query:
+        """Return for each user who is not cold the last liked one of the ``cold`` items in ``data``."""
         is_cold = np.isin(data.item, cold)
-        train = self.test().train.where(~np.isin(self.test().train.item, cold))
         candidates = np.flatnonzero(is_cold & data.positive & ~np.isin(data.user, self.cold_users()))
         last = {int(data.user[place]): int(place) for place in candidates}
         users, liked, seen, items = [], [], [], []
@@ -148,10 +165,11 @@ class Split:
         rest, targets = interactions.hold_out(_one)
         return _asked(rest, targets).among(np.setdiff1d(targets.users, self.cold_users()))
 
-    def _stopping_users(self) -> NDArray[np.int64]:
-        users = self.validation().targets.users
-        generator = np.random.default_rng([self.seed, 4])
-        return np.sort(generator.permutation(users)[: max(1, round(STOPPING_SHARE * len(users)))])
+    def _held_out(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Return the users of early stopping and of the gate."""
+        users = np.random.default_rng([self.seed, 4]).permutation(self.validation().targets.users)
+        size = max(1, round(STOPPING_SHARE * len(users)))
+        return np.sort(users[:size]), np.sort(users[size : 2 * size])
 
     def _draw(self, among: NDArray[np.int64], stream: int) -> NDArray[np.int64]:
         generator = np.random.default_rng([self.seed, stream])

@@ -8,16 +8,20 @@ from pathlib import Path
 
 import lightgbm
 import numpy as np
+import pandas as pd
 import pytest
 from shop_of_topics import SMALL, write_files
 
 from react_ray.apps.recommend.build import build, load_config
+from react_ray.apps.recommend.choice import all_recommenders, chosen_of
 from react_ray.apps.recommend.evaluate import evaluate
-from react_ray.apps.recommend.folder import load
+from react_ray.apps.recommend.folder import load, save
 from react_ray.apps.recommend.measure import measure
 from react_ray.apps.recommend.ranker import Ranked
 from react_ray.cli import main
 from react_ray.errors import ConfigError, InputError
+
+CHOICES = {"ranker", "ranker_blend", "without_text", "blend", "item_knn", "als", "popularity", "text"}
 
 
 def test_the_folder_has_figures_of_all_recommenders_and_no_pickle(built: Path) -> None:
@@ -25,7 +29,7 @@ def test_the_folder_has_figures_of_all_recommenders_and_no_pickle(built: Path) -
     assert json.loads((built / "metrics.json").read_text(encoding="utf-8")) == metrics
     assert set(metrics["queries"]) == {"warm", "new_users", "new_items", "new_items_among_new"}
     for found in metrics["queries"].values():
-        assert set(found) == {"ours", "without_text", "item_knn", "als", "popularity", "text"}
+        assert set(found) == {"ours", *CHOICES}
     assert metrics["test"] == metrics["queries"]["warm"]["ours"]
     for name in ("ndcg_at_10", "hr_at_10", "mrr", "auc"):
         low, high = metrics["test"]["intervals"][name]
@@ -47,29 +51,31 @@ def test_the_taste_of_known_and_new_users_is_found(built: Path) -> None:
 
 def test_a_loaded_recommender_ranks_as_the_built_one(built: Path) -> None:
     recommender = load(built)
-    query = recommender.split().early_stopping()
-    sources = recommender.sources(query.train)
-    found = measure(query, Ranked(sources, recommender.rankers["ours"])).values["ndcg_at_10"].mean()
-    record = json.loads((built / "build.json").read_text(encoding="utf-8"))
-    assert found == pytest.approx(record["validation"]["ours"])
+    query = recommender.split().gate()
+    recommenders = all_recommenders(recommender.sources(query.train), recommender.rankers, recommender.tuned)
+    found = {name: measure(query, one).values["ndcg_at_10"].mean() for name, one in recommenders.items()}
+    record = json.loads((built / "build.json").read_text(encoding="utf-8"))["validation"]
+    assert found == pytest.approx(record["ndcg_at_10"])
+    assert set(found) == CHOICES
+    assert recommender.tuned.chosen == max(found, key=lambda name: found[name])
     assert recommender.catalogue.features[:, 0].tolist() == [*range(30)] * 3
     names = recommender.rankers["without_text"].model.feature_name()
     assert not any(name.startswith("text") for name in names)
 
 
-def test_new_items_stand_in_the_order_of_their_texts(built: Path) -> None:
+def test_new_items_have_their_places_in_the_order_of_their_texts(built: Path) -> None:
     recommender = load(built)
     split = recommender.split()
     query = split.new_items()
     sources = recommender.sources(query.train)
     liked = query.liked.part(0, 5)
     new = split.cold_items()
-    ours, text = (
-        one.scores(liked)[:, new]
-        for one in (Ranked(sources, recommender.rankers["ours"]), sources.simple["text"])
-    )
+    mixed = chosen_of(sources, recommender.rankers, recommender.tuned.model_copy(update={"slot": 5}))
+    ours, text = mixed.scores(liked), sources.simple["text"].scores(liked)
     for user in range(5):
-        assert (np.diff(ours[user, np.argsort(-text[user])]) <= 0).all()
+        assert (np.diff(ours[user, new[np.argsort(-text[user, new])]]) <= 0).all()
+        places = -ours[user, new]
+        assert sorted(places[places < 20]) == [4, 9, 14, 19]
 
 
 def test_the_ranker_without_text_depends_on_no_text(built: Path) -> None:
@@ -82,6 +88,22 @@ def test_the_ranker_without_text_depends_on_no_text(built: Path) -> None:
         for one in (recommender, other)
     )
     np.testing.assert_array_equal(first, second)
+
+
+def test_texts_of_an_earlier_build_are_not_encoded_again(tmp_path: Path) -> None:
+    items, log = write_files(tmp_path)
+    flags = {"items": items, "interactions": log, "output": str(tmp_path / "out"), "encoder": "embedded"}
+    config = load_config(["ranker.trees=3"], flags | SMALL)
+    build(config, quiet=True)
+    first = load(tmp_path / "out")
+    save(replace(first, embeddings=first.embeddings[:, ::-1]), tmp_path / "out")
+    frame = pd.read_parquet(items)
+    frame.loc[0, "text"] = "something else"
+    frame.to_parquet(items)
+    build(config, quiet=True)
+    second = load(tmp_path / "out").embeddings
+    np.testing.assert_array_equal(second[1:], first.embeddings[1:, ::-1])
+    assert abs(float(second[0] @ first.embeddings[0])) < 0.9
 
 
 def test_too_few_interactions_for_a_ranker_are_an_error(tmp_path: Path, tiny_model: Path) -> None:
@@ -101,7 +123,7 @@ def test_few_candidates_leave_all_other_items_below_them(built: Path) -> None:
         query.train, recommender.embeddings, recommender.catalogue.features, recommender.tuned, config
     )
     liked = query.liked.part(0, 5)
-    scores = Ranked(sources, recommender.rankers["ours"]).scores(liked)
+    scores = Ranked(sources, recommender.rankers["ranker"]).scores(liked)
     [(_, part)] = list(sources.candidates(liked))
     assert (part.sizes(5) <= 40).all()
     assert (part.sizes(5) >= 10).all()

@@ -41,10 +41,10 @@ def test_the_last_items_are_left_out_one_after_the_other() -> None:
 def test_the_ranker_learns_from_the_items_before_the_last(many: Interactions) -> None:
     split = Split(many, cold_share=0)
     last, earlier = split.ranker()
-    stopping = split.early_stopping()
-    assert set(last.targets.users) | set(stopping.targets.users) == set(range(40))
-    assert not set(last.targets.users) & set(stopping.targets.users)
-    assert len(stopping) == 8
+    stopping, gate = split.early_stopping(), split.gate()
+    parts = [set(query.targets.users.tolist()) for query in (last, stopping, gate)]
+    assert set().union(*parts) == set(range(40))
+    assert [len(part) for part in parts] == [24, 8, 8]
     for user, (history, item) in asked(last, MANY).items():
         before, next_item = asked(earlier, MANY)[user]
         assert history == before + next_item
@@ -99,11 +99,20 @@ def test_new_users_and_items_are_unknown_to_training(many: Interactions) -> None
     assert not set(split.test().targets.users.tolist()) & set(split.cold_users().tolist())
 
 
-def test_a_part_of_the_items_is_new_to_the_ranker_in_its_training(many: Interactions) -> None:
-    for ranker in Split(many, cold_share=0.3).ranker():
-        counts = ranker.train.counts()
-        wanted = np.concatenate(ranker.targets.items)
-        assert 0 < (counts[wanted] == 0).mean() < 1
+def test_hidden_items_are_asked_for_apart_and_nothing_of_the_test_is_known(many: Interactions) -> None:
+    split = Split(many, cold_share=0.2)
+    known, new = split.with_new_items()
+    hidden = {int(one[0]) for one in new.targets.items}
+    assert hidden
+    assert not hidden & set(split.cold_items().tolist())
+    assert not hidden & set(known.train.item.tolist())
+    assert not hidden & {int(one[0]) for one in known.targets.items}
+    test = split.test()
+    tested = {(int(u), int(i[0])) for u, i in zip(test.targets.users, test.targets.items, strict=True)}
+    for query in (known, new):
+        wanted = {(int(u), int(i[0])) for u, i in zip(query.targets.users, query.targets.items, strict=True)}
+        assert wanted
+        assert not tested & (wanted | pairs(query.train))
 
 
 def test_the_seed_draws_users_and_items(many: Interactions) -> None:

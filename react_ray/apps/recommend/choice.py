@@ -1,0 +1,121 @@
+"""Choice between the ranker and simple recommenders on validation users, never worse there than the best."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray.apps.recommend.features import Sources
+from react_ray.apps.recommend.interactions import Histories
+from react_ray.apps.recommend.measure import measure
+from react_ray.apps.recommend.mix import Blend, WithNew
+from react_ray.apps.recommend.ranker import RANKER, WITHOUT_TEXT, Ranked, Ranker
+from react_ray.apps.recommend.recommenders import Recommender, Scores
+from react_ray.apps.recommend.settings import Tuned
+from react_ray.apps.recommend.split import Query
+from react_ray.apps.recommend.tuning import METRIC, some_users
+
+__all__ = ["all_recommenders", "choose", "choose_slot", "chosen_of", "tune_blend"]
+
+BOTH = "ranker_blend"
+MOST_USERS, FEWEST_USERS, MOST_SCORES = 1000, 50, 1 << 23
+"""Users that a choice is made on, and scores of each recommender that are held in memory for it."""
+SHARES_OF_ALS, WEIGHTS = (0.0, 0.25, 0.5, 0.75, 1.0), (0.0, 0.1, 0.3)
+SLOTS = (None, 10, 7, 5, 3, 2)
+
+
+def all_recommenders(sources: Sources, rankers: Mapping[str, Ranker], tuned: Tuned) -> dict[str, Recommender]:
+    """Return all recommenders that may be chosen, by name."""
+    blend = Blend(sources.simple, tuned.blend)
+    ranker = Ranked(sources, rankers[RANKER])
+    return {
+        RANKER: ranker,
+        BOTH: Blend({"ranker": ranker, "blend": blend}, {"ranker": 0.5, "blend": 0.5}),
+        WITHOUT_TEXT: Ranked(sources, rankers[WITHOUT_TEXT]),
+        "blend": blend,
+        **sources.simple,
+    }
+
+
+def chosen_of(sources: Sources, rankers: Mapping[str, Ranker], tuned: Tuned) -> WithNew:
+    """Return the recommender that was chosen, with new items between the others."""
+    recommender = all_recommenders(sources, rankers, tuned)[tuned.chosen]
+    return WithNew(recommender, sources.simple["text"], sources.is_new, tuned.slot)
+
+
+def tune_blend(query: Query, sources: Sources, seed: int) -> dict[str, float]:
+    """Return the weights of the simple recommenders with the best NDCG@10 on users of ``query``."""
+    asked, simple = _some(query, seed), _remembered(sources.simple)
+    grid = [
+        {"item_knn": 1 - share, "als": share, "popularity": popularity, "text": text}
+        for share, popularity, text in product(SHARES_OF_ALS, WEIGHTS, WEIGHTS)
+    ]
+    found = [_score(asked, Blend(simple, weights), seed) for weights in grid]
+    return grid[int(np.argmax(found))]
+
+
+def choose(
+    query: Query, sources: Sources, rankers: Mapping[str, Ranker], tuned: Tuned, seed: int
+) -> tuple[str, dict[str, float]]:
+    """Return the best recommender on users of ``query``, and NDCG@10 of each."""
+    asked = _some(query, seed)
+    recommenders = all_recommenders(sources, rankers, tuned)
+    found = {name: _score(asked, one, seed) for name, one in recommenders.items()}
+    return max(found, key=lambda name: found[name]), found
+
+
+def choose_slot(
+    queries: tuple[Query, Query], recommender: WithNew, sources: Sources, share: float, seed: int
+) -> tuple[int | None, list[dict[str, Any]]]:
+    """Return every which place is for a new item, and NDCG@10 of each choice.
+
+    The best is that with the largest mean over users whose next item is known, and users whose next item is
+    new, where the latter are a ``share``; but none that is behind a simple recommender for the former.
+    """
+    known, new = (_some(query, seed) for query in queries)
+    if not share or not len(new):
+        return None, []
+    ranking, text = _Remembered(recommender.recommender), _Remembered(recommender.text)
+    found: list[dict[str, Any]] = []
+    for slot in SLOTS:
+        one = replace(recommender, recommender=ranking, text=text, slot=slot)
+        found.append({"slot": slot, "known": _score(known, one, seed), "new": _score(new, one, seed)})
+    least = max(_score(known, one, seed) for one in sources.simple.values())
+    allowed = [one for one in found if one["slot"] is None or one["known"] >= least]
+    best = max(allowed, key=lambda one: (1 - share) * one["known"] + share * one["new"])
+    return best["slot"], found
+
+
+class _Remembered:
+    """A recommender that computes the scores of the same histories once."""
+
+    def __init__(self, recommender: Recommender):
+        self._recommender = recommender
+        self._scores: dict[tuple[bytes, bytes], Scores] = {}
+
+    def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
+        """Return users x items."""
+        key = liked.starts.tobytes(), liked.items.tobytes()
+        if key not in self._scores:
+            self._scores[key] = self._recommender.scores(liked)
+        return self._scores[key]
+
+
+def _remembered(recommenders: Mapping[str, Recommender]) -> dict[str, Recommender]:
+    return {name: _Remembered(one) for name, one in recommenders.items()}
+
+
+def _some(query: Query, seed: int) -> Query:
+    """Return the query about as many of its users as a choice needs, and memory holds."""
+    held = MOST_SCORES // max(query.train.item_count, 1)
+    return some_users(query, min(MOST_USERS, max(FEWEST_USERS, held)), seed)
+
+
+def _score(query: Query, recommender: Recommender, seed: int) -> float:
+    values = measure(query, recommender, seed).values[METRIC]
+    return float(values.mean()) if len(values) else 0.0

@@ -1,0 +1,102 @@
+"""Combinations of recommenders: weighted scores, and new items between the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from react_ray.apps.recommend.interactions import Histories
+from react_ray.apps.recommend.measure import allowed_items
+from react_ray.apps.recommend.recommenders import Recommender, Scores
+
+__all__ = ["Blend", "WithNew", "from_zero_to_one", "place_new"]
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Weighted sum of the scores of recommenders, each from 0 to 1 for every user."""
+
+    recommenders: Mapping[str, Recommender]
+    weights: Mapping[str, float]
+
+    def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
+        """Return users x items."""
+        parts = [
+            weight * from_zero_to_one(self.recommenders[name].scores(liked, only))
+            for name, weight in self.weights.items()
+            if weight
+        ]
+        return np.asarray(sum(parts), np.float32)
+
+
+@dataclass(frozen=True)
+class WithNew:
+    """A recommender with an item that nobody took yet in every ``slot``-th place, the likest text first.
+
+    What others took says nothing about such an item, so no score compares it with the others; its share of
+    the places does.
+
+    Parameters
+    ----------
+    recommender, text
+        Orders the items that were taken, and the new ones.
+    is_new
+        Which items nobody took yet.
+    slot
+        Every which place is for a new item; None: they come last.
+    """
+
+    recommender: Recommender
+    text: Recommender
+    is_new: NDArray[np.bool_]
+    slot: int | None
+
+    def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
+        """Return users x items: minus the place of each item, equal for equal scores."""
+        return self.places(self.recommender.scores(liked, only), liked, only)
+
+    def places(self, scores: Scores, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
+        """Return minus the places for the ``scores`` of the recommender; liked items are last."""
+        allowed = allowed_items(liked, only)
+        likeness = np.where(allowed, self.text.scores(liked), -np.inf)
+        return place_new(np.where(allowed, scores, -np.inf), likeness, self.is_new, self.slot)
+
+
+def place_new(scores: Scores, likeness: Scores, is_new: NDArray[np.bool_], slot: int | None) -> Scores:
+    """Return minus the place of each item, with new ones in every ``slot``-th place in order of ``likeness``.
+
+    >>> place_new(np.array([[9.0, 8, 7, 0]]), np.array([[0, 0, 0, 1.0]]), np.array([0, 0, 0, 1], bool), 3)
+    array([[-0., -1., -3., -2.]], dtype=float32)
+    """
+    places = np.empty(scores.shape, np.float32)
+    known, new = np.flatnonzero(~is_new), np.flatnonzero(is_new)
+    before = _ranks(scores[:, known])
+    if slot is None:
+        places[:, known], places[:, new] = before, len(known) + _ranks(likeness[:, new])
+        return -places
+    # a new item follows slot - 1 others, as long as there are any
+    places[:, known] = before + np.minimum(before // (slot - 1), len(new))
+    order = _ranks(likeness[:, new])
+    places[:, new] = np.minimum((order + 1) * slot - 1, len(known) + order)
+    return -places
+
+
+def _ranks(scores: Scores) -> NDArray[np.float32]:
+    """Return how many items of a row have a higher score."""
+    found = np.empty(scores.shape, np.float32)
+    for row, values in enumerate(scores):
+        found[row] = len(values) - np.searchsorted(np.sort(values), values, side="right")
+    return found
+
+
+def from_zero_to_one(scores: Scores) -> Scores:
+    """Return the scores of each user from 0 to 1.
+
+    >>> from_zero_to_one(np.array([[2.0, 4.0, 3.0]])).tolist()
+    [[0.0, 1.0, 0.5]]
+    """
+    low = scores.min(1, keepdims=True)
+    return np.asarray((scores - low) / np.maximum(scores.max(1, keepdims=True) - low, 1e-9))
