@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from fastapi import FastAPI, HTTPException, Query
 from prometheus_client import Counter
 from pydantic import BaseModel, ConfigDict, Field
 
 from react_ray import Host, HostConfig, HostedApp
-from react_ray.apps.monitor.service import MonitorService
 from react_ray.apps.monitor.settings import MonitorServeConfig
+
+if TYPE_CHECKING:
+    from react_ray.apps.monitor.service import MonitorService
 
 __all__ = ["MonitorApp", "load", "open_service"]
 
+logger = logging.getLogger("react_ray.monitor")
 REFRESH_S = 5.0
 GAUGES = {
     "waiting": ("react_ray_monitor_items_waiting", "Items without a label"),
@@ -138,7 +142,10 @@ class MonitorApp(HostedApp):
     async def _refresh(self) -> None:
         while True:
             await asyncio.sleep(REFRESH_S)
-            self._numbers = (await self._owner.call("state"))["numbers"]
+            try:
+                self._numbers = (await self._owner.call("state"))["numbers"]
+            except Exception as error:  # the owner is being started again
+                logger.warning("the numbers of the store cannot be read: %s", type(error).__name__)
 
 
 def load(folder: Path, host: Host) -> MonitorApp:
@@ -148,5 +155,7 @@ def load(folder: Path, host: Host) -> MonitorApp:
 
 def open_service(folder: Path, config: HostConfig) -> MonitorService:
     """Open the store, which one process owns."""
+    from react_ray.apps.monitor.service import MonitorService
+
     assert isinstance(config, MonitorServeConfig)
     return MonitorService(folder, config)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from react_ray import InputError, load
+from react_ray import InputError
 from react_ray.apps.monitor.settings import NEGATIVE_LABELS, MonitorConfig
 from react_ray.apps.monitor.store import Labelled, Store
 
@@ -60,6 +60,8 @@ def negative_label(labels: Sequence[str], wanted: str | None) -> str:
 
 
 def _load(folder: str) -> Any:
+    from react_ray import load  # imports torch, which replicas of the service do without
+
     classifier = load(folder)
     if classifier.task.answers != "label":
         raise InputError(f"{folder}: a model for {classifier.task.title}; expected one that gives a label")

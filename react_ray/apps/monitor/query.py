@@ -6,9 +6,8 @@ import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Any
-
-from scipy.stats import norm
 
 from react_ray import InputError
 from react_ray.apps.monitor.days import COLUMNS, as_table
@@ -118,7 +117,11 @@ def trends(store: Store, of: Selection, bucket: str = "day", level: float = 0.95
     buckets: dict[int, dict[str, int]] = {}
     for start, sentiment, count in select(store, query, values, of):
         buckets.setdefault(start, {})[sentiment] = count
-    return [_trend(start, counts, level) for start, counts in buckets.items()]
+    labels = sorted({label for counts in buckets.values() for label in counts})
+    return [
+        _trend(start, {label: counts.get(label, 0) for label in labels}, level)
+        for start, counts in buckets.items()
+    ]
 
 
 def _trend(start: int, counts: dict[str, int], level: float) -> dict[str, Any]:
@@ -159,7 +162,7 @@ def wilson(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
     """
     if not total:
         return 0.0, 1.0
-    z = float(norm.ppf((1 + level) / 2))
+    z = NormalDist().inv_cdf((1 + level) / 2)
     share, scale = count / total, 1 + z * z / total
     middle = (share + z * z / (2 * total)) / scale
     half = z / scale * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))

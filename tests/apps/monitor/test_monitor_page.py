@@ -78,6 +78,7 @@ def test_trend_texts_of_a_bar_filters_and_alerts(page: Page) -> None:
     alert.locator("summary").click()
     expect(alert.locator("ul > li").first).to_have_text("bad")
     if folder := os.environ.get("PICTURES"):
+        page.evaluate("scrollTo(0, 0)")
         page.screenshot(path=Path(folder) / "monitor.png")
     page.get_by_label("Source").select_option("shop")
     expect(page.locator("#shown")).to_be_hidden()

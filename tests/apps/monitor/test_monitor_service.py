@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -228,3 +231,9 @@ def test_retention_rejects_what_is_too_old(opinions: Path, tmp_path: Path) -> No
 def test_a_service_needs_a_store(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no store there; begin one with react-ray monitor run"):
         open_monitor(tmp_path)
+
+
+def test_a_replica_needs_no_torch() -> None:
+    code = "import sys, react_ray.apps.monitor.hosted; sys.exit('torch' in sys.modules)"
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
