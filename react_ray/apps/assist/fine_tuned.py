@@ -42,7 +42,8 @@ def train_classifier(
         "validation": ([known[i].question for i in held], [intents[i] for i in held]),
         "unlabeled": (pool, None),
     }
-    flags: dict[str, object] = {"output": str(place), "seed": config.seed, "encoder": config.encoder}
+    names = {"model": config.encoder, "encoder": config.encoder, "output": str(place)}
+    flags: dict[str, object] = {**names, "seed": config.seed, "onnx": False}
     for name, (texts, labels) in files.items():
         if texts:
             columns = {"text": texts} | ({} if labels is None else {"label": labels})
