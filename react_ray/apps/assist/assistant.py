@@ -119,17 +119,27 @@ class Assistant:
         ]
 
     def decide(self, found: Found, text: str, vector: NDArray[np.float32], messages: Sequence[str]) -> Reply:
-        """Choose between a template, the answer that was found, and a person."""
+        """Choose between a template, the answer that was found, and a person.
+
+        A template is for an intent that is sure, or that of an entry that surely answers the question.
+        """
         if found.scope_score < self.thresholds.scope:
             return Reply("handover", "", None, found.intent, 1 - found.scope_score)
-        template = self.templates.get(found.intent or "")
-        if template is not None and found.intent_score >= self.thresholds.intent:
-            filled = template.fill(messages)
+        if found.intent_score >= self.thresholds.intent:
+            filled = self._template(found.intent, messages)
             if filled is not None:
                 return Reply("template", filled, None, found.intent, found.intent_score)
         if found.answer_score >= self.thresholds.answer and len(found.numbers):
+            intent = self.finder.index.entry(int(found.numbers[0])).intent
+            filled = self._template(intent, messages)
+            if filled is not None:
+                return Reply("template", filled, None, intent, found.answer_score)
             return self.answer(found, text, vector)
         return Reply("handover", "", None, found.intent, 1 - found.answer_score)
+
+    def _template(self, intent: str | None, messages: Sequence[str]) -> str | None:
+        template = self.templates.get(intent or "")
+        return None if template is None else template.fill(messages)
 
     def answer(self, found: Found, text: str, vector: NDArray[np.float32]) -> Reply:
         """Return the answer that was found, however sure it is; there must be one."""

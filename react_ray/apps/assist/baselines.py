@@ -23,9 +23,9 @@ class Ranked:
 
 
 def bm25(index: Index, texts: Sequence[str], vectors: NDArray[np.float32]) -> Ranked:
-    """Rank by the sum of BM25 of questions and answers."""
+    """Rank by the larger BM25 of question and answer: an entry that has one of them only can be first."""
     columns = [FEATURES.index("question_bm25"), FEATURES.index("answer_bm25")]
-    return _ranked(index, texts, vectors, lambda features: features[:, columns].sum(1))
+    return _ranked(index, texts, vectors, lambda features: features[:, columns].max(1))
 
 
 def embeddings(index: Index, texts: Sequence[str], vectors: NDArray[np.float32]) -> Ranked:

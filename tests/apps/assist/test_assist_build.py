@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,14 @@ def test_an_answer_comes_with_its_source_and_strange_messages_go_to_a_person(sho
     assert reply.entry is not None
     strange = assistant.reply("§§ 9999 ####")
     assert (strange.kind, strange.text, strange.source) == ("handover", "", None)
+
+
+def test_an_intent_of_one_question_gets_its_template_by_the_question_that_is_found(shop: Path) -> None:
+    _, assistant = load_assistant(shop / "out")
+    never = replace(assistant, thresholds=replace(assistant.thresholds, intent=2.0))
+    question = pd.read_csv(shop / "history.csv").query("intent == 'payment'")["question"].iloc[0]
+    reply = never.reply(question)
+    assert (reply.kind, reply.intent) == ("template", "payment")
 
 
 def test_a_follow_up_is_understood_by_the_message_before_it(shop: Path) -> None:

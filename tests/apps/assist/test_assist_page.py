@@ -63,6 +63,7 @@ def open_page(browser: Browser, address: str, path: str, complaints: list[str]) 
 def test_a_customer_and_an_agent_talk(browser: Browser, address: str) -> None:
     complaints: list[str] = []
     customer = open_page(browser, address, "/", complaints)
+    expect(customer.get_by_label("Key of this service")).to_be_hidden()
     say(customer, "delivery parcel late courier")
     replies = customer.locator(".bubble.assistant")
     expect(replies.last).to_contain_text("Which order is it?")
