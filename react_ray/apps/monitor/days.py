@@ -7,8 +7,11 @@ process that was killed, and are deleted.
 
 from __future__ import annotations
 
+import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -38,6 +41,8 @@ SCHEMA = pa.schema(
     ]
 )
 COLUMNS = tuple(SCHEMA.names)
+Change = Callable[[pa.Table], pa.Table]
+"""Returns the changed rows of a day, or the same table if nothing changes."""
 
 
 def compact(store: Store, least: int = 1) -> int:
@@ -67,39 +72,32 @@ def _append(store: Store, day: str, numbers: list[int]) -> int:
     return after - before
 
 
-class _rewriting:  # noqa: N801 (a context manager)
+@contextmanager
+def _rewriting(store: Store) -> Iterator[Callable[[str, Change], tuple[int, int]]]:
     """Context manager of a transaction that rewrites days; old files are deleted when it is committed."""
+    old: list[Path] = []
+    with store.transaction():
+        yield partial(_rewrite, store, old)
+    for path in old:
+        path.unlink(missing_ok=True)
 
-    def __init__(self, store: Store):
-        self.store, self.old = store, list[Path]()
-        self.transaction = store.transaction()
 
-    def __enter__(self) -> Callable[[str, Callable[[pa.Table], pa.Table]], tuple[int, int]]:
-        self.transaction.__enter__()
-        return self.rewrite
-
-    def rewrite(self, day: str, change: Callable[[pa.Table], pa.Table]) -> tuple[int, int]:
-        """Replace the file of a day by a changed one; return the numbers of rows before and after."""
-        listed = self.store.rows("SELECT file FROM days WHERE day = ?", [day])
-        files = [self.store.folder / row["file"] for row in listed]
-        table = _read(files[0]) if files else SCHEMA.empty_table()
-        changed = change(table)
-        if changed is table:
-            return len(table), len(table)
-        with self.store.transaction() as base:
-            base.execute("DELETE FROM days WHERE day = ?", [day])
-            if len(changed):
-                name = f"items/day={day}/{secrets.token_hex(8)}.parquet"
-                _write(self.store.folder / name, changed)
-                base.execute("INSERT INTO days VALUES (?, ?, ?)", [day, name, len(changed)])
-        self.old += files
-        return len(table), len(changed)
-
-    def __exit__(self, *error: Any) -> None:
-        self.transaction.__exit__(*error)
-        if error[0] is None:
-            for path in self.old:
-                path.unlink(missing_ok=True)
+def _rewrite(store: Store, old: list[Path], day: str, change: Change) -> tuple[int, int]:
+    """Replace the file of a day by a changed one; return the numbers of rows before and after."""
+    listed = store.rows("SELECT file FROM days WHERE day = ?", [day])
+    files = [store.folder / row["file"] for row in listed]
+    table = _read(files[0]) if files else SCHEMA.empty_table()
+    changed = change(table)
+    if changed is table:
+        return len(table), len(table)
+    with store.transaction() as base:
+        base.execute("DELETE FROM days WHERE day = ?", [day])
+        if len(changed):
+            name = f"items/day={day}/{secrets.token_hex(8)}.parquet"
+            _write(store.folder / name, changed)
+            base.execute("INSERT INTO days VALUES (?, ?, ?)", [day, name, len(changed)])
+    old += files
+    return len(table), len(changed)
 
 
 def forget(folder: Path, *, identity: str | None = None, source: str | None = None) -> int:
@@ -181,13 +179,15 @@ def _write(path: Path, table: pa.Table) -> None:
     make_private_folder(path.parents[1])
     make_private_folder(path.parent)
     ordered = table.sort_by("time")
-    replace_file(path, lambda half: _write_synced(half, ordered), private=True)
+    replace_file(path, lambda half: pq.write_table(ordered, half, compression="zstd"), private=True)
+    for place in (path, path.parent, path.parents[1]):
+        _sync(place)
 
 
-def _write_synced(path: Path, table: pa.Table) -> None:
-    """Write a file and wait until it is on the disk: the journal will name it."""
-    import os
-
-    pq.write_table(table, path, compression="zstd")
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
+def _sync(path: Path) -> None:
+    """Wait until a file or the names in a folder are on the disk: the journal will rely on it."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from react_ray.apps.monitor.items import DAY, Span
-from react_ray.config.hosting import HostConfig
+from react_ray.config.hosting import HostConfig, absolute
 from react_ray.config.sections.base import Settings
 
 __all__ = ["NEGATIVE_LABELS", "MonitorConfig", "MonitorServeConfig", "SurgeSettings"]
@@ -62,6 +62,11 @@ class MonitorConfig(Settings):
     alert_texts: int = Field(10, ge=0, le=100, description="Most texts that an alert comes with")
     surge: SurgeSettings = Field(SurgeSettings(), description="Detection of surges")
     seed: int = Field(0, ge=0, description="Seed of every random choice")
+
+    @field_validator("sentiment", "topic")
+    @classmethod
+    def _make_absolute(cls, path: str | None) -> str | None:
+        return absolute(path)  # the process of the service has another working directory
 
     @property
     def span(self) -> Span:

@@ -81,6 +81,19 @@ def test_items_are_stored_once_and_labelled(http: TestClient) -> None:
     assert [one["start"] for one in hours] == ["2024-03-02T10:00:00Z"]
 
 
+def test_a_model_is_found_from_another_working_folder(
+    opinions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(opinions.parent)
+    path = write_jsonl(tmp_path / "in.jsonl", make_items(1))
+    config = load_config((), {"sentiment": opinions.name})
+    run(config, path, tmp_path / "store", until_end=True, quiet=True)
+    monkeypatch.chdir(tmp_path)
+    with open_monitor(tmp_path / "store") as client:
+        client.post("/ingest", json={"items": [{"id": "new", "text": "bad"}]})
+        wait_for(lambda: client.get("/texts?limit=1").json()[0]["id"] == "new")
+
+
 def test_what_was_acknowledged_is_there_after_a_restart(folder: Path) -> None:
     with owner_of(folder), open_monitor(folder) as client:  # nobody labels
         assert client.post("/ingest", json={"items": [{"id": "kept", "text": "bad"}]}).json()["stored"] == 1
