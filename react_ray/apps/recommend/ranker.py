@@ -118,12 +118,19 @@ class Ranker:
 
     @classmethod
     def load(cls, path: Path, names: Sequence[str]) -> Ranker:
-        """Read a model that :meth:`save` has written; ``names`` are those of all features."""
+        """Read a model that :meth:`save` has written; ``names`` are those of all features.
+
+        Raises InputError if there is none, or one with other features.
+        """
         import lightgbm
 
         if not path.is_file():
             raise InputError(f"{path}: no such file; build the recommender again")
         model = lightgbm.Booster(model_file=str(path))
+        if unknown := sorted(set(model.feature_name()) - set(names)):
+            raise InputError(
+                f"{path}: made by another version ({', '.join(unknown)}); build the recommender again"
+            )
         return cls(model, [list(names).index(name) for name in model.feature_name()])
 
 

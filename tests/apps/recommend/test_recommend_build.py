@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -104,6 +105,19 @@ def test_texts_of_an_earlier_build_are_not_encoded_again(tmp_path: Path) -> None
     second = load(tmp_path / "out").embeddings
     np.testing.assert_array_equal(second[1:], first.embeddings[1:, ::-1])
     assert abs(float(second[0] @ first.embeddings[0])) < 0.9
+
+
+def test_a_recommender_of_another_version_is_built_again(built: Path, tmp_path: Path) -> None:
+    shutil.copytree(built, tmp_path / "out")
+    ranker = tmp_path / "out" / "ranker.txt"
+    ranker.write_text(ranker.read_text().replace("als_rank", "rank_of_als"))
+    with pytest.raises(
+        InputError, match=r"made by another version \(rank_of_als\); build the recommender again"
+    ):
+        load(tmp_path / "out")
+    config = load(built).config.model_copy(update={"output": str(tmp_path / "out")})
+    build(config, quiet=True)
+    assert load(tmp_path / "out").tuned == load(built).tuned
 
 
 def test_too_few_interactions_for_a_ranker_are_an_error(tmp_path: Path, tiny_model: Path) -> None:
