@@ -1,6 +1,7 @@
 """The page of the recommender in a real browser.
 
-With PICTURES=docs/pictures its picture in the documents is made as well.
+With PICTURES=docs/pictures its picture in the documents is made as well, of the recommender in the folder
+PICTURED, which examples/recommend_movies.py makes.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -25,10 +27,11 @@ CHROMIUM = next(
 )
 
 
-@pytest.fixture(scope="module")
-def address(built: Path) -> Iterator[str]:
+@contextmanager
+def served(folder: Path) -> Iterator[str]:
+    """The address of a service in a thread of this process."""
     app = create_app(
-        "react_ray.apps.recommend.service:load_service", built, RecommendServeConfig(access_log=False)
+        "react_ray.apps.recommend.service:load_service", folder, RecommendServeConfig(access_log=False)
     )
     listening = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_level="error"))
@@ -39,6 +42,12 @@ def address(built: Path) -> Iterator[str]:
     yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     server.should_exit = True
     thread.join()
+
+
+@pytest.fixture(scope="module")
+def address(built: Path) -> Iterator[str]:
+    with served(built) as url:
+        yield url
 
 
 @pytest.fixture
@@ -69,8 +78,6 @@ def test_items_for_a_user_their_reasons_and_more_like_one(page: Page) -> None:
     expect(items).to_have_count(4)
     expect(items.first.locator(".item")).to_contain_text("space-")
     expect(items.first.locator("ul")).to_contain_text("liked by those who liked space-")
-    if os.environ.get("PICTURES"):
-        page.screenshot(path=Path(os.environ["PICTURES"]) / "recommend.png")
     liked = str(items.first.locator(".item").text_content())
     items.first.get_by_role("button", name="More like this").click()
     expect(page.get_by_role("heading", name=f"Like {liked}")).to_be_visible()
@@ -88,3 +95,17 @@ def test_the_documentation_lists_the_fields(page: Page, address: str) -> None:
     page.goto(f"{address}/docs")
     expect(page.get_by_role("heading", name="POST /recommend")).to_be_visible()
     expect(page.get_by_role("cell", name="history", exact=True)).to_be_visible()
+
+
+@pytest.mark.skipif("PICTURES" not in os.environ, reason="makes the picture of the documents")
+def test_picture_of_the_documents() -> None:
+    with served(Path(os.environ["PICTURED"])) as url, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
+        page = browser.new_page(viewport={"width": 1000, "height": 1150})
+        page.goto(url)
+        page.get_by_label("Number of items").fill("4")
+        page.get_by_label("Liked items, one a line").fill("1\n3114\n2355")
+        page.get_by_role("button", name="Recommend").click()
+        expect(page.locator("#items > li")).to_have_count(4)
+        page.screenshot(path=Path(os.environ["PICTURES"]) / "recommend.png")
+        browser.close()
