@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,19 +122,21 @@ def run(
 
 def _follow(owner: StreamOwner, feed: Feed, until_end: bool, progress: Any) -> int:
     store, read = owner.store, 0
-    while True:
-        before = read
-        for path in feed.files():
-            place = store.place_of(str(path.absolute()))
-            for chunk in feed.chunks(place, path, until_end):
-                read += store.append(chunk.items, chunk.rejections, chunk.place)
-                owner.work()
-                progress(read, read, "items")
-        owner.work()
-        if until_end:
-            return read
-        if read == before:
-            time.sleep(IDLE_S)
+    with suppress(*(() if until_end else (KeyboardInterrupt,))):  # Ctrl-C ends it: what was read is stored
+        while True:
+            before = read
+            for path in feed.files():
+                place = store.place_of(str(path.absolute()))
+                for chunk in feed.chunks(place, path, until_end):
+                    read += store.append(chunk.items, chunk.rejections, chunk.place)
+                    owner.work()
+                    progress(read, read, "items")
+            owner.work()
+            if until_end:
+                break
+            if read == before:
+                time.sleep(IDLE_S)
+    return read
 
 
 def _result(store: Store, read: int) -> RunResult:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -179,6 +181,35 @@ def test_a_second_owner_and_changed_buckets_are_refused(opinions: Path, tmp_path
         follow(opinions, path, tmp_path / "store", bucket="hour")
     with pytest.raises(InputError, match="--negative bearish: the labels are positive, negative"):
         follow(opinions, path, tmp_path / "other", negative="bearish")
+
+
+def test_a_folder_is_followed_until_it_is_stopped(opinions: Path, tmp_path: Path) -> None:
+    items = make_items(4)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    path = write_jsonl(folder / "a.jsonl", items[:5])
+    words = ["monitor", "run", "--sentiment", opinions, "--input", folder, "--store", tmp_path / "store"]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-m", "react_ray.cli", *map(str, words), "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
+        try:
+            wait_for_items(tmp_path / "store", 5)
+            write_jsonl(path, items[5:9], "a")
+            write_jsonl(folder / "b.jsonl", items[9:])
+            wait_for_items(tmp_path / "store", len(items))
+        finally:
+            process.send_signal(signal.SIGINT)
+        output = process.communicate(timeout=60)[0]
+    assert process.returncode == 0
+    assert "new items: 16; in the store: 16" in output
+    assert counted(Store(tmp_path / "store")) == wanted(items)
+
+
+def wait_for_items(folder: Path, count: int) -> None:
+    end = time.monotonic() + 120
+    while not (folder / "journal.sqlite3").exists() or sum(counted(Store(folder)).values()) < count:
+        assert time.monotonic() < end, "it did not come about"
+        time.sleep(0.1)
 
 
 def test_a_killed_process_loses_and_doubles_nothing(opinions: Path, tmp_path: Path) -> None:
