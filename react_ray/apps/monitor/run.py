@@ -112,15 +112,15 @@ def run(
         store = Store(folder)
         try:
             owner = StreamOwner(store, config)
-            with reporter.step("read") as progress:
-                read = _follow(owner, feed, until_end, progress)
+            with reporter.step("read"):
+                read = _follow(owner, feed, until_end)
             compact(store)
             return _result(store, read)
         finally:
             store.close()
 
 
-def _follow(owner: StreamOwner, feed: Feed, until_end: bool, progress: Any) -> int:
+def _follow(owner: StreamOwner, feed: Feed, until_end: bool) -> int:
     store, read = owner.store, 0
     with suppress(*(() if until_end else (KeyboardInterrupt,))):  # Ctrl-C ends it: what was read is stored
         while True:
@@ -130,7 +130,6 @@ def _follow(owner: StreamOwner, feed: Feed, until_end: bool, progress: Any) -> i
                 for chunk in feed.chunks(place, path, until_end):
                     read += store.append(chunk.items, chunk.rejections, chunk.place)
                     owner.work()
-                    progress(read, read, "items")
             owner.work()
             if until_end:
                 break
