@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc
 import pytest
@@ -170,7 +171,8 @@ def lines_of(
     caplog.clear()
     scope = {"type": "http", "method": "GET", "path": "/a", "headers": [(b"authorization", b"Bearer secret")]}
     with caplog.at_level(logging.INFO, "ray.serve"):
-        asyncio.run(Watch(application, config, ReplicaMetrics(), "abc")(scope, nothing, nothing))
+        inside = SimpleNamespace(config=config, metrics=ReplicaMetrics(), version="abc")
+        asyncio.run(Watch(application, inside)(scope, nothing, nothing))
     assert "secret" not in caplog.text
     return [json.loads(record.message) for record in caplog.records if record.message.startswith("{")]
 

@@ -9,6 +9,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -98,7 +99,7 @@ def test_however_it_is_told_that_the_caller_left_it_is_no_failure(told: type[Exc
 
     metrics = ReplicaMetrics()
     scope = {"type": "http", "method": "POST", "headers": []}
-    watch = Watch(app, ServeConfig(), metrics, "1")
+    watch = Watch(app, SimpleNamespace(config=ServeConfig(), metrics=metrics, version="1"))
     asyncio.run(watch(scope, None, send))  # type: ignore[arg-type]
     counts = [sample for family in metrics.families() for sample in family.samples]
     assert {s.labels["status"] for s in counts if s.name == "react_ray_requests_total"} == {str(CALLER_LEFT)}
