@@ -37,8 +37,9 @@ def embeddings(index: Index, texts: Sequence[str], vectors: NDArray[np.float32])
 def _ranked(index: Index, texts: Sequence[str], vectors: NDArray[np.float32], score: object) -> Ranked:
     assert callable(score)
     numbers, best = [], []
+    intents_only = not index.has_answer.any()  # the nearest question then tells what is in scope
     for text, vector in zip(texts, vectors, strict=True):
-        candidates = index.search(text, vector)
+        candidates = index.search(text, vector, unanswered=intents_only)
         scores = score(candidates.features)
         order = np.argsort(-scores, kind="stable")
         numbers.append(candidates.numbers[order])

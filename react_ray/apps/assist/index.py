@@ -148,7 +148,13 @@ class Index:
         cosines: NDArray[np.float32] = self._embeddings[side] @ vector
         return cosines
 
-    def search(self, text: str, vector: NDArray[np.float32], without: Collection[int] = ()) -> Candidates:
+    def search(
+        self,
+        text: str,
+        vector: NDArray[np.float32],
+        without: Collection[int] = (),
+        unanswered: bool = False,
+    ) -> Candidates:
         """Return the entries with an answer that are near a question in words or meaning.
 
         Parameters
@@ -157,8 +163,10 @@ class Index:
             The question and its embedding, d.
         without
             Entries that are not searched.
+        unanswered
+            Whether entries without an answer are searched as well.
         """
-        allowed = self.has_answer.copy()
+        allowed = np.ones(len(self), bool) if unanswered else self.has_answer.copy()
         allowed[list(without)] = False
         usable = int(allowed.sum())
         query = query_of(text)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from shop import rows
+from shop import rows, write_files
 
 from react_ray.apps.assist.build import build, load_config
 from react_ray.apps.assist.evaluate import evaluate
@@ -108,6 +108,19 @@ def test_without_intents_there_is_no_classifier_and_chinese_is_found(
     test = evaluate(tmp_path / "out", str(tmp_path / "test.csv"), quiet=True).metrics["test"]
     assert test["recall_at_1"] == 1
     assert "intent_macro_f1" not in test
+
+
+def test_questions_without_answers_make_a_classifier_and_the_nearest_question_is_compared(
+    tmp_path: Path, tiny_model: Path
+) -> None:
+    write_files(tmp_path)
+    for name in ("history.csv", "test.csv"):
+        pd.read_csv(tmp_path / name).drop(columns="answer").to_csv(tmp_path / name, index=False)
+    flags = {"history": str(tmp_path / "history.csv"), "output": str(tmp_path / "out")}
+    build(load_config([], flags | {"encoder": str(tiny_model)}), quiet=True)
+    compared = evaluate(tmp_path / "out", str(tmp_path / "test.csv"), quiet=True).metrics["compared"]
+    assert "mrr_at_10" not in compared["ours"]
+    assert all(found["out_of_scope_auroc"] > 0.6 for found in compared.values())
 
 
 def test_errors_say_what_to_do(tmp_path: Path, shop: Path, tiny_model: Path) -> None:
