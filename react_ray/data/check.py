@@ -110,6 +110,7 @@ def check_usable(
 
 def _nothing_labelled(task: Task) -> str:
     names = [column.name for column in task.columns if column.target]
+    names = names[:2]  # and not the many names in the exports of annotation tools
     flags = ["--label-column" if name == "label" else f"--column {name}=NAME" for name in names]
     return (
         f"no row has a label: fill in at least one for each {task.nouns.option} in {_target_column(task)} "
@@ -118,7 +119,7 @@ def _nothing_labelled(task: Task) -> str:
 
 
 def _target_column(task: Task) -> str:
-    names = [column.name for column in task.columns if column.target]
+    names = [column.name for column in task.columns if column.target][:2]
     return f"the {' or '.join(names)} column of --labeled"
 
 

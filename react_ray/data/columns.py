@@ -33,6 +33,7 @@ def check_columns(task: Task, config: DataConfig) -> None:
             f"data.targets = {config.targets!r}: tasks that generate texts learn from targets alone, and "
             f"{task.title} does not"
         )
+    _check_options(task, config)
     owners: dict[str, str] = {}
     for name in known:
         other = config.columns.of(name)
@@ -42,6 +43,20 @@ def check_columns(task: Task, config: DataConfig) -> None:
                 f"give each a column of its own (--column {name}=OTHER)"
             )
         owners[other] = name
+
+
+def _check_options(task: Task, config: DataConfig) -> None:
+    kinds = {column.kind for column in task.columns}
+    for name, value, kind, nouns in (
+        ("separator", config.separator, "labels", "several labels"),
+        ("label_columns", list(config.label_columns) or None, "labels", "several labels"),
+        ("scheme", config.scheme, "tags", "tags of tokens"),
+    ):
+        if value is not None and kind not in kinds:
+            raise ConfigError(
+                f"data.{name} = {value!r}: {task.title} has no {nouns} in a row; leave the setting out, or "
+                "choose another task"
+            )
 
 
 def input_names(task: Task, columns: Mapping[str, str]) -> Columns:
@@ -58,7 +73,7 @@ def input_names(task: Task, columns: Mapping[str, str]) -> Columns:
 
 def options_of(config: DataConfig) -> Options:
     """Return the parsing options of the settings."""
-    return Options(config.separator, config.label_columns, passages=config.passages)
+    return Options(config.separator, config.label_columns, config.scheme, config.passages)
 
 
 class FileColumns:
@@ -108,6 +123,9 @@ class FileColumns:
         Rows of jsonl files may lack keys: required ones are added with the value None.
         """
         cells = {name: record[place] for name, place in self._places.items() if place in record}
+        nested = cells.get("data")  # Label Studio has the text in there
+        if isinstance(nested, Mapping) and "text" not in cells and self._places.get("text") in nested:
+            cells["text"] = nested[self._places["text"]]
         if not any(all(name in cells for name in group) for group in self.task.needs):
             cells = dict.fromkeys(self.task.needs[0]) | cells
         return cells

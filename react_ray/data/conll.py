@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import NamedTuple
 
 from react_ray.data.lines import LINE_BYTES, FlawedLine, read_lines
@@ -13,6 +14,8 @@ from react_ray.data.sources import Source
 
 __all__ = ["ConllRows", "Sentence"]
 
+DETECT_LINES = 10_000
+"""Number of first lines from which a column of numbers is detected."""
 MAX_TOKENS = 1_000_000
 """Of a sentence: each takes memory, however short it is."""
 SPACES = re.compile(r"[ \t]+")
@@ -51,7 +54,7 @@ class _PendingSentence:
             counts = f"{len(fields)} in line {number} and {len(self.lines[0])} before"
             self._reject(f"wrong number of fields: {counts}", line)
         elif not all(fields):
-            self._reject(f"empty token: an empty field in line {number}", line)
+            self._reject(f"empty token: line {number} has a blank token or tag; delete the line", line)
         if self.broken is None:
             self.lines.append(fields)
 
@@ -71,7 +74,8 @@ class _PendingSentence:
 class ConllRows:
     """Iterator over the sentences of a CoNLL file, in columns ``tokens`` and ``tags``.
 
-    Fields are separated by tabs or spaces; the first is the token, the last the tag. The number of a row is
+    Fields are separated by tabs or spaces; the first is the token, the last the tag. A column before that
+    counts the tokens of a sentence is skipped. The number of a row is
     the line of its first token. Lines of ``-DOCSTART-`` and comments (``# ``) are skipped. A sentence with a
     malformed line is rejected as :class:`Broken`; reading continues with the next. The original row is a
     :class:`Sentence`.
@@ -80,6 +84,10 @@ class ConllRows:
     def __init__(self, source: Source, wanted: Wanted):
         self.source = source
         self.notes: list[str] = []
+        self._numbered = False
+        self._numbered = self._has_numbers()
+        if self._numbered:
+            self.notes.append("the first column numbers the tokens and was skipped")
         lines = ((fields, line) for _, fields, line in self._lines() if fields)
         first = next((fields for fields, line in lines if not isinstance(line, FlawedLine)), [])
         self.columns = list(COLUMNS[: len(first)])
@@ -97,14 +105,33 @@ class ConllRows:
         if pending.number:
             yield pending.record()
 
+    def _has_numbers(self) -> bool:
+        """Return whether the first column counts from 1 in each of the first sentences."""
+        sentences: list[list[list[str]]] = [[]]
+        for _, fields, _ in islice(self._lines(), DETECT_LINES):
+            if fields:
+                sentences[-1].append(fields)
+            elif sentences[-1]:
+                sentences.append([])
+        full = [lines for lines in sentences if lines]
+        counted = all(
+            len(fields) > 2 and fields[0] == str(place)
+            for lines in full
+            for place, fields in enumerate(lines, start=1)
+        )
+        return counted and any(len(lines) > 1 for lines in full)
+
     def _lines(self) -> Iterator[tuple[int, list[str], str]]:
         """Yield number, fields and text of each line; no fields at the end of a sentence."""
         for number, line in enumerate(read_lines(self.source.open_unpacked()), start=1):
             bare = line.strip(" \t\r\n")
             fields = bare.split("\t") if "\t" in bare else SPACES.split(bare) if bare else []
+            if "\t" in line and len(fields) == 1 and line.strip(" ").startswith("\t"):
+                fields = ["", *fields]
             if isinstance(line, FlawedLine):
                 yield number, fields or [""], line
             elif line.startswith("# ") and not (len(fields) > 1 and TAG.fullmatch(fields[-1])):
                 continue
             else:
-                yield number, [] if fields[:1] == [START] else [one.strip() for one in fields], line
+                fields = [] if fields[:1] == [START] else [one.strip() for one in fields]
+                yield number, fields[1:] if self._numbered else fields, line

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -90,7 +91,7 @@ def suggest(
     file.parent.mkdir(parents=True, exist_ok=True)
     config = load_config(saved, flags={"output": str(folder)})  # a run may have been moved
     done, task = run(config, until="generate", quiet=quiet).stages, get_task(config.task)
-    pool = POOLS[task.labeler](task, done)
+    pool = POOLS[task.labeler](task, done, config.data.separator)
     if not len(pool.rows):
         raise InputError(f"{folder}: the run had no unlabelled rows to choose from")
     chosen = most_useful(pool.features, pool.doubt, count, config.seed)
@@ -109,7 +110,7 @@ def suggest(
     )
 
 
-def _of_label_gan(task: Task, done: Mapping[str, Path]) -> _Pool:
+def _of_label_gan(task: Task, done: Mapping[str, Path], separator: str | None) -> _Pool:
     labels, made = LabelMap.load(done["prepare"] / "labels.json"), Generation.load(done["generate"])
     features = RunFeatures.load(done["prepare"], done["augment"], done["encode"])
     rows = pq.read_table(
@@ -122,7 +123,20 @@ def _of_label_gan(task: Task, done: Mapping[str, Path]) -> _Pool:
     return _Pool(rows, sentences, doubt_of(made), likely, made.weight)
 
 
-def _of_candidates(task: Task, done: Mapping[str, Path]) -> _Pool:
+def written_labels(labels: Sequence[str], separator: str | None) -> str:
+    """Write a label set as a cell that is read back: with the file's separator, or as a list in JSON.
+
+    Example
+    -------
+    >>> written_labels(["joy", "love"], None), written_labels(["joy", "love"], "|"), written_labels([], "|")
+    ('["joy", "love"]', 'joy|love', '[]')
+    """
+    if separator is None or not labels or any(separator in name for name in labels):
+        return json.dumps(list(labels), ensure_ascii=False)
+    return separator.join(labels)
+
+
+def _of_candidates(task: Task, done: Mapping[str, Path], separator: str | None) -> _Pool:
     """Return the sampled rows of the pool; the features of a row are the mean of its units."""
     rows = pq.read_table(done["propose"] / "pool.parquet", columns=[field.name for field in task.inputs])
     labels = LabelMap.load(done["prepare"] / "labels.json").names
@@ -131,11 +145,14 @@ def _of_candidates(task: Task, done: Mapping[str, Path]) -> _Pool:
     features = [of_row.mean(0) if len(of_row) else np.zeros(of_row.shape[1], np.float32) for of_row in units]
     certainty = load_file(done["generate"] / "labels.safetensors")["certainty"]
     answers = load_answers(done["generate"] / "answers.jsonl")
-    likely = [task.shown(a.value, row) for a, row in zip(answers, rows.to_pylist(), strict=True)]
+    if task.answers == "labels":
+        likely = [written_labels(answer.value, separator) for answer in answers]
+    else:
+        likely = [task.shown(a.value, row) for a, row in zip(answers, rows.to_pylist(), strict=True)]
     return _Pool(rows, np.array(features, np.float32), 1 - certainty, likely, certainty)
 
 
-def _of_proposals(task: Task, done: Mapping[str, Path]) -> _Pool:
+def _of_proposals(task: Task, done: Mapping[str, Path], separator: str | None) -> _Pool:
     """Return the sampled rows of the pool, without features: by the doubt about their answers alone."""
     rows = pq.read_table(done["propose"] / "pool.parquet", columns=[field.name for field in task.inputs])
     certainty = load_file(done["generate"] / "labels.safetensors")["certainty"]

@@ -18,9 +18,11 @@ __all__ = ["parsed", "read_annotation"]
 
 START = ("start", "start_offset", "begin")
 END = ("end", "end_offset", "stop")
-LABEL = ("label", "labels", "entity", "entity_group", "type", "tag")
+LABEL = ("label", "labels", "hypertextlabels", "entity", "entity_group", "type", "tag")
 SPANS = ("spans", "entities", "label", "labels", "annotations", "completions")
 """Column names for spans in the exports of annotation tools."""
+OTHER_RESULTS = ("choices", "relation", "textarea", "rating", "number", "taxonomy", "datetime")
+"""Types of results of Label Studio that are no entities, though they may have the place of one."""
 EXPECTED = 'expected a list of {"start", "end", "label"}'
 EXPECTED_MENTIONS = "expected {type: {mention: [[first, last], ...]}}"
 
@@ -45,19 +47,41 @@ def read_annotation(cells: Mapping[str, Any], scheme: Scheme = "BIO") -> tuple[W
     if isinstance(tokens, list) and not strings and not all(isinstance(it, Mapping) for it in tokens):
         raise ValueError(f"not tokens: expected a list of strings, found {str(tokens)[:60]}")  # maps: Prodigy
     if tokens and strings:
-        tags, found = parsed(cells.get("tags")), _spans(cells)
+        tags, found = _tags(cells), _spans(cells)
         if tags or not found:
             words, spans = _of_tags(tokens, tags, cells.get("text"), scheme)
             return words, found if spans is None else spans
     text = _text(cells)
     found = _spans(cells)
     if found is None:
-        return split_words(text), None
+        tags = _tags(cells)
+        return _of_tagged_text(text, tags, scheme) if tags else (split_words(text), None)
     characters = [trim(text, span) for span in found]
     words = split_words(text, characters)
     spans = sorted(words.span(span) for span in set(characters))
     bio_tags(spans, len(words))  # raises ValueError where they overlap
     return words, spans
+
+
+def _tags(cells: Mapping[str, Any]) -> Any:
+    tags = parsed(cells.get("tags"))
+    return parsed(cells.get("ner_tags")) if tags is None else tags  # the name that datasets use
+
+
+def _of_tagged_text(text: str, tags: Any, scheme: Scheme) -> tuple[Words, list[Span] | None]:
+    """Read a tag for each word between white space, or for each character (with or without white space)."""
+    if not isinstance(tags, list):
+        raise ValueError(f"tags are not a list of strings: {str(tags)[:60]}")
+    for tokens in (text.split(), [char for char in text if not char.isspace()]):
+        if len(tokens) == len(tags):
+            return _of_tags(tokens, tags, text, scheme)
+    if len(tags) == len(text):
+        kept = [(char, tag) for char, tag in zip(text, tags, strict=True) if not char.isspace()]
+        return _of_tags([char for char, _ in kept], [tag for _, tag in kept], text, scheme)
+    raise ValueError(
+        f"tags without tokens: {len(tags)} tags, expected {len(text.split())} (words between white space) or "
+        f"{len(text)} (characters); give the tokens in a column of their own"
+    )
 
 
 def _of_tags(tokens: list[str], tags: Any, text: Any, scheme: Scheme) -> tuple[Words, list[Span] | None]:
@@ -68,20 +92,34 @@ def _of_tags(tokens: list[str], tags: Any, text: Any, scheme: Scheme) -> tuple[W
     if tags is None or tags == []:
         return words, None
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError(f"tags are not a list of strings: {str(tags)[:60]}")
+        raise ValueError(
+            f"tags are not a list of strings: {str(tags)[:60]}; expected the name of each tag, such as "
+            "B-PER, not its number"
+        )
     if len(tags) != len(tokens):
         raise ValueError(f"wrong lengths: {len(tokens)} tokens and {len(tags)} tags")
     return words, spans_of(tags, scheme)
 
 
 def _text(cells: Mapping[str, Any]) -> str:
-    data = cells.get("data")  # Label Studio
-    text = cells.get("text", data.get("text") if isinstance(data, Mapping) else None)
+    text = cells.get("text")
+    text = _text_of_data(cells.get("data")) if text is None else text
     if text is None or text == "":
         raise ValueError("empty text")
     if not isinstance(text, str):
         raise ValueError(f"not text: {type(text).__name__} where text is expected")
     return text
+
+
+def _text_of_data(data: Any) -> Any:
+    """Return the text in ``data``: that itself (doccano), or its ``text`` or only string (Label Studio)."""
+    if not isinstance(data, Mapping) or "text" in data:
+        return data["text"] if isinstance(data, Mapping) else data
+    strings = [key for key, value in data.items() if isinstance(value, str)]
+    if len(strings) != 1:
+        shown = ", ".join(map(repr, [*data][:10])) or "none"
+        raise ValueError(f"no text: data has the keys {shown}; name that of the text with --column text=KEY")
+    return data[strings[0]]
 
 
 def _spans(cells: Mapping[str, Any]) -> list[Span] | None:
@@ -121,12 +159,31 @@ def _mention(place: Any, mention: str, label: str, text: Any) -> Span:
 
 
 def _of_label_studio(annotations: Sequence[Mapping[str, Any]]) -> list[Span] | None:
-    """Return the spans of the first annotation that was not cancelled."""
-    for annotation in annotations:
-        if not annotation.get("was_cancelled"):
-            results = annotation.get("result") or []
-            return [_span(item["value"]) for item in results if _has_span(item.get("value"))]
-    return None
+    """Return the spans of one annotation that was not cancelled: the ground truth, or the first with spans.
+
+    An empty annotation is used if there is no other.
+    """
+    valid = [annotation for annotation in annotations if not annotation.get("was_cancelled")]
+    truth = [annotation for annotation in valid if annotation.get("ground_truth")]
+    chosen = truth[:1] or valid
+    spans = [[_region(item["value"]) for item in _regions(annotation)] for annotation in chosen]
+    return next(filter(None, spans), spans[0]) if spans else None
+
+
+def _regions(annotation: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the results that mark a part of the text, without choices and comments about such parts."""
+    results = annotation.get("result") or []
+    return [
+        item for item in results if item.get("type") not in OTHER_RESULTS and _has_span(item.get("value"))
+    ]
+
+
+def _region(value: Mapping[str, Any]) -> Span:
+    places = value.get("globalOffsets")  # of hypertext, whose start and end are paths in the page
+    value = {**value, **places} if isinstance(places, Mapping) else value
+    if not any(value.get(key) for key in LABEL):
+        raise ValueError(f"region without a label: {str(value)[:60]}; give it a label, or delete the region")
+    return _span(value)
 
 
 def _has_span(value: Any) -> bool:
@@ -141,6 +198,8 @@ def _span(item: Any) -> Span:
         start, end, label = item
     else:
         raise ValueError(f"unreadable span: {str(item)[:60]}; {EXPECTED}")
+    if _is_place(label):
+        raise ValueError(f"label without a name: {label} is an id; export the rows with the names of labels")
     if not (_is_place(start) and _is_place(end) and isinstance(label, str) and label.strip()):
         raise ValueError(f"unreadable span: {str(item)[:60]}; {EXPECTED}")
     return Span(int(start), int(end), label.strip())

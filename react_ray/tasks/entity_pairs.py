@@ -6,7 +6,6 @@ tokens in the vocabulary would have to be learned from a few hundred rows.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -14,12 +13,14 @@ from typing import Any, NamedTuple
 from react_ray.tasks.columns import Cells
 from react_ray.tasks.tagging import Span
 from react_ray.tasks.word_splitting import trim
+from react_ray.tasks.written_lists import written_value
 
 __all__ = ["MARKS", "EntityPair", "mark_entities", "marked_places", "read_pair", "tag_entities"]
 
 MARKERS = re.compile(r"<(/?)(e[12])>", re.IGNORECASE)
 COLUMNS = (("e1", "e2"), ("head", "tail"))
 """Columns of files for the places of the two entities."""
+KEYS = (("start", "end"), ("start_offset", "end_offset"))
 MARKS = ("*", "#")
 SHOWN_CHARS = 80
 
@@ -117,11 +118,12 @@ def _span(cell: Any, name: str) -> tuple[int, int]:
     bounds = cell
     if isinstance(cell, str):
         try:
-            bounds = json.loads(cell)
-        except (ValueError, RecursionError):
+            bounds = written_value(cell)
+        except ValueError:
             bounds = None
     if isinstance(bounds, Mapping):
-        bounds = [bounds.get("start"), bounds.get("end")]
+        keys = next((keys for keys in KEYS if keys[0] in bounds), KEYS[0])
+        bounds = [bounds.get(key) for key in keys]
     whole = isinstance(bounds, list | tuple) and len(bounds) == 2 and all(map(_is_whole, bounds))
     if not whole or bounds is None:
         shown = "blank" if cell in (None, "") else repr(cell)[:SHOWN_CHARS]

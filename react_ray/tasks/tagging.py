@@ -15,6 +15,7 @@ __all__ = ["OUTSIDE", "Scheme", "Span", "bio_tags", "find_scheme", "spans_of", "
 
 OUTSIDE = "O"
 Scheme = Literal["BIO", "IOB1", "BIOES"]
+HINT = "data.scheme sets the tagging scheme"
 ENDINGS = {"E", "L"}
 SINGLES = {"S", "U"}
 PREFIXES = {"BIO": {"B", "I"}, "IOB1": {"B", "I"}, "BIOES": {"B", "I", "M", *ENDINGS, *SINGLES}}
@@ -71,12 +72,14 @@ def spans_of(tags: Sequence[str], scheme: Scheme = "BIO") -> list[Span]:
         goes_on = prefix in {"I", "M", *ENDINGS} and label == current
         if current and not goes_on:
             if scheme == "BIOES" and not closed:
-                raise ValueError(f"impossible tags: {tag!r} at token {place} where {current!r} has not ended")
+                raise ValueError(
+                    f"impossible tags: {tag!r} at token {place} where {current!r} has not ended; {HINT}"
+                )
             spans.append(Span(start, place, current))
             current = ""
         if label and not goes_on:
             if prefix not in {"B", *SINGLES} and scheme != "IOB1":
-                raise ValueError(f"impossible tags: {tag!r} at token {place} follows no B-{label}")
+                raise ValueError(f"impossible tags: {tag!r} at token {place} follows no B-{label}; {HINT}")
             start, current = place, label
         closed = prefix in ENDINGS | SINGLES
         if scheme == "BIOES" and closed and current:
@@ -146,5 +149,5 @@ def _checked(tag: str, place: int, scheme: Scheme) -> tuple[str, str]:
     prefix, label = _split(tag)
     if tag != OUTSIDE and (prefix not in PREFIXES[scheme] or not label):
         expected = ", ".join(f"{letter}-TYPE" for letter in sorted(PREFIXES[scheme]))
-        raise ValueError(f"unknown tag: {tag!r} at token {place}, expected {OUTSIDE}, {expected}")
+        raise ValueError(f"unknown tag: {tag!r} at token {place}, expected {OUTSIDE}, {expected}; {HINT}")
     return prefix, label

@@ -60,6 +60,7 @@ class TokenClassification(WordTagging):
         Column("labels", "spans", target=True),
         Column("annotations", "spans", target=True),
         Column("completions", "spans", target=True),
+        Column("ner_tags", "tags", target=True),
     )
     needs = (("tokens",), ("text",), ("data",))
     inputs = (
@@ -98,7 +99,8 @@ class TokenClassification(WordTagging):
         """Detect the tagging scheme from the first rows."""
         if options.scheme:
             return options
-        tags = [row_tags for cells in sample if (row_tags := _readable_tags(cells.get("tags")))]
+        cells_of_tags = [cells.get("tags") or cells.get("ner_tags") for cells in sample]
+        tags = [row_tags for cell in cells_of_tags if (row_tags := _readable_tags(cell))]
         return replace(options, scheme=find_scheme(tags)) if tags else options
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:

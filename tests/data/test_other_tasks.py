@@ -239,6 +239,44 @@ def test_labels_that_look_like_several_are_a_warning_that_names_the_separator(se
     assert not label_warnings(plain, {}, RejectedRows(), several)
 
 
+@pytest.mark.parametrize("setting", [{"separator": "|"}, {"label_columns": ("a", "b")}, {"scheme": "IOB1"}])
+def test_settings_of_other_tasks_are_an_error(setting: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=f"data.{next(iter(setting))} = .*text classification has no"):
+        check_columns(get_task("text-classification"), DataConfig(**setting))
+    other = "token-classification" if "scheme" in setting else "multi-label-classification"
+    check_columns(get_task(other), DataConfig(**setting))
+
+
+def test_the_text_of_label_studio_has_the_name_of_the_setting(tmp_path: Path) -> None:
+    value = {"start": 0, "end": 3, "labels": ["PER"]}
+    row = {"data": {"sentence": "Ada", "note": "x"}, "annotations": [{"result": [{"value": value}]}]}
+    (tmp_path / "rows.json").write_text(json.dumps([row]))
+    source = find_files(str(tmp_path / "rows.json"))[0]
+    task = get_task("token-classification")
+    batch = next(read_file(source, Columns(text="sentence"), task=task))
+    assert batch.rows.select(["text", "tags"]).to_pylist() == [{"text": "Ada", "tags": ["B-PER"]}]
+
+
+@pytest.mark.parametrize("tab", ["\t", " "])
+def test_numbers_before_the_tokens_are_skipped(tmp_path: Path, tab: str) -> None:
+    lines = ["1 EU B-ORG", "2 acts O", "", "1 Ada B-PER", ""]
+    (tmp_path / "rows.conll").write_text("\n".join(lines).replace(" ", tab))
+    source = find_files(str(tmp_path / "rows.conll"))[0]
+    *_, batch = read_file(source, Columns(), task=get_task("token-classification"))
+    assert batch.rows["text"].to_pylist() == ["EU acts", "Ada"]
+    assert any("numbers the tokens" in note for note in batch.notes)
+
+
+def test_a_blank_token_is_named(tmp_path: Path) -> None:
+    (tmp_path / "rows.conll").write_text("高\tB-PER\n \tO\n在\tO\n\n我\tO\n")
+    source = find_files(str(tmp_path / "rows.conll"))[0]
+    batch = next(read_file(source, Columns(), task=get_task("token-classification")))
+    assert [row["reason"] for row in batch.refused] == [
+        "empty token: line 2 has a blank token or tag; delete the line"
+    ]
+    assert batch.rows["text"].to_pylist() == ["我"]
+
+
 def test_the_truth_has_the_type_of_the_target() -> None:
     write(
         "pool.jsonl", {"text": "a", "real": ["x"], "labels": ["y"]}, {"text": "b"}, {"text": "c", "real": 7}
@@ -338,8 +376,8 @@ def test_a_wrong_line_costs_its_sentence_alone() -> None:
     assert [(row["row"], row["reason"]) for row in refused] == [
         (3, "wrong number of fields: 1 in line 4 and 2 before"),
         (7, "bad encoding: bytes that are not UTF-8, in line 7"),
-        (9, "impossible tags: 'I-PER' at token 0 follows no B-PER"),
-        (11, "wrong number of fields: 1 in line 12 and 2 before"),
+        (9, "impossible tags: 'I-PER' at token 0 follows no B-PER; data.scheme sets the tagging scheme"),
+        (11, "empty token: line 12 has a blank token or tag; delete the line"),
     ]
 
 

@@ -119,6 +119,69 @@ def test_tokens_of_a_text_stay_where_they_are_in_it():
     assert characters[0].characters(characters[1][0]) == Span(13, 17, "LOC")
 
 
+def region(first, last, **value):
+    return {"type": "labels", "value": {"start": first, "end": last, **value}}
+
+
+ADA = [Span(0, 1, "PER")]
+TAGGED = {
+    "a tag for each word": {"text": "Ada met us", "tags": ["B-PER", "O", "O"]},
+    "a tag for each word, in ner_tags": {"tokens": ["Ada", "met", "us"], "ner_tags": ["B-PER", "O", "O"]},
+    "a string as data, as doccano writes it": {"id": 1, "data": "Ada met us", "label": [[0, 3, "PER"]]},
+    "another key in data": {
+        "data": {"sentence": "Ada met us", "id": 4},
+        "annotations": [{"result": [region(0, 3, labels=["PER"])]}],
+    },
+    "hypertext": {
+        "data": {"text": "Ada met us"},
+        "annotations": [
+            {
+                "result": [
+                    {
+                        "type": "hypertextlabels",
+                        "value": {
+                            "start": "/p[1]/text()[1]",
+                            "end": "/p[1]/text()[1]",
+                            "globalOffsets": {"start": 0, "end": 3},
+                            "hypertextlabels": ["PER"],
+                        },
+                    },
+                    {"type": "choices", "value": {"start": 0, "end": 3, "choices": ["sure"]}},
+                ]
+            }
+        ],
+    },
+    "the ground truth of several annotators": {
+        "text": "Ada met us",
+        "annotations": [
+            {"result": [region(4, 7, labels=["X"])]},
+            {"result": [region(0, 3, labels=["PER"])], "ground_truth": True},
+        ],
+    },
+    "the first annotator with entities": {
+        "text": "Ada met us",
+        "annotations": [
+            {"result": [region(4, 7, labels=["X"])], "was_cancelled": True, "ground_truth": True},
+            {"result": []},
+            {"result": [region(0, 3, labels=["PER"])]},
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("row", TAGGED.values(), ids=TAGGED)
+def test_rows_with_other_names_and_several_annotators(row):
+    words, spans = read_annotation(row)
+    assert (words.text, spans) == ("Ada met us", ADA)
+
+
+@pytest.mark.parametrize("tags", [["B-P", "I-P", "O", "O"], ["B-P", "I-P", "O", "O", "O"]])
+def test_a_tag_for_each_character(tags):
+    words, spans = read_annotation({"text": "高勇 在京", "tags": tags})
+    assert words.words() == ["高", "勇", "在", "京"]
+    assert spans == [Span(0, 2, "P")]
+
+
 @pytest.mark.parametrize(
     ("row", "spans"),
     [
@@ -158,6 +221,13 @@ def test_no_entity_is_a_label_and_a_blank_cell_is_none(row, spans):
         ({"spans": []}, "empty text"),
         ({"text": 5, "spans": []}, "not text: int"),
         ({"text": "ab", "spans": [], "answer": "reject"}, "not accepted"),
+        ({"text": "ab c", "tags": ["O"] * 6}, "tags without tokens: 6 tags, expected 2 .* or 4 "),
+        ({"tokens": ["a"], "ner_tags": [1]}, "name of each tag, such as B-PER"),
+        ({"tokens": ["a"], "tags": ["I-X"]}, "data.scheme"),
+        ({"tokens": ["a"], "tags": ["PER"]}, "data.scheme"),
+        ({"text": "ab", "annotations": [{"label": 3, "start_offset": 0, "end_offset": 2}]}, "3 is an id"),
+        ({"data": {"a": "x", "b": "y"}, "annotations": []}, "keys 'a', 'b'; .*--column text=KEY"),
+        ({"text": "ab", "annotations": [{"result": [region(0, 2)]}]}, "region without a label"),
     ],
 )
 def test_rows_that_cannot_be_right_say_why(row, reason):

@@ -49,6 +49,7 @@ def test_markers_are_taken_out_of_the_text():
         ({"start": 4, "end": 9}, {"start": 17, "end": 25}),
         ([4, 9], [17.0, 25.0]),
         ('{"start": 4, "end": 9, "type": "x"}', "[17, 25]"),
+        ("{'start': 4, 'end': 9}", {"start_offset": 17, "end_offset": 25}),
         ([3, 10], [16, 25]),  # spaces at the ends do not count
     ],
 )

@@ -84,6 +84,11 @@ class DataConfig(Settings):
         None, min_length=1, description="Text between several labels in one cell; None: one label a cell"
     )
     label_columns: tuple[str, ...] = Field((), description="Columns that hold 1 or 0, one for each label")
+    scheme: Literal["BIO", "IOB1", "BIOES"] | None = Field(
+        None,
+        description="Tagging scheme of tokens; BIOES is also BILOU and BMES; None: detected from the first "
+        "rows of each file",
+    )
     passages: bool = Field(
         False,
         description="Make cloze questions of contexts without question and answer (question answering)",
