@@ -30,6 +30,7 @@ def setfit_figures(files: Draw, folder: Path, model: str, seed: int, python: Pat
     """
     labeled, test = (pd.read_parquet(path) for path in (files.labeled, files.test))
     names = sorted({name for labels in labeled["labels"] for name in labels})
+    test = test[[set(labels) <= set(names) for labels in test["labels"]]]  # the others are rejected in a run
     truths = [[int(name in set(labels)) for name in names] for labels in labeled["labels"]]
     folder.mkdir(parents=True)
     pd.DataFrame({"text": labeled["text"], "label": truths}).to_parquet(folder / "train.parquet", index=False)
