@@ -74,7 +74,8 @@ def build(config: AssistConfig, *, verbose: bool = False, quiet: bool = False) -
     Raises InputError where the files cannot be used.
     """
     quiet_libraries(verbose)
-    reporter, folder = Reporter(quiet), Path(config.output).expanduser()
+    config = _with_absolute_paths(config)
+    reporter, folder = Reporter(quiet), Path(config.output)
     with reporter.step("read"):
         entries, rejected, templates = _read(config, folder)
     make_private_folder(folder)
@@ -115,6 +116,16 @@ def build(config: AssistConfig, *, verbose: bool = False, quiet: bool = False) -
     save(built, folder)
     load_assistant(folder)  # models that are missing are noticed now
     return BuildResult(folder, record)
+
+
+def _with_absolute_paths(config: AssistConfig) -> AssistConfig:
+    """Return the settings with paths that hold in other working directories: of replicas, and of learn."""
+    names = ("history", "documents", "templates", "reader", "output")
+    paths = {name: path for name in names if (path := getattr(config, name)) and "://" not in path}
+    if Path(config.encoder).expanduser().is_dir():
+        paths["encoder"] = config.encoder
+    absolute = {name: str(Path(path).expanduser().absolute()) for name, path in paths.items()}
+    return config.model_copy(update=absolute)
 
 
 def _read(config: AssistConfig, folder: Path) -> tuple[list[Entry], dict[str, Rejected], dict[str, Template]]:

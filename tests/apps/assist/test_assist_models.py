@@ -52,12 +52,13 @@ def reader(tmp_path: Path, tiny_model: Path) -> Path:
 
 
 def test_a_reader_answers_in_whole_sentences_of_what_was_found(
-    tmp_path: Path, tiny_model: Path, reader: Path
+    tmp_path: Path, tiny_model: Path, reader: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_files(tmp_path)
-    flags = {"history": str(tmp_path / "history.csv"), "output": str(tmp_path / "out")}
-    flags |= {"encoder": str(tiny_model), "reader": str(reader)}
+    monkeypatch.chdir(tmp_path)
+    flags = {"history": "history.csv", "output": "out", "encoder": str(tiny_model), "reader": reader.name}
     build(load_config([], flags), quiet=True)
+    monkeypatch.chdir("/")  # replicas work elsewhere
     _, assistant = load_assistant(tmp_path / "out")
     assert assistant.reader is not None
     passage = "A parcel arrives soon. It takes five days. We write to you."
