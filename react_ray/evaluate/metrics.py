@@ -33,7 +33,7 @@ def measure(
     if not len(rows) or len(answers) != len(rows):
         raise ValueError(f"{len(rows)} rows with targets, but {len(answers)} answers")
     statistics, credit = task.statistics(answers, rows, labels), task.credit(answers, rows)
-    bins = reliability(np.array([answer.score for answer in answers]), credit)
+    bins = reliability(np.array([answer.score for answer in answers]), task.correct(credit))
     metrics: dict[str, Any] = {"n": len(rows)}
     for name, interval in intervals(statistics, credit, task.score).items():
         metrics |= {name: None, f"{name}_interval": interval}
@@ -53,8 +53,8 @@ def lead(
     return {metric: difference, "interval": lead_interval(first_counts, second_counts, task.score, metric)}
 
 
-def reliability(confidence: NDArray[np.floating], credit: NDArray[Any]) -> list[Bin]:
-    """Return the non-empty bins of ``confidence`` (n, 0 to 1) with their mean ``credit`` (n, 0 to 1)."""
+def reliability(confidence: NDArray[np.floating], correct: NDArray[Any]) -> list[Bin]:
+    """Return the non-empty bins of ``confidence`` (n, 0 to 1) with their mean of ``correct`` (n, 0 to 1)."""
     edges = np.linspace(0, 1, BINS + 1)
     bin_index = np.clip(np.searchsorted(edges, confidence, side="left") - 1, 0, BINS - 1)
     return [
@@ -63,7 +63,7 @@ def reliability(confidence: NDArray[np.floating], credit: NDArray[Any]) -> list[
             "high": float(edges[i + 1]),
             "n": int((bin_index == i).sum()),
             "confidence": float(confidence[bin_index == i].mean()),
-            "accuracy": float(credit[bin_index == i].mean()),
+            "accuracy": float(correct[bin_index == i].mean()),
         }
         for i in np.unique(bin_index)
     ]
@@ -126,17 +126,19 @@ def answer_quality(
     weight: NDArray[np.floating],
     has_truth: NDArray[np.bool_],
     credit: NDArray[np.float64],
+    correct: NDArray[np.float64],
 ) -> LabelQuality | None:
     """Measure the quality of the answers for m rows of the unlabelled pool; None without rows.
 
     As :func:`label_quality`, for tasks without a single label per row: ``credit`` is that of the rows where
-    ``has_truth`` (m), and accuracy is its mean.
+    ``has_truth`` (m), and accuracy is its mean. The weights are compared with ``correct``, the
+    :meth:`Task.correct` of that credit.
     """
     if not len(answers):
         return None
     kept, score = weight > 0, np.array([answer.score for answer in answers])
-    bins = reliability(weight[has_truth & kept], credit[kept[has_truth]])
-    correct = credit == 1
+    bins = reliability(weight[has_truth & kept], correct[kept[has_truth]])
+    exact = credit == 1
     return {
         "generated": len(answers),
         "kept": int(kept.sum()),
@@ -144,8 +146,8 @@ def answer_quality(
         "known": int(has_truth.sum()),
         "accuracy": _mean(credit),
         "kept_accuracy": _mean(credit[kept[has_truth]]),
-        "auroc_weight": _auroc(correct, weight[has_truth]),
-        "auroc_score": _auroc(correct, score[has_truth]),
+        "auroc_weight": _auroc(exact, weight[has_truth]),
+        "auroc_score": _auroc(exact, score[has_truth]),
         "ece_weight": _calibration_error(bins) if bins else None,
         "reliability": bins,
         "per_class": {},

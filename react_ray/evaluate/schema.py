@@ -22,7 +22,7 @@ __all__ = [
 
 Figures = dict[str, Any]
 """Metrics of the answers for ``n`` rows: n, each metric of the task, METRIC_interval, and ece, the expected
-calibration error of the scores (15 bins)."""
+calibration error of the scores (15 bins): the gap to ``Task.correct``."""
 Score = dict[str, Any]
 """Figures, the details of the task, and ``reliability`` (the non-empty Bins).
 

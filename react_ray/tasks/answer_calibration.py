@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from react_ray.tasks.answer_spans import SpanScores, ranked_spans
 
-__all__ = ["Calibration", "calibrate_answers"]
+__all__ = ["CORRECT", "Calibration", "calibrate_answers"]
 
+CORRECT = 0.5
+"""Credit above which an answer counts as correct."""
 THRESHOLDS = 41
 PRIOR_STD = 0.5
 """Standard deviation of the log temperature before any row is seen."""
@@ -47,7 +49,7 @@ def calibrate_answers(
         What is added to the sum for no answer if all rows have one; None: no answer is never given.
     """
     shift = _best_shift(found, credit) if unanswerable else usual
-    right = credit(Calibration(1.0, shift)) > 0.5
+    right = credit(Calibration(1.0, shift)) > CORRECT
     grid = np.exp(np.linspace(np.log(0.1), np.log(10), 101))
     losses = [_loss(found, shift, temperature, right) for temperature in grid.tolist()]
     prior = (np.log(grid) / PRIOR_STD) ** 2 / 2

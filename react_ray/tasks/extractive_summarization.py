@@ -243,6 +243,10 @@ class ExtractiveSummarization(WordTagging):
         """ROUGE-L of each summary."""
         return _rouge(answers, rows)[:, 0]
 
+    def correct(self, credit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``credit``: the score is no probability of a correct summary."""
+        return credit
+
     def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
         """The F-measures of ROUGE of each row, and 1."""
         return np.c_[_rouge(answers, rows), np.ones(len(answers))]

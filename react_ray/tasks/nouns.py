@@ -39,6 +39,9 @@ class Nouns:
         Noun for a human label, singular and plural.
     credit
         Name of the mean credit of answers.
+    correct
+        Name of the share of answers that scores predict, see :meth:`react_ray.tasks.task.Task.correct`; ""
+        if scores are compared with the credit, because they are no probability of a correct answer.
     graded
         Whether an answer may be partly correct.
     example
@@ -63,6 +66,7 @@ class Nouns:
     label: str = "label"
     labels: str = "labels"
     credit: str = "share that was right"
+    correct: str = "share that was right"
     graded: bool = False
     example: Any = "a new text"
     pipeline_input: Any = None
@@ -112,6 +116,7 @@ SETS = Nouns(
     label="labelled text",
     labels="labelled texts",
     credit="mean F1 of the labels of a text",
+    correct="share of texts with exactly the right labels",
     graded=True,
     call_options="truncation=True, top_k=None",
     pipeline_note="Every label comes with its sigmoid; those of at least 0.5 are the answer.",
@@ -149,6 +154,7 @@ ENTITIES = Nouns(
     label="labelled text",
     labels="labelled texts",
     credit="mean entity F1 of a text",
+    correct="share of texts with exactly the right entities",
     graded=True,
     pipeline_options='aggregation_strategy="simple"',
     call_options="",
@@ -169,6 +175,7 @@ SUMMARIES = Nouns(
     label="summary",
     labels="summaries",
     credit="mean ROUGE-L of a summary",
+    correct="",
     graded=True,
     example="It rained all day. The match was moved to Sunday. Tickets stay valid.",
     call_options="",
@@ -190,6 +197,7 @@ ANSWERS = Nouns(
     label="answer",
     labels="answers",
     credit="mean F1 of an answer",
+    correct="share of answers with an F1 above 0.5",
     graded=True,
     example={"context": "Ada lives in Paris.", "question": "Where does Ada live?"},
     call_options="",
@@ -209,6 +217,7 @@ TRANSLATIONS = Nouns(
     label="translation",
     labels="translations",
     credit="mean chrF of a translation",
+    correct="",
     graded=True,
     example="A dog runs across the grass.",
     call_options="",
@@ -229,6 +238,7 @@ ABSTRACTS = Nouns(
     label="summary",
     labels="summaries",
     credit="mean ROUGE-L of a summary",
+    correct="",
     graded=True,
     example="It rained all day. The match was moved to Sunday. Tickets stay valid.",
     call_options="",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from react_ray.answer import Answer
 from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import TextTokenizer
-from react_ray.tasks.answer_calibration import Calibration, calibrate_answers
+from react_ray.tasks.answer_calibration import CORRECT, Calibration, calibrate_answers
 from react_ray.tasks.answer_cells import parse_answers
 from react_ray.tasks.answer_metrics import best_scores
 from react_ray.tasks.answer_sections import answer_sections
@@ -273,6 +273,10 @@ class QuestionAnswering(OpenTask):
         """Compute the F1 of each answer against the best of the right ones."""
         return _scores_of(answers, rows)[:, 0]
 
+    def correct(self, credit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return 1 where the F1 is above 0.5, the event to which scores are fitted."""
+        return (credit > CORRECT).astype(np.float64)
+
     def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
         """Return F1, exact match and 1 for each row."""
         return np.c_[_scores_of(answers, rows), np.ones(len(answers))]
@@ -286,14 +290,10 @@ class QuestionAnswering(OpenTask):
         scores = _scores_of(answers, rows)
         has = np.array([bool(truth) for truth in rows["answers"].to_pylist()], bool)
         parts = {"has_answer": has, "no_answer": ~has}
+        means = {name: scores[part].mean(0).tolist() for name, part in parts.items() if part.any()}
         return {
-            name: {
-                "n": int(part.sum()),
-                "f1": float(scores[part, 0].mean()),
-                "exact_match": float(scores[part, 1].mean()),
-            }
-            for name, part in parts.items()
-            if part.any()
+            name: {"n": int(parts[name].sum()), "f1": f1, "exact_match": exact}
+            for name, (f1, exact) in means.items()
         }
 
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:

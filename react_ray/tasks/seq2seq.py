@@ -227,6 +227,10 @@ class Seq2Seq(OpenTask):
 
     # --- judgement
 
+    def correct(self, credit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return ``credit``: the score is no probability of a correct text."""
+        return credit
+
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
         """Return the sections on metrics and on the best and the worst answers."""
         return generated_sections(

@@ -124,10 +124,7 @@ class Task(ABC):
         return [target]
 
     def evidence(self, targets: Sequence[Any]) -> int:
-        """Return the number of evaluated units in the targets of some rows; by default one per row.
-
-        Validation rows with too few units are too noisy to select a checkpoint.
-        """
+        """Return the number of evaluated units in some targets; too few cannot select a checkpoint."""
         return len(targets)
 
     def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
@@ -325,6 +322,10 @@ class Task(ABC):
     @abstractmethod
     def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
         """Return the correctness of each answer, n values from 0 to 1."""
+
+    def correct(self, credit: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return 1 where ``credit`` (n) is that of a correct answer, the event that scores predict."""
+        return (credit == 1).astype(np.float64)
 
     @abstractmethod
     def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:

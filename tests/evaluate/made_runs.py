@@ -48,7 +48,9 @@ def content_of(name: str, labels: Sequence[str], rows: pa.Table, answers: Sequen
         "chosen": "generated_labels",
         "why": "The generated labels help.",
         "cut": {"rows": 400, "texts": 0.125, "tokens": 0.31, "read": 90.5, "max_length": 128, "windows": 1},
-        "label_quality": answer_quality(answers, weight, np.ones(len(rows), bool), credit),
+        "label_quality": answer_quality(
+            answers, weight, np.ones(len(rows), bool), credit, task.correct(credit)
+        ),
         "seconds": {"prepare": 1.5},
         "reused": [],
     }

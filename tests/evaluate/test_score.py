@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 from sklearn.metrics import accuracy_score, classification_report, f1_score
 
+from react_ray.answer import Answer
 from react_ray.evaluate.intervals import probability_worse
 from react_ray.evaluate.metrics import lead, measure, reliability
 from react_ray.tasks import get_task
@@ -96,6 +97,29 @@ def test_calibration_error_of_a_hand_made_case() -> None:
     found = score(np.array([0, 0, 0, 1]), given, ("x", "y"))
     assert found["ece"] == pytest.approx(0.5 * abs(0.9 - 1) + 0.5 * abs(0.6 - 0.5))
     assert [(b["n"], b["accuracy"]) for b in found["reliability"]] == [(2, 0.5), (2, 1.0)]
+
+
+def test_scores_of_sets_and_entities_are_compared_with_answers_that_are_right_in_whole() -> None:
+    sets = pa.table({"text": ["a", "b"], "labels": [["x"], ["x", "y"]]})
+    half = [Answer(["x"], 0.5, (("x", 0.9), ("y", 0.4)))] * 2
+    found = measure(get_task("multi-label-classification"), half, sets, ["x", "y"])
+    assert found["ece"] == 0, "one of two sets is right; the mean F1 is 5/6"
+    texts = {"text": ["a b"] * 2, "starts": [[0, 2]] * 2, "ends": [[1, 3]] * 2}
+    entities = pa.table({**texts, "tags": [["B-T", "O"], ["B-T", "B-T"]]})
+    half = [Answer([[0, 1, "T"]], 0.5, (("T", 0.9),))] * 2
+    assert measure(get_task("token-classification"), half, entities, ["T"])["ece"] == 0
+
+
+def test_scores_of_answers_are_compared_with_the_event_they_are_fitted_to() -> None:
+    task, credit = get_task("question-answering"), np.array([1.0, 0.8, 0.5, 0.0])
+    assert task.correct(credit).tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("name", ["translation", "summarization", "extractive-summarization"])
+def test_scores_of_written_texts_are_compared_with_their_credit(name: str) -> None:
+    task = get_task(name)
+    assert task.correct(np.array([0.25, 1.0])).tolist() == [0.25, 1.0]
+    assert not task.nouns.correct, "reports say that the score is no probability of a correct text"
 
 
 def test_bins_hold_every_row_once_at_the_edges_too() -> None:

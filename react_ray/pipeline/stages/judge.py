@@ -154,7 +154,7 @@ def _answer_quality(context: Context) -> LabelQuality | None:
     known = pc.is_valid(rows["truth"]).to_numpy()
     truth = rows.rename_columns([*rows.column_names[:-1], task.target.name]).filter(pa.array(known))
     credit = task.credit([answers[i] for i in np.flatnonzero(known)], truth)
-    return answer_quality(answers, weight, known, credit)
+    return answer_quality(answers, weight, known, credit, task.correct(credit))
 
 
 def _predict(context: Context, part: str, rows: pa.Table) -> dict[str, list[Answer]]:
