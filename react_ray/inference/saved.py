@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from react_ray.answer import Answer
 from react_ray.errors import InputError
+from react_ray.inference.entries import above, best_of
 from react_ray.inference.inputs import Row, parse_input, parts_of, table_of
 from react_ray.inference.prediction import Prediction, rank, typed
 from react_ray.models.tokenizer import TextTokenizer
@@ -94,18 +95,50 @@ class SavedModel(ABC):
         examples = self.examples(rows)
         return self.decode(self.run(examples), examples, rows, ranked)
 
-    def predict(self, inputs: Sequence[Input]) -> list[Any]:
+    def predict(
+        self, inputs: Sequence[Input], top_k: int | None = None, threshold: float | None = None
+    ) -> list[Any]:
         """Predict each input.
 
-        Returns a :class:`Prediction` (the most probable label) per input of a single-label task; otherwise
-        a list of :class:`Prediction` (label sets), :class:`Entity`, :class:`SpanAnswer` (question answering)
-        or :class:`GeneratedText`. Raises InputError for an invalid input.
+        Parameters
+        ----------
+        inputs
+            Texts, or objects with the task's input columns.
+        top_k
+            Maximum entries of an answer: the best labels, also those outside of a predicted set, or the
+            entities with the highest scores; None: all.
+        threshold
+            Minimum score of an entry, 0 to 1; an empty list of labels is an abstention. None: 0.
+
+        Returns
+        -------
+        list
+            A :class:`Prediction` (the most probable label) per input of a single-label task without
+            ``top_k`` and ``threshold``. Otherwise a list per input, as :meth:`Client.predict`: of
+            :class:`Prediction` (labels), :class:`Entity`, :class:`SpanAnswer` (question answering) or
+            :class:`GeneratedText`.
+
+        Raises
+        ------
+        InputError
+            For an invalid input, ``top_k`` or ``threshold``.
+
+        Example
+        -------
+        >>> import react_ray
+        >>> model = react_ray.load("out/model")  # doctest: +SKIP
+        >>> model.predict(["Rain before noon"], top_k=2, threshold=0.05)  # doctest: +SKIP
+        [[Prediction(label='weather', score=0.93), Prediction(label='sports', score=0.06)]]
         """
-        if self.task.answers == "label":
-            return [Prediction(best.value, best.score) for best in self.answers(self.rows(inputs), 1)]
+        if top_k is not None and top_k < 1:
+            raise InputError(f"top_k = {top_k}: expected a number of at least 1, or None for all entries")
+        if threshold is not None and not 0 <= threshold <= 1:
+            raise InputError(f"threshold = {threshold}: expected a score from 0 to 1, or None")
         rows = self.rows(inputs)
+        if self.task.answers == "label" and top_k is threshold is None:
+            return [Prediction(best.value, best.score) for best in self.answers(rows, 1)]
         return [
-            typed(self.task.wire(answer, row))
+            typed(above(threshold or 0.0, best_of(self.task.wire(answer, row), answer, top_k)))
             for answer, row in zip(self.answers(rows), rows.to_pylist(), strict=True)
         ]
 

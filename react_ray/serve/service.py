@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from react_ray.answer import Answer
 from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
+from react_ray.inference.entries import Entry, above, best_of, surest
 from react_ray.inference.inputs import Row, few_rows, has_lists, identity_of, parse_input, sample_row, text_of
 from react_ray.inference.reference import Reference, load_reference
 from react_ray.inference.triples import ENTITIES, check_kind
@@ -24,7 +25,6 @@ from react_ray.models.chunks import chunk_ranges
 from react_ray.serve.engine.about import About, read_about
 from react_ray.serve.engine.batcher import Batcher
 from react_ray.serve.engine.decoding import RowDecoder
-from react_ray.serve.engine.entries import Entry, above, best_of, surest
 from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
 from react_ray.serve.engine.pieces import Pieces
 from react_ray.serve.engine.probe import ReadinessProbe

@@ -139,3 +139,26 @@ def test_relations_get_an_onnx_file_that_agrees_beyond_the_length(make: Callable
     record = export(folder, tmp_path / "onnx", inputs)
     model, exported = react_ray.load(folder), OnnxClassifier(folder, tmp_path / "onnx", record, "fp32")
     assert np.allclose(exported.predict_proba(inputs), model.predict_proba(inputs), atol=1e-5)
+
+
+def test_top_k_and_threshold_choose_from_sets_of_labels(make: Callable[..., Path]) -> None:
+    model = react_ray.load(make(None, problem_type="multi_label_classification"))
+    every = model.predict(TEXTS, top_k=3)
+    assert [len(row) for row in every] == [3] * len(TEXTS), "labels outside of the set too"
+    assert all(
+        [one.score for one in row] == sorted((one.score for one in row), reverse=True) for row in every
+    )
+    limit = every[0][1].score
+    kept = [[one for one in row if one.score >= limit] for row in every]
+    assert model.predict(TEXTS, top_k=3, threshold=limit) == kept
+    assert model.predict(TEXTS, threshold=1.0) == [[]] * len(TEXTS)
+
+
+def test_top_k_and_threshold_choose_from_the_labels_of_a_text(make: Callable[..., Path]) -> None:
+    model = react_ray.load(make("text-classification"))
+    assert model.predict(TEXTS, top_k=2) == model.rank(TEXTS, 2)
+    assert [row[:1] for row in model.predict(TEXTS, threshold=0.0)] == [[one] for one in model.predict(TEXTS)]
+    assert model.predict(TEXTS, threshold=1.0) == [[]] * len(TEXTS), "abstentions"
+    for wrong in ({"top_k": 0}, {"threshold": 1.5}):
+        with pytest.raises(InputError, match="expected a"):
+            model.predict(TEXTS, **wrong)

@@ -148,3 +148,12 @@ def test_records_of_older_versions_are_still_read(exported: OnnxClassifier, tmp_
     found = OnnxRecord.load(tmp_path)
     assert found is not None
     assert found.inputs == ["input_ids", "attention_mask"]
+
+
+def test_top_k_and_threshold_keep_the_entities_with_the_highest_scores(folder: Path) -> None:
+    model = react_ray.load(folder)
+    entities = model.predict([TEXT])[0]
+    best = max(entities, key=lambda entity: entity.score)
+    assert model.predict([TEXT], top_k=1) == [[best]]
+    kept = [entity for entity in entities if entity.score >= best.score]
+    assert model.predict([TEXT], threshold=best.score) == [kept]
