@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -121,21 +123,38 @@ def run(
 
 
 def _follow(owner: StreamOwner, feed: Feed, until_end: bool) -> int:
-    store, read = owner.store, 0
-    with suppress(*(() if until_end else (KeyboardInterrupt,))):  # Ctrl-C ends it: what was read is stored
-        while True:
+    """Read what is there, and what comes until Ctrl-C or SIGTERM; a step that was begun is finished."""
+    store, read, stop = owner.store, 0, threading.Event()
+    with nullcontext() if until_end else _set_by_signals(stop):
+        while not stop.is_set():
             before = read
             for path in feed.files():
                 place = store.place_of(str(path.absolute()))
                 for chunk in feed.chunks(place, path, until_end):
                     read += store.append(chunk.items, chunk.rejections, chunk.place)
                     owner.work()
+                    if stop.is_set():
+                        return read
             owner.work()
             if until_end:
                 break
             if read == before:
-                time.sleep(IDLE_S)
+                stop.wait(IDLE_S)
     return read
+
+
+@contextmanager
+def _set_by_signals(stop: threading.Event) -> Iterator[None]:
+    """Context manager: SIGINT and SIGTERM set ``stop``, if this is the main thread."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
 
 
 def _result(store: Store, read: int) -> RunResult:

@@ -132,7 +132,8 @@ class Store:
                 yield self._base
                 self._base.execute("COMMIT")
             except BaseException:
-                self._base.execute("ROLLBACK")
+                if self._base.in_transaction:
+                    self._base.execute("ROLLBACK")
                 raise
             finally:
                 self._open = False
