@@ -104,7 +104,7 @@ def test_the_report_on_entities(show: Show) -> None:
     assert "said LOC “New York”, is LOC “New York City”" in mistakes
     assert "missed PER “Bob”" in mistakes
     assert "entity precision" in page.text
-    assert "mean entity F1 of a text" in page.sections["confidence"]
+    assert "share of texts with exactly the right entities" in page.sections["confidence"]
 
 
 def test_what_is_wrong_in_a_text_is_seen_without_colours(show: Show) -> None:
