@@ -22,8 +22,8 @@ ERRORS = {
     "type": "the right words, but another type",
     "boundary": "the right type, but other words than the entity has",
     "both": "another type and other words",
-    "spurious": "said where there is no entity",
-    "missed": "an entity, and nothing was said there",
+    "spurious": "predicted where there is no entity",
+    "missed": "an entity, and nothing was predicted there",
 }
 MOST_NOTES = 6
 EXCERPT = 420

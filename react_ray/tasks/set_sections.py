@@ -45,7 +45,7 @@ def set_pairs(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
         if missed or extra:
             pairs.update((one, other) for one in missed or [None] for other in extra or [None])
     rows = [[*pair, n] for pair, n in pairs.most_common(MOST_PAIRS)]
-    columns: list[Heading] = [("Missed", "name"), ("said too much", "name"), ("Rows", "count")]
+    columns: list[Heading] = [("Missed", "name"), ("predicted but wrong", "name"), ("Rows", "count")]
     note = "Labels that are wrong in the same row; a dash stands for none."
     return table("Labels mixed up most", columns, rows, note)
 

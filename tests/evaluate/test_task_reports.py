@@ -129,7 +129,7 @@ def test_the_report_on_sets_of_labels(show: Show) -> None:
     assert labels.startswith("Labels ")
     assert "Average precision" in labels
     for pair in ("loverage1", "rage–1", "–joy1"):
-        assert pair in labels.replace(" ", ""), "missed, said too much, rows"
+        assert pair in labels.replace(" ", ""), "missed, predicted but wrong, rows"
     assert "Predicted joy, rage (50.0%), truth joy, lovemissed lovetoo much: rage" in mistakes
     assert "Predicted no label (40.0%), truth rage" in mistakes
     assert "subset accuracy" in page.text
