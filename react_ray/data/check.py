@@ -91,36 +91,42 @@ def check_usable(
     rejections: RejectedRows,
     described: dict[str, str],
     task: Task,
+    columns: Collection[str] = (),
 ) -> None:
     """Raise InputError when the remaining rows do not suffice for training.
 
     ``kept`` counts the accepted rows of each input, ``labels`` are the classes of the training rows;
-    ``learnable`` is whether there is any training row, labelled or not.
+    ``learnable`` is whether there is any training row, labelled or not. ``columns`` are those of the
+    labelled file.
     """
     for name, kinds in rejections.inputs.items():
         if not kept.get(name):
             raise InputError(f"--{name}: none of its rows is usable. Rejected:\n{describe(kinds.values())}")
     if task.fewest_classes and not labels and not described:
-        raise InputError(_nothing_labelled(task))
+        raise InputError(_nothing_labelled(task, columns))
     if not learnable:
         raise InputError("there is no training row: give --labeled or --unlabeled")
     if task.fewest_classes:
         _check_classes(set(labels), rejections, described, task)
 
 
-def _nothing_labelled(task: Task) -> str:
-    names = [column.name for column in task.columns if column.target]
-    names = names[:2]  # and not the many names in the exports of annotation tools
+def _nothing_labelled(task: Task, columns: Collection[str]) -> str:
+    names, place = _target_names(task, columns), _target_column(task, columns)
     flags = ["--label-column" if name == "label" else f"--column {name}=NAME" for name in names]
     return (
-        f"no row has a label: fill in at least one for each {task.nouns.option} in {_target_column(task)} "
+        f"no row has a label: fill in at least one for each {task.nouns.option} in {place} "
         f"({' or '.join(flags)} names it), or give the names of the {task.nouns.options} with --labels"
     )
 
 
-def _target_column(task: Task) -> str:
-    names = [column.name for column in task.columns if column.target][:2]
-    return f"the {' or '.join(names)} column of --labeled"
+def _target_names(task: Task, columns: Collection[str]) -> list[str]:
+    """Return the target columns that a file has, or else the first two."""
+    names = [column.name for column in task.columns if column.target]
+    return [name for name in names if name in columns] or names[:2]
+
+
+def _target_column(task: Task, columns: Collection[str] = ()) -> str:
+    return f"the {' or '.join(_target_names(task, columns))} column of --labeled"
 
 
 def label_warnings(

@@ -7,13 +7,14 @@ from dataclasses import replace
 from typing import Any
 
 from react_ray.config.settings import Columns, DataConfig
-from react_ray.data.row import Wanted
-from react_ray.data.sources import Source
+from react_ray.data.records import Rows
+from react_ray.data.row import Broken, Wanted
+from react_ray.data.sources import Source, find_files
 from react_ray.errors import ConfigError, InputError
 from react_ray.tasks import Task
 from react_ray.tasks.columns import Column, Options
 
-__all__ = ["TRUTH", "FileColumns", "check_columns", "input_names", "options_of"]
+__all__ = ["TRUTH", "FileColumns", "check_columns", "input_names", "labelled_columns", "options_of"]
 
 TRUTH = "truth"
 SHORT_FORMS = {"text": "--text-column", "label": "--label-column", TRUTH: "--truth-column"}
@@ -148,6 +149,16 @@ class FileColumns:
         inputs = [cells.get(column.name) for column in self.task.columns if not column.target]
         value = next((one for one in inputs if one is not None), "")
         return " ".join(map(str, value[:1000])) if isinstance(value, list) else str(value)
+
+
+def labelled_columns(data: DataConfig, task: Task) -> set[str]:
+    """Return the columns of the task that the first row of the first labelled file has."""
+    for source in find_files(data.labeled)[:1] if data.labeled else []:
+        layout = FileColumns(task, data.columns, options_of(data), source, labeled=True)
+        for _, record, _ in Rows(source, layout.wanted):
+            if not isinstance(record, Broken):
+                return set(layout.cells(record))
+    return set()
 
 
 def _of_tokens(task: Task, read: list[Column], source: Source) -> dict[str, str]:

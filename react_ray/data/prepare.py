@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from react_ray.config.settings import DataConfig
 from react_ray.console.reporter import Progress
 from react_ray.data.check import check_usable, label_warnings
-from react_ray.data.columns import TRUTH
+from react_ray.data.columns import TRUTH, labelled_columns
 from react_ray.data.duplicates import PARTS, POOL, REJECTED, UNUSED
 from react_ray.data.label_file import read_label_file
 from react_ray.data.rejections import RejectedRows
@@ -91,7 +91,7 @@ def prepare(
     rows = CheckedRows.of(shards, described, config.pool, keys, get_task(task), progress)
     rejections = rows.rejections()
     warnings = _warnings(rows, rejections, described)
-    _check_usable(rows, rejections, described)
+    _check_usable(rows, rejections, described, config)
     labels = LabelMap.of(rows.classes("labeled"), described)
     if not config.validation:
         _hold_back(rows, config.validation_fraction)
@@ -122,13 +122,17 @@ def _read(config: DataConfig, task: str, folder: Path, run: Run) -> list[Shard]:
     return shards
 
 
-def _check_usable(rows: CheckedRows, rejections: RejectedRows, described: dict[str, str]) -> None:
+def _check_usable(
+    rows: CheckedRows, rejections: RejectedRows, described: dict[str, str], config: DataConfig
+) -> None:
     kept: Counter[str] = Counter()
     for shard, fates in zip(rows.shards, rows.fates(), strict=True):
         kept[shard.input] += int(fates[:REJECTED].sum())
     learnable = np.isin(rows.fate, [PARTS.index("labeled"), POOL, UNUSED]).any()
     task = rows.targets.task
-    check_usable(kept, rows.classes("labeled").keys(), bool(learnable), rejections, described, task)
+    labels = rows.classes("labeled").keys()
+    columns = labelled_columns(config, task) if not labels else ()
+    check_usable(kept, labels, bool(learnable), rejections, described, task, columns)
 
 
 def _warnings(rows: CheckedRows, rejections: RejectedRows, described: dict[str, str]) -> list[str]:

@@ -23,8 +23,6 @@ __all__ = ["EMPTY", "SHOWN_CHARS", "Batch", "check_text", "printable", "read_fil
 
 BATCH_ROWS = 10_000
 BATCH_CHARS = 1 << 24
-DETECT_ROWS = 1000
-"""Number of first rows from which options are detected."""
 EMPTY = "empty text"
 SHOWN_CHARS = 200
 """Characters of a rejected text that are kept, enough to find it in the file."""
@@ -81,7 +79,7 @@ def _first(records: Iterator[tuple[int, Any, Any]]) -> list[tuple[int, Any]]:
     """Return the first rows of a file, at most a batch."""
     sample: list[tuple[int, Any]] = []
     chars = 0
-    while len(sample) < DETECT_ROWS and chars < BATCH_CHARS:
+    while len(sample) < BATCH_ROWS and chars < BATCH_CHARS:
         record = next(records, None)
         if record is None:
             break

@@ -16,11 +16,8 @@ from safetensors.numpy import load_file
 from react_ray.answer import load_answers
 from react_ray.config.file import load_config
 from react_ray.config.settings import Config
-from react_ray.data.columns import FileColumns, options_of
+from react_ray.data.columns import labelled_columns
 from react_ray.data.features import Features as RunFeatures
-from react_ray.data.records import Rows
-from react_ray.data.row import Broken
-from react_ray.data.sources import find_files
 from react_ray.data.tables import checked_target, write_table
 from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
@@ -167,7 +164,7 @@ POOLS = {"label_gan": _of_label_gan, "candidates": _of_candidates, "proposals": 
 
 def _to_fill_in(config: Config, task: Task, rows: pa.Table) -> tuple[pa.Table, list[str]]:
     """Return rows in the format of the run's labelled file, and the names of their empty target columns."""
-    data, columns = config.data, _labelled_columns(config, task)
+    data, columns = config.data, labelled_columns(config.data, task)
     target_names = {column.name for column in task.columns if column.target}
     written, targets = [], []
     for row in rows.to_pylist():
@@ -177,14 +174,3 @@ def _to_fill_in(config: Config, task: Task, rows: pa.Table) -> tuple[pa.Table, l
         inputs = {data.columns.of(name): cell for name, cell in cells.items() if name not in target_names}
         written.append(inputs | dict.fromkeys(blank, ""))
     return pa.Table.from_pylist(written), targets
-
-
-def _labelled_columns(config: Config, task: Task) -> set[str]:
-    """Return the columns of the task that the first row of the first labelled file has."""
-    data = config.data
-    for source in find_files(data.labeled)[:1] if data.labeled else []:
-        layout = FileColumns(task, data.columns, options_of(data), source, labeled=True)
-        for _, record, _ in Rows(source, layout.wanted):
-            if not isinstance(record, Broken):
-                return set(layout.cells(record))
-    return set()

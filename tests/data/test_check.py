@@ -219,6 +219,16 @@ def test_errors_have_the_words_of_the_task(labels: list[str], told: str) -> None
     assert warning.startswith("label 'anger' has no test row left: the only one was rejected")
 
 
+def test_the_missing_label_names_the_columns_of_the_file() -> None:
+    entities = get_task("token-classification")
+    for columns, expected in (
+        (("text", "label"), "in the label column"),
+        ((), "in the tags or spans column"),
+    ):
+        with pytest.raises(InputError, match=expected):
+            check_usable({"labeled": 2}, [], True, RejectedRows(), {}, entities, columns)
+
+
 def test_a_lost_row_of_a_class_that_has_others_or_a_name_is_no_error() -> None:
     usable(X, Y, early=(("labeled", "y", "empty text"), ("labeled", None, "not JSON: x")))
     usable(X, described={"x": "", "y": ""}, early=(("labeled", "y", "empty text"),))

@@ -267,6 +267,13 @@ def test_numbers_before_the_tokens_are_skipped(tmp_path: Path, tab: str) -> None
     assert any("numbers the tokens" in note for note in batch.notes)
 
 
+def test_the_scheme_is_detected_where_entities_are_late(tmp_path: Path) -> None:
+    (tmp_path / "rows.conll").write_text("x O\n\n" * 1500 + "Ada I-PER\nL I-PER\n")
+    source = find_files(str(tmp_path / "rows.conll"))[0]
+    batches = list(read_file(source, Columns(), task=get_task("token-classification")))
+    assert not any(batch.refused for batch in batches)
+
+
 def test_a_blank_token_is_named(tmp_path: Path) -> None:
     (tmp_path / "rows.conll").write_text("高\tB-PER\n \tO\n在\tO\n\n我\tO\n")
     source = find_files(str(tmp_path / "rows.conll"))[0]
