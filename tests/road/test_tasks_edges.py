@@ -96,7 +96,8 @@ def test_d_chooses_among_answers_where_it_helps_on_the_validation_rows(task, go,
     assert metrics["label_quality"]["generated"] == 24
     (propose,) = (tmp_path / "out" / "cache").glob("propose-*")
     (generate,) = (tmp_path / "out" / "cache").glob("generate-*")
-    assert {"known", "guessed", "pool", "validation"} == {path.stem for path in propose.glob("*.safetensors")}
+    pairs = {"known", "guessed", "pool", "validation", "back_translated"}
+    assert pairs == {path.stem for path in propose.glob("*.safetensors")}
     answers = load_answers(generate / "answers.jsonl")
     proposed = load_answers(propose / "pool.jsonl")
     for answer, own in zip(answers, proposed, strict=True):
