@@ -117,7 +117,13 @@ def test_utf16_is_refused_with_the_fix(tmp_path: Path, encoding: str) -> None:
 
 @pytest.mark.parametrize(
     "content",
-    [bytes(range(256)) * 20, b"\0" * 500, b"PK\x03\x04 spreadsheet", b"PAR1 rows", gzip.compress(b"text")],
+    [
+        bytes(range(256)) * 20,
+        b"\0" * 500,
+        b"PK\x03\x04 spreadsheet",
+        b"PAR1 rows",
+        gzip.compress(b"text", mtime=0),
+    ],
 )
 def test_binary_content_is_refused_whatever_the_ending(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "a.jsonl"
