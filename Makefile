@@ -18,7 +18,7 @@ demo: .venv/demo.stamp
 	@echo "The report to look at: out/demo/report.html"
 
 test: .venv/dev.stamp
-	$(RUN) pytest --numprocesses 2 --dist loadgroup
+	$(RUN) pytest
 
 check: .venv/dev.stamp
 	$(RUN) ruff check

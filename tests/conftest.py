@@ -55,13 +55,6 @@ def ray_cluster() -> Iterator[None]:
     ray.shutdown()
 
 
-@pytest.hookimpl(tryfirst=True)  # xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run the tests of the service last: its replicas hold cores of the shared cluster until the end.
-
-    Where the suite runs in two processes, the tests of the shared cluster stay in one, and those of a file.
-    """
+    """Run the tests of the service last: its replicas hold cores of the shared cluster until the end."""
     items.sort(key=lambda item: "serve" in Path(item.path).parts)
-    for item in items:
-        shared = "ray_cluster" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("ray" if shared else item.path.name))
