@@ -98,10 +98,18 @@ def test_a_killed_call_goes_on_with_what_is_missing(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["out.csv", "pile"]
 
 
+def traced_peak(classifier: Path, pile: Path) -> int:
+    tracemalloc.start()
+    predict(classifier, pile, pile.parent / "out.jsonl")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return peak
+
+
 def test_memory_of_predict_does_not_grow_with_the_pile(
     classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Python's and numpy's."""
+    """Python's and numpy's; the least of two calls, because threads of other tests allocate too."""
     monkeypatch.setattr("react_ray.pipeline.predict.PART_ROWS", 50)
     monkeypatch.setattr("react_ray.data.lines.CHUNK_BYTES", 1000)
     monkeypatch.setattr("react_ray.data.parquet_rows.BATCH_ROWS", 50)
@@ -110,10 +118,7 @@ def test_memory_of_predict_does_not_grow_with_the_pile(
     for rows in (100, 800):
         write_pile(tmp_path / f"{rows}", rows)
         predict(classifier, tmp_path / f"{rows}", tmp_path / "warm.jsonl")
-        tracemalloc.start()
-        predict(classifier, tmp_path / f"{rows}", tmp_path / "out.jsonl")
-        peaks[rows] = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
+        peaks[rows] = min(traced_peak(classifier, tmp_path / f"{rows}") for _ in range(2))
     assert peaks[800] - peaks[100] < 60 * 3 * 700, peaks
 
 
