@@ -25,6 +25,8 @@ __all__ = [
     "open_private",
     "remove_folder",
     "replace_file",
+    "replacement_of_file",
+    "replacement_of_folder",
     "trained_version",
     "unchanged",
 ]
@@ -148,16 +150,38 @@ def replace_file(path: Path, write: Callable[[Path], object], *, private: bool =
     If ``write`` fails, ``path`` is unchanged and the temporary file is deleted. With ``private`` the file
     has mode 600 from the start.
     """
+    with replacement_of_file(path, private=private) as temporary:
+        write(temporary)
+
+
+@contextmanager
+def replacement_of_file(path: Path, *, private: bool = False) -> Iterator[Path]:
+    """Context manager of the temporary file that becomes ``path`` when the block ends without an error."""
     temporary = path.with_name(path.name + ".half")
     try:
         if private:
             make_private_file(temporary)
-        write(temporary)
+        yield temporary
         temporary.replace(path)
     except BaseException:
         with suppress(OSError):
             temporary.unlink()
         raise
+
+
+@contextmanager
+def replacement_of_folder(target: Path) -> Iterator[Path]:
+    """Context manager of the new folder that becomes ``target`` when the block ends without an error."""
+    temporary = target.with_name(target.name + ".half")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    remove_folder(target)
+    temporary.rename(target)
 
 
 def open_private(path: Path, mode: str = "w") -> TextIO:

@@ -131,16 +131,17 @@ def test_ray_is_imported_at_its_edge_only(path: Path) -> None:
         assert [name for name in imports(path) if name.split(".")[0] == "ray"] == []
 
 
-def test_a_class_of_a_service_shares_its_name_with_no_other() -> None:
-    places: dict[str, list[str]] = {}
+def test_a_name_stands_for_one_class() -> None:
+    """In the package, and within each application; applications see public names only."""
+    places: dict[tuple[str, str], list[str]] = {}
     for path in MODULES:
+        parts = path.relative_to(ROOT / "react_ray").parts
+        part = "/".join(parts[:2]) if parts[0] == "apps" else "package"
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef):
-                places.setdefault(node.name, []).append(relative(path))
-    folders = tuple(f"react_ray/{name}/" for name in ("client", "inference", "serve"))
-    assert [
-        some for some in places.values() if len(some) > 1 and any(p.startswith(folders) for p in some)
-    ] == []
+                places.setdefault((part, node.name), []).append(relative(path))
+                assert part == "package" or node.name not in react_ray.__all__
+    assert [found for found in places.values() if len(found) > 1] == []
 
 
 @pytest.mark.parametrize("path", MODULES, ids=relative)

@@ -21,6 +21,7 @@ from react_ray.data.read import read_file, row_schema
 from react_ray.data.sources import Source, find_files
 from react_ray.data.targets import canonical_json
 from react_ray.errors import InputError
+from react_ray.folders import replacement_of_file
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.columns import NO_OPTIONS, Options
 from react_ray.tasks.text_changes import normal_form
@@ -193,10 +194,10 @@ def read_shard(
     at most ``group_rows`` rows. Returns the number of rows kept; raises InputError when the file cannot be
     used.
     """
-    half = target.with_suffix(".half")
     rows = 0
     with (
-        pq.ParquetWriter(half, shard_schema(task)) as writer,
+        replacement_of_file(target) as file,
+        pq.ParquetWriter(file, shard_schema(task)) as writer,
         _refused_path(target).open("w", encoding="utf-8") as refused,
     ):
         names = [field.name for field in task.inputs]
@@ -209,5 +210,4 @@ def read_shard(
             if batch.notes:
                 _notes_path(target).write_text(json.dumps(batch.notes), encoding="utf-8")
             rows += len(ids)
-    half.replace(target)
     return rows

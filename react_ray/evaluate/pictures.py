@@ -14,7 +14,7 @@ from typing import Any
 from react_ray.evaluate.schema import Bin
 
 __all__ = [
-    "Calibration",
+    "CalibrationChart",
     "LineChart",
     "Mark",
     "Scatter",
@@ -71,7 +71,7 @@ class Bar:
 
 
 @dataclass(frozen=True)
-class Calibration:
+class CalibrationChart:
     """Reliability diagram: bars of accuracy over confidence, ends of the diagonal, and ticks."""
 
     bars: tuple[Bar, ...]
@@ -167,7 +167,7 @@ def line_chart(title: str, series: Mapping[str, Sequence[Point]]) -> LineChart |
     )
 
 
-def calibration_chart(bins: Sequence[Bin]) -> Calibration | None:
+def calibration_chart(bins: Sequence[Bin]) -> CalibrationChart | None:
     """Lay out a reliability diagram; None without bins."""
     if not bins:
         return None
@@ -175,7 +175,7 @@ def calibration_chart(bins: Sequence[Bin]) -> Calibration | None:
     y_at = _axis(0, 1, HEIGHT - BOTTOM, TOP)
     max_rows = max(b["n"] for b in bins)
     fifths = [i / 5 for i in range(6)]
-    return Calibration(
+    return CalibrationChart(
         tuple(_bar(b, x_at, y_at, max_rows) for b in bins),
         (x_at(0), y_at(0)),
         (x_at(1), y_at(1)),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
 from react_ray.errors import InputError
-from react_ray.folders import remove_folder, unchanged
+from react_ray.folders import replacement_of_folder, unchanged
 
 __all__ = ["write_export"]
 
@@ -21,18 +20,13 @@ def write_export(folder: Path, target: Path, make: Callable[[Path], Record], pro
     ``make`` writes the files into a new folder, which becomes ``target`` if the model did not change
     meanwhile. Raises InputError, ``problem`` with the reason, if it fails; then ``target`` stays as it was.
     """
-    half = target.with_name(target.name + ".half")
-    shutil.rmtree(half, ignore_errors=True)
-    half.mkdir(parents=True)
-    try:
-        with unchanged(folder):
-            record = make(half)
-    except Exception as error:  # torch and the libraries of exports raise many kinds
-        shutil.rmtree(half)
-        if isinstance(error, InputError):
+    with replacement_of_folder(target) as files:
+        try:
+            with unchanged(folder):
+                record = make(files)
+        except InputError:
             raise
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{folder}: {problem}: {reason}") from error
-    remove_folder(target)
-    half.rename(target)
+        except Exception as error:  # torch and the libraries of exports raise many kinds
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise InputError(f"{folder}: {problem}: {reason}") from error
     return record

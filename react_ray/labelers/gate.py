@@ -17,7 +17,7 @@ from sklearn.model_selection import StratifiedKFold
 from react_ray.config.settings import LganConfig
 from react_ray.evaluate.intervals import probability_worse
 from react_ray.lgan.experts import fit_teacher
-from react_ray.lgan.generate import Labeler
+from react_ray.lgan.generate import TrainedLabelGenerator
 from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.probe import Probe, fit_probe
 from react_ray.tasks.closed_metrics import class_scores, class_statistics
@@ -74,7 +74,7 @@ class Evidence:
         return plain, lgan
 
 
-def gather(inputs: LganInputs, labeler: Labeler, config: LganConfig) -> Evidence | None:
+def gather(inputs: LganInputs, labeler: TrainedLabelGenerator, config: LganConfig) -> Evidence | None:
     """Predict the validation rows if there are enough, else the labelled rows out of fold.
 
     None if there are too few, or if a class has no labelled row: the plain probe never predicts that class,
@@ -127,7 +127,7 @@ def _subject(generated: int, kept: int, used: bool) -> str:
     return f"{none}. The model trained on the labelled rows and any changed copies of them is {used_or_not}"
 
 
-def _evaluate_on_validation(inputs: LganInputs, labeler: Labeler) -> Evidence:
+def _evaluate_on_validation(inputs: LganInputs, labeler: TrainedLabelGenerator) -> Evidence:
     rows, labels = inputs.validation, inputs.validation_labels
     plain = _fit_plain_probe(inputs).predict_proba(inputs.sentence.of(rows, inputs.blocks)).argmax(1)
     return Evidence(labels, plain, labeler.predict_proba(rows).argmax(1), "validation")

@@ -21,7 +21,7 @@ from react_ray.data.features import Features as EncodedRows
 from react_ray.errors import InputError
 from react_ray.labelers.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.experts import fit_teacher
-from react_ray.lgan.generate import Generation, Labeler, generate_labels, label_probabilities
+from react_ray.lgan.generate import Generation, TrainedLabelGenerator, generate_labels, label_probabilities
 from react_ray.lgan.inputs import LganInputs, save_arrays
 from react_ray.lgan.out_of_scope import find_out_of_scope
 from react_ray.lgan.word_features import describe
@@ -105,7 +105,7 @@ def generate(
     config, inputs = LganConfig.partial(settings), LganInputs.load(folder)
     teacher, losses = json.loads((folder / "teacher.json").read_text()), phase2 / "losses.json"
     history = json.loads(losses.read_text())
-    labeler = Labeler(inputs.names, phase2, seed)
+    labeler = TrainedLabelGenerator(inputs.names, phase2, seed)
     word_features = describe(texts) if len(texts) and config.verifier else None
     evidence = gather(inputs, labeler, config)
     probabilities = label_probabilities(

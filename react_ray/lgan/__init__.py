@@ -1,7 +1,13 @@
 """The label GAN on frozen features: networks, losses, training, label generation."""
 
 from react_ray.data.views import SENTENCE
-from react_ray.lgan.generate import Generation, Labeler, augmented_table, left_out_table, weigh_for_training
+from react_ray.lgan.generate import (
+    Generation,
+    TrainedLabelGenerator,
+    augmented_table,
+    left_out_table,
+    weigh_for_training,
+)
 from react_ray.lgan.inputs import LganInputs
 from react_ray.lgan.probe import Probe, fit_probe
 from react_ray.lgan.self_training import self_train
@@ -9,9 +15,9 @@ from react_ray.lgan.self_training import self_train
 __all__ = [
     "SENTENCE",
     "Generation",
-    "Labeler",
     "LganInputs",
     "Probe",
+    "TrainedLabelGenerator",
     "augmented_table",
     "fit_probe",
     "left_out_table",

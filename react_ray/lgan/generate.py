@@ -31,7 +31,7 @@ from react_ray.lgan.verify import judge
 __all__ = [
     "Generation",
     "LabelProbabilities",
-    "Labeler",
+    "TrainedLabelGenerator",
     "augmented_table",
     "generate_labels",
     "label_probabilities",
@@ -53,7 +53,7 @@ WEIGHT_POWER = 4
 """Power of the training weights: models memorize wrong labels, and the most certain labels have fewest."""
 
 
-class Labeler:
+class TrainedLabelGenerator:
     """Inference with the trained label generator G_y."""
 
     def __init__(self, names: Features, folder: Path, seed: int):
@@ -117,7 +117,7 @@ class LabelProbabilities:
 
 def label_probabilities(
     inputs: LganInputs,
-    labeler: Labeler,
+    labeler: TrainedLabelGenerator,
     smoothing: float,
     words: Features | None,
     verifier: bool,
@@ -136,7 +136,7 @@ def label_probabilities(
 
 def generate_labels(
     inputs: LganInputs,
-    labeler: Labeler,
+    labeler: TrainedLabelGenerator,
     probabilities: LabelProbabilities,
     homophily: float,
     correct: NDArray[np.bool_] | None = None,

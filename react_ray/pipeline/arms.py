@@ -24,7 +24,7 @@ from react_ray.console.reporter import Progress
 from react_ray.evaluate.intervals import probability_worse
 from react_ray.inference.classifier import load
 from react_ray.labelers.gate import MIN_ROWS, WORSE
-from react_ray.lgan import Labeler, LganInputs, fit_probe, self_train
+from react_ray.lgan import LganInputs, TrainedLabelGenerator, fit_probe, self_train
 from react_ray.tasks import Task
 
 __all__ = [
@@ -67,7 +67,7 @@ def predict_features(
     rows: NDArray[np.float32], inputs: LganInputs, players: Path, seed: int
 ) -> dict[str, Probabilities]:
     """Return class probabilities of the arms on frozen features, for ``rows`` (n x d)."""
-    predictions = {"label_generator": Labeler(inputs.names, players, seed).predict_proba(rows)}
+    predictions = {"label_generator": TrainedLabelGenerator(inputs.names, players, seed).predict_proba(rows)}
     if len(inputs.labeled):
         plain, sentences = inputs.seen_as(inputs.sentence), inputs.sentence.of(rows, inputs.blocks)
         probe = fit_probe(plain.labeled, inputs.labels, inputs.classes)

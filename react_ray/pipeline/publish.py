@@ -26,7 +26,7 @@ from react_ray.evaluate.report import ReportContent, write_report
 from react_ray.evaluate.schema import Metrics
 from react_ray.evaluate.tables import class_counts, rejected_by_reason
 from react_ray.evaluate.wording import metric_title
-from react_ray.folders import remove_folder, replace_file
+from react_ray.folders import replace_file, replacement_of_folder
 from react_ray.pipeline.arms import choice_of, model_of, models_of
 from react_ray.pipeline.context import base_model_of, encoder_weights, encoders_of
 from react_ray.pipeline.store import RECORD, Store, folder_size
@@ -208,9 +208,6 @@ def _read_lines(path: Path) -> list[dict[str, float]]:
 
 def replace_folder(source: Path, target: Path, change: Callable[[Path], object] = lambda _: None) -> None:
     """Replace a folder by a copy of another; readers never see a partial copy."""
-    half = target.with_name(target.name + ".half")
-    shutil.rmtree(half, ignore_errors=True)
-    shutil.copytree(source, half)
-    change(half)
-    remove_folder(target)
-    half.rename(target)
+    with replacement_of_folder(target) as copy:
+        shutil.copytree(source, copy, dirs_exist_ok=True)
+        change(copy)

@@ -19,6 +19,7 @@ from react_ray.data.lines import FlawedLine, read_lines
 from react_ray.data.read import SHOWN_CHARS, check_text, printable
 from react_ray.data.shards import read_shard, text_id
 from react_ray.data.sources import Source, find_files
+from react_ray.folders import replacement_of_file
 from react_ray.tasks import DEFAULT_TASK, get_task
 
 __all__ = ["TRAIN", "VALIDATION", "ReadTexts", "TextShard", "divide", "read_items"]
@@ -97,11 +98,12 @@ class ReadTexts:
 
 def _read_plain(source: Source, target: Path, max_chars: int) -> int:
     """Read a text from each line that is not blank."""
-    half, rows = target.with_suffix(".half"), 0
+    rows = 0
     schema = pa.schema([("id", pa.string()), ("text", pa.string())])
     pending: list[dict[str, str]] = []
     with (
-        pq.ParquetWriter(half, schema) as writer,
+        replacement_of_file(target) as file,
+        pq.ParquetWriter(file, schema) as writer,
         TextShard(target).refused_path.open("w", encoding="utf-8") as refused,
     ):
         for number, line in enumerate(read_lines(source.open_unpacked()), start=1):
@@ -123,7 +125,6 @@ def _read_plain(source: Source, target: Path, max_chars: int) -> int:
                 writer.write_table(pa.Table.from_pylist(pending, schema=schema))
                 pending = []
         writer.write_table(pa.Table.from_pylist(pending, schema=schema))
-    half.replace(target)
     return rows
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from react_ray.tasks.answer_spans import SpanScores, ranked_spans
 
-__all__ = ["CORRECT", "Calibration", "calibrate_answers"]
+__all__ = ["CORRECT", "AnswerCalibration", "calibrate_answers"]
 
 CORRECT = 0.5
 """Credit above which an answer counts as correct."""
@@ -19,7 +19,7 @@ PRIOR_STD = 0.5
 """Standard deviation of the log temperature before any row is seen."""
 
 
-class Calibration(NamedTuple):
+class AnswerCalibration(NamedTuple):
     """How the sums of logits become answers and scores.
 
     ``no_answer`` is added to the sum for no answer; None: every question has an answer.
@@ -31,10 +31,10 @@ class Calibration(NamedTuple):
 
 def calibrate_answers(
     found: Sequence[SpanScores],
-    credit: Callable[[Calibration], NDArray[np.float64]],
+    credit: Callable[[AnswerCalibration], NDArray[np.float64]],
     unanswerable: bool,
     usual: float | None = None,
-) -> Calibration:
+) -> AnswerCalibration:
     """Fit a calibration to the spans of rows with known answers.
 
     Parameters
@@ -49,19 +49,21 @@ def calibrate_answers(
         What is added to the sum for no answer if all rows have one; None: no answer is never given.
     """
     shift = _best_shift(found, credit) if unanswerable else usual
-    right = credit(Calibration(1.0, shift)) > CORRECT
+    right = credit(AnswerCalibration(1.0, shift)) > CORRECT
     grid = np.exp(np.linspace(np.log(0.1), np.log(10), 101))
     losses = [_loss(found, shift, temperature, right) for temperature in grid.tolist()]
     prior = (np.log(grid) / PRIOR_STD) ** 2 / 2
-    return Calibration(float(grid[int(np.argmin(np.array(losses) + prior))]), shift)
+    return AnswerCalibration(float(grid[int(np.argmin(np.array(losses) + prior))]), shift)
 
 
-def _best_shift(found: Sequence[SpanScores], credit: Callable[[Calibration], NDArray[np.float64]]) -> float:
+def _best_shift(
+    found: Sequence[SpanScores], credit: Callable[[AnswerCalibration], NDArray[np.float64]]
+) -> float:
     """The shift with the greatest mean credit; of equal ones the nearest to 0."""
     margins = [one.scores[0] - one.none for one in found if one.scores]
     quantiles = np.quantile(margins, np.linspace(0, 1, THRESHOLDS)) if margins else np.zeros(0)
     shifts = sorted({0.0, *(float(margin) + 1e-6 for margin in quantiles)}, key=abs)
-    means = [credit(Calibration(1.0, shift)).mean() for shift in shifts]
+    means = [credit(AnswerCalibration(1.0, shift)).mean() for shift in shifts]
     return shifts[int(np.argmax(means))]
 
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from react_ray.answer import Answer
 from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import TextTokenizer
-from react_ray.tasks.answer_calibration import CORRECT, Calibration, calibrate_answers
+from react_ray.tasks.answer_calibration import CORRECT, AnswerCalibration, calibrate_answers
 from react_ray.tasks.answer_cells import parse_answers
 from react_ray.tasks.answer_metrics import best_scores
 from react_ray.tasks.answer_sections import answer_sections
@@ -171,7 +171,7 @@ class QuestionAnswering(OpenTask):
         """Allow no answer only if some of the rows to train on have none."""
         answered = {example.row for example in examples if example.target[0, 0] < 1}
         every = {example.row for example in examples}
-        _keep(model, Calibration(no_answer=0.0 if every - answered else None))
+        _keep(model, AnswerCalibration(no_answer=0.0 if every - answered else None))
 
     def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
         """Stack the distributions over start and end, n x 2 x tokens."""
@@ -211,7 +211,7 @@ class QuestionAnswering(OpenTask):
         The value is [[start, end]] in characters of the context, [] for no answer; a ranking has "start:end"
         as names, "" for no answer.
         """
-        known = Calibration(**settings.get(SETTINGS, {}))
+        known = AnswerCalibration(**settings.get(SETTINGS, {}))
         return [_answer(found, known) for found in _scores(outputs, examples, len(rows))]
 
     def calibrate(
@@ -228,9 +228,9 @@ class QuestionAnswering(OpenTask):
         """
         unanswerable = any(not answers for answers in rows["answers"].to_pylist())
         known = (getattr(model.config, "react_ray", None) or {}).get(SETTINGS, {})
-        usual = Calibration(**known).no_answer if known else None
+        usual = AnswerCalibration(**known).no_answer if known else None
 
-        def credit(known: Calibration) -> NDArray[np.float64]:
+        def credit(known: AnswerCalibration) -> NDArray[np.float64]:
             return self.credit([_answer(one, known) for one in scores], rows)
 
         scores = _scores(outputs, examples, len(rows))
@@ -320,7 +320,7 @@ def _scores(outputs: Outputs, examples: Sequence[Example], rows: int) -> list[Sp
     return [span_scores([outputs[n] for n in some], [examples[n].places for n in some]) for some in windows]
 
 
-def _answer(found: SpanScores, known: Calibration) -> Answer:
+def _answer(found: SpanScores, known: AnswerCalibration) -> Answer:
     ranking = ranked_spans(found, known.temperature, known.no_answer, RANKED)
     span, score = ranking[0]
     names = tuple((f"{one[0]}:{one[1]}" if one else "", share) for one, share in ranking)
@@ -332,7 +332,7 @@ def _places(name: str) -> list[int]:
     return [int(place) for place in name.split(":")]
 
 
-def _keep(model: PreTrainedModel, found: Calibration) -> dict[str, float]:
+def _keep(model: PreTrainedModel, found: AnswerCalibration) -> dict[str, float]:
     settings = getattr(model.config, "react_ray", None) or {}
     model.config.react_ray = {**settings, SETTINGS: found._asdict()}
     return {name: value for name, value in found._asdict().items() if value is not None}

@@ -67,7 +67,7 @@ def score(context: Context) -> float:
     else:
         inputs = lgan.LganInputs.load(context.done["pretrain"] / "inputs")
         networks_folder = context.done["lgan"] / "players"
-        generator = lgan.Labeler(inputs.names, networks_folder, context.config.seed)
+        generator = lgan.TrainedLabelGenerator(inputs.names, networks_folder, context.config.seed)
         answers = ranked(generator.predict_proba(context.features().of("validation")), labels)
     return context.task.measure(answers, rows, labels)[metric]
 

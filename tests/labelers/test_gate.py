@@ -9,7 +9,7 @@ from feature_blobs import make_blobs, run_phases
 
 from react_ray.config.settings import LganConfig
 from react_ray.labelers.gate import collapse_alarm, decide, gather
-from react_ray.lgan import Labeler
+from react_ray.lgan import TrainedLabelGenerator
 from react_ray.lgan.networks import Networks
 from react_ray.lgan.probe import one_hot
 from react_ray.lgan.state import save_networks
@@ -78,7 +78,7 @@ def test_random_labels_fall_back(tmp_path):
     inputs = with_validation(make_blobs(per_class=8))
     astray = torch.from_numpy(inputs.names[[2, 3, 1, 0]])
     save_networks(Networks.make(astray, 3), [], tmp_path)
-    untrained = Labeler(inputs.names, tmp_path, 0)
+    untrained = TrainedLabelGenerator(inputs.names, tmp_path, 0)
     decision = decide(gather(inputs, untrained, LganConfig()), 4, (), generated=9, kept=9)
     assert not decision.use_lgan
     assert decision.probability_worse > 0.9
@@ -88,7 +88,7 @@ def test_random_labels_fall_back(tmp_path):
 def test_good_labels_are_used(tmp_path):
     blobs = make_blobs(per_class=3, spread=2.0)
     trained = run_phases(tmp_path, blobs.inputs)
-    labeler = Labeler(blobs.inputs.names, trained, 0)
+    labeler = TrainedLabelGenerator(blobs.inputs.names, trained, 0)
     for inputs in (blobs.inputs, with_validation(blobs)):
         decision = decide(gather(inputs, labeler, LganConfig()), 4, (), generated=9, kept=9)
         assert decision.use_lgan
@@ -113,7 +113,7 @@ def test_a_class_with_one_row_is_no_obstacle():
 
 def test_a_probe_that_cannot_know_all_classes_is_no_judge(tmp_path):
     blobs = make_blobs(per_class=8)
-    labeler = Labeler(blobs.inputs.names, run_phases(tmp_path, blobs.inputs), seed=0)
+    labeler = TrainedLabelGenerator(blobs.inputs.names, run_phases(tmp_path, blobs.inputs), seed=0)
     assert gather(blobs.inputs, labeler, LganConfig()) is not None
     known = blobs.inputs.labels != 3
     some = blobs.with_inputs(labeled=blobs.inputs.labeled[known], labels=blobs.inputs.labels[known]).inputs

@@ -12,7 +12,7 @@ from safetensors.numpy import load_file
 from torch import distributed
 from torch.multiprocessing import spawn
 
-from react_ray.lgan import Labeler, fit_probe, pretrain, train
+from react_ray.lgan import TrainedLabelGenerator, fit_probe, pretrain, train
 from react_ray.lgan.networks import Networks
 from react_ray.training.worker import LocalWorker
 
@@ -36,7 +36,7 @@ def test_the_label_generator_beats_the_probe(tmp_path):
         given = blobs.inputs
         trained = run_phases(tmp_path / str(seed), given)
         plain.append(blobs.macro_f1(fit_probe(given.labeled, given.labels, 4).predict_proba(blobs.test)))
-        made.append(blobs.macro_f1(Labeler(given.names, trained, 0).predict_proba(blobs.test)))
+        made.append(blobs.macro_f1(TrainedLabelGenerator(given.names, trained, 0).predict_proba(blobs.test)))
     assert np.mean(made) > np.mean(plain) + 0.1
 
 
@@ -108,7 +108,7 @@ def test_two_ranks_end_like_one(tmp_path):
     spawn(run_rank, (2, tmp_path / "two", given), nprocs=2)
     assert same(networks(alone.parent / "phase1"), networks(tmp_path / "two" / "phase1"), atol=1e-3)
     one, two = (
-        Labeler(blobs.inputs.names, folder, 0).predict_proba(blobs.test)
+        TrainedLabelGenerator(blobs.inputs.names, folder, 0).predict_proba(blobs.test)
         for folder in (alone, tmp_path / "two" / "phase2")
     )
     assert np.allclose(one, two, atol=1e-3)
@@ -126,7 +126,7 @@ def test_two_ranks_end_like_one(tmp_path):
 def test_phases_run_with_what_there_is(tmp_path, changes):
     blobs = make_blobs(pool=50).with_inputs(**changes)
     trained = run_phases(tmp_path, blobs.inputs, steps=5, pretrain_steps=0)
-    believed = Labeler(blobs.inputs.names, trained, 0).predict_proba(blobs.test)
+    believed = TrainedLabelGenerator(blobs.inputs.names, trained, 0).predict_proba(blobs.test)
     assert np.isfinite(believed).all()
     assert np.allclose(believed.sum(1), 1, atol=1e-4)
 

@@ -18,7 +18,7 @@ from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.run import with_task
 from react_ray.tasks import get_task
-from react_ray.tasks.answer_calibration import Calibration
+from react_ray.tasks.answer_calibration import AnswerCalibration
 from react_ray.tasks.answer_cells import parse_answers
 from react_ray.tasks.answer_metrics import best_scores, exact_match, token_f1
 from react_ray.tasks.answer_spans import SpanScores, ranked_spans
@@ -206,11 +206,11 @@ def test_models_of_answerable_questions_always_answer(tokenizer):
     model = SimpleNamespace(config=SimpleNamespace())
     examples = TASK.encode(tokenizer, rows, [])
     TASK.record(model, examples)
-    assert Calibration(**model.config.react_ray["answers"]).no_answer is None
+    assert AnswerCalibration(**model.config.react_ray["answers"]).no_answer is None
     TASK.calibrate(
         model, [np.zeros((2, len(e.places.tokens)), np.float32) for e in examples], examples, rows, []
     )
-    assert Calibration(**model.config.react_ray["answers"]).no_answer is None
+    assert AnswerCalibration(**model.config.react_ray["answers"]).no_answer is None
 
 
 def test_no_answer_stays_possible_where_only_rows_to_train_on_have_none(tokenizer):

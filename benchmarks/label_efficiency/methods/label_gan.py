@@ -88,7 +88,7 @@ def ours(draw: Draw, variant: Variant | None = None) -> Answer:
             made, decision = labeler_stages.generate(
                 folder / "inputs", folder / "phase2", folder / "made", texts=_texts(draw), **settings
             )
-        labeler = lgan.Labeler(inputs.names, folder / "phase2", draw.seed)
+        labeler = lgan.TrainedLabelGenerator(inputs.names, folder / "phase2", draw.seed)
         given_alone = labeler.predict_proba(inputs.unlabeled)
         diagnostics = json.loads((folder / "made" / "diagnostics.json").read_text())
         plain_knows_all = len(np.unique(draw.labels)) == inputs.classes
