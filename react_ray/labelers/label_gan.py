@@ -17,8 +17,8 @@ from safetensors.numpy import load_file
 
 from react_ray.config.settings import LganConfig
 from react_ray.console.reporter import Progress
-from react_ray.data.features import Features as EncodedRows
 from react_ray.errors import InputError
+from react_ray.labelers.encoded_rows import EncodedRows
 from react_ray.labelers.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.experts import fit_teacher
 from react_ray.lgan.generate import Generation, TrainedLabelGenerator, generate_labels, label_probabilities

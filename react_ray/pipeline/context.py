@@ -14,8 +14,8 @@ import pyarrow.parquet as pq
 from react_ray.cluster.session import Session
 from react_ray.config.settings import SCRATCH, Config
 from react_ray.console.reporter import Progress
-from react_ray.data.features import Features
 from react_ray.data.prepare import MODELS
+from react_ray.labelers.encoded_rows import EncodedRows
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.labels import LabelMap
 
@@ -78,9 +78,9 @@ class Context:
         stage = self.folder.name.partition("-")[0]
         return None if self.session.alone else Path(self.config.output) / "logs" / stage
 
-    def features(self) -> Features:
+    def features(self) -> EncodedRows:
         """Load the features of all rows."""
-        return Features.load(self.done["prepare"], self.done["augment"], self.done["encode"])
+        return EncodedRows.load(self.done["prepare"], self.done["augment"], self.done["encode"])
 
 
 def encoders_of(done: Mapping[str, Path]) -> tuple[str, ...]:

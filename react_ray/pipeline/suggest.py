@@ -17,10 +17,10 @@ from react_ray.answer import load_answers
 from react_ray.config.file import load_config
 from react_ray.config.settings import Config
 from react_ray.data.columns import labelled_columns
-from react_ray.data.features import Features as RunFeatures
 from react_ray.data.tables import checked_target, write_table
 from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
+from react_ray.labelers.encoded_rows import EncodedRows
 from react_ray.lgan import SENTENCE, Generation
 from react_ray.lgan.inputs import Features, Indices
 from react_ray.lgan.suggest import most_useful
@@ -109,7 +109,7 @@ def suggest(
 
 def _of_label_gan(task: Task, done: Mapping[str, Path], separator: str | None) -> _Pool:
     labels, made = LabelMap.load(done["prepare"] / "labels.json"), Generation.load(done["generate"])
-    features = RunFeatures.load(done["prepare"], done["augment"], done["encode"])
+    features = EncodedRows.load(done["prepare"], done["augment"], done["encode"])
     rows = pq.read_table(
         done["prepare"] / "rows.parquet",
         columns=[field.name for field in task.inputs],

@@ -6,7 +6,7 @@ import pyarrow.parquet as pq
 
 from react_ray.cluster.datasets import map_items
 from react_ray.data.encode import Encoders, EncodeTask, encode_items, save_features
-from react_ray.data.features import load_models, save_models
+from react_ray.labelers.encoded_rows import load_models, save_models
 from react_ray.pipeline.context import Context
 
 __all__ = ["encode"]

@@ -17,13 +17,13 @@ from react_ray.data.views import BLOCKS
 from react_ray.folders import replace_file
 from react_ray.tasks.labels import LabelMap
 
-__all__ = ["Features", "load_models", "save_models"]
+__all__ = ["EncodedRows", "load_models", "save_models"]
 
 MODELS = "encoders.json"
 
 
 @dataclass(frozen=True)
-class Features:
+class EncodedRows:
     """Features that the label GAN is trained on; arrays are aligned with ``rows``.
 
     ``rows`` has id, label, part and truth (no texts); ``matrix`` is n x d;
@@ -40,7 +40,7 @@ class Features:
     blocks: int
 
     @classmethod
-    def load(cls, prepared: Path, augmented: Path, encoded: Path) -> Features:
+    def load(cls, prepared: Path, augmented: Path, encoded: Path) -> EncodedRows:
         """Load the outputs of the stages prepare, augment and encode."""
         labels = LabelMap.load(prepared / "labels.json")
         columns = ["id", "label", "part", "truth"]
