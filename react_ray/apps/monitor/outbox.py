@@ -38,13 +38,14 @@ def _with_texts(
     store: Store, config: MonitorConfig, negative: str, identity: str, content: str
 ) -> dict[str, Any]:
     """Return an alert as JSON; its texts are read from the store, so that a forgotten one is not in it."""
-    alert = json.loads(content)
+    alert = {"buckets": 1, **json.loads(content)}
+    length = BUCKETS[config.bucket]
     of = Selection(
         topic=None if alert["topic"] == ALL else alert["topic"],
         source=None if alert["source"] == ALL else alert["source"],
         sentiment=None if alert["kind"] == "unsure" else negative,
-        start=alert["bucket"],
-        end=alert["bucket"] + BUCKETS[config.bucket],
+        start=alert["bucket"] - (alert["buckets"] - 1) * length,
+        end=alert["bucket"] + length,
     )
     return {"id": identity, **alert, "texts": texts(store, of, config.alert_texts)}
 

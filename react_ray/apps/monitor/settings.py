@@ -28,6 +28,9 @@ class SurgeSettings(Settings):
         3, ge=0, description="Latest buckets left out of the level, so that a surge is not in it"
     )
     longest: int = Field(7, ge=1, description="Longest surge that is summed up, in buckets")
+    min_texts: int = Field(
+        5, ge=1, description="Fewest negative texts in the buckets of a surge; with fewer there is no alert"
+    )
     quiet: int = Field(3, ge=1, description="Buckets without a surge after which one is a new one")
     max_series: int = Field(50, ge=1, description="Most pairs of topic and source watched, the largest first")
     simulations: int = Field(200, ge=20, description="Resampled histories that set the thresholds")

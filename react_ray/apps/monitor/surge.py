@@ -5,6 +5,8 @@ the level of all days (negative binomial); the expected share is that of these w
 the variance that was seen). Both residuals become normal scores. The statistic is the largest mean of
 a residual over the last 1, 2, ... buckets, in units of its threshold. The thresholds are set by
 resampling blocks of the history, so that in as many resampled months as stated there is a false alarm.
+Buckets with few negative texts together raise no alarm; the thresholds are set without this rule, so that
+it takes alarms away only.
 """
 
 from __future__ import annotations
@@ -96,11 +98,22 @@ class Detector:
         warm = np.arange(len(counts)) >= warm_buckets(counts.per_day, self.settings)
         return count * warm, of_share * warm
 
+    def windows(self, counts: Counts) -> Floats:
+        """Return the larger statistic of the last 1 to ``longest`` buckets, longest x ... x buckets.
+
+        It is in units of its threshold; 0 where these buckets have fewer negative texts than ``min_texts``.
+        """
+        scaled = [one / least for one, least in zip(self.residuals(counts), self.thresholds, strict=True)]
+        windows = np.zeros((self.settings.longest, *counts.total.shape))
+        for width in range(1, self.settings.longest + 1):
+            larger = np.maximum(*(_latest(one, width) for one in scaled)) / np.sqrt(width)
+            enough = _latest(counts.negative, width) >= self.settings.min_texts
+            windows[width - 1] = np.where(enough, larger, 0.0)
+        return windows
+
     def statistic(self, counts: Counts) -> Floats:
-        """Return the larger of both scans in each bucket, in units of its threshold: alarms are over 1."""
-        scans = [scan(one, self.settings.longest) for one in self.residuals(counts)]
-        scaled = [one / threshold for one, threshold in zip(scans, self.thresholds, strict=True)]
-        largest: Floats = np.maximum(*scaled)
+        """Return the largest statistic of each bucket, in units of its threshold: alarms are over 1."""
+        largest: Floats = self.windows(counts).max(0)
         return largest
 
 
@@ -137,12 +150,18 @@ def _rolling(values: Floats, width: int, gap: int, step: int) -> Floats:
 
 def scan(residuals: Floats, longest: int) -> Floats:
     """Return the largest standardized sum of the last 1 to ``longest`` residuals of each bucket."""
-    sums = np.cumsum(residuals, -1)
     best = np.full(residuals.shape, -np.inf)
     for width in range(1, longest + 1):
-        before = np.concatenate([np.zeros((*sums.shape[:-1], width)), sums], -1)[..., : sums.shape[-1]]
-        best = np.maximum(best, (sums - before) / np.sqrt(width))
+        best = np.maximum(best, _latest(residuals, width) / np.sqrt(width))
     return best
+
+
+def _latest(values: Floats, width: int) -> Floats:
+    """Return the sum of the last ``width`` values up to each."""
+    sums = np.cumsum(values, -1)
+    before = np.concatenate([np.zeros((*sums.shape[:-1], width)), sums], -1)[..., : sums.shape[-1]]
+    latest: Floats = sums - before
+    return latest
 
 
 def onsets(over: NDArray[np.bool_], quiet: int) -> NDArray[np.bool_]:

@@ -47,6 +47,8 @@ class Alert:
         Of a surge: in units of its threshold. Of drift: the population stability index.
     expected, expected_share
         Negative texts (of drift: unsure or negative ones) that were expected, and their share.
+    buckets
+        Number of buckets, ``bucket`` is the last of them, that all these numbers are of.
     """
 
     kind: str
@@ -58,6 +60,7 @@ class Alert:
     expected: float
     expected_share: float
     statistic: float
+    buckets: int
 
     @property
     def id(self) -> str:
@@ -163,14 +166,18 @@ class Watcher:
             return
         back = (surge.history + 8) * DAY + (surge.gap + surge.longest + surge.quiet) * self.length
         counts = self._counts(numbers, start - back, stop)
-        values = detector.statistic(counts)
+        windows = detector.windows(counts)
         level, share = expected(counts, surge)
-        for place in np.flatnonzero(onsets(values > 1, surge.quiet)):
+        for place in np.flatnonzero(onsets(windows.max(0) > 1, surge.quiet)):
             bucket = stop - (len(counts) - int(place)) * self.length
-            total, negative, _ = numbers.get(bucket, (0, 0, 0))
-            if bucket >= start and negative:
-                found = [round(float(one[place]), 6) for one in (level, share, values)]
-                yield Alert("surge", bucket, *series, negative, total, *found)
+            if bucket >= start and counts.negative[place]:
+                width = int(windows[:, place].argmax()) + 1
+                of = slice(max(0, int(place) + 1 - width), int(place) + 1)
+                total, negative = counts.total[of], int(counts.negative[of].sum())
+                shared = share[of] @ total / total.sum()
+                wanted = round(float(level[of].sum()), 6), round(float(shared), 6)
+                statistic = round(float(windows[width - 1, place]), 6)
+                yield Alert("surge", bucket, *series, negative, int(total.sum()), *wanted, statistic, width)
 
     def _detector(self, series: Series, numbers: Numbers, epoch: int) -> Detector | None:
         """Return the detector fitted on what was closed before ``epoch``."""
@@ -200,8 +207,9 @@ class Watcher:
             share, reference = now[place] / now[0], before[place] / before[0]
             moved = stability_index(share, reference)
             if moved >= MOVED:
-                expected = now[0] * reference
-                yield Alert(kind, bucket, ALL, ALL, now[place], now[0], expected, reference, moved)
+                counts = now[place], now[0], now[0] * reference
+                buckets = DRIFT_DAYS * DAY // self.length
+                yield Alert(kind, bucket, ALL, ALL, *counts, reference, moved, buckets)
 
     def _sums(self, numbers: Numbers, start: int, end: int) -> tuple[int, ...]:
         found = [numbers[one] for one in range(start, end, self.length) if one in numbers]

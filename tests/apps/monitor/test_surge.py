@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +41,24 @@ def test_false_alarms_are_as_stated(rate: float, per: int) -> None:
         assert detector is not None
         found.append(alarms_a_month(detector.statistic(counts)[days * per :] > 1, settings.quiet, per))
     assert rate / 2 < np.mean(found) < rate * 2
+
+
+@pytest.mark.parametrize("per_day", [0.5, 2.0])
+def test_few_negative_texts_raise_no_alarm(per_day: float) -> None:
+    every, enough = [], []
+    for seed in range(6):
+        counts = draw_counts(730, seed, per_day)
+        detector = Detector.fit(counts[:365], SETTINGS, 1.0)
+        assert detector is not None
+        lower = replace(detector, settings=SETTINGS.model_copy(update={"min_texts": 1}))
+        every.append(alarms_a_month(lower.statistic(counts)[365:] > 1, SETTINGS.quiet, 1))
+        enough.append(alarms_a_month(detector.statistic(counts)[365:] > 1, SETTINGS.quiet, 1))
+        windows = detector.windows(counts)
+        for width, place in np.argwhere(windows > 1):
+            assert counts.negative[place - width : place + 1].sum() >= SETTINGS.min_texts
+    assert 0.5 < np.mean(every) < 2
+    assert all(few <= many for few, many in zip(enough, every, strict=True))
+    assert np.mean(enough) < 0.8 * np.mean(every)
 
 
 def test_a_weekday_is_expected_to_be_as_its_weekdays_before() -> None:

@@ -55,7 +55,24 @@ def test_a_surge_of_a_source_is_an_alert_of_that_source_once(tmp_path: Path) -> 
     assert START + 110 * DAY <= forum["bucket"] <= START + 112 * DAY
     assert forum["statistic"] > 1
     assert forum["count"] > forum["expected"]
+    first = forum["bucket"] - (forum["buckets"] - 1) * DAY
+    query = "SELECT sum(total), sum(negative) FROM closed WHERE source = 'forum' AND bucket BETWEEN ? AND ?"
+    assert tuple(store.rows(query, [first, forum["bucket"]])[0]) == (forum["total"], forum["count"])
     assert forum["count"] / forum["total"] > forum["expected_share"]
+
+
+@pytest.mark.parametrize(("texts", "found"), [(2, []), (8, [(8, 8)])])
+def test_an_alert_rests_on_enough_negative_texts(
+    tmp_path: Path, texts: int, found: list[tuple[int, int]]
+) -> None:
+    store = Store(tmp_path)
+    items = [Item(f"{day}", "fine", START + day * DAY) for day in range(0, 120, 3)]
+    items += [Item(f"bad-{number}", "bad", START + 115 * DAY + number) for number in range(texts)]
+    store.append(sorted(items, key=lambda item: item.time))
+    rows = store.unlabelled(1_000)
+    store.label([Labelled(row["seq"], "negative" if row["text"] == "bad" else "positive", 1) for row in rows])
+    Watcher(store, CONFIG, "negative").close()
+    assert [(one["count"], one["total"]) for one in alerts(store)] == found
 
 
 def test_alerts_do_not_depend_on_when_buckets_are_closed(tmp_path: Path) -> None:
