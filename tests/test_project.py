@@ -10,8 +10,9 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -103,19 +104,26 @@ def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-def imports(path: Path) -> Iterator[str]:
+@cache
+def syntax(path: Path) -> list[Any]:
+    """All nodes of the syntax tree of a file."""
+    return list(ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+
+
+@cache
+def imports(path: Path) -> list[str]:
     """Dotted names of all that a file imports, inside functions too."""
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    names: list[str] = []
+    for node in syntax(path):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
 
 
-def calls(path: Path) -> Iterator[ast.Call]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Call):
-            yield node
+def calls(path: Path) -> list[ast.Call]:
+    return [node for node in syntax(path) if isinstance(node, ast.Call)]
 
 
 def test_top_level_is_as_asked() -> None:
@@ -137,7 +145,7 @@ def test_a_name_stands_for_one_class() -> None:
     for path in MODULES:
         parts = path.relative_to(ROOT / "react_ray").parts
         part = "/".join(parts[:2]) if parts[0] == "apps" else "package"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in syntax(path):
             if isinstance(node, ast.ClassDef):
                 places.setdefault((part, node.name), []).append(relative(path))
                 assert part == "package" or node.name not in react_ray.__all__
@@ -229,7 +237,7 @@ def job_command(path: Path) -> list[str]:
     assert len(found) == 1
     assert isinstance(found[0], ast.List)
     assert ast.unparse(found[0].elts[-1]) == "*sys.argv[1:]"
-    return [word.value for word in found[0].elts if isinstance(word, ast.Constant)]
+    return [str(word.value) for word in found[0].elts if isinstance(word, ast.Constant)]
 
 
 def test_every_job_calls_a_command() -> None:
@@ -249,8 +257,11 @@ def test_modules_of_tests_have_names_of_their_own() -> None:
 def test_public_names_have_an_example(name: str) -> None:
     module = react_ray._LAZY.get(name) or getattr(react_ray, name).__module__.removeprefix("react_ray.")
     path = ROOT / "react_ray" / f"{module.replace('.', '/')}.py"
-    nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    found = [node for node in nodes if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name]
+    found = [
+        node
+        for node in syntax(path)
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name
+    ]
     assert ">>> " in (ast.get_docstring(found[0]) or "")
 
 
