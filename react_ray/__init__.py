@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from react_ray.data.table_rows import FileRow, read_rows
     from react_ray.inference.classifier import Classifier, load
     from react_ray.inference.prediction import Entity, GeneratedText, Prediction, SpanAnswer, Triple
+    from react_ray.inference.together import ClassifierGroup, load_together
     from react_ray.inference.triples import TripleExtractor, load_triples
     from react_ray.pipeline.encode import TextEncoder, choose_encoder, encode, load_encoder
     from react_ray.pipeline.run import Run, run
@@ -41,6 +42,7 @@ __all__ = [
     "AsyncClient",
     "BulkResult",
     "Classifier",
+    "ClassifierGroup",
     "Client",
     "ClusterError",
     "Config",
@@ -71,6 +73,7 @@ __all__ = [
     "load",
     "load_config",
     "load_encoder",
+    "load_together",
     "load_triples",
     "read_rows",
     "run",
@@ -82,6 +85,7 @@ _LAZY = {
     "AsyncClient": "client.client",
     "BulkResult": "client.exchange",
     "Classifier": "inference.classifier",
+    "ClassifierGroup": "inference.together",
     "Client": "client.client",
     "Entity": "inference.prediction",
     "Explanation": "client.exchange",
@@ -97,6 +101,7 @@ _LAZY = {
     "encode": "pipeline.encode",
     "load": "inference.classifier",
     "load_encoder": "pipeline.encode",
+    "load_together": "inference.together",
     "load_triples": "inference.triples",
     "read_rows": "data.table_rows",
     "Run": "pipeline.run",

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 from react_ray import InputError
 from react_ray.apps.monitor.settings import NEGATIVE_LABELS, MonitorConfig
 from react_ray.apps.monitor.store import Labelled, Store
+
+if TYPE_CHECKING:
+    from react_ray import ClassifierGroup
 
 __all__ = ["Labeler", "negative_label"]
 
@@ -20,21 +23,19 @@ class Labeler:
 
     def __init__(self, config: MonitorConfig):
         self.batch = config.batch
-        self.sentiment = _load(config.sentiment)
-        self.topic = _load(config.topic) if config.topic else None
-        self.negative = negative_label(self.sentiment.labels, config.negative)
+        self.models = _load([config.sentiment, *([config.topic] if config.topic else [])])
+        self.negative = negative_label(self.models.models[0].labels, config.negative)
 
     def label(self, store: Store) -> int:
         """Label all items of the journal that have no label, in batches; return their number."""
         done = 0
         while rows := store.unlabelled(self.batch):
             texts = [row["text"] for row in rows]
-            found = self.sentiment.predict(texts)
-            topics = self.topic.predict(texts) if self.topic else [None] * len(texts)
+            labels = zip(*self.models.predict(texts), strict=True)  # of a text: sentiment, and topic
             store.label(
                 [
-                    Labelled(row["seq"], one.label, one.score, *((topic.label, topic.score) if topic else ()))
-                    for row, one, topic in zip(rows, found, topics, strict=True)
+                    Labelled(row["seq"], *(part for one in several for part in (one.label, one.score)))
+                    for row, several in zip(rows, labels, strict=True)
                 ]
             )
             done += len(rows)
@@ -59,10 +60,7 @@ def negative_label(labels: Sequence[str], wanted: str | None) -> str:
     raise InputError(f"which label is negative? Name it with --negative: one of {', '.join(labels)}")
 
 
-def _load(folder: str) -> Any:
-    from react_ray import load  # imports torch, which replicas of the service do without
+def _load(folders: Sequence[str]) -> ClassifierGroup:
+    from react_ray import load_together  # imports torch, which replicas of the service do without
 
-    classifier = load(folder)
-    if classifier.task.answers != "label":
-        raise InputError(f"{folder}: a model for {classifier.task.title}; expected one that gives a label")
-    return classifier
+    return load_together(folders)
