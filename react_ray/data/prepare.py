@@ -205,8 +205,8 @@ def _model_warnings(task: Task, models: Sequence[str]) -> list[str]:
     """Return and log what the models to fine-tune lack for the task."""
     warnings = []
     for model in models:
-        if lacking := task.lacking(TransformersTokenizer(load_tokenizer(model), MARKED_TOKENS)):
-            warnings.append(f"--model {model}: {lacking}")
+        if warning := task.tokenizer_warning(TransformersTokenizer(load_tokenizer(model), MARKED_TOKENS)):
+            warnings.append(f"--model {model}: {warning}")
             log.warning("%s", warnings[-1])
     return warnings
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from react_ray.answer import Answer
 from react_ray.tasks import Task
-from react_ray.tasks.sections import shorten, surest_wrong
+from react_ray.tasks.sections import confident_mistakes, shorten
 
 __all__ = ["Mistake", "Rejected", "class_counts", "rejected_by_reason", "worst_mistakes"]
 
@@ -38,10 +38,10 @@ def worst_mistakes(
     task: Task, rows: pa.Table, answers: Sequence[Answer], max_rows: int = 12
 ) -> list[Mistake]:
     """Return the wrong answers with the highest scores, highest first, with shortened texts."""
-    wrong = surest_wrong(answers, task.credit(answers, rows).tolist(), max_rows)
+    mistakes = confident_mistakes(answers, task.credit(answers, rows).tolist(), max_rows)
     return [
         _mistake(task, row, answers[number])
-        for number, row in zip(wrong, rows.take(pa.array(wrong, pa.int64())).to_pylist(), strict=True)
+        for number, row in zip(mistakes, rows.take(pa.array(mistakes, pa.int64())).to_pylist(), strict=True)
     ]
 
 

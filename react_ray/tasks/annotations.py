@@ -47,16 +47,16 @@ def read_annotation(cells: Mapping[str, Any], scheme: Scheme = "BIO") -> tuple[W
     if isinstance(tokens, list) and not strings and not all(isinstance(it, Mapping) for it in tokens):
         raise ValueError(f"not tokens: expected a list of strings, found {str(tokens)[:60]}")  # maps: Prodigy
     if tokens and strings:
-        tags, found = _tags(cells), _spans(cells)
-        if tags or not found:
+        tags, character_spans = _tags(cells), _spans(cells)
+        if tags or not character_spans:
             words, spans = _of_tags(tokens, tags, cells.get("text"), scheme)
-            return words, found if spans is None else spans
+            return words, character_spans if spans is None else spans
     text = _text(cells)
-    found = _spans(cells)
-    if found is None:
+    character_spans = _spans(cells)
+    if character_spans is None:
         tags = _tags(cells)
         return _of_tagged_text(text, tags, scheme) if tags else (split_words(text), None)
-    characters = [trim(text, span) for span in found]
+    characters = [trim(text, span) for span in character_spans]
     words = split_words(text, characters)
     spans = sorted(words.span(span) for span in set(characters))
     bio_tags(spans, len(words))  # raises ValueError where they overlap
@@ -76,8 +76,8 @@ def _of_tagged_text(text: str, tags: Any, scheme: Scheme) -> tuple[Words, list[S
         if len(tokens) == len(tags):
             return _of_tags(tokens, tags, text, scheme)
     if len(tags) == len(text):
-        kept = [(char, tag) for char, tag in zip(text, tags, strict=True) if not char.isspace()]
-        return _of_tags([char for char, _ in kept], [tag for _, tag in kept], text, scheme)
+        pairs = [(char, tag) for char, tag in zip(text, tags, strict=True) if not char.isspace()]
+        return _of_tags([char for char, _ in pairs], [tag for _, tag in pairs], text, scheme)
     raise ValueError(
         f"tags without tokens: {len(tags)} tags, expected {len(text.split())} (words between white space) or "
         f"{len(text)} (characters); give the tokens in a column of their own"
@@ -143,8 +143,8 @@ def _of_cluener(types: Mapping[str, Mapping[str, Any]], text: Any) -> list[Span]
     spans = []
     for label, mentions in types.items():
         for mention, places in mentions.items():
-            known = places if isinstance(places, list) else [places]
-            spans += [_mention(place, mention, label, text) for place in known]
+            occurrences = places if isinstance(places, list) else [places]
+            spans += [_mention(place, mention, label, text) for place in occurrences]
     return spans
 
 
@@ -152,9 +152,9 @@ def _mention(place: Any, mention: str, label: str, text: Any) -> Span:
     if not (isinstance(place, list) and len(place) == 2 and all(map(_is_place, place))):
         raise ValueError(f"unreadable span: {str({mention: place})[:60]}; {EXPECTED_MENTIONS}")
     span = Span(int(place[0]), int(place[1]) + 1, label)
-    known = text[span.start : span.end] if isinstance(text, str) and span.start >= 0 else None
-    if known != mention:
-        raise ValueError(f"wrong span: {mention!r} is not at {place}, where the text has {known!r}")
+    actual = text[span.start : span.end] if isinstance(text, str) and span.start >= 0 else None
+    if actual != mention:
+        raise ValueError(f"wrong span: {mention!r} is not at {place}, where the text has {actual!r}")
     return span
 
 

@@ -30,37 +30,37 @@ class AnswerCalibration(NamedTuple):
 
 
 def calibrate_answers(
-    found: Sequence[SpanScores],
+    candidates: Sequence[SpanScores],
     credit: Callable[[AnswerCalibration], NDArray[np.float64]],
     unanswerable: bool,
-    usual: float | None = None,
+    default_shift: float | None = None,
 ) -> AnswerCalibration:
     """Fit a calibration to the spans of rows with known answers.
 
     Parameters
     ----------
-    found
-        The spans of each row.
+    candidates
+        The candidate spans of each row.
     credit
         Function from a calibration to the credit of each row's answer.
     unanswerable
         Whether some rows have no answer.
-    usual
+    default_shift
         What is added to the sum for no answer if all rows have one; None: no answer is never given.
     """
-    shift = _best_shift(found, credit) if unanswerable else usual
-    right = credit(AnswerCalibration(1.0, shift)) > CORRECT
+    shift = _best_shift(candidates, credit) if unanswerable else default_shift
+    correct = credit(AnswerCalibration(1.0, shift)) > CORRECT
     grid = np.exp(np.linspace(np.log(0.1), np.log(10), 101))
-    losses = [_loss(found, shift, temperature, right) for temperature in grid.tolist()]
+    losses = [_loss(candidates, shift, temperature, correct) for temperature in grid.tolist()]
     prior = (np.log(grid) / PRIOR_STD) ** 2 / 2
     return AnswerCalibration(float(grid[int(np.argmin(np.array(losses) + prior))]), shift)
 
 
 def _best_shift(
-    found: Sequence[SpanScores], credit: Callable[[AnswerCalibration], NDArray[np.float64]]
+    candidates: Sequence[SpanScores], credit: Callable[[AnswerCalibration], NDArray[np.float64]]
 ) -> float:
     """The shift with the greatest mean credit; of equal ones the nearest to 0."""
-    margins = [one.scores[0] - one.none for one in found if one.scores]
+    margins = [row.scores[0] - row.none for row in candidates if row.scores]
     quantiles = np.quantile(margins, np.linspace(0, 1, THRESHOLDS)) if margins else np.zeros(0)
     shifts = sorted({0.0, *(float(margin) + 1e-6 for margin in quantiles)}, key=abs)
     means = [credit(AnswerCalibration(1.0, shift)).mean() for shift in shifts]
@@ -68,9 +68,9 @@ def _best_shift(
 
 
 def _loss(
-    found: Sequence[SpanScores], shift: float | None, temperature: float, right: NDArray[np.bool_]
+    candidates: Sequence[SpanScores], shift: float | None, temperature: float, correct: NDArray[np.bool_]
 ) -> float:
-    """Negative log-likelihood of which answers are right."""
-    scores = np.array([ranked_spans(one, temperature, shift, 1)[0][1] for one in found])
+    """Negative log-likelihood of which answers are correct."""
+    scores = np.array([ranked_spans(row, temperature, shift, 1)[0][1] for row in candidates])
     scores = np.clip(scores, 1e-6, 1 - 1e-6)
-    return float(-np.log(np.where(right, scores, 1 - scores)).sum())
+    return float(-np.log(np.where(correct, scores, 1 - scores)).sum())

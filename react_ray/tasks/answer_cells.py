@@ -78,8 +78,8 @@ def _span(context: str, text: Any, start: Any) -> list[int]:
     while 0 <= first < len(context) and context[first].isspace():  # white space before it may be counted
         first += 1
     if first < 0 or not context.startswith(text, first):
-        found = context[max(place, 0) : max(place, 0) + len(text)]
-        raise ValueError(f"answer not at its place: {text!r:.80} is not at {place}, where {found!r:.80} is")
+        actual = context[max(place, 0) : max(place, 0) + len(text)]
+        raise ValueError(f"answer not at its place: {text!r:.80} is not at {place}, where {actual!r:.80} is")
     return [first, first + len(text)]
 
 
@@ -88,9 +88,9 @@ def _others(context: str, texts: Any, first: Sequence[int]) -> Iterator[list[int
     for text in parsed(texts) or []:
         if not isinstance(text, str) or not (text := text.strip()):
             continue
-        places = [one.start() for one in re.finditer(f"(?={re.escape(text)})", context)]
+        places = [match.start() for match in re.finditer(f"(?={re.escape(text)})", context)]
         if places:
-            place = min(places, key=lambda one: abs(one - first[0]))
+            place = min(places, key=lambda start: abs(start - first[0]))
             yield [place, place + len(text)]
 
 

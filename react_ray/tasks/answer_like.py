@@ -54,11 +54,13 @@ def answer_like_spans(text: str) -> list[Span]:
     >>> [text[start:end] for start, end in answer_like_spans(text)]
     ['1843', 'Ada Lovelace']
     """
-    found: list[Span] = []
+    spans: list[Span] = []
     for find in (_quoted, _foreign, _numbers, _names, _characters, _frequent):
-        some = find(text)
-        found += [span for span in some if all(span[1] <= one[0] or one[1] <= span[0] for one in found)]
-    return sorted(found)
+        candidates = find(text)
+        spans += [
+            span for span in candidates if all(span[1] <= other[0] or other[1] <= span[0] for other in spans)
+        ]
+    return sorted(spans)
 
 
 def _quoted(text: str) -> list[Span]:
@@ -69,7 +71,9 @@ def _foreign(text: str) -> list[Span]:
     spans = []
     for match in _FOREIGN.finditer(text):
         first = match.group().partition("·")[0]
-        cut = max((n + 1 for n, one in enumerate(first) if one in _FUNCTION_CHARACTERS), default=0)
+        cut = max(
+            (n + 1 for n, character in enumerate(first) if character in _FUNCTION_CHARACTERS), default=0
+        )
         if cut < len(first):
             spans.append((match.start() + cut, match.end()))
     return spans

@@ -48,17 +48,17 @@ def token_f1(answer: str, truth: str) -> float:
     >>> token_f1("Tower Eiffel", "Eiffel Tower"), token_f1("淀海", "海淀")
     (1.0, 0.5)
     """
-    words, wanted = answer_tokens(answer), answer_tokens(truth)
-    if not words or not wanted:
-        return float(words == wanted)
+    answer_words, truth_words = answer_tokens(answer), answer_tokens(truth)
+    if not answer_words or not truth_words:
+        return float(answer_words == truth_words)
     if _CHARACTER.search(truth):
-        shared = SequenceMatcher(None, words, wanted, autojunk=False).find_longest_match().size
+        shared = SequenceMatcher(None, answer_words, truth_words, autojunk=False).find_longest_match().size
     else:
-        shared = (Counter(words) & Counter(wanted)).total()
-    return 2 * shared / (len(words) + len(wanted))
+        shared = (Counter(answer_words) & Counter(truth_words)).total()
+    return 2 * shared / (len(answer_words) + len(truth_words))
 
 
 def best_scores(answer: str, truths: Sequence[str]) -> tuple[float, float]:
     """Return F1 and exact match against the best of ``truths``; without any, the answer has to be empty."""
-    known = [truth for truth in truths if answer_tokens(truth)] or [""]
-    return max(token_f1(answer, t) for t in known), max(exact_match(answer, t) for t in known)
+    references = [truth for truth in truths if answer_tokens(truth)] or [""]
+    return max(token_f1(answer, t) for t in references), max(exact_match(answer, t) for t in references)

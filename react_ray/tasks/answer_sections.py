@@ -11,7 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
-from react_ray.tasks.sections import Item, Mark, Section, item, marked_texts, surest_wrong, table
+from react_ray.tasks.sections import Item, Mark, Section, confident_mistakes, item, marked_texts, table
 
 __all__ = ["answer_sections"]
 
@@ -39,11 +39,11 @@ def answer_sections(answers: Sequence[Answer], rows: pa.Table, scores: NDArray[n
     """Return all sections; ``scores`` are F1 and exact match of each row, n x 2."""
     truth = rows["answers"].to_pylist()
     groups: dict[str, list[int]] = defaultdict(list)
-    for row, (question, right) in enumerate(zip(rows["question"].to_pylist(), truth, strict=True)):
-        groups[_kind(question) if right else "no answer in the context"].append(row)
+    for row, (question, spans) in enumerate(zip(rows["question"].to_pylist(), truth, strict=True)):
+        groups[_kind(question) if spans else "no answer in the context"].append(row)
     lines = [
-        [name, len(some), float(scores[some, 0].mean()), float(scores[some, 1].mean())]
-        for name, some in sorted(groups.items(), key=lambda group: -len(group[1]))
+        [name, len(members), float(scores[members, 0].mean()), float(scores[members, 1].mean())]
+        for name, members in sorted(groups.items(), key=lambda group: -len(group[1]))
     ]
     return [
         table(
@@ -54,7 +54,7 @@ def answer_sections(answers: Sequence[Answer], rows: pa.Table, scores: NDArray[n
         ),
         marked_texts(
             "Answers that are wrong",
-            [_item(rows, row, answers[row]) for row in surest_wrong(answers, scores[:, 0].tolist())],
+            [_item(rows, row, answers[row]) for row in confident_mistakes(answers, scores[:, 0].tolist())],
             [MARK],
             "Above the context: the right answers. Below it: the answer of the model.",
             compared=True,
@@ -64,21 +64,21 @@ def answer_sections(answers: Sequence[Answer], rows: pa.Table, scores: NDArray[n
 
 def _kind(question: str) -> str:
     """The question word of a question."""
-    found = QUESTION_WORD.search(question.lower())
-    return found[0] if found else "other"
+    match = QUESTION_WORD.search(question.lower())
+    return match[0] if match else "other"
 
 
 def _item(rows: pa.Table, row: int, answer: Answer) -> Item:
     """A context, cut around its answers."""
     content = rows.slice(row, 1).to_pylist()[0]
     spans = [*content["answers"], *answer.value]
-    start = max(0, min((one[0] for one in spans), default=0) - AROUND)
-    end = min(len(content["text"]), max((one[1] for one in spans), default=2 * AROUND) + AROUND)
+    start = max(0, min((span[0] for span in spans), default=0) - AROUND)
+    end = min(len(content["text"]), max((span[1] for span in spans), default=2 * AROUND) + AROUND)
     end = min(end, start + 8 * AROUND)
 
-    def marks(some: Sequence[Sequence[int]]) -> list[Mark]:
-        inside = [one for one in some if start <= one[0] and one[1] <= end]
-        return [(one[0] - start, one[1] - start, MARK) for one in _apart(inside)]
+    def marks(answer_spans: Sequence[Sequence[int]]) -> list[Mark]:
+        inside = [span for span in answer_spans if start <= span[0] and span[1] <= end]
+        return [(span[0] - start, span[1] - start, MARK) for span in _without_overlaps(inside)]
 
     notes = [f"Question: {content['question']}"]
     notes += ["The context has no answer."] if not content["answers"] else []
@@ -87,10 +87,10 @@ def _item(rows: pa.Table, row: int, answer: Answer) -> Item:
     return item(text, answer, above=marks(content["answers"]), below=marks(answer.value), notes=notes)
 
 
-def _apart(spans: Sequence[Sequence[int]]) -> list[Sequence[int]]:
+def _without_overlaps(spans: Sequence[Sequence[int]]) -> list[Sequence[int]]:
     """Spans that do not overlap, the longest of those that do."""
-    kept: list[Sequence[int]] = []
-    for span in sorted(spans, key=lambda one: one[0] - one[1]):
-        if all(span[1] <= other[0] or other[1] <= span[0] for other in kept):
-            kept.append(span)
-    return sorted(kept, key=lambda one: one[0])
+    disjoint: list[Sequence[int]] = []
+    for span in sorted(spans, key=lambda span: span[0] - span[1]):
+        if all(span[1] <= other[0] or other[1] <= span[0] for other in disjoint):
+            disjoint.append(span)
+    return sorted(disjoint, key=lambda span: span[0])

@@ -79,17 +79,17 @@ def span_scores(outputs: Sequence[NDArray[np.float32]], places: Sequence[SpanPla
 
 
 def ranked_spans(
-    found: SpanScores, temperature: float, shift: float | None, most: int
+    candidates: SpanScores, temperature: float, shift: float | None, most: int
 ) -> list[tuple[tuple[int, int] | None, float]]:
     """Return at most ``most`` answers with their probabilities, best first; None is no answer.
 
     ``shift`` is added to the sum for no answer; None: every question has an answer.
     """
-    options: list[tuple[int, int] | None] = list(found.spans)
-    scores = list(found.scores)
+    options: list[tuple[int, int] | None] = list(candidates.spans)
+    scores = list(candidates.scores)
     if shift is not None or not options:
         options.append(None)
-        scores.append(found.none + (shift or 0.0))
+        scores.append(candidates.none + (shift or 0.0))
     shares = softmax(np.array(scores) / temperature)
     order = np.argsort(-shares, kind="stable")[:most]
     return [(options[place], float(shares[place])) for place in order]
@@ -104,5 +104,5 @@ def _window_spans(logits: NDArray[np.float64]) -> list[tuple[int, int, float]]:
     ends = np.pad(logits[1], (0, width - 1), constant_values=-np.inf)
     sums = logits[0][:, None] + np.lib.stride_tricks.sliding_window_view(ends, width)
     order = np.argsort(-sums, axis=None, kind="stable")[:PER_WINDOW].tolist()
-    found = [(place // width, place // width + place % width, float(sums.flat[place])) for place in order]
-    return [one for one in found if np.isfinite(one[2])]
+    spans = [(place // width, place // width + place % width, float(sums.flat[place])) for place in order]
+    return [span for span in spans if np.isfinite(span[2])]

@@ -14,11 +14,11 @@ from react_ray.tasks.sections import (
     REPORT_MATRIX_CLASSES,
     Heading,
     Section,
+    confident_mistakes,
     item,
     marked_texts,
     matrix,
     shorten,
-    surest_wrong,
     table,
 )
 
@@ -57,12 +57,11 @@ def class_table(
         rows.append([name, f1, f1, precision, recall, *more, scores["support"]])
     note = ""
     if total > len(figures):
-        one = total == len(figures) + 1
+        single = total == len(figures) + 1
+        number = nouns.number(total - len(figures))
         note = (
-            f"{nouns.number(total - len(figures))} {'is' if one else 'are'} neither the truth nor the answer "
-        )
-        note += "for any of these rows" + (
-            f"; {'it does' if one else 'they do'} not count in macro-F1." if macro else "."
+            f"{number} {'is' if single else 'are'} neither the truth nor the answer for any of these rows"
+            + (f"; {'it does' if single else 'they do'} not count in macro-F1." if macro else ".")
         )
     return table("Scores", columns, rows, note, f"better {nouns.options}")
 
@@ -104,9 +103,9 @@ def plain_mistakes(
     answers: Sequence[Answer], rows: pa.Table, credit: Sequence[float], inputs: Sequence[str]
 ) -> Section:
     """Show texts with the predicted and the true class; ``inputs`` are the columns of texts."""
-    wrong = surest_wrong(answers, credit)
+    mistakes = confident_mistakes(answers, credit)
     items = []
-    for number, row in zip(wrong, rows.take(pa.array(wrong, pa.int64())).to_pylist(), strict=True):
+    for number, row in zip(mistakes, rows.take(pa.array(mistakes, pa.int64())).to_pylist(), strict=True):
         answer = answers[number]
         texts = {name if len(inputs) > 1 else "": shorten(row[name]) for name in inputs}
         likely = dict(answer.ranking).get(row["label"], 0.0)

@@ -143,11 +143,11 @@ def ranked(
 
     Ties are in the order of ``labels``. NaN, as after a collapse of training, counts as probability 0.
     """
-    known = np.asarray(probabilities)
-    if not np.isfinite(known).all():
-        known = np.nan_to_num(known, posinf=0)
-    order = np.argsort(-known, axis=1, kind="stable")[:, :most]
-    shares = known[np.arange(len(known))[:, None], order]
+    values = np.asarray(probabilities)
+    if not np.isfinite(values).all():
+        values = np.nan_to_num(values, posinf=0)
+    order = np.argsort(-values, axis=1, kind="stable")[:, :most]
+    shares = values[np.arange(len(values))[:, None], order]
     rankings = [
         tuple((labels[i], share) for i, share in zip(places, row, strict=True))
         for places, row in zip(order.tolist(), shares.tolist(), strict=True)

@@ -27,9 +27,9 @@ def cut_shares(task: Task, tokenizer: TextTokenizer, rows: pa.Table, labels: Seq
     ``rows`` in the result is their number, ``read`` the mean number of tokens that are read. A text counts
     with at most MOST_INPUTS inputs of the model.
     """
-    given = rows.select([field.name for field in task.inputs])
+    inputs = rows.select([field.name for field in task.inputs])
     quick = QuickTokenizer(tokenizer)
-    counts = read_and_cut(task, quick, quick.longer(MOST_INPUTS), given, labels)
+    counts = read_and_cut(task, quick, quick.longer(MOST_INPUTS), inputs, labels)
     read, cut = counts.sum(axis=0).tolist()
     return {
         "rows": len(rows),

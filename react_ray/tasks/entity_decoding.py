@@ -33,8 +33,10 @@ def row_scores(
     for number, example in enumerate(examples):
         windows[example.row].append(number)
     return [
-        word_log_probabilities([outputs[i] for i in some], [examples[i].places for i in some], len(one), tags)
-        for some, one in zip(windows, words, strict=True)
+        word_log_probabilities(
+            [outputs[i] for i in indices], [examples[i].places for i in indices], len(row_words), tags
+        )
+        for indices, row_words in zip(windows, words, strict=True)
     ]
 
 
@@ -48,18 +50,18 @@ def word_log_probabilities(
     """
     log_probabilities = np.full((words, tags), -np.log(tags))
     log_probabilities[:, 1::2] -= 1  # it begins no entity
-    known = np.zeros(words, dtype=bool)
+    covered = np.zeros(words, dtype=bool)
     for logits, place in zip(outputs, places, strict=True):
         scores = log_softmax(np.asarray(logits, np.float64), axis=1)
         shared = place.continued()
-        scores[shared] = _going_on(scores[shared])
+        scores[shared] = _as_continuation(scores[shared])
         fine = ~np.isnan(scores).any(axis=1)
         log_probabilities[place.words[fine]] = scores[fine]
-        known[place.words] = True
-    return log_probabilities, known
+        covered[place.words] = True
+    return log_probabilities, covered
 
 
-def _going_on(scores: Scores) -> Scores:
+def _as_continuation(scores: Scores) -> Scores:
     """Add the probability of B to I for words that share a token: it begins an entity only once."""
     going = scores.copy()
     going[:, 2::2] = np.logaddexp(scores[:, 1::2], scores[:, 2::2])
@@ -68,7 +70,7 @@ def _going_on(scores: Scores) -> Scores:
 
 
 def entity_answer(
-    scores: Scores, known: NDArray[np.bool_], tags: Sequence[str], power: float = 1.0
+    scores: Scores, covered: NDArray[np.bool_], tags: Sequence[str], power: float = 1.0
 ) -> Answer:
     """Return the most probable entities of a row of words.
 
@@ -78,21 +80,21 @@ def entity_answer(
     """
     path = _best_path(scores, tags)
     spans = spans_of([tags[tag] for tag in path])
-    sure = np.where(known, np.exp(scores[np.arange(len(path)), path]), 1.0)
+    sure = np.where(covered, np.exp(scores[np.arange(len(path)), path]), 1.0)
     value: list[Any] = [list(span) for span in spans]
     ranking = tuple((span.label, _least(sure, span)) for span in spans)
     return Answer(value, float(sure.min(initial=1.0)) ** power, ranking)
 
 
-def best_power(scores: Sequence[float], right: NDArray[np.bool_]) -> float:
-    """Return the power of ``scores`` with the highest posterior, given which rows are ``right``.
+def best_power(scores: Sequence[float], correct: NDArray[np.bool_]) -> float:
+    """Return the power of ``scores`` with the highest posterior, given which rows are ``correct``.
 
     The order of scores is unchanged. As for temperatures, the prior is log-normal around 1, because few rows
     carry little evidence.
     """
     grid = np.exp(np.linspace(np.log(0.1), np.log(10), 201))
     chances = np.clip(np.asarray(scores)[:, None] ** grid, 1e-6, 1 - 1e-6)
-    loss = -np.log(np.where(right[:, None], chances, 1 - chances)).sum(0)
+    loss = -np.log(np.where(correct[:, None], chances, 1 - chances)).sum(0)
     return float(grid[np.argmin(loss + (np.log(grid) / PRIOR_SPREAD) ** 2 / 2)])
 
 

@@ -31,8 +31,8 @@ def entity_statistics(truth: Rows, predicted: Rows, types: Sequence[str]) -> csr
     """
     column = {name: number for number, name in enumerate(types)}
     counts: Counter[tuple[int, int]] = Counter()
-    for row, (true, made) in enumerate(zip(truth, predicted, strict=True)):
-        blocks = (set(true), set(made), set(true) & set(made))
+    for row, (true, predicted_spans) in enumerate(zip(truth, predicted, strict=True)):
+        blocks = (set(true), set(predicted_spans), set(true) & set(predicted_spans))
         counts.update(
             (row, block * len(types) + column[span.label])
             for block, spans in enumerate(blocks)
@@ -48,17 +48,17 @@ def entity_scores(sums: NDArray[np.float64]) -> dict[str, Any]:
     true, predicted, hits = (part.sum(-1) for part in np.split(np.asarray(sums, np.float64), 3, axis=-1))
     return {
         "entity_f1": f1_of_counts(true, predicted, hits),
-        "entity_precision": _share(hits, predicted),
-        "entity_recall": _share(hits, true),
+        "entity_precision": _ratio(hits, predicted),
+        "entity_recall": _ratio(hits, true),
     }
 
 
 def entity_credit(truth: Rows, predicted: Rows) -> NDArray[np.float64]:
     """Return the entity F1 of each row (n, 0 to 1); 1 where a row has none and none are predicted."""
     credit = []
-    for true, made in zip(map(set, truth), map(set, predicted), strict=True):
-        total = len(true) + len(made)
-        credit.append(2 * len(true & made) / total if total else 1.0)
+    for true, predicted_spans in zip(map(set, truth), map(set, predicted), strict=True):
+        total = len(true) + len(predicted_spans)
+        credit.append(2 * len(true & predicted_spans) / total if total else 1.0)
     return np.array(credit)
 
 
@@ -70,9 +70,9 @@ def error_kinds(truth: Rows, predicted: Rows) -> dict[str, int]:
     predicted one overlaps.
     """
     kinds = Counter(dict.fromkeys(("type", "boundary", "both", "spurious", "missed"), 0))
-    for true, made in zip(map(set, truth), map(set, predicted), strict=True):
-        kinds.update(_kind(span, true) for span in made - true)
-        kinds["missed"] += sum(not any(_overlap(span, other) for other in made) for span in true)
+    for true, predicted_spans in zip(map(set, truth), map(set, predicted), strict=True):
+        kinds.update(_kind(span, true) for span in predicted_spans - true)
+        kinds["missed"] += sum(not any(_overlap(span, other) for other in predicted_spans) for span in true)
     return dict(kinds)
 
 
@@ -85,9 +85,9 @@ def _kind(span: Span, true: set[Span]) -> str:
     return "both" if touched else "spurious"
 
 
-def _overlap(one: Span, other: Span) -> bool:
-    return one.start < other.end and other.start < one.end
+def _overlap(span: Span, other: Span) -> bool:
+    return span.start < other.end and other.start < span.end
 
 
-def _share(part: Counts, whole: Counts) -> Counts:
-    return np.divide(part, whole, out=np.zeros(np.shape(whole)), where=whole > 0)
+def _ratio(numerator: Counts, denominator: Counts) -> Counts:
+    return np.divide(numerator, denominator, out=np.zeros(np.shape(denominator)), where=denominator > 0)

@@ -73,9 +73,9 @@ def read_pair(cells: Cells) -> EntityPair:
     """
     text = cells["text"]
     for names in COLUMNS:
-        found = [cells.get(name) for name in names]
-        if any(cell not in (None, "") for cell in found):
-            first, second = (_span(cell, name) for cell, name in zip(found, names, strict=True))
+        pair = [cells.get(name) for name in names]
+        if any(cell not in (None, "") for cell in pair):
+            first, second = (_span(cell, name) for cell, name in zip(pair, names, strict=True))
             return _checked(text, first, second)
     return _checked(*_unmarked(text))
 
@@ -124,8 +124,8 @@ def _span(cell: Any, name: str) -> tuple[int, int]:
     if isinstance(bounds, Mapping):
         keys = next((keys for keys in KEYS if keys[0] in bounds), KEYS[0])
         bounds = [bounds.get(key) for key in keys]
-    whole = isinstance(bounds, list | tuple) and len(bounds) == 2 and all(map(_is_whole, bounds))
-    if not whole or bounds is None:
+    valid = isinstance(bounds, list | tuple) and len(bounds) == 2 and all(map(_is_whole, bounds))
+    if not valid or bounds is None:
         shown = "blank" if cell in (None, "") else repr(cell)[:SHOWN_CHARS]
         raise ValueError(f"no entity: {name} is {shown}, expected {{start, end}} or [start, end]")
     return int(bounds[0]), int(bounds[1])

@@ -12,7 +12,7 @@ from react_ray.answer import Answer
 from react_ray.tasks.class_sections import class_table, confusion_section
 from react_ray.tasks.entity_metrics import entity_credit, error_kinds
 from react_ray.tasks.nouns import ENTITIES
-from react_ray.tasks.sections import Item, Mark, Section, bars, item, marked_texts, surest_wrong
+from react_ray.tasks.sections import Item, Mark, Section, bars, confident_mistakes, item, marked_texts
 from react_ray.tasks.tagging import Span
 
 __all__ = ["confused_types", "entity_sections", "excerpt"]
@@ -73,20 +73,20 @@ def confused_types(truth: Rows, predicted: Rows, types: Sequence[str]) -> Counte
     place = {name: number for number, name in enumerate(types)}
     none = len(types)
     cells: Counter[tuple[int, int]] = Counter()
-    for true, made in zip(truth, predicted, strict=True):
+    for true, predicted_spans in zip(truth, predicted, strict=True):
         for span in true:
-            best = max(made, key=lambda other, span=span: _shared(span, other), default=None)  # type: ignore[misc]
+            best = max(predicted_spans, key=lambda other, span=span: _shared(span, other), default=None)  # type: ignore[misc]
             met = best is not None and _shared(span, best)[0] > 0
             cells[place[span.label], place[best.label] if met and best else none] += 1
-        for span in made:
+        for span in predicted_spans:
             if not any(_shared(span, other)[0] > 0 for other in true):
                 cells[none, place[span.label]] += 1
     return cells
 
 
-def _shared(one: Span, other: Span) -> tuple[int, bool]:
+def _shared(span: Span, other: Span) -> tuple[int, bool]:
     """Return the number of shared words of two entities, and whether they have the same type."""
-    return min(one.end, other.end) - max(one.start, other.start), one.label == other.label
+    return min(span.end, other.end) - max(span.start, other.start), span.label == other.label
 
 
 class _Difference(NamedTuple):
@@ -104,12 +104,12 @@ def _entity_mistakes(
     types: Sequence[str],
 ) -> Section:
     """Show the most confident wrong rows: true entities above their texts, predicted ones below."""
-    wrong = surest_wrong(answers, credit)
-    shown = rows.select(["text", "starts", "ends"]).take(pa.array(wrong, pa.int64())).to_pylist()
+    mistakes = confident_mistakes(answers, credit)
+    shown = rows.select(["text", "starts", "ends"]).take(pa.array(mistakes, pa.int64())).to_pylist()
     truth, predicted = spans
     items = [
         _item(answers[number], row, truth[number], predicted[number])
-        for number, row in zip(wrong, shown, strict=True)
+        for number, row in zip(mistakes, shown, strict=True)
     ]
     note = (
         "Over the text stands the truth, under it what the model said, with ✓ where that is right and ✗ "

@@ -40,7 +40,7 @@ __all__ = ["ExtractiveSummarization"]
 OPTIONS = ("left out", "selected")
 SENTENCES = "summary_sentences"
 """How many a summary has, in the configuration of a saved model."""
-USUAL_SENTENCES = 3
+DEFAULT_SENTENCES = 3
 MOST_SENTENCES = 10
 
 
@@ -86,12 +86,12 @@ class ExtractiveSummarization(WordTagging):
         """Return no classes: every model has the same two options."""
         return []
 
-    def cells_of(self, row: Mapping[str, Any], given: Any) -> dict[str, Any]:
+    def cells_of(self, row: Mapping[str, Any], columns: Any) -> dict[str, Any]:
         """The document, and an empty summary."""
         return {"document": row["text"], "summary": ""}
 
     def augment(
-        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, collected: Any = None
     ) -> list[dict[str, Any]]:
         """Copies without some of the sentences that the summary does not need."""
         if row["summary"] is None or config.operations == ():
@@ -173,7 +173,7 @@ class ExtractiveSummarization(WordTagging):
             self.credit(_answers(probabilities, rows, [count] * len(rows)), rows).mean()
             for count in range(1, MOST_SENTENCES + 1)
         ]
-        return _keep_count(model, 1 + int(np.argmax(scores)))
+        return _store_count(model, 1 + int(np.argmax(scores)))
 
     def settle(
         self,
@@ -188,7 +188,7 @@ class ExtractiveSummarization(WordTagging):
             chosen = example.places.words[example.target[:, 1] > example.target[:, 0]]
             selected.setdefault(example.row, set()).update(chosen.tolist())
         counts = [len(sentences) for sentences in selected.values()]
-        return _keep_count(model, max(1, round(float(np.mean(counts or [USUAL_SENTENCES])))))
+        return _store_count(model, max(1, round(float(np.mean(counts or [DEFAULT_SENTENCES])))))
 
     # --- units, for the labeler
 
@@ -206,11 +206,11 @@ class ExtractiveSummarization(WordTagging):
         for logits, example in zip(outputs, examples, strict=True):
             shares = softmax(np.asarray(logits, np.float64), axis=1)
             np.add.at(sums[example.row], example.places.words, np.c_[shares, np.ones(len(shares))])
-        return [_means(found) for found in sums]
+        return [_means(row_sums) for row_sums in sums]
 
     def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
         """The sentences of each summary as 0 and 1."""
-        return [found for found in _distributions(rows) if found is not None]
+        return [target for target in _distributions(rows) if target is not None]
 
     def decide(self, probabilities: Distributions, rows: pa.Table, labels: Sequence[str]) -> list[Answer]:
         """The likeliest sentences: as many as the probabilities sum to."""
@@ -219,7 +219,7 @@ class ExtractiveSummarization(WordTagging):
     def soft_column(self, probabilities: Distributions) -> pa.Array:
         """Distributions of sentences in place of a summary."""
         kind = pa.list_(pa.list_(pa.float32()))
-        return pa.array([found.tolist() for found in probabilities], kind)
+        return pa.array([distribution.tolist() for distribution in probabilities], kind)
 
     # --- predictions, as files and services give them
 
@@ -257,29 +257,32 @@ class ExtractiveSummarization(WordTagging):
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
         """ROUGE of the first sentences, of TextRank and of the oracle, with as many sentences."""
-        count = round(float(np.mean([len(answer.value) for answer in answers] or [USUAL_SENTENCES])))
+        count = round(float(np.mean([len(answer.value) for answer in answers] or [DEFAULT_SENTENCES])))
         return {"baselines": baselines(rows, max(1, count))}
 
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
         """ROUGE beside baselines, and documents with their sentences marked."""
-        scores, others = self.measure(answers, rows, labels), self.details(answers, rows, labels)["baselines"]
-        return summary_sections(answers, rows, scores, others, self.credit(answers, rows))
+        scores = self.measure(answers, rows, labels)
+        baseline_scores = self.details(answers, rows, labels)["baselines"]
+        return summary_sections(answers, rows, scores, baseline_scores, self.credit(answers, rows))
 
 
 def _distributions(rows: pa.Table) -> list[NDArray[np.float32] | None]:
     """Sentences x 2 of each row; None where it is unlabelled."""
     if not pa.types.is_string(rows["summary"].type):
-        return [np.array(found, np.float32).reshape(-1, 2) for found in rows["summary"].to_pylist()]
-    found: list[NDArray[np.float32] | None] = []
+        return [
+            np.array(distribution, np.float32).reshape(-1, 2) for distribution in rows["summary"].to_pylist()
+        ]
+    targets: list[NDArray[np.float32] | None] = []
     for row in rows.select(["text", "starts", "ends", "summary"]).to_pylist():
         if row["summary"] is None:
-            found.append(None)
+            targets.append(None)
             continue
         chosen = oracle(sentences_of(row), row["summary"])
         target = np.tile(np.array([1, 0], np.float32), (len(row["starts"]), 1))
         target[chosen] = (0, 1)
-        found.append(target)
-    return found
+        targets.append(target)
+    return targets
 
 
 def _means(sums: NDArray[np.float64]) -> NDArray[np.float32]:
@@ -312,6 +315,6 @@ def _rouge(answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
     return rouge(texts, rows["summary"].to_pylist())
 
 
-def _keep_count(model: PreTrainedModel, count: int) -> dict[str, float]:
+def _store_count(model: PreTrainedModel, count: int) -> dict[str, float]:
     model.config.react_ray = {**(getattr(model.config, "react_ray", None) or {}), SENTENCES: count}
     return {SENTENCES: float(count)}

@@ -38,8 +38,8 @@ def generated_sections(
     truths = rows[target].to_pylist()
     lines = [["model", *scores.values(), length_ratio([a.value for a in answers], truths)]]
     lines += [
-        [name.replace("_", " "), *(found[metric] for metric in scores), found["length_ratio"]]
-        for name, found in details["baselines"].items()
+        [name.replace("_", " "), *(baseline[metric] for metric in scores), baseline["length_ratio"]]
+        for name, baseline in details["baselines"].items()
     ]
     headings: list[Heading] = [
         ("", "name"),

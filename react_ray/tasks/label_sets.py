@@ -71,14 +71,14 @@ def set_targets(column: pa.ChunkedArray, labels: Sequence[str]) -> list[NDArray[
     rows = column.to_pylist()
     if pa.types.is_floating(column.type.value_type):
         return [None if row is None else np.array(row, np.float32) for row in rows]
-    known = LabelMap(tuple(labels))
-    return [None if row is None else _indicators(row, known) for row in rows]
+    label_map = LabelMap(tuple(labels))
+    return [None if row is None else _indicators(row, label_map) for row in rows]
 
 
-def _indicators(names: Sequence[str], known: LabelMap) -> NDArray[np.float32]:
-    found = np.zeros(len(known), np.float32)
-    found[known.indices(names)] = 1
-    return found
+def _indicators(names: Sequence[str], label_map: LabelMap) -> NDArray[np.float32]:
+    indicators = np.zeros(len(label_map), np.float32)
+    indicators[label_map.indices(names)] = 1
+    return indicators
 
 
 def _written_list(text: str) -> list[Any] | None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from react_ray.config.settings import AugmentConfig
 from react_ray.tasks.tagging import OUTSIDE, spans_of
-from react_ray.tasks.text_changes import USUAL
+from react_ray.tasks.text_changes import DEFAULT_OPERATIONS
 
 __all__ = [
     "MENTIONS",
@@ -77,7 +77,7 @@ def _hash(mention: Mention) -> bytes:
 
 def operations_of(config: AugmentConfig) -> tuple[str, ...]:
     """Return the operations of the settings, by default the usual ones and ``mentions``."""
-    return (*USUAL, MENTIONS) if config.operations is None else config.operations
+    return (*DEFAULT_OPERATIONS, MENTIONS) if config.operations is None else config.operations
 
 
 def augment_row(row: Row, config: AugmentConfig, seed: int, lexicon: Lexicon | None = None) -> list[Row]:
@@ -110,18 +110,18 @@ def replace_mentions(row: Row, lexicon: Lexicon, draw: random.Random) -> Row | N
     """Replace at least one mention by another of its type, and every other mention at random."""
     lead, words = _words(row)
     spans = spans_of(row["tags"])
-    others = {
+    alternatives = {
         span: [m for m in lexicon.get(span.label, ()) if m != _mention(words[span.start : span.end])]
         for span in spans
     }
-    free = [span for span in spans if others[span]]
+    free = [span for span in spans if alternatives[span]]
     if not free:
         return None
     first = draw.choice(free)
     for span in reversed(free):  # so that the places of those before still hold
         if span is first or draw.random() < 0.5:
             gap = words[span.end - 1].gap
-            words[span.start : span.end] = _inserted(draw.choice(others[span]), span.label, gap)
+            words[span.start : span.end] = _inserted(draw.choice(alternatives[span]), span.label, gap)
     return _row(row, lead, words)
 
 
@@ -205,8 +205,8 @@ def _swap(words: list[_Word], outside: list[int], count: int, draw: random.Rando
     """Swap neighbouring words; white space is unchanged."""
     pairs = [place for place in outside if place + 1 < len(words) and words[place + 1].tag == OUTSIDE]
     for left in draw.sample(pairs, min(count, len(pairs))):
-        one, other = words[left], words[left + 1]
-        words[left : left + 2] = [one._replace(text=other.text), other._replace(text=one.text)]
+        first, second = words[left], words[left + 1]
+        words[left : left + 2] = [first._replace(text=second.text), second._replace(text=first.text)]
     return words
 
 

@@ -169,7 +169,10 @@ class MultiLabelClassification(UnitTask):
     def columns_of(self, answer: Answer, row: Mapping[str, Any]) -> dict[str, Any]:
         """Return the labels of the set and their probabilities, best first."""
         chosen = self.wire(answer, row)
-        return {"labels": [one["label"] for one in chosen], "scores": [one["score"] for one in chosen]}
+        return {
+            "labels": [entry["label"] for entry in chosen],
+            "scores": [entry["score"] for entry in chosen],
+        }
 
     def wire(self, answer: Answer, row: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Return the labels of the set in the format of the transformers pipeline, best first."""
@@ -283,8 +286,8 @@ def calibrate_to_shares(
 
 def _shifts(model: PreTrainedModel) -> NDArray[np.float64]:
     """Return the thresholds that were subtracted from the bias of the last layer (K)."""
-    known = getattr(model.config, "react_ray", None) or {}
-    return np.asarray(known.get("shifts") or np.zeros(model.config.num_labels))
+    settings = getattr(model.config, "react_ray", None) or {}
+    return np.asarray(settings.get("shifts") or np.zeros(model.config.num_labels))
 
 
 def _set_thresholds(
@@ -294,8 +297,8 @@ def _set_thresholds(
     from react_ray.models.head import shift_logits
 
     shift_logits(head, before - thresholds)
-    known = getattr(model.config, "react_ray", None) or {}
-    model.config.react_ray = {**known, "shifts": thresholds.tolist()}
+    settings = getattr(model.config, "react_ray", None) or {}
+    model.config.react_ray = {**settings, "shifts": thresholds.tolist()}
 
 
 def _logged(thresholds: NDArray[np.float64]) -> dict[str, float]:
@@ -305,16 +308,16 @@ def _logged(thresholds: NDArray[np.float64]) -> dict[str, float]:
 def _sets(names: Sequence[Sequence[str]], labels: Sequence[str]) -> Sets:
     """Return whether each row has each label, n x K; KeyError names an unknown label."""
     place = {label: k for k, label in enumerate(labels)}
-    found = np.zeros((len(names), len(labels)), bool)
+    indicators = np.zeros((len(names), len(labels)), bool)
     for row, chosen in enumerate(names):
-        found[row, [place[name] for name in chosen]] = True
-    return found
+        indicators[row, [place[name] for name in chosen]] = True
+    return indicators
 
 
 def _scores(answers: Sequence[Answer], labels: Sequence[str]) -> NDArray[np.float64]:
     place = {label: k for k, label in enumerate(labels)}
-    found = np.zeros((len(answers), len(labels)))
+    scores = np.zeros((len(answers), len(labels)))
     for row, answer in enumerate(answers):
         for name, score in answer.ranking:
-            found[row, place[name]] = score
-    return found
+            scores[row, place[name]] = score
+    return scores

@@ -84,7 +84,7 @@ class Nouns:
         return count_of(n, self.option, self.options)
 
 
-def count_of(n: int, one: str, many: str) -> str:
+def count_of(n: int, singular: str, plural: str) -> str:
     """Format a number with its noun.
 
     Example
@@ -92,7 +92,7 @@ def count_of(n: int, one: str, many: str) -> str:
     >>> count_of(1, "text", "texts"), count_of(3126, "text", "texts")
     ('1 text', '3,126 texts')
     """
-    return f"{n:,} {one if n == 1 else many}"
+    return f"{n:,} {singular if n == 1 else plural}"
 
 
 PAIRS = Nouns(

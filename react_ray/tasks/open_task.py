@@ -35,7 +35,7 @@ class OpenTask(Task):
         """
         return None
 
-    def made_targets(self, rows: pa.Table) -> list[Any]:
+    def synthetic_targets(self, rows: pa.Table) -> list[Any]:
         """Return the target of each unlabelled row whose input was made from a text, None for others."""
         return [None] * len(rows)
 

@@ -90,8 +90,8 @@ class QuestionAnswering(OpenTask):
         """
         context, question = cells.get("context"), cells.get("question")
         if options.passages and isinstance(context, str) and not question:
-            made = cloze_question(context) if parse_answers(context, cells) is None else None
-            question = made and made[0]
+            cloze = cloze_question(context) if parse_answers(context, cells) is None else None
+            question = cloze and cloze[0]
         for name, text in (("context", context), ("question", question)):
             if not isinstance(text, str) or not text.strip():
                 raise ValueError(f"blank {name}: expected a text")
@@ -104,22 +104,23 @@ class QuestionAnswering(OpenTask):
             return None
         return [list(span) for span in dict.fromkeys(tuple(span) for answers in spans for span in answers)]
 
-    def made_targets(self, rows: pa.Table) -> list[Any]:
+    def synthetic_targets(self, rows: pa.Table) -> list[Any]:
         """Return the answers of cloze questions."""
-        made = map(cloze_question, rows["text"].to_pylist())
+        clozes = map(cloze_question, rows["text"].to_pylist())
         questions = rows["question"].to_pylist()
         return [
-            [list(found[1])] if found and found[0] == question else None
-            for found, question in zip(made, questions, strict=True)
+            [list(cloze[1])] if cloze and cloze[0] == question else None
+            for cloze, question in zip(clozes, questions, strict=True)
         ]
 
-    def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    def cells_of(self, row: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
         """Return the context, the question, and a place for the answer."""
-        target = next((one.name for one in self.columns if one.target and one.name in given), "answer_text")
+        targets = [column.name for column in self.columns if column.target]
+        target = next((name for name in targets if name in columns), "answer_text")
         return {"context": row["text"], "question": row["question"], target: ""}
 
     def augment(
-        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, collected: Any = None
     ) -> list[dict[str, Any]]:
         """Make copies with small changes of the question; the context keeps its answer."""
         return [{**row, "question": text} for text in augment(row["question"], config, seed)]
@@ -171,15 +172,15 @@ class QuestionAnswering(OpenTask):
         """Allow no answer only if some of the rows to train on have none."""
         answered = {example.row for example in examples if example.target[0, 0] < 1}
         every = {example.row for example in examples}
-        _keep(model, AnswerCalibration(no_answer=0.0 if every - answered else None))
+        _store_calibration(model, AnswerCalibration(no_answer=0.0 if every - answered else None))
 
     def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
         """Stack the distributions over start and end, n x 2 x tokens."""
         longest = max(len(example.ids) for example in examples)
-        found = np.zeros((len(examples), 2, longest), np.float32)
+        targets = np.zeros((len(examples), 2, longest), np.float32)
         for number, example in enumerate(examples):
-            found[number][:, _tokens(example, longest, padding)] = example.target
-        return found
+            targets[number][:, _tokens(example, longest, padding)] = example.target
+        return targets
 
     def infer(self, model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
         """Compute the logits of start and end, n x 2 x tokens."""
@@ -192,9 +193,8 @@ class QuestionAnswering(OpenTask):
     def split(self, output: NDArray[np.float32], examples: Sequence[Example], padding: Padding) -> Outputs:
         """Return the logits of the first token and of the context of each example."""
         longest = output.shape[2]
-        return [
-            logits[:, _tokens(one, longest, padding)] for logits, one in zip(output, examples, strict=True)
-        ]
+        pairs = zip(output, examples, strict=True)
+        return [logits[:, _tokens(example, longest, padding)] for logits, example in pairs]
 
     # --- answers
 
@@ -211,8 +211,8 @@ class QuestionAnswering(OpenTask):
         The value is [[start, end]] in characters of the context, [] for no answer; a ranking has "start:end"
         as names, "" for no answer.
         """
-        known = AnswerCalibration(**settings.get(SETTINGS, {}))
-        return [_answer(found, known) for found in _scores(outputs, examples, len(rows))]
+        calibration = AnswerCalibration(**settings.get(SETTINGS, {}))
+        return [_answer(candidates, calibration) for candidates in _scores(outputs, examples, len(rows))]
 
     def calibrate(
         self,
@@ -227,14 +227,14 @@ class QuestionAnswering(OpenTask):
         If all of them have answers, but not all rows that the model was trained on, the threshold is 0.
         """
         unanswerable = any(not answers for answers in rows["answers"].to_pylist())
-        known = (getattr(model.config, "react_ray", None) or {}).get(SETTINGS, {})
-        usual = AnswerCalibration(**known).no_answer if known else None
+        saved = (getattr(model.config, "react_ray", None) or {}).get(SETTINGS, {})
+        default_shift = AnswerCalibration(**saved).no_answer if saved else None
 
-        def credit(known: AnswerCalibration) -> NDArray[np.float64]:
-            return self.credit([_answer(one, known) for one in scores], rows)
+        def credit(calibration: AnswerCalibration) -> NDArray[np.float64]:
+            return self.credit([_answer(candidates, calibration) for candidates in scores], rows)
 
         scores = _scores(outputs, examples, len(rows))
-        return _keep(model, calibrate_answers(scores, credit, unanswerable, usual))
+        return _store_calibration(model, calibrate_answers(scores, credit, unanswerable, default_shift))
 
     def candidates(self, answer: Answer) -> list[tuple[Any, float]]:
         """Return the answers of the ranking with their scores."""
@@ -249,7 +249,8 @@ class QuestionAnswering(OpenTask):
         if not value:
             return row["question"], "", row["text"]
         (start, end), text = value[0], row["text"]
-        around = [one for one in split_sentences(text) if one[0] < end and start < one[1]] or [(start, end)]
+        sentences = [span for span in split_sentences(text) if span[0] < end and start < span[1]]
+        around = sentences or [(start, end)]
         return row["question"], text[start:end], text[around[0][0] : around[-1][1]]
 
     # --- predictions, as files and services give them
@@ -317,13 +318,13 @@ def _scores(outputs: Outputs, examples: Sequence[Example], rows: int) -> list[Sp
     windows: list[list[int]] = [[] for _ in range(rows)]
     for number, example in enumerate(examples):
         windows[example.row].append(number)
-    return [span_scores([outputs[n] for n in some], [examples[n].places for n in some]) for some in windows]
+    return [span_scores([outputs[n] for n in row], [examples[n].places for n in row]) for row in windows]
 
 
-def _answer(found: SpanScores, known: AnswerCalibration) -> Answer:
-    ranking = ranked_spans(found, known.temperature, known.no_answer, RANKED)
+def _answer(candidates: SpanScores, calibration: AnswerCalibration) -> Answer:
+    ranking = ranked_spans(candidates, calibration.temperature, calibration.no_answer, RANKED)
     span, score = ranking[0]
-    names = tuple((f"{one[0]}:{one[1]}" if one else "", share) for one, share in ranking)
+    names = tuple((f"{option[0]}:{option[1]}" if option else "", share) for option, share in ranking)
     return Answer([list(span)] if span else [], score, names)
 
 
@@ -332,10 +333,10 @@ def _places(name: str) -> list[int]:
     return [int(place) for place in name.split(":")]
 
 
-def _keep(model: PreTrainedModel, found: AnswerCalibration) -> dict[str, float]:
+def _store_calibration(model: PreTrainedModel, calibration: AnswerCalibration) -> dict[str, float]:
     settings = getattr(model.config, "react_ray", None) or {}
-    model.config.react_ray = {**settings, SETTINGS: found._asdict()}
-    return {name: value for name, value in found._asdict().items() if value is not None}
+    model.config.react_ray = {**settings, SETTINGS: calibration._asdict()}
+    return {name: value for name, value in calibration._asdict().items() if value is not None}
 
 
 def _scores_of(answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:

@@ -59,17 +59,17 @@ class RelationExtraction(ClosedTask):
             raise ValueError("empty text")
         return {**read_pair(cells).columns(), "label": label_name(cells.get("label"))}
 
-    def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    def cells_of(self, row: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
         """Return the text with the entities in columns of their own, or as markers in the text."""
         pair = EntityPair.of(row)
         for names in COLUMNS:
-            if set(names) <= set(given):
+            if set(names) <= set(columns):
                 places = {name: list(span[:2]) for name, span in zip(names, (pair.e1, pair.e2), strict=True)}
                 return {"text": pair.text, **places, "label": ""}
         return {"text": tag_entities(pair), "label": ""}
 
     def augment(
-        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, collected: Any = None
     ) -> list[dict[str, Any]]:
         """Make copies with changes outside of the entities: before, between or after them."""
         pair = EntityPair.of(row)
@@ -100,7 +100,7 @@ class RelationExtraction(ClosedTask):
 
         return load_sequence_classifier(name, labels, dropout, "single_label_classification")
 
-    def lacking(self, tokenizer: TextTokenizer) -> str | None:
+    def tokenizer_warning(self, tokenizer: TextTokenizer) -> str | None:
         """Return a warning if the vocabulary cannot tell the two entity markers apart."""
         first, second = tokenizer.ids([f"{mark} a {mark}" for mark in MARKS])
         if first != second:
@@ -112,11 +112,11 @@ class RelationExtraction(ClosedTask):
 
     def encode(self, tokenizer: TextTokenizer, rows: pa.Table, labels: Sequence[str]) -> list[Example]:
         """Encode text, entity spans and, if present, label (a name or a distribution) and weight."""
-        given = set(rows.column_names)
+        columns = set(rows.column_names)
         inputs = rows.select(["text", *PLACES]).to_pylist()
         ids = _token_ids(tokenizer, [EntityPair.of(row) for row in inputs])
-        targets = distributions(rows["label"], labels) if "label" in given else [None] * len(rows)
-        weights = rows["weight"].to_numpy() if "weight" in given else np.ones(len(rows))
+        targets = distributions(rows["label"], labels) if "label" in columns else [None] * len(rows)
+        weights = rows["weight"].to_numpy() if "weight" in columns else np.ones(len(rows))
         return [
             Example(i, t, float(w), row)
             for row, (i, t, w) in enumerate(zip(ids, targets, weights, strict=True))
@@ -168,14 +168,14 @@ def _token_ids(tokenizer: TextTokenizer, pairs: Sequence[EntityPair]) -> list[li
     """Tokenize marked texts; long texts are truncated around the entities, not at the end."""
     marked = [marked_places(pair) for pair in pairs]
     ids = tokenizer.ids([text for text, _ in marked])
-    full = [row for row, found in enumerate(ids) if len(found) >= tokenizer.max_length]
+    full = [row for row, tokens in enumerate(ids) if len(tokens) >= tokenizer.max_length]
     if full:
         cut = [
             _shortened(*marked[row], windows, tokenizer.max_length)
             for row, windows in zip(full, tokenizer.windows([marked[row][0] for row in full], 0), strict=True)
         ]
-        for row, found in zip(full, tokenizer.ids(cut), strict=True):
-            ids[row] = found
+        for row, tokens in zip(full, tokenizer.ids(cut), strict=True):
+            ids[row] = tokens
     return ids
 
 

@@ -54,9 +54,9 @@ def relation_statistics(truth: Indices, predicted: Indices, labels: Sequence[str
         (rows[hits], column[truth[hits]]),
     ]
     width = len(names)
-    kept = [(row[place >= 0], place[place >= 0] + i * width) for i, (row, place) in enumerate(blocks)]
-    kept += [(rows[hits], np.full(hits.sum(), 3 * width)), (rows, np.full(len(rows), 3 * width + 1))]
-    places = tuple(np.concatenate(parts) for parts in zip(*kept, strict=True))
+    entries = [(row[place >= 0], place[place >= 0] + i * width) for i, (row, place) in enumerate(blocks)]
+    entries += [(rows[hits], np.full(hits.sum(), 3 * width)), (rows, np.full(len(rows), 3 * width + 1))]
+    places = tuple(np.concatenate(parts) for parts in zip(*entries, strict=True))
     return csr_array((np.ones(len(places[0])), places), shape=(len(truth), 3 * width + 2))
 
 

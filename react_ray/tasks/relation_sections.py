@@ -14,7 +14,7 @@ from react_ray.tasks.entity_pairs import EntityPair
 from react_ray.tasks.entity_sections import excerpt
 from react_ray.tasks.nouns import Nouns
 from react_ray.tasks.relation_metrics import relation_types
-from react_ray.tasks.sections import Mark, Section, item, marked_texts, surest_wrong
+from react_ray.tasks.sections import Mark, Section, confident_mistakes, item, marked_texts
 
 __all__ = ["relation_mistakes", "relation_table"]
 
@@ -33,19 +33,19 @@ def relation_table(
         for label, answer in zip(truth, answers, strict=True)
         if label != answer.value and types[label] == types[answer.value]
     )
-    wrong = {name: turned[name] for name in figures}
+    counts = {name: turned[name] for name in figures}
     total = len({name for name in types.values() if name is not None})
     title = "Direction wrong"
-    table = class_table(figures, nouns, total, {title: wrong}, [(title, "count")])
+    table = class_table(figures, nouns, total, {title: counts}, [(title, "count")])
     note = "Both directions of a relation together; an answer of the wrong direction is wrong."
     return {**table, "text": f"{note} {table['text']}".strip()}
 
 
 def relation_mistakes(answers: Sequence[Answer], rows: pa.Table, credit: Sequence[float]) -> Section:
     """Show texts with both entities marked, the predicted and the true relation."""
-    wrong = surest_wrong(answers, credit)
+    mistakes = confident_mistakes(answers, credit)
     items = []
-    for number, row in zip(wrong, rows.take(pa.array(wrong, pa.int64())).to_pylist(), strict=True):
+    for number, row in zip(mistakes, rows.take(pa.array(mistakes, pa.int64())).to_pylist(), strict=True):
         text, marks = _excerpt(row)
         answer, truth = answers[number], row["label"]
         likely = dict(answer.ranking).get(truth, 0.0)

@@ -67,8 +67,8 @@ def run_model(task: Task, model: PreTrainedModel, examples: Sequence[Example]) -
     def call(arrays: Inputs) -> NDArray[np.float32]:
         inputs = {name: torch.from_numpy(array).to(model.device) for name, array in arrays.items()}
         with torch.no_grad():  # inference mode would leave tensors that a sharded model cannot train on
-            found: NDArray[np.float32] = task.infer(model, inputs).float().cpu().numpy()
-        return found
+            output: NDArray[np.float32] = task.infer(model, inputs).float().cpu().numpy()
+        return output
 
     return run_batches(task, examples, padding_of(model), BATCH_TOKENS, call, settings_of(model))
 

@@ -18,11 +18,11 @@ __all__ = [
     "Mark",
     "Section",
     "bars",
+    "confident_mistakes",
     "item",
     "marked_texts",
     "matrix",
     "shorten",
-    "surest_wrong",
     "table",
 ]
 
@@ -135,10 +135,12 @@ def item(
     }
 
 
-def surest_wrong(answers: Sequence[Answer], credit: Sequence[float], most: int = MOST_MISTAKES) -> list[int]:
+def confident_mistakes(
+    answers: Sequence[Answer], credit: Sequence[float], most: int = MOST_MISTAKES
+) -> list[int]:
     """Return the indices of answers that are not entirely correct, highest scores first."""
-    wrong = [row for row, share in enumerate(credit) if share < 1]
-    return sorted(wrong, key=lambda row: -answers[row].score)[:most]
+    mistakes = [row for row, share in enumerate(credit) if share < 1]
+    return sorted(mistakes, key=lambda row: -answers[row].score)[:most]
 
 
 def shorten(text: str, most: int = TEXT_CHARS) -> str:

@@ -32,13 +32,13 @@ def oracle(sentences: Sequence[str], reference: str, most: int = MOST_SENTENCES)
     >>> oracle(["It rained.", "The cup final was won by Leeds.", "Bye."], "Leeds won the final")
     [1]
     """
-    wanted = _grams(rouge_tokens(reference))
+    target_grams = _grams(rouge_tokens(reference))
     grams = [_grams(rouge_tokens(sentence)) for sentence in sentences]
     chosen: list[int] = []
     counts, best = (Counter[str](), Counter[tuple[str, str]]()), 0.0
     while len(chosen) < min(most, len(sentences)):
         gains = [
-            (_f1(counts[0] + words, wanted[0]) + _f1(counts[1] + pairs, wanted[1]), -number)
+            (_f1(counts[0] + words, target_grams[0]) + _f1(counts[1] + pairs, target_grams[1]), -number)
             for number, (words, pairs) in enumerate(grams)
             if number not in chosen
         ]
@@ -80,8 +80,8 @@ def _grams(words: Sequence[str]) -> tuple[Counter[str], Counter[tuple[str, str]]
     return Counter(words), Counter(pairwise(words))
 
 
-def _f1(counts: Counter[Any], wanted: Counter[Any]) -> float:
-    return f_measure((counts & wanted).total(), counts.total(), wanted.total())
+def _f1(counts: Counter[Any], reference: Counter[Any]) -> float:
+    return f_measure((counts & reference).total(), counts.total(), reference.total())
 
 
 def _overlaps(sentences: Sequence[Sequence[str]]) -> NDArray[np.float64]:

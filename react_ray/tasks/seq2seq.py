@@ -44,7 +44,7 @@ FINE_TUNING: dict[str, Any] = {"epochs": 5, "max_length": 512}
 """Settings of ``finetune`` for pretrained weights."""
 IGNORED = -100
 """Label of padding."""
-USUAL_ANSWER = 32
+DEFAULT_ANSWER = 32
 """Tokens that a hypothesis is expected to have; of a longer input, as many as that."""
 
 
@@ -74,13 +74,13 @@ class Seq2Seq(OpenTask):
             raise ValueError(f"{column.name} is no text: {cell!r:.80}")
         return cell if cell and cell.strip() else None
 
-    def cells_of(self, row: Mapping[str, Any], given: Any) -> dict[str, Any]:
+    def cells_of(self, row: Mapping[str, Any], columns: Any) -> dict[str, Any]:
         """Format the input, and an empty target."""
         source, target = self.columns
         return {source.name: row["text"], target.name: ""}
 
     def augment(
-        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, collected: Any = None
     ) -> list[dict[str, Any]]:
         """Return no copies: a change of the input would need one of the target."""
         return []
@@ -135,7 +135,7 @@ class Seq2Seq(OpenTask):
         """Return the tokens of input and target in training, and those of all hypotheses in inference."""
         if settings is None:
             return len(example.ids) + len(example.target or ())
-        return max(len(example.ids), USUAL_ANSWER) * int(settings.get("beams") or 1)
+        return max(len(example.ids), DEFAULT_ANSWER) * int(settings.get("beams") or 1)
 
     def collate(self, examples: Sequence[Example], padding: Padding) -> Inputs:
         """Pad the inputs, and the targets as ``labels`` if all examples have them."""

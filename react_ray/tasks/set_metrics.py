@@ -60,6 +60,6 @@ def _ranking_precision(truth: Sets, scores: NDArray[np.floating]) -> NDArray[np.
     rank = rankdata(-scores, method="max", axis=1)
     precision = np.ones(len(truth))
     for row in np.flatnonzero(truth.any(1) & ~truth.all(1)):
-        own = rank[row, truth[row]]
-        precision[row] = (rankdata(own, method="max") / own).mean()
+        ranks = rank[row, truth[row]]
+        precision[row] = (rankdata(ranks, method="max") / ranks).mean()
     return precision

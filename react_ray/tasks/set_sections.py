@@ -10,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
-from react_ray.tasks.sections import Heading, Section, item, marked_texts, shorten, surest_wrong, table
+from react_ray.tasks.sections import Heading, Section, confident_mistakes, item, marked_texts, shorten, table
 
 __all__ = ["average_precision", "set_mistakes", "set_pairs"]
 
@@ -39,11 +39,11 @@ def average_precision(truth: NDArray[np.bool_], scores: NDArray[np.floating]) ->
 def set_pairs(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]) -> Section:
     """Make a table of pairs of missing and extra labels, by how often they occur in the same row."""
     pairs: Counter[tuple[str | None, str | None]] = Counter()
-    for true, made in zip(map(set, truth), map(set, predicted), strict=True):
-        missed: list[str | None] = [*sorted(true - made)]
-        extra: list[str | None] = [*sorted(made - true)]
+    for true, predicted_labels in zip(map(set, truth), map(set, predicted), strict=True):
+        missed: list[str | None] = [*sorted(true - predicted_labels)]
+        extra: list[str | None] = [*sorted(predicted_labels - true)]
         if missed or extra:
-            pairs.update((one, other) for one in missed or [None] for other in extra or [None])
+            pairs.update((missing, surplus) for missing in missed or [None] for surplus in extra or [None])
     rows = [[*pair, n] for pair, n in pairs.most_common(MOST_PAIRS)]
     columns: list[Heading] = [("Missed", "name"), ("predicted but wrong", "name"), ("Rows", "count")]
     note = "Labels that are wrong in the same row; a dash stands for none."
@@ -52,13 +52,13 @@ def set_pairs(truth: Sequence[Sequence[str]], predicted: Sequence[Sequence[str]]
 
 def set_mistakes(answers: Sequence[Answer], rows: pa.Table, credit: Sequence[float]) -> Section:
     """Show texts with the predicted and the true labels."""
-    wrong = surest_wrong(answers, credit)
-    shown = rows.select(["text", "labels"]).take(pa.array(wrong, pa.int64())).to_pylist()
+    mistakes = confident_mistakes(answers, credit)
+    shown = rows.select(["text", "labels"]).take(pa.array(mistakes, pa.int64())).to_pylist()
     items = []
-    for number, row in zip(wrong, shown, strict=True):
-        true, made = set(row["labels"]), set(answers[number].value)
-        notes = [f"missed {name}" for name in sorted(true - made)]
-        notes += [f"too much: {name}" for name in sorted(made - true)]
-        said, truth = (", ".join(sorted(names)) or "no label" for names in (made, true))
+    for number, row in zip(mistakes, shown, strict=True):
+        true, predicted = set(row["labels"]), set(answers[number].value)
+        notes = [f"missed {name}" for name in sorted(true - predicted)]
+        notes += [f"too much: {name}" for name in sorted(predicted - true)]
+        said, truth = (", ".join(sorted(names)) or "no label" for names in (predicted, true))
         items.append(item(shorten(row["text"]), answers[number], said=said, truth=truth, notes=notes))
     return marked_texts("Mistakes", items)

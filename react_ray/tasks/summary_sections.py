@@ -41,13 +41,13 @@ def join_sentences(sentences: Sequence[str], text: str) -> str:
 def baselines(rows: pa.Table, count: int) -> dict[str, dict[str, float]]:
     """ROUGE of the first ``count`` sentences, of TextRank and of the oracle."""
     columns = rows.select(["text", "starts", "ends", "summary"]).to_pylist()
-    ways: dict[str, Callable[[list[str], str], list[int]]] = {
+    selectors: dict[str, Callable[[list[str], str], list[int]]] = {
         "lead": lambda sentences, _: lead(sentences, count),
         "text_rank": lambda sentences, _: text_rank(sentences, count),
         "oracle": lambda sentences, summary: oracle(sentences, summary),
     }
     scores = {}
-    for name, choose in ways.items():
+    for name, choose in selectors.items():
         texts = []
         for row in columns:
             sentences = sentences_of(row)
@@ -62,13 +62,13 @@ def summary_sections(
     answers: Sequence[Answer],
     rows: pa.Table,
     scores: Mapping[str, float],
-    others: Mapping[str, Mapping[str, float]],
+    baseline_scores: Mapping[str, Mapping[str, float]],
     credit: NDArray[np.float64],
 ) -> list[Section]:
     """A table of ROUGE, and the documents with the worst summaries of those that the model is sure of."""
     lines = [
-        [name.replace("_", " "), *(float(found[metric]) for metric in ROUGE), ABOUT[name]]
-        for name, found in {"model": scores, **others}.items()
+        [name.replace("_", " "), *(float(values[metric]) for metric in ROUGE), ABOUT[name]]
+        for name, values in {"model": scores, **baseline_scores}.items()
     ]
     headings: list[Heading] = [
         ("", "name"),

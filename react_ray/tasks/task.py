@@ -127,14 +127,15 @@ class Task(ABC):
         """Return the number of evaluated units in some targets; too few cannot select a checkpoint."""
         return len(targets)
 
-    def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
-        """Format a row as cells of a file with the columns ``given``, with an empty cell for its target.
+    def cells_of(self, row: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
+        """Format a row as cells of a file with the ``columns``, with an empty cell for its target.
 
         The inverse of :meth:`parse` for the ``inputs`` of a row.
         """
-        inputs = {one.name: row[one.name] for one in self.columns if not one.target and one.name in row}
-        targets = [one.name for one in self.columns if one.target]
-        return inputs | {next((name for name in targets if name in given), targets[0]): ""}
+        names = [column.name for column in self.columns if not column.target]
+        inputs = {name: row[name] for name in names if name in row}
+        targets = [column.name for column in self.columns if column.target]
+        return inputs | {next((name for name in targets if name in columns), targets[0]): ""}
 
     def collect(self, rows: Iterable[dict[str, Any]], config: AugmentConfig) -> Any:
         """Collect statistics of all labelled rows for :meth:`augment`; by default None.
@@ -144,12 +145,11 @@ class Task(ABC):
         return None
 
     def augment(
-        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, collected: Any = None
     ) -> list[dict[str, Any]]:
         """Make changed copies of a row (input columns and target) for which the target stays valid.
 
-        By default only the text is changed. The copies are determined by row, seed and ``known``, the result
-        of :meth:`collect`.
+        By default only the text is changed. The copies depend on row, seed and the result of :meth:`collect`.
         """
         return [{**row, "text": text} for text in augment(row["text"], config, seed)]
 
@@ -186,7 +186,7 @@ class Task(ABC):
         """Change a model and its tokenizer according to :meth:`settings`, in place."""
         return
 
-    def lacking(self, tokenizer: TextTokenizer) -> str | None:
+    def tokenizer_warning(self, tokenizer: TextTokenizer) -> str | None:
         """Return a warning if the tokenizer lacks tokens that the task needs, else None."""
         return None
 

@@ -16,9 +16,9 @@ from collections.abc import Callable
 from react_ray.config.settings import AugmentConfig
 from react_ray.models.writing_systems import NO_SPACES
 
-__all__ = ["OPERATIONS", "USUAL", "augment", "normal_form"]
+__all__ = ["DEFAULT_OPERATIONS", "OPERATIONS", "augment", "normal_form"]
 
-USUAL = ("delete", "swap", "crop")
+DEFAULT_OPERATIONS = ("delete", "swap", "crop")
 """Operations where none are named."""
 TRIES = 8
 """Draws for one copy; a short text has few variants, and most are soon taken."""
@@ -50,7 +50,7 @@ def augment(text: str, config: AugmentConfig, seed: int = 0) -> list[str]:
     has fewer copies, or none; no copy is empty.
     """
     units: list[Unit] = (_ASCII_UNIT if text.isascii() else _UNIT).findall(text)
-    operations = USUAL if config.operations is None else config.operations
+    operations = DEFAULT_OPERATIONS if config.operations is None else config.operations
     if not (units and config.strength and operations):
         return []
     changes = max(1, round(config.strength * len(units)))

@@ -58,5 +58,5 @@ def distributions(column: pa.ChunkedArray, labels: Sequence[str]) -> NDArray[np.
     if pa.types.is_list(column.type):
         numbers = column.combine_chunks().flatten().to_numpy().astype(np.float32)
         return numbers.reshape(len(column), len(labels))
-    known = LabelMap(tuple(labels)).indices(column.to_pylist())
-    return (known[:, None] == np.arange(len(labels))).astype(np.float32)
+    indices = LabelMap(tuple(labels)).indices(column.to_pylist())
+    return (indices[:, None] == np.arange(len(labels))).astype(np.float32)

@@ -45,7 +45,7 @@ class TextPairClassification(TextClassification):
         }
 
     def augment(
-        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, collected: Any = None
     ) -> list[dict[str, Any]]:
         """Make copies with one of the two texts changed, alternating between them."""
         changed = {side: iter(augment(row[side], config, seed)) for side in ("text", "text_pair")}

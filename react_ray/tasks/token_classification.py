@@ -138,10 +138,10 @@ class TokenClassification(WordTagging):
         return collect_mentions(rows) if MENTIONS in operations_of(config) else None
 
     def augment(
-        self, row: dict[str, Any], config: AugmentConfig, seed: int, known: Any = None
+        self, row: dict[str, Any], config: AugmentConfig, seed: int, collected: Any = None
     ) -> list[dict[str, Any]]:
         """Make copies with changed words outside of entities, or replaced entities."""
-        return augment_row(row, config, seed, known)
+        return augment_row(row, config, seed, collected)
 
     # --- the model
 
@@ -180,7 +180,9 @@ class TokenClassification(WordTagging):
         tags = self.output_names(labels)
         power = settings.get(POWER, 1.0)
         scores = row_scores(outputs, examples, rows["starts"].to_pylist(), len(tags))
-        return [entity_answer(found, known, tags, power) for found, known in scores]
+        return [
+            entity_answer(log_probabilities, covered, tags, power) for log_probabilities, covered in scores
+        ]
 
     def calibrate(
         self,
@@ -199,12 +201,12 @@ class TokenClassification(WordTagging):
         head = final_linear(model)
         first_words = [~example.places.continued() for example in examples]
         truth = [e.target[first].argmax(1) for e, first in zip(examples, first_words, strict=True)]
-        known = np.concatenate([np.zeros(0, np.int64), *truth])
-        if head is None or not len(known):
+        tags = np.concatenate([np.zeros(0, np.int64), *truth])
+        if head is None or not len(tags):
             return {}
         logits = np.concatenate([output[first] for output, first in zip(outputs, first_words, strict=True)])
-        chosen = np.random.default_rng(0).permutation(len(known))[:CALIBRATION_WORDS]
-        temperature = best_temperature(logits[chosen], known[chosen])
+        chosen = np.random.default_rng(0).permutation(len(tags))[:CALIBRATION_WORDS]
+        temperature = best_temperature(logits[chosen], tags[chosen])
         scale_logits(head, 1 / temperature)
         answers = self.decode([o / temperature for o in outputs], examples, rows, labels, {})
         power = best_power([answer.score for answer in answers], self.credit(answers, rows) == 1)

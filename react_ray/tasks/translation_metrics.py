@@ -68,8 +68,8 @@ def statistics(translations: Sequence[str], references: Sequence[str]) -> NDArra
 
 
 def _bleu_counts(translation: str, reference: str) -> list[int]:
-    found = _bleu(bleu_tokenizer(reference)).sentence_score(translation, [reference])
-    return [*found.counts, *found.totals, found.sys_len, found.ref_len]
+    bleu = _bleu(bleu_tokenizer(reference)).sentence_score(translation, [reference])
+    return [*bleu.counts, *bleu.totals, bleu.sys_len, bleu.ref_len]
 
 
 def _chrf_counts(translation: str, reference: str) -> list[int]:

@@ -24,11 +24,13 @@ def text_examples(tokenizer: TextTokenizer, rows: pa.Table, targets: Sequence[An
     The windows of a row share its weight in proportion to their tokens.
     """
     windows = tokenizer.long_ids(rows["text"].to_pylist())
-    shares = [_shares(some, weight) for some, weight in zip(windows, _weights(rows), strict=True)]
+    shares = [
+        _shares(row_windows, weight) for row_windows, weight in zip(windows, _weights(rows), strict=True)
+    ]
     return [
         Example(ids, target, share, row)
-        for row, (some, target, own) in enumerate(zip(windows, targets, shares, strict=True))
-        for ids, share in zip(some, own, strict=True)
+        for row, (row_windows, target, row_shares) in enumerate(zip(windows, targets, shares, strict=True))
+        for ids, share in zip(row_windows, row_shares, strict=True)
     ]
 
 
@@ -37,8 +39,12 @@ def pair_examples(tokenizer: TextTokenizer, rows: pa.Table, targets: Sequence[An
     windows = tokenizer.long_pairs(rows["text"].to_pylist(), rows["text_pair"].to_pylist())
     return [
         Example(window.ids, target, share, row, window.types if tokenizer.reads_types else None)
-        for row, (some, target, weight) in enumerate(zip(windows, targets, _weights(rows), strict=True))
-        for window, share in zip(some, _shares([one.ids for one in some], weight), strict=True)
+        for row, (row_windows, target, weight) in enumerate(
+            zip(windows, targets, _weights(rows), strict=True)
+        )
+        for window, share in zip(
+            row_windows, _shares([window.ids for window in row_windows], weight), strict=True
+        )
     ]
 
 
@@ -69,12 +75,12 @@ def join_windows(outputs: Outputs, examples: Sequence[Example]) -> Outputs:
     """
     joined: Outputs = []
     for _, group in groupby(zip(outputs, examples, strict=True), key=lambda pair: pair[1].row):
-        own, windows = zip(*group, strict=True)
-        if len(own) == 1:
-            joined.append(own[0])
+        logits, windows = zip(*group, strict=True)
+        if len(logits) == 1:
+            joined.append(logits[0])
             continue
         sizes = np.array([len(window.ids) for window in windows], np.float64)
-        joined.append(_mean(own, sizes))
+        joined.append(_mean(logits, sizes))
     return joined
 
 

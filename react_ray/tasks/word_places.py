@@ -46,7 +46,7 @@ def _all_tokens(window: Window, starts: NDArray[np.int64], ends: NDArray[np.int6
     return WordPlaces(spans[inside].astype(np.int64), tokens[inside].astype(np.int64))
 
 
-class _Found(NamedTuple):
+class _WordToken(NamedTuple):
     word: int
     token: int
     start: int
@@ -64,39 +64,47 @@ def place_words(windows: Sequence[Window], starts: Sequence[int], ends: Sequence
     One a window, in the same order.
     """
     words = [_first_tokens(window, starts, ends) for window in windows]
-    kept = words if len(windows) == 1 else _with_most_context(words, [len(w.ids) for w in windows])
+    assigned = words if len(windows) == 1 else _with_most_context(words, [len(w.ids) for w in windows])
     return [
-        WordPlaces(np.array([f.word for f in some], np.int64), np.array([f.token for f in some], np.int64))
-        for some in kept
+        WordPlaces(
+            np.array([f.word for f in window_words], np.int64),
+            np.array([f.token for f in window_words], np.int64),
+        )
+        for window_words in assigned
     ]
 
 
-def _first_tokens(window: Window, starts: Sequence[int], ends: Sequence[int]) -> list[_Found]:
+def _first_tokens(window: Window, starts: Sequence[int], ends: Sequence[int]) -> list[_WordToken]:
     """Return the words of a window, each with its first token."""
-    words: list[_Found] = []
+    words: list[_WordToken] = []
     word, last = 0, -1
     for token, ((start, end), part) in enumerate(zip(window.offsets, window.parts, strict=True)):
         if part is None or start == end:
             continue
         while word < len(ends) and ends[word] <= start:
             word += 1
-        other = word
-        while other < len(starts) and starts[other] < end:
-            if other > last:
-                words.append(_Found(other, token, start))
-                last = other
-            other += 1
+        covered = word
+        while covered < len(starts) and starts[covered] < end:
+            if covered > last:
+                words.append(_WordToken(covered, token, start))
+                last = covered
+            covered += 1
     return words
 
 
-def _with_most_context(windows: Sequence[list[_Found]], lengths: Sequence[int]) -> list[list[_Found]]:
+def _with_most_context(windows: Sequence[list[_WordToken]], lengths: Sequence[int]) -> list[list[_WordToken]]:
     """Assign each word to one window, and never to a token from its middle."""
-    order = sorted((some[0].start, number) for number, some in enumerate(windows) if some)
+    order = sorted(
+        (window_words[0].start, number) for number, window_words in enumerate(windows) if window_words
+    )
     best: dict[int, tuple[int, int, int]] = {}  # word: minus the start of its token, context, window
     for place, (_, number) in enumerate(order):
-        for one in windows[number]:
-            left = one.token if place else lengths[number]
-            right = lengths[number] - one.token if place + 1 < len(order) else lengths[number]
-            rank = (-one.start, min(left, right), number)
-            best[one.word] = max(best.get(one.word, rank), rank)
-    return [[one for one in some if best[one.word][2] == number] for number, some in enumerate(windows)]
+        for word in windows[number]:
+            left = word.token if place else lengths[number]
+            right = lengths[number] - word.token if place + 1 < len(order) else lengths[number]
+            rank = (-word.start, min(left, right), number)
+            best[word.word] = max(best.get(word.word, rank), rank)
+    return [
+        [word for word in window_words if best[word.word][2] == number]
+        for number, window_words in enumerate(windows)
+    ]

@@ -44,10 +44,10 @@ class WordTagging(WordUnits):
         spans = zip(rows["starts"].to_pylist(), rows["ends"].to_pylist(), strict=True)
         return [
             Example(window.ids, None if target is None else target[place.words], weight, row, places=place)
-            for row, (some, span, target, weight) in enumerate(
+            for row, (row_windows, span, target, weight) in enumerate(
                 zip(windows, spans, targets, weights.tolist(), strict=True)
             )
-            for window, place in zip(some, self.place(some, *span), strict=True)
+            for window, place in zip(row_windows, self.place(row_windows, *span), strict=True)
             if window.ids  # without special tokens there may be none
         ]
 
@@ -64,12 +64,12 @@ class WordTagging(WordUnits):
     def targets(self, examples: Sequence[Example], padding: Padding) -> NDArray[np.float32]:
         """Return distributions, n x tokens x outputs; zeros for tokens that represent no word."""
         longest = max(len(example.ids) for example in examples)
-        found = np.zeros((len(examples), longest, examples[0].target.shape[1]), np.float32)
+        targets = np.zeros((len(examples), longest, examples[0].target.shape[1]), np.float32)
         for number, example in enumerate(examples):
             first = ~example.places.continued()
             tokens = _from_left(example, longest, padding)
-            found[number, tokens[first]] = example.target[first]
-        return found
+            targets[number, tokens[first]] = example.target[first]
+        return targets
 
     def loss(self, output: Any, targets: torch.Tensor) -> torch.Tensor:
         """Return the mean cross-entropy of the words of each example."""
@@ -86,11 +86,11 @@ class WordTagging(WordUnits):
         count = int((np.cumsum([len(e.places.words) for e in examples]) <= WARM_START_WORDS).sum())
         used = examples[: max(1, count)]
         first = [~example.places.continued() for example in used]
-        tokens = [example.places.tokens[own] for example, own in zip(used, first, strict=True)]
-        targets = np.concatenate([e.target[own] for e, own in zip(used, first, strict=True)])
+        tokens = [example.places.tokens[is_first] for example, is_first in zip(used, first, strict=True)]
+        targets = np.concatenate([e.target[is_first] for e, is_first in zip(used, first, strict=True)])
         if not len(targets):
             return False
-        weights = np.repeat([example.weight for example in used], [len(some) for some in tokens])
+        weights = np.repeat([example.weight for example in used], [len(row_tokens) for row_tokens in tokens])
         features = token_features(model, head, used, lambda batch: self.collate(batch, padding), tokens)
         fit_head(head, features, targets, weights.tolist())
         return True

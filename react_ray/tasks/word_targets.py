@@ -20,15 +20,15 @@ def word_distributions(rows: pa.Table, outputs: Sequence[str]) -> list[NDArray[n
     column, position = rows["tags"], {tag: number for number, tag in enumerate(outputs)}
     named = pa.types.is_string(column.type.value_type)
     eye = np.eye(len(outputs), dtype=np.float32)
-    found: list[NDArray[np.float32] | None] = []
+    distributions: list[NDArray[np.float32] | None] = []
     for tags in column.to_pylist():
         if tags is None:
-            found.append(None)
+            distributions.append(None)
         elif named:
-            found.append(eye[[position[tag] for tag in tags]])
+            distributions.append(eye[[position[tag] for tag in tags]])
         else:
-            found.append(np.array(tags, np.float32).reshape(-1, len(outputs)))
+            distributions.append(np.array(tags, np.float32).reshape(-1, len(outputs)))
     if "weights" not in rows.column_names:
-        return found
-    weights = [np.array(some, np.float32)[:, None] for some in rows["weights"].to_pylist()]
-    return [t if t is None else t * w for t, w in zip(found, weights, strict=True)]
+        return distributions
+    weights = [np.array(row_weights, np.float32)[:, None] for row_weights in rows["weights"].to_pylist()]
+    return [t if t is None else t * w for t, w in zip(distributions, weights, strict=True)]

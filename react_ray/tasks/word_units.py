@@ -27,12 +27,14 @@ class WordUnits(UnitTask):
     exclusive = True
     identity = ("text",)  # however its words were split
 
-    def cells_of(self, row: Mapping[str, Any], given: Collection[str]) -> dict[str, Any]:
+    def cells_of(self, row: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
         """Return words and empty tags if the file has tokens, otherwise a text and empty spans."""
-        split = "tokens" in given
+        split = "tokens" in columns
         words = [row["text"][start:end] for start, end in zip(row["starts"], row["ends"], strict=True)]
-        targets = [one.name for one in self.columns if one.target and (one.kind == "tags") == split]
-        target = next((name for name in targets if name in given), targets[0])
+        targets = [
+            column.name for column in self.columns if column.target and (column.kind == "tags") == split
+        ]
+        target = next((name for name in targets if name in columns), targets[0])
         return ({"tokens": words} if split else {"text": row["text"]}) | {target: ""}
 
     def units(self, rows: pa.Table) -> list[list[tuple[int, int]]]:
@@ -51,20 +53,20 @@ class WordUnits(UnitTask):
         """Return the probabilities of the tags of each word."""
         tags = len(self.output_names(labels))
         scores = row_scores(outputs, examples, rows["starts"].to_pylist(), tags)
-        return [np.exp(found).astype(np.float32) for found, _ in scores]
+        return [np.exp(log_probabilities).astype(np.float32) for log_probabilities, _ in scores]
 
     def distributions(self, rows: pa.Table, labels: Sequence[str]) -> list[NDArray[np.float32]]:
         """Return the tags of each word as 0 and 1."""
-        found = word_distributions(rows, self.output_names(labels))
-        return [targets for targets in found if targets is not None]
+        distributions = word_distributions(rows, self.output_names(labels))
+        return [targets for targets in distributions if targets is not None]
 
     def decide(self, probabilities: Distributions, rows: pa.Table, labels: Sequence[str]) -> list[Answer]:
         """Decode the most probable entities under BIO."""
         tags = self.output_names(labels)
-        logs = [np.log(np.maximum(found, LEAST)).astype(np.float64) for found in probabilities]
-        return [entity_answer(found, np.ones(len(found), bool), tags) for found in logs]
+        logs = [np.log(np.maximum(row, LEAST)).astype(np.float64) for row in probabilities]
+        return [entity_answer(row, np.ones(len(row), bool), tags) for row in logs]
 
     def soft_column(self, probabilities: Distributions) -> pa.Array:
         """Return the column ``tags`` with the probabilities of a word in place of its tag."""
         kind = pa.list_(pa.list_(pa.float32()))
-        return pa.array([found.tolist() for found in probabilities], kind)
+        return pa.array([row.tolist() for row in probabilities], kind)

@@ -35,14 +35,14 @@ def wrong_spans(contexts: Sequence[str], answers: Sequence[Spans], seed: int) ->
     alike = {context: answer_like_spans(context) for context in of_context}
     wrong = []
     for context, spans in zip(contexts, answers, strict=True):
-        others = [_draw(some, spans, random) for some in (alike[context], of_context[context])]
-        distinct = sorted({span for some in others for span in some})
+        samples = [_draw(candidates, spans, random) for candidates in (alike[context], of_context[context])]
+        distinct = sorted({span for sample in samples for span in sample})
         wrong.append([[list(span)] for span in distinct] + ([[]] if spans else []))
     return wrong
 
 
-def _draw(spans: Spans, right: Spans, random: np.random.Generator) -> list[tuple[int, ...]]:
-    free = sorted({tuple(span) for span in spans if not overlaps(span, right)})
+def _draw(spans: Spans, answers: Spans, random: np.random.Generator) -> list[tuple[int, ...]]:
+    free = sorted({tuple(span) for span in spans if not overlaps(span, answers)})
     return [free[place] for place in random.permutation(len(free))[:SPANS].tolist()]
 
 

@@ -68,7 +68,7 @@ def test_no_pool_no_quality() -> None:
     assert label_quality(np.zeros((0, 2)), np.zeros(0), np.zeros(0), NAMES) is None
 
 
-def test_mistakes_are_the_surest_wrong_rows() -> None:
+def test_mistakes_are_the_confident_mistakes_rows() -> None:
     texts = ["right", "sure and wrong", "less sure", "字" * 1000]
     answers = ranked(np.array([[0.9, 0.1], [0.95, 0.05], [0.6, 0.4], [0.2, 0.8]]), NAMES)
     rows = pa.table({"text": texts, "label": ["体育", "财经", "财经", "体育"]})

@@ -66,4 +66,4 @@ def test_passages_get_questions_only_where_it_is_asked_for():
         TASK.parse({"context": "He left.", "question": None}, Options(passages=True))
     asked = TASK.parse({**cells, "question": "Who?"}, Options(passages=True))
     rows = pa.Table.from_pylist([row, asked], schema=pa.schema([*TASK.inputs]))
-    assert TASK.made_targets(rows) == [[[8, 20]], None]
+    assert TASK.synthetic_targets(rows) == [[[8, 20]], None]

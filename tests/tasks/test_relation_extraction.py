@@ -185,9 +185,9 @@ def test_a_vocabulary_without_the_marks_is_told_of(marks_model, tiny_model):
     with_marks, without = (
         TransformersTokenizer(load_tokenizer(str(model)), 16) for model in (marks_model, tiny_model)
     )
-    assert TASK.lacking(with_marks) is None
-    assert "cannot tell the direction" in TASK.lacking(without)
-    assert get_task("text-classification").lacking(without) is None
+    assert TASK.tokenizer_warning(with_marks) is None
+    assert "cannot tell the direction" in TASK.tokenizer_warning(without)
+    assert get_task("text-classification").tokenizer_warning(without) is None
 
 
 def test_a_run_warns_of_a_vocabulary_without_the_marks(marks_model, tiny_model, tmp_path, caplog):

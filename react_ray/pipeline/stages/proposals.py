@@ -44,7 +44,7 @@ def propose(context: Context) -> None:
     if not model.is_dir():
         raise InputError(f"{context.task.title} needs labelled rows (--labeled FILE)")
     pool = context.sample("unlabeled", context.config.candidates.rows)
-    targets = pa.array(_open(context).made_targets(pool), context.task.target.type)
+    targets = pa.array(_open(context).synthetic_targets(pool), context.task.target.type)
     made = pool.append_column(context.task.target, targets)
     pq.write_table(made.filter(targets.is_valid()), context.folder / "made.parquet")
     rows = {"pool": pool.filter(targets.is_null())}
