@@ -46,7 +46,7 @@ from react_ray.config.settings import EMBEDDED, ClusterConfig, DataConfig, Encod
 from react_ray.data.encode import EncodeTask, encode_items
 from react_ray.data.originals import original_of
 from react_ray.data.prepare import GROUP_ROWS, prepare
-from react_ray.data.row import Wanted
+from react_ray.data.row import ColumnSelection
 from react_ray.data.sources import open_source
 from react_ray.data.tables import OutputColumns, open_output
 from react_ray.pipeline.predict import PART_ROWS
@@ -144,7 +144,7 @@ def joining(folder: Path) -> float:
     path = folder / "pile.parquet"
     pq.write_table(pa.table({"text": make_texts(JOINED, seed=1)}), path)
     started = time.perf_counter()
-    original = original_of(open_source(str(path)), Wanted((("text",),)), {})
+    original = original_of(open_source(str(path)), ColumnSelection((("text",),)), {})
     target = folder / "labelled.parquet"
     with closing(open_output(target, target, OutputColumns([original]))) as output:
         output.begin(original)

@@ -33,26 +33,26 @@ def merged_keys(
     labelled = rows.dropna(subset="key")
     pairs = labelled.drop_duplicates([*unit, "key"])
     differ = pairs[pairs.duplicated(unit, keep=False)]
-    known = dict(_rows_at(sorted(differ.index), shards, starts, task))
+    targets_at = dict(_rows_at(sorted(differ.index), shards, starts, task))
     keys = {}
     for _, places in differ.groupby(unit, observed=True).groups.items():
-        merged = task.merge([known[place] for place in places])
+        merged = task.merge([targets_at[place] for place in places])
         if merged is not None:
             keys[tuple(differ.loc[places[0], unit])] = targets.key(merged)
     units = [*labelled[unit].itertuples(index=False, name=None)]
-    chosen = [keys.get(one) for one in units]
+    chosen = [keys.get(unit_id) for unit_id in units]
     return pd.Series(chosen, labelled.index, "str").dropna()
 
 
 def with_targets(table: pa.Table, place: int, keys: pd.Series, targets: Targets) -> pa.Table:
     """Replace the targets of rows by those with ``keys``; the first row of ``table`` is at ``place``."""
-    some = keys.iloc[slice(*keys.index.searchsorted([place, place + len(table)]))]
-    if some.empty:
+    replaced = keys.iloc[slice(*keys.index.searchsorted([place, place + len(table)]))]
+    if replaced.empty:
         return table
     field = targets.task.target
     values = table[field.name].to_pylist()
-    for at, key in some.items():
-        values[int(str(at)) - place] = targets.of(key)
+    for position, key in replaced.items():
+        values[int(str(position)) - place] = targets.of(key)
     column = table.column_names.index(field.name)
     return table.set_column(column, field, pa.array(values, field.type))
 
@@ -62,12 +62,12 @@ def _rows_at(
 ) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the inputs and the target of the rows at ``places``, in order."""
     names = [field.name for field in (*task.inputs, task.target)]
-    wanted = np.array(places, np.int64)
+    requested = np.array(places, np.int64)
     for number, shard in enumerate(shards):
         start, end = starts[number : number + 2].tolist()
-        if not ((start <= wanted) & (wanted < end)).any():
+        if not ((start <= requested) & (requested < end)).any():
             continue
         for table in shard.batches(names):
-            here = wanted[(start <= wanted) & (wanted < start + len(table))]
-            yield from zip(here.tolist(), table.take(pa.array(here - start)).to_pylist(), strict=True)
+            inside = requested[(start <= requested) & (requested < start + len(table))]
+            yield from zip(inside.tolist(), table.take(pa.array(inside - start)).to_pylist(), strict=True)
             start += len(table)

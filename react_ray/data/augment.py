@@ -35,18 +35,18 @@ def labelled_rows(table: pa.Table, task: Task) -> Iterator[dict[str, Any]]:
 
 
 def augment_table(
-    table: pa.Table, config: AugmentConfig, seed: int, task: Task, known: Any = None
+    table: pa.Table, config: AugmentConfig, seed: int, task: Task, collected: Any = None
 ) -> pa.Table:
     """Return copies of the rows in ``table`` (id, the input columns, the target), see :func:`copy_schema`.
 
-    ``known`` is the result of :meth:`react_ray.tasks.Task.collect` for all labelled rows. Apart from it, rows
-    do not depend on each other, so a large table may be augmented batch by batch.
+    ``collected`` is the result of :meth:`react_ray.tasks.Task.collect` for all labelled rows. Apart from it,
+    rows do not depend on each other, so a large table may be augmented batch by batch.
     """
     ids, rows = table["id"].to_pylist(), table.select(_columns(task)).to_pylist()
     copies = [
         {"id": row_id(task, copy), "copy_of": of, **copy}
         for of, row in zip(ids, rows, strict=True)
-        for copy in task.augment(row, config, seed, known)
+        for copy in task.augment(row, config, seed, collected)
     ]
     return pa.Table.from_pylist(copies, schema=copy_schema(task))
 
@@ -57,19 +57,21 @@ def _columns(task: Task) -> list[str]:
 
 @dataclass(frozen=True)
 class AugmentTask:
-    """Worker task: augment one item of :func:`augment_items`; ``known`` is the result of ``Task.collect``."""
+    """Worker task: augment one item of :func:`augment_items`; ``collected`` is that of ``Task.collect``."""
 
     config: AugmentConfig
     seed: int
     task: str
-    known: Any = None
+    collected: Any = None
 
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Return a function that augments an item and returns the number of copies."""
         task = get_task(self.task)
 
         def make(item: dict[str, Any]) -> int:
-            copies = augment_table(pq.read_table(item["source"]), self.config, self.seed, task, self.known)
+            copies = augment_table(
+                pq.read_table(item["source"]), self.config, self.seed, task, self.collected
+            )
             write_whole(copies, Path(item["target"]))
             return copies.num_rows
 

@@ -85,7 +85,7 @@ def _several_targets(rows: pd.DataFrame, targets: Targets, described: Collection
 
 
 def check_usable(
-    kept: Mapping[str, int],
+    accepted: Mapping[str, int],
     labels: Collection[str],
     learnable: bool,
     rejections: RejectedRows,
@@ -95,12 +95,12 @@ def check_usable(
 ) -> None:
     """Raise InputError when the remaining rows do not suffice for training.
 
-    ``kept`` counts the accepted rows of each input, ``labels`` are the classes of the training rows;
+    ``accepted`` counts the accepted rows of each input, ``labels`` are the classes of the training rows;
     ``learnable`` is whether there is any training row, labelled or not. ``columns`` are those of the
     labelled file.
     """
     for name, kinds in rejections.inputs.items():
-        if not kept.get(name):
+        if not accepted.get(name):
             raise InputError(f"--{name}: none of its rows is usable. Rejected:\n{describe(kinds.values())}")
     if task.fewest_classes and not labels and not described:
         raise InputError(_nothing_labelled(task, columns))
@@ -130,22 +130,22 @@ def _target_column(task: Task, columns: Collection[str] = ()) -> str:
 
 
 def label_warnings(
-    counts: Mapping[str, int], kept: Mapping[str, Collection[str]], rejections: RejectedRows, task: Task
+    counts: Mapping[str, int], accepted: Mapping[str, Collection[str]], rejections: RejectedRows, task: Task
 ) -> list[str]:
     """Return warnings about labels: similar names, several names in one, classes without an accepted row.
 
-    ``counts`` are the rows of each class name in all inputs, rejected ones included; ``kept`` the classes
+    ``counts`` are the rows of each class name in all inputs, rejected ones included; ``accepted`` the classes
     with an accepted row in each input (labeled, validation, test).
     """
     warnings, nouns = similar_names(counts), task.nouns
     if any(column.kind == "labels" for column in task.columns):
         warnings += joined_names(counts)
-    for part, names in kept.items():
+    for part, names in accepted.items():
         lost = _lost_classes(rejections, part, names)
         for name, rows in lost[:SHOWN_CLASSES]:
             lost_rows = f"all {rows.count:,} were" if rows.count > 1 else "the only one was"
-            left = f"{nouns.option} {visible(name)} has no {PART_NAMES[part]} row left"
-            warnings.append(f"{left}: {lost_rows} rejected\n{rows.describe()}")
+            lacks = f"{nouns.option} {visible(name)} has no {PART_NAMES[part]} row left"
+            warnings.append(f"{lacks}: {lost_rows} rejected\n{rows.describe()}")
         if len(lost) > SHOWN_CLASSES:
             warnings.append(
                 f"{len(lost) - SHOWN_CLASSES:,} more {nouns.options} have no {PART_NAMES[part]} row left, "
@@ -154,10 +154,14 @@ def label_warnings(
     return warnings
 
 
-def _lost_classes(rejections: RejectedRows, part: str, kept: Collection[str]) -> list[tuple[str, LostRows]]:
+def _lost_classes(
+    rejections: RejectedRows, part: str, accepted: Collection[str]
+) -> list[tuple[str, LostRows]]:
     """Return the classes of an input whose rows were all rejected."""
     return [
-        (label, rows) for (name, label), rows in rejections.lost.items() if name == part and label not in kept
+        (label, rows)
+        for (name, label), rows in rejections.lost.items()
+        if name == part and label not in accepted
     ]
 
 

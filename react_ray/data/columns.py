@@ -8,7 +8,7 @@ from typing import Any
 
 from react_ray.config.settings import Columns, DataConfig
 from react_ray.data.records import Rows
-from react_ray.data.row import Broken, Wanted
+from react_ray.data.row import Broken, ColumnSelection
 from react_ray.data.sources import Source, find_files
 from react_ray.errors import ConfigError, InputError
 from react_ray.tasks import Task
@@ -22,12 +22,12 @@ SHORT_FORMS = {"text": "--text-column", "label": "--label-column", TRUTH: "--tru
 
 def check_columns(task: Task, config: DataConfig) -> None:
     """Raise ConfigError if a setting names a column that the task does not have, or one column twice."""
-    known = [column.name for column in task.columns]
-    for name, other in config.columns.renamed().items():
-        if name not in (*known, TRUTH):
+    names = [column.name for column in task.columns]
+    for name, column in config.columns.renamed().items():
+        if name not in (*names, TRUTH):
             raise ConfigError(
-                f"data.columns.{name} = {other!r}: {task.title} has no column {name!r}; "
-                f"its columns are {', '.join(known)} and {TRUTH}"
+                f"data.columns.{name} = {column!r}: {task.title} has no column {name!r}; "
+                f"its columns are {', '.join(names)} and {TRUTH}"
             )
     if config.targets is not None and not task.generates:
         raise ConfigError(
@@ -36,14 +36,14 @@ def check_columns(task: Task, config: DataConfig) -> None:
         )
     _check_options(task, config)
     owners: dict[str, str] = {}
-    for name in known:
-        other = config.columns.of(name)
-        if other in owners:
+    for name in names:
+        column = config.columns.of(name)
+        if column in owners:
             raise ConfigError(
-                f"data.columns.{owners[other]} and data.columns.{name} both name the column {other!r}: "
+                f"data.columns.{owners[column]} and data.columns.{name} both name the column {column!r}: "
                 f"give each a column of its own (--column {name}=OTHER)"
             )
-        owners[other] = name
+        owners[column] = name
 
 
 def _check_options(task: Task, config: DataConfig) -> None:
@@ -78,7 +78,7 @@ def options_of(config: DataConfig) -> Options:
 
 
 class FileColumns:
-    """Mapping from the columns of one file to those of a task; ``wanted`` are the columns to read.
+    """Mapping from the columns of one file to those of a task; ``selection`` has the columns to read.
 
     ``labeled=False`` skips target columns; ``columns.truth`` names the column with the true targets of
     unlabelled rows, if there is one.
@@ -95,9 +95,9 @@ class FileColumns:
             self._truth = columns.truth
         if labeled:
             self._places |= {name: name for name in options.label_columns}
-        self.wanted = self._wanted(labeled)
+        self.selection = self._selection(labeled)
 
-    def _wanted(self, labeled: bool) -> Wanted:
+    def _selection(self, labeled: bool) -> ColumnSelection:
         places = self._places
         groups = [group for group in self.task.needs if all(name in places for name in group)]
         targets: list[tuple[str, ...]] = []
@@ -106,10 +106,10 @@ class FileColumns:
             targets = [group for group in targets if group[0] in places]
             targets = [self.options.label_columns] if self.options.label_columns else targets
         coded = [place for name, place in places.items() if self._is_target(name)]
-        return Wanted(
+        return ColumnSelection(
             groups=tuple(tuple(places[name] for name in group) for group in groups),
             targets=tuple(tuple(places[name] for name in group) for group in targets),
-            others=(*places.values(), *([self._truth] if self._truth else [])),
+            optional=(*places.values(), *([self._truth] if self._truth else [])),
             flags={place: _flag(name) for name, place in places.items()}
             | dict.fromkeys(self.options.label_columns, "--label-columns"),
             coded=[*coded, *([self._truth] if self._truth else [])],
@@ -140,14 +140,14 @@ class FileColumns:
         targets = [column for column in self.task.columns if column.target]
         tokens = any(cells.get(column.name) for column in self.task.columns if column.kind == "tokens")
         fitting = [column for column in targets if (column.kind == "tags") == tokens] or targets
-        known = [column for column in fitting if column.name in cells] or fitting
+        present = [column for column in fitting if column.name in cells] or fitting
         inputs = {name: cell for name, cell in cells.items() if not self._is_target(name)}
-        return inputs | {known[0].name: truth}, replace(self.options, label_columns=())
+        return inputs | {present[0].name: truth}, replace(self.options, label_columns=())
 
     def text(self, cells: Mapping[str, Any]) -> str:
         """Return the start of a row as text, for messages."""
         inputs = [cells.get(column.name) for column in self.task.columns if not column.target]
-        value = next((one for one in inputs if one is not None), "")
+        value = next((cell for cell in inputs if cell is not None), "")
         return " ".join(map(str, value[:1000])) if isinstance(value, list) else str(value)
 
 
@@ -155,7 +155,7 @@ def labelled_columns(data: DataConfig, task: Task) -> set[str]:
     """Return the columns of the task that the first row of the first labelled file has."""
     for source in find_files(data.labeled)[:1] if data.labeled else []:
         layout = FileColumns(task, data.columns, options_of(data), source, labeled=True)
-        for _, record, _ in Rows(source, layout.wanted):
+        for _, record, _ in Rows(source, layout.selection):
             if not isinstance(record, Broken):
                 return set(layout.cells(record))
     return set()

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import NamedTuple
 
 from react_ray.data.lines import LINE_BYTES, FlawedLine, read_lines
-from react_ray.data.row import Broken, Record, Wanted
+from react_ray.data.row import Broken, ColumnSelection, Record
 from react_ray.data.sources import Source
 
 __all__ = ["ConllRows", "Sentence"]
@@ -81,7 +81,7 @@ class ConllRows:
     :class:`Sentence`.
     """
 
-    def __init__(self, source: Source, wanted: Wanted):
+    def __init__(self, source: Source, selection: ColumnSelection):
         self.source = source
         self.notes: list[str] = []
         self._numbered = False
@@ -92,7 +92,7 @@ class ConllRows:
         first = next((fields for fields, line in lines if not isinstance(line, FlawedLine)), [])
         self.columns = list(COLUMNS[: len(first)])
         if first:
-            wanted.require(self.columns, source)
+            selection.require(self.columns, source)
 
     def __iter__(self) -> Iterator[Record]:
         pending = _PendingSentence()
@@ -133,5 +133,5 @@ class ConllRows:
             elif line.startswith("# ") and not (len(fields) > 1 and TAG.fullmatch(fields[-1])):
                 continue
             else:
-                fields = [] if fields[:1] == [START] else [one.strip() for one in fields]
+                fields = [] if fields[:1] == [START] else [cell.strip() for cell in fields]
                 yield number, fields[1:] if self._numbered else fields, line

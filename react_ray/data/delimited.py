@@ -10,7 +10,7 @@ from typing import Any
 
 from react_ray.data.lines import BAD_ENCODING, read_lines
 from react_ray.data.quotes import Lines, Quotes, TooLongError
-from react_ray.data.row import Broken, Record, Wanted
+from react_ray.data.row import Broken, ColumnSelection, Record
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
@@ -30,7 +30,7 @@ class DelimitedRows:
     character, unless every name in the header is in quotes.
     """
 
-    def __init__(self, source: Source, wanted: Wanted):
+    def __init__(self, source: Source, selection: ColumnSelection):
         csv.field_size_limit(sys.maxsize)
         self.source = source
         self.notes: list[str] = []
@@ -42,13 +42,13 @@ class DelimitedRows:
             raise InputError(f"{source.path}: the first line is no header: {error}") from None
         if not first:
             return
-        self._delimiter, self._quoted = self._dialect(first, wanted)
+        self._delimiter, self._quoted = self._dialect(first, selection)
         self._reader = csv.reader(self._lines, **self._options, strict=True)
         self.columns = self._header()
-        if any("\n" in name for name in self.columns) and not wanted.fits(self.columns):
+        if any("\n" in name for name in self.columns) and not selection.fits(self.columns):
             raise InputError(f"{source.path}: the header has broken quotes: a name goes over several lines")
-        wanted.require(self.columns, source)
-        self._places = [(name, self.columns.index(name)) for name in wanted.names if name in self.columns]
+        selection.require(self.columns, source)
+        self._places = [(name, self.columns.index(name)) for name in selection.names if name in self.columns]
         named = [place for place, name in enumerate(self.columns, start=1) if name]
         self._least = max(named, default=0)  # cells of a row: columns after it have no name
 
@@ -72,7 +72,7 @@ class DelimitedRows:
             self._lines.forget()
         return ""
 
-    def _dialect(self, first: str, wanted: Wanted) -> tuple[str, bool]:
+    def _dialect(self, first: str, selection: ColumnSelection) -> tuple[str, bool]:
         """Detect the separator, and whether quotes enclose cells."""
         default = "\t" if self.source.is_tsv else ","
         order = list(dict.fromkeys([*self._declared, default, *SEPARATORS]))
@@ -83,7 +83,7 @@ class DelimitedRows:
                 "keep those that are needed"
             )
         headers = {mark: _split(first, mark) for mark in order}
-        fits = [mark for mark in order if wanted.fits(headers[mark])]
+        fits = [mark for mark in order if selection.fits(headers[mark])]
         most = max(order, key=lambda mark: len(headers[mark]))
         chosen = self._declared or next(iter(fits), most)
         if chosen != default:

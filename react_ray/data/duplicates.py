@@ -28,18 +28,19 @@ FILE_ROWS = 500_000
 MOST_FILES = 256
 """Files open at a time."""
 KEY = np.dtype([("high", "u8"), ("low", "u8"), ("place", "i8"), ("row", "i8"), ("part", "i1")])
-COPY = np.dtype([(f"{one}{name}", "i8") for one in ("", "kept_") for name in ("place", "row", "part")])
+COPY = np.dtype([(f"{prefix}{name}", "i8") for prefix in ("", "kept_") for name in ("place", "row", "part")])
 
 
 @dataclass(frozen=True)
 class Verdict:
     """Result of deduplication and sampling, by the place of a row.
 
-    ``fate`` is an index into PARTS, UNUSED or REJECTED. ``copies`` has place, row and part of each duplicate,
-    and kept_place, kept_row and kept_part of the row that is kept instead. ``row`` is the number in the file.
+    ``status`` is an index into PARTS, UNUSED or REJECTED. ``copies`` has place, row and part of each
+    duplicate, and kept_place, kept_row and kept_part of the row that is kept instead. ``row`` is the number
+    in the file.
     """
 
-    fate: NDArray[np.uint8]
+    status: NDArray[np.uint8]
     copies: NDArray[np.void]
 
 
@@ -62,14 +63,14 @@ class Keys:
         file = ((keys["high"] >> np.uint64(32)) * np.uint64(len(self.paths)) >> np.uint64(32)).astype(int)
         keys = keys[np.argsort(file, kind="stable")]
         ends = np.cumsum(np.bincount(file, minlength=len(self.paths)))
-        for target, some in zip(self._files, np.split(keys, ends[:-1]), strict=True):
-            target.write(some.tobytes())
+        for target, group in zip(self._files, np.split(keys, ends[:-1]), strict=True):
+            target.write(group.tobytes())
 
-    def judge(self, pool: int) -> Verdict:
+    def deduplicate(self, pool: int) -> Verdict:
         """Keep the first duplicate in the most important part, and sample ``pool`` unlabelled rows."""
         for file in self._files:
             file.close()
-        fate = np.full(self.rows, REJECTED, np.uint8)
+        status = np.full(self.rows, REJECTED, np.uint8)
         copies = []
         for path in self.paths:
             keys = np.fromfile(path, KEY)
@@ -78,13 +79,13 @@ class Keys:
             first[1:] = (keys["high"][1:] != keys["high"][:-1]) | (keys["low"][1:] != keys["low"][:-1])
             copies.append(_copies(keys, first))
             kept = keys[first]
-            fate[kept["place"]] = kept["part"]
+            status[kept["place"]] = kept["part"]
             unlabeled = kept["place"][kept["part"] == POOL]
-            fate[unlabeled[pool:]] = UNUSED
+            status[unlabeled[pool:]] = UNUSED
             pool = max(0, pool - len(unlabeled))
             path.unlink()
         together = np.concatenate(copies)
-        return Verdict(fate, together[np.argsort(together["place"])])
+        return Verdict(status, together[np.argsort(together["place"])])
 
 
 def _copies(keys: NDArray[np.void], first: NDArray[np.bool_]) -> NDArray[np.void]:

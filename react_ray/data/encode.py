@@ -158,32 +158,32 @@ class Encoders:
     """
 
     def __init__(self, models: Sequence[str], settings: EncodeConfig, use_gpu: bool = False):
-        self.each = [Encoder(model, settings, use_gpu) for model in models]
-        self.blocks = BLOCKS * len(self.each)
-        self.width = len(self.each) * max(encoder.width for encoder in self.each)
+        self.encoders = [Encoder(model, settings, use_gpu) for model in models]
+        self.blocks = BLOCKS * len(self.encoders)
+        self.width = len(self.encoders) * max(encoder.width for encoder in self.encoders)
 
     def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Return features of ``texts``, n x d, rows of length 1."""
-        return side_by_side([encoder.encode(texts) for encoder in self.each])
+        return side_by_side([encoder.encode(texts) for encoder in self.encoders])
 
     def encode_names(self, names: Sequence[str], prompts: Sequence[str] | None = None) -> NDArray[np.float32]:
         """Return features of the names of K classes, K x d, see :meth:`Encoder.encode_names`."""
-        return side_by_side([encoder.encode_names(names, prompts) for encoder in self.each])
+        return side_by_side([encoder.encode_names(names, prompts) for encoder in self.encoders])
 
     def encode_spans(
         self, texts: Sequence[str], spans: Sequence[Sequence[tuple[int, int]]]
     ) -> list[NDArray[np.float32]]:
         """Return features of spans of each text, spans x d, see :meth:`Encoder.encode_spans`."""
-        found = [encoder.encode_spans(texts, spans) for encoder in self.each]
-        return [side_by_side(parts, blocks=1) for parts in zip(*found, strict=True)]
+        features = [encoder.encode_spans(texts, spans) for encoder in self.encoders]
+        return [side_by_side(parts, blocks=1) for parts in zip(*features, strict=True)]
 
     def count_tokens(self, texts: Sequence[str]) -> int:
         """Count the tokens that all encoders read of ``texts``, after truncation."""
-        return sum(encoder.count_tokens(texts) for encoder in self.each)
+        return sum(encoder.count_tokens(texts) for encoder in self.encoders)
 
     def features(self, task: Task, rows: pa.Table) -> NDArray[np.float32]:
         """Return what the task makes of the encoders for each row, n x d."""
-        return side_by_side([task.features(encoder, rows) for encoder in self.each])
+        return side_by_side([task.features(encoder, rows) for encoder in self.encoders])
 
 
 def _text_start(tokenizer: PreTrainedTokenizerBase) -> int:
@@ -239,14 +239,14 @@ class EncodeTask:
     def __call__(self) -> Callable[[dict[str, Any]], int]:
         """Load the encoders and return the function that encodes an item."""
         encoders = Encoders(self.models, self.settings, self.use_gpu)
-        known = FeatureCache.of(self.earlier)
+        cache = FeatureCache.of(self.earlier)
         task = get_task(self.task)
         inputs = [field.name for field in task.inputs]
 
         def encode(item: dict[str, Any]) -> int:
             rows = pq.ParquetFile(item["source"]).read_row_group(item["group"], columns=inputs)
             keys, features = row_keys(rows), np.zeros((len(rows), encoders.width), np.float32)
-            new = np.flatnonzero(~known.fill(keys, features))
+            new = np.flatnonzero(~cache.fill(keys, features))
             if len(new):
                 features[new] = encoders.features(task, rows.take(pa.array(new)))
             write_whole(_as_table(keys, features), Path(item["target"]))
@@ -302,7 +302,7 @@ def save_features(features: NDArray[np.float32], folder: Path) -> None:
 
 def write_whole(table: pa.Table, target: Path) -> None:
     """Write ``target`` atomically: a reader sees all of it or nothing."""
-    replace_file(target, lambda half: pq.write_table(table, half))
+    replace_file(target, lambda temporary: pq.write_table(table, temporary))
 
 
 def _as_table(keys: NDArray[np.uint64], features: NDArray[np.float32]) -> pa.Table:

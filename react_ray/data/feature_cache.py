@@ -39,25 +39,25 @@ class FeatureCache:
         read = [(path, part) for path in files_found if (part := _keys(path)) is not None]
         paths, keys = [path for path, _ in read], [part for _, part in read]
         sizes = [len(part) for part in keys]
-        together = np.concatenate(keys) if keys else np.zeros(0, np.uint64)
+        all_keys = np.concatenate(keys) if keys else np.zeros(0, np.uint64)
         files = np.repeat(np.arange(len(paths)), sizes)
         rows = np.concatenate([np.arange(size) for size in sizes]) if keys else np.zeros(0, np.int64)
-        order = np.argsort(together, kind="stable")
-        return cls(paths, together[order], files[order], rows[order])
+        order = np.argsort(all_keys, kind="stable")
+        return cls(paths, all_keys[order], files[order], rows[order])
 
     def fill(self, keys: NDArray[np.uint64], features: NDArray[np.float32]) -> NDArray[np.bool_]:
         """Write cached rows into ``features`` (n x width); return the mask of cached ``keys`` (n)."""
         place = np.searchsorted(self.keys, keys)
-        known = np.zeros(len(keys), bool)
+        cached = np.zeros(len(keys), bool)
         inside = place < len(self.keys)
-        known[inside] = self.keys[place[inside]] == keys[inside]
-        for number in np.unique(self.files[place[known]]):
-            here = np.flatnonzero(known)[self.files[place[known]] == number]
+        cached[inside] = self.keys[place[inside]] == keys[inside]
+        for number in np.unique(self.files[place[cached]]):
+            hits = np.flatnonzero(cached)[self.files[place[cached]] == number]
             try:
-                features[here] = _features(self.paths[number])[self.rows[place[here]]]
+                features[hits] = _features(self.paths[number])[self.rows[place[hits]]]
             except FileNotFoundError:  # renamed meanwhile
-                known[here] = False
-        return known
+                cached[hits] = False
+        return cached
 
 
 def row_keys(rows: pa.Table) -> NDArray[np.uint64]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from react_ray.data.lines import FlawedLine, read_lines
 from react_ray.data.published import with_task_names
-from react_ray.data.row import Broken, Record, Wanted
+from react_ray.data.row import Broken, ColumnSelection, Record
 from react_ray.data.sources import Source
 
 __all__ = ["JsonRows", "parse_object"]
@@ -24,13 +24,13 @@ class JsonRows:
     The number of a row is that of its line. A column exists if at least one line has it.
     """
 
-    def __init__(self, source: Source, wanted: Wanted):
+    def __init__(self, source: Source, selection: ColumnSelection):
         self.source = source
         self.notes: list[str] = []
-        self._wanted = wanted
+        self._selection = selection
 
     def __iter__(self) -> Iterator[Record]:
-        names, keys, rows = self._wanted.names, dict[str, None](), 0
+        names, keys, rows = self._selection.names, dict[str, None](), 0
         missing = set(names)
         for number, line in self._objects():
             record = parse_object(line)
@@ -51,8 +51,8 @@ class JsonRows:
             flaw = Broken(line.reason, line.strip(), values) if isinstance(line, FlawedLine) else None
             yield number, flaw or values, line
         if rows and missing:
-            found = [name for name in names if name not in missing]
-            self._wanted.require(list(dict.fromkeys([*found, *keys])), self.source)
+            present = [name for name in names if name not in missing]
+            self._selection.require(list(dict.fromkeys([*present, *keys])), self.source)
 
     def _objects(self) -> Iterator[tuple[int, str]]:
         """Yield number and text of each object."""

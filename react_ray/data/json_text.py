@@ -43,18 +43,18 @@ def _skip(text: str, place: int) -> int:
 
 def rename_keys(text: str, names: Mapping[str, str]) -> str:
     """Return the object with some of its keys renamed."""
-    pieces, done = [], 0
+    pieces, end = [], 0
     for member in members(text):
         if member.key in names:
-            pieces += [text[done : member.key_start], json.dumps(names[member.key], ensure_ascii=False)]
-            done = member.key_end
-    return "".join([*pieces, text[done:]])
+            pieces += [text[end : member.key_start], json.dumps(names[member.key], ensure_ascii=False)]
+            end = member.key_end
+    return "".join([*pieces, text[end:]])
 
 
-def add_members(text: str, more: Mapping[str, Any]) -> str:
+def add_members(text: str, values: Mapping[str, Any]) -> str:
     """Return the object with members appended."""
     start = text.rstrip()[:-1].rstrip()
     added = ", ".join(
-        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in more.items()
+        f"{json.dumps(key)}: {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()
     )
     return f"{start}{'' if start.endswith('{') else ', '}{added}}}"

@@ -60,8 +60,8 @@ def flatten(article: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         return
     paragraphs = article.get("paragraphs")
     for paragraph in paragraphs if isinstance(paragraphs, list) else [None]:
-        known = paragraph if isinstance(paragraph, Mapping) else {}
-        yield from _questions(known.get("context"), known.get("qas"))
+        content = paragraph if isinstance(paragraph, Mapping) else {}
+        yield from _questions(content.get("context"), content.get("qas"))
 
 
 def _questions(context: Any, questions: Any) -> Iterator[dict[str, Any]]:
@@ -83,11 +83,11 @@ def _questions(context: Any, questions: Any) -> Iterator[dict[str, Any]]:
 
 def _answers(context: Any, answers: Sequence[Any]) -> dict[str, list[Any]]:
     """Texts and places; CMRC 2018 has texts alone, which are looked for in the context."""
-    known = [answer if isinstance(answer, Mapping) else {"text": answer} for answer in answers]
-    texts = [answer.get("text") for answer in known]
+    objects = [answer if isinstance(answer, Mapping) else {"text": answer} for answer in answers]
+    texts = [answer.get("text") for answer in objects]
     starts = [
         answer["answer_start"] if "answer_start" in answer else str(context).find(str(answer.get("text")))
-        for answer in known
+        for answer in objects
     ]
     return {"text": texts, "answer_start": starts}
 
@@ -104,6 +104,6 @@ def _head(source: Source) -> bytes:
 def _list_of(source: Source) -> IO[bytes] | Any:
     """Open a file at the start of its list of articles."""
     stream = source.open_unpacked()
-    if found := DATA.search(_head(source)):
-        stream.read(found.end())
+    if match := DATA.search(_head(source)):
+        stream.read(match.end())
     return stream

@@ -22,7 +22,7 @@ from react_ray.data.json_lines import JsonRows
 from react_ray.data.json_text import members, rename_keys
 from react_ray.data.parquet_rows import ParquetBatch
 from react_ray.data.records import Rows
-from react_ray.data.row import Wanted
+from react_ray.data.row import ColumnSelection
 from react_ray.data.sources import Source
 from react_ray.data.values import as_json, as_text
 from react_ray.errors import InputError
@@ -59,13 +59,15 @@ def kept_name(column: str, added: Sequence[pa.Field] = ADDED) -> str:
     return f"{column}_given" if any(column == field.name for field in added) else column
 
 
-def column_kinds(source: Source, wanted: Wanted, added: Sequence[pa.Field] = ADDED) -> dict[str, str]:
+def column_kinds(
+    source: Source, selection: ColumnSelection, added: Sequence[pa.Field] = ADDED
+) -> dict[str, str]:
     """Return the keys of all rows of a jsonl or json file, in order, and the common kind of their values.
 
     Empty for other formats, which have a header or schema. Raises InputError where two columns would have
     the same name in the output.
     """
-    rows = Rows(source, wanted)
+    rows = Rows(source, selection)
     kinds: dict[str, str] = {}
     if isinstance(rows.format, JsonRows):
         for _, _, line in rows:
@@ -75,10 +77,10 @@ def column_kinds(source: Source, wanted: Wanted, added: Sequence[pa.Field] = ADD
                 kinds[key] = _wider(kinds.get(key, "null"), _kind(value))
     columns = list(kinds) if isinstance(rows.format, JsonRows) else rows.format.columns
     for field in added:
-        name, kept = field.name, kept_name(field.name, added)
-        if name in columns and kept in columns:
+        name, renamed = field.name, kept_name(field.name, added)
+        if name in columns and renamed in columns:
             raise InputError(
-                f"{source.path} has both {name!r} and {kept!r}, the name under which the first is kept; "
+                f"{source.path} has both {name!r} and {renamed!r}, the name under which the first is kept; "
                 "rename one of them"
             )
     return kinds
@@ -130,9 +132,9 @@ def _common_type(one: pa.DataType, other: pa.DataType) -> str | pa.DataType:
         return pa.large_string()
     if all(types.is_binary(kind) or types.is_large_binary(kind) for kind in (one, other)):
         return pa.large_binary()
-    whole = [types.is_integer(kind) for kind in (one, other)]
+    integers = [types.is_integer(kind) for kind in (one, other)]
     unsigned = any(types.is_uint64(kind) for kind in (one, other))
-    if all(whole) and not unsigned:
+    if all(integers) and not unsigned:
         return pa.int64()
     small = [types.is_integer(kind) and kind.bit_width <= 32 for kind in (one, other)]
     if all(types.is_floating(kind) or fits for kind, fits in zip((one, other), small, strict=True)):
@@ -162,135 +164,135 @@ class Original(ABC):
         self.rows = rows
         self._added = added
 
-    def _kept(self, names: Iterable[str]) -> list[str]:
+    def _output_names(self, names: Iterable[str]) -> list[str]:
         """Return the output names of input columns."""
         return [kept_name(name, self._added) for name in names]
 
     @abstractmethod
-    def texts(self, whole: Any) -> list[str]:
+    def texts(self, raw: Any) -> list[str]:
         """Return the cells of a row as strings."""
 
     @abstractmethod
-    def json(self, whole: Any) -> str:
+    def json(self, raw: Any) -> str:
         """Return a row as a JSON object."""
 
     @abstractmethod
-    def table(self, wholes: Sequence[Any]) -> pa.Table:
+    def table(self, raw_rows: Sequence[Any]) -> pa.Table:
         """Return some rows as an Arrow table."""
 
     @abstractmethod
-    def size(self, whole: Any) -> int:
+    def size(self, raw: Any) -> int:
         """Estimate the size of a row, in characters or bytes."""
 
 
 class _Csv(Original):
     def __init__(self, rows: Rows, added: Sequence[pa.Field]):
         super().__init__(rows, added)
-        self.columns = self._kept(rows.format.columns)  # type: ignore[union-attr]
+        self.columns = self._output_names(rows.format.columns)  # type: ignore[union-attr]
         self.kinds = ["text"] * len(self.columns)
         self._keys = unique_names(self.columns)
 
-    def texts(self, whole: list[str]) -> list[str]:
-        return whole
+    def texts(self, raw: list[str]) -> list[str]:
+        return raw
 
-    def json(self, whole: list[str]) -> str:
-        return json.dumps(dict(zip(self._keys, whole, strict=True)), ensure_ascii=False)
+    def json(self, raw: list[str]) -> str:
+        return json.dumps(dict(zip(self._keys, raw, strict=True)), ensure_ascii=False)
 
-    def table(self, wholes: Sequence[list[str]]) -> pa.Table:
-        arrays = [pa.array(column, pa.string()) for column in zip(*wholes, strict=True)]
+    def table(self, raw_rows: Sequence[list[str]]) -> pa.Table:
+        arrays = [pa.array(column, pa.string()) for column in zip(*raw_rows, strict=True)]
         return pa.Table.from_arrays(arrays, names=list(self.columns))
 
-    def size(self, whole: list[str]) -> int:
-        return sum(map(len, whole))
+    def size(self, raw: list[str]) -> int:
+        return sum(map(len, raw))
 
 
 class _Json(Original):
     def __init__(self, rows: Rows, kinds: Mapping[str, str], added: Sequence[pa.Field]):
         super().__init__(rows, added)
         self._kinds = kinds
-        self.columns = self._kept(kinds)
+        self.columns = self._output_names(kinds)
         self.kinds = list(kinds.values())
         names = [field.name for field in added if field.name in kinds or len(kinds) > MAX_KEYS]
-        self._renamed = dict(zip(names, self._kept(names), strict=True))
+        self._renamed = dict(zip(names, self._output_names(names), strict=True))
 
-    def texts(self, whole: str) -> list[str]:
-        cells = {m.key: _json_cell(m.value, whole[m.value_start : m.value_end]) for m in members(whole)}
+    def texts(self, raw: str) -> list[str]:
+        cells = {m.key: _json_cell(m.value, raw[m.value_start : m.value_end]) for m in members(raw)}
         return [cells.get(name, "") for name in self._kinds]
 
-    def json(self, whole: str) -> str:
-        return rename_keys(whole, self._renamed) if self._renamed else whole
+    def json(self, raw: str) -> str:
+        return rename_keys(raw, self._renamed) if self._renamed else raw
 
-    def table(self, wholes: Sequence[str]) -> pa.Table:
-        rows = [json.loads(line) for line in wholes]
+    def table(self, raw_rows: Sequence[str]) -> pa.Table:
+        rows = [json.loads(line) for line in raw_rows]
         arrays = [_array([row.get(name) for row in rows], kind) for name, kind in self._kinds.items()]
         return pa.Table.from_arrays(arrays, names=list(self.columns))
 
-    def size(self, whole: str) -> int:
-        return len(whole)
+    def size(self, raw: str) -> int:
+        return len(raw)
 
 
 class _Parquet(Original):
     def __init__(self, rows: Rows, added: Sequence[pa.Field]):
         super().__init__(rows, added)
         schema: pa.Schema = rows.format.schema  # type: ignore[union-attr]
-        self.columns = self._kept(schema.names)
+        self.columns = self._output_names(schema.names)
         self.kinds = schema.types
         self._keys = unique_names(self.columns)
 
-    def texts(self, whole: tuple[ParquetBatch, int]) -> list[str]:
-        batch, place = whole
+    def texts(self, raw: tuple[ParquetBatch, int]) -> list[str]:
+        batch, place = raw
         return [as_text(value) for value in batch.values[place]]
 
-    def json(self, whole: tuple[ParquetBatch, int]) -> str:
-        batch, place = whole
+    def json(self, raw: tuple[ParquetBatch, int]) -> str:
+        batch, place = raw
         row = {key: as_json(value) for key, value in zip(self._keys, batch.values[place], strict=True)}
         return json.dumps(row, ensure_ascii=False)
 
-    def table(self, wholes: Sequence[tuple[ParquetBatch, int]]) -> pa.Table:
+    def table(self, raw_rows: Sequence[tuple[ParquetBatch, int]]) -> pa.Table:
         parts = []
-        runs = groupby(enumerate(wholes), key=lambda row: (id(row[1][0]), row[1][1] - row[0]))
+        runs = groupby(enumerate(raw_rows), key=lambda row: (id(row[1][0]), row[1][1] - row[0]))
         for _, run in runs:  # rows that lie side by side
             (_, (batch, start)), *others = run
             parts.append(batch.arrow.slice(start, 1 + len(others)))
         return pa.Table.from_batches(parts).rename_columns(list(self.columns))
 
-    def size(self, whole: tuple[ParquetBatch, int]) -> int:
-        return whole[0].row_bytes
+    def size(self, raw: tuple[ParquetBatch, int]) -> int:
+        return raw[0].row_bytes
 
 
 class _Conll(Original):
     def __init__(self, rows: Rows, added: Sequence[pa.Field]):
         super().__init__(rows, added)
         self._names = rows.format.columns  # type: ignore[union-attr]
-        self.columns = self._kept(self._names)
+        self.columns = self._output_names(self._names)
         self.kinds = ["list text"] * len(self.columns)
 
-    def texts(self, whole: Sentence) -> list[str]:
-        return [as_text(values or []) for values in self._values(whole)]
+    def texts(self, raw: Sentence) -> list[str]:
+        return [as_text(values or []) for values in self._values(raw)]
 
-    def json(self, whole: Sentence) -> str:
-        return json.dumps(dict(zip(self.columns, self._values(whole), strict=True)), ensure_ascii=False)
+    def json(self, raw: Sentence) -> str:
+        return json.dumps(dict(zip(self.columns, self._values(raw), strict=True)), ensure_ascii=False)
 
-    def table(self, wholes: Sequence[Sentence]) -> pa.Table:
-        columns = zip(*map(self._values, wholes), strict=True)
+    def table(self, raw_rows: Sequence[Sentence]) -> pa.Table:
+        columns = zip(*map(self._values, raw_rows), strict=True)
         arrays = [pa.array(column, arrow_type("list text")) for column in columns]
         return pa.Table.from_arrays(arrays, names=list(self.columns))
 
-    def size(self, whole: Sentence) -> int:
-        return sum(map(len, whole.tokens))
+    def size(self, raw: Sentence) -> int:
+        return sum(map(len, raw.tokens))
 
-    def _values(self, whole: Sentence) -> list[list[str] | None]:
-        return [whole.tokens, whole.tags][: len(self._names)]
+    def _values(self, raw: Sentence) -> list[list[str] | None]:
+        return [raw.tokens, raw.tags][: len(self._names)]
 
 
 def original_of(
-    source: Source, wanted: Wanted, kinds: Mapping[str, str], added: Sequence[pa.Field] = ADDED
+    source: Source, selection: ColumnSelection, kinds: Mapping[str, str], added: Sequence[pa.Field] = ADDED
 ) -> Original:
     """Open a file to read its original rows; ``kinds`` are those of :func:`column_kinds`.
 
     Columns with the name of an ``added`` column are renamed.
     """
-    rows = Rows(source, wanted, whole=True)
+    rows = Rows(source, selection, all_columns=True)
     if isinstance(rows.format, DelimitedRows):
         return _Csv(rows, added)
     if isinstance(rows.format, ConllRows):
@@ -323,7 +325,7 @@ def _array(values: list[Any], kind: str) -> pa.Array:
     try:
         return pa.array(values, arrow_type(kind))
     except UnicodeEncodeError:  # in a list
-        return pa.array([value and [one and _whole_characters(one) for one in value] for value in values])
+        return pa.array([value and [item and _whole_characters(item) for item in value] for value in values])
 
 
 def _whole_characters(text: str) -> str:

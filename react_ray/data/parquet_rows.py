@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 
 from react_ray.data.lines import LINE_BYTES
 from react_ray.data.pages import ChunkPages, read_pages
-from react_ray.data.row import Broken, Record, Wanted
+from react_ray.data.row import Broken, ColumnSelection, Record
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
@@ -45,13 +45,13 @@ class ParquetBatch:
 
 
 class ParquetRows:
-    """Iterator over the rows of a parquet file; reads only the required columns unless ``whole``.
+    """Iterator over the rows of a parquet file; reads only the required columns unless ``all_columns``.
 
     Integer columns with ``ClassLabel`` metadata of Hugging Face's ``datasets`` are converted to the class
     names.
     """
 
-    def __init__(self, source: Source, wanted: Wanted, *, whole: bool = False):
+    def __init__(self, source: Source, selection: ColumnSelection, *, all_columns: bool = False):
         self.source = source
         self.notes: list[str] = []
         self._stream = source.open()
@@ -59,10 +59,10 @@ class ParquetRows:
         self.schema: pa.Schema = self._file.schema_arrow
         self.columns: list[str] = self.schema.names
         self._check_size()
-        wanted.require(self.columns, source)
-        self._wanted = [name for name in wanted.names if name in self.columns]
-        self._read = self.columns if whole else self._wanted
-        self._names = {name: names for name in wanted.coded if (names := _class_names(self.schema, name))}
+        selection.require(self.columns, source)
+        self._selected = [name for name in selection.names if name in self.columns]
+        self._read = self.columns if all_columns else self._selected
+        self._names = {name: names for name in selection.coded if (names := _class_names(self.schema, name))}
 
     def _check_size(self) -> None:
         rows, size = self._file.metadata.num_rows, self.source.size()
@@ -109,12 +109,12 @@ class ParquetRows:
         return (part for batch in batches for part in _in_parts(batch))
 
     def _records(self, batch: pa.RecordBatch, before: int) -> Iterator[Record]:
-        columns = [batch.column(batch.schema.names.index(name)) for name in self._wanted]
+        columns = [batch.column(batch.schema.names.index(name)) for name in self._selected]
         converted = [_as_values(column, "surrogateescape") for column in columns]
-        whole = ParquetBatch(batch)
+        raw = ParquetBatch(batch)
         for place, values in enumerate(zip(*converted, strict=True)):
-            cells = dict(zip(self._wanted, values, strict=True))
-            yield before + place + 1, self._named(cells) if self._names else cells, (whole, place)
+            cells = dict(zip(self._selected, values, strict=True))
+            yield before + place + 1, self._named(cells) if self._names else cells, (raw, place)
 
     def _named(self, cells: dict[str, Any]) -> dict[str, Any] | Broken:
         """Replace class indices with class names; -1 stands for no class."""
@@ -122,16 +122,18 @@ class ParquetRows:
         for column, names in self._names.items():
             value = cells.get(column)
             numbers: list[Any] = value if isinstance(value, list) else [value]
-            if any(not isinstance(one, int) or isinstance(one, bool) for one in numbers):
+            if any(not isinstance(number, int) or isinstance(number, bool) for number in numbers):
                 continue
-            wrong = next((one for one in numbers if not -1 <= one < len(names)), None)
-            if wrong is not None:
+            other = next((number for number in numbers if not -1 <= number < len(names)), None)
+            if other is not None:
                 reason = (
-                    f"not a label: {wrong} is none of the {len(names)} classes that the file's metadata names"
+                    f"not a label: {other} is none of the {len(names)} classes that the file's metadata names"
                 )
                 return Broken(reason, "", {key: cell for key, cell in cells.items() if key != column})
-            known = [names[one] for one in numbers if one != -1]
-            named[column] = known if isinstance(value, list) else known[0] if known else None
+            class_names = [names[number] for number in numbers if number != -1]
+            named[column] = (
+                class_names if isinstance(value, list) else class_names[0] if class_names else None
+            )
         return named
 
 
@@ -145,12 +147,12 @@ class _Plan:
     def __init__(self, file: pq.ParquetFile, group: int, columns: Sequence[str]):
         self._file, self._group = file, group
         metadata = file.metadata.row_group(group)
-        wanted = set(columns)
+        paths = set(columns)
         self._chunks = [
             (file.schema.column(index), metadata.column(index))
             for index in range(metadata.num_columns)
-            if file.schema.column(index).path.partition(".")[0] in wanted
-            or file.schema.column(index).path in wanted
+            if file.schema.column(index).path.partition(".")[0] in paths
+            or file.schema.column(index).path in paths
         ]
         self._pages: list[ChunkPages] = []
         self.rows = BATCH_ROWS
@@ -175,12 +177,12 @@ class _Plan:
                     f"too long: column {leaf.path!r} has {pages.page_values:,} values in one page of lists, "
                     f"at most {LIST_VALUES:,} are read"
                 )
-            each = pages.value_bytes
+            value_bytes = pages.value_bytes
             if leaf.physical_type == FIXED:
-                each = leaf.length
+                value_bytes = leaf.length
             if not _is_plain(chunk):  # a value may repeat the start of another
-                each = pages.page_bytes if leaf.physical_type == BYTES else each
-            bytes_per_row += each * -(-chunk.num_values // max(self._group_rows, 1))
+                value_bytes = pages.page_bytes if leaf.physical_type == BYTES else value_bytes
+            bytes_per_row += value_bytes * -(-chunk.num_values // max(self._group_rows, 1))
         self.rows = max(1, min(BATCH_ROWS, BATCH_BYTES // bytes_per_row))
 
     def needs_dictionaries(self, stream: pa.NativeFile) -> list[str]:
@@ -225,9 +227,9 @@ def _in_parts(batch: pa.RecordBatch) -> Iterator[pa.RecordBatch]:
         if batch.num_rows:
             yield batch
         return
-    half = batch.num_rows // 2
-    yield from _in_parts(batch.slice(0, half))
-    yield from _in_parts(batch.slice(half))
+    middle = batch.num_rows // 2
+    yield from _in_parts(batch.slice(0, middle))
+    yield from _in_parts(batch.slice(middle))
 
 
 def _bytes_of(batch: pa.RecordBatch) -> int:
@@ -281,9 +283,9 @@ def _in_types(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:
     if batch.schema.equals(schema):
         return batch
     same = batch.schema.names == schema.names
-    found = batch.columns if same else [batch.column(name) for name in schema.names]
+    in_order = batch.columns if same else [batch.column(name) for name in schema.names]
     columns = []
-    for column, field in zip(found, schema, strict=True):
+    for column, field in zip(in_order, schema, strict=True):
         if pa.types.is_dictionary(column.type) and not pa.types.is_dictionary(field.type):
             column = column.dictionary_decode()
         columns.append(column if column.type == field.type else column.cast(field.type, safe=False))

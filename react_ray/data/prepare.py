@@ -96,7 +96,7 @@ def prepare(
     if not config.validation:
         _hold_back(rows, config.validation_fraction)
     _write(rows, folder, progress)
-    every = not (rows.fate == UNUSED).any()
+    every = not (rows.status == UNUSED).any()
     readers = _check_texts(folder / "rows.parquet", get_task(task), config, models, all_used=every)
     (folder / MODELS).write_text(json.dumps(readers), encoding="utf-8")
     warnings += _model_warnings(get_task(task), readers.get("--model", []))
@@ -125,14 +125,14 @@ def _read(config: DataConfig, task: str, folder: Path, run: Run) -> list[Shard]:
 def _check_usable(
     rows: CheckedRows, rejections: RejectedRows, described: dict[str, str], config: DataConfig
 ) -> None:
-    kept: Counter[str] = Counter()
-    for shard, fates in zip(rows.shards, rows.fates(), strict=True):
-        kept[shard.input] += int(fates[:REJECTED].sum())
-    learnable = np.isin(rows.fate, [PARTS.index("labeled"), POOL, UNUSED]).any()
+    accepted: Counter[str] = Counter()
+    for shard, status_counts in zip(rows.shards, rows.status_counts(), strict=True):
+        accepted[shard.input] += int(status_counts[:REJECTED].sum())
+    learnable = np.isin(rows.status, [PARTS.index("labeled"), POOL, UNUSED]).any()
     task = rows.targets.task
     labels = rows.classes("labeled").keys()
     columns = labelled_columns(config, task) if not labels else ()
-    check_usable(kept, labels, bool(learnable), rejections, described, task, columns)
+    check_usable(accepted, labels, bool(learnable), rejections, described, task, columns)
 
 
 def _warnings(rows: CheckedRows, rejections: RejectedRows, described: dict[str, str]) -> list[str]:
@@ -140,8 +140,8 @@ def _warnings(rows: CheckedRows, rejections: RejectedRows, described: dict[str, 
     counts = rows.targets.count(rows.labelled["key"].dropna())
     for name in [*described, *(label for _, label in rejections.lost)]:
         counts.setdefault(name, 0)
-    kept = {part: set(rows.classes(part)) for part in ("labeled", "validation", "test")}
-    warnings = label_warnings(counts, kept, rejections, rows.targets.task)
+    classes = {part: set(rows.classes(part)) for part in ("labeled", "validation", "test")}
+    warnings = label_warnings(counts, classes, rejections, rows.targets.task)
     for warning in warnings:
         log.warning("%s", warning)
     return warnings
@@ -157,11 +157,11 @@ def _hold_back(rows: CheckedRows, fraction: float) -> None:
     keys = labelled["key"].tolist()
     if fraction * rows.targets.evidence(keys) < MIN_VALIDATION:
         return
-    needed = rows.targets.task.settles_on_unlabeled and not (rows.fate == POOL).any()
+    needed = rows.targets.task.settles_on_unlabeled and not (rows.status == POOL).any()
     if needed or len(labelled) >= MIN_CLASS * max(1, len(rows.classes("labeled"))):
         strata = rows.targets.strata(keys)
         mask = validation_mask(labelled["id"].tolist(), strata, fraction)
-        rows.fate[labelled.index[mask]] = PARTS.index("validation")
+        rows.status[labelled.index[mask]] = PARTS.index("validation")
 
 
 def _write(rows: CheckedRows, folder: Path, progress: Progress | None) -> None:
@@ -239,11 +239,11 @@ def _summary(rows: CheckedRows, rejections: RejectedRows, labels: LabelMap) -> d
     For each file, ``read`` is the sum of ``rows`` (used), ``unused`` and ``refused``; ``notes`` describe how
     it was read, where that is not obvious.
     """
-    fates = rows.fates()
-    total = fates.sum(0)
+    status_counts = rows.status_counts()
+    total = status_counts.sum(0)
     classes = rows.classes("labeled")
     files = []
-    for shard, count in zip(rows.shards, fates, strict=True):
+    for shard, count in zip(rows.shards, status_counts, strict=True):
         used, unused = int(count[: POOL + 1].sum()), int(count[UNUSED])
         read = int(count.sum()) + sum(row["row"] > 0 for row in shard.refused())
         refused = rejections.files[shard.input, shard.file]

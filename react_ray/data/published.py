@@ -20,11 +20,11 @@ NO_LABEL = "-"
 MULTIPLE_CHOICE = re.compile(rb'^\s*\[\s*\[\s*\[.*"choice"\s*:', re.DOTALL)
 
 
-def with_task_names(cells: Mapping[str, Any], wanted: Collection[str]) -> Mapping[str, Any] | Broken:
+def with_task_names(cells: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any] | Broken:
     """Return the cells of a row, and those of CLUE under the names ``text``, ``text_pair`` and ``label``.
 
     A row that has ``text``, or a file whose column of texts was named by the user, is returned as it is. The
-    row of a pair without an agreed label is returned as :class:`Broken`, where labels are wanted.
+    row of a pair without an agreed label is returned as :class:`Broken`, where labels are read.
 
     Example
     -------
@@ -33,17 +33,17 @@ def with_task_names(cells: Mapping[str, Any], wanted: Collection[str]) -> Mappin
     >>> renamed["text"], renamed["label"]
     ('大选开始投票', 'news_world')
     """
-    if "text" in cells or "text" not in wanted:
+    if "text" in cells or "text" not in names:
         return cells
-    if "text_pair" in wanted:
-        return _pair(cells, wanted)
+    if "text_pair" in names:
+        return _pair(cells, names)
     if "sentence" not in cells:
         return cells
-    names = [cells[key] for key in LABEL_NAMES if cells.get(key)]
-    return {**cells, "text": cells["sentence"], **({"label": names[0]} if names else {})}
+    label_names = [cells[key] for key in LABEL_NAMES if cells.get(key)]
+    return {**cells, "text": cells["sentence"], **({"label": label_names[0]} if label_names else {})}
 
 
-def _pair(cells: Mapping[str, Any], wanted: Collection[str]) -> Mapping[str, Any] | Broken:
+def _pair(cells: Mapping[str, Any], names: Collection[str]) -> Mapping[str, Any] | Broken:
     """Name the two sentences of AFQMC and OCNLI, or the abstract and the keywords of CSL."""
     if {"sentence1", "sentence2"} <= cells.keys():
         pair = {"text": cells["sentence1"], "text_pair": cells["sentence2"]}
@@ -52,9 +52,9 @@ def _pair(cells: Mapping[str, Any], wanted: Collection[str]) -> Mapping[str, Any
     else:
         return cells
     named = {**cells, **pair}
-    if "label" in wanted and cells.get("label") == NO_LABEL:
+    if "label" in names and cells.get("label") == NO_LABEL:
         reason = f"no agreed label: the annotators disagree (label {NO_LABEL!r})"
-        return Broken(reason, str(pair["text"]), {name: named[name] for name in wanted if name in named})
+        return Broken(reason, str(pair["text"]), {name: named[name] for name in names if name in named})
     return named
 
 

@@ -62,7 +62,7 @@ def read_file(
     first rows. The last batch has the notes. Raises InputError when the file as a whole cannot be used.
     """
     layout = FileColumns(task, columns, options, source, labeled)
-    rows = Rows(source, layout.wanted)
+    rows = Rows(source, layout.selection)
     records = iter(rows)
     sample = _first(records)
     notes = _detect(layout, sample)
@@ -120,24 +120,24 @@ class _PendingBatch:
 
     def add(self, number: int, record: Mapping[str, Any] | Broken) -> None:
         """Parse and check a row of the file; a rejected row keeps its classes for later warnings."""
-        broken, wanted = (record, record.cells) if isinstance(record, Broken) else (None, record)
-        if broken and not wanted:
+        broken, readable = (record, record.cells) if isinstance(record, Broken) else (None, record)
+        if broken and not readable:
             self._reject(number, broken.reason, broken.text, ())
             return
-        cells = self.layout.cells(wanted)
+        cells = self.layout.cells(readable)
         names: Sequence[str] = ()
         try:
             row, names = self._parse(cells)
             if broken:
                 raise ValueError(broken.reason)
-            row = self._add_truth(row, cells, self.layout.truth(wanted))
+            row = self._add_truth(row, cells, self.layout.truth(readable))
             self._check(row)
         except ValueError as error:
             reason = broken.reason if broken else str(error)
             self._reject(number, reason, self.layout.text(cells), names)
             return
         self.rows.append(row | {"file": self.file, "row": number})
-        self.chars += sum(_size(row[one.name]) for one in self.layout.task.inputs)
+        self.chars += sum(_size(row[field.name]) for field in self.layout.task.inputs)
 
     def _parse(self, cells: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
         """Return the row as parsed by the task, and the classes of its target."""
@@ -154,8 +154,8 @@ class _PendingBatch:
         name = self.layout.task.target.name
         if truth is None:
             return row | {TRUTH: None}
-        known = dict(self.layout.task.parse(*self.layout.with_truth(cells, truth)))
-        return (known if row[name] is None else row) | {name: row[name], TRUTH: known[name]}
+        true_row = dict(self.layout.task.parse(*self.layout.with_truth(cells, truth)))
+        return (true_row if row[name] is None else row) | {name: row[name], TRUTH: true_row[name]}
 
     def _check(self, row: Mapping[str, Any]) -> None:
         """Raise ValueError where a text cannot be used or a target cannot be encoded."""
@@ -176,7 +176,9 @@ class _PendingBatch:
 
     def batch(self, notes: Sequence[str] = ()) -> Batch:
         schema = row_schema(self.layout.task)
-        arrays = {one.name: pa.array([row[one.name] for row in self.rows], one.type) for one in schema}
+        arrays = {
+            field.name: pa.array([row[field.name] for row in self.rows], field.type) for field in schema
+        }
         return Batch(pa.table(arrays, schema=schema), self.refused, list(notes))
 
 

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from react_ray.data.sources import Source
 from react_ray.errors import InputError
 
-__all__ = ["Broken", "Record", "Wanted", "check_unique"]
+__all__ = ["Broken", "ColumnSelection", "Record", "check_unique"]
 
 SHOWN_NAMES, SHOWN_CHARS = 20, 60
 Cells = Mapping[str, Any]
@@ -20,7 +20,7 @@ Cells = Mapping[str, Any]
 class Broken(NamedTuple):
     """A row that cannot be used, and the reason ("kind: details").
 
-    ``text`` is the raw text of the row; ``cells`` are the wanted cells, where they could be separated.
+    ``text`` is the raw text of the row; ``cells`` are the selected cells, where they could be separated.
     """
 
     reason: str
@@ -29,11 +29,11 @@ class Broken(NamedTuple):
 
 
 Record = tuple[int, Cells | Broken, Any]
-"""Number of the row (from 1; 0 stands for the whole file), its wanted cells, and the original row."""
+"""Number of the row (from 1; 0 stands for the whole file), its selected cells, and the original row."""
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ColumnSelection:
     """Columns to look for in a file, by their names there.
 
     Parameters
@@ -42,7 +42,7 @@ class Wanted:
         A file must have all columns of one group.
     targets
         And all columns of one of these groups, if there are any.
-    others
+    optional
         Optional columns.
     flags
         For each column, the command line option that renames it.
@@ -52,7 +52,7 @@ class Wanted:
 
     groups: tuple[tuple[str, ...], ...]
     targets: tuple[tuple[str, ...], ...] = ()
-    others: tuple[str, ...] = ()
+    optional: tuple[str, ...] = ()
     flags: Mapping[str, str] = field(default_factory=dict)
     coded: Collection[str] = ()
 
@@ -60,7 +60,7 @@ class Wanted:
     def names(self) -> tuple[str, ...]:
         """All columns, each once."""
         needed = [name for group in (*self.groups, *self.targets) for name in group]
-        return tuple(dict.fromkeys([*needed, *self.others]))
+        return tuple(dict.fromkeys([*needed, *self.optional]))
 
     def fits(self, columns: Collection[str]) -> bool:
         """Return whether a file with these columns has the required ones."""
@@ -68,7 +68,7 @@ class Wanted:
         return all(_any_of(groups, have) for groups in (self.groups, self.targets))
 
     def require(self, columns: Sequence[str], source: Source) -> None:
-        """Raise InputError if a required column is missing, or a wanted one is duplicated."""
+        """Raise InputError if a required column is missing, or a selected one is duplicated."""
         for groups in (self.groups, self.targets):
             for name in dict.fromkeys(name for group in groups for name in group):
                 check_unique([column for column in columns if column == name], source)

@@ -31,10 +31,10 @@ def similar_names(counts: Mapping[str, int]) -> list[str]:
     groups: dict[str, list[str]] = {}
     for name in counts:
         groups.setdefault(_skeleton(name), []).append(name)
-    found = [sorted(names, key=lambda name: -counts[name]) for names in groups.values() if len(names) > 1]
-    found.sort(key=lambda names: -sum(counts[name] for name in names))
-    warnings = [_describe(names, counts) for names in found[:SHOWN_GROUPS]]
-    more = len(found) - SHOWN_GROUPS
+    similar = [sorted(names, key=lambda name: -counts[name]) for names in groups.values() if len(names) > 1]
+    similar.sort(key=lambda names: -sum(counts[name] for name in names))
+    warnings = [_describe(names, counts) for names in similar[:SHOWN_GROUPS]]
+    more = len(similar) - SHOWN_GROUPS
     return [*warnings, f"and {more} more groups of such names"] if more > 0 else warnings
 
 
@@ -59,8 +59,10 @@ def _is_hidden(char: str, lookalikes: bool) -> bool:
 def _plain(name: str) -> str:
     """Normalize a name: no case, spaces, compatibility forms or invisible characters."""
     folded = unicodedata.normalize("NFKC", name).casefold()
-    kept = "".join(c for c in folded if unicodedata.category(c) not in ("Cf", "Cc") and c not in INVISIBLE)
-    return "".join(unicodedata.normalize("NFKC", kept).split())
+    visible_characters = "".join(
+        c for c in folded if unicodedata.category(c) not in ("Cf", "Cc") and c not in INVISIBLE
+    )
+    return "".join(unicodedata.normalize("NFKC", visible_characters).split())
 
 
 def _skeleton(name: str) -> str:
@@ -74,13 +76,13 @@ def _describe(names: list[str], counts: Mapping[str, int]) -> str:
     shown = [f"{visible(name, lookalikes)} ({_rows(counts[name])})" for name in names[:SHOWN_NAMES]]
     more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     numbers = all(NUMBER.fullmatch(_plain(name)) for name in names)
-    what = (
+    aspect = (
         "in how a number is written" if numbers else "in case, spaces, Unicode form or invisible characters"
     )
-    what += ", or in letters that look alike" if lookalikes and not numbers else ""
+    aspect += ", or in letters that look alike" if lookalikes and not numbers else ""
     return (
-        f"class names that differ only {what}: {', '.join(shown)}{more}; if they mean one class, write them "
-        "the same way"
+        f"class names that differ only {aspect}: {', '.join(shown)}{more}; if they mean one class, write "
+        "them the same way"
     )
 
 

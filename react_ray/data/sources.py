@@ -105,14 +105,14 @@ def find_files(address: str) -> list[Source]:
     with _reaching(address):
         kind = filesystem_of(root).get_file_info(key).type
         if kind == pafs.FileType.File:
-            return [_known(_source(address, root, key))]
+            return [_with_known_format(_source(address, root, key))]
         keys = sorted(_matching(filesystem_of(root), key, kind == pafs.FileType.Directory, address))
     readable = [k for k in keys if _ending(k) in KINDS]
     readable = [k for k in readable if _ending(k) not in ASIDE] or readable
     if not readable:
         listed = f"it has: {', '.join(k.rpartition('/')[2] for k in keys[:5])}" if keys else "it is empty"
         raise InputError(f"{mask_address(address)}: no file to read ({listed}); {EXPECTED}")
-    return [_known(_source(address, root, k)) for k in readable]
+    return [_with_known_format(_source(address, root, k)) for k in readable]
 
 
 def open_source(address: str) -> Source:
@@ -138,7 +138,7 @@ def _ending(key: str) -> str:
     return PurePosixPath(key.lower().removesuffix(".gz")).suffix
 
 
-def _known(source: Source) -> Source:
+def _with_known_format(source: Source) -> Source:
     assert source.kind  # raises InputError for an unknown ending
     return source
 
@@ -173,8 +173,8 @@ def _matching(filesystem: pafs.FileSystem, key: str, folder: bool, address: str)
     if wildcard is None:
         raise InputError(f"{mask_address(address)}: no such file or folder")
     base = key[: wildcard.start()].rpartition("/")[0]
-    rest = key[len(base) + 1 :]
-    return _inside(filesystem, base, _as_regex(key), deep="**" in rest or "/" in rest)
+    pattern = key[len(base) + 1 :]
+    return _inside(filesystem, base, _as_regex(key), deep="**" in pattern or "/" in pattern)
 
 
 def _inside(filesystem: pafs.FileSystem, folder: str, pattern: str, deep: bool) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from react_ray.data.read import SHOWN_CHARS, printable
 from react_ray.data.records import Rows
-from react_ray.data.row import Broken, Wanted
+from react_ray.data.row import Broken, ColumnSelection
 from react_ray.data.sources import find_files
 
 __all__ = ["FileRow", "read_rows"]
@@ -79,13 +79,13 @@ def read_rows(
     [{'item': 'a', 'text': 'A title'}]
     """
     names = {name: (renamed or {}).get(name, name) for name in (*required, *optional)}
-    wanted = Wanted(
+    selection = ColumnSelection(
         groups=(tuple(names[name] for name in required),),
-        others=tuple(names[name] for name in optional),
+        optional=tuple(names[name] for name in optional),
         flags={place: f"--column {name}=NAME" for name, place in names.items()},
     )
     for source in find_files(address):
-        for number, record, _ in Rows(source, wanted):
+        for number, record, _ in Rows(source, selection):
             if isinstance(record, Broken):
                 shown = printable(record.text[:SHOWN_CHARS])
                 yield FileRow(source.path, number, {}, printable(record.reason), shown)

@@ -61,8 +61,8 @@ class OutputColumns:
         self.kinds: dict[tuple[str, int], str | pa.DataType] = {}
         for original in originals:
             for key, kind in zip(_keys(original.columns), original.kinds, strict=True):
-                known = self.kinds.get(key, kind)
-                self.kinds[key] = kind if known is kind else common_kind(known, kind)
+                earlier = self.kinds.get(key, kind)
+                self.kinds[key] = kind if earlier is kind else common_kind(earlier, kind)
         self._places = {key: place for place, key in enumerate(self.kinds)}
 
     def check_width(self, target: Path, source: str) -> None:
@@ -98,7 +98,7 @@ class Output(Protocol):
     def begin(self, original: Original) -> None:
         """Start with the rows of another input file."""
 
-    def add(self, whole: Any, *values: Any) -> None:
+    def add(self, raw: Any, *values: Any) -> None:
         """Write a row with a value for each added column; without values they are empty."""
 
     def close(self) -> None:
@@ -130,8 +130,8 @@ class _CsvOutput:
         places = self._layout.places(original)
         self._places = None if places == list(range(len(self._layout.names))) else places
 
-    def add(self, whole: Any, *values: Any) -> None:
-        cells = self._original.texts(whole)
+    def add(self, raw: Any, *values: Any) -> None:
+        cells = self._original.texts(raw)
         if self._places is not None:
             row = [""] * len(self._layout.names)
             for place, cell in zip(self._places, cells, strict=True):
@@ -176,10 +176,10 @@ class _JsonOutput:
     def begin(self, original: Original) -> None:
         self._original = original
 
-    def add(self, whole: Any, *values: Any) -> None:
+    def add(self, raw: Any, *values: Any) -> None:
         names = [field.name for field in self._added]
         added = dict(zip(names, values or [None] * len(names), strict=True))
-        self._file.write(add_members(self._original.json(whole), added) + "\n")
+        self._file.write(add_members(self._original.json(raw), added) + "\n")
 
     def close(self) -> None:
         self._file.close()
@@ -200,26 +200,27 @@ class _ParquetOutput:
         self._make_table()
         self._original = original
 
-    def add(self, whole: Any, *values: Any) -> None:
-        self._rows.append((whole, *(values or [None] * len(self._added))))
-        self._chars += self._original.size(whole)
+    def add(self, raw: Any, *values: Any) -> None:
+        self._rows.append((raw, *(values or [None] * len(self._added))))
+        self._chars += self._original.size(raw)
         if len(self._rows) == TABLE_ROWS or self._chars > TABLE_CHARS:
             self._make_table()
 
     def _make_table(self) -> None:
         if not self._rows:
             return
-        wholes, *values = zip(*self._rows, strict=True)
+        raw_rows, *values = zip(*self._rows, strict=True)
         self._rows, self._chars = [], 0
-        table = self._original.table(wholes)
-        columns = [pa.nulls(len(wholes), field.type) for field in self._schema]
+        table = self._original.table(raw_rows)
+        columns = [pa.nulls(len(raw_rows), field.type) for field in self._schema]
         for place, column in zip(self._layout.places(self._original), table.columns, strict=True):
             columns[place] = _in_type(column, self._schema.field(place).type)
         columns[-len(values) :] = [
-            pa.array(found, field.type) for found, field in zip(values, self._added, strict=True)
+            pa.array(column_values, field.type)
+            for column_values, field in zip(values, self._added, strict=True)
         ]
         self._tables.append(pa.Table.from_arrays(columns, schema=self._schema))
-        if sum(one.nbytes for one in self._tables) >= GROUP_BYTES:
+        if sum(table.nbytes for table in self._tables) >= GROUP_BYTES:
             self._write()
 
     def _write(self) -> None:
@@ -249,13 +250,13 @@ def write_table(table: pa.Table, target: Path, guard: bool = False) -> None:
     """Write a small table to ``target`` atomically, in the format of its extension."""
     rows = table.to_pylist()
 
-    def write(half: Path) -> None:
+    def write(temporary: Path) -> None:
         if target.suffix == ".parquet":
-            pq.write_table(table, half)
+            pq.write_table(table, temporary)
         elif target.suffix in (".jsonl", ".ndjson"):
-            half.write_text("".join(add_members("{}", row) + "\n" for row in rows), encoding="utf-8")
+            temporary.write_text("".join(add_members("{}", row) + "\n" for row in rows), encoding="utf-8")
         else:
-            with closing(_CellWriter(half, target.suffix == ".tsv", guard)) as cells:
+            with closing(_CellWriter(temporary, target.suffix == ".tsv", guard)) as cells:
                 cells.write(table.column_names)
                 for row in rows:
                     cells.write([as_text(value) for value in row.values()])

@@ -77,31 +77,31 @@ class CheckedRows:
         keys = Keys(folder, int(starts[-1]))
         for place, part, table in _parts(shards, starts, task.target.name):
             places = np.arange(place, place + len(table))
-            here = reasons.index[slice(*reasons.index.searchsorted([place, place + len(table)]))]
-            stays = ~np.isin(places, here)
+            rejected = reasons.index[slice(*reasons.index.searchsorted([place, place + len(table)]))]
+            stays = ~np.isin(places, rejected)
             kept = table.filter(pa.array(stays))
             keys.add(kept["id"].to_pylist(), places[stays], kept["row"].to_numpy(), part[stays])
             if progress:
                 progress(place + len(table), int(starts[-1]), "rows compared,")
-        return cls(shards, starts, labelled, reasons, merged, keys.judge(pool), targets)
+        return cls(shards, starts, labelled, reasons, merged, keys.deduplicate(pool), targets)
 
     @property
-    def fate(self) -> NDArray[np.uint8]:
-        """Fate of each row by its place: an index into PARTS, UNUSED or REJECTED."""
-        return self.verdict.fate
+    def status(self) -> NDArray[np.uint8]:
+        """Status of each row by its place: an index into PARTS, UNUSED or REJECTED."""
+        return self.verdict.status
 
     def of_part(self, part: str) -> pd.DataFrame:
         """Return the labelled rows of a part."""
-        return self.labelled[self.fate[self.labelled.index] == PARTS.index(part)]
+        return self.labelled[self.status[self.labelled.index] == PARTS.index(part)]
 
     def classes(self, part: str) -> Counter[str]:
         """Count the rows of a part by class."""
         return self.targets.count(self.of_part(part)["key"])
 
-    def fates(self) -> NDArray[np.int64]:
-        """Count the rows of each shard by fate, shards x fates."""
+    def status_counts(self) -> NDArray[np.int64]:
+        """Count the rows of each shard by status, shards x statuses."""
         cut = zip(self.starts[:-1], self.starts[1:], strict=True)
-        return np.array([np.bincount(self.fate[a:b], minlength=REJECTED + 1) for a, b in cut])
+        return np.array([np.bincount(self.status[a:b], minlength=REJECTED + 1) for a, b in cut])
 
     def rejections(self) -> RejectedRows:
         """Collect and count all rejected rows, first those rejected by the reader."""
@@ -126,24 +126,24 @@ class CheckedRows:
         for number, shard in enumerate(self.shards):
             place, lost = int(self.starts[number]), _RejectedWriter(shard, refused)
             for table in shard.batches():
-                fate = self.fate[place : place + len(table)]
-                parts = pa.array(np.array([*PARTS, "", ""], object)[fate], pa.string())
+                status = self.status[place : place + len(table)]
+                parts = pa.array(np.array([*PARTS, "", ""], object)[status], pa.string())
                 table = with_targets(table.append_column("part", parts), place, self.merged, self.targets)
-                yield table.select(columns).filter(pa.array(fate <= POOL))
+                yield table.select(columns).filter(pa.array(status <= POOL))
                 late = self.refused(place, place + len(table))
-                texts = table["text"].filter(pa.array(fate == REJECTED)).to_pylist()
+                texts = table["text"].filter(pa.array(status == REJECTED)).to_pylist()
                 lost.write(late, texts, table["row"][-1].as_py() if len(table) else 0)
                 place += len(table)
                 if progress:
-                    progress(place, len(self.fate), "rows sorted out,")
+                    progress(place, len(self.status), "rows sorted out,")
             lost.write([], [])
 
     def refused(self, start: int, end: int) -> list[Refused]:
         """Return the rows rejected by the checks, with places from ``start`` to before ``end``."""
-        some = self.reasons.iloc[slice(*self.reasons.index.searchsorted([start, end]))]
-        places = some.index.to_numpy()
+        reasons = self.reasons.iloc[slice(*self.reasons.index.searchsorted([start, end]))]
+        places = reasons.index.to_numpy()
         rows = self.labelled.loc[places, "row"].tolist()
-        rejected: list[Refused] = list(zip(places.tolist(), rows, some.tolist(), strict=True))
+        rejected: list[Refused] = list(zip(places.tolist(), rows, reasons.tolist(), strict=True))
         copies = self.verdict.copies
         for copy in copies[slice(*np.searchsorted(copies["place"], [start, end]))].tolist():
             place, row, part, kept_place, kept_row, kept_part = copy
@@ -157,12 +157,12 @@ def _labelled(shards: Sequence[Shard], starts: NDArray[np.int64], targets: Targe
     """Return row, id, key and part of all labelled rows, by place."""
     frames, target = [], targets.task.target.name
     for place, part, table in _parts(shards, starts, target):
-        here = np.flatnonzero(part != POOL)
-        if len(here):
-            rows = table.take(here)
+        indices = np.flatnonzero(part != POOL)
+        if len(indices):
+            rows = table.take(indices)
             plain = rows.select(["row", "id"]).to_pandas()
             keys = pd.Series(targets.keys(rows[target]), plain.index, "str")
-            frames.append(plain.assign(key=keys, part=part[here], place=place + here))
+            frames.append(plain.assign(key=keys, part=part[indices], place=place + indices))
     columns = {"row": "int64", "id": "str", "key": "str", "part": "int64", "place": "int64"}
     rows = pd.concat(frames) if frames else pd.DataFrame(columns=[*columns])
     rows = rows.astype(columns).set_index("place")

@@ -41,9 +41,9 @@ class View:
     def unfold(self, weights: NDArray[np.float32], blocks: int) -> NDArray[np.float32]:
         """Convert weights of this view (K x d) to weights of the whole row."""
         width = weights.shape[1] // len(self._places(blocks)) * blocks
-        whole = np.zeros((len(weights), width), np.float32)
-        whole[:, self._columns(width, blocks)] = weights * self._scale(blocks)
-        return whole
+        row_weights = np.zeros((len(weights), width), np.float32)
+        row_weights[:, self._columns(width, blocks)] = weights * self._scale(blocks)
+        return row_weights
 
     def _places(self, blocks: int) -> list[int]:
         encoders = range(max(1, blocks // BLOCKS)) if self.encoder is None else (self.encoder,)
@@ -90,6 +90,6 @@ def side_by_side(parts: Sequence[NDArray[np.float32]], blocks: int = BLOCKS) -> 
     rows, width = len(parts[0]), max(part.shape[1] for part in parts) // blocks
     joined = np.zeros((rows, len(parts), blocks, width), np.float32)
     for place, part in enumerate(parts):
-        own = part.shape[1] // blocks
-        joined[:, place, :, :own] = part.reshape(rows, blocks, own)
+        part_width = part.shape[1] // blocks
+        joined[:, place, :, :part_width] = part.reshape(rows, blocks, part_width)
     return joined.reshape(rows, len(parts) * blocks * width) * np.float32(len(parts) ** -0.5)

@@ -30,7 +30,7 @@ from react_ray.data.encode import write_whole
 from react_ray.data.originals import Original, column_kinds, original_of
 from react_ray.data.read import EMPTY
 from react_ray.data.rejections import kind_of
-from react_ray.data.row import Wanted
+from react_ray.data.row import ColumnSelection
 from react_ray.data.shards import ROW_BYTES, Shard, read_shard
 from react_ray.data.sources import Source, find_files, fingerprint
 from react_ray.data.tables import OutputColumns, checked_target, open_output
@@ -70,9 +70,9 @@ class PredictOptions:
         """Added columns."""
         return added_columns(self.task, self.triples)
 
-    def wanted(self, source: Source) -> Wanted:
+    def selection(self, source: Source) -> ColumnSelection:
         """Return the columns to read from a file."""
-        return FileColumns(get_task(self.task), self.names(), Options(), source, labeled=False).wanted
+        return FileColumns(get_task(self.task), self.names(), Options(), source, labeled=False).selection
 
     def names(self) -> Columns:
         """Return the column names; ConfigError for a column that the task does not have."""
@@ -193,7 +193,7 @@ class CutTask:
 
         def cut(item: dict[str, Any]) -> int:
             source, target = Source(**item["source"]), Path(item["target"])
-            kinds = json.dumps(column_kinds(source, self.options.wanted(source), self.options.added))
+            kinds = json.dumps(column_kinds(source, self.options.selection(source), self.options.added))
             target.with_suffix(".kinds.json").write_text(kinds, encoding="utf-8")
             return read_shard(
                 source,
@@ -270,15 +270,15 @@ class _Read:
         rows = blank = 0
         guard, added = self.options.guard_formulas, self.options.added
 
-        def write(half: Path) -> None:
+        def write(temporary: Path) -> None:
             nonlocal rows, blank
-            with closing(open_output(half, self.target, self._layout(), guard, added)) as output:
+            with closing(open_output(temporary, self.target, self._layout(), guard, added)) as output:
                 for source, shard in self.shards():
                     parts = [item["target"] for item in items if item["source"] == str(shard.target)]
                     original = self._original(source, shard)
                     output.begin(original)
-                    for whole, values in answered_rows(original, parts, blank_rows(shard)):
-                        output.add(whole, *values)
+                    for raw, values in answered_rows(original, parts, blank_rows(shard)):
+                        output.add(raw, *values)
                         rows += 1
                         blank += not values
             if fingerprint(self.source) != state:
@@ -294,7 +294,7 @@ class _Read:
 
     def _original(self, source: Source, shard: Shard) -> Original:
         kinds = json.loads(shard.target.with_suffix(".kinds.json").read_text(encoding="utf-8"))
-        return original_of(source, self.options.wanted(source), kinds, self.options.added)
+        return original_of(source, self.options.selection(source), kinds, self.options.added)
 
     def _refused(self) -> Iterator[dict[str, Any]]:
         """Yield the rejected rows, in the order of files and rows."""

@@ -197,7 +197,7 @@ def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -
     copies = config.augment.copies * parts["labeled"]
     used, model = encoders_of(done), base_model_of(done)
     encoders = Encoders(used, config.encode)
-    encoder = encoders.each[used.index(model) if model in used else 0]  # like the model that is trained
+    encoder = encoders.encoders[used.index(model) if model in used else 0]  # like the model that is trained
     per_row, speed = _pace(encoders, sample, len(drawn))
     trained_row, trained_speed = _pace(encoder, sample, len(drawn)) if len(used) > 1 else (per_row, speed)
     cut = _cut_shares(config, task, path, labels.names, model, encoder if model in used else None)

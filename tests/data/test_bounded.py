@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from react_ray.data.records import Rows
-from react_ray.data.row import Broken, Wanted
+from react_ray.data.row import Broken, ColumnSelection
 from react_ray.data.sources import find_files
 from react_ray.errors import InputError
 
@@ -27,12 +27,12 @@ from pathlib import Path
 from react_ray.config.settings import Columns
 from react_ray.data.originals import column_kinds, original_of
 from react_ray.data.read import read_file
-from react_ray.data.row import Broken, Wanted
+from react_ray.data.row import Broken, ColumnSelection
 from react_ray.data.sources import find_files
 from react_ray.data.tables import OutputColumns, open_output
 from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
-TEXT = Wanted((("text",),))
+TEXT = ColumnSelection((("text",),))
 
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -161,7 +161,7 @@ def test_lists_that_unpack_to_more_than_memory_holds(tmp_path: Path, values: pa.
     pq.write_table(table, tmp_path / "a.parquet", compression="zstd", store_schema=False)
     [source] = find_files(str(tmp_path / "a.parquet"))
     before = pa.total_allocated_bytes()
-    found = [cells for _, cells, _ in Rows(source, Wanted((("text",),)), whole=True)]
+    found = [cells for _, cells, _ in Rows(source, ColumnSelection((("text",),)), all_columns=True)]
     assert isinstance(found[0], Broken)
     assert found[0].reason.startswith("too long: ")
     assert pa.total_allocated_bytes() - before < LIMIT_MB * MB
@@ -173,4 +173,4 @@ def test_more_rows_than_its_bytes_can_hold(tmp_path: Path, monkeypatch: pytest.M
     pq.write_table(pa.table({"text": pa.nulls(1_000_000, pa.string())}), tmp_path / "a.parquet")
     [source] = find_files(str(tmp_path / "a.parquet"))
     with pytest.raises(InputError, match=r"1,000,000 rows in .* bytes"):
-        Rows(source, Wanted((("text",),)))
+        Rows(source, ColumnSelection((("text",),)))

@@ -44,7 +44,7 @@ def judged(*rows: Row, described: tuple[str, ...] = ()) -> tuple[list[str | None
     with tempfile.TemporaryDirectory() as folder:
         written = [*shards(rows, Path(folder))]
         checked = CheckedRows.of(written, described, 100, Path(folder), TEXT_CLASSIFICATION)
-        fates = [PARTS[fate] if fate < len(PARTS) else None for fate in checked.fate]
+        fates = [PARTS[fate] if fate < len(PARTS) else None for fate in checked.status]
         return fates, [reason for _, _, reason in checked.refused(0, len(rows))]
 
 

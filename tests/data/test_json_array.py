@@ -16,13 +16,13 @@ from react_ray.config.settings import Columns
 from react_ray.data import json_array
 from react_ray.data.originals import column_kinds, original_of
 from react_ray.data.read import read_file
-from react_ray.data.row import Broken, Wanted
+from react_ray.data.row import Broken, ColumnSelection
 from react_ray.data.sources import Source, find_files
 from react_ray.data.tables import OutputColumns, open_output
 from react_ray.errors import InputError
 from react_ray.tasks.text_classification import TEXT_CLASSIFICATION
 
-TEXT = Wanted((("text",),))
+TEXT = ColumnSelection((("text",),))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
@@ -117,7 +117,7 @@ def test_json_files_beside_data_are_not_read(folder: Path) -> None:
     assert [source.path for source in find_files(".")] == ["a.csv"]
 
 
-def written(name: str, target: str, wanted: Wanted = TEXT) -> str:
+def written(name: str, target: str, wanted: ColumnSelection = TEXT) -> str:
     """What ``predict`` writes for a file, with one answer for all rows."""
     source, path = find_files(name)[0], Path(target)
     original = original_of(source, wanted, column_kinds(source, wanted))
@@ -146,7 +146,7 @@ def test_objects_come_back_as_they_were() -> None:
 
 def test_sentences_come_back_as_tokens_and_tags() -> None:
     Path("a.conll").write_text("Ada B-PER\nin O\n\nyes O\n")
-    wanted = Wanted((("tokens",),))
+    wanted = ColumnSelection((("tokens",),))
     expected = [{"tokens": ["Ada", "in"], "tags": ["B-PER", "O"]}, {"tokens": ["yes"], "tags": ["O"]}]
     expected = [{**row, "label": "x", "score": 0.5} for row in expected]
     assert [json.loads(line) for line in written("a.conll", "o.jsonl", wanted).splitlines()] == expected

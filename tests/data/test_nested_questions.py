@@ -10,7 +10,7 @@ import pytest
 
 from react_ray.data.nested_questions import is_nested
 from react_ray.data.records import Rows
-from react_ray.data.row import Broken, Wanted
+from react_ray.data.row import Broken, ColumnSelection
 from react_ray.data.sources import open_source
 
 CONTEXT = "Ada lives in Paris. 她住在巴黎。"
@@ -43,7 +43,7 @@ CMRC = [
 
 
 def rows(path: Path) -> list[tuple[int, Any]]:
-    wanted = Wanted(groups=(("context", "question"),), targets=(("answers",),))
+    wanted = ColumnSelection(groups=(("context", "question"),), targets=(("answers",),))
     return [(number, cells) for number, cells, _ in Rows(open_source(str(path)), wanted)]
 
 

@@ -19,11 +19,11 @@ from hypothesis import strategies as st
 
 from react_ray.data.json_text import add_members, members, rename_keys
 from react_ray.data.originals import column_kinds, original_of
-from react_ray.data.row import Broken, Wanted
+from react_ray.data.row import Broken, ColumnSelection
 from react_ray.data.sources import find_files
 from react_ray.data.tables import OutputColumns, open_output, write_table
 
-TEXT = Wanted((("text",),))
+TEXT = ColumnSelection((("text",),))
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(10**30), 10**30) | st.floats() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),

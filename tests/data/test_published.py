@@ -12,7 +12,7 @@ import pytest
 from react_ray.config.settings import Columns
 from react_ray.data.read import read_file
 from react_ray.data.records import Rows
-from react_ray.data.row import Wanted
+from react_ray.data.row import ColumnSelection
 from react_ray.data.sources import open_source
 from react_ray.errors import InputError
 from react_ray.tasks import get_task
@@ -102,7 +102,7 @@ def test_pairs_on_which_annotators_disagree_are_rejected(tmp_path, rows):
 
 def test_the_original_row_keeps_its_keys(tmp_path):
     path = written(tmp_path, TNEWS)
-    originals = [row for _, _, row in Rows(open_source(str(path)), Wanted(groups=(("text",),)))]
+    originals = [row for _, _, row in Rows(open_source(str(path)), ColumnSelection(groups=(("text",),)))]
     assert [json.loads(row) for row in originals] == TNEWS
 
 

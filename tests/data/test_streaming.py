@@ -153,7 +153,7 @@ def test_keys_find_copies_and_draw_the_pool(
     for start in range(0, rows, 100):
         here = np.arange(start, min(start + 100, rows))
         keys.add([text_id(texts[n]) for n in here], here, here + 1, parts[here])
-    verdict = keys.judge(pool=20)
+    verdict = keys.deduplicate(pool=20)
     kept = {}
     for place in sorted(range(rows), key=lambda n: (parts[n], n)):
         kept.setdefault(texts[place], place)
@@ -161,7 +161,7 @@ def test_keys_find_copies_and_draw_the_pool(
         (n for n in kept.values() if PARTS[parts[n]] == "unlabeled"), key=lambda n: text_id(texts[n])
     )
     fates = {place: int(parts[place]) for place in kept.values()} | dict.fromkeys(pool[20:], UNUSED)
-    assert {n: int(fate) for n, fate in enumerate(verdict.fate) if n in fates} == fates
+    assert {n: int(fate) for n, fate in enumerate(verdict.status) if n in fates} == fates
     copies = [(n, kept[texts[n]]) for n in range(rows) if n not in fates]
     assert list(zip(verdict.copies["place"], verdict.copies["kept_place"], strict=True)) == copies
     assert Counter(verdict.copies["row"] - verdict.copies["place"]) in ({}, {1: len(copies)})
