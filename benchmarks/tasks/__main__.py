@@ -31,6 +31,7 @@ from benchmarks.datasets import DATA, DatasetMissingError
 from benchmarks.tasks.draws import SETS, DataSet, draw
 from benchmarks.tasks.lexical import baselines
 from benchmarks.tasks.setfit_sets import setfit_figures
+from react_ray.config.settings import SCRATCH
 from react_ray.tasks import get_task
 
 RESULTS = Path(__file__).parents[1] / "results" / "tasks"
@@ -56,7 +57,7 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=list(SETS))
     parser.add_argument("--sizes", nargs="+", type=float, help="of those of a set; all where left out")
     parser.add_argument("--draws", type=int, default=3)
-    parser.add_argument("--model", default="embedded")
+    parser.add_argument("--model", help="that of each set where left out")
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--without", nargs="*", default=[], choices=("proposals", "all_labels"))
     parser.add_argument("--setfit-python", type=Path, help="interpreter of SetFit's environment")
@@ -79,7 +80,7 @@ def cells(data_set: DataSet, options: argparse.Namespace) -> Iterator[dict[str, 
     variants = ["run", *(["proposals"] if get_task(data_set.task).labeler == CANDIDATES else [])]
     if options.setfit_python and data_set.task == SETFIT_TASK:
         variants.append(SETFIT)
-    common = {"set": data_set.name, "model": options.model}
+    common = {"set": data_set.name, "model": options.model or data_set.model}
     for seed in range(options.draws):
         for size in sizes:
             for variant in variants:
@@ -135,8 +136,10 @@ def _run(cell: dict[str, Any], data_set: DataSet, folder: Path, options: argpars
         words += ["--unlabeled", files.pool, "--truth-column", "truth"]
     if cell["variant"] == "proposals":
         words += ["candidates.verifier=false"]
-    words += ["--model", cell["model"], f"encoder={cell['model']}", "--output", folder / "out"]
-    words += ["--quiet", "onnx=false", *options.settings]
+    words += ["--model", cell["model"], "--output", folder / "out", "--quiet", "onnx=false"]
+    if cell["model"] != SCRATCH:  # which computes no features: the default encoder does
+        words += [f"encoder={cell['model']}"]
+    words += options.settings
     command = [sys.executable, "-m", "react_ray.cli", "run", *map(str, words)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=dict(os.environ))
     return json.loads((folder / "out" / "metrics.json").read_text(encoding="utf-8"))

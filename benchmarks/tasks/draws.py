@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.datasets import DATA, DatasetMissingError
+from react_ray.config.settings import EMBEDDED, MULTILINGUAL, SCRATCH
 from react_ray.tasks import get_task
 from react_ray.tasks.answer_cells import parse_answers
 
@@ -31,20 +32,23 @@ class DataSet:
     pool: int = 4000
     test: int = 2000
     labels_from: str = ""
+    model: str = EMBEDDED
 
 
 SETS = {
     found.name: found
     for found in (
         DataSet("wnut17", "token-classification", "tags", (0.01, 0.05, 0.2)),
-        DataSet("resume_ner_zh", "token-classification", "tags", (0.01, 0.05, 0.2)),
+        DataSet("resume_ner_zh", "token-classification", "tags", (0.01, 0.05, 0.2), model=MULTILINGUAL),
         DataSet("semeval2010_task8", "relation-extraction", "label", (0.01, 0.05, 0.2, 5, 20, 50)),
         DataSet("goemotions", "multi-label-classification", "labels", (0.01, 0.05, 0.2, 5, 20, 50)),
         DataSet("dialogsum", "extractive-summarization", "summary", (0.05, 0.2)),
         DataSet("squad2", "question-answering", "answers", (0.075, 0.25, 0.5), pool=400, test=200),
         DataSet("xquad_en", "question-answering", "answers", (0.15, 0.5), 400, 200, labels_from="squad2"),
-        DataSet("xquad_zh", "question-answering", "answers", (0.15, 0.5), 400, 200, labels_from="squad2"),
-        DataSet("afqmc", "text-pair-classification", "label", (0.01, 0.05, 0.2)),
+        DataSet("xquad_zh", "question-answering", "answers", (0.15, 0.5), 400, 200, "squad2", MULTILINGUAL),
+        DataSet("multi30k_en_de", "translation", "target", (0.05, 0.2), 8000, 200, model=SCRATCH),
+        DataSet("tatoeba_en_zh", "translation", "target", (0.05, 0.2), 8000, 200, model=SCRATCH),
+        DataSet("afqmc", "text-pair-classification", "label", (0.01, 0.05, 0.2), model=MULTILINGUAL),
     )
 }
 
