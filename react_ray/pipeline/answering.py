@@ -48,7 +48,7 @@ class Answering:
         return check_saved(Path(self.model)).name
 
     @property
-    def asked(self) -> dict[str, str]:
+    def required_folders(self) -> dict[str, str]:
         """Folders that every node must be able to read, with their command line option."""
         return {self.model: "MODEL"} | ({self.relations: "--relations"} if self.relations else {})
 

@@ -64,10 +64,10 @@ class Choice:
 
 
 def predict_features(
-    rows: NDArray[np.float32], inputs: LganInputs, players: Path, seed: int
+    rows: NDArray[np.float32], inputs: LganInputs, networks: Path, seed: int
 ) -> dict[str, Probabilities]:
     """Return class probabilities of the arms on frozen features, for ``rows`` (n x d)."""
-    predictions = {"label_generator": TrainedLabelGenerator(inputs.names, players, seed).predict_proba(rows)}
+    predictions = {"label_generator": TrainedLabelGenerator(inputs.names, networks, seed).predict_proba(rows)}
     if len(inputs.labeled):
         plain, sentences = inputs.seen_as(inputs.sentence), inputs.sentence.of(rows, inputs.blocks)
         probe = fit_probe(plain.labeled, inputs.labels, inputs.classes)
@@ -92,8 +92,8 @@ def predict_rows(
             chunk = order[start : start + CHUNK]
             answers |= zip(chunk.tolist(), classifier.answers(rows.take(chunk)), strict=True)
             if progress:
-                done = number * len(rows) + start + len(chunk)
-                progress(done, len(trained) * len(rows), f"texts, {arm}")
+                answered = number * len(rows) + start + len(chunk)
+                progress(answered, len(trained) * len(rows), f"texts, {arm}")
         predictions[arm] = [answers[row] for row in range(len(rows))]
     return predictions
 
@@ -106,13 +106,13 @@ def choose(
     rows: pa.Table,
     labels: Sequence[str],
     seed: int,
-    kept: int,
+    generated: int,
 ) -> Choice:
     """Apply the gate: choose ``generated_labels`` unless it is worse than the better of the ``plain_arms``.
 
     With at least MIN_ROWS validation ``rows`` the answers of the fine-tuned models are compared; otherwise
-    ``decision``, the result of the label GAN's gate on frozen features, is used. ``kept`` is the number of
-    generated labels in D_aug.
+    ``decision``, the result of the label GAN's gate on frozen features, is used. ``generated`` is the number
+    of generated labels in D_aug.
     """
     if not plain_arms:
         warning = f" Warning: {decision['why']}" if decision["alarms"] else ""
@@ -127,7 +127,7 @@ def choose(
         return Choice(GENERATED if decision["use_lgan"] else plain, decision["why"])
     plain_counts, lgan_counts = (task.statistics(validation[arm], rows, labels) for arm in (plain, GENERATED))
     worse = probability_worse(plain_counts, lgan_counts, task.score, metric, seed)
-    trained_on = "generated labels" if kept else "the labelled rows and changed copies of them"
+    trained_on = "generated labels" if generated else "the labelled rows and changed copies of them"
     why = (
         f"On {len(rows)} validation rows the model trained on {trained_on} has {metric} "
         f"{score[GENERATED]:.3f}, {plain} {score[plain]:.3f}; probability of being worse {worse:.2f} "
@@ -136,22 +136,22 @@ def choose(
     return Choice(GENERATED if worse <= WORSE else plain, why)
 
 
-def is_there(done: dict[str, Path], arm: str) -> bool:
+def has_arm(stages: dict[str, Path], arm: str) -> bool:
     """Return whether a plain arm is part of the run; only runs of the label GAN have the probe."""
-    return "pretrain" in done if arm == "probe" else (done[MODEL_STAGES[arm]] / "model").is_dir()
+    return "pretrain" in stages if arm == "probe" else (stages[MODEL_STAGES[arm]] / "model").is_dir()
 
 
-def choice_of(done: dict[str, Path]) -> dict[str, str]:
+def choice_of(stages: dict[str, Path]) -> dict[str, str]:
     """Load the choice of a run: ``chosen`` and ``why``."""
-    choice: dict[str, str] = json.loads((done["choose"] / "choice.json").read_text(encoding="utf-8"))
+    choice: dict[str, str] = json.loads((stages["choose"] / "choice.json").read_text(encoding="utf-8"))
     return choice
 
 
-def model_of(done: dict[str, Path]) -> Path:
+def model_of(stages: dict[str, Path]) -> Path:
     """Return the folder of the chosen model."""
-    return done[MODEL_STAGES[choice_of(done)["chosen"]]] / "model"
+    return stages[MODEL_STAGES[choice_of(stages)["chosen"]]] / "model"
 
 
-def models_of(done: dict[str, Path]) -> dict[str, Path]:
+def models_of(stages: dict[str, Path]) -> dict[str, Path]:
     """Return the folders of the fine-tuned arms; those that were not trained do not exist."""
-    return {arm: done[MODEL_STAGES[arm]] / "model" for arm in FINETUNED}
+    return {arm: stages[MODEL_STAGES[arm]] / "model" for arm in FINETUNED}

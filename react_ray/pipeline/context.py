@@ -24,7 +24,7 @@ __all__ = ["Context", "base_model_of", "encoder_weights", "encoders_of"]
 
 @dataclass(frozen=True)
 class Context:
-    """Settings, session and folders of a stage; ``done`` holds the folders of the stages that it reads.
+    """Settings, session and folders of a stage; ``stages`` holds the folders of the stages that it reads.
 
     ``config`` has only the settings in the stage's cache key, and where to work; reading any other raises
     AttributeError. ``earlier`` are folders of the same stage and settings for other rows, also partial ones.
@@ -32,14 +32,14 @@ class Context:
 
     config: Config
     session: Session
-    done: dict[str, Path]
+    stages: dict[str, Path]
     folder: Path
     progress: Progress
     earlier: Sequence[Path] = ()
 
     def labels(self) -> LabelMap:
         """Load the classes of the run."""
-        return LabelMap.load(self.done["prepare"] / "labels.json")
+        return LabelMap.load(self.stages["prepare"] / "labels.json")
 
     @property
     def task(self) -> Task:
@@ -49,12 +49,12 @@ class Context:
     @property
     def encoders(self) -> tuple[str, ...]:
         """Names of the frozen encoders."""
-        return encoders_of(self.done)
+        return encoders_of(self.stages)
 
     @property
     def model(self) -> str:
         """The model to fine-tune, see :func:`base_model_of`."""
-        return base_model_of(self.done)
+        return base_model_of(self.stages)
 
     @property
     def inputs(self) -> tuple[str, ...]:
@@ -64,7 +64,7 @@ class Context:
     def rows(self, part: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Load one part (labeled, unlabeled, validation or test): inputs and target, or ``columns``."""
         columns = columns or (*self.inputs, self.task.target.name)
-        path = self.done["prepare"] / "rows.parquet"
+        path = self.stages["prepare"] / "rows.parquet"
         return pq.read_table(path, columns=list(columns), filters=[("part", "=", part)])
 
     def sample(self, part: str, count: int) -> pa.Table:
@@ -80,32 +80,32 @@ class Context:
 
     def features(self) -> EncodedRows:
         """Load the features of all rows."""
-        return EncodedRows.load(self.done["prepare"], self.done["augment"], self.done["encode"])
+        return EncodedRows.load(self.stages["prepare"], self.stages["augment"], self.stages["encode"])
 
 
-def encoders_of(done: Mapping[str, Path]) -> tuple[str, ...]:
+def encoders_of(stages: Mapping[str, Path]) -> tuple[str, ...]:
     """Return the encoders of a run from the folders of its stages; () for tasks without features."""
-    return _readers(done, "--encoder")
+    return _readers(stages, "--encoder")
 
 
-def base_model_of(done: Mapping[str, Path]) -> str:
+def base_model_of(stages: Mapping[str, Path]) -> str:
     """Return the model that a run fine-tunes: of several, the one that the teacher weights most.
 
     In a run without a teacher of the label GAN, the first.
     """
-    models = _readers(done, "--model")
-    weights = encoder_weights(done) if len(models) > 1 else {}
+    models = _readers(stages, "--model")
+    weights = encoder_weights(stages) if len(models) > 1 else {}
     model = max(models, key=lambda model: weights.get(model, 0.0))
-    return str(done["prepare"] / SCRATCH) if model == SCRATCH else model
+    return str(stages["prepare"] / SCRATCH) if model == SCRATCH else model
 
 
-def encoder_weights(done: Mapping[str, Path]) -> dict[str, float]:
+def encoder_weights(stages: Mapping[str, Path]) -> dict[str, float]:
     """Return the weight that the teacher of the label GAN gives to each encoder; empty without a teacher."""
-    if "pretrain" not in done:
+    if "pretrain" not in stages:
         return {}
-    teacher = json.loads((done["pretrain"] / "inputs" / "teacher.json").read_text(encoding="utf-8"))
-    return dict(zip(encoders_of(done), teacher["encoders"], strict=True))
+    teacher = json.loads((stages["pretrain"] / "inputs" / "teacher.json").read_text(encoding="utf-8"))
+    return dict(zip(encoders_of(stages), teacher["encoders"], strict=True))
 
 
-def _readers(done: Mapping[str, Path], flag: str) -> tuple[str, ...]:
-    return tuple(json.loads((done["prepare"] / MODELS).read_text(encoding="utf-8")).get(flag, ()))
+def _readers(stages: Mapping[str, Path], flag: str) -> tuple[str, ...]:
+    return tuple(json.loads((stages["prepare"] / MODELS).read_text(encoding="utf-8")).get(flag, ()))

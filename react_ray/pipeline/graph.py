@@ -47,14 +47,14 @@ class Stage:
     """A stage of the run: its function, and everything that its output depends on.
 
     A stage can read only the settings in ``reads`` and the folders of the stages in ``needs``. It may reuse
-    parts of its own earlier folders in which the settings in ``alike`` are the same. ``encoder`` stands for
-    the encoder model, whether ``encoder`` or ``model`` names it.
+    parts of its own earlier folders in which the settings in ``reuse_keys`` are the same. ``encoder`` stands
+    for the encoder model, whether ``encoder`` or ``model`` names it.
     """
 
     work: Callable[[Context], None]
     reads: Keys | Callable[[Config], Keys]
     needs: tuple[str, ...] = ()
-    alike: Keys = ()
+    reuse_keys: Keys = ()
 
     @property
     def name(self) -> str:
@@ -68,8 +68,8 @@ class Stage:
     def view(self, config: Config) -> Config:
         """Return ``config`` restricted to the settings of the key; reading others raises AttributeError."""
         encoder = encoder_setting(config.encoder, _encoding_model(config))
-        whole = config.model_copy(update={"encoder": encoder})
-        return whole.only((*self._keys(config), *FREE))
+        complete = config.model_copy(update={"encoder": encoder})
+        return complete.only((*self._keys(config), *FREE))
 
     def _keys(self, config: Config) -> Keys:
         return (*ALWAYS, *(self.reads(config) if callable(self.reads) else self.reads))
@@ -102,7 +102,7 @@ TEACHER = ("lgan.names", "lgan.rounds")
 PHASE1 = ("lgan.pretrain_steps", "lgan.batch_size", "lgan.lr")
 FINETUNE = ("model", "finetune", "generation", "seed")
 FEATURES = ("prepare", "augment", "encode")
-PLAYERS = (*FEATURES, "pretrain", "lgan", "generate")
+NETWORKS = (*FEATURES, "pretrain", "lgan", "generate")
 MODELS = ("labels_only", "finetune")
 
 
@@ -124,7 +124,7 @@ LABELS_ONLY = Stage(train.labels_only, FINETUNE, ("prepare",))
 LABEL_GAN = (
     PREPARE,
     AUGMENT,
-    Stage(features.encode, (*TEXTS, "encode.prompts"), ("prepare", "augment"), alike=(*ALWAYS, *TEXTS)),
+    Stage(features.encode, (*TEXTS, "encode.prompts"), ("prepare", "augment"), reuse_keys=(*ALWAYS, *TEXTS)),
     Stage(label_gan.pretrain, (*TEACHER, *PHASE1, "seed"), FEATURES),
     Stage(label_gan.lgan, ("lgan", "seed"), ("pretrain",)),
     Stage(
@@ -134,9 +134,9 @@ LABEL_GAN = (
     ),
     LABELS_ONLY,
     Stage(train.finetune, (*FINETUNE, "encoder"), ("prepare", "pretrain", "generate")),
-    Stage(judge.choose, ("seed",), (*PLAYERS, *MODELS)),
+    Stage(judge.choose, ("seed",), (*NETWORKS, *MODELS)),
     Stage(train.distil, (*FINETUNE, "encoder"), ("prepare", "augment", "pretrain", "generate", "choose")),
-    Stage(judge.evaluate, ("seed",), (*PLAYERS, *MODELS, "choose", "distil")),
+    Stage(judge.evaluate, ("seed",), (*NETWORKS, *MODELS, "choose", "distil")),
     Stage(export.export, ("onnx",), ("prepare", *MODELS, "choose", "distil")),
 )
 """Of tasks whose pool gets its labels from the label GAN, on frozen features."""

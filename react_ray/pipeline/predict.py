@@ -122,8 +122,8 @@ def predict_file(
         Session(cluster, verbose) as session,
     ):
         if session.address:
-            asked = Requirements(target.parent, (source,), models.asked)
-            check_cluster(session, asked, replace(session.demand(), workers=0), reporter)
+            requirements = Requirements(target.parent, (source,), models.required_folders)
+            check_cluster(session, requirements, replace(session.demand(), workers=0), reporter)
         read = _Read(source, target, options)
         with reporter.step("read") as progress:
             read.folder = store.stage("read", settings, lambda part: read.cut(part, session, progress))
@@ -174,7 +174,7 @@ class LabelTask:
 
         def answered(table: pa.Table) -> pa.Table:
             predictions = answers(table.select(names))
-            arrays = [pa.array([one[field.name] for one in predictions], field.type) for field in added]
+            arrays = [pa.array([answer[field.name] for answer in predictions], field.type) for field in added]
             schema = pa.schema([pa.field(ROW, pa.int64()), *added])
             return pa.Table.from_arrays([table["row"], *arrays], schema=schema)
 

@@ -154,17 +154,17 @@ def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Chec
     lacks the required resources.
     """
     config = located(config)
-    done = run(config, until="prepare", verbose=verbose, quiet=quiet)
-    prepared = done.stages["prepare"]
-    if done.ready is None:
+    outcome = run(config, until="prepare", verbose=verbose, quiet=quiet)
+    prepared = outcome.stages["prepare"]
+    if outcome.ready is None:
         with Session(config.cluster, verbose) as session:
             session.check_resources()
     rows = json.loads((prepared / "summary.json").read_text(encoding="utf-8"))
     nouns = get_task(config.task).nouns
-    cost = _estimate(config, done.stages, rows["parts"])
-    encoders = encoders_of(done.stages)
+    cost = _estimate(config, outcome.stages, rows["parts"])
+    encoders = encoders_of(outcome.stages)
     lengths = _text_lengths(prepared / "rows.parquet", get_task(config.task))
-    return Check(rows, cost, prepared / "refused.jsonl", nouns, done.ready, encoders, lengths)
+    return Check(rows, cost, prepared / "refused.jsonl", nouns, outcome.ready, encoders, lengths)
 
 
 def _text_lengths(path: Path, task: Task) -> tuple[int, int, int]:
@@ -179,9 +179,9 @@ def _text_lengths(path: Path, task: Task) -> tuple[int, int, int]:
     return median, most, longest
 
 
-def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -> dict[str, float]:
+def _estimate(config: Config, stages: Mapping[str, Path], parts: dict[str, int]) -> dict[str, float]:
     """Estimate the cost of a run; without labelled rows, only one model is fine-tuned."""
-    task, prepared = get_task(config.task), done["prepare"]
+    task, prepared = get_task(config.task), stages["prepare"]
     path = prepared / "rows.parquet"
     with pq.ParquetFile(path) as file:
         rows, size = file.metadata.num_rows, _bytes(file.metadata)
@@ -190,12 +190,12 @@ def _estimate(config: Config, done: Mapping[str, Path], parts: dict[str, int]) -
     sample = [text for name in task.texts for text in drawn[name].to_pylist()]
     labels = LabelMap.load(prepared / "labels.json")
     if task.generates:
-        model = base_model_of(done)
+        model = base_model_of(stages)
         cut = _cut_shares(config, task, path, labels.names, model, None)
         return generation_cost(config, task, drawn, parts, model, cut)
     names = labels.texts()
     copies = config.augment.copies * parts["labeled"]
-    used, model = encoders_of(done), base_model_of(done)
+    used, model = encoders_of(stages), base_model_of(stages)
     encoders = Encoders(used, config.encode)
     encoder = encoders.encoders[used.index(model) if model in used else 0]  # like the model that is trained
     per_row, speed = _pace(encoders, sample, len(drawn))
@@ -288,9 +288,9 @@ def _seconds(encoder: Encoder | Encoders, texts: list[str]) -> float:
 
 def _label_minutes(classes: int, rows: int, copies: int, width: int) -> float:
     """Estimate the minutes of the label GAN's fits on one core; with many classes they omit the copies."""
-    many = classes > MANY_CLASSES
-    fitted = rows + (0 if many else copies) + SOLVER_ROWS * width
-    return PASSES[many] * classes * fitted * seconds_a_cell(width) / 60
+    many_classes = classes > MANY_CLASSES
+    fitted = rows + (0 if many_classes else copies) + SOLVER_ROWS * width
+    return PASSES[many_classes] * classes * fitted * seconds_a_cell(width) / 60
 
 
 def gigabytes(rows_and_model: int, cells: int, weights: int) -> float:

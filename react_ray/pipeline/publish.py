@@ -37,27 +37,27 @@ from react_ray.version import __version__
 __all__ = ["complete_model", "publish", "replace_folder", "summarise"]
 
 
-def publish(config: Config, done: dict[str, Path], store: Store) -> Metrics:
+def publish(config: Config, stages: dict[str, Path], store: Store) -> Metrics:
     """Write the results of finished stages to ``config.output``; metrics.json is written last."""
     output = Path(config.output)
-    metrics = _metrics(config, done, store)
+    metrics = _metrics(config, stages, store)
     (output / "metrics.json").unlink(missing_ok=True)  # an earlier run's figures are not this model's
-    replace_folder(model_of(done), output / "model", lambda folder: complete_model(folder, done, metrics))
-    replace_folder(done["generate"] / "augmented", output / "augmented")
-    for aside in (done["prepare"] / "refused.jsonl", done["generate"] / "left_out.parquet"):
+    replace_folder(model_of(stages), output / "model", lambda folder: complete_model(folder, stages, metrics))
+    replace_folder(stages["generate"] / "augmented", output / "augmented")
+    for aside in (stages["prepare"] / "refused.jsonl", stages["generate"] / "left_out.parquet"):
         replace_file(output / aside.name, partial(shutil.copyfile, aside), private=True)
     replace_file(output / "config.yaml", config.save)
-    write_report(output / "report.html", _report(config, done, metrics))
+    write_report(output / "report.html", _report(config, stages, metrics))
     text = json.dumps(metrics, ensure_ascii=False, indent=2, allow_nan=False)
     replace_file(output / "metrics.json", lambda path: path.write_text(text, encoding="utf-8"))
     return metrics
 
 
-def complete_model(folder: Path, done: dict[str, Path], metrics: Metrics) -> None:
+def complete_model(folder: Path, stages: dict[str, Path], metrics: Metrics) -> None:
     """Add the model card and the exported files to the folder of a model."""
-    labels = LabelMap.load(done["prepare"] / "labels.json")
+    labels = LabelMap.load(stages["prepare"] / "labels.json")
     write_model_card(folder, metrics, descriptions=labels.descriptions)
-    shutil.copytree(done["export"], folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
+    shutil.copytree(stages["export"], folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns(RECORD))
 
 
 def summarise(output: Path, metrics: Any) -> str:
@@ -116,11 +116,11 @@ def _predict_command(output: Path) -> str:
     data = read_yaml(output / "config.yaml")["data"]  # where addresses stand without their secrets
     source = str(data["unlabeled"] or data["labeled"])
     named = data["columns"].items()
-    columns = {name: other for name, other in named if name not in ("label", "truth") and other != name}
+    columns = {name: column for name, column in named if name not in ("label", "truth") and column != name}
     ending = re.search(r"\.(csv|tsv|jsonl|ndjson|parquet)(\.gz)?$", source)
     words = [
-        ("--text-column", other) if name == "text" else ("--column", f"{name}={other}")
-        for name, other in columns.items()
+        ("--text-column", column) if name == "text" else ("--column", f"{name}={column}")
+        for name, column in columns.items()
     ]
     target = output / f"labelled.{ending[1] if ending else 'parquet'}"
     return command(
@@ -132,19 +132,19 @@ def _headline(metrics: Any, arm: Any, part: str) -> float:
     return arm[part][metrics["headline"]] if arm[part] else 0.0
 
 
-def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
-    figures = _read_json(done["evaluate"] / "figures.json")
-    rows = _read_json(done["prepare"] / "summary.json")
-    choice = choice_of(done)
-    parts, weights = rows["parts"], encoder_weights(done)
+def _metrics(config: Config, stages: dict[str, Path], store: Store) -> Metrics:
+    figures = _read_json(stages["evaluate"] / "figures.json")
+    rows = _read_json(stages["prepare"] / "summary.json")
+    choice = choice_of(stages)
+    parts, weights = rows["parts"], encoder_weights(stages)
     return {
         "version": __version__,
         "task": config.task,
         "headline": get_task(config.task).metrics[0],
         "seed": config.seed,
-        "model": config.model if config.model == SCRATCH else mask(base_model_of(done)),
-        "encoders": {mask(name): weights.get(name) for name in encoders_of(done)},
-        "classes": list(LabelMap.load(done["prepare"] / "labels.json").names),
+        "model": config.model if config.model == SCRATCH else mask(base_model_of(stages)),
+        "encoders": {mask(name): weights.get(name) for name in encoders_of(stages)},
+        "classes": list(LabelMap.load(stages["prepare"] / "labels.json").names),
         "labels_used": parts.get("labeled", 0) + parts.get("validation", 0),
         "rows": parts,
         "unused": rows["unused"],
@@ -163,20 +163,20 @@ def _metrics(config: Config, done: dict[str, Path], store: Store) -> Metrics:
     }
 
 
-def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportContent:
+def _report(config: Config, stages: dict[str, Path], metrics: Metrics) -> ReportContent:
     task = get_task(config.task)
-    rows = pq.read_table(done["prepare"] / "rows.parquet", columns=["part", task.target.name])
+    rows = pq.read_table(stages["prepare"] / "rows.parquet", columns=["part", task.target.name])
     named = [
         (part, name)
         for part, target in zip(*(rows[name].to_pylist() for name in rows.column_names), strict=True)
         if target is not None
         for name in dict.fromkeys(task.names_in(target))
     ]
-    with (done["prepare"] / "refused.jsonl").open(encoding="utf-8") as refused:
+    with (stages["prepare"] / "refused.jsonl").open(encoding="utf-8") as refused:
         reasons = rejected_by_reason(json.loads(line) for line in refused)
-    models = models_of(done)
+    models = models_of(stages)
     phases = {
-        phase: done[phase] / "players" / "losses.json" for phase in ("pretrain", "lgan") if phase in done
+        phase: stages[phase] / "players" / "losses.json" for phase in ("pretrain", "lgan") if phase in stages
     }
     return {
         "metrics": metrics,
@@ -185,11 +185,11 @@ def _report(config: Config, done: dict[str, Path], metrics: Metrics) -> ReportCo
             [part for part, _ in named], [name for _, name in named], metrics["classes"]
         ),
         "refused": reasons,
-        "sections": _read_json(done["evaluate"] / "figures.json").get("sections", []),
+        "sections": _read_json(stages["evaluate"] / "figures.json").get("sections", []),
         "finetune_history": {
             arm: _read_lines(model.parent / "history.jsonl") for arm, model in models.items()
         },
-        "lgan_history": {phase: _read_json(done[phase] / "players" / "losses.json") for phase in phases},
+        "lgan_history": {phase: _read_json(stages[phase] / "players" / "losses.json") for phase in phases},
         "config": (Path(config.output) / "config.yaml").read_text(encoding="utf-8"),
         "machine": {"cores": os.cpu_count(), "platform": platform.platform(terse=True)},
     }

@@ -89,7 +89,7 @@ def run(config: Config, *, until: str | None = None, verbose: bool = False, quie
         Session(config.cluster, verbose) as session,
     ):
         ready = check_ready(config, session, reporter)
-        return replace(_go(config, session, reporter, store, until), ready=ready)
+        return replace(_run_stages(config, session, reporter, store, until), ready=ready)
 
 
 def check_ready(config: Config, session: Session, reporter: Reporter) -> Readiness | None:
@@ -125,9 +125,9 @@ def check_task(config: Config) -> None:
             f"expected one of {', '.join(task.metrics)}"
         )
     if unknown := [name for name in config.augment.operations or () if name not in task.operations]:
-        known = ", ".join(task.operations)
+        operations = ", ".join(task.operations)
         raise ConfigError(
-            f"augment.operations: {unknown[0]!r} is not an operation of {task.title}; expected {known}"
+            f"augment.operations: {unknown[0]!r} is not an operation of {task.title}; expected {operations}"
         )
     if config.augment.search and not (task.answers == "label" and len(task.inputs) == 1):
         raise ConfigError(
@@ -179,17 +179,17 @@ def cache_of(folder: Path) -> Store:
     return Store(folder / "cache")
 
 
-def _go(config: Config, session: Session, reporter: Reporter, store: Store, until: str | None) -> Run:
+def _run_stages(config: Config, session: Session, reporter: Reporter, store: Store, until: str | None) -> Run:
     folder = Path(config.output)
     reporter.say(f"run in {folder} (stages are kept in {store.root})")
     names = [stage.name for stage in stages_of(config)]
-    wanted = names[: names.index(until) + 1] if until else names
-    done = advance(config, session, reporter, store, wanted)
+    selected = names[: names.index(until) + 1] if until else names
+    stages = advance(config, session, reporter, store, selected)
     if until:
-        return Run(folder, {"stopped_after": until, "seconds": store.seconds, "reused": store.reused}, done)
+        return Run(folder, {"stopped_after": until, "seconds": store.seconds, "reused": store.reused}, stages)
     with reporter.step("report"):
-        metrics = publish(config, done, store)
-    return Run(folder, dict(metrics), done)
+        metrics = publish(config, stages, store)
+    return Run(folder, dict(metrics), stages)
 
 
 def advance(
@@ -198,22 +198,22 @@ def advance(
     reporter: Reporter,
     store: Store,
     names: Collection[str],
-    done: Mapping[str, Path] = MappingProxyType({}),
+    stages: Mapping[str, Path] = MappingProxyType({}),
 ) -> dict[str, Path]:
-    """Run the stages ``names``, given the folders of stages ``done``; return the folder of each."""
-    done = dict(done)
+    """Run the stages ``names``, given the folders of finished ``stages``; return the folder of each."""
+    stages = dict(stages)
     for stage in (stage for stage in stages_of(config) if stage.name in names):
-        done[stage.name] = _do(stage, config, session, reporter, store, done)
-    return done
+        stages[stage.name] = _run_stage(stage, config, session, reporter, store, stages)
+    return stages
 
 
-def _do(
-    stage: Stage, config: Config, session: Session, reporter: Reporter, store: Store, done: dict[str, Path]
+def _run_stage(
+    stage: Stage, config: Config, session: Session, reporter: Reporter, store: Store, stages: dict[str, Path]
 ) -> Path:
-    needed = {name: done[name] for name in stage.needs}
+    needed = {name: stages[name] for name in stage.needs}
     settings = stage.settings(config)
-    alike = {key: settings[key] for key in stage.alike}
-    earlier = store.alike(stage.name, alike) if alike else []
+    same = {key: settings[key] for key in stage.reuse_keys}
+    earlier = store.matching_stages(stage.name, same) if same else []
 
     def work(folder: Path) -> None:
         with reporter.step(stage.name) as progress:

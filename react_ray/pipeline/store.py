@@ -50,25 +50,25 @@ class Store:
         files in ``folder`` and may resume from them.
         """
         key = digest({"stage": name, "version": __version__, **inputs})
-        done = self.root / f"{name}-{key}"
-        with self._turn(done.name):
-            if done.is_dir():
+        folder = self.root / f"{name}-{key}"
+        with self._turn(folder.name):
+            if folder.is_dir():
                 self.reused.append(name)
-                self.seconds[name] = json.loads((done / RECORD).read_text())["seconds"]
+                self.seconds[name] = json.loads((folder / RECORD).read_text())["seconds"]
             else:
-                self._do(name, done, inputs, work)
-        return done
+                self._run(name, folder, inputs, work)
+        return folder
 
-    def _do(self, name: str, done: Path, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> None:
+    def _run(self, name: str, folder: Path, inputs: Mapping[str, Any], work: Callable[[Path], None]) -> None:
         started = time.monotonic()
-        part = done.with_name(f"{done.name}.part")
+        part = folder.with_name(f"{folder.name}.part")
         part.mkdir(parents=True, exist_ok=True)
         record: dict[str, Any] = {"stage": name, "version": __version__, "inputs": inputs}
         _write_record(part, record)
         work(part)
         self.seconds[name] = round(time.monotonic() - started, 2)
         _write_record(part, record | {"seconds": self.seconds[name], "content": _content(part)})
-        part.rename(done)
+        part.rename(folder)
 
     @contextmanager
     def _turn(self, stage: str) -> Iterator[None]:
@@ -79,16 +79,16 @@ class Store:
             fcntl.flock(lock, fcntl.LOCK_EX)  # ends with the process
             yield
 
-    def alike(self, name: str, inputs: Mapping[str, Any]) -> list[Path]:
+    def matching_stages(self, name: str, inputs: Mapping[str, Any]) -> list[Path]:
         """Return folders of the stage ``name``, complete or not, with this version and these inputs."""
-        wanted = json.loads(json.dumps(inputs, default=str))
+        required = json.loads(json.dumps(inputs, default=str))
         folders = []
         for record in sorted(self.root.glob(f"{name}-*/{RECORD}")):
             try:
-                known = json.loads(record.read_text())
+                content = json.loads(record.read_text())
             except FileNotFoundError:  # a concurrent trial has finished, and renamed its folder
                 continue
-            if known.get("version") == __version__ and wanted.items() <= known["inputs"].items():
+            if content.get("version") == __version__ and required.items() <= content["inputs"].items():
                 folders.append(record.parent)
         return folders
 
@@ -164,7 +164,7 @@ def content_of(stage: Path) -> str:
 
 def _write_record(folder: Path, record: Mapping[str, Any]) -> None:
     text = json.dumps(record, indent=2, default=str)
-    replace_file(folder / RECORD, lambda half: half.write_text(text))
+    replace_file(folder / RECORD, lambda temporary: temporary.write_text(text))
 
 
 def digest(content: Any) -> str:

@@ -32,18 +32,18 @@ from react_ray.tasks.labels import LabelMap
 __all__ = ["choose", "suggest"]
 
 
-def choose(rows: Features, made: Generation, count: int, seed: int) -> Indices:
+def choose(rows: Features, generation: Generation, count: int, seed: int) -> Indices:
     """Return the indices of the ``count`` unlabelled ``rows`` (m x 3d) whose label would help most."""
-    return most_useful(SENTENCE.of(rows, BLOCKS), doubt_of(made), count, seed)
+    return most_useful(SENTENCE.of(rows, BLOCKS), doubt_of(generation), count, seed)
 
 
-def doubt_of(made: Generation) -> NDArray[np.float32]:
+def doubt_of(generation: Generation) -> NDArray[np.float32]:
     """Return the probability that the generated label of each row is wrong.
 
     It is 0 for rows that are out of scope, so that they come last: no class fits them.
     """
-    doubt = 1 - np.maximum(made.weight, 1 / made.labels.shape[1])  # a rejected label has weight 0
-    doubt[made.foreign] = 0
+    doubt = 1 - np.maximum(generation.weight, 1 / generation.labels.shape[1])  # a rejected label has weight 0
+    doubt[generation.foreign] = 0
     result: NDArray[np.float32] = doubt.astype(np.float32)
     return result
 
@@ -87,8 +87,8 @@ def suggest(
         raise InputError(f"{folder}: not a finished run (it has no config.yaml)")
     file.parent.mkdir(parents=True, exist_ok=True)
     config = load_config(saved, flags={"output": str(folder)})  # a run may have been moved
-    done, task = run(config, until="generate", quiet=quiet).stages, get_task(config.task)
-    pool = POOLS[task.labeler](task, done, config.data.separator)
+    stages, task = run(config, until="generate", quiet=quiet).stages, get_task(config.task)
+    pool = POOLS[task.labeler](task, stages, config.data.separator)
     if not len(pool.rows):
         raise InputError(f"{folder}: the run had no unlabelled rows to choose from")
     chosen = most_useful(pool.features, pool.doubt, count, config.seed)
@@ -107,17 +107,17 @@ def suggest(
     )
 
 
-def _of_label_gan(task: Task, done: Mapping[str, Path], separator: str | None) -> _Pool:
-    labels, made = LabelMap.load(done["prepare"] / "labels.json"), Generation.load(done["generate"])
-    features = EncodedRows.load(done["prepare"], done["augment"], done["encode"])
+def _of_label_gan(task: Task, stages: Mapping[str, Path], separator: str | None) -> _Pool:
+    labels, generation = LabelMap.load(stages["prepare"] / "labels.json"), Generation.load(stages["generate"])
+    features = EncodedRows.load(stages["prepare"], stages["augment"], stages["encode"])
     rows = pq.read_table(
-        done["prepare"] / "rows.parquet",
+        stages["prepare"] / "rows.parquet",
         columns=[field.name for field in task.inputs],
         filters=[("part", "=", "unlabeled")],
     )
-    likely = [labels.names[i] for i in made.labels.argmax(1)] if len(rows) else []
+    likely = [labels.names[i] for i in generation.labels.argmax(1)] if len(rows) else []
     sentences = SENTENCE.of(features.of("unlabeled"), features.blocks)
-    return _Pool(rows, sentences, doubt_of(made), likely, made.weight)
+    return _Pool(rows, sentences, doubt_of(generation), likely, generation.weight)
 
 
 def written_labels(labels: Sequence[str], separator: str | None) -> str:
@@ -133,15 +133,15 @@ def written_labels(labels: Sequence[str], separator: str | None) -> str:
     return separator.join(labels)
 
 
-def _of_candidates(task: Task, done: Mapping[str, Path], separator: str | None) -> _Pool:
+def _of_candidates(task: Task, stages: Mapping[str, Path], separator: str | None) -> _Pool:
     """Return the sampled rows of the pool; the features of a row are the mean of its units."""
-    rows = pq.read_table(done["propose"] / "pool.parquet", columns=[field.name for field in task.inputs])
-    labels = LabelMap.load(done["prepare"] / "labels.json").names
-    proposals = load_proposals(done["propose"] / "pool", len(task.output_names(labels)))
+    rows = pq.read_table(stages["propose"] / "pool.parquet", columns=[field.name for field in task.inputs])
+    labels = LabelMap.load(stages["prepare"] / "labels.json").names
+    proposals = load_proposals(stages["propose"] / "pool", len(task.output_names(labels)))
     units = np.split(proposals["features"], np.cumsum(proposals["sizes"])[:-1]) if len(rows) else []
     features = [of_row.mean(0) if len(of_row) else np.zeros(of_row.shape[1], np.float32) for of_row in units]
-    certainty = load_file(done["generate"] / "labels.safetensors")["certainty"]
-    answers = load_answers(done["generate"] / "answers.jsonl")
+    certainty = load_file(stages["generate"] / "labels.safetensors")["certainty"]
+    answers = load_answers(stages["generate"] / "answers.jsonl")
     if task.answers == "labels":
         likely = [written_labels(answer.value, separator) for answer in answers]
     else:
@@ -149,11 +149,11 @@ def _of_candidates(task: Task, done: Mapping[str, Path], separator: str | None) 
     return _Pool(rows, np.array(features, np.float32), 1 - certainty, likely, certainty)
 
 
-def _of_proposals(task: Task, done: Mapping[str, Path], separator: str | None) -> _Pool:
+def _of_proposals(task: Task, stages: Mapping[str, Path], separator: str | None) -> _Pool:
     """Return the sampled rows of the pool, without features: by the doubt about their answers alone."""
-    rows = pq.read_table(done["propose"] / "pool.parquet", columns=[field.name for field in task.inputs])
-    certainty = load_file(done["generate"] / "labels.safetensors")["certainty"]
-    answers = load_answers(done["generate"] / "answers.jsonl")
+    rows = pq.read_table(stages["propose"] / "pool.parquet", columns=[field.name for field in task.inputs])
+    certainty = load_file(stages["generate"] / "labels.safetensors")["certainty"]
+    answers = load_answers(stages["generate"] / "answers.jsonl")
     likely = [task.shown(a.value, row) for a, row in zip(answers, rows.to_pylist(), strict=True)]
     return _Pool(rows, np.zeros((len(rows), 1), np.float32), 1 - certainty, likely, certainty)
 

@@ -53,20 +53,20 @@ def check_validation(task: Task, prepared: Path) -> None:
 
 
 def score(context: Context) -> float:
-    """Return the validation score of the stages in ``context.done``, by the metric that chooses checkpoints.
+    """Return the validation score of ``context.stages``, by the metric that chooses checkpoints.
 
     It is the score of G_y for lgan, of the best checkpoint for finetune, and of the chosen arm for run.
     """
     metric = context.config.finetune.metric or context.task.training_metric
     if context.config.tune.stage == "finetune":
-        return _best_round(context.done["finetune"], metric)
+        return _best_round(context.stages["finetune"], metric)
     rows, labels = context.rows("validation"), context.labels().names
     if context.config.tune.stage == "run":
-        chosen = choice_of(context.done)["chosen"]
-        answers = load_answers(context.done["choose"] / "validation" / f"{chosen}.jsonl")
+        chosen = choice_of(context.stages)["chosen"]
+        answers = load_answers(context.stages["choose"] / "validation" / f"{chosen}.jsonl")
     else:
-        inputs = lgan.LganInputs.load(context.done["pretrain"] / "inputs")
-        networks_folder = context.done["lgan"] / "players"
+        inputs = lgan.LganInputs.load(context.stages["pretrain"] / "inputs")
+        networks_folder = context.stages["lgan"] / "players"
         generator = lgan.TrainedLabelGenerator(inputs.names, networks_folder, context.config.seed)
         answers = ranked(generator.predict_proba(context.features().of("validation")), labels)
     return context.task.measure(answers, rows, labels)[metric]

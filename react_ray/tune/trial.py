@@ -89,13 +89,13 @@ def _score_seed(
         return _score(trial_config, session, advance(trial_config, session, quiet, shared, names))
     # the settings change during training, so the result must not be cached for these settings
     with tempfile.TemporaryDirectory() as folder:
-        done = advance(trial_config, session, quiet, shared, names[:-1])
-        done = advance(trial_config, session, quiet, Store(Path(folder)), names[-1:], done)
-        return _score(trial_config, session, done)
+        stages = advance(trial_config, session, quiet, shared, names[:-1])
+        stages = advance(trial_config, session, quiet, Store(Path(folder)), names[-1:], stages)
+        return _score(trial_config, session, stages)
 
 
-def _score(config: Config, session: Session, done: dict[str, Path]) -> float:
-    return score(Context(config, session, done, Path(config.output), _ignore))
+def _score(config: Config, session: Session, stages: dict[str, Path]) -> float:
+    return score(Context(config, session, stages, Path(config.output), _ignore))
 
 
 def _ignore(done: int, total: int, note: str = "") -> None:

@@ -59,7 +59,7 @@ def test_whatever_a_stage_can_read_is_part_of_its_key(stage: Stage, search: bool
     assert "task" in keys
     own = stage.settings(given)
     assert [key for key in keys if stage.settings(changed(given, key)) == own] == []
-    assert set(stage.alike) <= own.keys()
+    assert set(stage.reuse_keys) <= own.keys()
 
 
 def test_a_setting_outside_of_the_key_cannot_be_read() -> None:

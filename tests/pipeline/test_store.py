@@ -129,12 +129,14 @@ def test_what_was_made_alike_is_found_whole_or_not(tmp_path: Path, monkeypatch: 
     store.stage("read", {"texts": {"max_length": 8}}, write("three"))
     with pytest.raises(RuntimeError):
         store.stage("encode", {"texts": {"max_length": 8}, "inputs": "b"}, fail)
-    found = store.alike("encode", {"texts": {"max_length": 8}})
+    found = store.matching_stages("encode", {"texts": {"max_length": 8}})
     assert first in found
     assert len(found) == 2, "the one that failed may hold something too"
-    assert store.alike("encode", {"texts": {"max_length": 10}}) == []
+    assert store.matching_stages("encode", {"texts": {"max_length": 10}}) == []
     monkeypatch.setattr("react_ray.pipeline.store.__version__", "another")
-    assert store.alike("encode", {"texts": {"max_length": 8}}) == [], "another version may encode otherwise"
+    assert store.matching_stages("encode", {"texts": {"max_length": 8}}) == [], (
+        "another version may encode otherwise"
+    )
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full here")

@@ -41,8 +41,10 @@ def back_translate(context: Context) -> None:
     labeled, validation, test = (context.rows(part) for part in ("labeled", "validation", "test"))
     if not len(labeled):
         raise InputError("data.targets: the reverse model needs labelled rows (--labeled FILE)")
-    known = {text_id(text) for rows in (labeled, validation, test) for text in rows[target.name].to_pylist()}
-    texts = {key: text for key, text in texts.items() if key not in known}
+    known_ids = {
+        text_id(text) for rows in (labeled, validation, test) for text in rows[target.name].to_pylist()
+    }
+    texts = {key: text for key, text in texts.items() if key not in known_ids}
     model = finetune(
         context.folder,
         train=_reversed(labeled, target.name),
@@ -55,19 +57,19 @@ def back_translate(context: Context) -> None:
         progress=context.progress,
         log=context.log(),
     )
-    given = pa.table({"text": pa.array(texts.values(), pa.string())})
+    target_texts = pa.table({"text": pa.array(texts.values(), pa.string())})
     gpu = context.session.use_gpu()
-    answers = arms.predict_rows(given, {"reverse": model}, gpu, context.progress)["reverse"]
-    made = pa.table(
+    answers = arms.predict_rows(target_texts, {"reverse": model}, gpu, context.progress)["reverse"]
+    generated = pa.table(
         {
             "text": pa.array([answer.value for answer in answers], pa.string()),
-            target.name: given["text"],
+            target.name: target_texts["text"],
             "score": pa.array([answer.score for answer in answers], pa.float64()),
         }
     )
-    kept = made.filter(pa.array([bool(answer.value.strip()) for answer in answers], pa.bool_()))
-    pq.write_table(kept, context.folder / ROWS)
-    log.info("inputs were generated for %d of %d texts without one", len(kept), len(made))
+    nonblank = generated.filter(pa.array([bool(answer.value.strip()) for answer in answers], pa.bool_()))
+    pq.write_table(nonblank, context.folder / ROWS)
+    log.info("inputs were generated for %d of %d texts without one", len(nonblank), len(generated))
 
 
 def back_translated(folder: Path, task: Task) -> pa.Table:

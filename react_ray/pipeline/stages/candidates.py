@@ -37,7 +37,7 @@ COPY_WEIGHT = 0.5
 
 def propose(context: Context) -> None:
     """S2: propose labels for each unit of sampled pool rows with the fine-tuned model; encode the units."""
-    model = context.done["labels_only"] / "model"
+    model = context.stages["labels_only"] / "model"
     if not model.is_dir():
         raise InputError(
             f"{context.task.title} needs labelled rows (--labeled FILE): class names alone are not enough "
@@ -112,10 +112,10 @@ def _features(task: UnitTask, encoders: Encoders, rows: pa.Table) -> NDArray[np.
 
 def generate(context: Context) -> None:
     """S4: generate labels and weights for the pool rows, write D_aug, and apply the gate."""
-    task, labels, folder = unit_task(context.task), context.labels().names, context.done["propose"]
+    task, labels, folder = unit_task(context.task), context.labels().names, context.stages["propose"]
     rows, labeled = (pq.read_table(folder / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
-    pool, known = (load_proposals(folder / name, truth.shape[1]) for name in ("pool", "labeled"))
+    pool, labelled = (load_proposals(folder / name, truth.shape[1]) for name in ("pool", "labeled"))
     config = context.config
     fold = np.repeat(candidates.fold_of_rows(len(rows), config.seed), pool["sizes"])
     names = load_file(folder / "names.safetensors")["names"] if not task.exclusive else None
@@ -123,7 +123,7 @@ def generate(context: Context) -> None:
     judged = fold if (task.exclusive if verifier is None else verifier) else None
     blocks = BLOCKS * len(context.encoders)
     steps, weight_of_names = label_steps(
-        known, truth, pool, task.exclusive, judged, names, config.seed, blocks
+        labelled, truth, pool, task.exclusive, judged, names, config.seed, blocks
     )
     joined, sharp = steps["aligned"], steps["sharpened"]
     answers = task.decide(by_row(joined, pool["sizes"]), rows, labels)
@@ -134,18 +134,18 @@ def generate(context: Context) -> None:
     save_arrays({"weight": weight, "certainty": certainty}, context.folder / "labels.safetensors")
     _write(context, rows, labeled, by_row(sharp, pool["sizes"]), weight)
     alarms = candidates.collapse_alarm(joined, truth, task.output_names(labels))
-    kept = int((weight > 0).sum())
-    decision = {"use_lgan": not alarms, "why": _why(len(rows), kept, alarms), "alarms": alarms}
+    accepted = int((weight > 0).sum())
+    decision = {"use_lgan": not alarms, "why": _why(len(rows), accepted, alarms), "alarms": alarms}
     diagnostics = {
         "decision": decision,
-        "kept": kept,
+        "kept": accepted,
         "generated": len(rows),
         "names_weight": weight_of_names,
     }
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
 
 
-def _why(rows: int, kept: int, alarms: Sequence[str]) -> str:
+def _why(rows: int, accepted: int, alarms: Sequence[str]) -> str:
     """Describe in a sentence how the labels of ``rows`` of the pool are used."""
     if alarms:
         return f"The labels generated for the pool collapsed: {'; '.join(alarms)}."
@@ -154,7 +154,7 @@ def _why(rows: int, kept: int, alarms: Sequence[str]) -> str:
             "No unlabelled row was used, so no labels were generated: the model is trained on the labelled "
             "rows and any changed copies of them."
         )
-    return f"{kept:,} of {rows:,} proposals for pool rows are trained on."
+    return f"{accepted:,} of {rows:,} proposals for pool rows are trained on."
 
 
 def load_proposals(folder: Path, options: int) -> dict[str, NDArray[Any]]:
@@ -180,19 +180,19 @@ def _write(
 ) -> None:
     """Write D_aug, and the pool rows that are left out of it."""
     task, labels = unit_task(context.task), context.labels().names
-    copies = pq.read_table(context.done["augment"] / "rows.parquet")
-    kept = np.flatnonzero(weight > 0).tolist()
-    tables = (labeled, copies, pool.take(pa.array(kept, pa.int64())))
-    known = [*task.distributions(labeled, labels), *task.distributions(copies, labels)]
-    weights = [np.ones(len(labeled)), np.full(len(copies), COPY_WEIGHT), weight[kept]]
+    copies = pq.read_table(context.stages["augment"] / "rows.parquet")
+    selected = np.flatnonzero(weight > 0).tolist()
+    tables = (labeled, copies, pool.take(pa.array(selected, pa.int64())))
+    distributions = [*task.distributions(labeled, labels), *task.distributions(copies, labels)]
+    weights = [np.ones(len(labeled)), np.full(len(copies), COPY_WEIGHT), weight[selected]]
     origins = np.repeat(["labeled", "augmented", "generated"], [len(table) for table in tables])
     rows = pa.concat_tables([table.select(list(context.inputs)) for table in tables])
-    targets = task.soft_column([*known, *(generated[i] for i in kept)])
-    found = rows.append_column(task.target.name, targets)
-    found = found.append_column("weight", pa.array(np.concatenate(weights).astype(np.float64)))
-    found = found.append_column("origin", pa.array(origins.tolist(), pa.string()))
+    targets = task.soft_column([*distributions, *(generated[i] for i in selected)])
+    augmented = rows.append_column(task.target.name, targets)
+    augmented = augmented.append_column("weight", pa.array(np.concatenate(weights).astype(np.float64)))
+    augmented = augmented.append_column("origin", pa.array(origins.tolist(), pa.string()))
     (context.folder / "augmented").mkdir(exist_ok=True)
-    pq.write_table(found, context.folder / "augmented" / "part-00000.parquet")
+    pq.write_table(augmented, context.folder / "augmented" / "part-00000.parquet")
     left_out = pool.take(pa.array(np.flatnonzero(weight == 0)))
     reasons = pa.array(["the label is too uncertain"] * len(left_out), pa.string())
     pq.write_table(left_out.append_column("reason", reasons), context.folder / "left_out.parquet")

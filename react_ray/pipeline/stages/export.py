@@ -13,7 +13,7 @@ __all__ = ["export"]
 
 def export(context: Context) -> None:
     """S6: export the model for faster engines, and write the reference for drift detection."""
-    model = arms.model_of(context.done)
+    model = arms.model_of(context.stages)
     labeled, pool, unseen = (context.rows(part, context.inputs) for part in ("labeled", "unlabeled", "test"))
     rows = unseen if len(unseen) >= FEW_TEXTS else pool if len(pool) else labeled
     inputs = spread([Row(row) for row in rows.to_pylist()])

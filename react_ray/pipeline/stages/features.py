@@ -18,7 +18,7 @@ def encode(context: Context) -> None:
     models, gpu = context.encoders, session.use_gpu()
     save_models(models, context.folder)
     earlier = [folder for folder in context.earlier if load_models(folder) == models]
-    files = {"rows": context.done["prepare"], "augmented": context.done["augment"]}
+    files = {"rows": context.stages["prepare"], "augmented": context.stages["augment"]}
     files = {name: folder / "rows.parquet" for name, folder in files.items()}
     map_items(
         EncodeTask(

@@ -25,15 +25,15 @@ __all__ = ["augmented", "generate", "lgan", "pretrain"]
 def pretrain(context: Context) -> None:
     """P1: fit the teacher, and train a plain GAN on the unlabelled features."""
     inputs = inputs_of(context.features())
-    given = context.config.lgan.model_dump()
-    prepare_labeler(inputs, given, context.folder / "inputs", context.progress)
+    options = context.config.lgan.model_dump()
+    prepare_labeler(inputs, options, context.folder / "inputs", context.progress)
     settings = {"inputs": context.folder / "inputs", "output": context.folder / "players"}
     _train_networks(context, phase1.loop, settings)
 
 
 def lgan(context: Context) -> None:
     """P2: train the label generator, alone or in adversarial training."""
-    earlier = context.done["pretrain"]
+    earlier = context.stages["pretrain"]
     settings = {"inputs": earlier / "inputs", "phase1": earlier / "players"}
     settings["output"] = context.folder / "players"
     _train_networks(context, phase2.loop, settings)
@@ -41,13 +41,13 @@ def lgan(context: Context) -> None:
 
 def generate(context: Context) -> None:
     """S4: generate labels for the pool, write D_aug, and apply the gate."""
-    inputs, config = context.done["pretrain"] / "inputs", context.config
-    players = context.done["lgan"] / "players"
+    inputs, config = context.stages["pretrain"] / "inputs", context.config
+    networks = context.stages["lgan"] / "players"
     settings = config.lgan.model_dump()
     labeled, unlabeled = (context.rows(part, ("id", *context.inputs)) for part in ("labeled", "unlabeled"))
     texts = labeled["text"].to_pylist() + unlabeled["text"].to_pylist()
     generation, _ = generate_labels(
-        inputs, players, context.folder, settings, config.seed, texts, context.progress
+        inputs, networks, context.folder, settings, config.seed, texts, context.progress
     )
     ids, pool = unlabeled["id"].to_pylist(), unlabeled["text"].to_pylist()
     left_out = label_gan.left_out_table(generation, context.labels().names, ids, pool)
@@ -81,6 +81,6 @@ def _train_networks(context: Context, loop: Any, settings: dict[str, Path]) -> N
 
 def augmented(context: Context, inputs: label_gan.LganInputs, generation: label_gan.Generation) -> pa.Table:
     """Build D_aug of the run with the labels in ``generation``."""
-    copies = pq.read_table(context.done["augment"] / "rows.parquet", columns=list(context.inputs))
+    copies = pq.read_table(context.stages["augment"] / "rows.parquet", columns=list(context.inputs))
     labeled, unlabeled = (context.rows(part, context.inputs) for part in ("labeled", "unlabeled"))
     return label_gan.augmented_table(inputs, generation, labeled, unlabeled, copies)

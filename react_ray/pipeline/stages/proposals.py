@@ -32,7 +32,7 @@ __all__ = ["generate", "propose"]
 ARM = "labels_only"
 UNCERTAIN = "the answer is too uncertain"
 HELD_OUT = "validation"
-MADE_WEIGHT = 0.2
+SYNTHETIC_WEIGHT = 0.2
 """Weight of a row whose question was made from a passage."""
 
 Lists = list[list[Any]]
@@ -40,21 +40,23 @@ Lists = list[list[Any]]
 
 def propose(context: Context) -> None:
     """S2: candidates of the fine-tuned model for some rows of the pool; with D, features of all pairs."""
-    model = context.done[ARM] / "model"
+    model = context.stages[ARM] / "model"
     if not model.is_dir():
         raise InputError(f"{context.task.title} needs labelled rows (--labeled FILE)")
     pool = context.sample("unlabeled", context.config.candidates.rows)
-    targets = pa.array(_open(context).synthetic_targets(pool), context.task.target.type)
-    made = pool.append_column(context.task.target, targets)
-    pq.write_table(made.filter(targets.is_valid()), context.folder / "made.parquet")
+    targets = pa.array(_open_task(context).synthetic_targets(pool), context.task.target.type)
+    synthetic = pool.append_column(context.task.target, targets)
+    pq.write_table(synthetic.filter(targets.is_valid()), context.folder / "made.parquet")
     rows = {"pool": pool.filter(targets.is_null())}
     if context.config.proposals.verifier:
         rows[HELD_OUT] = context.rows(HELD_OUT)
     gpu = context.session.use_gpu()
     answers = {}
-    for name, some in rows.items():
-        pq.write_table(some, context.folder / f"{name}.parquet")
-        answers[name] = arms.predict_rows(some, {ARM: model}, gpu, context.progress)[ARM] if len(some) else []
+    for name, table in rows.items():
+        pq.write_table(table, context.folder / f"{name}.parquet")
+        answers[name] = (
+            arms.predict_rows(table, {ARM: model}, gpu, context.progress)[ARM] if len(table) else []
+        )
         save_answers(answers[name], context.folder / f"{name}.jsonl")
     if context.config.proposals.verifier:
         _save_pairs(context, rows, answers, gpu)
@@ -64,27 +66,27 @@ def _save_pairs(
     context: Context, rows: dict[str, pa.Table], answers: dict[str, list[Answer]], gpu: bool
 ) -> None:
     """Encode the pairs that D is fitted to, and those that it judges."""
-    task = _open(context)
+    task = _open_task(context)
     labeled, seed = context.rows("labeled"), context.config.seed
     target = task.target.name
     best = pa.array([answer.value for answer in answers["pool"]], task.target.type)
-    guessed = rows["pool"].select(list(context.inputs)).append_column(task.target, best)
-    back = back_translated(context.done["back_translate"], task)
+    proposed = rows["pool"].select(list(context.inputs)).append_column(task.target, best)
+    back = back_translated(context.stages["back_translate"], task)
     sets = {
         "known": (labeled, _with_truth(task, labeled, labeled[target].to_pylist(), seed)),
-        "guessed": (guessed, _with_truth(task, guessed, best.to_pylist(), seed)),
-        "pool": (guessed, [task.candidates(answer) for answer in answers["pool"]]),
+        "guessed": (proposed, _with_truth(task, proposed, best.to_pylist(), seed)),
+        "pool": (proposed, [task.candidates(answer) for answer in answers["pool"]]),
         HELD_OUT: (rows[HELD_OUT], [task.candidates(answer) for answer in answers[HELD_OUT]]),
         BACK_TRANSLATED: (back, [[(row[target], row["score"])] for row in back.to_pylist()]),
     }
     texts = [
         task.pair_texts(value, row)
-        for some, pairs in sets.values()
-        for row, values in zip(some.to_pylist(), pairs, strict=True)
+        for table, pairs in sets.values()
+        for row, values in zip(table.to_pylist(), pairs, strict=True)
         for value, _ in values
     ]
     encoders = Encoders(context.encoders, context.config.encode, gpu)
-    features = pair_features(lambda some: SENTENCE.of(encoders.encode(some), encoders.blocks), texts)
+    features = pair_features(lambda batch: SENTENCE.of(encoders.encode(batch), encoders.blocks), texts)
     start = 0
     for name, (_, pairs) in sets.items():
         sizes = np.array([len(values) for values in pairs], np.int64)
@@ -97,14 +99,14 @@ def _save_pairs(
 
 def _with_truth(task: OpenTask, rows: pa.Table, targets: Sequence[Any], seed: int) -> Lists:
     """The target of each row with 1, and wrong ones with 0."""
-    wrong = task.wrong_targets(rows, seed) if len(rows) else []
+    negatives = task.wrong_targets(rows, seed) if len(rows) else []
     return [
         [(target, 1.0), *((value, 0.0) for value in values)]
-        for target, values in zip(targets, wrong, strict=True)
+        for target, values in zip(targets, negatives, strict=True)
     ]
 
 
-def _open(context: Context) -> OpenTask:
+def _open_task(context: Context) -> OpenTask:
     if not isinstance(context.task, OpenTask):
         raise TypeError(f"{context.task.name} has no candidates: its labeler is {context.task.labeler}")
     return context.task
@@ -112,8 +114,8 @@ def _open(context: Context) -> OpenTask:
 
 def generate(context: Context) -> None:
     """S4: the best candidate of each row with its weight, D_aug, and whether it may be used."""
-    task, proposed = context.task, context.done["propose"]
-    rows, answers = pq.read_table(proposed / "pool.parquet"), load_answers(proposed / "pool.jsonl")
+    task, folder = context.task, context.stages["propose"]
+    rows, answers = pq.read_table(folder / "pool.parquet"), load_answers(folder / "pool.jsonl")
     verdict = None
     if context.config.proposals.verifier:
         verdict = _verify(context, answers)
@@ -129,27 +131,27 @@ def generate(context: Context) -> None:
     truth = [task.shown(row[task.target.name], row) for row in columns]
     shown = [task.shown(answer.value, row) for answer, row in zip(answers, rows.to_pylist(), strict=True)]
     alarms = collapse_alarm(answers, shown, truth)
-    kept = np.flatnonzero(weight > 0)
-    values = pa.array([answers[place].value for place in kept.tolist()], task.target.type)
-    pool = rows.take(pa.array(kept)).select(list(context.inputs)).append_column(task.target, values)
-    made = pq.read_table(proposed / "made.parquet")
+    selected = np.flatnonzero(weight > 0)
+    values = pa.array([answers[place].value for place in selected.tolist()], task.target.type)
+    pool = rows.take(pa.array(selected)).select(list(context.inputs)).append_column(task.target, values)
+    synthetic = pq.read_table(folder / "made.parquet")
     back = _back_translated(context, verdict)
-    parts = {"labeled": labeled, "generated": pool, "made": made, BACK_TRANSLATED: back}
-    _write(context, parts, weight[kept].astype(np.float64))
+    parts = {"labeled": labeled, "generated": pool, "made": synthetic, BACK_TRANSLATED: back}
+    _write(context, parts, weight[selected].astype(np.float64))
     left_out = rows.take(pa.array(np.flatnonzero(weight == 0)))
     reasons = pa.array([UNCERTAIN] * len(left_out), pa.string())
     pq.write_table(left_out.append_column("reason", reasons), context.folder / "left_out.parquet")
-    why = f"{len(kept):,} of {len(rows):,} answers for pool rows are trained on."
-    if len(made):
-        why = f"{why} So are {len(made):,} questions made from passages."
+    why = f"{len(selected):,} of {len(rows):,} answers for pool rows are trained on."
+    if len(synthetic):
+        why = f"{why} So are {len(synthetic):,} questions made from passages."
     if len(back):
         why = f"{why} So are {len(back):,} targets with inputs generated for them."
     if alarms:
         why = f"The labels generated for the pool collapsed: {'; '.join(alarms)}."
-    elif not len(rows) and not len(made) and not len(back):
+    elif not len(rows) and not len(synthetic) and not len(back):
         why = "No unlabelled row was used: the model is trained on the labelled rows and copies of them."
     decision = {"use_lgan": not alarms, "why": why, "alarms": alarms}
-    diagnostics: dict[str, Any] = {"decision": decision, "kept": len(kept), "generated": len(rows)}
+    diagnostics: dict[str, Any] = {"decision": decision, "kept": len(selected), "generated": len(rows)}
     if verdict:
         diagnostics["verifier"] = {"why": verdict.why, **verdict.figures}
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
@@ -157,18 +159,20 @@ def generate(context: Context) -> None:
 
 def _verify(context: Context, answers: Sequence[Answer]) -> Verified:
     """Judge the candidates of the pool by D, with weights calibrated on the validation rows."""
-    task, folder, seed = _open(context), context.done["propose"], context.config.seed
-    known, guessed, pool, held_out = (_load(folder, name) for name in ("known", "guessed", "pool", HELD_OUT))
-    guessed = replace(guessed, weight=np.array([a.score for a in answers], np.float32)[guessed.row])
+    task, folder, seed = _open_task(context), context.stages["propose"], context.config.seed
+    labelled, proposed, pool, held_out = (
+        _load(folder, name) for name in ("known", "guessed", "pool", HELD_OUT)
+    )
+    proposed = replace(proposed, weight=np.array([a.score for a in answers], np.float32)[proposed.row])
     rows = pq.read_table(folder / f"{HELD_OUT}.parquet")
-    proposed = load_answers(folder / f"{HELD_OUT}.jsonl")
-    values = [value for answer in proposed for value, _ in task.candidates(answer)]
+    held_out_answers = load_answers(folder / f"{HELD_OUT}.jsonl")
+    values = [value for answer in held_out_answers for value, _ in task.candidates(answer)]
     credit = task.credit([Answer(value, 1.0) for value in values], rows.take(pa.array(held_out.row)))
     return verify(
         [[value for value, _ in task.candidates(answer)] for answer in answers],
-        judge_pairs(known, guessed, pool, seed),
+        judge_pairs(labelled, proposed, pool, seed),
         pool,
-        judge_pairs(known, guessed, held_out, seed, apart=True),
+        judge_pairs(labelled, proposed, held_out, seed, apart=True),
         held_out,
         credit,
         seed,
@@ -177,12 +181,12 @@ def _verify(context: Context, answers: Sequence[Answer]) -> Verified:
 
 def _back_translated(context: Context, verdict: Verified | None) -> pa.Table:
     """Targets with generated inputs and their weights, without those with the lowest scores."""
-    rows = back_translated(context.done["back_translate"], context.task)
+    rows = back_translated(context.stages["back_translate"], context.task)
     score = np.array(rows["score"].to_pylist(), np.float32)
     if verdict and verdict.mix and len(rows):
         names = ("known", "guessed", BACK_TRANSLATED)
-        known, guessed, pairs = (_load(context.done["propose"], name) for name in names)
-        score = verdict.mix(judge_pairs(known, guessed, pairs, context.config.seed, apart=True), score)
+        labelled, proposed, pairs = (_load(context.stages["propose"], name) for name in names)
+        score = verdict.mix(judge_pairs(labelled, proposed, pairs, context.config.seed, apart=True), score)
     weight = proposal_weights(score, context.config.seed).astype(np.float64)
     return rows.append_column("weight", pa.array(weight)).filter(pa.array(weight > 0))
 
@@ -196,11 +200,17 @@ def _load(folder: Path, name: str) -> Pairs:
 
 def _write(context: Context, parts: dict[str, pa.Table], weight: np.ndarray) -> None:
     """Write D_aug: labelled rows, changed copies, answered rows of the pool, and rows made from texts."""
-    copies = pq.read_table(context.done["augment"] / "rows.parquet")
+    copies = pq.read_table(context.stages["augment"] / "rows.parquet")
     tables = {"labeled": parts["labeled"], "augmented": copies, **parts}
-    made = np.full(len(parts["made"]), MADE_WEIGHT)
-    back = np.array(parts[BACK_TRANSLATED]["weight"].to_pylist(), np.float64)
-    weights = [np.ones(len(parts["labeled"])), np.full(len(copies), COPY_WEIGHT), weight, made, back]
+    synthetic_weight = np.full(len(parts["made"]), SYNTHETIC_WEIGHT)
+    back_weight = np.array(parts[BACK_TRANSLATED]["weight"].to_pylist(), np.float64)
+    weights = [
+        np.ones(len(parts["labeled"])),
+        np.full(len(copies), COPY_WEIGHT),
+        weight,
+        synthetic_weight,
+        back_weight,
+    ]
     schema = pa.schema([*context.task.inputs, context.task.target])
     rows = pa.concat_tables([table.select(schema.names).cast(schema) for table in tables.values()])
     origins = np.repeat(list(tables), [len(table) for table in tables.values()])

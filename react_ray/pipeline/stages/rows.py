@@ -49,7 +49,7 @@ def _make_model(context: Context) -> None:
     """Make the model to train from scratch, with a vocabulary of the texts of both languages."""
     from react_ray.models.scratch import save_scratch_model
 
-    prepared = replace(context, done={"prepare": context.folder})
+    prepared = replace(context, stages={"prepare": context.folder})
     columns, target = context.task.texts, context.task.target.name
     texts = [
         text
@@ -61,8 +61,8 @@ def _make_model(context: Context) -> None:
         texts += read_target_texts(context.config.data, context.task, context.config.data.pool).values()
     save_scratch_model(texts, context.folder / SCRATCH, context.config.seed)
     record = context.folder / MODELS
-    known = json.loads(record.read_text(encoding="utf-8"))
-    record.write_text(json.dumps({**known, "--model": [SCRATCH]}), encoding="utf-8")
+    models = json.loads(record.read_text(encoding="utf-8"))
+    record.write_text(json.dumps({**models, "--model": [SCRATCH]}), encoding="utf-8")
 
 
 def augment(context: Context) -> None:
@@ -70,9 +70,9 @@ def augment(context: Context) -> None:
     task, parts = context.task, context.folder / "parts"
     labeled = context.rows("labeled", ("id", *(field.name for field in (*task.inputs, task.target))))
     changes = _changes(context, labeled)
-    known = task.collect(labelled_rows(labeled, task), changes)
+    collected = task.collect(labelled_rows(labeled, task), changes)
     map_items(
-        AugmentTask(changes, context.config.seed, task.name, known),
+        AugmentTask(changes, context.config.seed, task.name, collected),
         augment_items(labeled, parts, GROUP_ROWS),
         rows=labeled.num_rows,
         session=context.session,
@@ -84,10 +84,10 @@ def augment(context: Context) -> None:
 
 def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
     """Return the augmentation settings, or those that the search selects (O3)."""
-    config, found = context.config, context.folder / "search.json"
+    config, path = context.config, context.folder / "search.json"
     if not (config.augment.search and config.augment.copies):
         return config.augment
-    if not found.exists():
+    if not path.exists():
         encoders = Encoders(context.encoders, config.encode, context.session.use_gpu())
         result = search(
             labeled["text"].to_pylist(),
@@ -96,5 +96,5 @@ def _changes(context: Context, labeled: pa.Table) -> AugmentConfig:
             lambda texts: SENTENCE.of(encoders.encode(texts), encoders.blocks),
             config.seed,
         )
-        replace_file(found, lambda half: half.write_text(json.dumps(result.as_dict(), indent=1)))
-    return AugmentConfig(**json.loads(found.read_text())["settings"])
+        replace_file(path, lambda temporary: temporary.write_text(json.dumps(result.as_dict(), indent=1)))
+    return AugmentConfig(**json.loads(path.read_text())["settings"])

@@ -29,8 +29,8 @@ def labels_only(context: Context) -> None:
 
 def finetune(context: Context) -> None:
     """S5: fine-tune on D_aug; without the label GAN, only if it has more than the labelled rows."""
-    rows = pq.read_table(context.done["generate"] / "augmented")
-    if "pretrain" not in context.done:
+    rows = pq.read_table(context.stages["generate"] / "augmented")
+    if "pretrain" not in context.stages:
         if set(rows["origin"].unique().to_pylist()) != {"labeled"}:
             _finetune(context, rows)
         return
@@ -39,34 +39,34 @@ def finetune(context: Context) -> None:
         _finetune(context, weighed)
         return
     encoder = context.encoders.index(context.model)
-    teacher = context.done["pretrain"] / "inputs" / f"sentence_{encoder}.safetensors"
+    teacher = context.stages["pretrain"] / "inputs" / f"sentence_{encoder}.safetensors"
     _finetune(context, weighed, teacher)
 
 
 def distil(context: Context) -> None:
     """Distil the probe into a model folder if it is the chosen arm; otherwise do nothing."""
-    if arms.choice_of(context.done)["chosen"] == "probe":
+    if arms.choice_of(context.stages)["chosen"] == "probe":
         _distil_probe(context)
 
 
 def _distil_probe(context: Context) -> None:
     """Fine-tune on D_aug with the labels of the frozen probe, which has no model folder of its own."""
-    inputs = label_gan.LganInputs.load(context.done["pretrain"] / "inputs")
+    inputs = label_gan.LganInputs.load(context.stages["pretrain"] / "inputs")
     sentences = inputs.seen_as(inputs.sentence)
     probe = label_gan.fit_probe(sentences.labeled, inputs.labels, inputs.classes)
-    generation = label_gan.Generation.load(context.done["generate"])
-    believed = replace(
+    generation = label_gan.Generation.load(context.stages["generate"])
+    relabelled = replace(
         generation,
         labels=probe.predict_proba(sentences.unlabeled),
         weight=np.ones_like(generation.weight),
     )
-    known = None
+    probe_file = None
     if context.model in context.encoders:
-        known = context.folder / "probe.safetensors"
-        own = inputs.seen_as(replace(label_gan.SENTENCE, encoder=context.encoders.index(context.model)))
-        start = label_gan.fit_probe(own.labeled, inputs.labels, inputs.classes)
-        save_file({"weights": start.weights, "bias": start.bias}, known)
-    _finetune(context, augmented(context, inputs, believed), known)
+        probe_file = context.folder / "probe.safetensors"
+        view = inputs.seen_as(replace(label_gan.SENTENCE, encoder=context.encoders.index(context.model)))
+        start = label_gan.fit_probe(view.labeled, inputs.labels, inputs.classes)
+        save_file({"weights": start.weights, "bias": start.bias}, probe_file)
+    _finetune(context, augmented(context, inputs, relabelled), probe_file)
 
 
 def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
