@@ -74,10 +74,10 @@ def judge_units(
     judged = np.empty_like(proposed)
     for fold_number in range(FOLDS):
         in_fold = fold == fold_number
-        others = ~in_fold
-        features = np.vstack([labeled, pool[others]])
-        targets = np.vstack([truth, proposed[others]])
-        weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(others.sum())])
+        train = ~in_fold
+        features = np.vstack([labeled, pool[train]])
+        targets = np.vstack([truth, proposed[train]])
+        weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(train.sum())])
         predict = _predict_exclusive if exclusive else predict_independent
         judged[in_fold] = predict(features, targets, weights.astype(np.float32), pool[in_fold])
     return judged
@@ -103,7 +103,10 @@ def join(proposed: Array, judged: Array, exclusive: bool, weight: float = 0.5) -
     """Combine two distributions: proposed^(1 - weight) * judged^weight, scaled to probabilities."""
     if exclusive:
         return product(proposed, judged, weight)
-    first, second = (logit(np.clip(each, CLIP, 1 - CLIP).astype(np.float64)) for each in (proposed, judged))
+    first, second = (
+        logit(np.clip(probabilities, CLIP, 1 - CLIP).astype(np.float64))
+        for probabilities in (proposed, judged)
+    )
     return expit((1 - weight) * first + weight * second).astype(np.float32)
 
 

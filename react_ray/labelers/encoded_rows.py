@@ -67,7 +67,9 @@ class EncodedRows:
 
 def save_models(models: Sequence[str], folder: Path) -> None:
     """Write which models make the features in ``folder``."""
-    replace_file(folder / MODELS, lambda half: half.write_text(json.dumps(list(models)), encoding="utf-8"))
+    replace_file(
+        folder / MODELS, lambda temporary: temporary.write_text(json.dumps(list(models)), encoding="utf-8")
+    )
 
 
 def load_models(folder: Path) -> tuple[str, ...]:

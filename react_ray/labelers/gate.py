@@ -159,9 +159,9 @@ def _evaluate_out_of_fold(inputs: LganInputs, config: LganConfig) -> Evidence | 
 
 def _predict_fold(inputs: LganInputs, held_out: Indices, config: LganConfig) -> tuple[Indices, Indices]:
     """Predict the rows ``held_out`` by a probe and a teacher that are fitted without them."""
-    rest, rows = np.setdiff1d(np.arange(len(inputs.labels)), held_out), inputs.labeled[held_out]
+    train, rows = np.setdiff1d(np.arange(len(inputs.labels)), held_out), inputs.labeled[held_out]
     pool: Features = np.vstack([inputs.unlabeled, rows])
-    fitted_on = replace(inputs, labeled=inputs.labeled[rest], labels=inputs.labels[rest], unlabeled=pool)
+    fitted_on = replace(inputs, labeled=inputs.labeled[train], labels=inputs.labels[train], unlabeled=pool)
     plain = _fit_plain_probe(fitted_on).predict_proba(inputs.sentence.of(rows, inputs.blocks))
     lgan = fit_teacher(fitted_on, config.names, config.rounds).probabilities[len(inputs.unlabeled) :]
     return plain.argmax(1), lgan.argmax(1)

@@ -51,11 +51,13 @@ def names_weight(features: Array, truth: Array, named: Array, seed: int) -> floa
     """
     if len(truth) < FEWEST:
         return 0.0
-    guessed = np.empty_like(truth)
+    predicted = np.empty_like(truth)
     for train, held_out in KFold(FOLDS, shuffle=True, random_state=seed).split(truth):
-        ones = np.ones(len(train), np.float32)
-        guessed[held_out] = predict_independent(features[train], truth[train], ones, features[held_out])
-    precision = [_mean_average_precision(truth, join(guessed, named, False, weight)) for weight in GRID]
+        unit_weights = np.ones(len(train), np.float32)
+        predicted[held_out] = predict_independent(
+            features[train], truth[train], unit_weights, features[held_out]
+        )
+    precision = [_mean_average_precision(truth, join(predicted, named, False, weight)) for weight in GRID]
     return float(GRID[int(np.argmax(precision))])
 
 

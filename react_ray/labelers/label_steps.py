@@ -18,7 +18,7 @@ Arrays = dict[str, NDArray[Any]]
 
 
 def label_steps(
-    known: Arrays,
+    labelled: Arrays,
     truth: Array,
     pool: Arrays,
     exclusive: bool,
@@ -31,7 +31,7 @@ def label_steps(
 
     Parameters
     ----------
-    known, pool
+    labelled, pool
         ``features`` (units x d) of the labelled rows and the pool; of the pool also ``given``, the proposed
         probabilities (units x options).
     truth
@@ -50,14 +50,14 @@ def label_steps(
     steps = {"proposed": pool["given"]}
     joined = pool["given"] if exclusive else align(pool["given"], shares)
     if fold is not None and len(joined):
-        arguments = (known["features"], truth, pool["features"], joined, fold, exclusive)
+        arguments = (labelled["features"], truth, pool["features"], joined, fold, exclusive)
         steps["by D"] = candidates.judge_units(*arguments)
         steps["joined"] = joined = candidates.join(joined, steps["by D"], exclusive)
     weight = 0.0
     if names is not None and len(joined):
-        sentences = SENTENCE.of(np.concatenate([known["features"], pool["features"]]), blocks)
+        sentences = SENTENCE.of(np.concatenate([labelled["features"], pool["features"]]), blocks)
         named = name_probabilities(sentences, SENTENCE.of(names, blocks), shares)
-        weight = names_weight(known["features"], truth, named[: len(truth)], seed)
+        weight = names_weight(labelled["features"], truth, named[: len(truth)], seed)
         steps["by names"] = named[len(truth) :]
         steps["joined with names"] = joined = candidates.join(joined, steps["by names"], exclusive, weight)
     steps["aligned"] = align(joined, shares)

@@ -54,39 +54,41 @@ def pair_features(encode: Callable[[Sequence[str]], Array], texts: Sequence[tupl
     """
     if not texts:
         return np.zeros((0, 1), np.float32)
-    place = {text: n for n, text in enumerate(dict.fromkeys(text for some in texts for text in some))}
+    place = {text: n for n, text in enumerate(dict.fromkeys(text for pair in texts for text in pair))}
     embeddings = encode(list(place))
-    asked, *ways = (embeddings[[place[text] for text in some]] for some in zip(*texts, strict=True))
+    question, *candidates = (
+        embeddings[[place[text] for text in column]] for column in zip(*texts, strict=True)
+    )
     blocks = []
-    for way in ways:
-        product = asked * way
-        blocks += [product * asked.shape[1] ** 0.5, asked - way, product.sum(1, keepdims=True)]
-    lengths = np.log1p([[len(text) for text in some] for some in texts]) / 5
+    for candidate in candidates:
+        product = question * candidate
+        blocks += [product * question.shape[1] ** 0.5, question - candidate, product.sum(1, keepdims=True)]
+    lengths = np.log1p([[len(text) for text in pair] for pair in texts]) / 5
     return np.hstack([*blocks, lengths, lengths[:, :1] - lengths[:, 1:]]).astype(np.float32)
 
 
-def judge_pairs(known: Pairs, guessed: Pairs, candidates: Pairs, seed: int, apart: bool = False) -> Array:
-    """Return D's probability that each of the ``candidates`` is right (p).
+def judge_pairs(labelled: Pairs, proposed: Pairs, candidates: Pairs, seed: int, apart: bool = False) -> Array:
+    """Return D's probability that each of the ``candidates`` is correct (p).
 
-    ``known`` are pairs of labelled rows, ``guessed`` pairs of the same rows as the candidates, with the
-    proposed answers as right ones: D judges a row without those of its fold. ``apart``: the candidates are of
-    other rows than the guessed pairs.
+    ``labelled`` are pairs of labelled rows, ``proposed`` pairs of the same rows as the candidates, with the
+    proposed answers as correct ones: D judges a row without those of its fold. ``apart``: the candidates are
+    of other rows than the proposed pairs.
     """
     if apart:
-        return _fit(known, guessed, np.ones(len(guessed.row), bool), candidates.features)
+        return _fit(labelled, proposed, np.ones(len(proposed.row), bool), candidates.features)
     fold = fold_of_rows(int(max(candidates.row, default=-1)) + 1, seed)
     judged = np.zeros(len(candidates.row), np.float32)
     for number in range(FOLDS):
-        held_out, others = fold[candidates.row] == number, fold[guessed.row] != number
-        judged[held_out] = _fit(known, guessed, others, candidates.features[held_out])
+        held_out, train = fold[candidates.row] == number, fold[proposed.row] != number
+        judged[held_out] = _fit(labelled, proposed, train, candidates.features[held_out])
     return judged
 
 
-def _fit(known: Pairs, guessed: Pairs, some: NDArray[np.bool_], queries: Array) -> Array:
-    """Fit D to the known and to some of the guessed pairs, and judge ``queries``."""
-    features = np.vstack([known.features, guessed.features[some]])
-    correct = np.concatenate([known.score, guessed.score[some]]).astype(np.int64)
-    weight = np.concatenate([LABEL_WEIGHT * known.weight, guessed.weight[some]])
+def _fit(labelled: Pairs, proposed: Pairs, train: NDArray[np.bool_], queries: Array) -> Array:
+    """Fit D to the labelled pairs and the proposed ones in ``train`` (mask), and judge ``queries``."""
+    features = np.vstack([labelled.features, proposed.features[train]])
+    correct = np.concatenate([labelled.score, proposed.score[train]]).astype(np.int64)
+    weight = np.concatenate([LABEL_WEIGHT * labelled.weight, proposed.weight[train]])
     return fit_softmax(features, correct, 2, weight, iterations=ITERATIONS).predict_proba(queries)[:, 1]
 
 
@@ -106,9 +108,9 @@ class Mix:
         return expit(odds).astype(np.float32)
 
 
-def fit_mix(judged: Array, score: Array, right: NDArray[np.bool_]) -> Mix:
+def fit_mix(judged: Array, score: Array, correct: NDArray[np.bool_]) -> Mix:
     """Fit a mix to candidates of rows that neither the model nor D was fitted to."""
-    probe = fit_softmax(_odds(judged, score).astype(np.float32), right.astype(np.int64), 2, cost=MIX_COST)
+    probe = fit_softmax(_odds(judged, score).astype(np.float32), correct.astype(np.int64), 2, cost=MIX_COST)
     first, second = (probe.weights[1] - probe.weights[0]).tolist()
     return Mix((first, second), float(probe.bias[1] - probe.bias[0]))
 

@@ -42,9 +42,9 @@ def proposal_weights(scores: NDArray[np.floating], seed: int) -> NDArray[np.floa
     [True, False, True, True]
     """
     order = np.lexsort([np.random.default_rng(seed).permutation(len(scores)), scores])
-    kept = order[len(scores) - round(KEPT_SHARE * len(scores)) :]
+    selected = order[len(scores) - round(KEPT_SHARE * len(scores)) :]
     weights = np.zeros(len(scores), np.float32)
-    weights[kept] = scores[kept]
+    weights[selected] = scores[selected]
     return weights
 
 
@@ -114,8 +114,8 @@ def _figures(
     for name, score in (("own_score", held_out.score), ("with_d", mixed)):
         order = np.lexsort((-score, row))
         best = order[np.r_[True, np.diff(row[order]) > 0]]
-        kept = proposal_weights(score[best], seed) > 0
-        figures[name] = float(credit[best][kept].mean())
+        selected = proposal_weights(score[best], seed) > 0
+        figures[name] = float(credit[best][selected].mean())
     return figures
 
 
@@ -144,7 +144,7 @@ def collapse_alarm(answers: Sequence[Answer], shown: Sequence[str], truth: Seque
     if len(answers) < MIN_ROWS or not truth:
         return []
     text, count = Counter(shown).most_common(1)[0]
-    share, usual = count / len(shown), Counter(truth)[text] / len(truth)
-    if share < SAME_SHARE or share <= (1 + usual) / 2:
+    share, expected = count / len(shown), Counter(truth)[text] / len(truth)
+    if share < SAME_SHARE or share <= (1 + expected) / 2:
         return []
     return [f"{text[:80]!r} is the answer for {share:.0%} of the unlabelled rows"]

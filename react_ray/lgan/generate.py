@@ -183,21 +183,21 @@ def augmented_table(
     unlabeled: pa.Table,
     copies: pa.Table,
 ) -> pa.Table:
-    """Return D_aug: input columns, label (distribution), weight, origin and score of the rows that are kept.
+    """Return D_aug: input columns, label (distribution), weight, origin and score of the selected rows.
 
     The three tables have the input columns of the task, in the order of the features in ``inputs``.
     """
-    kept = np.flatnonzero(generation.kept)
+    selected = np.flatnonzero(generation.kept)
     labels = [
         one_hot(inputs.labels, inputs.classes),
         one_hot(inputs.augmented_labels, inputs.classes),
-        generation.labels[kept],
+        generation.labels[selected],
     ]
-    rows = pa.concat_tables([labeled, copies, unlabeled.take(pa.array(kept))])
+    rows = pa.concat_tables([labeled, copies, unlabeled.take(pa.array(selected))])
     weights: list[NDArray[Any]] = [
         np.ones(len(inputs.labels)),
         generation.copy_weight,
-        generation.weight[kept],
+        generation.weight[selected],
     ]
     no_scores = [None] * (len(labeled) + len(copies))
     origins = ("labeled", "augmented", "generated")
@@ -207,7 +207,7 @@ def augmented_table(
             "label": _lists(np.vstack(labels)),
             "weight": pa.array(np.concatenate(weights).astype(np.float64)),
             "origin": pa.array(np.repeat(origins, [len(part) for part in labels]).tolist(), pa.string()),
-            "score": pa.array(no_scores + generation.score[kept].tolist(), pa.float64()),
+            "score": pa.array(no_scores + generation.score[selected].tolist(), pa.float64()),
         }
     )
 

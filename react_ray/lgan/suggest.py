@@ -36,5 +36,5 @@ def most_useful(rows: Features, uncertainty: NDArray[np.float32], count: int, se
     _, first = np.unique(clusters.labels_[order], return_index=True)
     chosen = order[first]
     largest = np.argsort(-np.bincount(clusters.labels_, weights)[clusters.labels_[chosen]], kind="stable")
-    others = np.setdiff1d(np.argsort(-weights, kind="stable"), chosen, assume_unique=True)
-    return candidates[np.concatenate([chosen[largest], others])[:count]]  # a cluster may be empty
+    remaining = np.setdiff1d(np.argsort(-weights, kind="stable"), chosen, assume_unique=True)
+    return candidates[np.concatenate([chosen[largest], remaining])[:count]]  # a cluster may be empty

@@ -43,11 +43,11 @@ def judge(
     fold = np.random.default_rng(0).permutation(len(generated)) % FOLDS
     verdicts = [np.zeros_like(generated) for _ in features]
     parts = [(index, fold_number) for index in range(len(features)) for fold_number in range(FOLDS)]
-    for done, (index, fold_number) in enumerate(parts, start=1):
+    for finished, (index, fold_number) in enumerate(parts, start=1):
         held_out = fold == fold_number
         verdicts[index][held_out] = _judge_fold(*features[index], inputs, labels, held_out)
         if progress:
-            progress(done, len(parts), "folds judged")
+            progress(finished, len(parts), "folds judged")
     return softmax(np.mean([log(verdict) for verdict in verdicts], axis=0))
 
 
@@ -55,11 +55,11 @@ def _judge_fold(
     labeled: Features, pool: Features, inputs: LganInputs, labels: Indices, held_out: NDArray[np.bool_]
 ) -> Probabilities:
     """Return the probabilities of the ``held_out`` rows (mask) by a D that is fitted without them."""
-    others = ~held_out
-    weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(others.sum())])
+    train = ~held_out
+    weights = np.concatenate([np.full(len(labeled), LABEL_WEIGHT), np.ones(train.sum())])
     discriminator = fit_softmax(
-        np.vstack([labeled, pool[others]]),
-        np.concatenate([inputs.labels, labels[others]]),
+        np.vstack([labeled, pool[train]]),
+        np.concatenate([inputs.labels, labels[train]]),
         inputs.classes,
         weights.astype(np.float32),
         iterations=ITERATIONS,
