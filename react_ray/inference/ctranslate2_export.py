@@ -41,7 +41,12 @@ LOADERS = {
 
 Not Marian's own: it takes the last token for padding, whose vector it replaces by zeros.
 """
-NORMALIZATION = {"bart": (False, True), "marian": (False, False), "mbart": (True, True)}
+NORMALIZATION = {
+    "bart": (False, True),
+    "marian": (False, False),
+    "mbart": (True, True),
+    "pegasus": (True, False),
+}
 """Whether layers normalize their inputs, and whether embeddings are normalized."""
 
 

@@ -1,7 +1,9 @@
 """A small Transformer with a vocabulary of its own, to be trained from random weights.
 
-The architecture is Marian's (Junczys-Dowmunt et al. 2018), with the sizes of the tiny Transformer of Wu et
-al. 2021 (arXiv:2105.14462) for Multi30k: 4 layers each, 128 dimensions, one matrix for all embeddings.
+The architecture is that of Pegasus: a plain Transformer that normalizes the inputs of its layers, not their
+outputs (Xiong et al. 2020, arXiv:2002.04745), and so trains faster and with higher rates. The sizes are those
+of the tiny Transformer of Wu et al. 2021 (arXiv:2105.14462) for Multi30k: 4 layers each, 128 dimensions, one
+matrix for all embeddings.
 """
 
 from __future__ import annotations
@@ -12,7 +14,12 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
-from transformers import GenerationConfig, MarianConfig, MarianMTModel, PreTrainedTokenizerFast
+from transformers import (
+    GenerationConfig,
+    PegasusConfig,
+    PegasusForConditionalGeneration,
+    PreTrainedTokenizerFast,
+)
 
 __all__ = ["save_scratch_model", "train_vocabulary"]
 
@@ -23,7 +30,7 @@ WIDTH = 128
 FEW_TEXTS, SMALL, LARGE = 40_000, 4000, 8000
 """Tokens of the vocabulary: SMALL for up to FEW_TEXTS texts, where few words are frequent, else LARGE."""
 ALPHABET = 3000
-DROPOUT = 0.3
+DROPOUT = 0.1
 LONGEST_TOKEN = 16
 
 
@@ -79,7 +86,7 @@ def save_scratch_model(texts: list[str], folder: Path, seed: int = 0) -> Path:
     """Save a model with random weights, and a vocabulary trained on ``texts``, for transformers to load."""
     tokenizer = train_vocabulary(texts, SMALL if len(texts) <= FEW_TEXTS else LARGE)
     torch.manual_seed(seed)
-    model = MarianMTModel(_config(tokenizer))
+    model = PegasusForConditionalGeneration(_config(tokenizer))
     generation = GenerationConfig.from_model_config(model.config)
     generation.bad_words_ids = None
     model.generation_config = generation
@@ -88,9 +95,9 @@ def save_scratch_model(texts: list[str], folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def _config(tokenizer: PreTrainedTokenizerFast) -> MarianConfig:
+def _config(tokenizer: PreTrainedTokenizerFast) -> PegasusConfig:
     pad, end = tokenizer.pad_token_id, tokenizer.eos_token_id
-    return MarianConfig(
+    return PegasusConfig(
         vocab_size=len(tokenizer),
         d_model=WIDTH,
         init_std=WIDTH**-0.5,
@@ -104,7 +111,6 @@ def _config(tokenizer: PreTrainedTokenizerFast) -> MarianConfig:
         dropout=DROPOUT,
         max_position_embeddings=MAX_TOKENS,
         scale_embedding=True,
-        share_encoder_decoder_embeddings=True,
         tie_word_embeddings=True,
         pad_token_id=pad,
         eos_token_id=end,

@@ -31,7 +31,7 @@ __all__ = ["Seq2Seq"]
 SMOOTHING = 0.1
 """Label smoothing (Szegedy et al. 2016), as machine translation uses it."""
 FROM_SCRATCH: dict[str, Any] = {
-    "lr": 1e-3,
+    "lr": 3e-3,
     "batch_size": 32,
     "epochs": 40,
     "dropout": None,

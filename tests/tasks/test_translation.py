@@ -275,7 +275,7 @@ def test_a_model_from_scratch_has_a_vocabulary_of_the_texts_and_is_checked_first
     saved = tmp_path / "out" / "model"
     words = set(AutoTokenizer.from_pretrained(saved).get_vocab())
     assert {"▁hund", "▁house"} <= words
-    assert AutoModelForSeq2SeqLM.from_pretrained(saved).config.model_type == "marian"
+    assert AutoModelForSeq2SeqLM.from_pretrained(saved).config.model_type == "pegasus"
     exec(pipeline_code(metrics, str(saved)))
     example = get_task("translation").nouns.example
     ((known,),) = load(saved, use_gpu=False).predict([example])
@@ -290,7 +290,7 @@ def test_a_model_from_scratch_has_a_vocabulary_of_the_texts_and_is_checked_first
     ]
     assert described["answers"] == "text"
     defaults = with_task(load_config(flags=flags)).finetune
-    assert (defaults.lr, defaults.dropout) == (1e-3, None)
+    assert (defaults.lr, defaults.dropout) == (3e-3, None)
     with pytest.raises(ConfigError, match="transformer-tiny"):
         run(load_config(flags={**flags, "task": "text-classification"}), quiet=True)
 
