@@ -137,7 +137,7 @@ class Client:
                     elif too_large := part.shrink(problem):
                         yield too_large
 
-    def stream(self, given: Input, max_new_tokens: int | None = None) -> Iterator[str]:
+    def stream(self, value: Input, max_new_tokens: int | None = None) -> Iterator[str]:
         """Yield the pieces of the text that a service generates for one input, as it generates them.
 
         Together they are the text. Closing the iterator ends the generation. There are no retries.
@@ -145,7 +145,7 @@ class Client:
         """
         received = TextEvents()
         try:
-            with self._http.stream("POST", "/predict", **stream_request(given, max_new_tokens)) as response:
+            with self._http.stream("POST", "/predict", **stream_request(value, max_new_tokens)) as response:
                 if not response.is_success:
                     response.read()
                     raise refused(response)
@@ -272,11 +272,11 @@ class AsyncClient:
                     elif too_large := part.shrink(problem):
                         yield too_large
 
-    async def stream(self, given: Input, max_new_tokens: int | None = None) -> AsyncIterator[str]:
+    async def stream(self, value: Input, max_new_tokens: int | None = None) -> AsyncIterator[str]:
         """As Client.stream."""
         received = TextEvents()
         try:
-            request = stream_request(given, max_new_tokens)
+            request = stream_request(value, max_new_tokens)
             async with self._http.stream("POST", "/predict", **request) as response:
                 if not response.is_success:
                     await response.aread()

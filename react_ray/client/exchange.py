@@ -113,13 +113,13 @@ class Attempts:
 
     def pause(self, problem: ServiceError) -> float:
         """Return the seconds to wait before the next attempt; raise ``problem`` if there is none."""
-        asked = problem.retry_after or 0
-        if problem.status not in PASSING or self._failed >= self._retries or asked > self._patience:
+        requested = problem.retry_after or 0
+        if problem.status not in PASSING or self._failed >= self._retries or requested > self._patience:
             raise problem
         longest = min(FIRST_PAUSE_S * 2**self._failed, LONGEST_PAUSE_S)
         self._failed += 1
         drawn = random.uniform(longest / 2, longest)  # callers that failed together do not return together
-        return max(drawn, asked)
+        return max(drawn, requested)
 
     def progressed(self) -> None:
         """Reset the number of failures."""
@@ -137,9 +137,9 @@ class Parts:
         typed: Callable[[Any], list[Any]] = typed,
     ):
         self.answers: list[list[Any]] = []
-        self._inputs = [checked(given, index) for index, given in enumerate(inputs)]
+        self._inputs = [checked(value, index) for index, value in enumerate(inputs)]
         self._size = TEXTS_A_REQUEST
-        self._asked = {"top_k": top_k, "threshold": threshold}
+        self._options = {"top_k": top_k, "threshold": threshold}
         self._typed = typed
 
     @property
@@ -147,7 +147,7 @@ class Parts:
         """Return the next request; None when all inputs have answers."""
         start = len(self.answers)
         inputs = self._inputs[start : start + self._size]
-        return {"inputs": inputs, **self._asked} if inputs else None
+        return {"inputs": inputs, **self._options} if inputs else None
 
     def take(self, answer: list[list[dict[str, Any]]]) -> None:
         """Process the answer to the request."""
@@ -169,7 +169,7 @@ class BulkPart:
         self._first = first
         self._lines = lines
         self._size = len(lines)
-        self._asked = first  # the number of the line after the last one that was sent
+        self._sent = first  # the number of the line after the last one that was sent
         self._unread = b""
         self._ended = False
 
@@ -183,7 +183,7 @@ class BulkPart:
         self._unread, self._ended = b"", False
         start = self.next - self._first
         lines = self._lines[start : start + self._size]
-        self._asked = self.next + len(lines)
+        self._sent = self.next + len(lines)
         return b"".join(lines)
 
     def take(self, received: bytes) -> Iterator[BulkResult]:
@@ -199,15 +199,15 @@ class BulkPart:
             label, score = answer.get("label"), answer.get("score")
             best = None if label is None else Prediction(label, answer["score"])
             self.next += 1
-            found = typed(answer["answer"]) if "answer" in answer else None
-            yield BulkResult(answer["line"], best, answer.get("error"), score, found)
+            entries = typed(answer["answer"]) if "answer" in answer else None
+            yield BulkResult(answer["line"], best, answer.get("error"), score, entries)
 
     def check_end(self) -> None:
         """Raise ServiceError if the answer ended early or did not cover all lines."""
         if not self._ended:
             raise ServiceError(f"the answer was cut before line {self.next}, without saying that it was done")
-        if self.next != self._asked:
-            raise ServiceError(f"the answer ended before line {self.next} of {self._asked}")
+        if self.next != self._sent:
+            raise ServiceError(f"the answer ended before line {self.next} of {self._sent}")
 
     def shrink(self, problem: ServiceError) -> BulkResult | None:
         """Halve the size of requests; a single line that is too large gets the error as its result."""
@@ -268,12 +268,12 @@ def _line(line: bytes) -> dict[str, Any]:
     raise ServiceError(f"no answer of the service: {line[:200].decode('utf-8', 'replace')!r}")
 
 
-def checked(given: Any, index: int) -> Any:
+def checked(value: Any, index: int) -> Any:
     """Return an input as JSON; InputError if it is neither a text nor a dict."""
-    if isinstance(given, str):
-        return given
-    if isinstance(given, Mapping):
-        return dict(given)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, Mapping):
+        return dict(value)
     raise InputError(
-        f"text {index} is of type {type(given).__name__}; expected a string, or a dict of columns"
+        f"text {index} is of type {type(value).__name__}; expected a string, or a dict of columns"
     )

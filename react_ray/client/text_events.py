@@ -12,11 +12,11 @@ from react_ray.errors import ServiceError
 __all__ = ["TextEvents", "stream_request"]
 
 
-def stream_request(given: Input, max_new_tokens: int | None) -> dict[str, Any]:
+def stream_request(value: Input, max_new_tokens: int | None) -> dict[str, Any]:
     """Return the arguments of a request for a text in pieces."""
     limit = {} if max_new_tokens is None else {"max_new_tokens": max_new_tokens}
     return {
-        "json": {"inputs": checked(given, 0), "stream": True, **limit},
+        "json": {"inputs": checked(value, 0), "stream": True, **limit},
         "headers": {"Accept": "text/event-stream"},
     }
 

@@ -70,11 +70,11 @@ def map_items(
         else _on_ray(make, items, session, actors, use_gpu)
     )
     total_rows, started = 0, time.monotonic()
-    for done, row_count in enumerate(results, start=1):
+    for finished, row_count in enumerate(results, start=1):
         total_rows += row_count
         if progress:
             speed = total_rows / max(time.monotonic() - started, 1e-3)
-            progress(done, len(items), f"parts, {total_rows:,} rows, {speed:,.0f} a second,")
+            progress(finished, len(items), f"parts, {total_rows:,} rows, {speed:,.0f} a second,")
     return total_rows
 
 

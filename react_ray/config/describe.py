@@ -49,9 +49,9 @@ def setting_groups(section: str = "") -> dict[str, list[Setting]]:
     from react_ray.config.service import ServeConfig
     from react_ray.config.settings import Config
 
-    others: dict[str, type[BaseModel]] = {SERVE: ServeConfig, PRETRAIN: PretrainConfig}
-    if section in others:
-        return {section: list(_settings(others[section], ""))}
+    separate: dict[str, type[BaseModel]] = {SERVE: ServeConfig, PRETRAIN: PretrainConfig}
+    if section in separate:
+        return {section: list(_settings(separate[section], ""))}
     groups = groups_of(Config)
     chosen = {
         key: list(_settings(model, key))
@@ -59,7 +59,7 @@ def setting_groups(section: str = "") -> dict[str, list[Setting]]:
         if key == section or not section or key.startswith(f"{section}.")
     }
     if not chosen:
-        sections = [*filter(None, groups), *others]
+        sections = [*filter(None, groups), *separate]
         raise ConfigError(f"no section {section!r}; expected one of {', '.join(sections)}")
     return chosen if section else chosen | setting_groups(SERVE) | setting_groups(PRETRAIN)
 

@@ -54,9 +54,9 @@ def _check_value(option: str, following: Sequence[str], options: set[str]) -> No
     if extra:
         folder = Path(following[0]).parent
         example = f"{option} '{folder / '*'}{Path(following[0]).suffix}'"
-        others = extra[0] + (", ..." if len(extra) > 1 else "")
+        shown = extra[0] + (", ..." if len(extra) > 1 else "")
         raise InputError(
-            f"{option} takes one file, folder or glob, and {len(extra)} more follow {following[0]}: {others}"
+            f"{option} takes one file, folder or glob, and {len(extra)} more follow {following[0]}: {shown}"
             f". Put a glob in quotes, so that the shell does not expand it ({example}), or give a folder"
         )
 

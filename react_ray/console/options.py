@@ -170,10 +170,10 @@ def _with_options(command: Callable[..., None], kind: type[Any], first: bool) ->
 
     Typer reads options from the signature of a function, so the fields have to be parameters of their own.
     """
-    _, *others = inspect.signature(command, eval_str=True).parameters.values()
+    _, *remaining = inspect.signature(command, eval_str=True).parameters.values()
     of_kind = list(inspect.signature(kind, eval_str=True).parameters.values())
-    parameters = [*of_kind, *others] if first else [*others, *of_kind]
-    parameters.sort(key=lambda one: one.default is not inspect.Parameter.empty)
+    parameters = [*of_kind, *remaining] if first else [*remaining, *of_kind]
+    parameters.sort(key=lambda parameter: parameter.default is not inspect.Parameter.empty)
     names = [field.name for field in fields(kind)]
 
     @functools.wraps(command)
@@ -193,7 +193,7 @@ def config_of(options: RunOptions, extra: Mapping[str, Any] | None = None) -> Co
     file, overrides = file_and_overrides(options.arguments or [])
     values = asdict(options)
     flags: dict[str, Any] = {
-        f"data.columns.{name}": other for name, other in renamed_columns(options.column or ()).items()
+        f"data.columns.{name}": column for name, column in renamed_columns(options.column or ()).items()
     }
     flags |= {key: values[name] for name, key in FLAGS.items() if values[name] is not None}
     if options.label_columns is not None:

@@ -62,7 +62,7 @@ def export(folder: Path, target: Path, inputs: Sequence[Input]) -> TranslatorRec
     if not is_installed():
         raise InputError(f"{folder}: CTranslate2 is not installed, so torch serves the model: {INSTALL}")
     problem = "CTranslate2 does not support this model"
-    return write_export(folder, target, lambda half: _make(folder, half, inputs), problem)
+    return write_export(folder, target, lambda temporary: _make(folder, temporary, inputs), problem)
 
 
 def _make(folder: Path, exported: Path, inputs: Sequence[Input]) -> TranslatorRecord:
@@ -127,7 +127,7 @@ def _options(settings: GenerationConfig, tokenizer: PreTrainedTokenizerBase) -> 
         "no_repeat_ngram_size": settings.no_repeat_ngram_size or 0,
         "max_decoding_length": longest_answer(settings),
         "min_decoding_length": max(0, shortest),
-        "suppress_sequences": [tokenizer.convert_ids_to_tokens(some) for some in forbidden] or None,
+        "suppress_sequences": [tokenizer.convert_ids_to_tokens(tokens) for tokens in forbidden] or None,
     }
 
 
@@ -135,10 +135,12 @@ def _agreement(exported: Any, classifier: Classifier, inputs: Sequence[Input]) -
     """Return the number of texts compared, and the share with the same answer."""
     rows = classifier.rows(inputs[:CHECKED_TOKENS] or [classifier.task.nouns.example])
     examples = classifier.examples(rows)
-    count = max(1, int((np.cumsum([len(one.ids) for one in examples]) <= CHECKED_TOKENS).sum()))
+    count = max(1, int((np.cumsum([len(example.ids) for example in examples]) <= CHECKED_TOKENS).sum()))
     rows, examples = rows.slice(0, count), examples[:count]
     answers, expected = (
         [answer.value for answer in model.decode(model.run(examples), examples, rows, 1)]
         for model in (exported, classifier)
     )
-    return count, float(np.mean([one == other for one, other in zip(answers, expected, strict=True)]))
+    return count, float(
+        np.mean([answer == reference for answer, reference in zip(answers, expected, strict=True)])
+    )

@@ -49,22 +49,22 @@ def settings_in(folder: Path) -> dict[str, Any]:
 
 def _task_of(config: Mapping[str, Any]) -> Task:
     """Return the task named in the configuration, or implied by its architecture and ``problem_type``."""
-    kept = config.get(KEY)
-    if isinstance(kept, Mapping) and isinstance(kept.get("task"), str):
-        return get_task(kept["task"])
+    settings = config.get(KEY)
+    if isinstance(settings, Mapping) and isinstance(settings.get("task"), str):
+        return get_task(settings["task"])
     for end, name in ARCHITECTURES.items():
         if _is_for(config, end) and name in task_names():
             return get_task(name)
     problem = config.get("problem_type")
-    meant = PROBLEMS.get(problem) if isinstance(problem, str | None) else None
-    if meant not in task_names():
+    implied = PROBLEMS.get(problem) if isinstance(problem, str | None) else None
+    if implied not in task_names():
         raise InputError(f"{NO_CLASSIFIER}: problem_type in {CONFIG} is {json.dumps(problem)}")
-    return get_task(str(meant))
+    return get_task(str(implied))
 
 
 def _architectures(config: Mapping[str, Any]) -> list[str]:
-    given = config.get("architectures") or []
-    return [str(name) for name in (given if isinstance(given, list) else [given])]
+    names = config.get("architectures") or []
+    return [str(name) for name in (names if isinstance(names, list) else [names])]
 
 
 def _is_for(config: Mapping[str, Any], end: str) -> bool:

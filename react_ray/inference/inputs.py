@@ -42,8 +42,12 @@ class Row(dict[str, Any]):
 
 def input_columns(task: Task) -> list[Column]:
     """Return the columns that an input may have, without those of annotation tools."""
-    kept = {*task.needs[0], *(field.name for field in task.inputs)}
-    return [one for one in task.columns if not one.target and (one.kind != "text" or one.name in kept)]
+    names = {*task.needs[0], *(field.name for field in task.inputs)}
+    return [
+        column
+        for column in task.columns
+        if not column.target and (column.kind != "text" or column.name in names)
+    ]
 
 
 def has_lists(task: Task) -> bool:
@@ -58,8 +62,8 @@ def reads_words(task: Task) -> bool:
 
 def input_groups(task: Task) -> list[tuple[str, ...]]:
     """Return groups of columns; an input needs all columns of one group."""
-    known = {column.name for column in input_columns(task)}
-    return [group for group in task.needs if known.issuperset(group)]
+    names = {column.name for column in input_columns(task)}
+    return [group for group in task.needs if names.issuperset(group)]
 
 
 def expected(task: Task) -> str:
@@ -155,8 +159,8 @@ def _checked(task: Task, value: Mapping[str, Any]) -> dict[str, Any]:
     if not any(all(name in cells for name in group) for group in groups):
         if len(value) == 1 and next(iter(value.values())) is None:
             raise ValueError(f"{next(iter(value))} is null; expected {expected(task)}")
-        lacking = next(name for name in groups[-1] if name not in cells)
-        raise ValueError(f"{lacking} is missing; expected {expected(task)}")
+        missing = next(name for name in groups[-1] if name not in cells)
+        raise ValueError(f"{missing} is missing; expected {expected(task)}")
     for name, cell in cells.items():
         if kinds[name] == "text" and not isinstance(cell, str):
             raise ValueError(f"{name} is {kind_of(cell)}; expected a string")

@@ -48,6 +48,6 @@ class OnnxClassifier(SavedModel):
         return run_batches(self.task, examples, self.padding, BATCH_TOKENS, self._call, self.settings)
 
     def _call(self, inputs: Inputs) -> NDArray[np.float32]:
-        given: dict[str, Any] = {name: inputs[name] for name in self.record.inputs}
-        outputs: NDArray[np.float32] = self._session.run(None, given)[0]
+        feeds: dict[str, Any] = {name: inputs[name] for name in self.record.inputs}
+        outputs: NDArray[np.float32] = self._session.run(None, feeds)[0]
         return outputs

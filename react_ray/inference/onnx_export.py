@@ -81,7 +81,7 @@ def export(folder: Path, target: Path, inputs: Sequence[Input]) -> OnnxRecord:
 
     def make(onnx: Path) -> OnnxRecord:
         classifier = load(folder, use_gpu=False)
-        return _make(folder, onnx, classifier, _some(classifier, inputs))
+        return _make(folder, onnx, classifier, _verification_rows(classifier, inputs))
 
     return write_export(folder, target, make, "no ONNX file can be made of this model")
 
@@ -125,14 +125,14 @@ def first_rows(task: Task, source: str, columns: Mapping[str, str]) -> list[Row]
     batches = (
         batch for file in find_files(source) for batch in read_file(file, names, task=task, labeled=False)
     )
-    kept = [field.name for field in task.inputs]
-    rows = (Row(row) for batch in batches for row in batch.rows.select(kept).to_pylist())
+    inputs = [field.name for field in task.inputs]
+    rows = (Row(row) for batch in batches for row in batch.rows.select(inputs).to_pylist())
     return list(islice(rows, CHECKED_TOKENS))
 
 
-def _some(classifier: Classifier, inputs: Sequence[Input]) -> list[Row]:
+def _verification_rows(classifier: Classifier, inputs: Sequence[Input]) -> list[Row]:
     """Return the rows of the first inputs, up to CHECKED_TOKENS, and those of SAMPLES."""
-    rows = [classifier.row(given) for given in inputs[:CHECKED_TOKENS]]
+    rows = [classifier.row(value) for value in inputs[:CHECKED_TOKENS]]
     if rows:
         lengths = np.zeros(len(rows), int)
         for example in classifier.examples(table_of(classifier.task, rows)):
@@ -177,8 +177,8 @@ def _with_int8(
 ) -> OnnxRecord:
     """Export and verify int8; return the completed record, and delete the file if it is discarded."""
     _quantize(onnx)
-    single, whole = (OnnxClassifier(folder, onnx, record, name) for name in ("fp32", "int8"))
-    agreement, speed = _agreement(whole, classifier, rows), speed_ratio(whole, single, rows)
+    fp32, int8 = (OnnxClassifier(folder, onnx, record, name) for name in ("fp32", "int8"))
+    agreement, speed = _agreement(int8, classifier, rows), speed_ratio(int8, fp32, rows)
     rejected = why_not_int8(agreement, speed)
     record = replace(record, int8_speed=round(speed, 2), int8_refused=rejected)
     if rejected:
@@ -271,12 +271,14 @@ def _agreement(exported: OnnxClassifier, classifier: Classifier, rows: list[Row]
     task = classifier.task
     table = table_of(task, [*rows, *_long(classifier, rows)])
     examples = classifier.examples(table)
-    if [one.ids for one in exported.examples(table)] != [one.ids for one in examples]:
+    if [example.ids for example in exported.examples(table)] != [example.ids for example in examples]:
         raise InputError("tokenizer.json alone cuts texts into other tokens than the saved tokenizer")
     outputs, expected = exported.run(examples), classifier.run(examples)
     alone = [output for example in examples[:8] for output in exported.run([example])]
-    actual = np.concatenate([np.ravel(one) for one in task.probabilities([*outputs, *alone])])
-    reference = np.concatenate([np.ravel(one) for one in task.probabilities([*expected, *expected[:8]])])
+    actual = np.concatenate([np.ravel(output) for output in task.probabilities([*outputs, *alone])])
+    reference = np.concatenate(
+        [np.ravel(output) for output in task.probabilities([*expected, *expected[:8]])]
+    )
     difference = np.abs(actual - reference)
     answers = zip(
         exported.decode(outputs, examples, table, 1),
@@ -286,7 +288,9 @@ def _agreement(exported: OnnxClassifier, classifier: Classifier, rows: list[Row]
     return Agreement(
         largest_difference=float(difference.max()),
         mean_difference=float(difference.mean()),
-        same_label=float(np.mean([one.value == other.value for one, other in answers])),
+        same_label=float(
+            np.mean([answer.value == reference_answer.value for answer, reference_answer in answers])
+        ),
     )
 
 

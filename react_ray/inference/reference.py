@@ -79,10 +79,10 @@ def measure(
     ``scores`` are those of the answers, ``lengths`` in tokens, ``classes`` all classes of the model.
     """
     named = Counter(name for answered in names for name in set(answered) or ("",))
-    known = [*classes, *sorted(named.keys() - set(classes))]
+    all_classes = [*classes, *sorted(named.keys() - set(classes))]
     return Reference(
         len(names),
-        {name: named[name] / len(names) for name in known},
+        {name: named[name] / len(names) for name in all_classes},
         Histogram.of(scores),
         Histogram.of(lengths),
     )

@@ -162,18 +162,18 @@ class SavedModel(ABC):
         """Rank the labels of each input, best first, at most ``top``; InputError as predict_proba."""
         return [rank(row, self.labels, top) for row in self.predict_proba(inputs)]
 
-    def row(self, given: Input) -> Row:
+    def row(self, value: Input) -> Row:
         """Convert an input to a row of the task; ValueError if it is invalid."""
-        return parse_input(self.task, given)
+        return parse_input(self.task, value)
 
     def rows(self, inputs: Sequence[Input]) -> pa.Table:
         """Convert inputs to rows of the task; InputError names the first invalid one."""
         if isinstance(inputs, str | Mapping):
             raise InputError("inputs are a list: give [text] or [{...}] for one")
         rows = []
-        for index, given in enumerate(inputs):
+        for index, value in enumerate(inputs):
             try:
-                rows.append(self.row(given))
+                rows.append(self.row(value))
             except ValueError as error:
                 raise InputError(f"input {index}: {error}") from None
         return table_of(self.task, rows)

@@ -45,23 +45,23 @@ class ClassifierGroup:
     def __init__(self, models: Sequence[Classifier]):
         self.models = list(models)
         first = self.models[0]
-        self.shared = len(self.models) > 1 and all(_same_encoder(first, one) for one in self.models[1:])
+        self.shared = len(self.models) > 1 and all(_same_encoder(first, model) for model in self.models[1:])
         if self.shared:
             self._encoder = _EncodeOnce(first.model.base_model)
-            for one in self.models:
-                setattr(one.model, one.model.base_model_prefix, self._encoder)
+            for model in self.models:
+                setattr(model.model, model.model.base_model_prefix, self._encoder)
 
     def predict(self, inputs: Sequence[Input]) -> list[list[Prediction]]:
         """Return the most probable label of each input, a list for each model; InputError as Classifier."""
         if not self.shared:
-            return [one.predict(inputs) for one in self.models]
-        first, found = self.models[0], [list[Prediction]() for _ in self.models]
+            return [model.predict(inputs) for model in self.models]
+        first, results = self.models[0], [list[Prediction]() for _ in self.models]
         for rows in parts_of(first.task, first.rows(inputs)):
             examples = first.examples(rows)
-            for one, outputs, predictions in zip(self.models, self._run(examples), found, strict=True):
-                answers = one.decode(outputs, examples, rows, 1)
+            for model, outputs, predictions in zip(self.models, self._run(examples), results, strict=True):
+                answers = model.decode(outputs, examples, rows, 1)
                 predictions += [Prediction(answer.value, answer.score) for answer in answers]
-        return found
+        return results
 
     def _run(self, examples: Sequence[Example]) -> list[Outputs]:
         """Return the outputs of each model; each batch is encoded once."""
@@ -70,12 +70,12 @@ class ClassifierGroup:
         def call(arrays: Inputs) -> NDArray[np.float32]:
             inputs = {name: torch.from_numpy(array).to(first.model.device) for name, array in arrays.items()}
             with torch.inference_mode(), self._encoder:
-                outputs = [one.task.infer(one.model, inputs) for one in self.models]
-            found: NDArray[np.float32] = torch.cat(outputs, -1).float().cpu().numpy()
-            return found
+                outputs = [model.task.infer(model.model, inputs) for model in self.models]
+            logits: NDArray[np.float32] = torch.cat(outputs, -1).float().cpu().numpy()
+            return logits
 
         joint = run_batches(first.task, examples, first.padding, BATCH_TOKENS, call, first.settings)
-        ends = np.cumsum([len(one.labels) for one in self.models])[:-1]
+        ends = np.cumsum([len(model.labels) for model in self.models])[:-1]
         return [list(outputs) for outputs in zip(*(np.split(output, ends) for output in joint), strict=True)]
 
 
@@ -121,11 +121,11 @@ class _EncodeOnce(nn.Module):
         self._last = None
 
 
-def _identical(some: Sequence[Any], others: Sequence[Any]) -> bool:
+def _identical(arguments: Sequence[Any], earlier_arguments: Sequence[Any]) -> bool:
     """Return whether all arguments are the same tensors, or equal numbers and names."""
-    return len(some) == len(others) and all(
-        one is other or (isinstance(one, str | int | float) and one == other)
-        for one, other in zip(some, others, strict=True)
+    return len(arguments) == len(earlier_arguments) and all(
+        argument is earlier or (isinstance(argument, str | int | float) and argument == earlier)
+        for argument, earlier in zip(arguments, earlier_arguments, strict=True)
     )
 
 
@@ -137,13 +137,15 @@ def _texts(tokenizer: TransformersTokenizer) -> tuple[Any, ...]:
     return content, type(wrapped), tokenizer.reads_types, *limits
 
 
-def _same_encoder(one: Classifier, other: Classifier) -> bool:
+def _same_encoder(first: Classifier, second: Classifier) -> bool:
     """Return whether both models make the same features of any text."""
-    if type(one.task) is not type(other.task) or type(one.model) is not type(other.model):
+    if type(first.task) is not type(second.task) or type(first.model) is not type(second.model):
         return False
-    if one.model.base_model is one.model:  # it has no head apart
+    if first.model.base_model is first.model:  # it has no head apart
         return False
-    if _texts(one.tokenizer) != _texts(other.tokenizer) or one.padding != other.padding:
+    if _texts(first.tokenizer) != _texts(second.tokenizer) or first.padding != second.padding:
         return False
-    body, others = one.model.base_model.state_dict(), other.model.base_model.state_dict()
-    return body.keys() == others.keys() and all(torch.equal(body[name], others[name]) for name in body)
+    weights, other_weights = first.model.base_model.state_dict(), second.model.base_model.state_dict()
+    return weights.keys() == other_weights.keys() and all(
+        torch.equal(weights[name], other_weights[name]) for name in weights
+    )

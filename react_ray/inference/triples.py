@@ -32,7 +32,7 @@ __all__ = [
     "MOST_PAIRS",
     "RELATIONS",
     "TRIPLES",
-    "Asking",
+    "PairSelection",
     "Question",
     "TripleExtractor",
     "check_folders",
@@ -72,7 +72,7 @@ TRIPLES = pa.field(
 """The column that predictions add to the rows of a file."""
 ENTITIES, RELATIONS = "token-classification", "relation-extraction"
 """The tasks of the two models."""
-WHICH = {ENTITIES: "entity model", RELATIONS: "relation model"}
+MODEL_KINDS = {ENTITIES: "entity model", RELATIONS: "relation model"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Asking:
+class PairSelection:
     """Selection of the pairs of entities that the relation model classifies.
 
     With directed labels such as ``Cause(e1,e2)`` each pair is classified once, in the order of the text. With
@@ -99,7 +99,7 @@ class Asking:
     most_pairs: int = MOST_PAIRS
 
     @classmethod
-    def of(cls, labels: Sequence[str], max_length: int, most_pairs: int = MOST_PAIRS) -> Asking:
+    def of(cls, labels: Sequence[str], max_length: int, most_pairs: int = MOST_PAIRS) -> PairSelection:
         """Make the selection for a model with these labels and a maximum of ``max_length`` tokens."""
         directed = any(DIRECTION.search(label) for label in labels)
         return cls(directed, CHARS_A_TOKEN * max_length, most_pairs)
@@ -107,7 +107,7 @@ class Asking:
     def pairs(self, entities: Sequence[Entity]) -> list[tuple[Entity, Entity]]:
         """Return the pairs to classify, in the order of the text: at most ``most_pairs``, the nearest."""
         nearest = nsmallest(self.most_pairs, self._near(sorted(entities, key=_place)), key=_distance)
-        both = nearest if self.directed else [*nearest, *((other, one) for one, other in nearest)]
+        both = nearest if self.directed else [*nearest, *((second, first) for first, second in nearest)]
         return sorted(both, key=lambda pair: _place(pair[0]) + _place(pair[1]))
 
     def _near(self, ordered: Sequence[Entity]) -> Iterator[tuple[Entity, Entity]]:
@@ -115,23 +115,25 @@ class Asking:
         neighbours = [pair for pair in pairwise(ordered) if pair[0].end <= pair[1].start]
         enough = nsmallest(self.most_pairs, map(_distance, neighbours))
         limit = enough[-1] if len(enough) == self.most_pairs else float("inf")
-        for number, one in enumerate(ordered):
+        for number, entity in enumerate(ordered):
             for place in range(number + 1, min(number + 1 + self.most_pairs, len(ordered))):
-                distance = _distance((one, ordered[place]))
+                distance = _distance((entity, ordered[place]))
                 if distance > limit:
                     break  # those further on are further away
                 if distance >= 0:
-                    yield one, ordered[place]
+                    yield entity, ordered[place]
 
 
-def questions_of(asking: Asking, number: int, text: str, entities: Sequence[Entity]) -> list[Question]:
+def questions_of(
+    selection: PairSelection, number: int, text: str, entities: Sequence[Entity]
+) -> list[Question]:
     """Return the questions to the relation model about the entities of text ``number``."""
-    return [question_of(asking, number, text, e1, e2) for e1, e2 in asking.pairs(entities)]
+    return [question_of(selection, number, text, e1, e2) for e1, e2 in selection.pairs(entities)]
 
 
-def question_of(asking: Asking, number: int, text: str, e1: Entity, e2: Entity) -> Question:
+def question_of(selection: PairSelection, number: int, text: str, e1: Entity, e2: Entity) -> Question:
     """Return the question to the relation model about two entities of text ``number``."""
-    return Question(number, e1, e2, Row(_without_far(_marked(text, e1, e2), asking.chars).columns()))
+    return Question(number, e1, e2, Row(_without_far(_marked(text, e1, e2), selection.chars).columns()))
 
 
 def triples_of(questions: Iterable[Question], answers: Iterable[Answer]) -> list[tuple[int, Triple]]:
@@ -146,7 +148,7 @@ def check_kind(task: Task, expected: str, path: object = None) -> None:
     if task.name != expected:
         place = f" ({path})" if path else ""
         raise InputError(
-            f"the {WHICH[expected]}{place} is one for {task.title}; expected {get_task(expected).title}"
+            f"the {MODEL_KINDS[expected]}{place} is one for {task.title}; expected {get_task(expected).title}"
         )
 
 
@@ -173,7 +175,7 @@ class TripleExtractor:
         check_kind(entities.task, ENTITIES)
         check_kind(relations.task, RELATIONS)
         self.entities, self.relations = entities, relations
-        self._asking = Asking.of(relations.labels, relations.max_length, most_pairs)
+        self._selection = PairSelection.of(relations.labels, relations.max_length, most_pairs)
 
     def predict(self, texts: Sequence[Input]) -> list[list[Triple]]:
         """Return the triples of each text, in the order of their entities; InputError for invalid inputs."""
@@ -187,12 +189,12 @@ class TripleExtractor:
         questions = (
             question
             for number, (text, entities) in enumerate(texts)
-            for question in questions_of(self._asking, number, text, typed(entities))
+            for question in questions_of(self._selection, number, text, typed(entities))
         )
         triples: list[list[Triple]] = [[] for _ in texts]
-        while asked := list(islice(questions, QUESTIONS_A_CALL)):  # each has a copy of its text
-            rows = table_of(self.relations.task, [question.row for question in asked])
-            for number, triple in triples_of(asked, self.relations.answers(rows, ranked=1)):
+        while batch := list(islice(questions, QUESTIONS_A_CALL)):  # each has a copy of its text
+            rows = table_of(self.relations.task, [question.row for question in batch])
+            for number, triple in triples_of(batch, self.relations.answers(rows, ranked=1)):
                 triples[number].append(triple)
         return triples
 
@@ -217,8 +219,8 @@ def load_triples(
 def check_folders(entities: str | Path, relations: str | Path) -> tuple[Path, Path]:
     """Return the folders of the two models; InputError as :func:`load_triples`, without loading them."""
     folders = model_folder(entities), model_folder(relations)
-    for folder, given, expected in zip(folders, (entities, relations), WHICH, strict=True):
-        check_kind(check_saved(folder), expected, given)
+    for folder, path, expected in zip(folders, (entities, relations), MODEL_KINDS, strict=True):
+        check_kind(check_saved(folder), expected, path)
     return folders
 
 
@@ -244,14 +246,14 @@ def _without_far(pair: EntityPair, chars: int) -> EntityPair:
     return pair.with_parts(before[-chars:], between, behind[:chars])
 
 
-def _triple(asked: Question, answer: Answer) -> Triple | None:
+def _triple(question: Question, answer: Answer) -> Triple | None:
     """Convert the answer to a question to a triple; None for no relation."""
     (relation,) = relation_types([answer.value])
     if relation is None:
         return None
     direction = DIRECTION.search(answer.value)
     turned = direction is not None and direction[1].lower().startswith("e2")
-    head, tail = (asked.e2, asked.e1) if turned else (asked.e1, asked.e2)
+    head, tail = (question.e2, question.e1) if turned else (question.e1, question.e2)
     return Triple(
         head=head.word,
         relation=relation,

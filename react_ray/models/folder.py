@@ -190,12 +190,12 @@ def _shards(folder: Path) -> dict[str, set[str]]:
 
 
 def _no_weights(folder: Path) -> str:
-    others = sorted(path.name for pattern in OTHER_WEIGHTS for path in folder.glob(pattern))
-    if not others:
+    other_formats = sorted(path.name for pattern in OTHER_WEIGHTS for path in folder.glob(pattern))
+    if not other_formats:
         return f"the weights are missing: there is no {WEIGHTS}"
     return (
-        f"there is no {WEIGHTS}, and {others[0]} is not loaded (such files can run code): if you trust it, "
-        "load it with transformers and save it with save_pretrained()"
+        f"there is no {WEIGHTS}, and {other_formats[0]} is not loaded (such files can run code): if you "
+        "trust it, load it with transformers and save it with save_pretrained()"
     )
 
 

@@ -37,7 +37,7 @@ FORMAT = 1
 RECORD = "converted.json"
 PROMPT = "query:"
 MASK = "<mask>"
-KEPT, PLACEHOLDER = "\uff5e", "\ue000"
+PROTECTED, PLACEHOLDER = "\uff5e", "\ue000"
 """The tokenizer was trained with the full-width tilde, which NFKC changes."""
 
 log = logging.getLogger(__name__)
@@ -216,15 +216,17 @@ def _normalizer(model: E5File) -> Any:
     from tokenizers import Regex, normalizers
 
     def of(result: str) -> str:
-        return "".join(character for character, other in model.normalized.items() if other == result)
+        return "".join(
+            character for character, replacement in model.normalized.items() if replacement == result
+        )
 
     steps: list[Any] = []
     if deleted := of(""):
         steps.append(normalizers.Replace(Regex(f"[{re.escape(deleted)}]"), ""))
     steps += [
-        normalizers.Replace(KEPT, PLACEHOLDER),
+        normalizers.Replace(PROTECTED, PLACEHOLDER),
         normalizers.NFKC(),
-        normalizers.Replace(PLACEHOLDER, KEPT),
+        normalizers.Replace(PLACEHOLDER, PROTECTED),
         normalizers.Replace(Regex(f"[ {re.escape(of(' '))}]+"), " "),
         normalizers.Strip(),
     ]

@@ -128,10 +128,10 @@ def load_weights(
     mismatched = {key for key, *_ in info["mismatched_keys"]}
     missing = sorted(key for key in {*info["missing_keys"], *mismatched} if not is_new(model, key))
     if missing:
-        others = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise InputError(
             f"{name} is not a trained {type(model).__name__}: these weights are missing or have another "
-            f"shape: {', '.join(missing[:3])}{others}. Give the folder of a finished run, or a model whose "
+            f"shape: {', '.join(missing[:3])}{more}. Give the folder of a finished run, or a model whose "
             "config.json matches its weights"
         )
     unused = sorted(key for key in info["unexpected_keys"] if LAYER_WEIGHT.search(key))

@@ -33,7 +33,7 @@ __all__ = [
 
 MAX_BEAMS = 16
 """Most beams of a loaded model, because each needs memory of its own."""
-USUAL_TOKENS = 128
+DEFAULT_TOKENS = 128
 """Longest answer of a model that has no limit of its own."""
 NO_SCORE = -1e4
 """Log-probability of a hypothesis that has none; exp of it is 0."""
@@ -73,7 +73,7 @@ def configure(
     if generation.max_new_tokens is not None:
         generation.max_length = None
     elif generation.max_length is None:
-        generation.max_new_tokens = USUAL_TOKENS
+        generation.max_new_tokens = DEFAULT_TOKENS
     generation.early_stopping = generation.num_beams is not None and generation.num_beams > 1
     set_languages(model, tokenizer, settings.get("source_language"), settings.get("target_language"))
 
@@ -106,25 +106,25 @@ def _language_token(tokenizer: PreTrainedTokenizerBase, code: str) -> int:
     vocabulary = tokenizer.get_vocab()
     number = vocabulary.get(code, vocabulary.get(f"__{code}__"))
     if number is None:
-        known = [token for token in tokenizer.all_special_tokens if len(token) > 3 and token[0] != "<"]
+        codes = [token for token in tokenizer.all_special_tokens if len(token) > 3 and token[0] != "<"]
         raise ConfigError(
-            f"{code!r} is not a language of the model; known are: {', '.join(known[:200]) or 'none'}"
+            f"{code!r} is not a language of the model; known are: {', '.join(codes[:200]) or 'none'}"
         )
     return int(number)
 
 
 def decoder_inputs(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Replace ``labels`` by the decoder's inputs, which are the labels one place later."""
-    rest = {name: tensor for name, tensor in inputs.items() if name != "labels"}
+    arguments = {name: tensor for name, tensor in inputs.items() if name != "labels"}
     if "labels" not in inputs:
-        return rest
+        return arguments
     shifted = model.prepare_decoder_input_ids_from_labels(labels=inputs["labels"])  # type: ignore[operator]
-    return {**rest, "decoder_input_ids": shifted}
+    return {**arguments, "decoder_input_ids": shifted}
 
 
 def longest_answer(settings: GenerationConfig) -> int:
     """Return the maximum number of generated tokens; a ``max_length`` counts the start token too."""
-    return int(settings.max_new_tokens or max(1, (settings.max_length or USUAL_TOKENS + 1) - 1))
+    return int(settings.max_new_tokens or max(1, (settings.max_length or DEFAULT_TOKENS + 1) - 1))
 
 
 @contextmanager
@@ -162,7 +162,7 @@ def generate(
     if emit:
         emitter = _Emitter(emit)
         options |= {"streamer": emitter, "stopping_criteria": [emitter.stop], "early_stopping": False}
-    found = model.generate(  # type: ignore[operator]
+    output = model.generate(  # type: ignore[operator]
         **inputs,
         **options,
         num_beams=beams,
@@ -171,9 +171,9 @@ def generate(
         return_dict_in_generate=True,
     )
     scores = model.compute_transition_scores(  # type: ignore[operator]
-        found.sequences, found.scores, getattr(found, "beam_indices", None), normalize_logits=beams == 1
+        output.sequences, output.scores, getattr(output, "beam_indices", None), normalize_logits=beams == 1
     )
-    tokens = found.sequences[:, -scores.shape[1] :]
+    tokens = output.sequences[:, -scores.shape[1] :]
     used = _until_end(tokens, settings.eos_token_id)
     chosen = used.clone()
     if settings.forced_bos_token_id is not None:

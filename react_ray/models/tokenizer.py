@@ -60,13 +60,13 @@ class TextTokenizer(ABC):
 
     def longer(self, times: int) -> Self:
         """Return a copy that reads ``times`` as much of a text: more windows, or else a longer one."""
-        other = copy.copy(self)
+        wider = copy.copy(self)
         if self.most_windows > 1:
-            other.most_windows = times * self.most_windows
-            return other
-        other.max_length, other._clones = times * self.max_length, {}
-        other.__dict__.pop("_cutting", None)
-        return other
+            wider.most_windows = times * self.most_windows
+            return wider
+        wider.max_length, wider._clones = times * self.max_length, {}
+        wider.__dict__.pop("_cutting", None)
+        return wider
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text."""
@@ -107,11 +107,11 @@ class TextTokenizer(ABC):
         shortened = list(pairs)
         for number in long:
             encoded = next(texts), next(texts)
-            lengths = [len(one.ids) for one in encoded]
-            more = lengths.index(max(lengths))  # it is cut first
+            lengths = [len(encoding.ids) for encoding in encoded]
+            longest = lengths.index(max(lengths))  # it is cut first
             first, second = (
-                self._start(text, one, room + (place == more))
-                for place, (text, one) in enumerate(zip(pairs[number], encoded, strict=True))
+                self._start(text, encoding, room + (place == longest))
+                for place, (text, encoding) in enumerate(zip(pairs[number], encoded, strict=True))
             )
             shortened[number] = first, second
         return shortened
@@ -125,34 +125,34 @@ class TextTokenizer(ABC):
 
     def long_ids(self, texts: Sequence[str]) -> list[list[list[int]]]:
         """Return the token ids of up to ``most_windows`` windows of each text, which do not overlap."""
-        found = [[ids] for ids in self.ids(texts)]
-        for numbers in self._long([some[0] for some in found], [len(text) for text in texts]):
+        rows = [[ids] for ids in self.ids(texts)]
+        for numbers in self._long([row[0] for row in rows], [len(text) for text in texts]):
             windows = self.windows([texts[number] for number in numbers], 0)
-            for number, some in zip(numbers, windows, strict=True):
-                found[number] += [window.ids for window in some[1 : self.most_windows]]
-        return found
+            for number, row_windows in zip(numbers, windows, strict=True):
+                rows[number] += [window.ids for window in row_windows[1 : self.most_windows]]
+        return rows
 
     def long_pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[list[Window]]:
         """Return up to ``most_windows`` windows of each pair: parts of the longer text, with the other text.
 
         The other text is cut at half the maximum length.
         """
-        found = [[window] for window in self.pairs(texts, others)]
+        rows = [[window] for window in self.pairs(texts, others)]
         sizes = [len(text) + len(other) for text, other in zip(texts, others, strict=True)]
-        for numbers in self._long([some[0].ids for some in found], sizes):
+        for numbers in self._long([row[0].ids for row in rows], sizes):
             for number in numbers:
                 text, other = texts[number], others[number]
                 windows = self._pair_windows([text], [other], 0, int(len(other) >= len(text)))[0]
                 if len(windows) > 1:
-                    found[number] = windows[: self.most_windows]
-        return found
+                    rows[number] = windows[: self.most_windows]
+        return rows
 
     def _long(self, ids: Sequence[Sequence[int]], sizes: Sequence[int]) -> Iterator[list[int]]:
         """Iterate over the numbers of texts that may have several windows, some at a time.
 
         ``ids`` are those of the first windows, ``sizes`` the lengths of the texts in characters.
         """
-        full = [number for number, own in enumerate(ids) if len(own) >= self.max_length]
+        full = [number for number, tokens in enumerate(ids) if len(tokens) >= self.max_length]
         if self.most_windows > 1:
             for part in chunk_ranges((sizes[number] for number in full), CHARS_AT_A_TIME):
                 yield full[part.start : part.stop]
@@ -175,14 +175,14 @@ class TextTokenizer(ABC):
     ) -> list[list[Window]]:
         """Return windows of the texts at place ``long`` (0 or 1) of the pairs, see :meth:`pair_windows`."""
         room = max(1, self.max_length // 2 - PAIR_SPECIAL)
-        both = [list(texts), list(others)]
-        encodings = self._clone(None).encode_batch(both[1 - long], add_special_tokens=False)
-        both[1 - long] = [
-            self._start(text, one, room) for text, one in zip(both[1 - long], encodings, strict=True)
+        sides = [list(texts), list(others)]
+        encodings = self._clone(None).encode_batch(sides[1 - long], add_special_tokens=False)
+        sides[1 - long] = [
+            self._start(text, encoded, room) for text, encoded in zip(sides[1 - long], encodings, strict=True)
         ]
         strategy = ("only_first", "only_second")[long]
         backend = self._clone(min(stride, max(0, self.max_length // 4 - PAIR_SPECIAL)), strategy)
-        pairs = backend.encode_batch(list(zip(*both, strict=True)))
+        pairs = backend.encode_batch(list(zip(*sides, strict=True)))
         return [[_window(encoding), *map(_window, encoding.overflowing)] for encoding in pairs]
 
     @cached_property
@@ -261,9 +261,9 @@ class QuickTokenizer(TextTokenizer):
 
     def longer(self, times: int) -> Self:
         """Return a copy that reads ``times`` as much of a text: more windows, or else a longer one."""
-        other = super().longer(times)
-        other._wrapped = self._wrapped.longer(times)
-        return other
+        wider = super().longer(times)
+        wider._wrapped = self._wrapped.longer(times)
+        return wider
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each text, at least one."""
@@ -293,7 +293,7 @@ class QuickTokenizer(TextTokenizer):
             return self._wrapped.pairs(firsts, seconds)
 
         pairs = list(zip(texts, others, strict=True))
-        return tokens.encode_pair_start(encode, pairs, lambda one: one.ids, self.max_length, self.side)
+        return tokens.encode_pair_start(encode, pairs, lambda window: window.ids, self.max_length, self.side)
 
     def long_pairs(self, texts: Sequence[str], others: Sequence[str]) -> list[list[Window]]:
         """Return up to ``most_windows`` windows of each pair: parts of the longer text, with the other."""

@@ -158,8 +158,8 @@ def _from_starts(
     pending = list(range(count))
     size = CHARS_A_TOKEN * max_length
     while pending:
-        parts, whole = zip(*(start(index, size) for index in pending), strict=True)
-        for index, encoded, complete in zip(pending, encode(parts), whole, strict=True):
+        parts, completeness = zip(*(start(index, size) for index in pending), strict=True)
+        for index, encoded, complete in zip(pending, encode(parts), completeness, strict=True):
             token_ids = ids(encoded)
             if complete or (len(token_ids) >= max_length and token_ids == previous.get(index)):
                 results[index] = encoded

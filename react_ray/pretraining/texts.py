@@ -59,9 +59,9 @@ class TextShard:
         with pq.ParquetFile(self.path) as file:
             for group in range(file.num_row_groups):
                 table = file.read_row_group(group, columns=["text"])
-                wanted = parts[start : start + len(table)] == part
+                selected = parts[start : start + len(table)] == part
                 start += len(table)
-                yield table["text"].filter(pa.array(wanted)).to_pylist()
+                yield table["text"].filter(pa.array(selected)).to_pylist()
 
 
 def read_items(config: PretrainConfig, folder: Path) -> list[dict[str, Any]]:
@@ -134,11 +134,11 @@ def divide(shards: list[TextShard], share: float) -> dict[str, int]:
     The part depends on the text alone, so that it stays when files are added.
     """
     parts = _without_duplicates(shards)
-    kept = sum(int((one == TRAIN).sum()) for one in parts)
-    limit = min(share, MAX_VALIDATION / max(1, kept)) * 16**8
+    distinct = sum(int((part == TRAIN).sum()) for part in parts)
+    limit = min(share, MAX_VALIDATION / max(1, distinct)) * 16**8
     counts = {"train": 0, "validation": 0, "duplicates": 0}
     for shard, part in zip(shards, parts, strict=True):
-        draws = np.array([int(one[:8], 16) for one in shard.ids()], dtype=np.int64)
+        draws = np.array([int(digits[:8], 16) for digits in shard.ids()], dtype=np.int64)
         part[(part == TRAIN) & (draws < limit)] = VALIDATION
         np.save(shard.parts_path, part)
         counts["train"] += int((part == TRAIN).sum())
@@ -153,8 +153,8 @@ def _without_duplicates(shards: list[TextShard]) -> list[NDArray[np.uint8]]:
     parts = []
     for shard in shards:
         part = []
-        for one in shard.ids():
-            key = bytes.fromhex(one)
+        for digits in shard.ids():
+            key = bytes.fromhex(digits)
             part.append(UNUSED if key in seen else TRAIN)
             seen.add(key)
         parts.append(np.array(part, dtype=np.uint8))

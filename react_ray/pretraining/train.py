@@ -94,15 +94,15 @@ class _Pretraining(Training):
         if self.settings.minutes is None:
             return
         batches = epoch_batches(self.lengths, self.config.batch_size, self.seed, 0)
-        started, done = time.monotonic(), 0
+        started, rehearsed = time.monotonic(), 0
         while True:
-            self.backward(batches[done % len(batches)], 0)
+            self.backward(batches[rehearsed % len(batches)], 0)
             self.optimizer.zero_grad(set_to_none=True)
-            done += 1
+            rehearsed += 1
             seconds = time.monotonic() - started
-            if self.worker.broadcast(seconds > REHEARSAL_S or done == REHEARSAL_STEPS):
+            if self.worker.broadcast(seconds > REHEARSAL_S or rehearsed == REHEARSAL_STEPS):
                 break
-        possible = int(self.settings.minutes * 60 / (seconds / done))
+        possible = int(self.settings.minutes * 60 / (seconds / rehearsed))
         self._set_steps(max(1, min(self.steps, self.worker.broadcast(possible))))
         self.save_checkpoint(None)
 

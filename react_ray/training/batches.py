@@ -85,9 +85,9 @@ def draw_rows(rows: pa.Table, epochs: float, seed: int) -> pa.Table:
     labeled = np.zeros(len(rows), dtype=bool)
     if "origin" in rows.column_names:
         labeled = pc.equal(rows["origin"], "labeled").to_numpy()
-    others = np.flatnonzero(~labeled)
+    extra = np.flatnonzero(~labeled)
     count = max(0, round(len(rows) * epochs) - int(labeled.sum()))
-    drawn = np.random.default_rng(seed).choice(others, min(count, len(others)), replace=False)
+    drawn = np.random.default_rng(seed).choice(extra, min(count, len(extra)), replace=False)
     return rows.take(np.sort(np.concatenate([np.flatnonzero(labeled), drawn])))
 
 

@@ -72,19 +72,19 @@ class Board:
         return f"trial {trial.number}: {score}{stopped}, {settings}, {trial.seconds:.0f} s"
 
     def _summary(self) -> str:
-        done, best = len(self.journal.finished()), self.journal.best()
+        finished, best = len(self.journal.finished()), self.journal.best()
         best_text = "no score yet" if best is None else f"best {best.score:.3f} (trial {best.number})"
-        return f"{done}/{self.config.trials} done, {best_text}, {self._time_left()}"
+        return f"{finished}/{self.config.trials} done, {best_text}, {self._time_left()}"
 
     def _time_left(self) -> str:
         elapsed = time.monotonic() - self._started
         new = len(self.journal.finished()) - self._before
         if not new:
             return "remaining time unknown"
-        left = elapsed / new * (self.config.trials - len(self.journal.finished()))
+        seconds = elapsed / new * (self.config.trials - len(self.journal.finished()))
         if self.config.minutes:
-            left = min(left, self.config.minutes * 60 - elapsed)
-        return f"about {max(left, 0):.0f} s left"
+            seconds = min(seconds, self.config.minutes * 60 - elapsed)
+        return f"about {max(seconds, 0):.0f} s left"
 
     def _show(self) -> None:
         if not self._live:

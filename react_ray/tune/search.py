@@ -115,7 +115,7 @@ def stages_before(config: Config, space: Space) -> list[str]:
     before = prerequisites(stages, start)
     for stage in (stage for stage in stages if stage.name in names):
         settings = stage.settings(config)
-        if any(stage.settings(other) != settings for other in variants):
+        if any(stage.settings(variant) != settings for variant in variants):
             break
         if stage.name not in before:
             before.append(stage.name)

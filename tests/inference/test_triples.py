@@ -22,7 +22,7 @@ from react_ray.answer import Answer
 from react_ray.cli import main
 from react_ray.errors import InputError
 from react_ray.inference.prediction import Entity, Triple
-from react_ray.inference.triples import Asking, load_triples, questions_of, triples_of
+from react_ray.inference.triples import PairSelection, load_triples, questions_of, triples_of
 
 TEXT = "Ada lives in Paris, and ada likes Rome."
 
@@ -39,8 +39,10 @@ def entity(word: str, text: str = TEXT, score: float = 0.5) -> Entity:
 
 
 def asked(labels: Sequence[str], words: Sequence[str], **settings: int) -> list[tuple[str, str]]:
-    asking = Asking.of(labels, 64, **settings)
-    return [(q.e1.word, q.e2.word) for q in questions_of(asking, 0, TEXT, [entity(word) for word in words])]
+    selection = PairSelection.of(labels, 64, **settings)
+    return [
+        (q.e1.word, q.e2.word) for q in questions_of(selection, 0, TEXT, [entity(word) for word in words])
+    ]
 
 
 def test_labels_with_a_direction_are_asked_about_once_in_the_order_of_the_text() -> None:
@@ -60,7 +62,7 @@ def test_of_too_many_pairs_the_nearest_are_asked_about() -> None:
     assert asked(RELATIONS, words, most_pairs=2) == [("Paris", "ada"), ("ada", "Rome")]
     assert len(asked(["Home", "none"], words, most_pairs=2)) == 4
     many = [Entity("X", 1.0, "x", 2 * place, 2 * place + 1) for place in range(40)]
-    assert len(questions_of(Asking.of(RELATIONS, 64), 0, "x " * 40, many)) == 45
+    assert len(questions_of(PairSelection.of(RELATIONS, 64), 0, "x " * 40, many)) == 45
 
 
 def test_entities_that_overlap_are_no_pair() -> None:
@@ -79,7 +81,9 @@ def test_entities_that_overlap_are_no_pair() -> None:
     ],
 )
 def test_the_label_says_which_is_the_head(label: str, told: tuple[str, str, str] | None) -> None:
-    questions = questions_of(Asking.of(RELATIONS, 64), 7, TEXT, [entity("Ada"), entity("Paris", score=0.8)])
+    questions = questions_of(
+        PairSelection.of(RELATIONS, 64), 7, TEXT, [entity("Ada"), entity("Paris", score=0.8)]
+    )
     found = triples_of(questions, [Answer(label, 0.5)])
     assert [(t.head, t.relation, t.tail) for _, t in found] == ([told] if told else [])
     for number, triple in found:
@@ -92,10 +96,10 @@ def test_the_label_says_which_is_the_head(label: str, told: tuple[str, str, str]
 
 def test_the_relation_model_is_given_what_is_near_the_pair() -> None:
     text = f"{'a ' * 5000}Ada {'b ' * 5000}Rome{' c' * 5000}"
-    asking = Asking.of(RELATIONS, 64)
-    (question,) = questions_of(asking, 0, text, [entity("Ada", text), entity("Rome", text)])
+    selection = PairSelection.of(RELATIONS, 64)
+    (question,) = questions_of(selection, 0, text, [entity("Ada", text), entity("Rome", text)])
     row = question.row
-    assert len(row["text"]) < 5 * asking.chars
+    assert len(row["text"]) < 5 * selection.chars
     assert row["text"][row["e1_start"] : row["e1_end"]] == "Ada"
     assert row["text"][row["e2_start"] : row["e2_end"]] == "Rome"
     assert (question.e1.start, question.e2.start) == (text.index("Ada"), text.index("Rome"))
@@ -186,7 +190,7 @@ def test_thousands_of_entities_take_little_memory() -> None:
     many = [Entity("X", 1.0, "x", 2 * place, 2 * place + 1) for place in range(4000)]
     tracemalloc.start()
     try:
-        pairs = Asking.of(RELATIONS, 64).pairs(many)
+        pairs = PairSelection.of(RELATIONS, 64).pairs(many)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
@@ -201,7 +205,7 @@ def test_the_nearest_pairs_are_those_of_all_pairs(places: list[tuple[int, int]],
     ordered = sorted(entities, key=lambda one: (one.start, one.end))
     apart = [(one, other) for one, other in combinations(ordered, 2) if one.end <= other.start]
     nearest = sorted(apart, key=lambda pair: pair[1].start - pair[0].end)[:most]
-    found = Asking(directed=True, chars=9, most_pairs=most).pairs(entities)
+    found = PairSelection(directed=True, chars=9, most_pairs=most).pairs(entities)
     assert Counter(found) == Counter(nearest)
 
 
@@ -215,5 +219,5 @@ def test_entities_that_are_far_apart_are_not_all_compared() -> None:
             return int(self) - int(other)
 
     many = [Entity("X", 1.0, "x", Place(2 * place), 2 * place + 1) for place in range(3000)]
-    assert len(Asking(directed=True, chars=9, most_pairs=1000).pairs(many)) == 1000
+    assert len(PairSelection(directed=True, chars=9, most_pairs=1000).pairs(many)) == 1000
     assert looks < 10 * len(many)

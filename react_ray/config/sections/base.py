@@ -26,14 +26,14 @@ class Settings(BaseModel):
 
         Keys are names of settings or groups, or dotted names of settings in a group.
         """
-        kept = self.model_copy()
+        restricted = self.model_copy()
         for name in type(self).model_fields:
-            inner = [rest for key in keys for head, _, rest in [key.partition(".")] if head == name]
+            inner = [subkey for key in keys for head, _, subkey in [key.partition(".")] if head == name]
             if not inner:
-                del kept.__dict__[name]
+                del restricted.__dict__[name]
             elif "" not in inner:
-                kept.__dict__[name] = getattr(self, name).only(inner)
-        return kept
+                restricted.__dict__[name] = getattr(self, name).only(inner)
+        return restricted
 
     @classmethod
     def partial(cls, values: Mapping[str, Any]) -> Self:

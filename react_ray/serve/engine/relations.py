@@ -11,7 +11,14 @@ from react_ray.config.service import ServeConfig
 from react_ray.folders import model_folder, unchanged
 from react_ray.inference.inputs import few_rows
 from react_ray.inference.prediction import Entity, Triple, typed
-from react_ray.inference.triples import RELATIONS, Asking, Question, check_kind, question_of, triples_of
+from react_ray.inference.triples import (
+    RELATIONS,
+    PairSelection,
+    Question,
+    check_kind,
+    question_of,
+    triples_of,
+)
 from react_ray.serve.engine.batcher import Batcher
 from react_ray.serve.engine.decoding import RowDecoder
 from react_ray.serve.engine.model import Engine, ModelOutput, load_engine
@@ -42,7 +49,7 @@ class Relations:
     def __init__(self, engine: Engine, config: ServeConfig):
         self.labels = engine.labels
         self._engine = engine
-        self._asking = Asking.of(engine.labels, engine.max_length, config.max_pairs)
+        self._selection = PairSelection.of(engine.labels, engine.max_length, config.max_pairs)
         self._batcher = Batcher(engine.run, config.tokens_per_call, engine.lanes, engine.size)
         self._turns = Turns("relations")
 
@@ -82,7 +89,7 @@ class Relations:
         return [failed.get(number, triples) for number, triples in enumerate(found)]
 
     def _pairs(self, number: int, entities: list[dict[str, Any]]) -> list[Pair]:
-        return [(number, e1, e2) for e1, e2 in self._asking.pairs(typed(entities))]
+        return [(number, e1, e2) for e1, e2 in self._selection.pairs(typed(entities))]
 
     async def _answers(
         self, texts: Sequence[tuple[str, Any]], pairs: Sequence[Pair]
@@ -102,7 +109,7 @@ class Relations:
         self, texts: Sequence[tuple[str, Any]], pairs: Sequence[Pair], first: int
     ) -> tuple[list[Question], list[Example]]:
         """Return the questions about some pairs, and their examples, in rows from ``first`` on."""
-        asked = [question_of(self._asking, number, texts[number][0], e1, e2) for number, e1, e2 in pairs]
+        asked = [question_of(self._selection, number, texts[number][0], e1, e2) for number, e1, e2 in pairs]
         made = self._engine.encode(few_rows(self._engine.task, [question.row for question in asked]))
         return asked, [replace(one, row=one.row + first) for one in made]
 
