@@ -35,7 +35,10 @@ Negative = Annotated[str | None, typer.Option(help="Label that surges are counte
 @app.command("run", cls=Command)
 def run(
     sentiment: Annotated[str, typer.Option(metavar="MODEL", help="Folder of the classifier of sentiment")],
-    input: Annotated[Path, typer.Option(help="jsonl that is followed, csv, parquet, or a folder of them")],
+    input: Annotated[
+        str,
+        typer.Option(help="jsonl that is followed, csv, parquet, a folder, or kafka://HOST:PORT/TOPIC"),
+    ],
     store: Annotated[Path, typer.Option(metavar="DIR", help="Folder of the store")],
     arguments: Overrides = None,
     topic: Annotated[
@@ -43,19 +46,23 @@ def run(
     ] = None,
     until_end: Annotated[bool, typer.Option("--until-end", help="Stop at the end of the input")] = False,
     negative: Negative = None,
+    kafka_config: Annotated[
+        Path | None, typer.Option(help="Settings of librdkafka, name=value a line, such as passwords")
+    ] = None,
     column: ColumnNames = None,
     seed: Seed = None,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Follow a file or folder: each text once, with its labels, into the store."""
+    """Follow a file, a folder or a topic of Kafka: each text once, with its labels, into the store."""
     from react_ray.apps.monitor.run import load_config
     from react_ray.apps.monitor.run import run as follow
 
     columns = renamed_columns(column or ()) or None
     flags = {"sentiment": sentiment, "topic": topic, "negative": negative, "columns": columns, "seed": seed}
     config = load_config(arguments or (), flags)
-    show(follow(config, input, store, until_end=until_end, verbose=verbose, quiet=quiet).summary())
+    options = {"until_end": until_end, "verbose": verbose, "quiet": quiet}
+    show(follow(config, input, store, kafka_config=kafka_config, **options).summary())
 
 
 @app.command("evaluate", cls=Command)

@@ -2,46 +2,23 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from react_ray import InputError, read_rows
-from react_ray.apps.monitor.items import ALWAYS, COLUMNS, Item, Span, parse_item
-from react_ray.apps.monitor.store import Place, Rejection
+from react_ray.apps.monitor.chunk import MAX_BYTES, Chunk, Reading
+from react_ray.apps.monitor.items import COLUMNS
+from react_ray.apps.monitor.store import Place
 
-__all__ = ["Chunk", "Feed"]
+__all__ = ["Feed"]
 
 FOLLOWED = (".jsonl", ".ndjson")
 READ = (*FOLLOWED, ".csv", ".tsv", ".json", ".parquet", ".jsonl.gz", ".csv.gz")
-MAX_LINE_BYTES = 1 << 20
 UNFINISHED = "-unfinished"
 """Ends the state of a file that is not read to its end."""
-
-
-@dataclass
-class Chunk:
-    """Rows read from a file, and how far it is read with them."""
-
-    place: Place
-    items: list[Item] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
-
-    def add(self, cells: Mapping[str, Any], number: int, feed: Feed) -> None:
-        """Add a row, or why it is rejected."""
-        try:
-            if cells.get("time") is None:
-                raise ValueError("no time: the cell is blank")
-            self.items.append(parse_item(cells, feed.span))
-        except ValueError as error:
-            self.reject(number, str(error))
-
-    def reject(self, number: int, reason: str) -> None:
-        """Reject the row ``number``, from 1."""
-        self.rejections.append(Rejection(Path(self.place.file).name, number, reason))
 
 
 @dataclass(frozen=True)
@@ -53,18 +30,12 @@ class Feed:
     input
         File or folder: jsonl files are followed as lines are appended; csv, json and parquet files are read
         when they are there, and again if they change.
-    columns
-        For columns with another name in the files, that name.
-    rows
-        Most rows of a chunk.
-    span
-        Times that are accepted.
+    reading
+        Names of columns, rows of a chunk, times that are accepted.
     """
 
     input: Path
-    columns: Mapping[str, str]
-    rows: int = 256
-    span: Span = ALWAYS
+    reading: Reading
 
     def files(self) -> list[Path]:
         """Return the files, by name. Raises InputError if there is no such file or folder."""
@@ -76,6 +47,15 @@ class Feed:
         if not self.input.name.lower().endswith(READ):
             raise InputError(f"{self.input}: unknown file extension, expected one of {', '.join(READ)}")
         return [self.input]
+
+    def read(self, place_of: Callable[[str], Place], until_end: bool) -> Iterator[list[Chunk]]:
+        """Yield what was appended to the files, and new files."""
+        for path in self.files():
+            for chunk in self.chunks(place_of(str(path.absolute())), path, until_end):
+                yield [chunk]
+
+    def close(self) -> None:
+        """Do nothing: files are open while they are read."""
 
     def chunks(self, place: Place, path: Path, last_line: bool) -> Iterator[Chunk]:
         """Yield what was appended to a file since ``place``.
@@ -96,7 +76,7 @@ class Feed:
             file.seek(place.position)
             while True:
                 chunk = Chunk(place)
-                for line in islice(_lines(file, last_line), self.rows):
+                for line in islice(_lines(file, last_line), self.reading.rows):
                     place = replace(place, position=place.position + line.size, rows=place.rows + 1)
                     self._add_line(chunk, line, place.rows)
                 if place == chunk.place:
@@ -106,22 +86,11 @@ class Feed:
 
     def _add_line(self, chunk: Chunk, line: _FileLine, number: int) -> None:
         if line.content is None:
-            chunk.reject(number, f"too long: the line has more than {MAX_LINE_BYTES:,} bytes")
+            chunk.reject(number, f"too long: the line has more than {MAX_BYTES:,} bytes")
             return
         if not line.content.strip():
             return
-        try:
-            record = json.loads(line.content)
-        except (ValueError, RecursionError):
-            chunk.reject(number, "not JSON: the line cannot be parsed")
-            return
-        if not isinstance(record, dict):
-            chunk.reject(number, f"not an object: a JSON {type(record).__name__}")
-            return
-        chunk.add({name: record.get(self._name(name)) for name in (*COLUMNS, "source")}, number, self)
-
-    def _name(self, column: str) -> str:
-        return self.columns.get(column, column)
+        chunk.add_json(line.content, number, self.reading)
 
     def _table(self, place: Place, path: Path) -> Iterator[Chunk]:
         found = path.stat()
@@ -130,15 +99,15 @@ class Feed:
             return
         if place.state != state + UNFINISHED:  # changed: known ids are left out
             place = Place(place.file, state=state + UNFINISHED)
-        rows = read_rows(str(path), list(COLUMNS), ["source"], self.columns)
+        rows = read_rows(str(path), list(COLUMNS), ["source"], self.reading.columns)
         rows = islice(rows, place.rows, None)
-        while several := list(islice(rows, self.rows)):
+        while several := list(islice(rows, self.reading.rows)):
             chunk = Chunk(replace(place, rows=place.rows + len(several)))
             for row in several:
                 if row.reason:
                     chunk.reject(row.number, row.reason)
                 else:
-                    chunk.add(row.cells, row.number, self)
+                    chunk.add(row.cells, row.number, self.reading.span)
             place = chunk.place
             yield chunk
         yield Chunk(replace(place, state=state))
@@ -153,10 +122,10 @@ class _FileLine:
 
 def _lines(file: Any, last_line: bool) -> Iterator[_FileLine]:
     """Yield complete lines; one that is too long is skipped without being held in memory."""
-    while line := file.readline(MAX_LINE_BYTES):
-        size, long = len(line), len(line) == MAX_LINE_BYTES and not line.endswith(b"\n")
+    while line := file.readline(MAX_BYTES):
+        size, long = len(line), len(line) == MAX_BYTES and not line.endswith(b"\n")
         end = line
-        while long and not end.endswith(b"\n") and (end := file.readline(MAX_LINE_BYTES)):
+        while long and not end.endswith(b"\n") and (end := file.readline(MAX_BYTES)):
             size += len(end)
         if not line.endswith(b"\n") and not (long and end.endswith(b"\n")) and not last_line:
             file.seek(-size, 1)

@@ -6,14 +6,16 @@ import signal
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from react_ray.apps.monitor.chunk import Reading, Source
 from react_ray.apps.monitor.days import compact, expire, remove_leftovers
 from react_ray.apps.monitor.feed import Feed
 from react_ray.apps.monitor.items import DAY
+from react_ray.apps.monitor.kafka import SCHEME, KafkaTopic, read_properties
 from react_ray.apps.monitor.labels import Labeler
 from react_ray.apps.monitor.outbox import deliver
 from react_ray.apps.monitor.settings import MonitorConfig
@@ -21,7 +23,7 @@ from react_ray.apps.monitor.store import JOURNAL, Store, owner_of
 from react_ray.apps.monitor.watch import Watcher
 from react_ray.config.file import load_settings
 from react_ray.console.reporter import Reporter, quiet_libraries
-from react_ray.errors import ConfigError
+from react_ray.errors import ConfigError, InputError
 
 __all__ = ["SETTINGS", "RunResult", "StreamOwner", "load_config", "run"]
 
@@ -95,46 +97,59 @@ def remember(store: Store, config: MonitorConfig) -> None:
 
 def run(
     config: MonitorConfig,
-    input: Path,
+    input: str | Path,
     folder: Path,
     *,
     until_end: bool = False,
+    kafka_config: Path | None = None,
     verbose: bool = False,
     quiet: bool = False,
 ) -> RunResult:
     """Read ``input`` into the store ``folder`` until it is stopped, or with ``until_end`` to its end.
 
-    Raises InputError if a model or a file cannot be used, or another process works on the store.
+    ``input`` is a file, a folder, or kafka://HOST:PORT/TOPIC; ``kafka_config`` has properties of librdkafka.
+    Raises InputError if a model or the input cannot be used, or another process works on the store.
     """
     quiet_libraries(verbose)
     reporter = Reporter(quiet)
-    feed = Feed(input, config.columns, config.batch, config.span)
-    feed.files()
-    with owner_of(folder):
+    with closing(_source(config, str(input), kafka_config)) as source, owner_of(folder):
         store = Store(folder)
         try:
             owner = StreamOwner(store, config)
             with reporter.step("read"):
-                read = _follow(owner, feed, until_end)
+                read = _follow(owner, source, until_end)
             compact(store)
             return _result(store, read)
         finally:
             store.close()
 
 
-def _follow(owner: StreamOwner, feed: Feed, until_end: bool) -> int:
+def _source(config: MonitorConfig, input: str, kafka_config: Path | None) -> Source:
+    reading = Reading(config.columns, config.batch, config.span)
+    if input.startswith(SCHEME):
+        return KafkaTopic(input, reading, read_properties(kafka_config))
+    if kafka_config is not None:
+        raise InputError(
+            f"--kafka-config is for an input of Kafka, which begins with {SCHEME}; it was {input}"
+        )
+    feed = Feed(Path(input), reading)
+    feed.files()
+    return feed
+
+
+def _follow(owner: StreamOwner, source: Source, until_end: bool) -> int:
     """Read what is there, and what comes until Ctrl-C or SIGTERM; a step that was begun is finished."""
     store, read, stop = owner.store, 0, threading.Event()
     with nullcontext() if until_end else _set_by_signals(stop):
         while not stop.is_set():
             before = read
-            for path in feed.files():
-                place = store.place_of(str(path.absolute()))
-                for chunk in feed.chunks(place, path, until_end):
-                    read += store.append(chunk.items, chunk.rejections, chunk.place)
-                    owner.work()
-                    if stop.is_set():
-                        return read
+            for chunks in source.read(store.place_of, until_end):
+                items = [item for chunk in chunks for item in chunk.items]
+                rejections = [one for chunk in chunks for one in chunk.rejections]
+                read += store.append(items, rejections, [chunk.place for chunk in chunks])
+                owner.work()
+                if stop.is_set():
+                    return read
             owner.work()
             if until_end:
                 break

@@ -155,9 +155,9 @@ class Store:
             base.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, text])
 
     def append(
-        self, items: Sequence[Item], rejections: Sequence[Rejection] = (), place: Place | None = None
+        self, items: Sequence[Item], rejections: Sequence[Rejection] = (), places: Sequence[Place] = ()
     ) -> int:
-        """Append the items whose ids are new, with how far their file was read; return their number."""
+        """Append the items whose ids are new, with how far the input was read; return their number."""
         added = 0
         with self.transaction() as base:
             closed, latest = self.get("closing_until", 0), self.get("latest", 0)
@@ -173,9 +173,8 @@ class Store:
                 latest = max(latest, item.time)
             self.put("latest", latest)
             self._reject(base, rejections)
-            if place:
-                values = [place.file, place.position, place.rows, place.state]
-                base.execute("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)", values)
+            values = [(one.file, one.position, one.rows, one.state) for one in places]
+            base.executemany("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)", values)
         return added
 
     def _reject(self, base: sqlite3.Connection, rejections: Sequence[Rejection]) -> None:

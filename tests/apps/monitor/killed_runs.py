@@ -1,6 +1,6 @@
 """Run a monitor again and again, each time killed at a random moment, and at last to its end.
 
-    python killed_runs.py MODEL INPUT STORE KILLS
+    python killed_runs.py MODEL INPUT STORE KILLS ROWS
 
 Runs are forks of this process, which has imported everything: a start takes no time.
 """
@@ -22,10 +22,9 @@ import react_ray
 from react_ray.apps.monitor.run import load_config, run
 
 
-def main(model: str, input: str, store: str, kills: int) -> None:
+def main(model: str, input: str, store: str, kills: int, rows: int) -> None:
     react_ray.load(model)  # imports what every run needs
     draw = random.Random(0)
-    rows = len(Path(input).read_text().splitlines())
     for number in range(kills):
         child = start(model, input, store)
         target = rows * (number + draw.random()) / kills
@@ -46,7 +45,7 @@ def start(model: str, input: str, store: str) -> int:
     code = 1
     try:
         settings = {"sentiment": model, "batch": 8, "compact_rows": 40, "lateness_hours": 0.0}
-        run(load_config((), settings), Path(input), Path(store), until_end=True, quiet=True)
+        run(load_config((), settings), input, Path(store), until_end=True, quiet=True)
         code = 0
     finally:
         os._exit(code)
@@ -63,4 +62,4 @@ def rows_read(store: str) -> int:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]))
+    main(sys.argv[1], sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5]))

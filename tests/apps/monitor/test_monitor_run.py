@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -16,7 +15,7 @@ from typing import Any
 import duckdb
 import pandas as pd
 import pytest
-from tiny_opinions import make_items, write_jsonl
+from tiny_opinions import make_items, run_and_kill, write_jsonl
 
 from react_ray.apps.monitor.query import Selection, names, texts, trends
 from react_ray.apps.monitor.run import load_config, run
@@ -93,13 +92,14 @@ def test_an_item_that_comes_again_is_not_counted_again(opinions: Path, tmp_path:
 
 
 def test_half_a_line_waits_for_its_rest(opinions: Path, tmp_path: Path) -> None:
+    from react_ray.apps.monitor.chunk import Reading
     from react_ray.apps.monitor.feed import Feed
     from react_ray.apps.monitor.store import Place
 
     path = tmp_path / "in.jsonl"
     line = json.dumps({"id": "1", "text": "太慢了", "time": 1}, ensure_ascii=False).encode()
     path.write_bytes(line + b"\n" + line[:20])
-    feed = Feed(path, {})
+    feed = Feed(path, Reading())
     chunks = list(feed.chunks(Place("f"), path, last_line=False))
     assert [item.text for chunk in chunks for item in chunk.items] == ["太慢了"]
     with path.open("ab") as file:
@@ -215,15 +215,7 @@ def wait_for_items(folder: Path, count: int) -> None:
 def test_a_killed_process_loses_and_doubles_nothing(opinions: Path, tmp_path: Path) -> None:
     items = make_items(20, per_day=10)
     path = write_jsonl(tmp_path / "in.jsonl", [*items, *items[::7]])
-    script = Path(__file__).with_name("killed_runs.py")
-    words = [sys.executable, script, opinions, path, tmp_path / "store", 6]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [str(word) for word in words], capture_output=True, text=True, env=environment, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    rows = [int(count) for count in re.findall(r"killed at (\d+)", done.stdout)]
-    assert sum(0 < count < len(items) * 8 // 7 for count in rows) >= 4, "killed on its way"
+    run_and_kill(opinions, path, tmp_path / "store", len(items) + len(items[::7]))
     store = Store(tmp_path / "store")
     ids = [one["id"] for one in texts(store, Selection(), 10_000)]
     assert sorted(ids) == sorted(item["id"] for item in items)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import subprocess
+import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from benchmarks.tiny_model import save_tiny_model
 
-__all__ = ["make_items", "save_classifier", "write_jsonl"]
+__all__ = ["make_items", "run_and_kill", "save_classifier", "write_jsonl"]
 
 
 def save_classifier(folder: Path, labels: Mapping[str, str]) -> Path:
@@ -55,3 +59,16 @@ def write_jsonl(path: Path, rows: Iterable[Mapping[str, Any]], mode: str = "w") 
     with path.open(mode, encoding="utf-8") as file:
         file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     return path
+
+
+def run_and_kill(model: Path, input: str | Path, store: Path, rows: int, kills: int = 6) -> None:
+    """Run a monitor over an input of so many rows; it is killed several times on its way."""
+    script = Path(__file__).with_name("killed_runs.py")
+    words = [sys.executable, script, model, input, store, kills, rows]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [str(word) for word in words], capture_output=True, text=True, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    counts = [int(count) for count in re.findall(r"killed at (\d+)", done.stdout)]
+    assert sum(0 < count < rows for count in counts) >= kills // 2 + 1, "killed on its way"
