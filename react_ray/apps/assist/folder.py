@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -16,18 +17,32 @@ from pydantic import ValidationError
 from react_ray import InputError, load, load_encoder
 from react_ray.apps.assist.assistant import Assistant
 from react_ray.apps.assist.finder import Finder, Thresholds, answer_groups
-from react_ray.apps.assist.index import EMBEDDINGS, Embeddings, Index
+from react_ray.apps.assist.index import EMBEDDINGS, TEXTS, Embeddings, Index
 from react_ray.apps.assist.intents import IntentClassifier
 from react_ray.apps.assist.ranking import Logistic
 from react_ray.apps.assist.settings import AssistConfig
 from react_ray.apps.assist.templates import Template, templates_of
 from react_ray.folders import replace_file
 
-__all__ = ["RUN", "Built", "load_assistant", "load_built", "save", "write_json"]
+__all__ = [
+    "RUN",
+    "Built",
+    "FileStates",
+    "file_states",
+    "load_assistant",
+    "load_built",
+    "save",
+    "version_of",
+    "write_json",
+]
 
 CONFIG, FITTED, TEMPLATES = "config.json", "fitted.safetensors", "templates.yaml"
 RUN = "run"
 """Folder of the run of a fine-tuned classifier."""
+FILES = (CONFIG, FITTED, TEMPLATES, EMBEDDINGS, TEXTS)
+"""What answers depend on."""
+FileStates = tuple[tuple[int, int, int], ...]
+"""Inode, size and time of each of FILES."""
 LOGISTIC = ("mean", "spread", "weights")
 
 
@@ -102,17 +117,45 @@ def load_built(folder: Path) -> Built:
     return Built(config, finder, Thresholds(**settings["thresholds"]), templates, embeddings)
 
 
-def load_assistant(folder: Path) -> tuple[Built, Assistant]:
-    """Load an assistant with its encoder and models. Raises InputError if one is missing."""
+def file_states(folder: Path) -> FileStates | None:
+    """Return what tells a change of the files; None while a build writes them."""
+    try:
+        states = [(folder / name).stat() for name in FILES]
+    except FileNotFoundError:
+        return None
+    return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in states)
+
+
+def version_of(folder: Path) -> str:
+    """Return a hash of the files that answers depend on, as 12 hexadecimal digits."""
+    content = hashlib.sha256()
+    for name in FILES:
+        with (folder / name).open("rb") as file:
+            content.update(hashlib.file_digest(file, "sha256").digest())
+    return content.hexdigest()[:12]
+
+
+def load_assistant(folder: Path, earlier: tuple[Built, Assistant] | None = None) -> tuple[Built, Assistant]:
+    """Load an assistant with its models; the encoder of an ``earlier`` one is used if it is the same.
+
+    Raises InputError if a model is missing.
+    """
     built = load_built(folder)
     config = built.config
-    encoder = load_encoder(config.encoder, max_length=config.max_length)
+    if earlier is not None and _encoder_of(earlier[0]) == _encoder_of(built):
+        encoder = earlier[1].encoder
+    else:
+        encoder = load_encoder(config.encoder, max_length=config.max_length)
     classifier = load(folder / RUN) if config.classifier == "run" and built.finder.intents else None
     reader = load(config.reader) if config.reader else None
     if reader is not None and reader.task.answers != "span":
         raise InputError(f"reader = {config.reader}: a model for {reader.task.title}, not question answering")
     assistant = Assistant(built.finder, built.thresholds, built.templates, encoder, classifier, reader)
     return built, assistant
+
+
+def _encoder_of(built: Built) -> tuple[str, int]:
+    return built.config.encoder, built.config.max_length
 
 
 def write_json(path: Path, content: Any) -> None:

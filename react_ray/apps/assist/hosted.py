@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import AsyncIterator
 from importlib import resources
@@ -15,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from pydantic import Field
 
 from react_ray import Host, HostConfig, HostedApp, split_sentences
-from react_ray.apps.assist.folder import CONFIG, load_assistant
+from react_ray.apps.assist.live import LiveAssistant
 from react_ray.apps.assist.service import ChatService
 from react_ray.apps.assist.settings import ChatConfig
 from react_ray.apps.assist.store import ConversationStore, Limits
@@ -84,11 +83,11 @@ class AssistApp(HostedApp):
 
     def __init__(self, folder: Path, host: Host):
         assert isinstance(host.config, ChatConfig)
-        _, assistant = load_assistant(folder)
-        self.version = _version(folder)
+        self._live = LiveAssistant(folder)
+        self.version = self._live.version
         self.page, self.pages = _page("chat.html"), {"/agent": _page("agent.html")}
         self._host, self._config = host, host.config
-        self._service = ChatService(assistant, host.owner, host.config)
+        self._service = ChatService(self._live, host.owner, host.config)
 
     async def ready(self) -> bool:
         """Return whether the assistant answers."""
@@ -109,6 +108,7 @@ class AssistApp(HostedApp):
         @app.post("/chat", summary="Answer a message of a conversation", response_model=ChatReply)
         async def chat(message: ChatMessage, request: Request) -> Any:
             reply = await service.chat(message.session, message.message, message.id, caller())
+            self.version = self._live.version
             if EVENTS not in request.headers.get("accept", ""):
                 return reply
             return StreamingResponse(_events(reply), media_type=EVENTS, headers={"cache-control": "no-store"})
@@ -131,7 +131,7 @@ class AssistApp(HostedApp):
         @app.get("/agent/waiting", summary="Conversations that wait for a person")
         async def waiting() -> dict[str, Any]:
             self._check_agent()
-            return {"conversations": await owner.call("waiting"), "intents": self._service.intents()}
+            return {"conversations": await owner.call("waiting"), "intents": await self._service.intents()}
 
         @app.get("/agent/conversation/{session}", summary="Messages of any conversation")
         async def any_conversation(session: SessionPath) -> list[dict[str, Any]]:
@@ -192,10 +192,6 @@ async def _events(reply: dict[str, Any]) -> AsyncIterator[bytes]:
 
 def _event(content: dict[str, Any]) -> bytes:
     return f"data: {json.dumps(content, ensure_ascii=False)}\n\n".encode()
-
-
-def _version(folder: Path) -> str:
-    return hashlib.sha256((folder / CONFIG).read_bytes()).hexdigest()[:12]
 
 
 def _page(name: str) -> str:

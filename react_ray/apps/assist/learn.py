@@ -22,7 +22,7 @@ def learn(folder: Path, *, verbose: bool = False, quiet: bool = False) -> BuildR
     """Write the labels of all conversations to learnt.jsonl, and build the assistant again with them.
 
     Labels of conversations that are deleted by now stay, unless they were deleted by :func:`forget`. A
-    service keeps the assistant that it has loaded until it is started again.
+    running service loads the assistant again before its next answer.
     Raises InputError if there is no assistant, or nothing was learnt yet.
     """
     built = load_built(folder)
@@ -41,8 +41,8 @@ def learn(folder: Path, *, verbose: bool = False, quiet: bool = False) -> BuildR
 def forget(folder: Path, session: str) -> str:
     """Delete a conversation from the store, from what was learnt, and from the index.
 
-    A running service answers from the copy that it has loaded until it is started again. Raises InputError
-    if nothing is known of the conversation.
+    A running service loads the assistant again before its next answer. Raises InputError if nothing is known
+    of the conversation.
     """
     stored = False
     if (folder / STORE).exists():
@@ -56,8 +56,8 @@ def forget(folder: Path, session: str) -> str:
     erased = erase(folder, learnt_source(session))
     if not (stored or erased or len(kept) < len(rows)):
         raise InputError(f"{folder}: nothing is known of the conversation {session}")
-    labels, note = len(rows) - len(kept), "; start a running service again" if erased else ""
-    return f"deleted: {int(stored)} conversation, {labels} labels, {erased} entries of the index{note}"
+    labels = len(rows) - len(kept)
+    return f"deleted: {int(stored)} conversation, {labels} labels, {erased} entries of the index"
 
 
 def _read(folder: Path) -> list[dict[str, Any]]:

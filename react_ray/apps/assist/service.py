@@ -9,7 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from react_ray import InputError, Owner
-from react_ray.apps.assist.assistant import Assistant, Reply
+from react_ray.apps.assist.assistant import Reply
+from react_ray.apps.assist.live import LiveAssistant
 from react_ray.apps.assist.settings import ChatConfig
 
 __all__ = ["ChatService"]
@@ -22,16 +23,16 @@ class ChatService:
 
     Parameters
     ----------
-    assistant
-        Answers messages; called in a thread of its own.
+    live
+        The assistant that answers messages; called in a thread of its own.
     owner
         Calls methods of the :class:`react_ray.apps.assist.store.ConversationStore`.
     config
         Limits.
     """
 
-    def __init__(self, assistant: Assistant, owner: Owner, config: ChatConfig):
-        self.config, self._assistant, self._owner = config, assistant, owner
+    def __init__(self, live: LiveAssistant, owner: Owner, config: ChatConfig):
+        self.config, self._live, self._owner = config, live, owner
         self._thread = ThreadPoolExecutor(1)
         self._waiting: list[tuple[str, Sequence[str], asyncio.Future[Reply]]] = []
         self._worker: asyncio.Task[None] | None = None
@@ -79,9 +80,10 @@ class ChatService:
         await self._think("ready?", [])
         return True
 
-    def intents(self) -> list[str]:
+    async def intents(self) -> list[str]:
         """Return the names of the intents."""
-        intents = self._assistant.finder.intents
+        loop = asyncio.get_running_loop()
+        intents = (await loop.run_in_executor(self._thread, self._live.current)).finder.intents
         return [] if intents is None else list(intents.names)
 
     def close(self) -> None:
@@ -102,7 +104,7 @@ class ChatService:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
             asked = [(text, earlier) for text, earlier, _ in batch]
             try:
-                replies = await loop.run_in_executor(self._thread, self._assistant.replies, asked)
+                replies = await loop.run_in_executor(self._thread, self._replies, asked)
             except Exception as error:
                 for *_, future in batch:
                     if not future.done():
@@ -111,6 +113,9 @@ class ChatService:
             for (*_, future), reply in zip(batch, replies, strict=True):
                 if not future.done():
                     future.set_result(reply)
+
+    def _replies(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Reply]:
+        return self._live.current().replies(asked)
 
 
 def _public(reply: dict[str, Any]) -> dict[str, Any]:

@@ -19,6 +19,7 @@ import psutil
 import pytest
 
 from benchmarks.serving.victims import Victims
+from react_ray.apps.assist.learn import forget, learn
 from react_ray.apps.assist.store import ConversationStore
 
 CUSTOMERS, MESSAGES = 6, 15
@@ -44,6 +45,7 @@ def test_no_conversation_is_lost_or_doubled_when_processes_are_killed(shop: Path
             first = process.stdout.readline()
             assert first.startswith(f"Ready: http://127.0.0.1:{port}"), (tmp_path / "err.txt").read_text()
             replies = talk(port, victims)
+            learn_and_forget(port, folder)
         finally:
             process.terminate()
         assert process.wait(60) == 0
@@ -77,6 +79,38 @@ def talk(port: int, victims: Victims) -> list[dict[str, Any]]:
     return replies
 
 
+def learn_and_forget(port: int, folder: Path) -> None:
+    """Both replicas answer what was learnt, and no longer what was forgotten; no message is dropped."""
+    question, answer = "qqqq wwww jjjj vvvv", "We do not sell these."
+    assert ask(port, "visitor", question)["text"] != answer
+    body = {"session": "visitor", "id": "a", "message": answer, "intent": "return"}
+    assert post(port, body, "/agent/answer") is not None
+    stop, asked = threading.Event(), []
+
+    def keep_asking() -> None:
+        while not stop.is_set():
+            asked.append(ask(port, f"meanwhile-{len(asked)}", WORDS[0])["kind"])
+
+    thread = threading.Thread(target=keep_asking)
+    thread.start()
+    try:
+        learn(folder, quiet=True)
+    finally:
+        stop.set()
+        thread.join()
+    assert set(asked) == {"template"}
+    assert {ask(port, f"after-{number}", question)["text"] for number in range(12)} == {answer}
+    forget(folder, "visitor")
+    assert answer not in {ask(port, f"gone-{number}", question)["text"] for number in range(12)}
+
+
+def ask(port: int, session: str, text: str) -> dict[str, Any]:
+    """Return the reply to the first message of a conversation, which must come at once."""
+    reply = post(port, {"session": session, "message": text, "id": "m"})
+    assert reply is not None
+    return reply
+
+
 def kill(victims: Victims, part: str) -> None:
     found = [one for one in victims.of("replica") if f":{part}" in title(one)]
     assert found, [title(one) for one in victims.of("replica")]
@@ -99,11 +133,11 @@ def customer(port: int, number: int, replies: dict[str, Any]) -> None:
         replies[body["id"]] = reply
 
 
-def post(port: int, body: dict[str, str]) -> dict[str, Any] | None:
+def post(port: int, body: dict[str, str], path: str = "/chat") -> dict[str, Any] | None:
     """Return the reply; None where the message has to be sent again."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        connection.request("POST", "/chat", json.dumps(body), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
         response = connection.getresponse()
         content = response.read()
     except (OSError, http.client.HTTPException):

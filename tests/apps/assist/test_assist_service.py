@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import logging
 import shutil
@@ -22,6 +23,7 @@ from react_ray.errors import InputError
 LOAD, OWNER = "react_ray.apps.assist.hosted:load", "react_ray.apps.assist.hosted:open_store"
 SURE = "delivery parcel late courier"
 STRANGE = "§§ 9999 ####"
+NUMBERS = itertools.count()
 
 
 def open_chat(folder: Path, **settings: Any) -> TestClient:
@@ -154,6 +156,39 @@ def test_what_agents_answer_is_learnt_and_what_is_forgotten_is_gone(folder: Path
         forget(folder, "visitor-1")
     with pytest.raises(InputError, match="no conversation has a label"):
         learn(folder, quiet=True)
+
+
+def test_a_running_service_learns_and_forgets(folder: Path) -> None:
+    question = "qqqq wwww jjjj vvvv"
+    with open_chat(folder) as http:
+        assert say(http, question, session="visitor-1")["kind"] == "handover"
+        body = {"session": "visitor-1", "id": "a", "message": "We do not sell these.", "intent": "return"}
+        assert http.post("/agent/answer", json=body).status_code == 200
+        first = version(http)
+        learn(folder, quiet=True)
+        learnt = best_answer(http, question)
+        assert learnt == "We do not sell these."
+        second = version(http)
+        kept = (folder / "config.json").read_bytes()
+        (folder / "config.json").unlink()  # as while a build is at work
+        assert say(http, SURE, session="visitor-2")["kind"] == "template"
+        (folder / "config.json").write_text("{}")  # damaged
+        assert say(http, SURE, session="visitor-3")["kind"] == "template"
+        (folder / "config.json").write_bytes(kept)
+        forget(folder, "visitor-1")
+        assert best_answer(http, question) != "We do not sell these."
+        assert len({first, second, version(http)}) == 3
+
+
+def version(http: TestClient) -> str:
+    say(http, SURE, session=f"session-{next(NUMBERS)}")
+    found: str = http.get("/readyz").headers["x-model-version"]
+    return found
+
+
+def best_answer(http: TestClient, question: str) -> str:
+    """Return what the service answers, whatever else it is sure of."""
+    return say(http, question, session=f"session-{next(NUMBERS)}")["text"]
 
 
 def test_pages_load_nothing_from_elsewhere(http: TestClient) -> None:
