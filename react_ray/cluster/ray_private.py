@@ -16,12 +16,12 @@ __all__ = [
     "GROUP_START_TIMEOUT",
     "JOB_CONFIG",
     "JOB_LOGGERS",
+    "broadcast_results",
     "forget_grpc_method",
     "ignore_rules",
     "init_in",
     "quiet_job_client",
     "remove_placement_group",
-    "replicas_asked",
 ]
 
 JOB_CONFIG = "RAY_JOB_CONFIG_JSON_ENV_VAR"
@@ -76,7 +76,7 @@ def forget_grpc_method(server: Any, method: str) -> None:
         handler._method_handlers.pop(method, None)
 
 
-async def replicas_asked(broadcast: Any) -> Sequence[Any]:
+async def broadcast_results(broadcast: Any) -> Sequence[Any]:
     """Return the results of a broadcast, one per replica, each with ``get_async()`` and ``cancel()``.
 
     The public ``results_async()`` returns nothing if a single replica does not answer.

@@ -233,6 +233,6 @@ def create_app(
         app.close()
         owned.close()
 
-    made = asgi_app(app, host, scrape)
-    made.router.lifespan_context = lifespan
-    return made
+    hosted = asgi_app(app, host, scrape)
+    hosted.router.lifespan_context = lifespan
+    return hosted

@@ -54,7 +54,7 @@ def build_hosted(
     replicas = serve.deployment(name=DEPLOYMENT, **deployment_options(config, cpus))(AppReplica)
     if owner is None:
         return replicas.bind(load, folder, config)
-    one = serve.deployment(
+    owner_deployment = serve.deployment(
         name=OWNER,
         num_replicas=1,
         ray_actor_options={"num_cpus": 0},
@@ -64,7 +64,7 @@ def build_hosted(
         graceful_shutdown_wait_loop_s=0.2,
         max_constructor_retry_count=1,
     )(AppOwner)
-    return replicas.bind(load, folder, config, one.bind(owner, folder, config))
+    return replicas.bind(load, folder, config, owner_deployment.bind(owner, folder, config))
 
 
 class AppOwner:

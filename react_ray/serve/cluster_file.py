@@ -30,7 +30,7 @@ def write_cluster_file(
     """Write the file ``content`` and return instructions; ``changes`` says what may be changed in it."""
     text = yaml.dump(content, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     head = HEAD.format(changes=changes)
-    replace_file(path, lambda half: half.write_text(head + text, encoding="utf-8"))
+    replace_file(path, lambda temporary: temporary.write_text(head + text, encoding="utf-8"))
     return (
         f"{path}: serves {', '.join(folders)}: every node must see it under this name\n"
         f"  {shlex.join(['serve', 'deploy', str(path)])}   "
@@ -47,10 +47,10 @@ def check_cluster_host(host: str) -> None:
 
 def cluster_options(config: HostConfig, grpc: Mapping[str, Any]) -> dict[str, Any]:
     """Return what stands in the file beside the applications; ``grpc``: Serve's options of gRPC, if any."""
-    whole: dict[str, Any] = {"proxy_location": "EveryNode", "http_options": http_options(config)}
+    options: dict[str, Any] = {"proxy_location": "EveryNode", "http_options": http_options(config)}
     if grpc:
-        whole["grpc_options"] = dict(grpc)
-    return {**whole, "logging_config": {"enable_access_log": False}}
+        options["grpc_options"] = dict(grpc)
+    return {**options, "logging_config": {"enable_access_log": False}}
 
 
 def http_options(config: HostConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from ray import serve
 from ray.serve.exceptions import DeploymentUnavailableError
 
-from react_ray.cluster.ray_private import replicas_asked
+from react_ray.cluster.ray_private import broadcast_results
 from react_ray.config.hosting import HostConfig
 from react_ray.serve.watch.metrics import render
 from react_ray.serve.watch.scrape import Families, gather
@@ -49,16 +49,16 @@ def _number_of_replicas(config: HostConfig) -> dict[str, Any]:
     return {"autoscaling_config": scaling}
 
 
-async def scrape_all(deployment: str, own: Families) -> bytes:
+async def scrape_all(deployment: str, local: Families) -> bytes:
     """Return the metrics of all replicas that answer in time, and the number of the others.
 
-    ``own`` are those of this replica; the others are asked by their method ``families``.
+    ``local`` are those of this replica; the others are asked by their method ``families``.
     """
     application = serve.get_replica_context().app_name
-    everyone = serve.get_deployment_handle(deployment, application).broadcast("families")
+    broadcast = serve.get_deployment_handle(deployment, application).broadcast("families")
     try:
         async with asyncio.timeout(SCRAPE_WITHIN_S):
-            asked = await replicas_asked(everyone)
+            results = await broadcast_results(broadcast)
     except (TimeoutError, DeploymentUnavailableError):  # Serve does not know the others yet
-        asked = []
-    return render(*await gather(own, asked, SCRAPE_WITHIN_S))
+        results = []
+    return render(*await gather(local, results, SCRAPE_WITHIN_S))

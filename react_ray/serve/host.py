@@ -89,7 +89,7 @@ def host(hosting: Hosting, session: Session) -> None:
     """
     config, applications = hosting.config, hosting.applications
     local = session.address is None
-    with _until_signal(), session, _variables(config, session), _console(session) as (console, said):
+    with _until_signal(), session, _variables(config, session), _console(session) as (console, ray_output):
         logs = f" (logs: {session.folder / RAY / 'session_latest/logs'})" if local else ""
         console.say(f"Starting Ray and {config.replicas} replica(s) of {hosting.start} ...{logs}")
         for note in hosting.notes:
@@ -103,8 +103,8 @@ def host(hosting: Hosting, session: Session) -> None:
                 lambda: first_missing(applications, config, local), config.start_timeout_s, console.say
             )
             print(_ready(hosting, local), file=console.out, flush=True)
-            replacements = Replacements([one.name for one in applications], console.say)
-            supervise(console, said, session.folder if local else None, replacements)
+            replacements = Replacements([application.name for application in applications], console.say)
+            supervise(console, ray_output, session.folder if local else None, replacements)
         except KeyboardInterrupt:
             console.say("Stopping: running requests are finished first ...")
             raise
@@ -113,11 +113,11 @@ def host(hosting: Hosting, session: Session) -> None:
 
 
 def _ready(hosting: Hosting, local: bool) -> str:
-    urls = [url_of(hosting.config, one.route) for one in hosting.applications]
-    url, others = urls[0], "".join(f"       {other}\n" for other in urls[1:])
+    urls = [url_of(hosting.config, application.route) for application in hosting.applications]
+    url, further = urls[0], "".join(f"       {address}\n" for address in urls[1:])
     where = "" if local else " on every node of the cluster that has a replica"
     return (
-        f"Ready: {url}{where} (web page; API documentation: {url}/docs)\n{others}"
+        f"Ready: {url}{where} (web page; API documentation: {url}/docs)\n{further}"
         f"  {hosting.welcome.replace('{url}', url)}\nCtrl-C stops it."
     )
 
@@ -199,7 +199,10 @@ def _deploy(hosting: Hosting, session: Session, deployed: list[str]) -> None:
     try:
         ray_serve.start(
             proxy_location="EveryNode",
-            http_options={**http_options(config), **({"host": "127.0.0.1"} if _behind_ours(session) else {})},
+            http_options={
+                **http_options(config),
+                **({"host": "127.0.0.1"} if _behind_haproxy(session) else {}),
+            },
             grpc_options=dict(hosting.grpc),
             logging_config={"enable_access_log": False},
         )
@@ -207,14 +210,14 @@ def _deploy(hosting: Hosting, session: Session, deployed: list[str]) -> None:
         raise ClusterError(f"Ray Serve does not start: {reason_of(str(error))}") from None
     targets = [
         ray_serve.RunTarget(
-            one.build(cpus),
-            name=one.name,
-            route_prefix=one.route,
+            application.build(cpus),
+            name=application.name,
+            route_prefix=application.route,
             logging_config={"enable_access_log": False},
         )
-        for one in applications
+        for application in applications
     ]
-    deployed += [one.name for one in applications]
+    deployed += [application.name for application in applications]
     try:
         ray_serve.run_many(
             targets, wait_for_ingress_deployment_creation=False, wait_for_applications_running=False
@@ -225,7 +228,7 @@ def _deploy(hosting: Hosting, session: Session, deployed: list[str]) -> None:
         ) from None
 
 
-def _behind_ours(session: Session) -> bool:
+def _behind_haproxy(session: Session) -> bool:
     """Return whether HAProxy accepts the connections of callers."""
     return session.address is None and ingress.available()
 
@@ -262,8 +265,8 @@ def _ray_lives(session: Session) -> bool:
 def _delete(deployed: Sequence[str], session: Session) -> None:
     from ray import serve as ray_serve
 
-    there, own = set(ray_serve.status().applications), set(deployed)
-    for application in sorted(there & own):
+    running, ours = set(ray_serve.status().applications), set(deployed)
+    for application in sorted(running & ours):
         ray_serve.delete(application)
-    if session.address and not there - own:
+    if session.address and not running - ours:
         ray_serve.shutdown()

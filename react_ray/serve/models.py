@@ -23,14 +23,14 @@ NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 LISTS = (".yaml", ".yml")
 
 
-def models_of(given: str | Path) -> dict[str, Path]:
+def models_of(location: str | Path) -> dict[str, Path]:
     """Return the folder of each model by name: from a YAML list, or of one model with an empty name.
 
     Raises InputError if the list is invalid, or a model is missing or incomplete.
     """
-    path = Path(given).expanduser()
+    path = Path(location).expanduser()
     if path.suffix not in LISTS or path.is_dir():
-        return {"": _whole_model(Path(given))}
+        return {"": _complete_model(Path(location))}
     listed = read_yaml(path)
     if not isinstance(listed, dict) or not listed:
         raise InputError(f"{path}: expected a line `name: folder` for each model")
@@ -48,8 +48,8 @@ def with_relations(models: Mapping[str, Path], config: ServeConfig) -> ServeConf
         raise InputError("a relation model goes with one entity model, and not with a list of models")
     _, folder = check_folders(models[""], config.relations)
     folder = folder.resolve()
-    found = {"relations": str(folder), "relations_version": model_version(folder)}
-    return config.model_copy(update=found)
+    update = {"relations": str(folder), "relations_version": model_version(folder)}
+    return config.model_copy(update=update)
 
 
 def _name(path: Path, name: object) -> str:
@@ -65,14 +65,14 @@ def _folder(path: Path, name: object, folder: object) -> Path:
     if not isinstance(folder, str):
         raise InputError(f"{path}: {name}: expected the folder of a run or model, found {folder!r}")
     try:  # a relative folder is beside the list, wherever the command is given
-        return _whole_model(path.parent / Path(folder).expanduser())
+        return _complete_model(path.parent / Path(folder).expanduser())
     except InputError as error:
         raise InputError(f"{path}: {name}: {error}") from None
 
 
-def _whole_model(given: Path) -> Path:
+def _complete_model(path: Path) -> Path:
     """Resolve the folder of a model, so that a changed symbolic link does not affect the service."""
-    folder = model_folder(given)
+    folder = model_folder(path)
     check_saved(folder)
     return folder.resolve()
 
@@ -85,12 +85,12 @@ def note_of(folder: Path, config: ServeConfig) -> str | None:
     if not config.gpus_per_replica and config.precision == "fp32" and check_saved(folder).generates:
         record = find_translator(folder)
         return f"note: {record}: torch serves it, more slowly" if isinstance(record, str) else None
-    found = "" if config.gpus_per_replica else find_onnx(folder, config.precision)
-    if not isinstance(found, str) or not found:
+    onnx = "" if config.gpus_per_replica else find_onnx(folder, config.precision)
+    if not isinstance(onnx, str) or not onnx:
         return None
     if config.precision == "int8":
-        raise InputError(f"no ONNX file in int8 can be served: {found}; react-ray export makes it")
-    return f"note: {found}: torch serves it, more slowly; react-ray export makes an ONNX file"
+        raise InputError(f"no ONNX file in int8 can be served: {onnx}; react-ray export makes it")
+    return f"note: {onnx}: torch serves it, more slowly; react-ray export makes an ONNX file"
 
 
 def application_of(name: str) -> str:

@@ -63,7 +63,7 @@ def wait_until_ready(missing: Callable[[], str | None], within_s: float, say: Ca
 
 def first_missing(applications: Sequence[Hosted], config: HostConfig, local: bool) -> str | None:
     """Return what the first application that is not ready waits for."""
-    return next(filter(None, (_missing(one, config, local) for one in applications)), None)
+    return next(filter(None, (_missing(hosted, config, local) for hosted in applications)), None)
 
 
 def _missing(hosted: Hosted, config: HostConfig, local: bool) -> str | None:
@@ -76,7 +76,11 @@ def _missing(hosted: Hosted, config: HostConfig, local: bool) -> str | None:
     deployment = application.deployments.get(hosted.deployment)
     state = deployment.message if deployment else ""
     if application.status in ("DEPLOY_FAILED", "UNHEALTHY"):
-        failed = [one.message for one in application.deployments.values() if "Error" in one.message]
+        failed = [
+            deployment.message
+            for deployment in application.deployments.values()
+            if "Error" in deployment.message
+        ]
         reason = reason_of(next(iter(failed), state or application.message))
         raise InputError(f"the {hosted.what} cannot be served: {reason}")
     if application.status != "RUNNING":

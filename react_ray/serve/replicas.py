@@ -12,14 +12,14 @@ class Replacements:
 
     def __init__(self, applications: Sequence[str], say: Callable[[str], None]):
         self._applications, self._say = applications, say
-        self._said: dict[str, str | None] = {}
+        self._warnings: dict[str, str | None] = {}
 
     def check(self) -> None:
         """Check the replicas of Ray Serve."""
         for application in self._applications:
             warning = _warning_of(application)
-            if warning != self._said.get(application):
-                self._said[application] = warning
+            if warning != self._warnings.get(application):
+                self._warnings[application] = warning
                 self._say(warning or "all replicas run again")
 
 

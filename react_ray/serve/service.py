@@ -129,7 +129,7 @@ class Service:
         ``limit`` is the maximum number of generated tokens, if it is less than that of the model.
         """
         answers = _all_of(await self.outcomes(rows, top, limit))
-        return await self.apart(_size(rows), lambda: self.all_said(answers, rows, top, threshold))
+        return await self.apart(_size(rows), lambda: self.format_answers(answers, rows, top, threshold))
 
     async def stream(
         self, row: Row, threshold: float | None = None, limit: int | None = None
@@ -155,7 +155,7 @@ class Service:
         decoder = RowDecoder(self._engine, [row], [example], [output])
         (answer,) = _all_of(self._decoded(decoder, [row], range(1), None, current().id))
         yield pieces.rest(answer.value)
-        yield self.said(answer, row, None, threshold)
+        yield self.format_answer(answer, row, None, threshold)
 
     async def triples(
         self, rows: Sequence[Row], top: int | None = None, threshold: float | None = None
@@ -174,8 +174,8 @@ class Service:
             return [(row["text"], above(limit, self.task.wire(answer, row))) for answer, row in pairs]
 
         texts = await self.apart(_size(rows), entities)
-        found = _all_of(await self.relations.triples(texts))
-        return [surest(above(limit, [vars(triple) for triple in triples]), top) for triples in found]
+        results = _all_of(await self.relations.triples(texts))
+        return [surest(above(limit, [vars(triple) for triple in triples]), top) for triples in results]
 
     async def all_answers(self, rows: Sequence[Row], ranked: int | None = None) -> list[Answer]:
         """Return the answer to each row; TextError as ``predict``."""
@@ -207,26 +207,26 @@ class Service:
         """
         return work() if self._at_once else await self._tokenizer.run(size, work)
 
-    def all_said(
+    def format_answers(
         self,
         answers: Sequence[Answer],
         rows: Sequence[Row],
         top: int | None = None,
         threshold: float | None = None,
     ) -> list[list[Entry]]:
-        """Format each answer, see ``said``."""
-        return [self.said(answer, row, top, threshold) for answer, row in zip(answers, rows, strict=True)]
+        """Format each answer, see ``format_answer``."""
+        return [self.format_answer(a, row, top, threshold) for a, row in zip(answers, rows, strict=True)]
 
-    def said(
+    def format_answer(
         self, answer: Answer, row: Row, top: int | None = None, threshold: float | None = None
     ) -> list[Entry]:
         """Format an answer as ``predict`` does; an empty one is counted as an abstention."""
         limit = self.threshold if threshold is None else threshold
         entries = best_of(self.task.wire(answer, row), answer, top)
-        kept = above(limit, entries)
-        if entries and not kept:
+        selected = above(limit, entries)
+        if entries and not selected:
             self.metrics.abstained()
-        return kept
+        return selected
 
     async def explore(self, texts: Sequence[str]) -> list[NDArray[np.float32]]:
         """Return probabilities of artificial texts, which are not counted, logged or compared."""
@@ -256,10 +256,10 @@ class Service:
         count: Callable[[pa.Table, Sequence[Example]], None] | None,
     ) -> list[Example]:
         table = few_rows(self.task, rows)
-        made = self._engine.encode(table)
+        examples = self._engine.encode(table)
         if count is not None:
-            count(table, made)
-        return [replace(one, row=one.row + first) for one in made] if first else made
+            count(table, examples)
+        return [replace(example, row=example.row + first) for example in examples] if first else examples
 
     def _count_cut(self, rows: pa.Table, examples: Sequence[Example]) -> None:
         cut = self._engine.count_cut(rows, examples)
@@ -315,14 +315,14 @@ class Service:
 
         The probe is put ahead of the queue: a full queue is no reason to replace a working replica.
         """
-        asked = [self._batcher.submit(self._engine.sample("ready"), first=True)]
+        probes = [self._batcher.submit(self._engine.sample("ready"), first=True)]
         if self.relations:
-            asked.append(self.relations.sample())
+            probes.append(self.relations.sample())
         try:
-            outcomes = await asyncio.wait_for(asyncio.gather(*asked), within_s)
+            outcomes = await asyncio.wait_for(asyncio.gather(*probes), within_s)
         except TimeoutError:
             return False
-        return not any(isinstance(some[0], Exception) for some in outcomes)
+        return not any(isinstance(outcome[0], Exception) for outcome in outcomes)
 
     def _number_waiting(self) -> int:
         return self._batcher.waiting + (self.relations.waiting if self.relations else 0)

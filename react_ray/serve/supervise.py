@@ -62,9 +62,9 @@ def ray_apart(file: Path) -> Iterator[Console]:
             yield Console(out, err)
         finally:
             _flush()
-            for number, kept in enumerate(before, 1):
-                os.dup2(kept, number)
-                os.close(kept)
+            for number, descriptor in enumerate(before, 1):
+                os.dup2(descriptor, number)
+                os.close(descriptor)
 
 
 def _flush() -> None:
@@ -78,13 +78,13 @@ def ray_is_whole(folder: Path) -> bool:
     return set(NEEDED) <= set(_processes(folder).values())
 
 
-def supervise(console: Console, said: Path, folder: Path | None, replacements: Replacements) -> None:
+def supervise(console: Console, ray_output: Path, folder: Path | None, replacements: Replacements) -> None:
     """Report processes that die, until cancelled; ClusterError when Ray itself is gone.
 
-    ``said`` is the file of Ray's output, ``folder`` that of a Ray on this machine.
+    ``ray_output`` is the file of Ray's output, ``folder`` that of a Ray on this machine.
     """
     names: dict[int, str] = {}
-    files = _Following(said, folder)
+    files = _Following(ray_output, folder)
     while True:
         now = _processes(folder) if folder else {}
         lost = [name for process, name in names.items() if name in NEEDED and process not in now]
@@ -93,7 +93,7 @@ def supervise(console: Console, said: Path, folder: Path | None, replacements: R
         for line in files.new_lines():
             for process in map(int, DEAD.findall(line)):
                 name = names.get(process, "a process of Ray's")
-                console.say(f"Died: {name} (process {process}). Ray starts another one; more in {said}")
+                console.say(f"Died: {name} (process {process}). Ray starts another one; more in {ray_output}")
             if " died: " in line:
                 console.say("Died: " + line.partition(" died: ")[2])
         replacements.check()
@@ -104,29 +104,29 @@ def supervise(console: Console, said: Path, folder: Path | None, replacements: R
 class _Following:
     """Follower of lines that are appended to files."""
 
-    def __init__(self, said: Path, folder: Path | None):
-        self._said, self._folder = said, folder
-        self._read: dict[Path, int] = {said: said.stat().st_size}
+    def __init__(self, ray_output: Path, folder: Path | None):
+        self._ray_output, self._folder = ray_output, folder
+        self._read: dict[Path, int] = {ray_output: ray_output.stat().st_size}
 
     def new_lines(self) -> Iterator[str]:
         """Return the complete lines that are new."""
-        kept = self._folder.glob("*/ingress.log") if self._folder else ()
-        for file in (self._said, *kept):
+        ingress_logs = self._folder.glob("*/ingress.log") if self._folder else ()
+        for file in (self._ray_output, *ingress_logs):
             with suppress(OSError), file.open("rb") as stream:
                 stream.seek(self._read.get(file, 0))
-                whole = stream.read().rpartition(b"\n")
-                self._read[file] = self._read.get(file, 0) + len(whole[0] + whole[1])
-                yield from whole[0].decode(errors="replace").splitlines()
+                complete = stream.read().rpartition(b"\n")
+                self._read[file] = self._read.get(file, 0) + len(complete[0] + complete[1])
+                yield from complete[0].decode(errors="replace").splitlines()
 
 
 def _processes(folder: Path) -> dict[int, str]:
     """Return descriptions of the processes of this Ray by process id."""
-    found = {}
+    names = {}
     for process in marked(str(folder)):
         with suppress(OSError):
             title = Path(f"/proc/{process}/cmdline").read_bytes().partition(b"\0")[0].decode(errors="replace")
-            found[process] = _name(title)
-    return found
+            names[process] = _name(title)
+    return names
 
 
 def _name(title: str) -> str:

@@ -32,7 +32,7 @@ def test_a_broadcast_tells_which_replicas_it_went_to() -> None:
 
     async def asked() -> list[str]:
         response = DeploymentBroadcastResponse(replicas(), None)  # type: ignore[arg-type]
-        return [*await ray_private.replicas_asked(response)]
+        return [*await ray_private.broadcast_results(response)]
 
     assert asyncio.run(asked()) == ["one", "another"]
 

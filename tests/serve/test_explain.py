@@ -57,10 +57,10 @@ def test_spans_are_even() -> None:
 
 def test_the_plan_leaves_out_what_the_model_does_not_read() -> None:
     plan = make_plan(" a b cc d e", 2, reach=6)  # in the middle of a word
-    assert (plan.read, plan.rest) == (" a b cc", CharacterSpan(8, 11))
+    assert (plan.read, plan.unread) == (" a b cc", CharacterSpan(8, 11))
     assert plan.texts == [" a b cc", "  b cc", " a "]
-    assert make_plan("a b", 9, reach=3).rest is None
-    assert make_plan("a b", 9, reach=2).rest == CharacterSpan(2, 3)
+    assert make_plan("a b", 9, reach=3).unread is None
+    assert make_plan("a b", 9, reach=2).unread == CharacterSpan(2, 3)
     assert make_plan("", 9, reach=0).texts == [""]
 
 

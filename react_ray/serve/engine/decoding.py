@@ -42,26 +42,29 @@ class RowDecoder:
     ):
         self._engine, self._rows = engine, rows
         self._examples, self._outputs = examples, outputs
-        self._own: list[list[int]] = [[] for _ in rows]
+        self._examples_of: list[list[int]] = [[] for _ in rows]
         for number, example in enumerate(examples):
-            self._own[example.row].append(number)
+            self._examples_of[example.row].append(number)
 
     def tokens(self, row: int) -> int:
         """Return the number of tokens of a row."""
-        return sum(tokens_in(self._examples[number]) for number in self._own[row])
+        return sum(tokens_in(self._examples[number]) for number in self._examples_of[row])
 
     def answers(self, rows: Sequence[int], ranked: int | None) -> list[Answer | Exception]:
         """Return the answer or error of each of ``rows`` (indices); rankings have at most ``ranked`` entries.
 
         A row fails if the model failed on one of its examples, or if decoding fails.
         """
-        numbers = [number for row in rows for number in self._own[row]]
+        numbers = [number for row in rows for number in self._examples_of[row]]
         outputs = [self._outputs[number] for number in numbers]
         error = next((output for output in outputs if isinstance(output, Exception)), None)
         if error is None:
             place = {row: index for index, row in enumerate(rows)}
-            own = [self._examples[number] for number in numbers]
-            examples = [one if one.row == place[one.row] else replace(one, row=place[one.row]) for one in own]
+            row_examples = [self._examples[number] for number in numbers]
+            examples = [
+                example if example.row == place[example.row] else replace(example, row=place[example.row])
+                for example in row_examples
+            ]
             table = few_rows(self._engine.task, [self._rows[row] for row in rows])
             try:
                 return list(self._engine.decode(outputs, examples, table, ranked))  # type: ignore[arg-type]

@@ -25,9 +25,9 @@ def check_memory(folders: Sequence[Path], config: ServeConfig) -> None:
     free = free_memory()
     needed = RAY + config.replicas * sum(_of_replica(folder, config.precision) for folder in folders)
     if free is not None and needed > free:
-        those = ", ".join(map(str, folders))
+        names = ", ".join(map(str, folders))
         raise ClusterError(
-            f"{config.replicas} replica(s) of {those} need about {needed / 1e9:.1f} GB of memory, and "
+            f"{config.replicas} replica(s) of {names} need about {needed / 1e9:.1f} GB of memory, and "
             f"{free / 1e9:.1f} GB are free: ask for fewer with --replicas, or serve precision=int8"
         )
 
@@ -50,7 +50,7 @@ def free_memory() -> int | None:
         counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
         cache = int(counts["active_file"]) + int(counts["inactive_file"])  # the kernel gives it up when asked
         used = int((group / "memory.current").read_text()) - cache
-        left = int((group / "memory.max").read_text()) - used
+        remaining = int((group / "memory.max").read_text()) - used
     except (OSError, ValueError, KeyError):  # no container, or one without a limit
         return free
-    return min(free, left)
+    return min(free, remaining)

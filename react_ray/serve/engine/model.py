@@ -89,9 +89,9 @@ def _load_torch(folder: Path, threads: int, use_gpu: bool) -> Engine:
     classifier = load(folder, use_gpu=use_gpu)
     if classifier.model.device.type == "cpu":
         return Engine(classifier, "torch, fp32")
-    half = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
-    classifier.model.to(half)
-    return Engine(classifier, f"torch on {classifier.model.device}, {str(half).removeprefix('torch.')}")
+    dtype = torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+    classifier.model.to(dtype)
+    return Engine(classifier, f"torch on {classifier.model.device}, {str(dtype).removeprefix('torch.')}")
 
 
 class Engine:
@@ -136,8 +136,8 @@ class Engine:
         except Exception as error:
             if len(examples) == 1:
                 return [error]
-            half = len(examples) // 2
-            return self.run(examples[:half], limit) + self.run(examples[half:], limit)
+            middle = len(examples) // 2
+            return self.run(examples[:middle], limit) + self.run(examples[middle:], limit)
         return [output if np.isfinite(output).all() else _not_finite() for output in outputs]
 
     def stream(self, example: Example, emit: Callable[[int], bool], limit: int | None = None) -> ModelOutput:

@@ -77,7 +77,7 @@ class Relations:
                 pairs += await self._turns.run(len(entities), partial(self._pairs, number, entities))
             if len(pairs) > MOST_QUESTIONS:
                 raise PairsError
-        found: list[list[Triple]] = [[] for _ in texts]
+        results: list[list[Triple]] = [[] for _ in texts]
         failed: dict[int, Exception] = {}
         for first in range(0, len(pairs), QUESTIONS_AT_A_TIME):
             part = pairs[first : first + QUESTIONS_AT_A_TIME]
@@ -85,8 +85,8 @@ class Relations:
                 if isinstance(triple, Exception):
                     failed.setdefault(number, triple)
                 else:
-                    found[number].append(triple)
-        return [failed.get(number, triples) for number, triples in enumerate(found)]
+                    results[number].append(triple)
+        return [failed.get(number, triples) for number, triples in enumerate(results)]
 
     def _pairs(self, number: int, entities: list[dict[str, Any]]) -> list[Pair]:
         return [(number, e1, e2) for e1, e2 in self._selection.pairs(typed(entities))]
@@ -99,9 +99,11 @@ class Relations:
         examples: list[Example] = []
         for first in range(0, len(pairs), QUESTIONS_A_TURN):
             part = pairs[first : first + QUESTIONS_A_TURN]
-            asked, made = await self._turns.run(len(part), partial(self._encode, texts, part, first))
-            questions += asked
-            examples += made
+            part_questions, part_examples = await self._turns.run(
+                len(part), partial(self._encode, texts, part, first)
+            )
+            questions += part_questions
+            examples += part_examples
         outputs = await self._batcher.submit(examples)
         return await self._turns.run(len(questions), partial(self._decode, questions, examples, outputs))
 
@@ -109,21 +111,23 @@ class Relations:
         self, texts: Sequence[tuple[str, Any]], pairs: Sequence[Pair], first: int
     ) -> tuple[list[Question], list[Example]]:
         """Return the questions about some pairs, and their examples, in rows from ``first`` on."""
-        asked = [question_of(self._selection, number, texts[number][0], e1, e2) for number, e1, e2 in pairs]
-        made = self._engine.encode(few_rows(self._engine.task, [question.row for question in asked]))
-        return asked, [replace(one, row=one.row + first) for one in made]
+        questions = [
+            question_of(self._selection, number, texts[number][0], e1, e2) for number, e1, e2 in pairs
+        ]
+        examples = self._engine.encode(few_rows(self._engine.task, [question.row for question in questions]))
+        return questions, [replace(example, row=example.row + first) for example in examples]
 
     def _decode(
         self, questions: Sequence[Question], examples: Sequence[Example], outputs: Sequence[ModelOutput]
     ) -> list[tuple[int, Triple | Exception]]:
         decoder = RowDecoder(self._engine, [question.row for question in questions], examples, outputs)
-        found: list[tuple[int, Triple | Exception]] = []
+        results: list[tuple[int, Triple | Exception]] = []
         for question, answer in zip(questions, decoder.answers(range(len(questions)), 1), strict=True):
             if isinstance(answer, Exception):
-                found.append((question.text, answer))
+                results.append((question.text, answer))
             else:
-                found += triples_of([question], [answer])
-        return found
+                results += triples_of([question], [answer])
+        return results
 
     async def sample(self) -> list[ModelOutput]:
         """Predict a text ahead of the queue, for probes."""

@@ -31,23 +31,23 @@ class Turns:
 
     async def run(self, cost: float, work: Callable[[], Result]) -> Result:
         """Run ``work`` when its turn comes and return the result; it is skipped if cancelled before."""
-        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._waiting, (self._time + cost, next(self._numbers), work, done))
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (self._time + cost, next(self._numbers), work, future))
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
-        return await done
+        return await future
 
     async def _work(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting:
-            self._time, _, work, done = heapq.heappop(self._waiting)
-            if done.done():  # its caller left
+            self._time, _, work, future = heapq.heappop(self._waiting)
+            if future.done():  # its caller left
                 continue
             try:
                 result = await loop.run_in_executor(self._thread, work)
             except Exception as error:
-                if not done.done():
-                    done.set_exception(error)
+                if not future.done():
+                    future.set_exception(error)
             else:
-                if not done.done():
-                    done.set_result(result)
+                if not future.done():
+                    future.set_result(result)

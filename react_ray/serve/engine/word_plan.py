@@ -38,7 +38,7 @@ class Plan:
     """The part of the text within the model's input length."""
     spans: list[CharacterSpan]
     """Spans that are left out, one at a time."""
-    rest: CharacterSpan | None
+    unread: CharacterSpan | None
     """The words beyond the model's input length; their weight is 0."""
 
     @property
@@ -53,14 +53,14 @@ def make_plan(text: str, limit: int, reach: int) -> Plan:
     ``reach`` is the number of characters that the model reads; a word that begins among them is included.
     """
     words: list[CharacterSpan] = []
-    rest = None
+    unread = None
     for word in _words(text):
         if word.start >= reach:  # a text may be long: the words after it are not split
-            rest = CharacterSpan(word.start, len(text.rstrip()))
+            unread = CharacterSpan(word.start, len(text.rstrip()))
             break
         words.append(word)
     end = words[-1].end if words else 0
-    return Plan(text[:end], group(words, limit), rest)
+    return Plan(text[:end], group(words, limit), unread)
 
 
 def find_words(text: str) -> list[CharacterSpan]:

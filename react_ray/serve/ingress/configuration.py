@@ -171,5 +171,5 @@ def _rules(frontend: Frontend, otherwise: str) -> str:
 def _up(routes: Routes, frontend: Frontend) -> str:
     """Return the condition that a backend has a server that answers."""
     named = (rule.split()[1] for rule in frontend.rules if rule.startswith("use_backend "))
-    there = [name for name in dict.fromkeys(named) if name in routes.backends and routes.healthy]
-    return "".join(f"    acl up nbsrv({name}) ge 1\n" for name in there) or "    acl up always_false\n"
+    available = [name for name in dict.fromkeys(named) if name in routes.backends and routes.healthy]
+    return "".join(f"    acl up nbsrv({name}) ge 1\n" for name in available) or "    acl up always_false\n"

@@ -65,7 +65,7 @@ class Keeper:
         """Run until the raylet is gone or Ray stops HAProxy."""
         with contextlib.suppress(FileNotFoundError):
             (self._folder / "keeper.sock").unlink()
-        server = await asyncio.start_unix_server(self._called, self._folder / "keeper.sock")
+        server = await asyncio.start_unix_server(self._handle_call, self._folder / "keeper.sock")
         unused = time.monotonic() + TAKEOVER_S
         try:
             while not self._over.is_set() and is_alive(self._raylet):
@@ -79,7 +79,7 @@ class Keeper:
             if self._haproxy:
                 self._haproxy.kill()
 
-    async def _called(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _handle_call(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         command, _, file = (await reader.readline()).decode().strip().partition(" ")
         with contextlib.closing(writer), contextlib.suppress(ConnectionError):
             if command == "stop":
@@ -126,7 +126,11 @@ class Keeper:
     async def _take(self, routes: Routes) -> HAProxy:
         """Start another HAProxy with these routes, and let the previous one finish its requests."""
         frontends = {} if self._stopping else {"http": routes.http, "grpc": routes.grpc}
-        ports = {name: (one.host, one.port) for name, one in frontends.items() if one and one.serves}
+        ports = {
+            name: (frontend.host, frontend.port)
+            for name, frontend in frontends.items()
+            if frontend and frontend.serves
+        }
         await self._open(ports)
         http, grpc = (self._ports.numbers(name) if name in ports else [] for name in ("http", "grpc"))
         before, self._count = self._haproxy, self._count + 1
@@ -174,9 +178,9 @@ class Keeper:
         """Answer on HAProxy's admin socket, where Ray checks whether its process is up."""
         if self._admin is None:
             admin.unlink(missing_ok=True)
-            self._admin = await asyncio.start_unix_server(self._asked, admin)
+            self._admin = await asyncio.start_unix_server(self._answer_admin, admin)
 
-    async def _asked(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _answer_admin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.closing(writer), contextlib.suppress(OSError):
             question = (await reader.readline()).strip()
             if question == b"show info":

@@ -22,8 +22,8 @@ def addresses(host: str, port: int) -> list[tuple[socket.AddressFamily, tuple[st
         return [(socket.AF_INET, ("0.0.0.0", port))]
     if host == "::":
         return [(socket.AF_INET, ("0.0.0.0", port)), (socket.AF_INET6, ("::", port))]
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys((family, where) for family, _, _, _, where in found))  # type: ignore[misc]
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((family, address) for family, _, _, _, address in infos))  # type: ignore[misc]
 
 
 def listen(host: str, port: int) -> list[socket.socket]:
@@ -35,29 +35,29 @@ def listen(host: str, port: int) -> list[socket.socket]:
     opened: list[socket.socket] = []
     missing: OSError | None = None
     try:
-        for family, where in addresses(host, port):
+        for family, address in addresses(host, port):
             try:
-                opened.append(_listen(family, where))
+                opened.append(_listen(family, address))
             except OSError as error:
                 if error.errno not in NO_IPV6:
                     raise
                 missing = error
     except OSError:
-        for one in opened:
-            one.close()
+        for listener in opened:
+            listener.close()
         raise
     if missing and not opened:
         raise missing
     return opened
 
 
-def _listen(family: socket.AddressFamily, where: tuple[str, int]) -> socket.socket:
+def _listen(family: socket.AddressFamily, address: tuple[str, int]) -> socket.socket:
     opened = socket.socket(family, socket.SOCK_STREAM)
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        opened.bind(where)
+        opened.bind(address)
         opened.listen(BACKLOG)
     except OSError:
         opened.close()
@@ -84,13 +84,13 @@ class Listening:
 
     def numbers(self, name: str) -> list[int]:
         """Return the file descriptors of a port."""
-        return [one.fileno() for one in self._open.get(name, ())]
+        return [listener.fileno() for listener in self._open.get(name, ())]
 
     def close_others(self, ports: Mapping[str, tuple[str, int]]) -> None:
         """Close all but ``ports``."""
         for name in self._open.keys() - ports.keys():
-            for one in self._open.pop(name):
-                one.close()
+            for listener in self._open.pop(name):
+                listener.close()
 
     def close(self) -> None:
         """Close all ports."""

@@ -90,10 +90,11 @@ def _is_server(line: str) -> bool:
 
 def _frontend(lines: list[str]) -> Frontend:
     host, _, port = next(line for line in lines if line.startswith("bind ")).split()[1].rpartition(":")
-    grpc_own = ("acl is_healthz ", "acl is_list_applications ", "use_backend grpc_fallback_backend ")
+    grpc_builtin = ("acl is_healthz ", "acl is_list_applications ", "use_backend grpc_fallback_backend ")
     rules = [
         line
         for line in lines
-        if line.startswith(("acl is_", "use_backend ", "default_backend ")) and not line.startswith(grpc_own)
+        if line.startswith(("acl is_", "use_backend ", "default_backend "))
+        and not line.startswith(grpc_builtin)
     ]
     return Frontend(host, int(port), [rule for rule in rules if "default_" not in rule.split()[-1]])

@@ -57,10 +57,10 @@ def limits(config: HostConfig) -> ProxyLimits:
     memory = (config.max_replicas or config.replicas) * config.proxy_memory_bytes
     fewest, most = CONNECTIONS
     connections = min(most, max(fewest, memory // (BUFFERS * buffer)))
-    each = config.connections_per_address
+    per_address = config.connections_per_address
     return ProxyLimits(
         connections=connections,
-        per_address=connections // 2 if each is None else each,
+        per_address=connections // 2 if per_address is None else per_address,
         buffer=buffer,
         body_s=config.body_timeout_s,
         request_s=config.request_timeout_s,

@@ -33,8 +33,8 @@ class Addresses:
     def __init__(
         self, nodes: Callable[[], set[str]] | None = None, clock: Callable[[], float] = time.monotonic
     ):
-        self._told = FORWARDS in os.environ
-        self._ask = nodes or _nodes
+        self._behind_proxy = FORWARDS in os.environ
+        self._query_nodes = nodes or _nodes
         self._nodes: set[str] = set()
         self._clock = clock
         self._next = -float("inf")
@@ -42,7 +42,7 @@ class Addresses:
     def of(self, peer: str, forwarded: str) -> str:
         """Return the client address, given the ``peer`` of the connection and the header ``forwarded``."""
         last = forwarded.rpartition(",")[2].strip()  # a proxy adds what it saw at the end
-        return last if last and self._told and self._is_node(_plain(peer)) else peer
+        return last if last and self._behind_proxy and self._is_node(_plain(peer)) else peer
 
     def _is_node(self, peer: str) -> bool:
         if peer in ("127.0.0.1", "::1"):
@@ -51,7 +51,7 @@ class Addresses:
         if peer not in self._nodes and now >= self._next:
             self._next = now + ASK_EVERY_S
             with suppress(Exception):  # without a head the nodes are those that were there
-                self._nodes = self._ask()
+                self._nodes = self._query_nodes()
         return peer in self._nodes
 
 
@@ -62,10 +62,10 @@ def source_of(address: str) -> str:
     """
     plain = _plain(address.partition("%")[0])  # without the name of an interface
     try:
-        found = ip_address(plain)
+        parsed = ip_address(plain)
     except ValueError:
         return plain[:MOST_CHARS]
-    return plain if found.version == 4 else str(ip_network((found, NETWORK), strict=False))
+    return plain if parsed.version == 4 else str(ip_network((parsed, NETWORK), strict=False))
 
 
 def _nodes() -> set[str]:
@@ -75,7 +75,7 @@ def _nodes() -> set[str]:
 def _plain(address: str) -> str:
     """Normalize an address: dual-stack sockets report IPv4 as ``::ffff:10.0.0.7``."""
     try:
-        found = ip_address(address)
+        parsed = ip_address(address)
     except ValueError:  # a name, or nothing
         return address
-    return str(getattr(found, "ipv4_mapped", None) or found)
+    return str(getattr(parsed, "ipv4_mapped", None) or parsed)

@@ -15,7 +15,7 @@ __all__ = ["BINARY", "JSON", "LINES", "check_content_type", "read_body"]
 
 
 JSON, LINES, BINARY = "application/json", "application/x-ndjson", "application/octet-stream"
-TAKEN = {
+ACCEPTED = {
     JSON: re.compile(r"application/(json|[a-z0-9.!#$&^_-]+\+json)"),
     LINES: re.compile(r"application/(x-)?(ndjson|jsonl|jsonlines|json-lines)"),
     BINARY: re.compile(r"application/(octet-stream|json)"),
@@ -25,16 +25,18 @@ UTF_8 = ("utf-8", "utf8")
 
 
 def check_content_type(headers: Headers, expected: str) -> None:
-    """Raise RefusalError 415 unless the body is ``expected`` (of TAKEN), in UTF-8 and not compressed.
+    """Raise RefusalError 415 unless the body is ``expected`` (of ACCEPTED), in UTF-8 and not compressed.
 
     This also blocks forms of other sites: browsers send a preflight request before cross-origin JSON.
     """
-    given = ", ".join(headers.getlist("content-type"))
-    kind, *parameters = given.lower().split(";")
+    content_type = ", ".join(headers.getlist("content-type"))
+    kind, *parameters = content_type.lower().split(";")
     pairs = [parameter.partition("=") for parameter in parameters]
     charsets = {value.strip().strip('"') for name, _, value in pairs if name.strip() == "charset"}
-    if not TAKEN[expected].fullmatch(kind.strip()) or not charsets <= set(UTF_8):
-        raise RefusalError(415, f"content type {clipped(given)!r} is not taken; expected {expected} in UTF-8")
+    if not ACCEPTED[expected].fullmatch(kind.strip()) or not charsets <= set(UTF_8):
+        raise RefusalError(
+            415, f"content type {clipped(content_type)!r} is not taken; expected {expected} in UTF-8"
+        )
     if headers.get("content-encoding", "identity").strip().lower() not in ("", "identity"):
         raise RefusalError(415, "compressed bodies are not taken")
 

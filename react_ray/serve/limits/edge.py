@@ -19,7 +19,7 @@ VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 VARIABLES = {VARIABLE: "react_ray.serve.limits.edge.middlewares"}
 """In the environment of all of Ray's processes: where each of its HTTP servers finds ``middlewares``."""
 NUMBER = b"x-request-id"
-RAYS_OWN = {
+RAY_HEADERS = {
     b"serve-multiplexed-model-id",
     b"x-session-id",
     b"x-request-timeout-seconds",
@@ -50,13 +50,13 @@ class Edge:
 
 
 def _checked(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    kept, numbers = [], 0
+    allowed, numbers = [], 0
     for name, value in headers:
         if name == NUMBER:
             numbers += 1
             if numbers > 1 or not IDENTIFIER.fullmatch(value.decode("latin-1")):
                 continue  # Ray makes a number where there is none
-        elif name.replace(b"_", b"-") in RAYS_OWN or not name.isascii():
+        elif name.replace(b"_", b"-") in RAY_HEADERS or not name.isascii():
             continue
-        kept.append((name, value))
-    return kept
+        allowed.append((name, value))
+    return allowed

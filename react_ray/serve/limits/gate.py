@@ -35,7 +35,7 @@ class Gate:
         self.keys = ApiKeys(config.api_keys) if config.api_keys else None
         self.hosts = Hosts(config)
         self._limit = RateLimit(config.rate_limit) if config.rate_limit else None
-        self._wrong = RateLimit(WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE)
+        self._wrong_keys = RateLimit(WRONG_KEYS_A_SECOND, WRONG_KEYS_AT_ONCE)
         self._addresses = Addresses()
 
     @property
@@ -58,7 +58,7 @@ class Gate:
             return None
         # A good key is good however many wrong ones came from its address: who shares it is not locked out.
         # With 256 bits there is nothing to guess; what is limited is the work, and the lines in the log.
-        self._take(self._wrong, source)
+        self._take(self._wrong_keys, source)
         raise RefusalError(401, "a key is needed: Authorization: Bearer KEY", {"www-authenticate": "Bearer"})
 
     def _name(self, authorization: str) -> str | None:

@@ -34,11 +34,11 @@ class JsonBodies:
             return
         sent = False
 
-        async def whole() -> Message:
+        async def replay() -> Message:
             nonlocal sent
             if sent:
                 return await receive()  # that the caller left
             sent = True
             return {"type": "http.request", "body": body, "more_body": False}
 
-        await self._app(scope, whole, send)
+        await self._app(scope, replay, send)

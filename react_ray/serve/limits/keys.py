@@ -33,31 +33,31 @@ class ApiKeys:
     def __init__(self, path: str | Path):
         self._path = Path(path)
         self._version = _version(self._path)
-        self._known = _read(self._path)
-        if not self._known:
+        self._hashes = _read(self._path)
+        if not self._hashes:
             raise InputError(f"{path}: no API key in it; {command('key', 'NAME', '--file', path)} adds one")
-        self._looked = time.monotonic()
+        self._checked_at = time.monotonic()
 
     def name_of(self, key: str) -> str | None:
         """Return the name of a key; None if it is unknown."""
-        self._look()
-        given = _hash(key)
-        found = None
-        for name, known in self._known:  # all of them: how long it takes tells nothing
-            if hmac.compare_digest(given, known):
-                found = name
-        return found
+        self._reload()
+        digest = _hash(key)
+        matched = None
+        for name, stored in self._hashes:  # all of them: how long it takes tells nothing
+            if hmac.compare_digest(digest, stored):
+                matched = name
+        return matched
 
-    def _look(self) -> None:
+    def _reload(self) -> None:
         now = time.monotonic()
-        if now - self._looked < LOOK_EVERY_S:
+        if now - self._checked_at < LOOK_EVERY_S:
             return
-        self._looked = now
+        self._checked_at = now
         version = _version(self._path)
         if version == self._version:
             return
         try:
-            self._known = _read(self._path)
+            self._hashes = _read(self._path)
             self._version = version
         except InputError as error:
             logger.error("the keys stay as they were: %s", error)
@@ -100,7 +100,7 @@ def _read(path: Path) -> list[tuple[str, str]]:
 
 
 def _parse(content: str, path: Path) -> list[tuple[str, str]]:
-    known = []
+    entries = []
     for number, line in enumerate(content.splitlines(), 1):
         entry = line.partition("#")[0].strip()
         if not entry:
@@ -110,13 +110,13 @@ def _parse(content: str, path: Path) -> list[tuple[str, str]]:
             raise InputError(
                 f"{path} line {number}: expected name:hash, where hash is SHA-256 in hexadecimal"
             )
-        known.append((name, digest.lower()))
-    return known
+        entries.append((name, digest.lower()))
+    return entries
 
 
 def _version(path: Path) -> tuple[int, int] | None:
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError:
         return None
-    return found.st_mtime_ns, found.st_size
+    return status.st_mtime_ns, status.st_size

@@ -58,10 +58,10 @@ logger = logging.getLogger("ray.serve")
 
 @dataclass(frozen=True)
 class _Line:
-    """A row, or the error of its line; ``more`` is added to the answer."""
+    """A row, or the error of its line; ``extra`` is added to the answer."""
 
     row: Row | None
-    more: dict[str, Any]
+    extra: dict[str, Any]
 
 
 class _Places:
@@ -178,7 +178,7 @@ async def _answer(service: Service, lines: Sequence[bytearray], first: int) -> b
     rows = [line.row for line in parsed.values() if line.row is not None]
     outcomes = iter(await service.outcomes(rows, ranked=1) if rows else [])
     size = sum(map(len, lines))
-    return await service.apart(size, lambda: b"".join(_said(service, parsed, outcomes)))
+    return await service.apart(size, lambda: b"".join(_answer_lines(service, parsed, outcomes)))
 
 
 async def _parsed(service: Service, lines: Sequence[bytearray], first: int) -> dict[int, _Line]:
@@ -194,11 +194,11 @@ async def _parsed(service: Service, lines: Sequence[bytearray], first: int) -> d
     return parsed
 
 
-def _said(
+def _answer_lines(
     service: Service, parsed: dict[int, _Line], outcomes: Iterator[Answer | Exception]
 ) -> Iterator[bytes]:
     for number, line in parsed.items():
-        answer = {"line": number, **line.more}
+        answer = {"line": number, **line.extra}
         if line.row is not None:
             outcome = next(outcomes)
             if isinstance(outcome, Exception):
@@ -211,7 +211,7 @@ def _said(
 
 def _content(service: Service, answer: Answer, row: Row) -> dict[str, Any]:
     """Format the best label and its score, or the whole answer of other tasks."""
-    entries = service.said(answer, row)
+    entries = service.format_answer(answer, row)
     if service.task.answers != "label":
         return {"answer": entries, "score": answer.score}
     return {"label": answer.value if entries else None, "score": answer.score}
@@ -223,34 +223,34 @@ def parse_line(line: bytes | bytearray, task: Task, config: ServeConfig) -> _Lin
     try:
         check_structure(line[:most], most_values(config, lists=True) if has_lists(task) else VALUES_A_LINE)
         if len(line) > most:
-            return _wrong(f"has {len(line)} bytes; a line has at most {most}")
-        given = from_json(line)
+            return _error_line(f"has {len(line)} bytes; a line has at most {most}")
+        value = from_json(line)
     except RefusalError:
-        return _wrong(f"not JSON, or too many values; expected {expected(task)}")
+        return _error_line(f"not JSON, or too many values; expected {expected(task)}")
     except ValueError as error:
-        return _wrong(_why(line, str(error), task))
-    if isinstance(given, str):
-        return _line(given, task, config, {})
-    if not isinstance(given, dict):
-        return _wrong(f"is {kind_of(given)}; expected {expected(task)}")
-    more = {}
-    if "id" in given:
-        if type(given["id"]) not in (str, int):
-            return _wrong(f"id is {kind_of(given['id'])}; expected a string or a whole number")
-        more = {"id": given.pop("id")}
-    return _line(given, task, config, more)
+        return _error_line(_reason(line, str(error), task))
+    if isinstance(value, str):
+        return _line(value, task, config, {})
+    if not isinstance(value, dict):
+        return _error_line(f"is {kind_of(value)}; expected {expected(task)}")
+    extra = {}
+    if "id" in value:
+        if type(value["id"]) not in (str, int):
+            return _error_line(f"id is {kind_of(value['id'])}; expected a string or a whole number")
+        extra = {"id": value.pop("id")}
+    return _line(value, task, config, extra)
 
 
-def _line(given: Any, task: Task, config: ServeConfig, more: dict[str, Any]) -> _Line:
+def _line(value: Any, task: Task, config: ServeConfig, extra: dict[str, Any]) -> _Line:
     try:
-        return _Line(row_of(given, task, config), more)
+        return _Line(row_of(value, task, config), extra)
     except RefusalError as error:
-        return _wrong(f"text {error.message}", more)
+        return _error_line(f"text {error.message}", extra)
     except ValueError as error:
-        return _wrong(str(error), more)
+        return _error_line(str(error), extra)
 
 
-def _why(line: bytes | bytearray, error: str, task: Task) -> str:
+def _reason(line: bytes | bytearray, error: str, task: Task) -> str:
     """Return the reason why a line is invalid."""
     try:
         line.decode("utf-8")
@@ -259,8 +259,8 @@ def _why(line: bytes | bytearray, error: str, task: Task) -> str:
     return "has half of a surrogate pair" if "hex escape" in error else f"not JSON; expected {expected(task)}"
 
 
-def _wrong(problem: str, more: dict[str, Any] | None = None) -> _Line:
-    return _Line(None, {**(more or {}), "error": problem})
+def _error_line(problem: str, extra: dict[str, Any] | None = None) -> _Line:
+    return _Line(None, {**(extra or {}), "error": problem})
 
 
 def _encoded(answer: dict[str, Any]) -> bytes:
@@ -268,14 +268,14 @@ def _encoded(answer: dict[str, Any]) -> bytes:
 
 
 def _described_body(task: Task) -> dict[str, Any]:
-    more = {
+    extra = {
         "id": {"anyOf": [{"type": "string"}, {"type": "integer"}], "description": "Comes back in the answer"}
     }
     sample = sample_input(task)
-    one = sample if isinstance(sample, dict) else {"text": sample}
-    lines = [{**one, "id": 7}, sample]
+    cells = sample if isinstance(sample, dict) else {"text": sample}
+    lines = [{**cells, "id": 7}, sample]
     return {
-        "schema": {"description": "On each line", **input_schema(task, more)},
+        "schema": {"description": "On each line", **input_schema(task, extra)},
         "example": "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines),
     }
 

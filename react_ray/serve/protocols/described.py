@@ -28,7 +28,7 @@ FROM_RAY = {
 }
 JSON = {"application/json": {"schema": {"$ref": f"#/components/schemas/{ErrorAnswer.__name__}"}}}
 PLAIN = {"text/plain": {"schema": {"type": "string"}}}
-NEVER_GIVEN = ("HTTPValidationError", "ValidationError")
+UNUSED_SCHEMAS = ("HTTPValidationError", "ValidationError")
 """FastAPI's own form of a 422, which it describes wherever a path has a parameter."""
 
 
@@ -45,18 +45,18 @@ def describe_everywhere(app: FastAPI, bodies: HostConfig | None = None) -> None:
     schema = app.openapi()  # kept by the application, so what is changed here is what it tells
     for path, methods in schema["paths"].items():
         for operation in methods.values():
-            given = operation["responses"]
-            if NEVER_GIVEN[0] in str(given.get("422")):
-                del given["422"]
-            _add(given, BEFORE_THE_GATE, JSON)
+            responses = operation["responses"]
+            if UNUSED_SCHEMAS[0] in str(responses.get("422")):
+                del responses["422"]
+            _add(responses, BEFORE_THE_GATE, JSON)
             if bodies and "requestBody" in operation:
-                _add(given, _of_bodies(bodies), JSON)
+                _add(responses, _of_bodies(bodies), JSON)
             if path not in OPEN:
-                _add(given, FROM_THE_GATE, JSON)
-            _add(given, FROM_THE_PROXY, JSON)
-            _add(given, FROM_RAY, PLAIN)
-            operation["responses"] = dict(sorted(given.items()))
-    for name in NEVER_GIVEN:
+                _add(responses, FROM_THE_GATE, JSON)
+            _add(responses, FROM_THE_PROXY, JSON)
+            _add(responses, FROM_RAY, PLAIN)
+            operation["responses"] = dict(sorted(responses.items()))
+    for name in UNUSED_SCHEMAS:
         schema["components"]["schemas"].pop(name, None)
 
 
@@ -70,8 +70,8 @@ def _of_bodies(config: HostConfig) -> dict[str, str]:
     }
 
 
-def _add(given: dict[str, Any], texts: Mapping[str, str], content: Mapping[str, Any]) -> None:
+def _add(responses: dict[str, Any], texts: Mapping[str, str], content: Mapping[str, Any]) -> None:
     for status, text in texts.items():
-        described = given.setdefault(status, {"description": "", "content": {}})
+        described = responses.setdefault(status, {"description": "", "content": {}})
         described["description"] = ". ".join(filter(None, [described["description"], text]))
         described["content"] = described["content"] | content

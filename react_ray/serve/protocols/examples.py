@@ -86,14 +86,14 @@ def sample_input(task: Task) -> Any:
     return text if rows_taken(task, [text]) else task.nouns.example
 
 
-def object_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
-    """Return the schema of an object with the input columns of a task, and ``more`` properties."""
+def object_schema(task: Task, extra: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Return the schema of an object with the input columns of a task, and ``extra`` properties."""
     fields = {column.name: {**KINDS.get(column.kind, {})} for column in input_columns(task)}
     if task.text_column:
         fields[task.text_column] |= {"description": _of_text(task)}
     groups = [{"required": list(group)} for group in input_groups(task)]
     needed: dict[str, Any] = groups[0] if len(groups) == 1 else {"anyOf": groups}
-    return {"type": "object", "properties": fields | (more or {}), "additionalProperties": False, **needed}
+    return {"type": "object", "properties": fields | (extra or {}), "additionalProperties": False, **needed}
 
 
 def _of_text(task: Task) -> str:
@@ -102,10 +102,10 @@ def _of_text(task: Task) -> str:
     return "A text, which may be empty" + (": it then has no entities" if task.answers == "entities" else "")
 
 
-def input_schema(task: Task, more: dict[str, Any] | None = None) -> dict[str, Any]:
+def input_schema(task: Task, extra: dict[str, Any] | None = None) -> dict[str, Any]:
     """Return the schema of an input: a text, if the task allows it, or an object."""
     text = [{"type": "string"}] if task.text_column else []
-    return {"anyOf": [*text, object_schema(task, more)]}
+    return {"anyOf": [*text, object_schema(task, extra)]}
 
 
 def answer_order(task: Task) -> str:
@@ -120,20 +120,20 @@ def top_k_meaning(task: Task) -> str:
 
 def request_schema(task: Task, schema: dict[str, Any], top_k: str) -> dict[str, Any]:
     """Complete the ``schema`` of a request with inputs and examples of a task; ``top_k`` describes that."""
-    one = input_schema(task)
+    item = input_schema(task)
     inputs = {
         **schema["properties"]["inputs"],
-        "anyOf": [*one["anyOf"], {"type": "array", "items": one, "minItems": 1}],
+        "anyOf": [*item["anyOf"], {"type": "array", "items": item, "minItems": 1}],
     }
-    given = {column.name: SAMPLES.get(column.kind) for column in input_columns(task)}
+    samples = {column.name: SAMPLES.get(column.kind) for column in input_columns(task)}
     groups = [group for group in input_groups(task) if group != (task.text_column,)]
-    examples: list[dict[str, Any]] = [{"inputs": {name: given[name] for name in group}} for group in groups]
+    examples: list[dict[str, Any]] = [{"inputs": {name: samples[name] for name in group}} for group in groups]
     if task.text_column:
         examples.insert(0, {"inputs": sample_input(task)})
         if sample_input(task) == SAMPLES["text"]:
             examples.append({"inputs": ["股市今日上涨", "球队夺得冠军"], "top_k": 1})
-    meant = {"inputs": inputs, "top_k": {**schema["properties"]["top_k"], "description": top_k}}
-    return {**schema, "properties": schema["properties"] | meant, "examples": examples}
+    described = {"inputs": inputs, "top_k": {**schema["properties"]["top_k"], "description": top_k}}
+    return {**schema, "properties": schema["properties"] | described, "examples": examples}
 
 
 def answer_schema(task: Task) -> dict[str, Any]:

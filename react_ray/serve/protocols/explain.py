@@ -85,33 +85,33 @@ def add_explanation(app: FastAPI, service: Service) -> None:
                 422, f"{service.task.title} is not explained: only a label of one text alone can be"
             )
         check_content_type(request.headers, JSON)
-        wanted = parse(await read_body(request, service.config), ExplainRequest, service.config)
-        _check(wanted, service)
-        plan = await service.plan(wanted.input)
+        parsed = parse(await read_body(request, service.config), ExplainRequest, service.config)
+        _check(parsed, service)
+        plan = await service.plan(parsed.input)
         scores = np.stack(await service.explore(plan.texts))
-        return _explanation(wanted, plan, scores, service.labels)
+        return _explanation(parsed, plan, scores, service.labels)
 
 
-def _check(wanted: ExplainRequest, service: Service) -> None:
+def _check(request: ExplainRequest, service: Service) -> None:
     most = service.config.max_chars
-    if len(wanted.input) > most:
-        raise RefusalError(413, f"input has {len(wanted.input)} characters; at most {most} are taken")
-    if wanted.label is not None and wanted.label not in service.labels:
-        known = json.dumps(service.labels, ensure_ascii=False)
-        raise RefusalError(422, f"label: {clipped(wanted.label)!r} is not one of {known}")
+    if len(request.input) > most:
+        raise RefusalError(413, f"input has {len(request.input)} characters; at most {most} are taken")
+    if request.label is not None and request.label not in service.labels:
+        labels = json.dumps(service.labels, ensure_ascii=False)
+        raise RefusalError(422, f"label: {clipped(request.label)!r} is not one of {labels}")
 
 
 def _explanation(
-    wanted: ExplainRequest, plan: Plan, scores: NDArray[np.float32], labels: list[str]
+    request: ExplainRequest, plan: Plan, scores: NDArray[np.float32], labels: list[str]
 ) -> ExplainAnswer:
-    column = int(scores[0].argmax()) if wanted.label is None else labels.index(wanted.label)
-    whole, *partial = scores[:, column].tolist()
+    column = int(scores[0].argmax()) if request.label is None else labels.index(request.label)
+    full_score, *partial = scores[:, column].tolist()
 
     def word(span: CharacterSpan, weight: float) -> WordWeight:
-        text = wanted.input[span.start : span.end]
+        text = request.input[span.start : span.end]
         return WordWeight(text=text, start=span.start, end=span.end, weight=weight)
 
-    words = [word(span, whole - score) for span, score in zip(plan.spans, partial, strict=True)]
-    if plan.rest:
-        words.append(word(plan.rest, 0))
-    return ExplainAnswer(label=labels[column], score=whole, words=words)
+    words = [word(span, full_score - score) for span, score in zip(plan.spans, partial, strict=True)]
+    if plan.unread:
+        words.append(word(plan.unread, 0))
+    return ExplainAnswer(label=labels[column], score=full_score, words=words)

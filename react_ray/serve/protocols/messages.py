@@ -33,7 +33,7 @@ __all__ = [
     "where_is",
 ]
 
-Wanted = TypeVar("Wanted", bound=BaseModel)
+RequestModel = TypeVar("RequestModel", bound=BaseModel)
 
 BOM = b"\xef\xbb\xbf"
 """What some editors and exports put before UTF-8; JSON parsers are free to pass over it (RFC 8259)."""
@@ -52,14 +52,14 @@ class PredictRequest(BaseModel):
 
     @field_validator("inputs", mode="before")
     @classmethod
-    def _some(cls, value: Any) -> Any:
+    def _check_not_empty(cls, value: Any) -> Any:
         if isinstance(value, list) and not value:
             raise ValueError("the list is empty; expected at least one input")
         return value
 
     @field_validator("top_k", mode="before")
     @classmethod
-    def _whole(cls, value: Any) -> Any:
+    def _as_integer(cls, value: Any) -> Any:
         # to JSON Schema 1.0 is an integer, and so it is to callers whose numbers are all floats
         return int(value) if isinstance(value, float) and value.is_integer() else value
 
@@ -114,9 +114,9 @@ def rows_of(field: str, inputs: Sequence[Any], task: Task, config: ServeConfig) 
         )
     rows = []
     words = 0
-    for index, one in enumerate(inputs):
+    for index, value in enumerate(inputs):
         try:
-            rows.append(row_of(one, task, config))
+            rows.append(row_of(value, task, config))
         except RefusalError as error:
             raise RefusalError(error.status, f"{field}: text {index} {error.message}") from None
         except ValueError as error:
@@ -154,11 +154,11 @@ def characters(value: Any) -> int:
 
 def parse(
     body: bytes | bytearray,
-    kind: type[Wanted],
+    kind: type[RequestModel],
     config: ServeConfig,
     explain: Callable[[Any], str] | None = None,
     lists: bool = False,
-) -> Wanted:
+) -> RequestModel:
     """Parse the request in ``body``; RefusalError 400 if it is not JSON in UTF-8, 413 or 422 if invalid.
 
     ``explain`` formats a validation error of pydantic, if it needs a special message; only the first error is

@@ -42,14 +42,14 @@ def add_prediction(app: FastAPI, service: Service) -> None:
         check_content_type(request.headers, JSON)
         body = await read_body(request, service.config)
         parsed = partial(parse_request, body, service.config, service.task)
-        wanted, rows = await service.apart(len(body), parsed)
+        query, rows = await service.apart(len(body), parsed)
         limit = None
-        if isinstance(wanted, GenerateRequest):
-            limit = wanted.max_new_tokens
-            if wants_events(request, wanted):
-                return EventsResponse(events(service, wanted, rows[0]))
-        found = await service.predict(rows, wanted.top_k, wanted.threshold, limit)
-        return await service.apart(len(body), lambda: JSONResponse(answer(wanted, found)))
+        if isinstance(query, GenerateRequest):
+            limit = query.max_new_tokens
+            if wants_events(request, query):
+                return EventsResponse(events(service, query, rows[0]))
+        answers = await service.predict(rows, query.top_k, query.threshold, limit)
+        return await service.apart(len(body), lambda: JSONResponse(answer(query, answers)))
 
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:

@@ -73,23 +73,23 @@ def add_triples(app: FastAPI, service: Service) -> None:
         check_content_type(request.headers, JSON)
         body = await read_body(request, service.config)
         parsed = partial(parse_request, body, service.config, service.task)
-        wanted, rows = await service.apart(len(body), parsed)
+        query, rows = await service.apart(len(body), parsed)
         try:
-            found = await service.triples(rows, wanted.top_k, wanted.threshold)
+            results = await service.triples(rows, query.top_k, query.threshold)
         except PairsError:
             raise RefusalError(413, TOO_MANY) from None
-        return await service.apart(len(body), lambda: JSONResponse(answer(wanted, found)))
+        return await service.apart(len(body), lambda: JSONResponse(answer(query, results)))
 
 
 def _described_answers(service: Service) -> dict[int | str, dict[str, Any]]:
-    some = {"type": "array", "items": TRIPLE}
+    entries = {"type": "array", "items": TRIPLE}
     pairs = f"In the order of the text; the {service.config.max_pairs} nearest pairs are classified"
     return {
         200: {
             "description": f"One list for an input, one per input for a list. {pairs}",
             "content": {
                 "application/json": {
-                    "schema": {"anyOf": [some, {"type": "array", "items": some}]},
+                    "schema": {"anyOf": [entries, {"type": "array", "items": entries}]},
                     "example": [EXAMPLE],
                 }
             },

@@ -41,22 +41,22 @@ def keep_private() -> None:
 
 
 def log_request(
-    config: HostConfig, asker: Caller, method: str, route: str, status: int, seconds: float, size: int
+    config: HostConfig, caller: Caller, method: str, route: str, status: int, seconds: float, size: int
 ) -> None:
     """Log a request, if enabled; ``route`` is a template, because a path may contain anything."""
     if not config.access_log:
         return
     line: dict[str, object] = {
         "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
-        "id": asker.id,
-        "key": asker.name,
+        "id": caller.id,
+        "key": caller.name,
         "method": method[:MOST_OF_METHOD],
         "route": route,
         "status": status,
         "ms": round(seconds * 1000, 1),
-        "texts": asker.texts,
+        "texts": caller.texts,
         "bytes": size,
     }
-    if asker.said:  # with log_texts
-        line["said"] = asker.said
+    if caller.said:  # with log_texts
+        line["said"] = caller.said
     logger.info("%s", json.dumps(line, ensure_ascii=False))

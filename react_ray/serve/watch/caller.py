@@ -32,9 +32,9 @@ class Caller:
 _current: ContextVar[Caller | None] = ContextVar("caller", default=None)
 
 
-def begin(given: str | None = None) -> Caller:
-    """Begin a request in this asyncio task and its children; ``given`` becomes its id if it is valid."""
-    new = Caller(given) if given and IDENTIFIER.fullmatch(given) else Caller()
+def begin(request_id: str | None = None) -> Caller:
+    """Begin a request in this asyncio task and its children; ``request_id`` becomes its id if it is valid."""
+    new = Caller(request_id) if request_id and IDENTIFIER.fullmatch(request_id) else Caller()
     _current.set(new)
     return new
 

@@ -89,7 +89,7 @@ class ReplicaMetrics(RequestMetrics):
             "Tokens that the model did not read; a text counts with up to 4 inputs of the model",
             registry=self._registry,
         )
-        self._asked = Histogram(
+        self._request_texts = Histogram(
             "react_ray_request_texts", "Texts in a request", buckets=TEXTS, registry=self._registry
         )
         self._abstentions = Counter(
@@ -105,7 +105,7 @@ class ReplicaMetrics(RequestMetrics):
 
     def asked(self, texts: int) -> None:
         """Count the texts of a request."""
-        self._asked.observe(texts)
+        self._request_texts.observe(texts)
 
     def cut(self, texts: int, tokens: int) -> None:
         """Count texts of which the model reads only a part, and the tokens that it does not read."""
@@ -135,10 +135,14 @@ def render(replicas: Mapping[str, Iterable[Metric]], silent: int = 0) -> bytes:
     merged: dict[str, Metric] = {missing.name: missing}
     for replica, families in replicas.items():
         for family in families:
-            known = merged.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+            merged_family = merged.setdefault(
+                family.name, Metric(family.name, family.documentation, family.type)
+            )
             for sample in family.samples:
                 if not sample.name.endswith("_created"):  # when a series began: noise to most readers
-                    known.samples.append(sample._replace(labels={"replica": replica, **sample.labels}))
+                    merged_family.samples.append(
+                        sample._replace(labels={"replica": replica, **sample.labels})
+                    )
     return generate_latest(_Families(merged.values()))
 
 

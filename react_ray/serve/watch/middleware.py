@@ -66,20 +66,20 @@ class Watch:
             await send(message)
 
         self._inside.metrics.begun()
-        asker = begin(Headers(scope=scope).get("x-request-id"))
+        caller = begin(Headers(scope=scope).get("x-request-id"))
         started = time.perf_counter()
         try:
             await self._app(scope, receive, watched)
         except (ClientDisconnect, TaskCancelledError):  # the second comes from behind Ray's own proxy
             pass  # the caller left in the middle of its body
         except Exception:
-            logger.exception("request %s failed", asker.id)
+            logger.exception("request %s failed", caller.id)
             if status != CALLER_LEFT:  # the answer has begun: all that is left is to cut it
                 raise
-            failure = JSONResponse({"error": "internal error", "request_id": asker.id}, 500)
+            failure = JSONResponse({"error": "internal error", "request_id": caller.id}, 500)
             await failure(scope, receive, watched)
         finally:
             route = getattr(scope.get("route"), "path", "other")
             seconds = time.perf_counter() - started
             self._inside.metrics.answered(route, status, seconds)
-            log_request(self._inside.config, asker, scope["method"], route, status, seconds, size)
+            log_request(self._inside.config, caller, scope["method"], route, status, seconds, size)

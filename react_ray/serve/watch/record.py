@@ -79,15 +79,15 @@ class Recorder:
 
     def add(self, request_id: str, inputs: Sequence[str], label: str, score: float, tokens: int) -> None:
         """Add a row: a text for each of the columns, and the answer."""
-        hashes = tuple(hashlib.sha256(one.encode("utf-8", "surrogatepass")).hexdigest() for one in inputs)
-        kept = tuple(inputs) if self._with_text else ()
-        size = sum(map(len, kept))
+        hashes = tuple(hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest() for text in inputs)
+        texts = tuple(inputs) if self._with_text else ()
+        size = sum(map(len, texts))
         with self._lock:
             if len(self._rows) + self._writing >= MOST_ROWS or self._chars + size > MOST_CHARS:
                 self.dropped += 1
                 return
             self._chars += size
-            self._rows.append(_Row(datetime.now(UTC), request_id, hashes, label, score, tokens, kept))
+            self._rows.append(_Row(datetime.now(UTC), request_id, hashes, label, score, tokens, texts))
             full = len(self._rows) >= FLUSH_ROWS
         if full:
             self._wake.set()
@@ -129,7 +129,7 @@ class Recorder:
                     self.dropped += len(day_rows)
         with self._lock:
             self._writing = 0
-            self._chars = sum(len(one) for row in self._rows for one in row.inputs)
+            self._chars = sum(len(text) for row in self._rows for text in row.inputs)
 
     def _write(self, folder: Path, rows: list[_Row]) -> None:
         make_private_folder(self._folder)
@@ -142,4 +142,6 @@ class Recorder:
         arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
         table = pa.Table.from_arrays(arrays, schema=schema)
         path = folder / f"part-{self._replica}-{next(self._numbers)}.parquet"
-        replace_file(path, lambda half: pq.write_table(table, half, compression="zstd"), private=True)
+        replace_file(
+            path, lambda temporary: pq.write_table(table, temporary, compression="zstd"), private=True
+        )

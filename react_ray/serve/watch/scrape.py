@@ -25,21 +25,21 @@ class PendingFamilies(Protocol):
 
 
 async def gather(
-    own: Families, replicas: Sequence[PendingFamilies], within_s: float
+    local: Families, replicas: Sequence[PendingFamilies], within_s: float
 ) -> tuple[dict[str, list[Metric]], int]:
     """Collect metrics by replica, and count the replicas without an answer in ``within_s`` seconds.
 
-    ``own`` are those of the collecting replica, which is among ``replicas`` too and may be too
+    ``local`` are those of the collecting replica, which is among ``replicas`` too and may be too
     busy to answer itself in time.
     """
-    answers = {asyncio.ensure_future(one.get_async()): one for one in replicas}
+    answers = {asyncio.ensure_future(replica.get_async()): replica for replica in replicas}
     try:
         done, _ = await asyncio.wait(answers, timeout=within_s) if answers else (set(), None)
     finally:
-        for answer, one in answers.items():
+        for answer, replica in answers.items():
             if not answer.done():
                 answer.cancel()
-                one.cancel()
+                replica.cancel()
     collected = [answer.result() for answer in done if not answer.cancelled() and not answer.exception()]
-    series = dict([*collected, own])
+    series = dict([*collected, local])
     return series, max(0, len(replicas) - len(series))

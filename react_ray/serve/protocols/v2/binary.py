@@ -24,13 +24,13 @@ def header_length(headers: Headers, body: Raw) -> int | None:
 
     Raises RefusalError 400 for an invalid header.
     """
-    given = headers.get(HEADER)
-    if given is None:
+    header = headers.get(HEADER)
+    if header is None:
         return None
-    length = int(given) if given.isascii() and given.isdecimal() and len(given) < 19 else -1
+    length = int(header) if header.isascii() and header.isdecimal() and len(header) < 19 else -1
     if not 0 <= length <= len(body):
         raise RefusalError(
-            400, f"{HEADER} is {clipped(given)!r}; expected a number up to {len(body)}, the size of the body"
+            400, f"{HEADER} is {clipped(header)!r}; expected a number up to {len(body)}, the size of the body"
         )
     return length
 
@@ -91,10 +91,10 @@ def wants_binary(request: InferRequest, answer: InferAnswer) -> set[str]:
     everything = bool((request.parameters or {}).get("binary_data_output"))
     if not request.outputs:
         return {tensor.name for tensor in answer.outputs} if everything else set()
-    asked = {
+    as_binary = {
         output.name: (output.parameters or {}).get("binary_data", everything) for output in request.outputs
     }
-    return {name for name, binary in asked.items() if binary}
+    return {name for name, binary in as_binary.items() if binary}
 
 
 def binary_answer(answer: InferAnswer, names: set[str]) -> Iterator[bytes]:

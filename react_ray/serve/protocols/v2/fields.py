@@ -22,21 +22,21 @@ def check_fields(raw: bytes, message: Any, most: int) -> None:
     A nested message of two bytes takes a hundred when it is parsed. Packed numbers of one byte take
     eight, so each of them counts.
     """
-    left = most
+    remaining = most
     waiting: list[tuple[int, int, Any]] = [(0, len(raw), message.DESCRIPTOR)]
     while waiting:
         at, end, descriptor = waiting.pop()
         while at < end:
             tag, at = _varint(raw, at, end)
             start, at = _value(raw, at, end, tag & 7)
-            known = descriptor.fields_by_number.get(tag >> 3)
-            left -= 1
-            if tag & 7 == LENGTH and known is not None:
-                if known.message_type:
-                    waiting.append((start, at, known.message_type))
-                elif known.type not in TEXTS:
-                    left -= at - start
-            if left < 0:
+            field = descriptor.fields_by_number.get(tag >> 3)
+            remaining -= 1
+            if tag & 7 == LENGTH and field is not None:
+                if field.message_type:
+                    waiting.append((start, at, field.message_type))
+                elif field.type not in TEXTS:
+                    remaining -= at - start
+            if remaining < 0:
                 raise RefusalError(413, f"the message has over {most} fields")
         if at != end:
             raise RefusalError(400, f"the message is no {message.DESCRIPTOR.name}")

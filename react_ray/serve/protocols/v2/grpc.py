@@ -61,18 +61,18 @@ def _watched(method: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[A
     @wraps(method)
     async def watched(self: InferenceMethods, request: Any, grpc_context: RayServegRPCContext) -> Any:
         service, started = self._service, time.perf_counter()
-        asker = begin(dict(grpc_context.trailing_metadata()).get("request_id"))
+        caller = begin(dict(grpc_context.trailing_metadata()).get("request_id"))
         answer, status = empty(), CALLER_LEFT
         service.metrics.begun()
         try:
-            with _told(grpc_context, asker.id):
+            with _errors_as_status(grpc_context, caller.id):
                 answer = await method(self, request, grpc_context)
             status = AS_HTTP.get(grpc_context.code(), 200)
             return answer
         finally:
             seconds = time.perf_counter() - started
             service.metrics.answered(route, status, seconds)
-            log_request(service.config, asker, "gRPC", route, status, seconds, answer.ByteSize())
+            log_request(service.config, caller, "gRPC", route, status, seconds, answer.ByteSize())
 
     return watched
 
@@ -124,9 +124,9 @@ class InferenceMethods:
         """Describe inputs and outputs of the model; the protocol's message has no field for labels."""
         self._enter(grpc_context)
         check_model(request.name, request.version)
-        known = metadata(self._service.task, self._service.labels)
-        del known["parameters"]
-        return wire.ModelMetadataResponse(**known)
+        description = metadata(self._service.task, self._service.labels)
+        del description["parameters"]
+        return wire.ModelMetadataResponse(**description)
 
     @_watched
     async def ModelInfer(  # noqa: N802
@@ -145,14 +145,16 @@ class InferenceMethods:
         gate = self._service.gate
         if gate.open:
             return
-        given = dict(context.invocation_metadata())
+        call_metadata = dict(context.invocation_metadata())
         current().name = gate.enter(
-            given.get("authorization", ""), _host(context.peer()), given.get("x-forwarded-for", "")
+            call_metadata.get("authorization", ""),
+            _host(context.peer()),
+            call_metadata.get("x-forwarded-for", ""),
         )
 
 
 @contextmanager
-def _told(context: RayServegRPCContext, number: str) -> Iterator[None]:
+def _errors_as_status(context: RayServegRPCContext, number: str) -> Iterator[None]:
     """Convert errors to the status of the call; raised, they would be tracebacks in the proxy's log."""
     try:
         yield

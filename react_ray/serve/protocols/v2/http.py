@@ -163,10 +163,10 @@ async def _infer(request: Request, service: Service) -> Response:
         check_content_type(request.headers, BINARY if HEADER in request.headers else JSON)
     body = await read_body(request, config)
     length = header_length(request.headers, body)
-    wanted = parse_infer(body[:length], config)
-    fill(wanted, None if length is None else body[length:], config.max_texts)
-    answer = await infer(wanted, service)
-    parts = list(binary_answer(answer, wants_binary(wanted, answer)))
+    infer_request = parse_infer(body[:length], config)
+    fill(infer_request, None if length is None else body[length:], config.max_texts)
+    answer = await infer(infer_request, service)
+    parts = list(binary_answer(answer, wants_binary(infer_request, answer)))
     response = await service.apart(len(body), lambda: JSONResponse(answer.model_dump(exclude_none=True)))
     if not parts:
         return response

@@ -120,8 +120,8 @@ class InferAnswer(BaseModel):
 
 def request_example(task: Task) -> dict[str, Any]:
     """Return an example request with one input of the task."""
-    given = sample_input(task)
-    cells = given if isinstance(given, dict) else {INPUT: given}
+    sample = sample_input(task)
+    cells = sample if isinstance(sample, dict) else {INPUT: sample}
     inputs = [
         {
             "name": name,
@@ -175,14 +175,14 @@ def parse_infer(body: bytes | bytearray, config: ServeConfig) -> InferRequest:
 
 def inputs_of(request: InferRequest, task: Task, config: ServeConfig) -> list[Row]:
     """Return the rows of ``request``; RefusalError 422 for unknown tensors, 413 above the limits."""
-    known = outputs_of(task)
+    names = outputs_of(task)
     for output in request.outputs or []:
-        if output.name not in known:
+        if output.name not in names:
             raise RefusalError(
-                422, f"output {clipped(output.name)!r} is not known; known are: {', '.join(known)}"
+                422, f"output {clipped(output.name)!r} is not known; known are: {', '.join(names)}"
             )
         if (output.parameters or {}).get("classification"):
-            raise RefusalError(422, f"classification is not taken; {known[-1]!r} has what there is")
+            raise RefusalError(422, f"classification is not taken; {names[-1]!r} has what there is")
     _check_names([tensor.name for tensor in request.inputs], task)
     kinds = {column.name: column.kind for column in input_columns(task)}
     columns = {tensor.name: _flat(tensor) for tensor in request.inputs}
@@ -196,21 +196,23 @@ def inputs_of(request: InferRequest, task: Task, config: ServeConfig) -> list[Ro
         return rows_of(field, columns[field], task, config)
     _check_lists(columns, kinds, config)
     read = {name: [_cell(name, item, kinds[name]) for item in items] for name, items in columns.items()}
-    given = [dict(zip(read, cells, strict=True)) for cells in zip(*read.values(), strict=True)]
-    return rows_of("inputs", given, task, config)
+    inputs = [dict(zip(read, cells, strict=True)) for cells in zip(*read.values(), strict=True)]
+    return rows_of("inputs", inputs, task, config)
 
 
 def _check_names(names: list[str], task: Task) -> None:
     """Raise RefusalError 422 unless the tensors are distinct columns of an input."""
-    known = [column.name for column in input_columns(task)]
+    columns = [column.name for column in input_columns(task)]
     fits = any(set(group) <= set(names) for group in input_groups(task))
-    if fits and len(set(names)) == len(names) and set(names) <= set(known):
+    if fits and len(set(names)) == len(names) and set(names) <= set(columns):
         return
-    given = ", ".join(repr(clipped(name)) for name in names[:50]) or "none"
-    if known == [INPUT]:
-        raise RefusalError(422, f"the input tensors are {given}; expected one, {INPUT!r}")
+    shown = ", ".join(repr(clipped(name)) for name in names[:50]) or "none"
+    if columns == [INPUT]:
+        raise RefusalError(422, f"the input tensors are {shown}; expected one, {INPUT!r}")
     groups = " or ".join(" and ".join(map(repr, group)) for group in input_groups(task))
-    raise RefusalError(422, f"the input tensors are {given}; expected {groups}; known are {', '.join(known)}")
+    raise RefusalError(
+        422, f"the input tensors are {shown}; expected {groups}; known are {', '.join(columns)}"
+    )
 
 
 def _check_lists(columns: Mapping[str, Sequence[str]], kinds: Mapping[str, str], config: ServeConfig) -> None:
@@ -244,9 +246,9 @@ async def infer(request: InferRequest, service: Service) -> InferAnswer:
     answers = await service.all_answers(rows)
     make = _labels if service.task.answers == "label" else _answers
     tensors = await service.apart(size, partial(make, service, answers, rows))
-    wanted = dict.fromkeys(output.name for output in request.outputs or []) or tensors  # once, if asked often
+    names = dict.fromkeys(output.name for output in request.outputs or []) or tensors  # once, if asked often
     outputs = []
-    for name in wanted:
+    for name in names:
         datatype, shape, data = tensors[name]
         outputs.append(OutputTensor(name=name, datatype=datatype, shape=shape, data=data))
     return InferAnswer(id=request.id, outputs=outputs)
@@ -257,7 +259,7 @@ Tensors = dict[str, tuple[str, list[int], list[Any]]]
 
 def _labels(service: Service, answers: Sequence[Answer], rows: Sequence[Row]) -> Tensors:
     names = [
-        answer.value if service.said(answer, row, 1) else ABSTAINED
+        answer.value if service.format_answer(answer, row, 1) else ABSTAINED
         for answer, row in zip(answers, rows, strict=True)
     ]
     shares = [share for answer in answers for share in map(dict(answer.ranking).get, service.labels)]
@@ -269,8 +271,8 @@ def _labels(service: Service, answers: Sequence[Answer], rows: Sequence[Row]) ->
 
 
 def _answers(service: Service, answers: Sequence[Answer], rows: Sequence[Row]) -> Tensors:
-    entries = service.all_said(answers, rows)
-    return {ANSWER: ("BYTES", [len(rows)], [json.dumps(one, ensure_ascii=False) for one in entries])}
+    entries = service.format_answers(answers, rows)
+    return {ANSWER: ("BYTES", [len(rows)], [json.dumps(entry, ensure_ascii=False) for entry in entries])}
 
 
 def _flat(tensor: InputTensor) -> list[str]:
