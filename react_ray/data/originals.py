@@ -99,45 +99,45 @@ def _kind(value: Any) -> str:
     return {type(None): "null", float: "float", str: "text"}.get(type(value), "json")
 
 
-def _wider(one: str, other: str) -> str:
+def _wider(left: str, right: str) -> str:
     """Return the kind of a column with values of both kinds; "json" stands for strings or JSON as text."""
-    if one == other or other == "null":
-        return one
-    if one == "null":
-        return other
-    if one.startswith("list ") and other.startswith("list "):
-        kind = _wider(one[5:], other[5:])
+    if left == right or right == "null":
+        return left
+    if left == "null":
+        return right
+    if left.startswith("list ") and right.startswith("list "):
+        kind = _wider(left[5:], right[5:])
         return "json" if kind == "json" else f"list {kind}"
-    pair = {one, other}
+    pair = {left, right}
     return "long" if pair == {"int", "long"} else "float" if pair == {"int", "float"} else "json"
 
 
-def common_kind(one: str | pa.DataType, other: str | pa.DataType) -> str | pa.DataType:
+def common_kind(left: str | pa.DataType, right: str | pa.DataType) -> str | pa.DataType:
     """Return the kind that represents both kinds without loss; text as a last resort."""
-    if isinstance(one, str) and isinstance(other, str):
-        return _wider(one, other)
-    if "int" in (one, other) and any(kind == pa.float64() for kind in (one, other)):
+    if isinstance(left, str) and isinstance(right, str):
+        return _wider(left, right)
+    if "int" in (left, right) and any(kind == pa.float64() for kind in (left, right)):
         return pa.float64()
-    first, second = (_without_dictionary(arrow_type(kind)) for kind in (one, other))
-    if arrow_type(one) == arrow_type(other) or pa.types.is_null(second):
-        return arrow_type(one)
+    first, second = (_without_dictionary(arrow_type(kind)) for kind in (left, right))
+    if arrow_type(left) == arrow_type(right) or pa.types.is_null(second):
+        return arrow_type(left)
     if pa.types.is_null(first):
-        return arrow_type(other)
+        return arrow_type(right)
     return first if first == second else _common_type(first, second)
 
 
-def _common_type(one: pa.DataType, other: pa.DataType) -> str | pa.DataType:
+def _common_type(left: pa.DataType, right: pa.DataType) -> str | pa.DataType:
     types = pa.types
-    if all(types.is_string(kind) or types.is_large_string(kind) for kind in (one, other)):
+    if all(types.is_string(kind) or types.is_large_string(kind) for kind in (left, right)):
         return pa.large_string()
-    if all(types.is_binary(kind) or types.is_large_binary(kind) for kind in (one, other)):
+    if all(types.is_binary(kind) or types.is_large_binary(kind) for kind in (left, right)):
         return pa.large_binary()
-    integers = [types.is_integer(kind) for kind in (one, other)]
-    unsigned = any(types.is_uint64(kind) for kind in (one, other))
+    integers = [types.is_integer(kind) for kind in (left, right)]
+    unsigned = any(types.is_uint64(kind) for kind in (left, right))
     if all(integers) and not unsigned:
         return pa.int64()
-    small = [types.is_integer(kind) and kind.bit_width <= 32 for kind in (one, other)]
-    if all(types.is_floating(kind) or fits for kind, fits in zip((one, other), small, strict=True)):
+    small = [types.is_integer(kind) and kind.bit_width <= 32 for kind in (left, right)]
+    if all(types.is_floating(kind) or fits for kind, fits in zip((left, right), small, strict=True)):
         return pa.float64()
     return "json"
 

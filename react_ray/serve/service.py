@@ -151,7 +151,7 @@ class Service:
         finally:
             pieces.stop()
             running.cancel()
-        self.metrics.asked(1)
+        self.metrics.received(1)
         decoder = RowDecoder(self._engine, [row], [example], [output])
         (answer,) = _all_of(self._decoded(decoder, [row], range(1), None, current().id))
         yield pieces.rest(answer.value)
@@ -192,7 +192,7 @@ class Service:
         else:
             outputs = await self._batcher.run_alone(partial(self._run, examples, limit))
         decoder = RowDecoder(self._engine, rows, examples, outputs)
-        self.metrics.asked(len(rows))
+        self.metrics.received(len(rows))
         outcomes: list[Answer | Exception] = []
         for part in [range(len(rows))] if self._at_once else turns_of(rows):
             work = partial(self._decoded, decoder, rows, part, ranked, current().id)

@@ -25,19 +25,19 @@ FAILED = "the model failed on this text"
 logger = logging.getLogger("ray.serve")
 
 
-def wants_events(request: Request, wanted: GenerateRequest) -> bool:
+def wants_events(request: Request, query: GenerateRequest) -> bool:
     """Return whether a text is to be sent in pieces; RefusalError 422 for several inputs."""
-    if not (wanted.stream or EVENTS in request.headers.get("accept", "").lower()):
+    if not (query.stream or EVENTS in request.headers.get("accept", "").lower()):
         return False
-    if isinstance(wanted.inputs, list):
+    if isinstance(query.inputs, list):
         raise RefusalError(422, "stream: the text for one input can be sent in pieces; expected no list")
     return True
 
 
-async def events(service: Service, wanted: GenerateRequest, row: Row) -> AsyncGenerator[bytes]:
+async def events(service: Service, query: GenerateRequest, row: Row) -> AsyncGenerator[bytes]:
     """Yield an event for each piece of the text, and one with the answer, or with an error."""
     try:
-        async with aclosing(_typed(service.stream(row, wanted.threshold, wanted.max_new_tokens))) as parts:
+        async with aclosing(_typed(service.stream(row, query.threshold, query.max_new_tokens))) as parts:
             async for part in parts:
                 if not isinstance(part, str):
                     yield _event({"done": True, "answer": part, "search": "greedy"})

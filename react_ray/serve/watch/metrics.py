@@ -103,7 +103,7 @@ class ReplicaMetrics(RequestMetrics):
         self._batch.observe(texts)
         self._model.observe(seconds)
 
-    def asked(self, texts: int) -> None:
+    def received(self, texts: int) -> None:
         """Count the texts of a request."""
         self._request_texts.observe(texts)
 
