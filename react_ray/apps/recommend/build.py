@@ -45,7 +45,7 @@ class BuildResult:
 
     def summary(self) -> str:
         """Summarize the result in a few lines."""
-        counts, found = self.record["counts"], self.record["validation"]
+        counts, validation = self.record["counts"], self.record["validation"]
         lines = [
             f"items: {counts['items']:,}, {counts['items_without_text']:,} without text; users: "
             f"{counts['users']:,}; interactions: {counts['interactions']:,}, {counts['liked']:,} liked",
@@ -57,9 +57,9 @@ class BuildResult:
                 if kinds
             ),
             f"encoder: {self.record['encoder']}",
-            f"chosen on {found['users']:,} validation users by NDCG@10: "
-            + ", ".join(f"{name} {value:.4f}" for name, value in _in_order(found["ndcg_at_10"]))
-            + (f"; one place of {found['slot']} is for a new item" if found["slot"] else ""),
+            f"chosen on {validation['users']:,} validation users by NDCG@10: "
+            + ", ".join(f"{name} {value:.4f}" for name, value in _in_order(validation["ndcg_at_10"]))
+            + (f"; one place of {validation['slot']} is for a new item" if validation["slot"] else ""),
             f"recommender: {self.folder}   (react-ray recommend evaluate {self.folder})",
         ]
         return "\n".join(lines)
@@ -90,15 +90,15 @@ def build(config: RecommendConfig, *, verbose: bool = False, quiet: bool = False
         validation = some_users(split.validation(), config.ranker.users, config.seed)
         tuned = tune(validation, config.ranker.users, config.seed) if len(validation) else Tuned()
     with reporter.step("train"):
-        rankers, tuned, found = _train(config, tuned, catalogue, embeddings, split)
+        rankers, tuned, figures = _train(config, tuned, catalogue, embeddings, split)
     built = Built(config, tuned, catalogue, embeddings, interactions, users, rankers)
     rejected = {"items": bad_items, "interactions": bad_rows}
     record = {
         "counts": _counts(catalogue, interactions),
-        "rejected": {name: dict(one.kinds) for name, one in rejected.items()},
+        "rejected": {name: dict(group.kinds) for name, group in rejected.items()},
         "encoder": config.encoder,
         "tuned": tuned.model_dump(mode="json"),
-        "validation": found,
+        "validation": figures,
         "features": rankers[RANKER].gains(),
     }
     save(built, folder)
@@ -118,9 +118,9 @@ def _encode(
     if not texts:
         return config, np.zeros((len(catalogue.ids), 1), np.float32)
     config = config.model_copy(update={"encoder": choose_encoder(texts, config.encoder)})
-    known = _known_embeddings(folder, config)
-    new = [text for text in texts if text not in known]
-    found = encode(
+    known_embeddings = _earlier_embeddings(folder, config)
+    new = [text for text in texts if text not in known_embeddings]
+    encoded = encode(
         new,
         config.encoder,
         max_length=config.max_length,
@@ -129,15 +129,15 @@ def _encode(
         progress=progress,
     )
     remove_folder(folder / "cache")
-    known |= dict(zip(new, found, strict=True))
-    embeddings = np.zeros((len(catalogue.ids), len(known[texts[0]])), np.float32)
+    known_embeddings |= dict(zip(new, encoded, strict=True))
+    embeddings = np.zeros((len(catalogue.ids), len(known_embeddings[texts[0]])), np.float32)
     for place, text in enumerate(catalogue.texts):
         if text:
-            embeddings[place] = known[text]
+            embeddings[place] = known_embeddings[text]
     return config, embeddings
 
 
-def _known_embeddings(folder: Path, config: RecommendConfig) -> dict[str, NDArray[np.float32]]:
+def _earlier_embeddings(folder: Path, config: RecommendConfig) -> dict[str, NDArray[np.float32]]:
     """Return embeddings by text from an earlier build with the same encoder, unless it is a folder."""
     try:
         built = load(folder)
@@ -179,8 +179,8 @@ def _train(
         for name, columns in ((RANKER, list(range(len(names)))), (WITHOUT_TEXT, without_text(names)))
     }
     gate = gate if len(gate) else stopping
-    others = np.setdiff1d(split.validation().targets.users, gate.targets.users)
-    blend = tune_blend(split.validation().among(others), sources, seed)
+    blend_users = np.setdiff1d(split.validation().targets.users, gate.targets.users)
+    blend = tune_blend(split.validation().among(blend_users), sources, seed)
     tuned = tuned.model_copy(update={"blend": blend})
     chosen, values = choose(gate, sources, rankers, tuned, seed)
     tuned = tuned.model_copy(update={"chosen": chosen})
@@ -188,8 +188,8 @@ def _train(
     without_new = fit(queries[0].train)
     with_new = chosen_of(without_new, rankers, tuned)
     slot, slots = choose_slot(queries, with_new, without_new, config.new_share, seed)
-    found = {"users": len(gate), "ndcg_at_10": values, "chosen": chosen, "slot": slot, "slots": slots}
-    return rankers, tuned.model_copy(update={"slot": slot}), found
+    figures = {"users": len(gate), "ndcg_at_10": values, "chosen": chosen, "slot": slot, "slots": slots}
+    return rankers, tuned.model_copy(update={"slot": slot}), figures
 
 
 def _counts(catalogue: Catalogue, interactions: Interactions) -> dict[str, int]:
@@ -204,10 +204,10 @@ def _counts(catalogue: Catalogue, interactions: Interactions) -> dict[str, int]:
 
 def _write_rejected(rejected: Mapping[str, Rejected], path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for name, one in rejected.items():
-            for row in one.rows:
+        for name, group in rejected.items():
+            for row in group.rows:
                 file.write(json.dumps({"input": name} | row, ensure_ascii=False) + "\n")
-            left = Counter(one.kinds).total() - len(one.rows)
-            if left > 0:
-                more = {"input": name, "reason": f"and {left:,} more rows"}
+            omitted = Counter(group.kinds).total() - len(group.rows)
+            if omitted > 0:
+                more = {"input": name, "reason": f"and {omitted:,} more rows"}
                 file.write(json.dumps(more) + "\n")

@@ -50,23 +50,23 @@ def chosen_of(sources: Sources, rankers: Mapping[str, Ranker], tuned: Tuned) -> 
 
 def tune_blend(query: Query, sources: Sources, seed: int) -> dict[str, float]:
     """Return the weights of the simple recommenders with the best NDCG@10 on users of ``query``."""
-    asked, simple = _some(query, seed), _remembered(sources.simple)
+    sample, simple = _sample(query, seed), _remembered(sources.simple)
     grid = [
         {"item_knn": 1 - share, "als": share, "popularity": popularity, "text": text}
         for share, popularity, text in product(SHARES_OF_ALS, WEIGHTS, WEIGHTS)
     ]
-    found = [_score(asked, Blend(simple, weights), seed) for weights in grid]
-    return grid[int(np.argmax(found))]
+    scores = [_score(sample, Blend(simple, weights), seed) for weights in grid]
+    return grid[int(np.argmax(scores))]
 
 
 def choose(
     query: Query, sources: Sources, rankers: Mapping[str, Ranker], tuned: Tuned, seed: int
 ) -> tuple[str, dict[str, float]]:
     """Return the best recommender on users of ``query``, and NDCG@10 of each."""
-    asked = _some(query, seed)
+    sample = _sample(query, seed)
     recommenders = all_recommenders(sources, rankers, tuned)
-    found = {name: _score(asked, one, seed) for name, one in recommenders.items()}
-    return max(found, key=lambda name: found[name]), found
+    scores = {name: _score(sample, recommender, seed) for name, recommender in recommenders.items()}
+    return max(scores, key=lambda name: scores[name]), scores
 
 
 def choose_slot(
@@ -77,18 +77,19 @@ def choose_slot(
     The best is that with the largest mean over users whose next item is known, and users whose next item is
     new, where the latter are a ``share``; but none that is behind a simple recommender for the former.
     """
-    known, new = (_some(query, seed) for query in queries)
-    if not share or not len(new):
+    known_query, new_query = (_sample(query, seed) for query in queries)
+    if not share or not len(new_query):
         return None, []
     ranking, text = _Remembered(recommender.recommender), _Remembered(recommender.text)
-    found: list[dict[str, Any]] = []
+    slots: list[dict[str, Any]] = []
     for slot in SLOTS:
-        one = replace(recommender, recommender=ranking, text=text, slot=slot)
-        found.append({"slot": slot, "known": _score(known, one, seed), "new": _score(new, one, seed)})
-    least = max(_score(known, one, seed) for one in sources.simple.values())
-    allowed = [one for one in found if one["slot"] is None or one["known"] >= least]
-    best = max(allowed, key=lambda one: (1 - share) * one["known"] + share * one["new"])
-    return best["slot"], found
+        mixed = replace(recommender, recommender=ranking, text=text, slot=slot)
+        scores = {"known": _score(known_query, mixed, seed), "new": _score(new_query, mixed, seed)}
+        slots.append({"slot": slot, **scores})
+    least = max(_score(known_query, simple, seed) for simple in sources.simple.values())
+    allowed = [entry for entry in slots if entry["slot"] is None or entry["known"] >= least]
+    best = max(allowed, key=lambda entry: (1 - share) * entry["known"] + share * entry["new"])
+    return best["slot"], slots
 
 
 class _Remembered:
@@ -107,10 +108,10 @@ class _Remembered:
 
 
 def _remembered(recommenders: Mapping[str, Recommender]) -> dict[str, Recommender]:
-    return {name: _Remembered(one) for name, one in recommenders.items()}
+    return {name: _Remembered(recommender) for name, recommender in recommenders.items()}
 
 
-def _some(query: Query, seed: int) -> Query:
+def _sample(query: Query, seed: int) -> Query:
     """Return the query about as many of its users as a choice needs, and memory holds."""
     held = MOST_SCORES // max(query.train.item_count, 1)
     return some_users(query, min(MOST_USERS, max(FEWEST_USERS, held)), seed)

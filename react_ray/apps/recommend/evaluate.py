@@ -48,12 +48,12 @@ def evaluate(folder: Path, *, verbose: bool = False, quiet: bool = False) -> Eva
     ahead: dict[str, dict[str, Any]] = {}
     for name, query, sources in _queries(built):
         with reporter.step(name):
-            found = {
-                one: measure(query, recommender, built.config.seed)
-                for one, recommender in _recommenders(built, sources).items()
+            results = {
+                method: measure(query, recommender, built.config.seed)
+                for method, recommender in _recommenders(built, sources).items()
             }
-        queries[name] = {one: measured.figures(query) for one, measured in found.items()}
-        ahead[name] = {one: leads(found[OURS], found[one]) for one in found if one != OURS}
+        queries[name] = {method: measured.figures(query) for method, measured in results.items()}
+        ahead[name] = {method: leads(results[OURS], results[method]) for method in results if method != OURS}
     metrics = {
         "test": queries["warm"][OURS],
         "protocol": protocol(built.interactions, built.config.cold_share, built.config.seed),

@@ -90,11 +90,11 @@ class Sources:
         self,
         train: Interactions,
         embeddings: NDArray[np.float32],
-        given: NDArray[np.float32],
+        item_features: NDArray[np.float32],
         tuned: Tuned,
         config: RecommendConfig,
     ):
-        self.config, self._embeddings, self._given = config, embeddings, given
+        self.config, self._embeddings, self._item_features = config, embeddings, item_features
         counts = train.counts()
         self.is_new = counts == 0
         # shares of the items, because numbers of users and times grow from training to use
@@ -122,10 +122,10 @@ class Sources:
     @staticmethod
     def names_of(config: RecommendConfig, timed: bool) -> tuple[str, ...]:
         """Return the names of the features with these settings, with times or without."""
-        found = ["neighbours", "neighbours_all", "neighbours_recent", "neighbours_rank", "als", "als_rank"]
-        found += [*TEXT_FEATURES, "popularity"]
-        found += ["recent_popularity", "age"] if timed else []
-        return (*found, *(f"given_{name}" for name in config.features))
+        names = ["neighbours", "neighbours_all", "neighbours_recent", "neighbours_rank", "als", "als_rank"]
+        names += [*TEXT_FEATURES, "popularity"]
+        names += ["recent_popularity", "age"] if timed else []
+        return (*names, *(f"given_{name}" for name in config.features))
 
     def candidates(
         self, liked: Histories, texts: bool = True, only: NDArray[np.int64] | None = None
@@ -137,7 +137,7 @@ class Sources:
         for first, last in blocks(len(liked), liked.item_count):
             yield first, self._part(liked.part(first, last), texts, only)
 
-    def rest(self, liked: Histories, texts: bool = True) -> Scores:
+    def fallback_scores(self, liked: Histories, texts: bool = True) -> Scores:
         """Return scores below 1 for items that are no candidates: by popularity, then by text."""
         counts = self.simple["popularity"].scores(liked)
         if not texts:
@@ -146,10 +146,10 @@ class Sources:
         return counts / (counts.max(initial=0) + 1) * (1 - TEXT_SHARE) + TEXT_SHARE * likeness
 
     def _part(self, liked: Histories, texts: bool, only: NDArray[np.int64] | None) -> Candidates:
-        main = {name: one.scores(liked) for name, one in self.simple.items()}
-        further = {name: one.scores(liked) for name, one in self._further.items()}
+        main = {name: recommender.scores(liked) for name, recommender in self.simple.items()}
+        further = {name: recommender.scores(liked) for name, recommender in self._further.items()}
         allowed = allowed_items(liked, only) & ~self.is_new
-        naming = {name: found for name, found in main.items() if texts or name != TEXT}
+        naming = {name: values for name, values in main.items() if texts or name != TEXT}
         chosen = self._choose(naming, allowed)
         query, items = np.nonzero(chosen)
         at = query, items
@@ -171,7 +171,7 @@ class Sources:
         if self._first is not None:
             columns += [self._recent[items], self._first[items]]
         features = np.stack([np.asarray(column, np.float32) for column in columns], 1)
-        return Candidates(query, items, np.hstack([features, self._given[items]]))
+        return Candidates(query, items, np.hstack([features, self._item_features[items]]))
 
     def _choose(self, scores: dict[str, Scores], allowed: NDArray[np.bool_]) -> NDArray[np.bool_]:
         """Return which items are candidates, users x items: the best of each source."""
@@ -189,14 +189,14 @@ class Sources:
         self, liked: Histories, query: NDArray[np.int64], items: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """Return the cosine of each candidate with the nearest of the last items of the user."""
-        found = np.zeros(len(items), np.float32)
+        nearest = np.zeros(len(items), np.float32)
         ends = np.searchsorted(query, np.arange(len(liked) + 1))
         for user in range(len(liked)):
             last = self._embeddings[liked.user(user)[-LAST_ITEMS:]]
             part = slice(ends[user], ends[user + 1])
             if len(last):
-                found[part] = (self._embeddings[items[part]] @ last.T).max(1)
-        return found
+                nearest[part] = (self._embeddings[items[part]] @ last.T).max(1)
+        return nearest
 
 
 def without_text(names: Sequence[str]) -> list[int]:

@@ -123,9 +123,9 @@ def load(folder: Path) -> Built:
         tuned = Tuned.model_validate(settings["tuned"])
         items, log = pq.read_table(folder / ITEMS), pq.read_table(folder / INTERACTIONS)
         embeddings = load_file(folder / EMBEDDINGS)["embeddings"]
-        given = [items[f"given_{name}"].to_numpy() for name in config.features]
+        numbers = [items[f"given_{name}"].to_numpy() for name in config.features]
         count = items.num_rows
-        features = np.array(given, np.float32).reshape(len(given), count).T
+        features = np.array(numbers, np.float32).reshape(len(numbers), count).T
         columns = {name: items[f"filter_{name}"].to_pylist() for name in config.filters}
         catalogue = Catalogue(items["item"].to_pylist(), items["text"].to_pylist(), features, columns)
         users = log["user"].combine_chunks()
@@ -154,7 +154,7 @@ def file_states(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
         states = [(name, (folder / name).stat()) for name in FILES]
     except OSError as error:
         raise InputError(f"{error.filename}: no complete recommender there; wait for its build") from None
-    return tuple((name, one.st_ino, one.st_size, one.st_mtime_ns) for name, one in states)
+    return tuple((name, state.st_ino, state.st_size, state.st_mtime_ns) for name, state in states)
 
 
 def version_of(folder: Path) -> str:
@@ -176,14 +176,14 @@ def forget(folder: Path, user: str) -> int:
     with _locked(folder):
         log = pq.read_table(folder / INTERACTIONS)
         users = np.asarray(log["user"].to_pylist(), object)
-        kept = users != user
-        removed = int((~kept).sum())
+        remaining = users != user
+        removed = int((~remaining).sum())
         if not removed:
             raise InputError(f"{folder}: no interactions of a user {user!r}")
-        rest = log.filter(pa.array(kept))
-        names = pa.array(users[kept].tolist(), pa.string()).dictionary_encode()
-        rest = rest.set_column(0, "user", names)
-        replace_file(folder / INTERACTIONS, lambda path: pq.write_table(rest, path), private=True)
+        remaining_log = log.filter(pa.array(remaining))
+        names = pa.array(users[remaining].tolist(), pa.string()).dictionary_encode()
+        remaining_log = remaining_log.set_column(0, "user", names)
+        replace_file(folder / INTERACTIONS, lambda path: pq.write_table(remaining_log, path), private=True)
         _sync(folder)
     return removed
 

@@ -26,7 +26,9 @@ class Histories:
     @classmethod
     def of(cls, lists: list[NDArray[np.int64]], item_count: int) -> Histories:
         """Make histories of lists of items."""
-        starts = np.concatenate([[0], np.cumsum([len(one) for one in lists], dtype=np.int64)])
+        starts = np.concatenate(
+            [[0], np.cumsum([len(items_of_user) for items_of_user in lists], dtype=np.int64)]
+        )
         items = np.concatenate([*lists, np.zeros(0, np.int64)]).astype(np.int64)
         return cls(starts.astype(np.int64), items, item_count)
 
@@ -103,10 +105,10 @@ class Interactions:
 
     def histories(self, users: NDArray[np.int64], *, seen: bool = False) -> Histories:
         """Return the liked items of some users; with ``seen`` all of their items."""
-        kept = self if seen else self.where(self.positive)
-        first = np.searchsorted(kept.user, users)
-        last = np.searchsorted(kept.user, users, side="right")
-        lists = [kept.item[a:b] for a, b in zip(first, last, strict=True)]
+        selected = self if seen else self.where(self.positive)
+        first = np.searchsorted(selected.user, users)
+        last = np.searchsorted(selected.user, users, side="right")
+        lists = [selected.item[a:b] for a, b in zip(first, last, strict=True)]
         return Histories.of(lists, self.item_count)
 
     def all_histories(self) -> Histories:

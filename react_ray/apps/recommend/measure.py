@@ -36,25 +36,25 @@ class Measured:
         """Return the means with their intervals, coverage and novelty."""
         if not len(query):
             return {"users": 0}
-        found: dict[str, Any] = {name: float(values.mean()) for name, values in self.values.items()}
-        found[f"coverage_at_{AT}"] = coverage(self.lists, query.train.item_count)
-        found["novelty"] = novelty(self.lists, query.train.counts(), query.train.user_count)
-        return {"users": len(query), **found, "intervals": bootstrap(self.values)}
+        means: dict[str, Any] = {name: float(values.mean()) for name, values in self.values.items()}
+        means[f"coverage_at_{AT}"] = coverage(self.lists, query.train.item_count)
+        means["novelty"] = novelty(self.lists, query.train.counts(), query.train.user_count)
+        return {"users": len(query), **means, "intervals": bootstrap(self.values)}
 
 
 def measure(query: Query, recommender: Recommender, seed: int = 0) -> Measured:
     """Rank the items for each user of ``query``; ``seed`` orders equal scores in the lists of ten.
 
-    Seen items are not ranked, except a wanted one that the user had seen before it was liked.
+    Seen items are not ranked, except a target that the user had seen before it was liked.
     """
     order = np.random.default_rng(seed).permutation(query.train.item_count)
     parts, lists = [], []
     for first, last in blocks(len(query), query.train.item_count):
         scores = recommender.scores(query.liked.part(first, last))
-        wanted = np.array([items[0] for items in query.targets.items[first:last]], np.int64)
+        targets = np.array([items[0] for items in query.targets.items[first:last]], np.int64)
         allowed = allowed_items(query.seen.part(first, last), query.only)
-        allowed[np.arange(last - first), wanted] = True
-        parts.append(Ranks.of(scores, allowed, wanted))
+        allowed[np.arange(last - first), targets] = True
+        parts.append(Ranks.of(scores, allowed, targets))
         lists.append(top_items(scores, allowed, AT, order))
     if not parts:
         return Measured({name: np.zeros(0) for name in METRICS}, np.zeros((0, AT), np.int64))
@@ -70,9 +70,9 @@ def allowed_items(seen: Histories, only: NDArray[np.int64] | None = None) -> NDA
     return allowed
 
 
-def leads(ours: Measured, other: Measured) -> dict[str, Any]:
+def leads(ours: Measured, baseline: Measured) -> dict[str, Any]:
     """Return by how much ``ours`` is ahead in each metric for the same users, with its 95 % interval."""
-    ahead = {name: values - other.values[name] for name, values in ours.values.items()}
+    ahead = {name: values - baseline.values[name] for name, values in ours.values.items()}
     if not len(ours.lists):
         return {}
     intervals = bootstrap(ahead)

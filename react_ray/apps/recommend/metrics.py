@@ -42,10 +42,10 @@ class Ranks:
         self.among = np.asarray(among, np.int64)
 
     @classmethod
-    def of(cls, scores: NDArray[np.float32], allowed: NDArray[np.bool_], wanted: NDArray[np.int64]) -> Ranks:
-        """Compute the places from scores (n x items), which items are ranked, and the wanted item of each."""
-        rows = np.arange(len(wanted))
-        its_score = scores[rows, wanted][:, None]
+    def of(cls, scores: NDArray[np.float32], allowed: NDArray[np.bool_], targets: NDArray[np.int64]) -> Ranks:
+        """Compute the places from scores (n x items), which items are ranked, and the target of each."""
+        rows = np.arange(len(targets))
+        its_score = scores[rows, targets][:, None]
         above = ((scores > its_score) & allowed).sum(1)
         equal = ((scores == its_score) & allowed).sum(1) - 1
         return cls(above, equal, allowed.sum(1))
@@ -65,9 +65,9 @@ class Ranks:
             METRICS[1]: np.where(places <= AT, 1.0, 0.0),
             METRICS[2]: 1 / places,
         }
-        found = {name: self._mean_gain(gain) for name, gain in gains.items()}
-        found["auc"] = 1 - (self.above + self.equal / 2) / np.maximum(self.among - 1, 1)
-        return found
+        values = {name: self._mean_gain(gain) for name, gain in gains.items()}
+        values["auc"] = 1 - (self.above + self.equal / 2) / np.maximum(self.among - 1, 1)
+        return values
 
     def _mean_gain(self, gain: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the mean gain over the places that the wanted item shares with equal ones."""

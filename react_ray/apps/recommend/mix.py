@@ -86,10 +86,10 @@ def place_new(scores: Scores, likeness: Scores, is_new: NDArray[np.bool_], slot:
 
 def _ranks(scores: Scores) -> NDArray[np.float32]:
     """Return how many items of a row have a higher score."""
-    found = np.empty(scores.shape, np.float32)
+    ranks = np.empty(scores.shape, np.float32)
     for row, values in enumerate(scores):
-        found[row] = len(values) - np.searchsorted(np.sort(values), values, side="right")
-    return found
+        ranks[row] = len(values) - np.searchsorted(np.sort(values), values, side="right")
+    return ranks
 
 
 def from_zero_to_one(scores: Scores) -> Scores:

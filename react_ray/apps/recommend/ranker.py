@@ -148,11 +148,11 @@ class Ranked:
     def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
         """Return users x items: all candidates above all other items; with ``only``, of these items."""
         texts = self.ranker.reads_texts
-        found = self.sources.rest(liked, texts)
+        scores = self.sources.fallback_scores(liked, texts)
         for first, part in self.sources.candidates(liked, texts, only):
             values = self.ranker.scores(part)
-            found[part.query + first, part.items] = values - values.min(initial=0) + 1
-        return found
+            scores[part.query + first, part.items] = values - values.min(initial=0) + 1
+        return scores
 
 
 def join_rows(parts: Sequence[Rows]) -> Rows:
@@ -170,20 +170,20 @@ def join_rows(parts: Sequence[Rows]) -> Rows:
 
 
 def training_rows(query: Query, sources: Sources, most: int, seed: int) -> Rows:
-    """Return the candidates of the users of ``query``; users without a wanted one among them are left out."""
+    """Return the candidates of the users of ``query``; users without a relevant one are left out."""
     users = np.arange(len(query))
     if len(users) > most:
         users = np.sort(np.random.default_rng(seed).permutation(users)[:most])
-    wanted = _pairs(Targets(users, [query.targets.items[user] for user in users]), query.liked.item_count)
+    relevant = _pairs(Targets(users, [query.targets.items[user] for user in users]), query.liked.item_count)
     features, labels, groups = [], [], []
     for first, part in sources.candidates(query.liked.take(users)):
         numbers = users[part.query + first] * query.liked.item_count + part.items
-        label = np.isin(numbers, wanted)
+        label = np.isin(numbers, relevant)
         hit = np.bincount(part.query, label, minlength=part.query.max(initial=-1) + 1) > 0
-        kept = hit[part.query]
-        features.append(part.features[kept])
-        labels.append(label[kept].astype(np.int8))
-        groups.append(np.unique(part.query[kept], return_counts=True)[1])
+        selected = hit[part.query]
+        features.append(part.features[selected])
+        labels.append(label[selected].astype(np.int8))
+        groups.append(np.unique(part.query[selected], return_counts=True)[1])
     return Rows(
         np.concatenate([*features, np.zeros((0, len(sources.names())), np.float32)]),
         np.concatenate([*labels, np.zeros(0, np.int8)]),

@@ -21,13 +21,13 @@ MAX_ID_CHARS, MAX_TEXT_CHARS = 500, 100_000
 DAY_S = 86_400
 LATER_S = 365 * DAY_S
 """How far in the future a time may lie, by a wrong clock, before it is taken for another unit."""
-KEPT = 10_000
+KEPT_ROWS = 10_000
 """Rejected rows of which all is kept; the others are counted."""
 
 
 @dataclass
 class Rejected:
-    """Rejected rows with file, row and reason: the first KEPT of them, and the number of each kind."""
+    """Rejected rows with file, row and reason: the first KEPT_ROWS of them, and the number of each kind."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -35,7 +35,7 @@ class Rejected:
     def add(self, row: FileRow, reason: str) -> None:
         """Count a row; ``reason`` is "kind: details"."""
         self.kinds[reason.partition(":")[0]] += 1
-        if len(self.rows) < KEPT:
+        if len(self.rows) < KEPT_ROWS:
             self.rows.append({"file": row.file, "row": row.number, "reason": reason})
 
 
@@ -83,26 +83,26 @@ def read_items(
     no item remains.
     """
     rejected = Rejected()
-    found: dict[str, tuple[str, list[float], list[Any]]] = {}
+    items: dict[str, tuple[str, list[float], list[Any]]] = {}
     further = list(dict.fromkeys([*features, *filters]))
     for row in read_rows(address, ["item", "text"], further, columns):
         try:
             item, text = _id(row, "item"), _text(row.cells.get("text"))
             numbers = [_number(row.cells.get(name), name) for name in features]
-            if item in found:
+            if item in items:
                 raise ValueError(f"duplicate item: {item!r} is in an earlier row")
         except ValueError as error:
             rejected.add(row, str(error))
             continue
         cells = [row.cells.get(name) for name in filters]
-        found[item] = text, [math.nan if one is None else one for one in numbers], cells
-    if not found:
+        items[item] = text, [math.nan if number is None else number for number in numbers], cells
+    if not items:
         raise InputError(f"{address}: no item can be used ({_described(rejected)})")
-    table = np.array([numbers for _, numbers, _ in found.values()], np.float32).reshape(len(found), -1)
+    table = np.array([numbers for _, numbers, _ in items.values()], np.float32).reshape(len(items), -1)
     values = {
-        name: _column([cells[place] for _, _, cells in found.values()]) for place, name in enumerate(filters)
+        name: _column([cells[place] for _, _, cells in items.values()]) for place, name in enumerate(filters)
     }
-    return Catalogue(list(found), [text for text, _, _ in found.values()], table, values), rejected
+    return Catalogue(list(items), [text for text, _, _ in items.values()], table, values), rejected
 
 
 def _column(cells: Sequence[Any]) -> list[Any]:
@@ -190,9 +190,9 @@ def _in_order(
     any_liked = np.zeros(len(first), bool)
     np.logical_or.at(any_liked, which, positive[order])
     by_place = np.argsort(first)
-    kept = order[first[by_place]]
-    times = None if time is None else time[kept]
-    return Interactions(user[kept], item[kept], times, any_liked[by_place], user_count, item_count)
+    selected = order[first[by_place]]
+    times = None if time is None else time[selected]
+    return Interactions(user[selected], item[selected], times, any_liked[by_place], user_count, item_count)
 
 
 def _times(times: NDArray[np.float64], address: str) -> NDArray[np.float64] | None:

@@ -78,7 +78,7 @@ class Recommendations:
         InputError
             An item of the history, or a column of the filter, is unknown.
         """
-        liked, seen = self._known(user, history)
+        liked, seen = self._histories(user, history)
         allowed = allowed_items(seen, self._only(filter))
         if len(liked.items):
             only = np.flatnonzero(allowed[0])
@@ -88,7 +88,7 @@ class Recommendations:
         if text is not None:
             likeness = TextProfile(self.built.embeddings).of(text[1])
             return self._answer(likeness, allowed, count, liked, text[0])
-        return self._answer(self._sources.rest(liked), allowed, count, liked)
+        return self._answer(self._sources.fallback_scores(liked), allowed, count, liked)
 
     def similar(
         self,
@@ -105,27 +105,27 @@ class Recommendations:
             return self.recommend(count=count, filter=filter, text=text)
         if item is None:
             raise InputError("item: expected the id of an item, or a text")
-        one = Histories.of([self._places([item])], len(self.catalogue.ids))
-        both = self._sources.simple["item_knn"].scores(one)
-        likeness = TextProfile(self.built.embeddings).scores(one)
+        history = Histories.of([self._places([item])], len(self.catalogue.ids))
+        both = self._sources.simple["item_knn"].scores(history)
+        likeness = TextProfile(self.built.embeddings).scores(history)
         scores = np.asarray(likeness.clip(0) / 2 + both / max(float(both.max()), 1e-9) / 2, np.float32)
-        allowed = allowed_items(one, self._only(filter)) & (scores > 0)
-        return self._answer(scores, allowed, count, one)
+        allowed = allowed_items(history, self._only(filter)) & (scores > 0)
+        return self._answer(scores, allowed, count, history)
 
     def text_of(self, item: str) -> str:
         """Return the text of an item of an answer."""
         return self.catalogue.texts[self._place_of[item]]
 
-    def _known(self, user: str | None, history: Sequence[str]) -> tuple[Histories, Histories]:
+    def _histories(self, user: str | None, history: Sequence[str]) -> tuple[Histories, Histories]:
         """Return what the user liked, and what was seen."""
         numbers = [] if user is None or user not in self._user_of else [self._user_of[user]]
         places, items = self._places(history), len(self.catalogue.ids)
-        found = []
+        histories = []
         for seen in (False, True):
-            known = self._data.histories(np.array(numbers, np.int64), seen=seen).items
-            kept = known[~np.isin(known, places)]
-            found.append(Histories.of([np.concatenate([kept, places])], items))
-        return found[0], found[1]
+            past = self._data.histories(np.array(numbers, np.int64), seen=seen).items
+            earlier = past[~np.isin(past, places)]
+            histories.append(Histories.of([np.concatenate([earlier, places])], items))
+        return histories[0], histories[1]
 
     def _places(self, items: Sequence[str]) -> NDArray[np.int64]:
         """Return the items by place, each once, where it stands last."""
@@ -140,11 +140,11 @@ class Recommendations:
         if not filter:
             return None
         passes = np.ones(len(self.catalogue.ids), bool)
-        for name, wanted in filter.items():
+        for name, condition in filter.items():
             if name not in self.catalogue.columns:
-                known = ", ".join(self.catalogue.columns) or "none: build with filters=[NAME]"
-                raise InputError(f"unknown column {name[:100]!r} in the filter; expected one of {known}")
-            passes &= _passes(self.catalogue.columns[name], wanted)
+                columns = ", ".join(self.catalogue.columns) or "none: build with filters=[NAME]"
+                raise InputError(f"unknown column {name[:100]!r} in the filter; expected one of {columns}")
+            passes &= _passes(self.catalogue.columns[name], condition)
         return np.flatnonzero(passes)
 
     def _answer(
@@ -153,29 +153,29 @@ class Recommendations:
         allowed: NDArray[np.bool_],
         count: int,
         liked: Histories,
-        asked: str | None = None,
+        query: str | None = None,
         order: Scores | None = None,
     ) -> list[Recommendation]:
         """Return the best items by ``order`` (None: the scores), whose scores do not grow in it."""
         best = top_items(scores if order is None else order, allowed, count, self._order)[0]
         best = best[best >= 0]
-        reasons = self._reasons(best, liked.items, asked)
+        reasons = self._reasons(best, liked.items, query)
         # a new item has no score of its own among the others: that of the one before it
-        known = np.where(self._sources.is_new[best] & (order is not None), np.inf, scores[0, best])
-        values = np.minimum.accumulate(known)
+        own_scores = np.where(self._sources.is_new[best] & (order is not None), np.inf, scores[0, best])
+        values = np.minimum.accumulate(own_scores)
         return [
             Recommendation(self.catalogue.ids[item], float(min(value, 1.0)), why)
             for item, value, why in zip(best, values, reasons, strict=True)
         ]
 
     def _reasons(
-        self, items: NDArray[np.int64], past: NDArray[np.int64], asked: str | None
+        self, items: NDArray[np.int64], past: NDArray[np.int64], query: str | None
     ) -> list[list[dict[str, Any]]]:
         """Return why each item: past items that the same users liked, a past item with such a text, words."""
         common = self._sources.similarity[past][:, items].toarray()
         cosines = self.built.embeddings[past] @ self.built.embeddings[items].T
         return [
-            self._reasons_of(item, past, common[:, place], cosines[:, place], asked)
+            self._reasons_of(item, past, common[:, place], cosines[:, place], query)
             for place, item in enumerate(items)
         ]
 
@@ -185,7 +185,7 @@ class Recommendations:
         past: NDArray[np.int64],
         common: NDArray[np.float32],
         cosines: NDArray[np.float32],
-        asked: str | None,
+        query: str | None,
     ) -> list[dict[str, Any]]:
         ids, texts = self.catalogue.ids, self.catalogue.texts
         reasons: list[dict[str, Any]] = []
@@ -196,25 +196,25 @@ class Recommendations:
             nearest = past[int(cosines.argmax())]
             words = self._terms.shared(texts[item], [texts[nearest]], WORDS)
             reasons.append({"kind": "text", "items": [ids[nearest]], "words": words})
-        if asked is not None:
-            reasons.append({"kind": "asked", "words": self._terms.shared(texts[item], [asked], WORDS)})
+        if query is not None:
+            reasons.append({"kind": "asked", "words": self._terms.shared(texts[item], [query], WORDS)})
         if not reasons:
             users = int(self._counts[item])
             reasons.append({"kind": "popular", "users": users} if users else {"kind": "new"})
         return reasons
 
 
-def _passes(cells: Sequence[Any], wanted: Any) -> NDArray[np.bool_]:
+def _passes(cells: Sequence[Any], condition: Any) -> NDArray[np.bool_]:
     """Return which cells a filter of one column lets pass; blank cells pass none.
 
     >>> _passes([1.0, 5.0, None], {"min": 2}).tolist(), _passes(["a", "b"], ["b", "c"]).tolist()
     ([False, True, False], [False, True])
     """
-    if isinstance(wanted, Mapping):
-        low, high = wanted.get("min"), wanted.get("max")
+    if isinstance(condition, Mapping):
+        low, high = condition.get("min"), condition.get("max")
         if any(isinstance(cell, str) for cell in cells):
             raise InputError("min and max need a column of numbers")
         values = np.array([np.nan if cell is None else cell for cell in cells], float)
         return (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))
-    of_list = wanted if isinstance(wanted, list) else [wanted]
+    of_list = condition if isinstance(condition, list) else [condition]
     return np.array([cell is not None and cell in of_list for cell in cells], bool)

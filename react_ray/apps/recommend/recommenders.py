@@ -172,9 +172,9 @@ def top_items(scores: Scores, allowed: NDArray[np.bool_], count: int, order: NDA
         bound = np.partition(masked, -count, axis=1)[:, -count][:, None]
         masked = np.where(masked >= bound, masked, -np.inf)
     best = np.argsort(-masked, axis=1, kind="stable")[:, :count]
-    found = order[best]
-    found[np.take_along_axis(masked, best, 1) == -np.inf] = -1
-    return found
+    items = order[best]
+    items[np.take_along_axis(masked, best, 1) == -np.inf] = -1
+    return items
 
 
 def _as_matrix(array: csr_array) -> Any:
@@ -207,6 +207,6 @@ def _largest(rows: csr_array, count: int) -> csr_array:
     row_of = np.repeat(np.arange(len(sizes)), sizes)
     order = np.lexsort((rows.indices, -rows.data, row_of))
     place = np.arange(len(order)) - np.repeat(rows.indptr[:-1], sizes)
-    kept = order[(place < count) & (rows.data[order] > 0)]
-    data = (rows.data[kept], (row_of[kept], rows.indices[kept]))
+    selected = order[(place < count) & (rows.data[order] > 0)]
+    data = (rows.data[selected], (row_of[selected], rows.indices[selected]))
     return csr_array(data, shape=rows.shape)

@@ -46,9 +46,9 @@ STYLE = (
 def as_table(metrics: Mapping[str, Any]) -> str:
     """Return the figures as text, and the protocol."""
     lines = []
-    for name, found in metrics["queries"].items():
-        lines += [f"{TITLES[name]} ({_users(found)} users)", _line("", SHOWN.values())]
-        lines += [_line(NAMES[one], _cells(figures)) for one, figures in found.items()]
+    for name, results in metrics["queries"].items():
+        lines += [f"{TITLES[name]} ({_users(results)} users)", _line("", SHOWN.values())]
+        lines += [_line(NAMES[method], _cells(figures)) for method, figures in results.items()]
         lines.append("")
     return "\n".join([*lines, f"protocol: {metrics['protocol']}"])
 
@@ -56,33 +56,33 @@ def as_table(metrics: Mapping[str, Any]) -> str:
 def as_page(metrics: Mapping[str, Any]) -> str:
     """Return the figures as an HTML page: a table with bars for each set of questions."""
     body = [f"<h1>Recommendation</h1><p>{escape(metrics['protocol'])}.</p>"]
-    for name, found in metrics["queries"].items():
-        body.append(f"<h2>{escape(TITLES[name])} <small>{_users(found)} users</small></h2>")
-        body.append(_html_table(found))
-        body += [_lead(one, lead[HEADLINE]) for one, lead in metrics["leads"][name].items() if lead]
+    for name, results in metrics["queries"].items():
+        body.append(f"<h2>{escape(TITLES[name])} <small>{_users(results)} users</small></h2>")
+        body.append(_html_table(results))
+        body += [_lead(method, lead[HEADLINE]) for method, lead in metrics["leads"][name].items() if lead]
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>Recommendation</title>'
         f"<style>{STYLE}</style><body>{''.join(body)}</body></html>\n"
     )
 
 
-def _html_table(found: Mapping[str, Any]) -> str:
-    largest = max((figures.get(HEADLINE, 0) for figures in found.values()), default=0) or 1
+def _html_table(results: Mapping[str, Any]) -> str:
+    largest = max((figures.get(HEADLINE, 0) for figures in results.values()), default=0) or 1
     head = "".join(f"<th>{title}</th>" for title in ("", SHOWN[HEADLINE], *SHOWN.values()))
     rows = []
-    for one, figures in found.items():
+    for method, figures in results.items():
         width = 100 * figures.get(HEADLINE, 0) / largest
         cells = "".join(f"<td>{cell}</td>" for cell in _cells(figures))
         bar = f'<td class="box"><div class="bar" style="width:{width:.0f}%"></div></td>'
-        first = ' class="first"' if one == "ours" else ""
-        rows.append(f"<tr{first}><td>{escape(NAMES[one])}</td>{bar}{cells}</tr>")
+        first = ' class="first"' if method == "ours" else ""
+        rows.append(f"<tr{first}><td>{escape(NAMES[method])}</td>{bar}{cells}</tr>")
     return f"<table><tr>{head}</tr>{''.join(rows)}</table>"
 
 
-def _lead(other: str, lead: Mapping[str, Any]) -> str:
+def _lead(method: str, lead: Mapping[str, Any]) -> str:
     low, high = lead["interval"]
     return (
-        f"<p><small>NDCG@10 against {escape(NAMES[other])}: {lead['lead']:+.4f} "
+        f"<p><small>NDCG@10 against {escape(NAMES[method])}: {lead['lead']:+.4f} "
         f"(95 % interval {low:+.4f} to {high:+.4f})</small></p>"
     )
 
@@ -101,9 +101,9 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
 
 
 def _line(name: str, cells: Any) -> str:
-    first, *rest = cells
-    return f"  {name:<28}{first:>24}" + "".join(f"{cell:>13}" for cell in rest)
+    first, *remaining = cells
+    return f"  {name:<28}{first:>24}" + "".join(f"{cell:>13}" for cell in remaining)
 
 
-def _users(found: Mapping[str, Any]) -> str:
-    return f"{next(iter(found.values()))['users']:,}"
+def _users(results: Mapping[str, Any]) -> str:
+    return f"{next(iter(results.values()))['users']:,}"

@@ -42,7 +42,7 @@ class Range(_Body):
     max: float | None = None
 
 
-class Wanted(_Body):
+class _RecommendationRequest(_Body):
     """What all requests have in common."""
 
     count: int = Field(10, ge=1, description="Most items of the answer")
@@ -52,7 +52,7 @@ class Wanted(_Body):
     text: str | None = Field(None, min_length=1, description="What is looked for, in words")
 
 
-class RecommendRequest(Wanted):
+class RecommendRequest(_RecommendationRequest):
     """Items for a user, or for a history."""
 
     model_config = ConfigDict(
@@ -62,7 +62,7 @@ class RecommendRequest(Wanted):
     history: list[Id] = Field([], description="Liked items, from old to new, after those known of the user")
 
 
-class SimilarRequest(Wanted):
+class SimilarRequest(_RecommendationRequest):
     """Items like another one, or like a text."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"item": "item1", "count": 5}]})
@@ -114,14 +114,14 @@ class RecommendApp(HostedApp):
         """Add the routes."""
 
         @app.post("/recommend", summary="Items that a user has not seen, best first")
-        async def recommend(wanted: RecommendRequest) -> list[Item]:
-            self._check(wanted, len(wanted.history))
-            return await self._answer(wanted)
+        async def recommend(request: RecommendRequest) -> list[Item]:
+            self._check(request, len(request.history))
+            return await self._answer(request)
 
         @app.post("/similar", summary="Items like another one, or like a text")
-        async def similar(wanted: SimilarRequest) -> list[Item]:
-            self._check(wanted)
-            return await self._answer(wanted)
+        async def similar(request: SimilarRequest) -> list[Item]:
+            self._check(request)
+            return await self._answer(request)
 
         @app.get("/about", summary="What is recommended, and by which columns answers can be filtered")
         async def about() -> dict[str, Any]:
@@ -139,31 +139,31 @@ class RecommendApp(HostedApp):
         """End the threads."""
         self._pool.shutdown()
 
-    def _check(self, wanted: Wanted, history: int = 0) -> None:
+    def _check(self, request: _RecommendationRequest, history: int = 0) -> None:
         """Raise an error for a request over the limits."""
         config = self.config
-        values = max((len(one) for one in wanted.filter.values() if isinstance(one, list)), default=0)
+        values = max((len(value) for value in request.filter.values() if isinstance(value, list)), default=0)
         for name, size, most in (
-            ("count", wanted.count, config.max_count),
+            ("count", request.count, config.max_count),
             ("history", history, config.max_history),
-            ("text", len(wanted.text or ""), config.max_text),
-            ("filter", max(values, len(wanted.filter)), config.max_filter),
+            ("text", len(request.text or ""), config.max_text),
+            ("filter", max(values, len(request.filter)), config.max_filter),
         ):
             if size > most:
                 raise HTTPException(413, f"{name}: {size}; at most {most} are taken")
 
-    async def _answer(self, wanted: RecommendRequest | SimilarRequest) -> list[Item]:
+    async def _answer(self, request: RecommendRequest | SimilarRequest) -> list[Item]:
         await self._update()
         recommendations = self._recommendations  # the same for the whole answer
-        found = await self._apart(lambda: self._found(wanted, recommendations))
+        recommended = await self._apart(lambda: self._recommended(request, recommendations))
         return [
             Item(
-                item=one.item,
-                score=one.score,
-                text=recommendations.text_of(one.item)[:SHOWN_CHARS],
-                reasons=[Reason(**reason) for reason in one.reasons],
+                item=recommendation.item,
+                score=recommendation.score,
+                text=recommendations.text_of(recommendation.item)[:SHOWN_CHARS],
+                reasons=[Reason(**reason) for reason in recommendation.reasons],
             )
-            for one in found
+            for recommendation in recommended
         ]
 
     async def _apart(self, work: Callable[[], Result]) -> Result:
@@ -188,14 +188,14 @@ class RecommendApp(HostedApp):
             raise InputError(f"{self.folder} was changed while it was loaded")
         self._recommendations, self._states, self.version = recommendations, states, version
 
-    def _found(
-        self, wanted: RecommendRequest | SimilarRequest, recommendations: Recommendations
+    def _recommended(
+        self, request: RecommendRequest | SimilarRequest, recommendations: Recommendations
     ) -> list[Recommendation]:
-        text = None if wanted.text is None else (wanted.text, self._embedded(wanted.text))
-        count, columns = wanted.count, _filter(wanted)
-        if isinstance(wanted, SimilarRequest):
-            return recommendations.similar(wanted.item, count, columns, text)
-        return recommendations.recommend(wanted.user, wanted.history, count, columns, text)
+        text = None if request.text is None else (request.text, self._embedded(request.text))
+        count, columns = request.count, _filter(request)
+        if isinstance(request, SimilarRequest):
+            return recommendations.similar(request.item, count, columns, text)
+        return recommendations.recommend(request.user, request.history, count, columns, text)
 
     def _embedded(self, text: str) -> NDArray[np.float32]:
         """Return the embedding of a text; the encoder is loaded with the first one."""
@@ -205,8 +205,11 @@ class RecommendApp(HostedApp):
         return self._encoder.encode([text])
 
 
-def _filter(wanted: Wanted) -> dict[str, Any]:
-    return {name: one.model_dump() if isinstance(one, Range) else one for name, one in wanted.filter.items()}
+def _filter(request: _RecommendationRequest) -> dict[str, Any]:
+    return {
+        name: condition.model_dump() if isinstance(condition, Range) else condition
+        for name, condition in request.filter.items()
+    }
 
 
 def load_service(folder: Path, host: Host) -> RecommendApp:

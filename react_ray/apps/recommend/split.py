@@ -91,8 +91,8 @@ class Split:
 
     def validation(self) -> Query:
         """Return the last but one."""
-        rest, _ = self.interactions.hold_out(_one)
-        return self._last(rest)
+        train, _ = self.interactions.hold_out(_last_one)
+        return self._last(train)
 
     def early_stopping(self) -> Query:
         """Return validation for users who do not train the ranker: where it stops."""
@@ -107,26 +107,26 @@ class Split:
 
         The hidden items are none of :meth:`cold_items`, and nothing of the test is known.
         """
-        known, _ = self.interactions.hold_out(_one)
-        hidden = self._draw(np.setdiff1d(np.flatnonzero(known.counts()), self.cold_items()), 3)
+        past, _ = self.interactions.hold_out(_last_one)
+        hidden = self._draw(np.setdiff1d(np.flatnonzero(past.counts()), self.cold_items()), 3)
         warm = self.validation()
         train = warm.train.where(~np.isin(warm.train.item, hidden))
         users = [user for user, items in enumerate(warm.targets.items) if not np.isin(items, hidden).any()]
-        others = _asked(train, warm.targets).among(warm.targets.users[users])
-        return others, self._about(known, hidden, train)
+        warm_query = _query(train, warm.targets).among(warm.targets.users[users])
+        return warm_query, self._about(past, hidden, train)
 
     def ranker(self) -> list[Query]:
         """Return what trains the ranker: the item before the last one, and those before that.
 
         Neither users nor items are cold. The users of :meth:`early_stopping` and :meth:`gate` are left out.
         """
-        rest, _ = self.interactions.hold_out(_one)
-        rest = rest.where(~np.isin(rest.user, self.cold_users()) & ~np.isin(rest.item, self.cold_items()))
-        asked = np.setdiff1d(np.arange(rest.user_count), np.concatenate(self._held_out()))
+        train, _ = self.interactions.hold_out(_last_one)
+        train = train.where(~np.isin(train.user, self.cold_users()) & ~np.isin(train.item, self.cold_items()))
+        users = np.setdiff1d(np.arange(train.user_count), np.concatenate(self._held_out()))
         queries = []
-        for sizes in (_one, _some):
-            rest, targets = rest.hold_out(sizes)
-            queries.append(_asked(rest, targets).among(asked))
+        for sizes in (_last_one, _last_share):
+            train, targets = train.hold_out(sizes)
+            queries.append(_query(train, targets).among(users))
         return queries
 
     def new_items(self) -> Query:
@@ -156,14 +156,14 @@ class Split:
 
     def new_users(self) -> Query:
         """Return the last liked item of each cold user, whose earlier items are given with the question."""
-        rest, targets = self.interactions.hold_out(_one)
+        past, targets = self.interactions.hold_out(_last_one)
         cold = self.cold_users()
-        train = rest.where(~np.isin(rest.user, cold))
-        return replace(_asked(rest, targets).among(cold), train=train)
+        train = past.where(~np.isin(past.user, cold))
+        return replace(_query(past, targets).among(cold), train=train)
 
     def _last(self, interactions: Interactions) -> Query:
-        rest, targets = interactions.hold_out(_one)
-        return _asked(rest, targets).among(np.setdiff1d(targets.users, self.cold_users()))
+        train, targets = interactions.hold_out(_last_one)
+        return _query(train, targets).among(np.setdiff1d(targets.users, self.cold_users()))
 
     def _held_out(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Return the users of early stopping and of the gate."""
@@ -176,20 +176,20 @@ class Split:
         return np.sort(generator.permutation(among)[: round(self.cold_share * len(among))])
 
 
-def _one(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _last_one(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     return (counts >= FEWEST).astype(np.int64)
 
 
-def _some(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+def _last_share(counts: NDArray[np.int64]) -> NDArray[np.int64]:
     share = np.clip(np.round(RANKER_SHARE * counts), 1, RANKER_MOST)
     return np.where(counts >= FEWEST, share, 0).astype(np.int64)
 
 
-def _asked(train: Interactions, targets: Targets) -> Query:
+def _query(train: Interactions, targets: Targets) -> Query:
     """Return the query about ``targets``; users of whom nothing else is known are left out."""
     liked = train.histories(targets.users)
-    known = np.flatnonzero(liked.lengths())
-    return Query(train, liked, train.histories(targets.users, seen=True), targets).take(known)
+    answerable = np.flatnonzero(liked.lengths())
+    return Query(train, liked, train.histories(targets.users, seen=True), targets).take(answerable)
 
 
 def protocol(interactions: Interactions, cold_share: float, seed: int) -> str:

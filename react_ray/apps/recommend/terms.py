@@ -22,13 +22,13 @@ def terms_of(text: str) -> list[str]:
     >>> terms_of("The rocket's orbit, 2 x 科技股")
     ['the', 'rocket', 'orbit', '科技', '技股']
     """
-    found = []
+    terms = []
     for piece in PIECES.findall(text[:CHARS_READ].lower()):
         if "\u3040" <= piece[0] <= "\u9fff":
-            found += [piece[place : place + 2] for place in range(len(piece) - 1)]
+            terms += [piece[place : place + 2] for place in range(len(piece) - 1)]
         else:
-            found.append(piece)
-    return found
+            terms.append(piece)
+    return terms
 
 
 class Terms:
@@ -47,10 +47,12 @@ class Terms:
         >>> Terms(["a red rocket", "a rocket", "bread", "salt"]).shared("red rocket", ["rocket"], 3)
         ['rocket']
         """
-        known = set().union(*(terms_of(other) for other in others)) if others else set()
-        found = {term: place for place, term in reversed(list(enumerate(terms_of(text)))) if term in known}
-        kept = [term for term in found if not self._is_common(term)]
-        return sorted(kept, key=lambda term: (-self._weight(term), found[term]))[:most]
+        other_terms = set().union(*(terms_of(other) for other in others)) if others else set()
+        places = {
+            term: place for place, term in reversed(list(enumerate(terms_of(text)))) if term in other_terms
+        }
+        rare = [term for term in places if not self._is_common(term)]
+        return sorted(rare, key=lambda term: (-self._weight(term), places[term]))[:most]
 
     def _is_common(self, term: str) -> bool:
         return self._counts[term] > max(COMMON_FEWEST, COMMON_SHARE * self._texts)

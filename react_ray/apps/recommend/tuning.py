@@ -20,7 +20,7 @@ METRIC = "ndcg_at_10"
 
 def tune(query: Query, most: int, seed: int) -> Tuned:
     """Return the settings with the best NDCG@10 on at most ``most`` users of a validation query."""
-    asked = some_users(query, most, seed)
+    sample = some_users(query, most, seed)
     similar = {
         shrinkage: ItemNeighbours.fit(query.train, shrinkage=shrinkage).similarity for shrinkage in SHRINKAGE
     }
@@ -28,16 +28,21 @@ def tune(query: Query, most: int, seed: int) -> Tuned:
         NeighbourSettings(shrinkage=shrinkage, half_life=half_life)
         for shrinkage, half_life in product(SHRINKAGE, HALF_LIVES if query.train.time is not None else [None])
     ]
-    found = [_score(asked, ItemNeighbours(similar[one.shrinkage], one.half_life), seed) for one in neighbours]
+    scores = [
+        _score(sample, ItemNeighbours(similar[setting.shrinkage], setting.half_life), seed)
+        for setting in neighbours
+    ]
     factors = [
         AlsSettings(factors=width, regularization=regularization, alpha=alpha)
         for width, regularization, alpha in product(FACTORS, REGULARIZATION, ALPHA)
     ]
     of_als = [
-        _score(asked, Als.fit(query.train, one.factors, one.regularization, one.alpha, seed), seed)
-        for one in factors
+        _score(
+            sample, Als.fit(query.train, setting.factors, setting.regularization, setting.alpha, seed), seed
+        )
+        for setting in factors
     ]
-    return Tuned(neighbours=neighbours[int(np.argmax(found))], als=factors[int(np.argmax(of_als))])
+    return Tuned(neighbours=neighbours[int(np.argmax(scores))], als=factors[int(np.argmax(of_als))])
 
 
 def some_users(query: Query, most: int, seed: int) -> Query:
