@@ -19,20 +19,17 @@ from react_ray.cluster.session import Session
 from react_ray.config.settings import Config
 from react_ray.data.encode import Encoder, Encoders, default_prompts
 from react_ray.data.similar_names import visible
-from react_ray.data.views import BLOCKS, VIEWS
-from react_ray.labelers.candidates import FOLDS, ITERATIONS
-from react_ray.lgan.probe import MANY_CLASSES, seconds_a_cell
 from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.context import base_model_of, encoders_of
 from react_ray.pipeline.generation_cost import generation_cost
+from react_ray.pipeline.labeling_cost import RunSize, labeling_cost
 from react_ray.pipeline.run import located, run
 from react_ray.pipeline.sampled import spread_rows
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.cutting import cut_shares
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.nouns import Nouns
-from react_ray.tasks.units import unit_task
 from react_ray.training.batches import validation_sample_size
 
 __all__ = ["Check", "check", "gigabytes"]
@@ -42,10 +39,6 @@ SHOWN_FILES = 20
 SHOWN_CLASSES = 100
 HINT_CLASSES = 1000
 """With more classes, most of a run's time grows with their number: the summary suggests settings."""
-PASSES = {False: 4000, True: 550}
-"""Passes of fits over all rows and classes in a run (True: with many classes), of one view's width each."""
-SOLVER_ROWS = 3.6
-"""Overhead of an L-BFGS step, in rows for each feature of a row."""
 CELL_BYTES = 60
 """Peak memory of a row and class: generated label distributions, in 4 and 8 bytes a number."""
 CLASS_BYTES = 800
@@ -184,7 +177,7 @@ def _estimate(config: Config, stages: Mapping[str, Path], parts: dict[str, int])
     task, prepared = get_task(config.task), stages["prepare"]
     path = prepared / "rows.parquet"
     with pq.ParquetFile(path) as file:
-        rows, size = file.metadata.num_rows, _bytes(file.metadata)
+        rows, table_bytes = file.metadata.num_rows, _bytes(file.metadata)
         inputs = [field.name for field in task.inputs]
         drawn = pa.Table.from_batches([next(file.iter_batches(SAMPLE_TEXTS, columns=inputs))])
     sample = [text for name in task.texts for text in drawn[name].to_pylist()]
@@ -193,7 +186,6 @@ def _estimate(config: Config, stages: Mapping[str, Path], parts: dict[str, int])
         model = base_model_of(stages)
         cut = _cut_shares(config, task, path, labels.names, model, None)
         return generation_cost(config, task, drawn, parts, model, cut)
-    names = labels.texts()
     copies = config.augment.copies * parts["labeled"]
     used, model = encoders_of(stages), base_model_of(stages)
     encoders = Encoders(used, config.encode)
@@ -203,55 +195,51 @@ def _estimate(config: Config, stages: Mapping[str, Path], parts: dict[str, int])
     cut = _cut_shares(config, task, path, labels.names, model, encoder if model in used else None)
     if config.finetune.windows > 1:
         trained_row = max(trained_row, cut["cut_read"])
-    prompts = config.encode.prompts or default_prompts(names)
-    read = encoders.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
-    training_rows = parts["labeled"] + parts["unlabeled"]
-    candidates = task.labeler == "candidates"  # it encodes neither copies nor names
-    proposed = min(config.candidates.rows, parts["unlabeled"]) if task.labeler != "label_gan" else 0
-    texts = per_row * (rows + copies)
     trained = config.finetune.token_budget
     if config.finetune.epochs:
         trained = int(config.finetune.epochs * trained_row * (rows + copies))
-    if candidates:
-        texts, read = per_row * (parts["labeled"] + proposed), 0
-    elif task.labeler == "proposals":
-        texts, read = 0, 0
+    size = RunSize(
+        rows,
+        labeled=parts["labeled"],
+        unlabeled=parts["unlabeled"],
+        copies=copies,
+        proposed=min(config.candidates.rows, parts["unlabeled"]) if task.labeler != "label_gan" else 0,
+        table_bytes=table_bytes,
+        encoders=len(used),
+        width=encoders.width // encoders.blocks,
+        parameters=sum(p.numel() for p in encoder.model.parameters()),
+    )
     models = 2 if parts["labeled"] else 1
     in_rounds = config.finetune.evaluations * validation_sample_size(parts["validation"])
-    evaluated = trained_row * (models * (in_rounds + parts["validation"] + parts["test"]) + proposed)
-    parameters = sum(p.numel() for p in encoder.model.parameters())
-    width = encoders.width // encoders.blocks
-    row = 4 * width * len(used) * (BLOCKS + sum(view.count for view in VIEWS))  # bytes
-    if candidates:
-        units = (parts["labeled"] + proposed) * _units_a_row(task, drawn)
-        options = len(task.output_names(labels.names))
-        label_minutes = FOLDS * ITERATIONS * options * units * seconds_a_cell(width * len(used)) / 60
-        memory, cells, weights = 16 * parameters + int(units * row / BLOCKS) + size, int(units * options), 0
-    elif task.labeler == "proposals":
-        label_minutes, memory, cells, weights = 0.0, 16 * parameters + size, 0, 0
-    else:
-        label_minutes = len(used) * _label_minutes(len(names), training_rows, copies, width)
-        memory = 16 * parameters + row * (rows + copies) + size
-        cells, weights = len(names) * (training_rows + copies), len(names) * width * len(used)
+    evaluated = trained_row * (models * (in_rounds + parts["validation"] + parts["test"]) + size.proposed)
+    encoded = _encoded_tokens(config, task, labels, encoders, per_row, size)
+    labeling = labeling_cost(task, labels, drawn, size)
+    training_minutes = (evaluated + TRAINING_COST * models * trained) / trained_speed / 60
     return {
         **cut,
-        "encode_tokens": texts + read,
+        "encode_tokens": encoded,
         "tokens_per_second": speed,
         "tokens_per_row": per_row,
-        "encode_minutes": (texts + read) / speed / 60,
+        "encode_minutes": encoded / speed / 60,
         "training_steps": models * trained / trained_row / config.finetune.batch_size,
-        "label_minutes": label_minutes,
-        "minutes": (texts + read) / speed / 60
-        + (evaluated + TRAINING_COST * models * trained) / trained_speed / 60
-        + label_minutes,
-        "memory_gb": gigabytes(memory, cells, weights),
+        "label_minutes": labeling.minutes,
+        "minutes": encoded / speed / 60 + training_minutes + labeling.minutes,
+        "memory_gb": gigabytes(labeling.memory, labeling.cells, labeling.weights),
     }
 
 
-def _units_a_row(task: Task, rows: pa.Table) -> float:
-    """Return the mean number of units (such as words) of a row for the labeler candidates."""
-    units = unit_task(task).units(rows)
-    return 1.0 if units is None or not units else sum(map(len, units)) / len(units)
+def _encoded_tokens(
+    config: Config, task: Task, labels: LabelMap, encoders: Encoders, per_row: float, size: RunSize
+) -> float:
+    """Return the tokens that the frozen encoders read, of rows with ``per_row`` tokens and of class names."""
+    if task.labeler == "proposals":
+        return 0
+    if task.labeler == "candidates":  # it encodes neither copies nor names
+        return per_row * (size.labeled + size.proposed)
+    names = labels.texts()
+    prompts = config.encode.prompts or default_prompts(names)
+    read = encoders.count_tokens([prompt.replace("{}", name) for prompt in prompts for name in names])
+    return per_row * (size.rows + size.copies) + read
 
 
 def _cut_shares(
@@ -284,13 +272,6 @@ def _seconds(encoder: Encoder | Encoders, texts: list[str]) -> float:
     started = time.monotonic()
     encoder.encode(texts)
     return time.monotonic() - started
-
-
-def _label_minutes(classes: int, rows: int, copies: int, width: int) -> float:
-    """Estimate the minutes of the label GAN's fits on one core; with many classes they omit the copies."""
-    many_classes = classes > MANY_CLASSES
-    fitted = rows + (0 if many_classes else copies) + SOLVER_ROWS * width
-    return PASSES[many_classes] * classes * fitted * seconds_a_cell(width) / 60
 
 
 def gigabytes(rows_and_model: int, cells: int, weights: int) -> float:
