@@ -179,7 +179,6 @@ def check_port(host: str, port: int, setting: str) -> None:
 
 def _deploy(hosting: Hosting, session: Session, deployed: list[str]) -> None:
     """Deploy the applications on Ray Serve; their names are added to ``deployed``."""
-    import ray
     from ray import serve as ray_serve
     from ray.exceptions import RayError
     from ray.serve.exceptions import RayServeException
@@ -187,15 +186,7 @@ def _deploy(hosting: Hosting, session: Session, deployed: list[str]) -> None:
     config, applications = hosting.config, hosting.applications
     if not session.verbose:
         logging.getLogger("ray.serve").setLevel(logging.ERROR)
-    cores = ray.cluster_resources().get("CPU", 0)
-    copies = len(applications) * (config.max_replicas or config.replicas)
-    cpus = config.cpus_per_replica or (1 if session.address else _share(cores, copies))
-    least = len(applications) * config.replicas
-    if cpus * least > cores:
-        raise ClusterError(
-            f"{least} replicas of {cpus:g} cores each need more than the {cores:g} cores "
-            "of the cluster: ask for fewer with --replicas"
-        )
+    cpus = _cpus_per_replica(hosting, session)
     try:
         ray_serve.start(
             proxy_location="EveryNode",
@@ -226,6 +217,23 @@ def _deploy(hosting: Hosting, session: Session, deployed: list[str]) -> None:
         raise ClusterError(
             f"Ray Serve does not take the {applications[0].what}: {reason_of(str(error))}"
         ) from None
+
+
+def _cpus_per_replica(hosting: Hosting, session: Session) -> float:
+    """Return the cores of each replica. Raises ClusterError if the cluster has too few."""
+    import ray
+
+    config, applications = hosting.config, len(hosting.applications)
+    cores = ray.cluster_resources().get("CPU", 0)
+    copies = applications * (config.max_replicas or config.replicas)
+    cpus = config.cpus_per_replica or (1 if session.address else _share(cores, copies))
+    least = applications * config.replicas
+    if cpus * least > cores:
+        raise ClusterError(
+            f"{least} replicas of {cpus:g} cores each need more than the {cores:g} cores "
+            "of the cluster: ask for fewer with --replicas"
+        )
+    return cpus
 
 
 def _behind_haproxy(session: Session) -> bool:

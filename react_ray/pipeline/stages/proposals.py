@@ -141,20 +141,26 @@ def generate(context: Context) -> None:
     left_out = rows.take(pa.array(np.flatnonzero(weight == 0)))
     reasons = pa.array([UNCERTAIN] * len(left_out), pa.string())
     pq.write_table(left_out.append_column("reason", reasons), context.folder / "left_out.parquet")
-    why = f"{len(selected):,} of {len(rows):,} answers for pool rows are trained on."
-    if len(synthetic):
-        why = f"{why} So are {len(synthetic):,} questions made from passages."
-    if len(back):
-        why = f"{why} So are {len(back):,} targets with inputs generated for them."
-    if alarms:
-        why = f"The labels generated for the pool collapsed: {'; '.join(alarms)}."
-    elif not len(rows) and not len(synthetic) and not len(back):
-        why = "No unlabelled row was used: the model is trained on the labelled rows and copies of them."
+    why = _why(len(rows), len(selected), len(synthetic), len(back), alarms)
     decision = {"use_lgan": not alarms, "why": why, "alarms": alarms}
     diagnostics: dict[str, Any] = {"decision": decision, "kept": len(selected), "generated": len(rows)}
     if verdict:
         diagnostics["verifier"] = {"why": verdict.why, **verdict.figures}
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
+
+
+def _why(rows: int, selected: int, synthetic: int, back_translated: int, alarms: Sequence[str]) -> str:
+    """Describe how the answers for ``rows`` of the pool, and rows made from texts alone, are used."""
+    if alarms:
+        return f"The labels generated for the pool collapsed: {'; '.join(alarms)}."
+    if not (rows or synthetic or back_translated):
+        return "No unlabelled row was used: the model is trained on the labelled rows and copies of them."
+    why = f"{selected:,} of {rows:,} answers for pool rows are trained on."
+    if synthetic:
+        why += f" So are {synthetic:,} questions made from passages."
+    if back_translated:
+        why += f" So are {back_translated:,} targets with inputs generated for them."
+    return why
 
 
 def _verify(context: Context, answers: Sequence[Answer]) -> Verified:
