@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from react_ray.apps.assist.finder import Finder, Found, Thresholds
+from react_ray.apps.assist.finder import Finder, SearchResult, Thresholds
 from react_ray.apps.assist.reader import best_sentences, read_answer
 from react_ray.apps.assist.templates import Template
 
@@ -76,15 +76,15 @@ class Assistant:
     classifier: Classifier | None = None
     reader: Classifier | None = None
 
-    def find(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[Found]:
+    def find(self, texts: Sequence[str], vectors: NDArray[np.float32]) -> list[SearchResult]:
         """Find what answers each question, without a conversation; ``vectors`` are their embeddings."""
-        given: Any = [None] * len(texts)
+        intent_probabilities: Any = [None] * len(texts)
         if self.classifier is not None and self.finder.intents is not None:
             order = [self.classifier.labels.index(name) for name in self.finder.intents.names]
-            given = self.classifier.predict_proba(list(texts))[:, order].astype(np.float64)
+            intent_probabilities = self.classifier.predict_proba(list(texts))[:, order].astype(np.float64)
         return [
             self.finder.find(text, vector, probabilities=probabilities)
-            for text, vector, probabilities in zip(texts, vectors, given, strict=True)
+            for text, vector, probabilities in zip(texts, vectors, intent_probabilities, strict=True)
         ]
 
     def reply(self, message: str, earlier: Sequence[str] = ()) -> Reply:
@@ -96,54 +96,61 @@ class Assistant:
 
         A short message that says too little by itself is understood together with the one before.
         """
-        found = self._understood([(text, [*earlier, text]) for text, earlier in messages])
-        again = [
+        replies = self._understood([(text, [*earlier, text]) for text, earlier in messages])
+        follow_ups = [
             place
             for place, (text, earlier) in enumerate(messages)
-            if found[place].kind == "handover" and earlier and is_follow_up(text)
+            if replies[place].kind == "handover" and earlier and is_follow_up(text)
         ]
         with_context = self._understood(
-            [(f"{messages[i][1][-1]} {messages[i][0]}", [*messages[i][1], messages[i][0]]) for i in again]
+            [
+                (f"{messages[i][1][-1]} {messages[i][0]}", [*messages[i][1], messages[i][0]])
+                for i in follow_ups
+            ]
         )
-        for place, reply in zip(again, with_context, strict=True):
-            found[place] = found[place] if reply.kind == "handover" else reply
-        return found
+        for place, reply in zip(follow_ups, with_context, strict=True):
+            replies[place] = replies[place] if reply.kind == "handover" else reply
+        return replies
 
-    def _understood(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Reply]:
+    def _understood(self, questions: Sequence[tuple[str, Sequence[str]]]) -> list[Reply]:
         """Decide on each text, with the messages that slots are filled from."""
-        texts = [text for text, _ in asked]
+        texts = [text for text, _ in questions]
         vectors = self.encoder.encode(texts)
         return [
-            self.decide(found, text, vector, messages)
-            for found, vector, (text, messages) in zip(self.find(texts, vectors), vectors, asked, strict=True)
+            self.decide(result, text, vector, messages)
+            for result, vector, (text, messages) in zip(
+                self.find(texts, vectors), vectors, questions, strict=True
+            )
         ]
 
-    def decide(self, found: Found, text: str, vector: NDArray[np.float32], messages: Sequence[str]) -> Reply:
+    def decide(
+        self, result: SearchResult, text: str, vector: NDArray[np.float32], messages: Sequence[str]
+    ) -> Reply:
         """Choose between a template, the answer that was found, and a person.
 
         A template is for an intent that is sure, or that of an entry that surely answers the question.
         """
-        if found.scope_score < self.thresholds.scope:
-            return Reply("handover", "", None, found.intent, 1 - found.scope_score)
-        if found.intent_score >= self.thresholds.intent:
-            filled = self._template(found.intent, messages)
+        if result.scope_score < self.thresholds.scope:
+            return Reply("handover", "", None, result.intent, 1 - result.scope_score)
+        if result.intent_score >= self.thresholds.intent:
+            filled = self._template(result.intent, messages)
             if filled is not None:
-                return Reply("template", filled, None, found.intent, found.intent_score)
-        if found.answer_score >= self.thresholds.answer and len(found.numbers):
-            intent = self.finder.index.entry(int(found.numbers[0])).intent
+                return Reply("template", filled, None, result.intent, result.intent_score)
+        if result.answer_score >= self.thresholds.answer and len(result.numbers):
+            intent = self.finder.index.entry(int(result.numbers[0])).intent
             filled = self._template(intent, messages)
             if filled is not None:
-                return Reply("template", filled, None, intent, found.answer_score)
-            return self.answer(found, text, vector)
-        return Reply("handover", "", None, found.intent, 1 - found.answer_score)
+                return Reply("template", filled, None, intent, result.answer_score)
+            return self.answer(result, text, vector)
+        return Reply("handover", "", None, result.intent, 1 - result.answer_score)
 
     def _template(self, intent: str | None, messages: Sequence[str]) -> str | None:
         template = self.templates.get(intent or "")
         return None if template is None else template.fill(messages)
 
-    def answer(self, found: Found, text: str, vector: NDArray[np.float32]) -> Reply:
+    def answer(self, result: SearchResult, text: str, vector: NDArray[np.float32]) -> Reply:
         """Return the answer that was found, however sure it is; there must be one."""
-        entries = self.finder.index.entries(found.numbers[:READ_PASSAGES].tolist())
+        entries = self.finder.index.entries(result.numbers[:READ_PASSAGES].tolist())
         place, answer = 0, None
         if self.reader is not None:
             read = read_answer(self.reader, text, [entry.answer for entry in entries])
@@ -151,8 +158,10 @@ class Assistant:
                 place, answer = read
         if answer is None:
             answer = best_sentences(entries[0].answer, vector, self.encoder.encode)
-        number, whole = int(found.numbers[place]), entries[place].answer
-        return Reply("answer", answer, entries[place].source, found.intent, found.answer_score, number, whole)
+        number, whole = int(result.numbers[place]), entries[place].answer
+        return Reply(
+            "answer", answer, entries[place].source, result.intent, result.answer_score, number, whole
+        )
 
 
 def is_follow_up(message: str) -> bool:

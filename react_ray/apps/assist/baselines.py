@@ -59,11 +59,11 @@ def ngram_classifier(
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline, make_union
 
-    known = [(entry.question, entry.intent) for entry in entries if entry.question and entry.intent]
-    if len({intent for _, intent in known}) < 2:
+    labelled = [(entry.question, entry.intent) for entry in entries if entry.question and entry.intent]
+    if len({intent for _, intent in labelled}) < 2:
         return None
     grams = make_union(CountVectorizer(), CountVectorizer(analyzer="char_wb", ngram_range=(1, 4)))
     model = make_pipeline(grams, LogisticRegression(max_iter=300))
-    model.fit([question for question, _ in known], [intent for _, intent in known])
+    model.fit([question for question, _ in labelled], [intent for _, intent in labelled])
     probabilities = model.predict_proba(list(texts))
     return model.classes_[probabilities.argmax(1)].tolist(), probabilities.max(1)

@@ -37,7 +37,7 @@ class BuildResult:
 
     def summary(self) -> str:
         """Summarize the result in a few lines."""
-        counts, found = self.record["counts"], self.record["held_out"]
+        counts, held_out = self.record["counts"], self.record["held_out"]
         thresholds = {name: _shown(value) for name, value in self.record["thresholds"].items()}
         lines = [
             f"questions: {counts['questions']:,}, answers: {counts['answers']:,}, passages: "
@@ -52,9 +52,9 @@ class BuildResult:
             f"encoder: {self.record['encoder']}",
             "held-out questions: "
             + ", ".join(
-                f"{title} {found[name]:.3f}"
+                f"{title} {held_out[name]:.3f}"
                 for name, title in (("answer_accuracy", "right answer"), ("intent_accuracy", "right intent"))
-                if found.get(name) is not None
+                if held_out.get(name) is not None
             ),
             f"sure from: intent {thresholds['intent']}, answer {thresholds['answer']}, in scope "
             f"{thresholds['scope']}",
@@ -105,7 +105,7 @@ def build(config: AssistConfig, *, verbose: bool = False, quiet: bool = False) -
     built = Built(config, tuned.finder, thresholds, templates, embeddings)
     record = {
         "counts": _counts(entries, built),
-        "rejected": {name: dict(one.kinds) for name, one in rejected.items()},
+        "rejected": {name: dict(group.kinds) for name, group in rejected.items()},
         "encoder": config.encoder,
         "held_out": tuned.figures,
         "thresholds": {name: getattr(thresholds, name) for name in ("intent", "answer", "scope")},
@@ -163,8 +163,8 @@ def _encode(
 
 def _rows(vectors: NDArray[np.float32], places: Sequence[int | None]) -> NDArray[np.float32]:
     rows = np.zeros((len(places), vectors.shape[1]), np.float32)
-    known = [number for number, place in enumerate(places) if place is not None]
-    rows[known] = vectors[[place for place in places if place is not None]]
+    present = [number for number, place in enumerate(places) if place is not None]
+    rows[present] = vectors[[place for place in places if place is not None]]
     return rows
 
 
@@ -185,10 +185,10 @@ def _shown(threshold: float) -> str:
 
 def _write_rejected(rejected: Mapping[str, Rejected], path: Path) -> None:
     with path.open("w", encoding="utf-8") as file:
-        for name, one in rejected.items():
-            for row in one.rows:
+        for name, group in rejected.items():
+            for row in group.rows:
                 file.write(json.dumps({"input": name} | row, ensure_ascii=False) + "\n")
-            left = one.kinds.total() - len(one.rows)
-            if left > 0:
-                more = {"input": name, "reason": f"and {left:,} more rows"}
+            omitted = group.kinds.total() - len(group.rows)
+            if omitted > 0:
+                more = {"input": name, "reason": f"and {omitted:,} more rows"}
                 file.write(json.dumps(more) + "\n")

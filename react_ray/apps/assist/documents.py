@@ -59,8 +59,8 @@ def sections(text: str, ending: str) -> list[Section]:
         parser.close()
         parser.end_section()
         return parser.sections
-    found = _markdown(text) if ending in (".md", ".markdown") else [("", text)]
-    return [section for section in found if section[1].strip()]
+    parts = _markdown(text) if ending in (".md", ".markdown") else [("", text)]
+    return [section for section in parts if section[1].strip()]
 
 
 def passages(text: str, most: int) -> Iterator[str]:
@@ -117,7 +117,7 @@ def _markdown(text: str) -> Iterator[Section]:
 
 
 def _below(titles: list[tuple[int, str]], level: int, title: str) -> list[tuple[int, str]]:
-    return [*(one for one in titles if one[0] < level), (level, title)]
+    return [*(heading for heading in titles if heading[0] < level), (level, title)]
 
 
 def _joined(titles: list[tuple[int, str]]) -> str:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from react_ray import InputError
 from react_ray.apps.assist.assistant import Assistant
 from react_ray.apps.assist.baselines import bm25, embeddings, ngram_classifier
-from react_ray.apps.assist.finder import Found, answer_groups
+from react_ray.apps.assist.finder import SearchResult, answer_groups
 from react_ray.apps.assist.folder import Built, load_assistant, write_json
 from react_ray.apps.assist.metrics import (
     bootstrap,
@@ -55,8 +55,8 @@ class EvaluationResult:
     def summary(self) -> str:
         """Return the table of all, and what the thresholds do."""
         lines = [" " * 36 + "".join(f"{name:>20}" for name in SHOWN)]
-        for name, found in self.metrics["compared"].items():
-            cells = ["-" if found.get(one) is None else f"{found[one]:.4f}" for one in SHOWN]
+        for name, figures in self.metrics["compared"].items():
+            cells = ["-" if figures.get(metric) is None else f"{figures[metric]:.4f}" for metric in SHOWN]
             lines.append(f"  {TITLES[name]:<34}" + "".join(f"{cell:>20}" for cell in cells))
         kinds = self.metrics["replies"]
         lines += [
@@ -74,7 +74,7 @@ class _Test:
 
     rows: list[Entry]
     vectors: NDArray[np.float32]
-    right: list[NDArray[np.int64]]
+    correct: list[NDArray[np.int64]]
     in_scope: NDArray[np.bool_]
 
     def texts(self) -> list[str]:
@@ -83,9 +83,9 @@ class _Test:
     def retrieved(self, numbers: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
         """Return the metrics of each question whose answer can be found."""
         places = [
-            _place(ranked, right)
-            for ranked, right, inside in zip(numbers, self.right, self.in_scope, strict=True)
-            if len(right) and inside
+            _place(ranked, correct)
+            for ranked, correct, inside in zip(numbers, self.correct, self.in_scope, strict=True)
+            if len(correct) and inside
         ]
         return retrieval(np.array(places, np.int64))
 
@@ -108,19 +108,19 @@ def evaluate(
     with reporter.step("encode"):
         test = _read(address, built, assistant, columns if columns is not None else built.config.columns)
     with reporter.step("ask"):
-        found = assistant.find(test.texts(), test.vectors)
+        results = assistant.find(test.texts(), test.vectors)
     with reporter.step("compare"):
-        compared, values = _compare(built, test, found)
+        compared, values = _compare(built, test, results)
     metrics = {
-        "test": compared[OURS] | _thresholds(assistant, test, found),
+        "test": compared[OURS] | _thresholds(assistant, test, results),
         "compared": compared,
         "leads": _leads(values),
-        "solved_curve": solved_curve(_answered_right(test, found), _answer_scores(found)),
-        "replies": _replies(assistant, test, found),
+        "solved_curve": solved_curve(_answered_correctly(test, results), _answer_scores(results)),
+        "replies": _replies(assistant, test, results),
         "questions": {
             "all": len(test.rows),
             "in_scope": int(test.in_scope.sum()),
-            "with_answer": sum(1 for right in test.right if len(right)),
+            "with_answer": sum(1 for correct in test.correct if len(correct)),
         },
         "protocol": PROTOCOL,
         "seed": built.config.seed,
@@ -139,25 +139,25 @@ def _read(address: str, built: Built, assistant: Assistant, columns: Mapping[str
     groups = answer_groups([entry.answer for entry in entries] + [row.answer for row in rows])
     of_entries, of_rows = groups[: len(entries)], groups[len(entries) :]
     intents = np.array([entry.intent or "" for entry in entries], object)
-    known = set(intents.tolist()) - {""}
-    right, in_scope = [], []
+    known_intents = set(intents.tolist()) - {""}
+    correct, in_scope = [], []
     for row, group in zip(rows, of_rows, strict=True):
         same = of_entries == group if row.answer else (intents == row.intent) & index.has_answer
-        right.append(np.flatnonzero(same))
-        in_scope.append(row.intent in known if row.intent else bool(same.any()))
-    return _Test(rows, vectors, right, np.array(in_scope))
+        correct.append(np.flatnonzero(same))
+        in_scope.append(row.intent in known_intents if row.intent else bool(same.any()))
+    return _Test(rows, vectors, correct, np.array(in_scope))
 
 
 def _compare(
-    built: Built, test: _Test, found: Sequence[Found]
+    built: Built, test: _Test, results: Sequence[SearchResult]
 ) -> tuple[dict[str, dict[str, Any]], dict[str, dict[str, NDArray[np.float64]]]]:
     """Return the figures of each, and the metrics of each question for paired differences."""
     index, texts = built.finder.index, test.texts()
-    scope = {OURS: np.array([one.scope_score for one in found])}
+    scope = {OURS: np.array([result.scope_score for result in results])}
     intents: dict[str, Sequence[str | None]] = {}
-    ranked = {OURS: [one.numbers for one in found]}
+    ranked = {OURS: [result.numbers for result in results]}
     if built.finder.intents is not None:
-        intents[OURS] = [one.intent for one in found]
+        intents[OURS] = [result.intent for result in results]
     for name, rank in (("bm25", bm25), ("embeddings", embeddings)):
         baseline = rank(index, texts, test.vectors)
         ranked[name], scope[name] = baseline.numbers, baseline.scores
@@ -169,11 +169,11 @@ def _compare(
     for name, scores in scope.items():
         figures: dict[str, Any] = {"out_of_scope_auroc": out_of_scope_auroc(test.in_scope, scores)}
         if len(values.get(name, {}).get("mrr_at_10", ())):
-            figures |= {metric: float(one.mean()) for metric, one in values[name].items()}
+            figures |= {metric: float(metric_values.mean()) for metric, metric_values in values[name].items()}
             figures["intervals"] = bootstrap(values[name])
         if name in intents:
             truth = [str(row.intent) for row, inside in zip(test.rows, test.in_scope, strict=True) if inside]
-            mine = [one for one, inside in zip(intents[name], test.in_scope, strict=True) if inside]
+            mine = [intent for intent, inside in zip(intents[name], test.in_scope, strict=True) if inside]
             figures["intent_macro_f1"] = macro_f1(truth, mine) if truth else None
         compared[name] = figures
     return compared, values
@@ -182,9 +182,9 @@ def _compare(
 def _leads(values: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str, Any]:
     """Return by how much the assistant is ahead in MRR@10 for the same questions, with 95 % intervals."""
     ours, leads = values[OURS]["mrr_at_10"], {}
-    for name, one in values.items():
+    for name, metrics in values.items():
         if name != OURS and len(ours):
-            ahead = {"mrr_at_10": ours - one["mrr_at_10"]}
+            ahead = {"mrr_at_10": ours - metrics["mrr_at_10"]}
             leads[name] = {
                 "lead": float(ahead["mrr_at_10"].mean()),
                 "interval": bootstrap(ahead)["mrr_at_10"],
@@ -192,44 +192,48 @@ def _leads(values: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str,
     return leads
 
 
-def _thresholds(assistant: Assistant, test: _Test, found: Sequence[Found]) -> dict[str, Any]:
+def _thresholds(assistant: Assistant, test: _Test, results: Sequence[SearchResult]) -> dict[str, Any]:
     """Return what the threshold of the scope, fitted at build for 95 % recall, does on the test rows."""
-    accepted = np.array([one.scope_score for one in found]) >= assistant.thresholds.scope
+    accepted = np.array([result.scope_score for result in results]) >= assistant.thresholds.scope
     inside = test.in_scope
     figures: dict[str, Any] = {"in_scope_recall": float(accepted[inside].mean()) if inside.any() else None}
     if (~inside).any():
         figures["out_of_scope_recall"] = float((~accepted)[~inside].mean())
-    if found[0].intent is not None:
-        named = np.array([one.intent == row.intent for one, row in zip(found, test.rows, strict=True)])
+    if results[0].intent is not None:
+        named = np.array(
+            [result.intent == row.intent for result, row in zip(results, test.rows, strict=True)]
+        )
         figures["accuracy_at_scope_threshold"] = float(np.where(inside, accepted & named, ~accepted).mean())
     return figures
 
 
-def _answered_right(test: _Test, found: Sequence[Found]) -> NDArray[np.bool_]:
-    pairs = zip(found, test.right, strict=True)
-    return np.array([len(one.numbers) > 0 and one.numbers[0] in right for one, right in pairs], bool)
+def _answered_correctly(test: _Test, results: Sequence[SearchResult]) -> NDArray[np.bool_]:
+    pairs = zip(results, test.correct, strict=True)
+    return np.array(
+        [len(result.numbers) > 0 and result.numbers[0] in correct for result, correct in pairs], bool
+    )
 
 
-def _answer_scores(found: Sequence[Found]) -> NDArray[np.float64]:
-    return np.array([one.answer_score for one in found])
+def _answer_scores(results: Sequence[SearchResult]) -> NDArray[np.float64]:
+    return np.array([result.answer_score for result in results])
 
 
-def _replies(assistant: Assistant, test: _Test, found: Sequence[Found]) -> dict[str, Any]:
+def _replies(assistant: Assistant, test: _Test, results: Sequence[SearchResult]) -> dict[str, Any]:
     """Return how many replies are of each kind, how many answers are right, and their F1."""
     counts: dict[str, Any] = {"template": 0, "answer": 0, "handover": 0}
-    right, f1 = 0, []
-    for row, vector, one, wanted in zip(test.rows, test.vectors, found, test.right, strict=True):
-        reply = assistant.decide(one, row.question, vector, [row.question])
+    correct, f1 = 0, []
+    for row, vector, result, relevant in zip(test.rows, test.vectors, results, test.correct, strict=True):
+        reply = assistant.decide(result, row.question, vector, [row.question])
         counts[reply.kind] += 1
-        right += reply.kind == "answer" and reply.entry in wanted
-        if row.answer and len(wanted) and len(one.numbers):
-            f1.append(token_f1(assistant.answer(one, row.question, vector).text, row.answer))
-    counts["right_answers"] = right
+        correct += reply.kind == "answer" and reply.entry in relevant
+        if row.answer and len(relevant) and len(result.numbers):
+            f1.append(token_f1(assistant.answer(result, row.question, vector).text, row.answer))
+    counts["right_answers"] = correct
     if f1:
         counts["answer_f1"] = float(np.mean(f1))
     return counts
 
 
-def _place(ranked: NDArray[np.int64], right: NDArray[np.int64]) -> int:
-    hits = np.flatnonzero(np.isin(ranked, right))
+def _place(ranked: NDArray[np.int64], relevant: NDArray[np.int64]) -> int:
+    hits = np.flatnonzero(np.isin(ranked, relevant))
     return int(hits[0]) + 1 if len(hits) else 0

@@ -12,7 +12,7 @@ from react_ray.apps.assist.index import SIDES, Candidates, Index
 from react_ray.apps.assist.intents import SCOPE_FEATURES, IntentClassifier
 from react_ray.apps.assist.ranking import Logistic, design
 
-__all__ = ["SIGNALS", "Finder", "Found", "Thresholds", "answer_groups"]
+__all__ = ["SIGNALS", "Finder", "SearchResult", "Thresholds", "answer_groups"]
 
 SIGNALS = ("score", "margin", "question_cosine", "five_questions", "answer_cosine", *SCOPE_FEATURES)
 """What the probabilities are computed from; 0 where there is no answer or no intent."""
@@ -31,7 +31,7 @@ class Thresholds:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """Result for one question.
 
     Attributes
@@ -83,7 +83,7 @@ class Finder:
         probabilities: NDArray[np.float64] | None = None,
         without: Collection[int] = (),
         hidden: Collection[int] = (),
-    ) -> Found:
+    ) -> SearchResult:
         """Find what answers a question.
 
         Parameters
@@ -109,12 +109,12 @@ class Finder:
             best = int(np.argmax(probabilities))
             intent, intent_score = self.intents.names[best], float(probabilities[best])
         signals = self._signals(vector, numbers, scores, without, hidden)
-        found = Found(numbers, scores, intent, intent_score, signals)
+        result = SearchResult(numbers, scores, intent, intent_score, signals)
         if self.answer is None or self.scope is None:
-            return found
+            return result
         answer = float(self.answer.probability(signals[None])[0]) if len(numbers) else 0.0
         scope = float(self.scope.probability(signals[None])[0])
-        return Found(numbers, scores, intent, intent_score, signals, answer, scope)
+        return SearchResult(numbers, scores, intent, intent_score, signals, answer, scope)
 
     def candidates(
         self,
@@ -140,9 +140,9 @@ class Finder:
     ) -> NDArray[np.float64]:
         signals = np.zeros(len(SIGNALS))
         if len(numbers):
-            others = scores[self.groups[numbers] != self.groups[numbers[0]]]
+            other_scores = scores[self.groups[numbers] != self.groups[numbers[0]]]
             signals[0] = scores[0]
-            signals[1] = min(scores[0] - others[0], 10.0) if len(others) else 10.0
+            signals[1] = min(scores[0] - other_scores[0], 10.0) if len(other_scores) else 10.0
         question, answer = (self.index.cosines(vector, side) for side in SIDES)
         question[[*without, *hidden]] = 0
         answer[list(without)] = 0
@@ -167,6 +167,6 @@ def answer_groups(answers: list[str]) -> NDArray[np.int64]:
     >>> answer_groups(["Yes.", "yes. ", "No.", "", ""]).tolist()
     [0, 0, 1, 2, 3]
     """
-    known: dict[str, int] = {}
+    numbers: dict[str, int] = {}
     keys = [" ".join(answer.lower().split()) or f"\0{place}" for place, answer in enumerate(answers)]
-    return np.array([known.setdefault(key, len(known)) for key in keys], np.int64)
+    return np.array([numbers.setdefault(key, len(numbers)) for key in keys], np.int64)

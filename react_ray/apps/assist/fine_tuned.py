@@ -29,17 +29,17 @@ def train_classifier(
     An intent with one question cannot be held out: it is trained on, and the threshold knows nothing of it.
     Raises InputError and TrainingError as :func:`react_ray.run`.
     """
-    known = [entry for entry in entries if entry.question and entry.intent]
-    intents = [str(entry.intent) for entry in known]
+    labelled = [entry for entry in entries if entry.question and entry.intent]
+    intents = [str(entry.intent) for entry in labelled]
     parts = list(folds(intents, config.seed))
     held = parts[0][1] if parts else np.zeros(0, np.int64)
-    train = np.setdiff1d(np.arange(len(known)), held)
+    train = np.setdiff1d(np.arange(len(labelled)), held)
     place = folder / RUN
     make_private_folder(place)
     pool = [entry.question for entry in entries if entry.question and not entry.intent]
     files = {
-        "labeled": ([known[i].question for i in train], [intents[i] for i in train]),
-        "validation": ([known[i].question for i in held], [intents[i] for i in held]),
+        "labeled": ([labelled[i].question for i in train], [intents[i] for i in train]),
+        "validation": ([labelled[i].question for i in held], [intents[i] for i in held]),
         "unlabeled": (pool, None),
     }
     names = {"model": config.encoder, "encoder": config.encoder, "output": str(place)}
@@ -54,7 +54,7 @@ def train_classifier(
     if not len(held):
         return 2.0
     classifier = load(place)
-    probabilities = classifier.predict_proba([known[i].question for i in held])
+    probabilities = classifier.predict_proba([labelled[i].question for i in held])
     best = np.array(classifier.labels, object)[probabilities.argmax(1)]
     return lowest_sure(
         probabilities.max(1).astype(np.float64),

@@ -123,7 +123,7 @@ def file_states(folder: Path) -> FileStates | None:
         states = [(folder / name).stat() for name in FILES]
     except FileNotFoundError:
         return None
-    return tuple((one.st_ino, one.st_size, one.st_mtime_ns) for one in states)
+    return tuple((state.st_ino, state.st_size, state.st_mtime_ns) for state in states)
 
 
 def version_of(folder: Path) -> str:

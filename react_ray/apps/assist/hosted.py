@@ -117,8 +117,8 @@ class AssistApp(HostedApp):
         async def conversation(
             session: SessionPath, after: Annotated[int, Query(ge=0)] = 0
         ) -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = await owner.call("conversation", session, after, caller())
-            return found
+            messages: list[dict[str, Any]] = await owner.call("conversation", session, after, caller())
+            return messages
 
         @app.post("/feedback", summary="Say whether a reply helped")
         async def feedback(vote: Vote) -> dict[str, bool]:
@@ -136,13 +136,13 @@ class AssistApp(HostedApp):
         @app.get("/agent/conversation/{session}", summary="Messages of any conversation")
         async def any_conversation(session: SessionPath) -> list[dict[str, Any]]:
             self._check_agent()
-            found: list[dict[str, Any]] = await owner.call("conversation", session)
-            return found
+            messages: list[dict[str, Any]] = await owner.call("conversation", session)
+            return messages
 
         @app.post("/agent/answer", summary="Answer as a person")
-        async def answer(given: AgentAnswer) -> dict[str, bool]:
+        async def answer(body: AgentAnswer) -> dict[str, bool]:
             self._check_agent()
-            words = (given.session, given.id, given.message, given.intent, given.close, given.learn)
+            words = (body.session, body.id, body.message, body.intent, body.close, body.learn)
             await owner.call("answer", *words)
             return {"stored": True}
 
@@ -155,13 +155,13 @@ class AssistApp(HostedApp):
         @app.get("/agent/questions", summary="Questions whose label would help most")
         async def questions() -> list[dict[str, Any]]:
             self._check_agent()
-            found: list[dict[str, Any]] = await owner.call("questions")
-            return found
+            answer: list[dict[str, Any]] = await owner.call("questions")
+            return answer
 
         @app.post("/agent/label", summary="Label a question")
-        async def label(given: AgentLabel) -> dict[str, bool]:
+        async def label(body: AgentLabel) -> dict[str, bool]:
             self._check_agent()
-            await owner.call("label", given.number, given.answer, given.intent)
+            await owner.call("label", body.number, body.answer, body.intent)
             return {"stored": True}
 
     def _check_agent(self) -> None:

@@ -177,8 +177,8 @@ class Index:
             cosines = self.cosines(vector, side)
             scores[:, 2 * place] = cosines
             chosen.append(_largest(np.where(allowed, cosines, -2), min(FROM_EACH, usable)))
-            numbers, found = self._bm25(query, side, FROM_EACH + len(without))
-            scores[numbers, 2 * place + 1] = found / length
+            numbers, bm25 = self._bm25(query, side, FROM_EACH + len(without))
+            scores[numbers, 2 * place + 1] = bm25 / length
             chosen.append(numbers[allowed[numbers]])
         together = np.unique(np.concatenate(chosen))
         return Candidates(together, scores[together])

@@ -26,15 +26,15 @@ def learn(folder: Path, *, verbose: bool = False, quiet: bool = False) -> BuildR
     Raises InputError if there is no assistant, or nothing was learnt yet.
     """
     built = load_built(folder)
-    known = {(row["session"], row["question"]): row for row in _read(folder)}
+    labels = {(row["session"], row["question"]): row for row in _read(folder)}
     if (folder / STORE).exists():
         store = ConversationStore(folder)
         for label in store.labels():
-            known[label["session"], label["question"]] = label
+            labels[label["session"], label["question"]] = label
         store.close()
-    if not known:
+    if not labels:
         raise InputError(f"{folder}: no conversation has a label yet; agents give them at /agent")
-    _write(folder, list(known.values()))
+    _write(folder, list(labels.values()))
     return build(built.config.model_copy(update={"output": str(folder)}), verbose=verbose, quiet=quiet)
 
 
@@ -50,13 +50,13 @@ def forget(folder: Path, session: str) -> str:
         stored = store.forget(session)
         store.close()
     rows = _read(folder)
-    kept = [row for row in rows if row["session"] != session]
-    if len(kept) < len(rows):
-        _write(folder, kept)
+    remaining = [row for row in rows if row["session"] != session]
+    if len(remaining) < len(rows):
+        _write(folder, remaining)
     erased = erase(folder, learnt_source(session))
-    if not (stored or erased or len(kept) < len(rows)):
+    if not (stored or erased or len(remaining) < len(rows)):
         raise InputError(f"{folder}: nothing is known of the conversation {session}")
-    labels = len(rows) - len(kept)
+    labels = len(rows) - len(remaining)
     return f"deleted: {int(stored)} conversation, {labels} labels, {erased} entries of the index"
 
 

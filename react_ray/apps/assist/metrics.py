@@ -25,15 +25,17 @@ def retrieval(places: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     >>> {name: values.tolist() for name, values in retrieval(np.array([2, 0])).items()}
     {'mrr_at_10': [0.5, 0.0], 'recall_at_1': [0.0, 0.0], 'recall_at_5': [1.0, 0.0]}
     """
-    found = places > 0
-    reciprocal = np.where(found & (places <= AT), 1 / np.maximum(places, 1), 0.0)
-    recalls = {f"recall_at_{at}": (found & (places <= at)).astype(float) for at in (1, 5)}
+    is_ranked = places > 0
+    reciprocal = np.where(is_ranked & (places <= AT), 1 / np.maximum(places, 1), 0.0)
+    recalls = {f"recall_at_{at}": (is_ranked & (places <= at)).astype(float) for at in (1, 5)}
     return {f"mrr_at_{AT}": reciprocal, **recalls}
 
 
 def macro_f1(truth: Sequence[str], predicted: Sequence[str | None]) -> float:
     """Return the mean F1 over the intents that are true or predicted."""
-    return float(f1_score(list(truth), [str(one) for one in predicted], average="macro", zero_division=0))
+    return float(
+        f1_score(list(truth), [str(intent) for intent in predicted], average="macro", zero_division=0)
+    )
 
 
 def out_of_scope_auroc(in_scope: NDArray[np.bool_], scores: NDArray[np.float64]) -> float | None:
@@ -49,17 +51,17 @@ def token_f1(answer: str, truth: str) -> float:
     >>> round(token_f1("in five days", "five days"), 2)
     0.8
     """
-    mine, wanted = Counter(words(answer)), Counter(words(truth))
-    common = (mine & wanted).total()
-    return 2 * common / max(1, mine.total() + wanted.total())
+    predicted, reference = Counter(words(answer)), Counter(words(truth))
+    common = (predicted & reference).total()
+    return 2 * common / max(1, predicted.total() + reference.total())
 
 
-def solved_curve(right: NDArray[np.bool_], scores: NDArray[np.float64]) -> list[dict[str, float]]:
+def solved_curve(correct: NDArray[np.bool_], scores: NDArray[np.float64]) -> list[dict[str, float]]:
     """Return the shares of all questions that are answered right and wrong from some thresholds on.
 
     Parameters
     ----------
-    right
+    correct
         Whether the answer of each question is right; an answer to a question out of scope is wrong.
     scores
         How sure it is.
@@ -75,8 +77,8 @@ def solved_curve(right: NDArray[np.bool_], scores: NDArray[np.float64]) -> list[
     return [
         {
             "threshold": float(threshold),
-            "solved": float((right & (scores >= threshold)).mean()),
-            "wrong": float((~right & (scores >= threshold)).mean()),
+            "solved": float((correct & (scores >= threshold)).mean()),
+            "wrong": float((~correct & (scores >= threshold)).mean()),
         }
         for threshold in thresholds
     ]
@@ -88,7 +90,7 @@ def bootstrap(values: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
     generator = np.random.default_rng(SEED)
     drawn = generator.integers(0, count, (RESAMPLES, count)) if count else np.zeros((0, 0), np.int64)
     result = {}
-    for name, one in values.items():
-        low, high = np.quantile(one[drawn].mean(1), [0.025, 0.975]) if count else (0.0, 0.0)
+    for name, metric_values in values.items():
+        low, high = np.quantile(metric_values[drawn].mean(1), [0.025, 0.975]) if count else (0.0, 0.0)
         result[name] = [float(low), float(high)]
     return result

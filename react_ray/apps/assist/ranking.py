@@ -25,7 +25,7 @@ class RankingList:
     """Candidates for one question as rows of :func:`design`, and which of them are right."""
 
     rows: NDArray[np.float64]
-    right: NDArray[np.bool_]
+    correct: NDArray[np.bool_]
 
 
 def design(candidates: Candidates, has_question: NDArray[np.bool_]) -> NDArray[np.float64]:
@@ -59,7 +59,11 @@ def fit_weights(lists: Sequence[RankingList], joint: bool) -> NDArray[np.float64
         Whether the weights of entries with a question are fitted as well.
     """
     start = np.array(DEFAULT_WEIGHTS)
-    usable = [one for one in lists if one.right.any() and not one.right.all()]
+    usable = [
+        ranking_list
+        for ranking_list in lists
+        if ranking_list.correct.any() and not ranking_list.correct.all()
+    ]
     if not usable:
         return start
     free = np.ones(len(start), bool)
@@ -69,12 +73,12 @@ def fit_weights(lists: Sequence[RankingList], joint: bool) -> NDArray[np.float64
     def loss(change: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weights = start + spread * change * free
         total, gradient = 0.0, np.zeros(len(start))
-        for one in usable:
-            logs = log_softmax(one.rows @ weights)
-            right = logsumexp(logs[one.right])
-            total -= right
-            share = np.where(one.right, np.exp(logs - right), 0)
-            gradient -= (share - np.exp(logs)) @ one.rows
+        for ranking_list in usable:
+            logs = log_softmax(ranking_list.rows @ weights)
+            log_correct = logsumexp(logs[ranking_list.correct])
+            total -= log_correct
+            share = np.where(ranking_list.correct, np.exp(logs - log_correct), 0)
+            gradient -= (share - np.exp(logs)) @ ranking_list.rows
         count = len(usable)
         penalty = RIDGE * float(change @ change)
         return total / count + penalty, gradient * spread * free / count + 2 * RIDGE * change

@@ -16,7 +16,7 @@ __all__ = ["LEARNT", "Entry", "Rejected", "learnt_file", "learnt_source", "read_
 
 MAX_CHARS = 100_000
 LEARNT = "learnt.jsonl"
-KEPT = 10_000
+KEPT_ROWS = 10_000
 """Rejected rows that are kept with their reason; the others are counted."""
 
 
@@ -45,7 +45,7 @@ class Entry:
 
 @dataclass
 class Rejected:
-    """Rejected rows with file, row and reason: the first KEPT of them, and the number of each kind."""
+    """Rejected rows with file, row and reason: the first KEPT_ROWS of them, and the number of each kind."""
 
     rows: list[dict[str, Any]] = field(default_factory=list)
     kinds: Counter[str] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Rejected:
     def add(self, file: str, row: int, reason: str) -> None:
         """Count a row; ``reason`` is "kind: details"."""
         self.kinds[reason.partition(":")[0]] += 1
-        if len(self.rows) < KEPT:
+        if len(self.rows) < KEPT_ROWS:
             self.rows.append({"file": file, "row": row, "reason": reason})
 
 
@@ -63,7 +63,7 @@ def read_history(address: str, columns: Mapping[str, str]) -> tuple[list[Entry],
     A row needs a question or an answer. Of equal rows the first is kept. Raises InputError if none remains.
     """
     rejected = Rejected()
-    found: dict[tuple[str, str, str | None], Entry] = {}
+    entries: dict[tuple[str, str, str | None], Entry] = {}
     for row in read_rows(address, ["question"], ["answer", "intent"], columns):
         try:
             if row.reason:
@@ -74,16 +74,16 @@ def read_history(address: str, columns: Mapping[str, str]) -> tuple[list[Entry],
             if not (question or answer):
                 raise ValueError("blank: neither a question nor an answer")
             key = (question, answer, intent or None)
-            if key in found:
+            if key in entries:
                 raise ValueError("duplicate: an earlier row has the same cells")
         except ValueError as error:
             rejected.add(row.file, row.number, str(error))
             continue
-        found[key] = Entry(question, answer, intent or None, f"{row.file.rpartition('/')[2]}:{row.number}")
-    if not found:
+        entries[key] = Entry(question, answer, intent or None, f"{row.file.rpartition('/')[2]}:{row.number}")
+    if not entries:
         kinds = ", ".join(f"{kind}: {count:,}" for kind, count in rejected.kinds.items())
         raise InputError(f"{address}: no row can be used ({kinds or 'the file has none'})")
-    return list(found.values()), rejected
+    return list(entries.values()), rejected
 
 
 def read_learnt(folder: Path) -> list[Entry]:

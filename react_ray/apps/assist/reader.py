@@ -42,7 +42,7 @@ def best_sentences(passage: str, question: NDArray[np.float32], encode: Encode) 
 def read_answer(reader: Classifier, question: str, passages: Sequence[str]) -> tuple[int, str] | None:
     """Return the passage with the best span and the sentences that the span is in; None: no answer."""
     inputs = [{"question": question, "context": passage} for passage in passages]
-    answers = [found[0] for found in reader.predict(inputs)]
+    answers = [ranking[0] for ranking in reader.predict(inputs)]
     best = max(range(len(answers)), key=lambda i: (bool(answers[i].answer), answers[i].score))
     answer = answers[best]
     if not answer.answer:

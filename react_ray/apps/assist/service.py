@@ -102,9 +102,9 @@ class ChatService:
         loop = asyncio.get_running_loop()
         while self._waiting:
             batch, self._waiting = self._waiting[:MAX_BATCH], self._waiting[MAX_BATCH:]
-            asked = [(text, earlier) for text, earlier, _ in batch]
+            messages = [(text, earlier) for text, earlier, _ in batch]
             try:
-                replies = await loop.run_in_executor(self._thread, self._replies, asked)
+                replies = await loop.run_in_executor(self._thread, self._replies, messages)
             except Exception as error:
                 for *_, future in batch:
                     if not future.done():
@@ -114,8 +114,8 @@ class ChatService:
                 if not future.done():
                     future.set_result(reply)
 
-    def _replies(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Reply]:
-        return self._live.current().replies(asked)
+    def _replies(self, messages: Sequence[tuple[str, Sequence[str]]]) -> list[Reply]:
+        return self._live.current().replies(messages)
 
 
 def _public(reply: dict[str, Any]) -> dict[str, Any]:

@@ -83,14 +83,14 @@ class ConversationStore:
         now = time.time()
         self._clean(now)
         with self._transaction():
-            found = self._session(session, key, create=now)
-            known = self._one(
+            conversation = self._session(session, key, create=now)
+            stored = self._one(
                 "SELECT text FROM messages WHERE session = ? AND id = ? AND role = ?",
                 session,
                 message,
                 CUSTOMER,
             )
-            if known is None:
+            if stored is None:
                 turns = self._one(
                     "SELECT COUNT(*) AS n FROM messages WHERE session = ? AND role = ?", session, CUSTOMER
                 )
@@ -98,7 +98,7 @@ class ConversationStore:
                     raise InputError(f"this conversation has {self._limits.turns} messages: begin a new one")
                 self._insert(session, message, CUSTOMER, {"text": text}, now)
                 self._run("UPDATE sessions SET last = ? WHERE id = ?", now, session)
-            elif known["text"] != text:
+            elif stored["text"] != text:
                 raise InputError("id: another message of this conversation has it")
         earlier = self._all(
             "SELECT text FROM messages WHERE session = ? AND role = ? AND number < "
@@ -109,7 +109,7 @@ class ConversationStore:
         return {
             "reply": self._reply(session, message),
             "earlier": [row["text"] for row in reversed(earlier)],
-            "with_agent": bool(found["with_agent"]),
+            "with_agent": bool(conversation["with_agent"]),
         }
 
     def finish(self, session: str, message: str, reply: Mapping[str, Any]) -> dict[str, Any]:
@@ -162,10 +162,10 @@ class ConversationStore:
         """
         with self._transaction():
             self._session(session)
-            known = self._one(
+            stored = self._one(
                 "SELECT 1 FROM messages WHERE session = ? AND id = ? AND role = ?", session, message, AGENT
             )
-            if known is None:
+            if stored is None:
                 now = time.time()
                 question = self._one(
                     f"SELECT c.number FROM {PAIRS} AND a.session = ? AND a.kind = 'handover' "
@@ -201,8 +201,8 @@ class ConversationStore:
     def label(self, number: int, answer: str | None, intent: str | None) -> None:
         """Store the right answer or intent of a customer's message."""
         with self._transaction():
-            found = self._one("SELECT role FROM messages WHERE number = ?", number)
-            if found is None or found["role"] != CUSTOMER:
+            message = self._one("SELECT role FROM messages WHERE number = ?", number)
+            if message is None or message["role"] != CUSTOMER:
                 raise InputError(f"number: {number} is no message of a customer")
             self._label(number, answer, intent)
 
@@ -242,8 +242,8 @@ class ConversationStore:
 
     def _session(self, session: str, key: str | None = None, create: float | None = None) -> sqlite3.Row:
         """Return a conversation; one that another key began is treated as unknown."""
-        found = self._one("SELECT key, with_agent FROM sessions WHERE id = ?", session)
-        if found is None and create is not None:
+        conversation = self._one("SELECT key, with_agent FROM sessions WHERE id = ?", session)
+        if conversation is None and create is not None:
             count = self._one("SELECT COUNT(*) AS n FROM sessions")["n"]
             if count >= self._limits.sessions:
                 raise InputError(
@@ -251,9 +251,9 @@ class ConversationStore:
                 )
             self._run("INSERT INTO sessions (id, key, last) VALUES (?, ?, ?)", session, key, create)
             return self._one("SELECT key, with_agent FROM sessions WHERE id = ?", session)
-        if found is None or (key is not None and found["key"] not in (None, key)):
+        if conversation is None or (key is not None and conversation["key"] not in (None, key)):
             raise InputError("session: there is no such conversation")
-        return found
+        return conversation
 
     def _reply(self, session: str, message: str) -> dict[str, Any] | None:
         row = self._message(", ".join((*REPLY, "id")), session, message, ASSISTANT)

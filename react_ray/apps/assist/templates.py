@@ -59,8 +59,8 @@ class Template(Settings):
         slot = self.slots[name]
         if slot.pattern is not None:
             for message in reversed(messages):
-                if found := re.search(slot.pattern, message):
-                    return found[1] if found.re.groups and found[1] else found[0]
+                if match := re.search(slot.pattern, message):
+                    return match[1] if match.re.groups and match[1] else match[0]
         return slot.value
 
 
@@ -98,7 +98,7 @@ def _template(value: Any, place: str) -> Template:
         raise ConfigError(f"{place}: {where}: {problem['msg']}") from None
     except (ValueError, re.error) as error:
         raise ConfigError(f"{place}: {error}") from None
-    wrong = [name for name in names if name not in template.slots]
-    if wrong:
-        raise ConfigError(f"{place}: the text has {{{wrong[0]}}}, which is not among its slots")
+    unknown = [name for name in names if name not in template.slots]
+    if unknown:
+        raise ConfigError(f"{place}: the text has {{{unknown[0]}}}, which is not among its slots")
     return template

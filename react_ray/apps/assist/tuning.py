@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from react_ray.apps.assist.finder import Finder, Found, Thresholds
+from react_ray.apps.assist.finder import Finder, SearchResult, Thresholds
 from react_ray.apps.assist.index import Embeddings, Index
 from react_ray.apps.assist.intents import IntentClassifier, folds
 from react_ray.apps.assist.ranking import DEFAULT_WEIGHTS, Logistic, RankingList, design, fit_weights
@@ -48,7 +48,7 @@ class Tuned:
 class _Case:
     """A question that is asked to fit the weights.
 
-    ``wanted`` are the entries that answer it: none where it is out of scope.
+    ``relevant`` are the entries that answer it: none where it is out of scope.
     """
 
     part: int
@@ -56,7 +56,7 @@ class _Case:
     text: str
     without: tuple[int, ...]
     hidden: tuple[int, ...]
-    wanted: tuple[int, ...]
+    relevant: tuple[int, ...]
     in_scope: bool
     reworded: bool = False
 
@@ -95,19 +95,19 @@ def tune(
     vectors = _vectors(cases, embeddings["question"], encode)
     finders = _without_parts(finder, cases, embeddings["question"], scale)
     lists = [
-        one
+        ranking_list
         for case, vector in zip(cases, vectors, strict=True)
-        for one in _lists(case, vector, finders[case.part], seed)
+        for ranking_list in _lists(case, vector, finders[case.part], seed)
     ]
-    enough = sum(1 for case in cases if case.wanted and not (case.reworded or case.hidden)) >= FEWEST
+    enough = sum(1 for case in cases if case.relevant and not (case.reworded or case.hidden)) >= FEWEST
     weights = fit_weights(lists, joint=enough)
-    found = [
+    results = [
         replace(finders[case.part], weights=weights).find(
             case.text, vector, without=case.without, hidden=case.hidden
         )
         for case, vector in zip(cases, vectors, strict=True)
     ]
-    fitted, thresholds, figures = _probabilities(cases, found, precision, in_scope_recall)
+    fitted, thresholds, figures = _probabilities(cases, results, precision, in_scope_recall)
     intent_threshold = intent_figures.pop("threshold_of", lambda _: Thresholds().intent)(precision)
     return Tuned(
         replace(finder, weights=weights, answer=fitted["answer"], scope=fitted["scope"]),
@@ -116,17 +116,17 @@ def tune(
     )
 
 
-def lowest_sure(scores: NDArray[np.float64], right: NDArray[np.bool_], precision: float) -> float:
+def lowest_sure(scores: NDArray[np.float64], correct: NDArray[np.bool_], precision: float) -> float:
     """Return the lowest score above which a share ``precision`` is right; 2 where there is none.
 
     >>> lowest_sure(np.array([0.9, 0.8, 0.7, 0.6]), np.array([True, True, False, False]), 0.9)
     0.8
     """
     order = np.argsort(-scores, kind="stable")
-    shares = np.cumsum(right[order]) / np.arange(1, len(scores) + 1)
+    shares = np.cumsum(correct[order]) / np.arange(1, len(scores) + 1)
     last = np.append(scores[order][1:] < scores[order][:-1], True)[: len(scores)]  # of equal scores
-    good = np.flatnonzero((shares >= precision) & last)
-    return float(scores[order][good[-1]]) if len(good) else Thresholds().intent
+    passing = np.flatnonzero((shares >= precision) & last)
+    return float(scores[order][passing[-1]]) if len(passing) else Thresholds().intent
 
 
 def _classifier(
@@ -141,7 +141,7 @@ def _classifier(
     classifier = IntentClassifier.fit(vectors[rows], intents)
     place = {name: number for number, name in enumerate(classifier.names)}
     codes = np.array([place.get(entry.intent or "", -1) for entry in entries], np.int64)
-    known = codes[rows]
+    row_codes = codes[rows]
     parts = [
         (IntentClassifier.fit(vectors[rows[train]], [intents[i] for i in train]), held)
         for train, held in folds(intents, seed)
@@ -149,23 +149,25 @@ def _classifier(
     if not parts:
         return classifier, codes, {}
     scales = [
-        one.with_scale(vectors[rows[held]], np.searchsorted(one.names, [intents[i] for i in held]))
-        for one, held in parts
+        fold_classifier.with_scale(
+            vectors[rows[held]], np.searchsorted(fold_classifier.names, [intents[i] for i in held])
+        )
+        for fold_classifier, held in parts
     ]
     scale = float(np.median(scales))
-    scores, right = [], []
-    for one, held in parts:
-        logs = replace(one, scale=scale).log_probabilities(vectors[rows[held]])
-        names = np.array(one.names, object)[logs.argmax(1)]
+    scores, correct = [], []
+    for fold_classifier, held in parts:
+        logs = replace(fold_classifier, scale=scale).log_probabilities(vectors[rows[held]])
+        names = np.array(fold_classifier.names, object)[logs.argmax(1)]
         scores.append(np.exp(logs.max(1)))
-        right.append(names == np.array(classifier.names, object)[known[held]])
-    all_scores, all_right = np.concatenate(scores), np.concatenate(right)
+        correct.append(names == np.array(classifier.names, object)[row_codes[held]])
+    all_scores, all_correct = np.concatenate(scores), np.concatenate(correct)
 
     def threshold_of(precision: float) -> float:
         enough = len(all_scores) >= FEWEST
-        return lowest_sure(all_scores, all_right, precision) if enough else Thresholds().intent
+        return lowest_sure(all_scores, all_correct, precision) if enough else Thresholds().intent
 
-    figures = {"intent_accuracy": float(all_right.mean()), "intent_rows": len(all_right)}
+    figures = {"intent_accuracy": float(all_correct.mean()), "intent_rows": len(all_correct)}
     return replace(classifier, scale=scale), codes, {**figures, "threshold_of": threshold_of}
 
 
@@ -177,34 +179,34 @@ def _cases(
     topics = np.where(codes >= 0, codes, codes.max(initial=0) + 1 + groups)
     _, topics = np.unique(topics, return_inverse=True)
     part_of = generator.permutation(topics.max(initial=0) + 1)[topics] % PARTS
-    asked = np.array([i for i, entry in enumerate(entries) if entry.question], np.int64)
+    with_question = np.array([i for i, entry in enumerate(entries) if entry.question], np.int64)
     members = _members(groups)
     fellows = _members(topics)
     for part in range(PARTS):
         outside = np.flatnonzero(part_of == part)
-        drawn = generator.permutation(asked)
-        kept, taken = drawn[part_of[drawn] != part], drawn[part_of[drawn] == part]
-        if not (len(kept) and len(taken)):
+        drawn = generator.permutation(with_question)
+        inside, taken = drawn[part_of[drawn] != part], drawn[part_of[drawn] == part]
+        if not (len(inside) and len(taken)):
             continue
-        gone = tuple(outside.tolist())
-        each = max(1, rows // (2 * PARTS))
-        for row in taken[:each]:
-            yield _Case(part, int(row), entries[row].question, gone, (), (), False)
-        for row in kept[:each]:
+        removed = tuple(outside.tolist())
+        per_part = max(1, rows // (2 * PARTS))
+        for row in taken[:per_part]:
+            yield _Case(part, int(row), entries[row].question, removed, (), (), False)
+        for row in inside[:per_part]:
             text = entries[row].question
-            others = tuple(other for other in members[groups[row]] if other != row)
+            siblings = tuple(member for member in members[groups[row]] if member != row)
             if not entries[row].answer:
-                known = len(fellows[topics[row]]) > 1
-                reworded = text if known else fewer_words(text, DROPPED, generator)
-                without = (*gone, int(row)) if known else gone
-                yield _Case(part, int(row), reworded, without, (), (), True, not known)
+                has_fellows = len(fellows[topics[row]]) > 1
+                reworded = text if has_fellows else fewer_words(text, DROPPED, generator)
+                without = (*removed, int(row)) if has_fellows else removed
+                yield _Case(part, int(row), reworded, without, (), (), True, not has_fellows)
                 continue
-            if others:
-                yield _Case(part, int(row), text, (*gone, int(row)), (), others, True)
+            if siblings:
+                yield _Case(part, int(row), text, (*removed, int(row)), (), siblings, True)
             else:
                 reworded = fewer_words(text, DROPPED, generator)
-                yield _Case(part, int(row), reworded, gone, (), (int(row),), True, True)
-            yield _Case(part, int(row), text, gone, (int(row),), (int(row), *others), True)
+                yield _Case(part, int(row), reworded, removed, (), (int(row),), True, True)
+            yield _Case(part, int(row), text, removed, (int(row),), (int(row), *siblings), True)
 
 
 def _members(groups: NDArray[np.int64]) -> dict[int, list[int]]:
@@ -214,8 +216,10 @@ def _members(groups: NDArray[np.int64]) -> dict[int, list[int]]:
     return members
 
 
-def _vectors(cases: Sequence[_Case], known: NDArray[np.float32], encode: Encode) -> NDArray[np.float32]:
-    vectors = known[[case.row for case in cases]].copy()
+def _vectors(
+    cases: Sequence[_Case], question_vectors: NDArray[np.float32], encode: Encode
+) -> NDArray[np.float32]:
+    vectors = question_vectors[[case.row for case in cases]].copy()
     places = [place for place, case in enumerate(cases) if case.reworded]
     if places:
         vectors[places] = encode([cases[place].text for place in places])
@@ -232,14 +236,14 @@ def _without_parts(
     codes, names, finders = finder.intent_codes, np.array(finder.intents.names, object), {}
     usable = (codes >= 0) & finder.index.has_question
     for part in parts:
-        gone = {number for case in cases if case.part == part for number in case.without}
-        kept = usable.copy()
-        kept[list(gone)] = False
-        asked = {case.row for case in cases if case.part == part and case.in_scope}
-        for row in asked:  # but an intent keeps a row
-            if kept[row] and (codes[kept] == codes[row]).sum() > 1:
-                kept[row] = False
-        rows = np.flatnonzero(kept)
+        removed = {number for case in cases if case.part == part for number in case.without}
+        selected = usable.copy()
+        selected[list(removed)] = False
+        case_rows = {case.row for case in cases if case.part == part and case.in_scope}
+        for row in case_rows:  # but an intent keeps a row
+            if selected[row] and (codes[selected] == codes[row]).sum() > 1:
+                selected[row] = False
+        rows = np.flatnonzero(selected)
         if len(np.unique(codes[rows])) < 2:
             finders[part] = replace(finder, intents=None, intent_codes=np.zeros(0, np.int64))
             continue
@@ -252,59 +256,59 @@ def _without_parts(
 
 def _lists(case: _Case, vector: NDArray[np.float32], finder: Finder, seed: int) -> Iterator[RankingList]:
     """Yield the candidates of a case; of the others, some are taken without their question."""
-    if not case.wanted:
+    if not case.relevant:
         return
     probabilities = None
     if finder.intents is not None:
         probabilities = np.exp(finder.intents.log_probabilities(vector[None])[0])
     candidates = finder.candidates(case.text, vector, probabilities, case.without)
-    right = np.isin(candidates.numbers, case.wanted)
-    drawn = np.random.default_rng([seed, case.row]).random(len(right)) < HIDDEN
-    hidden = np.isin(candidates.numbers, case.hidden) | (drawn & ~right)
+    correct = np.isin(candidates.numbers, case.relevant)
+    drawn = np.random.default_rng([seed, case.row]).random(len(correct)) < HIDDEN
+    hidden = np.isin(candidates.numbers, case.hidden) | (drawn & ~correct)
     has_question = finder.index.has_question[candidates.numbers] & ~hidden
-    yield RankingList(design(candidates, has_question), right)
+    yield RankingList(design(candidates, has_question), correct)
 
 
 def _probabilities(
-    cases: Sequence[_Case], found: Sequence[Found], precision: float, in_scope_recall: float
+    cases: Sequence[_Case], results: Sequence[SearchResult], precision: float, in_scope_recall: float
 ) -> tuple[dict[str, Logistic], Thresholds, dict[str, Any]]:
     """Fit the probabilities of a right answer and of the scope, and their thresholds.
 
     Even and odd questions predict each other, so that thresholds are of rows that were not fitted on.
     """
     if not cases:
-        never = Logistic.fit(np.zeros((1, len(found[0].signals) if found else 0)), np.zeros(1, bool))
+        never = Logistic.fit(np.zeros((1, len(results[0].signals) if results else 0)), np.zeros(1, bool))
         return {"answer": never, "scope": never}, Thresholds(), {}
-    signals = np.stack([one.signals for one in found])
-    right = np.array(
+    signals = np.stack([result.signals for result in results])
+    correct = np.array(
         [
-            len(one.numbers) > 0 and one.numbers[0] in case.wanted
-            for case, one in zip(cases, found, strict=True)
+            len(result.numbers) > 0 and result.numbers[0] in case.relevant
+            for case, result in zip(cases, results, strict=True)
         ]
     )
     in_scope = np.array([case.in_scope for case in cases])
-    half = np.array([case.row % 2 == 0 for case in cases])
+    even = np.array([case.row % 2 == 0 for case in cases])
     fitted, held = {}, {}
-    for name, happened in (("answer", right), ("scope", in_scope)):
+    for name, happened in (("answer", correct), ("scope", in_scope)):
         fitted[name] = Logistic.fit(signals, happened)
         held[name] = np.zeros(len(cases))
-        for part in (half, ~half):
+        for part in (even, ~even):
             if part.any() and (~part).any():
                 held[name][part] = Logistic.fit(signals[~part], happened[~part]).probability(signals[part])
-    asked = np.array([bool(case.wanted) or not case.in_scope for case in cases])
+    decidable = np.array([bool(case.relevant) or not case.in_scope for case in cases])
     enough = len(cases) >= FEWEST
     thresholds = Thresholds(
-        answer=lowest_sure(held["answer"][asked], right[asked], precision)
-        if enough and right.any()
+        answer=lowest_sure(held["answer"][decidable], correct[decidable], precision)
+        if enough and correct.any()
         else Thresholds().answer,
         scope=float(np.quantile(held["scope"][in_scope], 1 - in_scope_recall))
         if enough and in_scope.any()
         else Thresholds().scope,
     )
-    wanted = np.array([bool(case.wanted) for case in cases])
+    answerable = np.array([bool(case.relevant) for case in cases])
     figures = {
         "held_out_questions": int(in_scope.sum()),
         "held_out_out_of_scope": int((~in_scope).sum()),
-        "answer_accuracy": float(right[wanted].mean()) if wanted.any() else None,
+        "answer_accuracy": float(correct[answerable].mean()) if answerable.any() else None,
     }
     return fitted, thresholds, figures

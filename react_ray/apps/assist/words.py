@@ -24,13 +24,13 @@ def words(text: str) -> list[str]:
     >>> words("Reset my PIN：如何重置密码")
     ['reset', 'my', 'pin', '如何', '何重', '重置', '置密', '密码']
     """
-    found: list[str] = []
+    terms: list[str] = []
     for run in _RUN.findall(unicodedata.normalize("NFKC", text).lower()):
         if len(run) > 1 and _IS_CJK.match(run):
-            found += (run[i : i + 2] for i in range(len(run) - 1))
+            terms += (run[i : i + 2] for i in range(len(run) - 1))
         else:
-            found.append(run)
-    return found
+            terms.append(run)
+    return terms
 
 
 def query_of(text: str) -> str:
@@ -55,8 +55,8 @@ def fewer_words(text: str, share: float, generator: np.random.Generator) -> str:
     """
     pieces = re.findall(f"[{_CJK}]|[^\\s{_CJK}]+", text)
     count = max(2, round(len(pieces) * (1 - share)))
-    kept = np.sort(generator.permutation(len(pieces))[:count])
+    places = np.sort(generator.permutation(len(pieces))[:count])
     joined = ""
-    for piece in (pieces[i] for i in kept):
+    for piece in (pieces[i] for i in places):
         joined += piece if not joined or _IS_CJK.match(piece) or _IS_CJK.match(joined[-1]) else f" {piece}"
     return joined

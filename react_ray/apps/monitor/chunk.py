@@ -80,8 +80,8 @@ class Chunk:
             self.reject(number, f"not an object: a JSON {type(record).__name__}")
             return
         cells = reading.cells(record)
-        known = {name: cell for name, cell in cells.items() if cell is not None}
-        self.add({**cells, **(default or {}), **known}, number, reading.span)
+        present = {name: cell for name, cell in cells.items() if cell is not None}
+        self.add({**cells, **(default or {}), **present}, number, reading.span)
 
     def reject(self, number: int, reason: str) -> None:
         """Reject the row ``number``: in a file from 1, in a partition its offset."""

@@ -52,8 +52,8 @@ def compact(store: Store, least: int = 1) -> int:
         return 0
     moved = 0
     query = f"SELECT seq, {', '.join(COLUMNS)} FROM items WHERE sentiment IS NOT NULL ORDER BY time, seq"
-    for day, found in groupby([dict(row) for row in store.rows(query)], lambda row: day_of(row["time"])):
-        moved += _append(store, day, [row["seq"] for row in found])
+    for day, day_rows in groupby([dict(row) for row in store.rows(query)], lambda row: day_of(row["time"])):
+        moved += _append(store, day, [row["seq"] for row in day_rows])
     return moved
 
 
@@ -62,8 +62,8 @@ def _append(store: Store, day: str, numbers: list[int]) -> int:
     query = f"SELECT {', '.join(COLUMNS)} FROM items WHERE seq = ? AND sentiment IS NOT NULL"
 
     def with_items(table: pa.Table) -> pa.Table:
-        found = [dict(row) for number in numbers for row in store.rows(query, [number])]
-        return pa.concat_tables([table, as_table(found)])
+        rows = [dict(row) for number in numbers for row in store.rows(query, [number])]
+        return pa.concat_tables([table, as_table(rows)])
 
     with _rewriting(store) as rewrite:
         before, after = rewrite(day, with_items)
@@ -139,16 +139,16 @@ def expire(store: Store, before: float) -> int:
     last = day_of(before)
 
     def later(table: pa.Table) -> pa.Table:
-        kept = table.filter(pc.greater_equal(table["time"], before))
-        return kept if len(kept) < len(table) else table
+        rows_after = table.filter(pc.greater_equal(table["time"], before))
+        return rows_after if len(rows_after) < len(table) else table
 
     with _rewriting(store) as rewrite:
         with store.transaction() as base:
             deleted = base.execute("DELETE FROM items WHERE time < ?", [before]).rowcount
             base.execute("DELETE FROM seen WHERE time < ?", [before])
         for row in store.rows("SELECT day FROM days WHERE day <= ?", [last]):
-            was, kept = rewrite(row["day"], later)
-            deleted += was - kept
+            rows_before, rows_after = rewrite(row["day"], later)
+            deleted += rows_before - rows_after
     if deleted:
         store.forget_pages()
     return deleted
@@ -179,7 +179,7 @@ def _write(path: Path, table: pa.Table) -> None:
     make_private_folder(path.parents[1])
     make_private_folder(path.parent)
     ordered = table.sort_by("time")
-    replace_file(path, lambda half: pq.write_table(ordered, half, compression="zstd"), private=True)
+    replace_file(path, lambda temporary: pq.write_table(ordered, temporary, compression="zstd"), private=True)
     for place in (path, path.parent, path.parents[1]):
         _sync(place)
 

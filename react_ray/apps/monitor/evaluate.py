@@ -66,8 +66,10 @@ class EvaluationResult:
         ]
         for name, delay in self.metrics["delay"].items():
             tuned = self.metrics["tuned_on_first_half"][name]
-            found = np.mean([one["delay"] for one in tuned["sizes"].values()])
-            lines.append(f"  {name:<14}{delay:>20.2f}{found:>21.2f}{tuned['false_alarms_per_month']:>18.2f}")
+            mean_delay = np.mean([size["delay"] for size in tuned["sizes"].values()])
+            lines.append(
+                f"  {name:<14}{delay:>20.2f}{mean_delay:>21.2f}{tuned['false_alarms_per_month']:>18.2f}"
+            )
         lines.append(f"  stated false alarms in 30 days: {rate:g}; figures: {self.folder / 'metrics.json'}")
         return "\n".join(lines)
 
@@ -120,15 +122,20 @@ def _read(config: EvaluateConfig, input: str) -> tuple[Counts, dict[str, Any]]:
     places = (np.array(times) // length).astype(np.int64)
     places -= places.min()
     total = np.bincount(places).astype(float)
-    found = np.bincount(places, np.array(labels) == negative, len(total)).astype(float)
-    record = {"rows": len(times), "rejected": rejected, "negative": negative, "negatives": int(found.sum())}
-    return Counts(total, found, BUCKETS["day"] // length), record
+    negatives = np.bincount(places, np.array(labels) == negative, len(total)).astype(float)
+    record = {
+        "rows": len(times),
+        "rejected": rejected,
+        "negative": negative,
+        "negatives": int(negatives.sum()),
+    }
+    return Counts(total, negatives, BUCKETS["day"] // length), record
 
 
 def measure(counts: Counts, config: EvaluateConfig) -> dict[str, Any]:
     """Tune all methods on the first half, and measure them on the second, with and without surges."""
-    half, per_day, rate = len(counts) // 2, counts.per_day, config.surge.false_alarms_per_month
-    detector = Detector.fit(counts[:half], config.surge, rate, config.seed)
+    middle, per_day, rate = len(counts) // 2, counts.per_day, config.surge.false_alarms_per_month
+    detector = Detector.fit(counts[:middle], config.surge, rate, config.seed)
     if detector is None:
         least = 4 * warm_buckets(per_day, config.surge)
         raise InputError(f"the rows span {len(counts):,} {config.bucket}s; at least {least:,} are needed")
@@ -137,19 +144,19 @@ def measure(counts: Counts, config: EvaluateConfig) -> dict[str, Any]:
     ties = draw.random(len(counts))
     values = {name: _with_ties(name, method(counts), ties) for name, method in methods.items()}
     warm = warm_buckets(per_day, config.surge)
-    first = {name: _threshold(value[warm:half], config, per_day) for name, value in values.items()}
+    first = {name: _threshold(value[warm:middle], config, per_day) for name, value in values.items()}
     first[OURS] = 1.0  # set by resampling the first half, not by its alarms
-    second = {name: _threshold(value[half:], config, per_day) for name, value in values.items()}
-    surges = [_inject(counts, ties, half, size, config, draw) for size in config.sizes]
+    second = {name: _threshold(value[middle:], config, per_day) for name, value in values.items()}
+    surges = [_inject(counts, ties, middle, size, config, draw) for size in config.sizes]
     delays = {
-        (name, one.size): _with_ties(name, method(one.counts), one.ties)[..., -config.days * per_day :]
+        (name, surge.size): _with_ties(name, method(surge.counts), surge.ties)[..., -config.days * per_day :]
         for name, method in methods.items()
-        for one in surges
+        for surge in surges
     }
 
     def judged(thresholds: Mapping[str, float]) -> dict[str, Any]:
-        found = {key: _delays(value, thresholds[key[0]]) for key, value in delays.items()}
-        return {name: _figures(name, found, values, thresholds[name], half, config) for name in methods}
+        delays_of = {key: _delays(value, thresholds[key[0]]) for key, value in delays.items()}
+        return {name: _figures(name, delays_of, values, thresholds[name], middle, config) for name in methods}
 
     equal = judged(second)
     return {
@@ -158,10 +165,12 @@ def measure(counts: Counts, config: EvaluateConfig) -> dict[str, Any]:
         "days": config.days,
         "stated_false_alarms_per_month": rate,
         "delay": {
-            name: float(np.mean([size["delay"] for size in one["sizes"].values()]))
-            for name, one in equal.items()
+            name: float(np.mean([size["delay"] for size in figures["sizes"].values()]))
+            for name, figures in equal.items()
         },
-        "false_alarms_per_month": {name: one["false_alarms_per_month"] for name, one in equal.items()},
+        "false_alarms_per_month": {
+            name: figures["false_alarms_per_month"] for name, figures in equal.items()
+        },
         "equal_false_alarms": equal,
         "tuned_on_first_half": judged(first),
         "detector": {"alpha": detector.alpha, "rho": detector.rho, "thresholds": list(detector.thresholds)},
@@ -170,14 +179,14 @@ def measure(counts: Counts, config: EvaluateConfig) -> dict[str, Any]:
 
 
 def _inject(
-    counts: Counts, ties: Floats, half: int, size: float, config: EvaluateConfig, draw: np.random.Generator
+    counts: Counts, ties: Floats, middle: int, size: float, config: EvaluateConfig, draw: np.random.Generator
 ) -> _Surges:
     """Return surges at random places of the second half, each with the history before it."""
     per_day = counts.per_day
     length = config.days * per_day
     before = (config.surge.history + 7) * per_day + config.surge.gap + config.surge.longest
-    before = min(before, half)
-    starts = draw.integers(half, len(counts) - length, config.repetitions)
+    before = min(before, middle)
+    starts = draw.integers(middle, len(counts) - length, config.repetitions)
     places = starts[:, None] + np.arange(-before, length)
     total, negative = counts.total[places].copy(), counts.negative[places].copy()
     level = np.maximum(negative[:, :before].mean(-1), LEAST_MEAN / per_day)
@@ -213,16 +222,16 @@ def _delays(values: Floats, threshold: float) -> Floats:
 
 def _figures(
     name: str,
-    found: Mapping[tuple[str, float], Floats],
+    all_delays: Mapping[tuple[str, float], Floats],
     values: Mapping[str, Floats],
     threshold: float,
-    half: int,
+    middle: int,
     config: EvaluateConfig,
 ) -> dict[str, Any]:
     per_day = BUCKETS["day"] // BUCKETS[config.bucket]
     sizes = {}
     for size in config.sizes:
-        delays, ours = found[name, size], found[OURS, size]
+        delays, ours = all_delays[name, size], all_delays[OURS, size]
         sizes[f"{size:g}"] = {
             "delay": float(delays.mean()),
             "found": float((delays <= config.days * per_day).mean()),
@@ -232,8 +241,10 @@ def _figures(
     quiet = config.surge.quiet
     return {
         "threshold": threshold,
-        "false_alarms_per_month": alarms_a_month(values[name][half:] > threshold, quiet, per_day),
-        "false_alarms_per_month_first_half": alarms_a_month(values[name][:half] > threshold, quiet, per_day),
+        "false_alarms_per_month": alarms_a_month(values[name][middle:] > threshold, quiet, per_day),
+        "false_alarms_per_month_first_half": alarms_a_month(
+            values[name][:middle] > threshold, quiet, per_day
+        ),
         "sizes": sizes,
     }
 

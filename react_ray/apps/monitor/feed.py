@@ -40,8 +40,8 @@ class Feed:
     def files(self) -> list[Path]:
         """Return the files, by name. Raises InputError if there is no such file or folder."""
         if self.input.is_dir():
-            found = (path for path in self.input.iterdir() if not path.name.startswith((".", "_")))
-            return sorted(path for path in found if path.name.lower().endswith(READ) and path.is_file())
+            paths = (path for path in self.input.iterdir() if not path.name.startswith((".", "_")))
+            return sorted(path for path in paths if path.name.lower().endswith(READ) and path.is_file())
         if not self.input.is_file():
             raise InputError(f"{self.input}: no such file or folder; --input takes one of them")
         if not self.input.name.lower().endswith(READ):
@@ -93,8 +93,8 @@ class Feed:
         chunk.add_json(line.content, number, self.reading)
 
     def _table(self, place: Place, path: Path) -> Iterator[Chunk]:
-        found = path.stat()
-        state = f"{found.st_size}-{found.st_mtime_ns}"
+        status = path.stat()
+        state = f"{status.st_size}-{status.st_mtime_ns}"
         if state == place.state:
             return
         if place.state != state + UNFINISHED:  # changed: known ids are left out

@@ -82,17 +82,17 @@ class MonitorApp(HostedApp):
         config, owner = self._config, self._owner
 
         @app.post("/ingest", summary="Store items, each id once; acknowledged when they are on the disk")
-        async def ingest(given: StreamItems) -> dict[str, Any]:
-            if len(given.items) > config.max_items:
-                raise HTTPException(413, f"{len(given.items):,} items, at most {config.max_items:,} at once")
+        async def ingest(body: StreamItems) -> dict[str, Any]:
+            if len(body.items) > config.max_items:
+                raise HTTPException(413, f"{len(body.items):,} items, at most {config.max_items:,} at once")
             if await owner.call("waiting") > config.max_waiting:
                 raise HTTPException(503, "too many items wait for their labels; try again later")
-            found: dict[str, Any] = await owner.call("ingest", given.items)
+            counts: dict[str, Any] = await owner.call("ingest", body.items)
             self._refresh_on()
             for result in ("stored", "known"):
-                self._items.labels(result).inc(found[result])
-            self._items.labels("rejected").inc(len(found["rejected"]))
-            return found
+                self._items.labels(result).inc(counts[result])
+            self._items.labels("rejected").inc(len(counts["rejected"]))
+            return counts
 
         @app.get("/trends", summary="Count and share of each sentiment by bucket, with 95 % intervals")
         async def trends(
@@ -102,16 +102,16 @@ class MonitorApp(HostedApp):
             end: Time = None,
             bucket: Literal["hour", "day"] | None = None,
         ) -> dict[str, Any]:
-            asked = {"topic": topic, "source": source, "start": start, "end": end}
-            found: dict[str, Any] = await owner.call("trends", asked, bucket)
-            return found
+            fields = {"topic": topic, "source": source, "start": start, "end": end}
+            answer: dict[str, Any] = await owner.call("trends", fields, bucket)
+            return answer
 
         @app.get("/alerts", summary="Alerts with the texts behind them, the latest first")
         async def alerts(
             limit: Annotated[int, Query(ge=1, le=200)] = 50, before: Time = None
         ) -> list[dict[str, Any]]:
-            found: list[dict[str, Any]] = await owner.call("alerts", limit, before)
-            return found
+            answer: list[dict[str, Any]] = await owner.call("alerts", limit, before)
+            return answer
 
         @app.get("/texts", summary="Items with their labels, the latest first")
         async def texts(
@@ -122,14 +122,14 @@ class MonitorApp(HostedApp):
             end: Time = None,
             limit: Annotated[int, Query(ge=1, le=500)] = 50,
         ) -> list[dict[str, Any]]:
-            asked = {"topic": topic, "source": source, "sentiment": sentiment, "start": start, "end": end}
-            found: list[dict[str, Any]] = await owner.call("texts", asked, limit)
-            return found
+            fields = {"topic": topic, "source": source, "sentiment": sentiment, "start": start, "end": end}
+            answer: list[dict[str, Any]] = await owner.call("texts", fields, limit)
+            return answer
 
         @app.get("/about", summary="Topics, sources and sentiments to filter by")
         async def about() -> dict[str, Any]:
-            found: dict[str, Any] = await owner.call("about")
-            return found
+            answer: dict[str, Any] = await owner.call("about")
+            return answer
 
     def _number(self, key: str) -> float:
         return float(self._numbers[key])

@@ -81,7 +81,7 @@ class KafkaTopic:
                 messages = self._earliest()
             if messages:
                 yield self._chunks(messages)
-            elif not until_end or all(one.ended and not one.waiting for one in self._read.values()):
+            elif not until_end or all(reader.ended and not reader.waiting for reader in self._read.values()):
                 return
 
     def close(self) -> None:
@@ -169,18 +169,20 @@ class KafkaTopic:
 
         Otherwise a partition that is read faster than others would close buckets before their texts come.
         """
-        found: list[tuple[int, Message]] = []
-        while len(found) < self._reading.rows:
-            if any(one.may_be_earlier() for one in self._read.values()):
+        messages: list[tuple[int, Message]] = []
+        while len(messages) < self._reading.rows:
+            if any(reader.may_be_earlier() for reader in self._read.values()):
                 break
             heads = [
-                (_milliseconds(one.waiting[0]), number) for number, one in self._read.items() if one.waiting
+                (_milliseconds(reader.waiting[0]), number)
+                for number, reader in self._read.items()
+                if reader.waiting
             ]
             if not heads:
                 break
             number = min(heads)[1]
-            found.append((number, self._read[number].take()))
-        return found
+            messages.append((number, self._read[number].take()))
+        return messages
 
     def _chunks(self, messages: Sequence[tuple[int, Message]]) -> list[Chunk]:
         chunks: dict[int, Chunk] = {}
@@ -191,8 +193,8 @@ class KafkaTopic:
             if value is not None and len(value) > MAX_BYTES:
                 chunk.reject(offset, f"too long: the message has more than {MAX_BYTES:,} bytes")
             elif value is not None:  # without a value, it deletes a key
-                known = {"id": f"{self.topic}/{number}/{offset}", "time": _milliseconds(message) or None}
-                chunk.add_json(value, offset, self._reading, known)
+                defaults = {"id": f"{self.topic}/{number}/{offset}", "time": _milliseconds(message) or None}
+                chunk.add_json(value, offset, self._reading, defaults)
             place = replace(place, position=offset + 1, rows=place.rows + 1)
             self._read[number].place = chunk.place = place
         return list(chunks.values())
@@ -240,14 +242,14 @@ def read_properties(file: Path | None) -> dict[str, str]:
         lines = [line.strip() for line in file.read_text(encoding="utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file}: {type(error).__name__}; expected a file with name=value lines") from None
-    found = {}
+    properties = {}
     for number, line in enumerate(lines, 1):
         if line and not line.startswith(("#", "!")):
             name, equals, value = line.partition("=")
             if not equals:
                 raise InputError(f"{file}, line {number}: expected name=value, as security.protocol=ssl")
-            found[name.strip()] = value.strip()
-    return found
+            properties[name.strip()] = value.strip()
+    return properties
 
 
 def _consumer(servers: str, properties: dict[str, str]) -> Any:
@@ -263,9 +265,9 @@ def _consumer(servers: str, properties: dict[str, str]) -> Any:
     }
     if both := sorted(settings.keys() & properties.keys()):
         raise ConfigError(f"{both[0]} is set by the monitor: leave it out of the properties")
-    usual = {"group.id": "react-ray-monitor", "queued.max.messages.kbytes": BUFFER_KB, "log_level": 0}
+    defaults = {"group.id": "react-ray-monitor", "queued.max.messages.kbytes": BUFFER_KB, "log_level": 0}
     try:
-        return Consumer({**usual, **properties, **settings, "error_cb": _Log()})
+        return Consumer({**defaults, **properties, **settings, "error_cb": _Log()})
     except KafkaException as error:
         raise ConfigError(f"properties of Kafka: {error.args[0].str()}") from None
 

@@ -28,21 +28,28 @@ class Labeler:
 
     def label(self, store: Store) -> int:
         """Label all items of the journal that have no label, in batches; return their number."""
-        done = 0
+        labelled = 0
         while rows := store.unlabelled(self.batch):
             texts = [row["text"] for row in rows]
             labels = zip(*self.models.predict(texts), strict=True)  # of a text: sentiment, and topic
             store.label(
                 [
-                    Labelled(row["seq"], *(part for one in several for part in (one.label, one.score)))
-                    for row, several in zip(rows, labels, strict=True)
+                    Labelled(
+                        row["seq"],
+                        *(
+                            part
+                            for prediction in predictions
+                            for part in (prediction.label, prediction.score)
+                        ),
+                    )
+                    for row, predictions in zip(rows, labels, strict=True)
                 ]
             )
-            done += len(rows)
-        return done
+            labelled += len(rows)
+        return labelled
 
 
-def negative_label(labels: Sequence[str], wanted: str | None) -> str:
+def negative_label(labels: Sequence[str], name: str | None) -> str:
     """Return the label that is negative. Raises InputError if it cannot be known.
 
     Example
@@ -50,13 +57,13 @@ def negative_label(labels: Sequence[str], wanted: str | None) -> str:
     >>> negative_label(["正面", "负面"], None)
     '负面'
     """
-    if wanted is not None:
-        if wanted in labels:
-            return wanted
-        raise InputError(f"--negative {wanted}: the labels are {', '.join(labels)}")
-    found = [label for label in labels if label.strip().lower() in NEGATIVE_LABELS]
-    if len(found) == 1:
-        return found[0]
+    if name is not None:
+        if name in labels:
+            return name
+        raise InputError(f"--negative {name}: the labels are {', '.join(labels)}")
+    candidates = [label for label in labels if label.strip().lower() in NEGATIVE_LABELS]
+    if len(candidates) == 1:
+        return candidates[0]
     raise InputError(f"which label is negative? Name it with --negative: one of {', '.join(labels)}")
 
 

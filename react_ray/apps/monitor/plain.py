@@ -22,11 +22,12 @@ def _z_score(values: Floats, per_day: int, least: float) -> Floats:
     """Return by how many standard deviations of the 28 days before each value is above their mean."""
     width = WINDOW_DAYS * per_day
     padded = np.concatenate([np.zeros((*values.shape[:-1], width + 1)), values], -1)
-    known = np.concatenate([np.zeros(width + 1), np.ones(values.shape[-1])])
-    sums, squares, counts = np.cumsum(padded, -1), np.cumsum(padded**2, -1), np.cumsum(known)
+    present = np.concatenate([np.zeros(width + 1), np.ones(values.shape[-1])])
+    sums, squares, counts = np.cumsum(padded, -1), np.cumsum(padded**2, -1), np.cumsum(present)
     length = values.shape[-1]
     total, square, count = (
-        one[..., width : width + length] - one[..., :length] for one in (sums, squares, counts)
+        cumulative[..., width : width + length] - cumulative[..., :length]
+        for cumulative in (sums, squares, counts)
     )
     mean = total / np.maximum(count, 1)
     deviation = np.sqrt(np.maximum(square / np.maximum(count, 1) - mean**2, 0))

@@ -32,14 +32,14 @@ class Selection:
 
     def where(self) -> tuple[str, list[Any]]:
         """Return the condition in SQL, and its values."""
-        asked = {
+        conditions = {
             "topic = ?": self.topic,
             "source = ?": self.source,
             "sentiment = ?": self.sentiment,
             "time >= ?": self.start,
             "time < ?": self.end,
         }
-        parts = {text: value for text, value in asked.items() if value is not None}
+        parts = {text: value for text, value in conditions.items() if value is not None}
         return " AND ".join(["true", *parts]), list(parts.values())
 
 
@@ -61,8 +61,8 @@ def select(store: Store, query: str, values: Sequence[Any], of: Selection) -> li
     for attempt in range(ATTEMPTS):
         try:
             with _items(store, of) as base:
-                found: list[tuple[Any, ...]] = base.execute(query, values).fetchall()
-                return found
+                rows: list[tuple[Any, ...]] = base.execute(query, values).fetchall()
+                return rows
         except duckdb.IOException:  # a day was rewritten in between
             if attempt == ATTEMPTS - 1:
                 raise
@@ -141,8 +141,8 @@ def texts(store: Store, of: Selection, limit: int = 50) -> list[dict[str, Any]]:
         f"WHERE {condition} ORDER BY time DESC, id LIMIT ?"
     )
     keys = ("id", "text", "time", "source", "sentiment", "score", "topic")
-    found = [dict(zip(keys, row, strict=True)) for row in select(store, query, [*values, limit], of)]
-    return [{**one, "time": as_iso(one["time"])} for one in found]
+    items = [dict(zip(keys, row, strict=True)) for row in select(store, query, [*values, limit], of)]
+    return [{**item, "time": as_iso(item["time"])} for item in items]
 
 
 def names(store: Store) -> dict[str, list[str]]:
@@ -165,8 +165,8 @@ def wilson(count: int, total: int, level: float = 0.95) -> tuple[float, float]:
     z = NormalDist().inv_cdf((1 + level) / 2)
     share, scale = count / total, 1 + z * z / total
     middle = (share + z * z / (2 * total)) / scale
-    half = z / scale * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
-    return max(0.0, middle - half), min(1.0, middle + half)
+    margin = z / scale * math.sqrt(share * (1 - share) / total + z * z / (4 * total * total))
+    return max(0.0, middle - margin), min(1.0, middle + margin)
 
 
 def _duckdb() -> Any:

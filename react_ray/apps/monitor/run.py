@@ -84,12 +84,12 @@ class StreamOwner:
 
 def remember(store: Store, config: MonitorConfig) -> None:
     """Keep the settings in the store. Raises ConfigError if one is changed that has to stay."""
-    kept = store.get(SETTINGS, {})
+    saved = store.get(SETTINGS, {})
     now = config.model_dump(mode="json")
     for name in FIXED:
-        if name in kept and kept[name] != now[name]:
+        if name in saved and saved[name] != now[name]:
             raise ConfigError(
-                f"{name} = {now[name]}: {store.folder} was made with {name}={kept[name]}; keep it, or "
+                f"{name} = {now[name]}: {store.folder} was made with {name}={saved[name]}; keep it, or "
                 "give another folder with --store"
             )
     store.put(SETTINGS, now)
@@ -145,7 +145,7 @@ def _follow(owner: StreamOwner, source: Source, until_end: bool) -> int:
             before = read
             for chunks in source.read(store.place_of, until_end):
                 items = [item for chunk in chunks for item in chunk.items]
-                rejections = [one for chunk in chunks for one in chunk.rejections]
+                rejections = [rejection for chunk in chunks for rejection in chunk.rejections]
                 read += store.append(items, rejections, [chunk.place for chunk in chunks])
                 owner.work()
                 if stop.is_set():
@@ -164,12 +164,14 @@ def _set_by_signals(stop: threading.Event) -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {one: signal.signal(one, lambda *_: stop.set()) for one in (signal.SIGINT, signal.SIGTERM)}
+    before = {
+        number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        for one, handler in before.items():
-            signal.signal(one, handler)
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _result(store: Store, read: int) -> RunResult:

@@ -33,10 +33,10 @@ class MonitorService:
         if not (folder / JOURNAL).is_file():
             raise InputError(f"{folder}: no store there; begin one with react-ray monitor run")
         self._store, self._limits = Store(folder), config
-        kept = self._store.get(SETTINGS)
-        if kept is None:
+        saved = self._store.get(SETTINGS)
+        if saved is None:
             raise InputError(f"{folder}: the store has no settings; begin it with react-ray monitor run")
-        self._config = MonitorConfig.model_validate(kept)
+        self._config = MonitorConfig.model_validate(saved)
         self._negative: str = self._store.get("negative", "")
         self._problem = ""
         self._new, self._end = threading.Event(), threading.Event()
@@ -63,15 +63,15 @@ class MonitorService:
         """Return the number of items without a label."""
         return int(self._store.rows("SELECT count(*) FROM items WHERE sentiment IS NULL")[0][0])
 
-    async def trends(self, asked: dict[str, Any], bucket: str | None) -> dict[str, Any]:
+    async def trends(self, fields: dict[str, Any], bucket: str | None) -> dict[str, Any]:
         """Return counts and shares of each sentiment by bucket."""
-        of, bucket = _selection(asked), bucket or self._config.bucket
-        found = await asyncio.to_thread(trends, self._store, of, bucket)
-        return {"bucket": bucket, "negative": self._negative, "buckets": found[-self._limits.max_buckets :]}
+        of, bucket = _selection(fields), bucket or self._config.bucket
+        buckets = await asyncio.to_thread(trends, self._store, of, bucket)
+        return {"bucket": bucket, "negative": self._negative, "buckets": buckets[-self._limits.max_buckets :]}
 
-    async def texts(self, asked: dict[str, Any], limit: int) -> list[dict[str, Any]]:
+    async def texts(self, fields: dict[str, Any], limit: int) -> list[dict[str, Any]]:
         """Return items, the latest first."""
-        return await asyncio.to_thread(texts, self._store, _selection(asked), limit)
+        return await asyncio.to_thread(texts, self._store, _selection(fields), limit)
 
     async def alerts(self, limit: int, before: str | None) -> list[dict[str, Any]]:
         """Return alerts with their texts, the latest first."""
@@ -80,10 +80,10 @@ class MonitorService:
 
     async def about(self) -> dict[str, Any]:
         """Return names to filter by, and how surges are found."""
-        found = await asyncio.to_thread(names, self._store)
+        options = await asyncio.to_thread(names, self._store)
         surge = self._config.surge.false_alarms_per_month
         return {
-            **found,
+            **options,
             "negative": self._negative,
             "bucket": self._config.bucket,
             "false_alarms_per_month": surge,
@@ -141,9 +141,9 @@ class MonitorService:
             store.close()
 
 
-def _selection(asked: dict[str, Any]) -> Selection:
-    times = {name: _time(asked[name]) for name in ("start", "end") if asked.get(name) is not None}
-    return Selection(asked.get("topic"), asked.get("source"), asked.get("sentiment"), **times)
+def _selection(fields: dict[str, Any]) -> Selection:
+    times = {name: _time(fields[name]) for name in ("start", "end") if fields.get(name) is not None}
+    return Selection(fields.get("topic"), fields.get("source"), fields.get("sentiment"), **times)
 
 
 def _time(text: str) -> float:

@@ -145,8 +145,8 @@ class Store:
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return a value by its key."""
-        found = self.rows("SELECT value FROM meta WHERE key = ?", [key])
-        return json.loads(found[0]["value"]) if found else default
+        rows = self.rows("SELECT value FROM meta WHERE key = ?", [key])
+        return json.loads(rows[0]["value"]) if rows else default
 
     def put(self, key: str, value: Any) -> None:
         """Keep a value by its key."""
@@ -173,22 +173,22 @@ class Store:
                 latest = max(latest, item.time)
             self.put("latest", latest)
             self._reject(base, rejections)
-            values = [(one.file, one.position, one.rows, one.state) for one in places]
+            values = [(place.file, place.position, place.rows, place.state) for place in places]
             base.executemany("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)", values)
         return added
 
     def _reject(self, base: sqlite3.Connection, rejections: Sequence[Rejection]) -> None:
         if rejections:
             count = self.get("rejected", 0)
-            kept = rejections[: max(0, KEPT_REJECTIONS - count)]
-            values = [(one.file, one.row, one.reason) for one in kept]
+            recorded = rejections[: max(0, KEPT_REJECTIONS - count)]
+            values = [(rejection.file, rejection.row, rejection.reason) for rejection in recorded]
             base.executemany("INSERT INTO rejected VALUES (?, ?, ?)", values)
             self.put("rejected", count + len(rejections))
 
     def place_of(self, file: str) -> Place:
         """Return how far a file was read; a new Place if it was not."""
-        found = self.rows("SELECT * FROM offsets WHERE file = ?", [file])
-        return Place(**dict(found[0])) if found else Place(file)
+        rows = self.rows("SELECT * FROM offsets WHERE file = ?", [file])
+        return Place(**dict(rows[0])) if rows else Place(file)
 
     def unlabelled(self, limit: int) -> list[sqlite3.Row]:
         """Return seq and text of items without a label, oldest first."""
@@ -199,7 +199,10 @@ class Store:
         with self.transaction() as base:
             base.executemany(
                 "UPDATE items SET sentiment = ?, score = ?, topic = ?, topic_score = ? WHERE seq = ?",
-                [(one.sentiment, one.score, one.topic, one.topic_score, one.seq) for one in labels],
+                [
+                    (label.sentiment, label.score, label.topic, label.topic_score, label.seq)
+                    for label in labels
+                ],
             )
 
     def forget_pages(self) -> None:

@@ -85,7 +85,7 @@ class Detector:
         fitted = cls(settings, float(max(alpha, MIN_ALPHA)), float(np.clip(spread, 0, MAX_RHO)), (1.0, 1.0))
         residuals = np.stack(fitted.residuals(history))[:, judged]
         resampled = _resample(residuals, settings, history.per_day, seed)
-        scans = np.stack([scan(one, settings.longest) for one in resampled])
+        scans = np.stack([scan(sample, settings.longest) for sample in resampled])
         return cls(settings, fitted.alpha, fitted.rho, _thresholds(scans, settings, rate, history.per_day))
 
     def residuals(self, counts: Counts) -> tuple[Floats, Floats]:
@@ -103,10 +103,13 @@ class Detector:
 
         It is in units of its threshold; 0 where these buckets have fewer negative texts than ``min_texts``.
         """
-        scaled = [one / least for one, least in zip(self.residuals(counts), self.thresholds, strict=True)]
+        scaled = [
+            residual / threshold
+            for residual, threshold in zip(self.residuals(counts), self.thresholds, strict=True)
+        ]
         windows = np.zeros((self.settings.longest, *counts.total.shape))
         for width in range(1, self.settings.longest + 1):
-            larger = np.maximum(*(_latest(one, width) for one in scaled)) / np.sqrt(width)
+            larger = np.maximum(*(_latest(residual, width) for residual in scaled)) / np.sqrt(width)
             enough = _latest(counts.negative, width) >= self.settings.min_texts
             windows[width - 1] = np.where(enough, larger, 0.0)
         return windows
@@ -127,9 +130,9 @@ def expected(counts: Counts, settings: SurgeSettings) -> tuple[Floats, Floats]:
     week, width = 7 * counts.per_day, settings.history * counts.per_day
     ones = np.ones_like(counts.total)
     sum_n, sum_y, sum_1 = (
-        _rolling(one, width, settings.gap, 1) for one in (counts.total, counts.negative, ones)
+        _rolling(series, width, settings.gap, 1) for series in (counts.total, counts.negative, ones)
     )
-    same_y, same_1 = (_rolling(one, width, settings.gap, week) for one in (counts.negative, ones))
+    same_y, same_1 = (_rolling(series, width, settings.gap, week) for series in (counts.negative, ones))
     overall = sum_y / np.maximum(sum_1, 1)
     overall = np.maximum(overall, LEAST_LEVEL)
     level = (same_y + SHRINKAGE) / (same_1 + SHRINKAGE / overall)
@@ -166,10 +169,10 @@ def _latest(values: Floats, width: int) -> Floats:
 
 def onsets(over: NDArray[np.bool_], quiet: int) -> NDArray[np.bool_]:
     """Return where alarms begin: buckets over a threshold after ``quiet`` or more that are not."""
-    found = over.copy()
+    starts = over.copy()
     for back in range(1, min(quiet, over.shape[-1] - 1) + 1):
-        found[..., back:] &= ~over[..., :-back]
-    return found
+        starts[..., back:] &= ~over[..., :-back]
+    return starts
 
 
 def alarms_a_month(over: NDArray[np.bool_], quiet: int, per_day: int) -> float:

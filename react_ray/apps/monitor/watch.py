@@ -104,7 +104,17 @@ class Watcher:
         with self.store.transaction() as base:
             base.executemany(
                 "INSERT INTO closed VALUES (?, ?, ?, ?, ?, ?)",
-                [(one.bucket, one.topic, one.source, one.total, one.negative, one.unsure) for one in counts],
+                [
+                    (
+                        bucket_count.bucket,
+                        bucket_count.topic,
+                        bucket_count.source,
+                        bucket_count.total,
+                        bucket_count.negative,
+                        bucket_count.unsure,
+                    )
+                    for bucket_count in counts
+                ],
             )
             self.store.put("closed_until", end)
         return end
@@ -115,13 +125,13 @@ class Watcher:
         first = self.store.rows("SELECT min(bucket) FROM closed WHERE bucket >= ?", [start])[0][0]
         if start >= end or first is None:
             return
-        found = [
+        alerts = [
             alert
             for series, numbers in self._series(first, end).items()
             for alert in self._alerts(series, numbers, first, end)
         ]
         with self.store.transaction() as base:
-            for alert in sorted(found, key=lambda one: one.bucket):
+            for alert in sorted(alerts, key=lambda alert: alert.bucket):
                 _add(base, alert)
             self.store.put("judged_until", end)
 
@@ -131,21 +141,25 @@ class Watcher:
         rows = self.store.rows("SELECT * FROM closed WHERE bucket >= ? AND bucket < ?", [back, end])
         every: dict[Series, Numbers] = {}
         for row in rows:
-            one = BucketCount(*row)
-            for series in {(one.topic, one.source), (ALL, ALL)}:
+            count = BucketCount(*row)
+            for series in {(count.topic, count.source), (ALL, ALL)}:
                 numbers = every.setdefault(series, {})
-                was = numbers.get(one.bucket, (0, 0, 0))
-                numbers[one.bucket] = (was[0] + one.total, was[1] + one.negative, was[2] + one.unsure)
+                sums = numbers.get(count.bucket, (0, 0, 0))
+                numbers[count.bucket] = (
+                    sums[0] + count.total,
+                    sums[1] + count.negative,
+                    sums[2] + count.unsure,
+                )
         if len(every) == 2:  # one pair: all together is the same
             del every[next(series for series in every if series != (ALL, ALL))]
-        largest = sorted(every, key=lambda one: (-sum(total for total, _, _ in every[one].values()), one))
-        kept = {series: every[series] for series in largest[: self.config.surge.max_series]}
+        largest = sorted(every, key=lambda key: (-sum(total for total, _, _ in every[key].values()), key))
+        selected = {series: every[series] for series in largest[: self.config.surge.max_series]}
         firsts = self.store.rows("SELECT topic, source, min(bucket) FROM closed GROUP BY topic, source")
         for topic, source, begin in firsts:
-            for series in {(topic, source), (ALL, ALL)} & kept.keys():
-                kept[series].setdefault(begin, (0, 0, 0))
-        self._begun = sorted(min(numbers) for numbers in kept.values())
-        return kept
+            for series in {(topic, source), (ALL, ALL)} & selected.keys():
+                selected[series].setdefault(begin, (0, 0, 0))
+        self._begun = sorted(min(numbers) for numbers in selected.values())
+        return selected
 
     def _alerts(self, series: Series, numbers: Numbers, first: int, end: int) -> Iterator[Alert]:
         """Yield the alerts of the buckets from ``first`` to before ``end``, by detectors of their time."""
@@ -175,9 +189,11 @@ class Watcher:
                 of = slice(max(0, int(place) + 1 - width), int(place) + 1)
                 total, negative = counts.total[of], int(counts.negative[of].sum())
                 shared = share[of] @ total / total.sum()
-                wanted = round(float(level[of].sum()), 6), round(float(shared), 6)
+                expectation = round(float(level[of].sum()), 6), round(float(shared), 6)
                 statistic = round(float(windows[width - 1, place]), 6)
-                yield Alert("surge", bucket, *series, negative, int(total.sum()), *wanted, statistic, width)
+                yield Alert(
+                    "surge", bucket, *series, negative, int(total.sum()), *expectation, statistic, width
+                )
 
     def _detector(self, series: Series, numbers: Numbers, epoch: int) -> Detector | None:
         """Return the detector fitted on what was closed before ``epoch``."""
@@ -212,8 +228,8 @@ class Watcher:
                 yield Alert(kind, bucket, ALL, ALL, *counts, reference, moved, buckets)
 
     def _sums(self, numbers: Numbers, start: int, end: int) -> tuple[int, ...]:
-        found = [numbers[one] for one in range(start, end, self.length) if one in numbers]
-        return tuple(map(sum, zip(*found, strict=True))) if found else (0, 0, 0)
+        present = [numbers[bucket] for bucket in range(start, end, self.length) if bucket in numbers]
+        return tuple(map(sum, zip(*present, strict=True))) if present else (0, 0, 0)
 
 
 def stability_index(share: float, reference: float) -> float:
@@ -225,9 +241,9 @@ def stability_index(share: float, reference: float) -> float:
     0.416
     """
     index = 0.0
-    for one, other in ((share, reference), (1 - share, 1 - reference)):
-        one, other = max(one, 1e-3), max(other, 1e-3)
-        index += (one - other) * math.log(one / other)
+    for current, baseline in ((share, reference), (1 - share, 1 - reference)):
+        current, baseline = max(current, 1e-3), max(baseline, 1e-3)
+        index += (current - baseline) * math.log(current / baseline)
     return index
 
 
