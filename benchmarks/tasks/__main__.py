@@ -8,9 +8,10 @@ Figures are the headline metric of the task on at most 2,000 test rows, which ar
 ``labels_only`` and ``generated_labels`` are arms of a run, as are ``probe`` and ``self_training`` where the
 label GAN works on frozen features. ``proposals`` are generated labels without D
 (``candidates.verifier=false``): self-training with the fine-tuned model. ``setfit`` is SetFit with several
-labels a text (``--setfit-python ../setfit/bin/python``). For questions, ``lexical`` is the answer by
-:mod:`benchmarks.tasks.lexical`, and ``no_answer`` gives none to any. ``all_labels`` is a run with every
-label of the training file. Each cell is kept in ``benchmarks/results/tasks`` and not computed again.
+labels a text (``--setfit-python ../setfit/bin/python``). ``all_labels`` is a run with every label of the
+training file. Without training there are: for questions the answer by :mod:`benchmarks.tasks.lexical`, and
+none to any; for summaries the first sentences, TextRank and the best that sentences can do (``oracle``); for
+translations a copy of the source. Each cell is kept in ``benchmarks/results/tasks`` and not computed again.
 """
 
 from __future__ import annotations
@@ -36,8 +37,6 @@ from react_ray.tasks import get_task
 
 RESULTS = Path(__file__).parents[1] / "results" / "tasks"
 METHODS = (
-    "no_answer",
-    "lexical",
     "probe",
     "self_training",
     "labels_only",
@@ -114,7 +113,7 @@ def _setfit(cell: dict[str, Any], folder: Path, options: argparse.Namespace) -> 
 def _figures_of_run(cell: dict[str, Any], folder: Path, options: argparse.Namespace) -> dict[str, Any]:
     data_set = SETS[cell["set"]]
     metrics = _run(cell, data_set, folder, options)
-    simple = baselines(get_task(data_set.task), folder / "data" / "test.parquet")
+    questions = baselines(get_task(data_set.task), folder / "data" / "test.parquet")
     return {
         "task": metrics["task"],
         "headline": metrics["headline"],
@@ -122,7 +121,8 @@ def _figures_of_run(cell: dict[str, Any], folder: Path, options: argparse.Namesp
         "rows": metrics["rows"],
         "why": metrics["why"],
         "settings": options.settings,
-        "arms": {arm: figures["test"] for arm, figures in metrics["arms"].items()} | simple,
+        "arms": {arm: figures["test"] for arm, figures in metrics["arms"].items()},
+        "baselines": questions | metrics["test"].get("baselines", {}),
         "label_quality": metrics["label_quality"],
     }
 
@@ -154,16 +154,17 @@ def table() -> Iterator[str]:
             settings = " ".join(cell.get("settings", []))
             key = (cell["set"], cell["model"], cell["size"], settings, cell["headline"])
             places.setdefault(key, {}).setdefault(method, []).append(figure)
-    yield "| set | model | labels | metric | " + " | ".join(METHODS) + " | draws |"
-    yield "|---|---|---|---|" + "---|" * (len(METHODS) + 1)
+    yield "| set | model | labels | metric | " + " | ".join(METHODS) + " | draws | no training |"
+    yield "|---|---|---|---|" + "---|" * (len(METHODS) + 2)
     for (name, model, size, settings, metric), methods in sorted(places.items()):
         shown = f"{size:.0%}" if size <= 1 else f"{size:.0f} a class"
         shown = f"{shown} {settings}".strip()
-        draws = max(map(len, methods.values()))
+        draws = max(len(figures) for method, figures in methods.items() if method in METHODS)
+        untrained = [f"{method} {_shown(methods[method])}" for method in methods if method not in METHODS]
         yield (
             f"| {name} | {Path(model).name} | {shown} | {metric} | "
             + " | ".join(_shown(methods.get(method, [])) for method in METHODS)
-            + f" | {draws} |"
+            + f" | {draws} | {', '.join(untrained)} |"
         )
 
 
@@ -174,7 +175,8 @@ def _figures(cell: dict[str, Any]) -> dict[str, float]:
         return {"proposals": arms["generated_labels"]}
     if cell["variant"] == "all_labels":
         return {"all_labels": arms["labels_only"]}
-    return {arm: figure for arm, figure in arms.items() if arm in METHODS}
+    untrained = {method: figures[cell["headline"]] for method, figures in cell.get("baselines", {}).items()}
+    return {arm: figure for arm, figure in arms.items() if arm in METHODS} | untrained
 
 
 def _shown(figures: list[float]) -> str:
