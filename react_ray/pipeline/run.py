@@ -25,7 +25,7 @@ from react_ray.pipeline.context import Context
 from react_ray.pipeline.graph import FILES, Stage, stages_of
 from react_ray.pipeline.publish import publish, summarise
 from react_ray.pipeline.store import Store, content_of
-from react_ray.tasks import get_task, meant_task
+from react_ray.tasks import effective_task, get_task
 
 __all__ = ["Run", "advance", "cache_of", "check_ready", "check_task", "located", "run", "with_task"]
 
@@ -163,11 +163,11 @@ def located(config: Config) -> Config:
 def with_task(config: Config) -> Config:
     """Return the configuration with the effective task and its defaults for training.
 
-    See :func:`react_ray.tasks.meant_task` and :meth:`react_ray.tasks.Task.training_defaults`.
+    See :func:`react_ray.tasks.effective_task` and :meth:`react_ray.tasks.Task.training_defaults`.
     It depends on the columns that the settings name, not on the columns that a file has.
     """
     named = config.data.columns.model_dump(exclude_none=True)
-    task = meant_task(config.task, named)
+    task = effective_task(config.task, named)
     defaults = get_task(task).training_defaults(config.model)
     unset = {name: value for name, value in defaults.items() if name not in config.finetune.model_fields_set}
     finetune = config.finetune.model_copy(update=unset)

@@ -8,7 +8,7 @@ from importlib import import_module
 from react_ray.errors import ConfigError
 from react_ray.tasks.task import Example, Task
 
-__all__ = ["DEFAULT_TASK", "Example", "Task", "get_task", "meant_task", "register", "task_names"]
+__all__ = ["DEFAULT_TASK", "Example", "Task", "effective_task", "get_task", "register", "task_names"]
 
 DEFAULT_TASK, PAIRS = "text-classification", "text-pair-classification"
 _MODULES = {
@@ -23,30 +23,30 @@ _MODULES = {
     "translation": "translation:Translation",
 }
 """The tasks of the package, each in a module that is imported when it is asked for."""
-_KNOWN: dict[str, Task] = {}
+_REGISTRY: dict[str, Task] = {}
 
 
 def task_names() -> list[str]:
     """Return the names of all tasks."""
-    return sorted({*_MODULES, *_KNOWN})
+    return sorted({*_MODULES, *_REGISTRY})
 
 
 def get_task(name: str) -> Task:
     """Return the task called ``name``; ConfigError lists the known tasks."""
-    if name not in _KNOWN:
+    if name not in _REGISTRY:
         if name not in _MODULES:
             raise ConfigError(f"task = {name!r}: unknown task; expected one of {', '.join(task_names())}")
         module, _, kind = _MODULES[name].partition(":")
         register(getattr(import_module(f"react_ray.tasks.{module}"), kind)())
-    return _KNOWN[name]
+    return _REGISTRY[name]
 
 
-def meant_task(name: str, columns: Mapping[str, str]) -> str:
+def effective_task(name: str, columns: Mapping[str, str]) -> str:
     """Return the effective task: text classification with a second text column means text pairs.
 
     Example
     -------
-    >>> meant_task("text-classification", {"text": "question", "text_pair": "answer"})
+    >>> effective_task("text-classification", {"text": "question", "text_pair": "answer"})
     'text-pair-classification'
     """
     return PAIRS if name == DEFAULT_TASK and "text_pair" in columns else name
@@ -54,4 +54,4 @@ def meant_task(name: str, columns: Mapping[str, str]) -> str:
 
 def register(task: Task) -> None:
     """Register ``task`` under its name in this process."""
-    _KNOWN[task.name] = task
+    _REGISTRY[task.name] = task

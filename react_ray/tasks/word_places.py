@@ -61,7 +61,7 @@ def place_words(windows: Sequence[Window], starts: Sequence[int], ends: Sequence
 
     Returns
     -------
-    One a window, in the same order.
+    One for each window, in the same order.
     """
     words = [_first_tokens(window, starts, ends) for window in windows]
     assigned = words if len(windows) == 1 else _with_most_context(words, [len(w.ids) for w in windows])

@@ -128,7 +128,7 @@ TASKS = {task.name: task for task in (Topics(), Answers(), Entities())}
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out").mkdir()
-    monkeypatch.setattr(tasks, "_KNOWN", {})  # what is registered here is known here alone
+    monkeypatch.setattr(tasks, "_REGISTRY", {})  # what is registered here is known here alone
     for task in TASKS.values():
         tasks.register(task)
     return tmp_path

@@ -91,7 +91,7 @@ def make_rows(count: int) -> list[dict[str, Any]]:
 
 @pytest.fixture(autouse=True)
 def known(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tasks, "_KNOWN", dict(tasks._KNOWN))
+    monkeypatch.setattr(tasks, "_REGISTRY", dict(tasks._REGISTRY))
     wrong = ({"text": "a", "body": "b", "verdict": "maybe"}, {"text": "a", "body": "", "verdict": "same"})
     monkeypatch.setitem(EXAMPLES, NAME, Examples(tuple(make_rows(24)), ("other", "same"), wrong))
     tasks.register(FirstLetter())
