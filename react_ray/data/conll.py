@@ -17,7 +17,7 @@ __all__ = ["ConllRows", "Sentence"]
 DETECT_LINES = 10_000
 """Number of first lines from which a column of numbers is detected."""
 MAX_TOKENS = 1_000_000
-"""Of a sentence: each takes memory, however short it is."""
+"""Maximum tokens of a sentence: each takes memory, however short it is."""
 SPACES = re.compile(r"[ \t]+")
 TAG = re.compile(r"O|[A-Z]-\S+")
 START = "-DOCSTART-"

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 __all__ = ["PARTS", "REJECTED", "UNUSED", "Keys", "Verdict"]
 
 PARTS = ("labeled", "test", "validation", "unlabeled")
-"""In the order in which they keep a text found in several: labels are scarce, unlabelled rows are not."""
+"""Parts by precedence for a text that is in several: labels are scarce, unlabelled rows are not."""
 POOL = PARTS.index("unlabeled")
 UNUSED, REJECTED = len(PARTS), len(PARTS) + 1
 """Fates of rows in none of PARTS: outside the sample of the pool; a duplicate, or rejected before."""

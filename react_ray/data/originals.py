@@ -158,7 +158,7 @@ class Original(ABC):
 
     columns: Sequence[str]
     kinds: Sequence[str | pa.DataType]
-    """Of the columns: of Arrow, or of :func:`column_kinds`."""
+    """Kinds of the columns: types of Arrow, or kinds of :func:`column_kinds`."""
 
     def __init__(self, rows: Rows, added: Sequence[pa.Field]):
         self.rows = rows

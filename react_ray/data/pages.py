@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 __all__ = ["ChunkPages", "read_pages"]
 
 HEADER_BYTES = 1 << 20
-"""Of a page header at most; it may hold statistics, so it is some hundred bytes in most files."""
+"""Maximum size of a page header, which may hold statistics; in most files it has some hundred bytes."""
 DICTIONARY_PAGE = 2
 MAX_DEPTH = 16
 

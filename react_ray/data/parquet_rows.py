@@ -21,7 +21,7 @@ __all__ = ["ParquetBatch", "ParquetRows", "python_values"]
 
 BATCH_ROWS = 2048
 BATCH_BYTES = 1 << 25
-"""Of a batch in memory, about."""
+"""Approximate size of a batch in memory."""
 PAGE_BYTES, LIST_VALUES = 1 << 27, 1 << 23
 """A page that declares more is not read: writers make pages of a megabyte."""
 MAX_COLUMNS = 100_000

@@ -30,7 +30,7 @@ __all__ = ["ENDINGS", "Output", "OutputColumns", "checked_target", "open_output"
 
 ENDINGS = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
 GROUP_BYTES = 1 << 26
-"""Of a row group of the output, before compression: readers take one at a time."""
+"""Size of a row group of the output before compression: readers load one at a time."""
 TABLE_ROWS, TABLE_CHARS = 1024, 1 << 24
 """Rows that become an Arrow table together."""
 FORMULA = re.compile(r"[=+\-@\t\r\n＝＋－＠]")

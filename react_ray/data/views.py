@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 __all__ = ["BLOCKS", "SENTENCE", "VIEWS", "View", "side_by_side", "views_of"]
 
 BLOCKS = 3
-"""Of a row that :class:`react_ray.data.encode.Encoder` makes."""
+"""Blocks of a row of features by :class:`react_ray.data.encode.Encoder`."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ __all__ = ["export"]
 log = logging.getLogger(__name__)
 
 CHECKED_TOKENS = 2000
-"""Of inputs whose answers are compared: torch generates them in some seconds for a small model."""
+"""Tokens of the inputs whose answers are compared: some seconds for a small model in torch."""
 SAME_TEXT = 0.98
 """Least share of equal answers."""
 LOADERS = {

@@ -25,7 +25,7 @@ class TranslatorRecord:
     """Settings and verification results of the CTranslate2 files of a model, stored in ``export.json``."""
 
     version: str
-    """Of the saved model that they were made from, see ``folders.trained_version``."""
+    """Version of the saved model that the files were made from, see ``folders.trained_version``."""
     max_length: int
     pad_token: int
     options: dict[str, Any]

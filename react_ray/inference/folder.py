@@ -15,7 +15,7 @@ from react_ray.tasks.task import Task
 __all__ = ["KEY", "check_saved", "settings_in"]
 
 KEY = "react_ray"
-"""Of what this package keeps in config.json: the name of the task, and how answers are made."""
+"""Key of this package's settings in config.json: the name of the task, and how answers are made."""
 PROBLEMS = {
     None: DEFAULT_TASK,
     "single_label_classification": DEFAULT_TASK,

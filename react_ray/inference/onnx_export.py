@@ -49,7 +49,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 CHECKED_TOKENS = 10_000
-"""Of texts that the engines are compared on: some seconds."""
+"""Tokens of the texts that the engines are compared on: some seconds."""
 LARGEST = 1e-3
 """Difference of a probability that fp32 may have."""
 SAME_LABEL, MEAN = 0.98, 0.02

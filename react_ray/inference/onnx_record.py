@@ -30,13 +30,13 @@ class OnnxRecord:
     """Versions and verification results of the ONNX files of a model, stored in ``export.json``."""
 
     version: str
-    """Of the saved model that they were made from, see ``folders.trained_version``."""
+    """Version of the saved model that the files were made from, see ``folders.trained_version``."""
     labels: list[str]
     max_length: int
     pad_token: int
     padding_side: str
     blank_token: int
-    """What stands for a text without tokens, see ``tokens.never_empty``."""
+    """Token that stands for a text without tokens, see ``tokens.never_empty``."""
     checked: int
     """Texts on which they were compared with torch."""
     precisions: dict[str, Agreement]

@@ -30,7 +30,7 @@ classes need 10 or more."""
 BIAS_PENALTY = 1e-3
 """L2 penalty of the bias, which keeps it finite for a class without rows."""
 _BLAS = ThreadpoolController()
-"""For fits on one thread: the matrices are so small that more threads are slower."""
+"""Limits fits to one thread: the matrices are so small that more threads are slower."""
 
 
 @dataclass(frozen=True)

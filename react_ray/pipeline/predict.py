@@ -47,7 +47,7 @@ __all__ = ["CutTask", "LabelTask", "predict_file"]
 
 PART_ROWS = 4096
 ROW = "row of the file"
-"""The column of a labelled part beside those that are added."""
+"""Column of the row numbers in a labelled part."""
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ __all__ = ["DEPLOYMENT", "build", "build_hosted"]
 DEPLOYMENT, OWNER = "application", "owner"
 LOCK = ".owner.lock"
 LOCK_WITHIN_S = 60.0
-"""For an owner that is being replaced to end."""
+"""Seconds to wait for the end of an owner that is being replaced."""
 
 
 def build(arguments: dict[str, Any]) -> serve.Application:

@@ -35,12 +35,12 @@ __all__ = ["Hosting", "check_keys", "check_listening", "check_port", "host", "se
 OBJECT_STORE = 100 << 20
 """Bytes: a service keeps no objects in Ray."""
 DELETE_S = 10.0
-"""For Ray Serve to take an application away, beside the time for running requests."""
+"""Seconds for Ray Serve to delete an application, beside the time for running requests."""
 
 
 @dataclass(frozen=True)
 class Hosting:
-    """What is hosted, and what is printed about it.
+    """Hosted applications, and texts that are printed about them.
 
     Attributes
     ----------

@@ -18,7 +18,7 @@ from react_ray.inference.triples import check_folders
 __all__ = ["application_of", "models_of", "note_of", "route_of", "with_relations"]
 
 APPLICATION = "react-ray"
-"""Of a service with one model, which answers at the top."""
+"""Application of a service with one model, which answers at the root path."""
 NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 LISTS = (".yaml", ".yml")
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Hosted", "first_missing", "url_of", "wait_until_ready"]
 
 SAY_EVERY_S = 10.0
-"""Seconds between two lines that say what is waited for."""
+"""Seconds between two progress messages."""
 
 
 @dataclass(frozen=True)

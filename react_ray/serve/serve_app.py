@@ -1,4 +1,4 @@
-"""Hosting of an application of one's own, with all that ``react-ray serve`` has."""
+"""Hosting of a custom application with all features of ``react-ray serve``."""
 
 from __future__ import annotations
 

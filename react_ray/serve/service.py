@@ -47,7 +47,7 @@ FEW_LABELS = 64
 GENERATING = 4
 """Times the tokens of a model call for a model that generates: each of its steps has a fixed cost."""
 READY_WITHIN_S = 5.0
-"""Seconds a ready replica may take for one text, which goes before all that wait."""
+"""Maximum seconds of a ready replica for one text, ahead of the queue."""
 NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
 
 

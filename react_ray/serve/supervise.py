@@ -20,7 +20,7 @@ __all__ = ["Console", "ray_apart", "ray_is_whole", "supervise"]
 
 LOOK_EVERY_S = 1.0
 DEAD = re.compile(r"Worker PID: (\d+)")
-"""Where Ray says that one of its processes has ended and should not have."""
+"""Line of Ray about a process that ended unexpectedly."""
 NAMES = {
     "ray::ServeReplica:": "a replica of {}",
     "ray::ServeController": "the controller of Ray Serve",
@@ -28,7 +28,7 @@ NAMES = {
     "ray::ProxyActor": "Ray's own proxy",
 }
 NEEDED = ("gcs_server", "raylet")
-"""Without these there is no Ray, and nothing starts them again."""
+"""Processes that Ray needs, and does not restart."""
 
 
 class Console:

@@ -34,11 +34,11 @@ _FUNCTION_WORDS = (
 )
 _FIRST_WORDS = frozenset(re.findall(r"\w+", _FUNCTION_WORDS))
 MIN_LETTERS, MAX_LETTERS = 4, 14
-"""Of a plain word that may be an answer."""
+"""Letters of a plain word that may be an answer."""
 FREQUENT = 2
 """Times that a plain word has to occur in the text."""
 MAX_CHARACTERS = 6
-"""Of an answer in a script without spaces."""
+"""Maximum characters of an answer in a script without spaces."""
 
 
 def answer_like_spans(text: str) -> list[Span]:

@@ -39,7 +39,7 @@ __all__ = ["ExtractiveSummarization"]
 
 OPTIONS = ("left out", "selected")
 SENTENCES = "summary_sentences"
-"""How many a summary has, in the configuration of a saved model."""
+"""Key of the number of sentences in the configuration of a saved model."""
 DEFAULT_SENTENCES = 3
 MOST_SENTENCES = 10
 

@@ -65,7 +65,7 @@ def summary_sections(
     baseline_scores: Mapping[str, Mapping[str, float]],
     credit: NDArray[np.float64],
 ) -> list[Section]:
-    """A table of ROUGE, and the documents with the worst summaries of those that the model is sure of."""
+    """Return a table of ROUGE, and documents with the worst and the best summaries."""
     lines = [
         [name.replace("_", " "), *(float(values[metric]) for metric in ROUGE), ABOUT[name]]
         for name, values in {"model": scores, **baseline_scores}.items()

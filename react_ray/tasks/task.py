@@ -69,7 +69,7 @@ class Task(ABC):
     step_tokens: ClassVar[int | None] = None
     """Maximum tokens of a forward pass in training, see :meth:`size`; None: no maximum."""
     long_texts: ClassVar[LongTexts] = "cut"
-    """What is done with texts longer than the model's input."""
+    """Treatment of texts longer than the model's input."""
     generates: ClassVar[bool] = False
     """Whether the model generates texts token by token: it has no ONNX export and no calibration."""
 

@@ -20,7 +20,7 @@ MOST_PREDICTED = 2.0
 PRIOR_SPREAD = 0.5
 """Standard deviation of the log of the temperature before any row is seen."""
 MARGIN = 1.0
-"""Above the highest logit, for a label that no row is to get, and below the lowest for one that all get."""
+"""Distance of a threshold from the highest logit if no row gets the label, and from the lowest if all do."""
 
 Logits = NDArray[np.floating]
 Values = NDArray[np.float64]

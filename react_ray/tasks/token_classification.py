@@ -39,7 +39,7 @@ SMALL_MODELS = (EMBEDDED, MULTILINGUAL, AUTO)
 SMALL_MODEL_RATE = 2e-4
 """Learning rate of small models, whose new tags are hardly learned at the usual one."""
 POWER = "score_power"
-"""Of the scores of rows, in the configuration of a saved model."""
+"""Key of the power of scores of rows in the configuration of a saved model."""
 
 
 class TokenClassification(WordTagging):

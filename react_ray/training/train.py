@@ -193,7 +193,7 @@ class _Run(Training):
         self.worker.report({"step": self.progress.step}, save)
 
     def _calibrate(self, unlabeled: pa.Table | None) -> None:
-        """Restore the best weights, and calibrate them on validation rows, or else on what there is."""
+        """Restore the best weights, and calibrate them on validation rows, or else on training rows."""
         self.restore_best()
         self.model.eval()
         if self.task.generates:

@@ -15,7 +15,7 @@ from react_ray.apps.assist.ranking import Logistic, design
 __all__ = ["SIGNALS", "Finder", "SearchResult", "Thresholds", "answer_groups"]
 
 SIGNALS = ("score", "margin", "question_cosine", "five_questions", "answer_cosine", *SCOPE_FEATURES)
-"""What the probabilities are computed from; 0 where there is no answer or no intent."""
+"""Inputs of the logistic regressions; 0 where there is no answer or no intent."""
 NEIGHBOURS = 5
 INTENT = 4
 """Place of the probability of an entry's intent among the features."""

@@ -40,7 +40,7 @@ CONFIG, FITTED, TEMPLATES = "config.json", "fitted.safetensors", "templates.yaml
 RUN = "run"
 """Folder of the run of a fine-tuned classifier."""
 FILES = (CONFIG, FITTED, TEMPLATES, EMBEDDINGS, TEXTS)
-"""What answers depend on."""
+"""Files that answers depend on."""
 FileStates = tuple[tuple[int, int, int], ...]
 """Inode, size and time of each of FILES."""
 LOGISTIC = ("mean", "spread", "weights")

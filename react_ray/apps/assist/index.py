@@ -36,7 +36,7 @@ CREATE VIRTUAL TABLE answer USING fts5(words, tokenize = 'porter unicode61');
 """
 
 Embeddings = dict[str, NDArray[np.float32]]
-"""By side: entries x d, zeros where an entry has no text on that side."""
+"""Embeddings of each side, entries x d: zeros where an entry has no text on that side."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["best_sentences", "read_answer"]
 
 WHOLE_CHARS = 500
-"""An answer up to this length is given whole."""
+"""Maximum length of an answer that is returned whole."""
 SENTENCES = 3
 """Sentences of a longer one."""
 MAX_SENTENCES = 60

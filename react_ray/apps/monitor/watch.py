@@ -31,7 +31,7 @@ DRIFT_DAYS, REFERENCE_DAYS, DRIFT_TEXTS, MOVED = 28, 84, 200, 0.2
 """Drift: the last days against those before, at least so many texts in both, and the index of a shift."""
 Series = tuple[str, str]
 Numbers = dict[int, tuple[int, int, int]]
-"""By the start of the bucket: texts, negative texts, unsure texts."""
+"""Start of a bucket -> numbers of texts, negative texts and unsure texts."""
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ LAST_ITEMS = 20
 TEXT_FEATURES = ("text_profile", "text_recent", "text_nearest", "text_nearest_rank")
 TEXT, NEIGHBOURS = "text", "item_knn"
 TEXT_SHARE = 1e-3
-"""Of the score of items that are no candidates: it decides between items that are equally popular."""
+"""Share of the text in the score of items that are no candidates: it decides between equally popular ones."""
 
 
 @dataclass(frozen=True)

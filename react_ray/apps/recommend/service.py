@@ -25,7 +25,7 @@ __all__ = ["RecommendApp", "load_service"]
 logger = logging.getLogger("ray.serve")
 Result = TypeVar("Result")
 MOST_CHARS = 500
-"""Of an id, and of a value in a filter."""
+"""Maximum characters of an id, and of a value in a filter."""
 SHOWN_CHARS = 200
 Id = Annotated[str, Field(min_length=1, max_length=MOST_CHARS)]
 Cell = Annotated[str, Field(max_length=MOST_CHARS)] | float

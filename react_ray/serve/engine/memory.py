@@ -13,11 +13,11 @@ from react_ray.inference.onnx_record import FOLDER, onnx_file
 __all__ = ["check_memory", "free_memory"]
 
 BASE = 450 << 20
-"""Of a replica without its model: Python, Ray, the HTTP application."""
+"""Memory of a replica without its model: Python, Ray, the HTTP application."""
 RAY = 1 << 30
-"""Of Ray's own processes on a machine, with the proxy."""
+"""Memory of Ray's own processes on a machine, with the proxy."""
 COPIES = 2.5
-"""Of the model's file: as read, as the engine arranges it, and what a call works with."""
+"""Copies of the model in memory: as read, as the engine arranges it, and the buffers of a call."""
 
 
 def check_memory(folders: Sequence[Path], config: ServeConfig) -> None:

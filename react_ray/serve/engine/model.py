@@ -32,7 +32,7 @@ ModelOutput = NDArray[np.float32] | Exception
 Precision = Literal["fp32", "int8"]
 
 WARM_TOKENS = 512
-"""Of the longest row in the first calls: of a model that reads 100,000 they would take minutes."""
+"""Tokens of the longest row in the first calls: with 100,000 tokens they would take minutes."""
 
 COUNTED_INPUTS = 4
 """Inputs of the model up to which the tokens of a text are counted: tokenizing all of it takes longer."""

@@ -10,7 +10,7 @@ from react_ray.tasks.task import Example
 __all__ = ["Pieces"]
 
 INCOMPLETE = "\ufffd"
-"""What a decoder gives for some of the bytes of a character."""
+"""Output of a decoder for an incomplete character."""
 
 
 class Pieces:

@@ -30,9 +30,9 @@ __all__ = ["MOST_QUESTIONS", "PairsError", "Relations"]
 MOST_QUESTIONS = 4096
 """Rows of the relation model for one request: as many as some dozens of texts with many entities need."""
 QUESTIONS_AT_A_TIME = 256
-"""Of these rows: each has a copy of its text, and they take memory until they are answered."""
+"""Pairs of entities that are processed together: each has a copy of its text until it is answered."""
 QUESTIONS_A_TURN = 8
-"""Of these, so many are tokenized before other callers have their turn."""
+"""Pairs that are tokenized before other callers have their turn."""
 Pair = tuple[int, Entity, Entity]
 """The number of a text, and two entities of it."""
 TextTriples = list[Triple] | Exception

@@ -17,7 +17,7 @@ __all__ = ["HAProxy", "binary"]
 
 READY_WITHIN_S = 30.0
 IDLE_S = 1.0
-"""Without a request: what is still connected then waits between two requests, and is cut off."""
+"""Seconds without a request after which connections are closed: they wait between two requests."""
 
 
 def binary() -> Path | None:

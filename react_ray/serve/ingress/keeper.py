@@ -37,7 +37,7 @@ LIMITS = "REACT_RAY_INGRESS"
 HOST = "REACT_RAY_HOST"
 LOOK_EVERY_S = 0.2
 TAKEOVER_S = 60.0
-"""For Ray to replace the actor that manages HAProxy, on a machine that is busy."""
+"""Seconds for Ray to replace the actor that manages HAProxy, on a busy machine."""
 PORT_FREE_S = 5.0
 CREDENTIALS = struct.Struct("3i")
 """Process, user and group."""

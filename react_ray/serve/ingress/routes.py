@@ -13,7 +13,7 @@ __all__ = ["Frontend", "Routes", "read_routes"]
 
 HTTP, GRPC = "frontend http_frontend", "frontend grpc_frontend"
 CHECKS = ("option httpchk", "http-check ", "option tcp-check", "tcp-check ", "default-server ", "server ")
-"""How lines of a backend begin that say where its servers are and how they are checked."""
+"""Prefixes of the lines of a backend that define its servers and their health checks."""
 
 
 @dataclass

@@ -22,7 +22,7 @@ SCRIPT = Path(__file__).parent / "haproxy.sh"
 HEADERS = 1 << 15
 """Bytes of a request beside its body."""
 BUFFERS = 2
-"""Of a connection at a time: one while its body comes, two while a replica is slow to read it."""
+"""Buffers of a connection: one while its body arrives, two while a replica is slow to read it."""
 CONNECTIONS = (64, 4096)
 """The fewest and the most."""
 SHARED = 1 << 18

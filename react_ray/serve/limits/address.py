@@ -13,14 +13,14 @@ import ray
 __all__ = ["FORWARDS", "Addresses", "source_of"]
 
 FORWARDS = "REACT_RAY_FORWARDS"
-"""In the environment where HAProxy is set up to say in ``x-forwarded-for`` whom it saw."""
+"""Environment variable that is set where HAProxy writes the client address into ``x-forwarded-for``."""
 ASK_EVERY_S = 10.0
 """Seconds between two looks at the nodes, however many strangers come."""
 
 NETWORK = 64
 """Bits of an IPv6 address that tell callers apart."""
 MOST_CHARS = 64
-"""Of what is no address."""
+"""Maximum characters of a text that is no address."""
 
 
 class Addresses:

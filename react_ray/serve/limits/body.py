@@ -20,7 +20,7 @@ ACCEPTED = {
     LINES: re.compile(r"application/(x-)?(ndjson|jsonl|jsonlines|json-lines)"),
     BINARY: re.compile(r"application/(octet-stream|json)"),
 }
-"""What a body may be called, by the type that we call it."""
+"""Accepted content types of each kind of body."""
 UTF_8 = ("utf-8", "utf8")
 
 

@@ -17,7 +17,7 @@ __all__ = ["VARIABLE", "VARIABLES", "Edge", "middlewares"]
 
 VARIABLE = "RAY_SERVE_HTTP_PROXY_CALLBACK_IMPORT_PATH"
 VARIABLES = {VARIABLE: "react_ray.serve.limits.edge.middlewares"}
-"""In the environment of all of Ray's processes: where each of its HTTP servers finds ``middlewares``."""
+"""Environment variables of Ray's processes, which tell its HTTP servers where ``middlewares`` is."""
 NUMBER = b"x-request-id"
 RAY_HEADERS = {
     b"serve-multiplexed-model-id",

@@ -19,7 +19,7 @@ from react_ray.serve.watch.caller import current
 __all__ = ["OPEN", "Gate", "GateMiddleware"]
 
 OPEN = {"/", "/docs", "/openapi.json", "/healthz", "/readyz"}
-"""What anyone may ask: probes bring no key, and a browser that opens a page brings none either."""
+"""Routes without a key: probes and browsers that open a page send none."""
 MOST_QUERY = 4096
 """Bytes of a query; a route takes one number."""
 

@@ -9,7 +9,7 @@ from starlette.responses import JSONResponse
 __all__ = ["RefusalError", "clipped"]
 
 MOST_CHARS = 1000
-"""Of a message: a caller's own megabyte is not sent back to it, and not written to a log."""
+"""Maximum characters of a message: a caller's own megabyte is neither sent back nor logged."""
 
 
 def clipped(text: str, most: int = 100) -> str:

@@ -14,7 +14,7 @@ __all__ = ["MAX_DEPTH", "check_structure", "most_values", "words_in"]
 MAX_DEPTH = 100
 """Lists and objects inside each other; a request needs four."""
 VALUES_A_WORD = 2
-"""Of a list of words: each is a string and has a comma behind it."""
+"""Values for each word of a list: a string, and the comma behind it."""
 CHARS_A_WORD = 8
 """Characters that count as a word: a longer word has as many tokens as several."""
 MARK = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{},]', re.DOTALL)

@@ -39,13 +39,13 @@ __all__ = ["add_bulk"]
 AT_A_TIME = 64
 """Lines that are answered together: a slow model must have some done before the time limit of a request."""
 BYTES_AT_A_TIME = 1 << 15
-"""Of these lines, where every word is read: it takes memory until it is answered."""
+"""Bytes of lines that are processed together where every word is read: they take memory until answered."""
 COME_AGAIN_S = 5
 """Seconds after which a place may be free: a bulk request is seconds of work."""
 VALUES_A_LINE = 100
 """JSON values; a line with a text needs five."""
 BYTES_A_CHARACTER = 12
-"""At most, as two escapes; a line of more bytes than its text may have is not parsed."""
+"""Maximum bytes of a character in JSON, as two escapes; longer lines are not parsed."""
 REST_OF_LINE = 4096
 """Bytes of a line beside its text: the id, names, white space."""
 BYTES_A_TURN = 1 << 16

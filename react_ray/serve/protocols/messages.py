@@ -36,7 +36,7 @@ __all__ = [
 RequestModel = TypeVar("RequestModel", bound=BaseModel)
 
 BOM = b"\xef\xbb\xbf"
-"""What some editors and exports put before UTF-8; JSON parsers are free to pass over it (RFC 8259)."""
+"""Byte order mark, which some editors put before UTF-8; JSON parsers may ignore it (RFC 8259)."""
 
 
 class PredictRequest(BaseModel):

@@ -15,7 +15,7 @@ from react_ray.serve.protocols.v2.tensors import InferAnswer, InferRequest, Outp
 __all__ = ["HEADER", "binary_answer", "decoded", "fill", "header_length", "joined", "split", "wants_binary"]
 
 HEADER = "inference-header-content-length"
-"""How many bytes of a body are JSON; tensors follow it."""
+"""Header with the number of bytes of JSON in a body; tensors follow them."""
 Raw = bytes | bytearray
 
 

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["ADD_SERVICER", "InferenceMethods"]
 
 ADD_SERVICER = "react_ray.serve.protocols.v2.methods.add_GRPCInferenceServiceServicer_to_server"
-"""What Serve's gRPC proxy is told to listen for."""
+"""Function that registers the methods with Serve's gRPC proxy."""
 ROUTE = "/inference.GRPCInferenceService/"
 CODES = {
     400: grpc.StatusCode.INVALID_ARGUMENT,

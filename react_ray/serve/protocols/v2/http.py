@@ -103,7 +103,7 @@ MODELS: dict[str, Callable[..., Awaitable[None]]] = {
     "/v2/models/{name}": _model,
     "/v2/models/{name}/versions/{version}": _version,
 }
-"""Where the model is found, and what checks that it is the one that is served."""
+"""Paths of the model, each with the check that it is the served one."""
 
 
 def _add_model(app: FastAPI, service: Service, path: str, check: Callable[..., Awaitable[None]]) -> None:

@@ -13,7 +13,7 @@ __all__ = ["SERVICE", "add_GRPCInferenceServiceServicer_to_server"]
 
 SERVICE = "inference.GRPCInferenceService"
 LIST = "/ray.serve.RayServeAPIService/ListApplications"
-"""What Ray answers without asking for a key: which applications there are."""
+"""Method of Ray that lists the applications without a key."""
 METHODS = ("ServerLive", "ServerReady", "ModelReady", "ServerMetadata", "ModelMetadata", "ModelInfer")
 RAW = ("ModelInfer",)
 """Methods whose requests come to the replica as bytes, which it looks at before it parses them."""

@@ -51,7 +51,7 @@ SERVER: dict[str, Any] = {
 }
 INPUT = "text"
 OUTPUTS = ("label", "score", "probabilities")
-"""Of a task that chooses one label."""
+"""Outputs of a task that chooses one label."""
 ANSWER = "answer"
 """The only output of other tasks: what POST /predict answers for a row, as JSON."""
 ABSTAINED = ""
