@@ -45,7 +45,8 @@ class HostedApp(ABC):
     version
         Version of what answers now, sent with every answer as ``x-model-version``.
     page
-        HTML of the page at ``/``, in one file without external resources; None: no page.
+        HTML of the page at ``/``, in one file without external resources; a link to style.css is replaced by
+        the styles of all pages. None: no page.
     pages
         Further pages by path. A browser brings no key, so they are open, as the one at ``/`` is.
 

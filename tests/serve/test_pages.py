@@ -133,7 +133,7 @@ def test_pages_need_nothing_from_elsewhere(client: Client, path: str) -> None:
     assert answer.status == 200
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "default-src 'none'" in answer.headers["content-security-policy"]
-    assert not re.findall(r"""(?:https?:)?//[a-z]|@import|src\s*=""", html)
+    assert not re.findall(r"""(?:https?:)?//[a-z]|@import|src\s*=|style\.css""", html)
 
 
 def test_unknown_paths_and_methods_are_errors_in_json(client: Client) -> None:

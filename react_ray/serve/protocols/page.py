@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 
 from fastapi import FastAPI
@@ -16,8 +17,16 @@ PAGE_HEADERS = {
 }
 
 
+STYLE = '<link rel="stylesheet" href="style.css">'
+"""Stands in pages for the styles that all of them share."""
+
+
 def add_page(app: FastAPI, path: str, html: str) -> None:
-    """Add the page ``html`` under ``path``, which may load nothing from elsewhere."""
+    """Add the page ``html`` under ``path``, which may load nothing from elsewhere.
+
+    A link to style.css is replaced by the shared styles, so that the page is one file.
+    """
+    html = html.replace(STYLE, f"<style>\n{_static('style.css')}</style>")
 
     @app.get(path, include_in_schema=False)
     async def page() -> HTMLResponse:
@@ -26,5 +35,10 @@ def add_page(app: FastAPI, path: str, html: str) -> None:
 
 def add_static_page(app: FastAPI, path: str, name: str) -> None:
     """Add the page ``name`` of ``static/`` under ``path``."""
+    add_page(app, path, _static(name))
+
+
+@cache
+def _static(name: str) -> str:
     file = resources.files("react_ray.serve.protocols") / "static" / name
-    add_page(app, path, file.read_text(encoding="utf-8"))
+    return file.read_text(encoding="utf-8")

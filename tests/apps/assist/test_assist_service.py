@@ -196,6 +196,8 @@ def test_pages_load_nothing_from_elsewhere(http: TestClient) -> None:
         page = http.get(path)
         assert page.status_code == 200
         assert "default-src 'none'" in page.headers["content-security-policy"]
+        assert "--accent" in page.text, "the styles are in the page"
+        assert "style.css" not in page.text
         assert "http://" not in page.text
         assert "https://" not in page.text
     assert http.get("/readyz").json()["status"] == "ready"
