@@ -315,7 +315,7 @@ class Service:
 
         The probe is put ahead of the queue: a full queue is no reason to replace a working replica.
         """
-        probes = [self._batcher.submit(self._engine.sample("ready"), first=True)]
+        probes = [self._batcher.run_alone(self._engine.probe, first=True)]
         if self.relations:
             probes.append(self.relations.sample())
         try:

@@ -68,8 +68,13 @@ async def over_grpc(service: Service) -> list[bool]:
 
 @pytest.mark.parametrize("ask", [over_http, over_grpc])
 def test_probes_that_come_together_cost_one_model_call(
-    model: Model, service: Service, ask: Callable[[Service], Awaitable[list[bool]]]
+    model: Model,
+    service: Service,
+    ask: Callable[[Service], Awaitable[list[bool]]],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("react_ray.serve.engine.probe.FRESH_S", 600)  # however slow the machine is
+
     async def often() -> list[list[bool]]:
         return [await ask(service) for _ in range(5)]
 

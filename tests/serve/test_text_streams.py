@@ -145,9 +145,14 @@ class Endless(FakeModel):
     def __init__(self) -> None:
         super().__init__((), Words(8, "right"), get_task("translation"))
         self.stopped = threading.Event()
+        self.limits: list[int] = []
 
     def run(self, examples: Sequence[Example]) -> Outputs:
         return [np.array([[-0.1, WORD]], np.float32) for _ in examples]
+
+    def generate(self, examples: Sequence[Example], limit: int) -> Outputs:
+        self.limits.append(limit)
+        return self.run(examples)
 
     def stream(self, example: Example, emit: Callable[[int], bool], limit: int | None = None) -> Any:
         if limit == 13:
@@ -214,3 +219,13 @@ def test_a_text_that_waits_is_not_generated_when_its_caller_leaves() -> None:
         return [*pieces, last["translation_text"]]
 
     assert asyncio.run(asyncio.wait_for(leave(), 10)) == ["word", "word"]
+
+
+def test_probes_and_first_calls_generate_few_tokens() -> None:
+    model = Endless()
+    engine = Engine(model)
+    engine.warm_up()
+    service = Service(engine, ServeConfig(), About("1", None, "none"), None)
+    assert asyncio.run(service.ready())
+    assert len(model.limits) == 3
+    assert max(model.limits) < 10

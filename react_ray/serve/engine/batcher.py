@@ -60,9 +60,12 @@ class Batcher:
             return []
         return await self._add(_Job(rows, [self._length(row) for row in rows]), first)
 
-    async def run_alone(self, work: Callable[[], Result]) -> Result:
-        """Run ``work`` in its turn as a model call of its own; it is skipped if cancelled before."""
-        (outcome,) = await self._add(_Job([work], [self._budget], alone=True))
+    async def run_alone(self, work: Callable[[], Result], first: bool = False) -> Result:
+        """Run ``work`` in its turn as a model call of its own; it is skipped if cancelled before.
+
+        ``first`` is as in :meth:`submit`.
+        """
+        (outcome,) = await self._add(_Job([work], [self._budget], alone=True), first)
         if isinstance(outcome, Exception):
             raise outcome
         return outcome

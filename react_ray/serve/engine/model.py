@@ -33,6 +33,8 @@ Precision = Literal["fp32", "int8"]
 
 WARM_TOKENS = 512
 """Tokens of the longest row in the first calls: with 100,000 tokens they would take minutes."""
+PROBE_TOKENS = 8
+"""Most generated tokens of a probe: the whole text of a slow model is no sign that it has failed."""
 
 COUNTED_INPUTS = 4
 """Inputs of the model up to which the tokens of a text are counted: tokenizing all of it takes longer."""
@@ -154,10 +156,18 @@ class Engine:
         """Return the examples of a text for probes."""
         return self.encode(few_rows(self.task, [sample_row(self.task, text)]))
 
+    def probe(self) -> list[ModelOutput]:
+        """Run the model on a short text; a generated text has few tokens."""
+        return self.run(self.sample("ready"), self._probe_limit)
+
+    @property
+    def _probe_limit(self) -> int | None:
+        return PROBE_TOKENS if self.task.generates else None
+
     def warm_up(self) -> None:
         """Warm up the model with a short row and a full batch."""
-        longest = self.sample("a " * min(self.max_length, WARM_TOKENS))
-        for outcome in self.run(self.sample("a")) + self.run(longest[:1] * 4):
+        longest, limit = self.sample("a " * min(self.max_length, WARM_TOKENS)), self._probe_limit
+        for outcome in self.run(self.sample("a"), limit) + self.run(longest[:1] * 4, limit):
             if isinstance(outcome, Exception):
                 raise outcome
 

@@ -131,4 +131,4 @@ class Relations:
 
     async def sample(self) -> list[ModelOutput]:
         """Predict a text ahead of the queue, for probes."""
-        return await self._batcher.submit(self._engine.sample("ready"), first=True)
+        return await self._batcher.run_alone(self._engine.probe, first=True)
