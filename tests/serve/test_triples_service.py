@@ -68,6 +68,13 @@ class Lenient(Tagger):
         return super()._logits(example)
 
 
+class Gone(Relater):
+    """A model of relations that fails."""
+
+    def run(self, examples: Any) -> Any:
+        raise RuntimeError("gone")
+
+
 def service_of(**settings: Any) -> Service:
     config = ServeConfig(**settings)
     relations = Relations(Engine(Relater()), config)
@@ -190,7 +197,9 @@ def test_the_interface_is_described() -> None:
 def test_a_service_is_ready_when_both_models_answer() -> None:
     service = service_of()
     assert talk(service, ("/readyz", None))[0].status_code == 200
-    broken = service_of()
-    assert broken.relations is not None
-    broken.relations._batcher._run = lambda rows: [RuntimeError("gone")] * len(rows)
+    engine = Engine(Relater())
+    broken = Service(
+        Engine(Lenient()), ServeConfig(), About("1", None, "none"), relations=Relations(engine, ServeConfig())
+    )
+    engine.model = Gone()
     assert talk(broken, ("/readyz", None))[0].status_code == 503
