@@ -242,7 +242,7 @@ def job_command(path: Path) -> list[str]:
 
 def test_every_job_calls_a_command() -> None:
     assert {path.stem for path in JOBS} == {
-        f"run_{name}" for name in ("demo", "pipeline", "predict", "serve", "tune")
+        f"run_{name}" for name in ("demo", "pipeline", "predict", "pretrain", "serve", "tune")
     }
     for path in JOBS:
         assert job_command(path)[0] in COMMANDS

@@ -75,9 +75,12 @@ def test_the_style_loads_nothing(tmp_path: Path, make_content: Callable[..., Any
 def test_pages_name_fonts_for_chinese() -> None:
     """Where the system's own font lacks them, a browser would pick Japanese forms of the characters."""
     package = Path(react_ray.__file__).parent
-    pages = [package / "evaluate" / "templates" / "style.css", *package.glob("serve/protocols/static/*.html")]
-    assert len(pages) > 1
-    for page in pages:
+    shared = package / "serve" / "protocols" / "static" / "style.css"
+    pages = [page for folder in ("serve", "apps") for page in (package / folder).rglob("*.html")]
+    texts = {page: page.read_text(encoding="utf-8") for page in pages}
+    alone = [page for page, text in texts.items() if '<link rel="stylesheet" href="style.css">' not in text]
+    assert len(alone) < len(pages)
+    for page in [shared, package / "evaluate" / "templates" / "style.css", *alone]:
         fonts = re.search(r"body \{[^}]*font: [^;]*;", page.read_text(encoding="utf-8"))
         assert fonts, page
         for font in ("PingFang SC", "Microsoft YaHei", "Noto Sans CJK SC"):
