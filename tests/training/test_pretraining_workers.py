@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from killed_worker import kill_once
 from safetensors.torch import load_file
 from tiny_corpus import make_texts, settings, write_lines
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from react_ray.config.settings import ClusterConfig
-from react_ray.console.reporter import Progress
 from react_ray.pipeline.pretrain import pretrain
 from react_ray.pretraining.train import loop
 from react_ray.training.worker import Worker
@@ -25,16 +23,8 @@ DIES_AT = 6
 
 def killed_once(worker: Worker, *, marker: str, **loop_settings: Any) -> None:
     """The loop, in which the second worker is killed once between two checkpoints."""
-    report_progress: Progress = worker.progress
     assert worker.world_size == 2
-
-    def progress(done: int, total: int, note: str = "") -> None:
-        report_progress(done, total, note)
-        if worker.rank == 1 and done == DIES_AT and not Path(marker).exists():
-            Path(marker).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    worker.progress = progress  # type: ignore[method-assign]
+    kill_once(worker, DIES_AT, marker)
     loop(worker, **loop_settings)
 
 

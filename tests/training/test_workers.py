@@ -1,19 +1,16 @@
 from __future__ import annotations
 
-import os
-import signal
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from killed_worker import kill_once
 from tiny_training import make_rows, probabilities, train, write_settings
 
 from react_ray.cluster.session import Session
 from react_ray.cluster.trainer import fit
 from react_ray.config.settings import ClusterConfig
-from react_ray.console.reporter import Progress
 from react_ray.training.train import loop
 from react_ray.training.worker import Worker
 
@@ -22,15 +19,7 @@ DIES_AT = 8
 
 def killed_once(worker: Worker, *, marker: str, **settings: Any) -> None:
     """The loop, in which the second worker is killed once between two checkpoints."""
-    told: Progress = worker.progress
-
-    def progress(done: int, total: int, note: str = "") -> None:
-        told(done, total, note)
-        if worker.rank == 1 and done == DIES_AT and not Path(marker).exists():
-            Path(marker).touch()
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    worker.progress = progress  # type: ignore[method-assign]
+    kill_once(worker, DIES_AT, marker)
     loop(worker, **settings)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,10 +16,11 @@ from react_ray.apps.assist.finder import answer_groups
 from react_ray.apps.assist.fine_tuned import train_classifier
 from react_ray.apps.assist.folder import CONFIG, Built, load_assistant, save, write_json
 from react_ray.apps.assist.index import SIDES, Embeddings, Index, text_of, write_index
-from react_ray.apps.assist.read import Entry, Rejected, read_history, read_learnt
+from react_ray.apps.assist.read import Entry, read_history, read_learnt
 from react_ray.apps.assist.settings import AssistConfig
 from react_ray.apps.assist.templates import Template, read_templates
 from react_ray.apps.assist.tuning import tune
+from react_ray.apps.files import RejectedRows, write_rejected
 from react_ray.config.file import load_settings
 from react_ray.console.reporter import Progress, Reporter, quiet_libraries
 from react_ray.folders import make_private_folder, remove_folder, replace_file
@@ -111,7 +111,7 @@ def build(config: AssistConfig, *, verbose: bool = False, quiet: bool = False) -
         "thresholds": {name: getattr(thresholds, name) for name in ("intent", "answer", "scope")},
         "weights": tuned.finder.weights.round(3).tolist(),
     }
-    replace_file(folder / "refused.jsonl", lambda path: _write_rejected(rejected, path), private=True)
+    replace_file(folder / "refused.jsonl", lambda path: write_rejected(rejected, path), private=True)
     replace_file(folder / "build.json", lambda path: write_json(path, record))
     save(built, folder)
     load_assistant(folder)  # models that are missing are noticed now
@@ -128,7 +128,9 @@ def _with_absolute_paths(config: AssistConfig) -> AssistConfig:
     return config.model_copy(update=absolute)
 
 
-def _read(config: AssistConfig, folder: Path) -> tuple[list[Entry], dict[str, Rejected], dict[str, Template]]:
+def _read(
+    config: AssistConfig, folder: Path
+) -> tuple[list[Entry], dict[str, RejectedRows], dict[str, Template]]:
     entries, bad_rows = read_history(config.history, config.columns)
     entries += read_learnt(folder)
     rejected = {"history": bad_rows}
@@ -181,14 +183,3 @@ def _counts(entries: Sequence[Entry], built: Built) -> dict[str, int]:
 
 def _shown(threshold: float) -> str:
     return "never" if threshold > 1 else f"{threshold:.2f}"
-
-
-def _write_rejected(rejected: Mapping[str, Rejected], path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for name, group in rejected.items():
-            for row in group.rows:
-                file.write(json.dumps({"input": name} | row, ensure_ascii=False) + "\n")
-            omitted = group.kinds.total() - len(group.rows)
-            if omitted > 0:
-                more = {"input": name, "reason": f"and {omitted:,} more rows"}
-                file.write(json.dumps(more) + "\n")

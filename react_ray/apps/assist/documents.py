@@ -8,7 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 from react_ray import InputError, split_sentences
-from react_ray.apps.assist.read import Entry, Rejected
+from react_ray.apps.assist.read import Entry
+from react_ray.apps.files import RejectedRows
 
 __all__ = ["read_documents"]
 
@@ -22,12 +23,12 @@ Section = tuple[str, str]
 """Headings above a part of a document, and its text."""
 
 
-def read_documents(folder: str, passage_chars: int) -> tuple[list[Entry], Rejected]:
+def read_documents(folder: str, passage_chars: int) -> tuple[list[Entry], RejectedRows]:
     """Return the passages of all documents in ``folder``, at most ``passage_chars`` characters each.
 
     Files that cannot be read are rejected. Raises InputError if there is no folder or no passage.
     """
-    root, rejected, entries = Path(folder).expanduser(), Rejected(), []
+    root, rejected, entries = Path(folder).expanduser(), RejectedRows(), []
     if not root.is_dir():
         raise InputError(f"--documents {folder}: no such folder")
     for path in sorted(path for path in root.rglob("*") if path.suffix.lower() in ENDINGS):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -25,6 +24,7 @@ from react_ray.apps.assist.templates import Template, templates_of
 from react_ray.folders import replace_file
 
 __all__ = [
+    "FILES",
     "RUN",
     "Built",
     "FileStates",
@@ -32,7 +32,6 @@ __all__ = [
     "load_assistant",
     "load_built",
     "save",
-    "version_of",
     "write_json",
 ]
 
@@ -124,15 +123,6 @@ def file_states(folder: Path) -> FileStates | None:
     except FileNotFoundError:
         return None
     return tuple((state.st_ino, state.st_size, state.st_mtime_ns) for state in states)
-
-
-def version_of(folder: Path) -> str:
-    """Return a hash of the files that answers depend on, as 12 hexadecimal digits."""
-    content = hashlib.sha256()
-    for name in FILES:
-        with (folder / name).open("rb") as file:
-            content.update(hashlib.file_digest(file, "sha256").digest())
-    return content.hexdigest()[:12]
 
 
 def load_assistant(folder: Path, earlier: tuple[Built, Assistant] | None = None) -> tuple[Built, Assistant]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 from react_ray import InputError
 from react_ray.apps.assist.assistant import Assistant
-from react_ray.apps.assist.folder import Built, FileStates, file_states, load_assistant, version_of
+from react_ray.apps.assist.folder import FILES, Built, FileStates, file_states, load_assistant
+from react_ray.apps.files import version_of
 
 __all__ = ["LiveAssistant"]
 
@@ -50,7 +51,7 @@ class LiveAssistant:
         states = file_states(self._folder)
         loaded = load_assistant(self._folder, earlier)
         try:
-            version = version_of(self._folder)
+            version = version_of(self._folder, FILES)
         except FileNotFoundError:
             raise InputError(f"{self._folder}: a build has begun") from None
         if file_states(self._folder) != states:

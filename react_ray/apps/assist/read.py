@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from react_ray import InputError, read_rows
+from react_ray.apps.files import RejectedRows
 
-__all__ = ["LEARNT", "Entry", "Rejected", "learnt_file", "learnt_source", "read_history", "read_learnt"]
+__all__ = ["LEARNT", "Entry", "learnt_file", "learnt_source", "read_history", "read_learnt"]
 
 MAX_CHARS = 100_000
 LEARNT = "learnt.jsonl"
-KEPT_ROWS = 10_000
-"""Rejected rows that are kept with their reason; the others are counted."""
 
 
 @dataclass(frozen=True)
@@ -43,26 +41,12 @@ class Entry:
     title: str = ""
 
 
-@dataclass
-class Rejected:
-    """Rejected rows with file, row and reason: the first KEPT_ROWS of them, and the number of each kind."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    kinds: Counter[str] = field(default_factory=Counter)
-
-    def add(self, file: str, row: int, reason: str) -> None:
-        """Count a row; ``reason`` is "kind: details"."""
-        self.kinds[reason.partition(":")[0]] += 1
-        if len(self.rows) < KEPT_ROWS:
-            self.rows.append({"file": file, "row": row, "reason": reason})
-
-
-def read_history(address: str, columns: Mapping[str, str]) -> tuple[list[Entry], Rejected]:
+def read_history(address: str, columns: Mapping[str, str]) -> tuple[list[Entry], RejectedRows]:
     """Read rows with the columns question and, where there, answer and intent.
 
     A row needs a question or an answer. Of equal rows the first is kept. Raises InputError if none remains.
     """
-    rejected = Rejected()
+    rejected = RejectedRows()
     entries: dict[tuple[str, str, str | None], Entry] = {}
     for row in read_rows(address, ["question"], ["answer", "intent"], columns):
         try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from react_ray import InputError, choose_encoder, encode
+from react_ray.apps.files import write_rejected
 from react_ray.apps.recommend.choice import choose, choose_slot, chosen_of, tune_blend
 from react_ray.apps.recommend.features import Sources, without_text
 from react_ray.apps.recommend.folder import Built, load, save, write_json
@@ -25,7 +24,7 @@ from react_ray.apps.recommend.ranker import (
     join_rows,
     training_rows,
 )
-from react_ray.apps.recommend.read import Catalogue, Liked, Rejected, read_interactions, read_items
+from react_ray.apps.recommend.read import Catalogue, Liked, read_interactions, read_items
 from react_ray.apps.recommend.settings import RecommendConfig, Tuned
 from react_ray.apps.recommend.split import Query, Split
 from react_ray.apps.recommend.tuning import some_users, tune
@@ -102,7 +101,7 @@ def build(config: RecommendConfig, *, verbose: bool = False, quiet: bool = False
         "features": rankers[RANKER].gains(),
     }
     save(built, folder)
-    replace_file(folder / "refused.jsonl", lambda path: _write_rejected(rejected, path), private=True)
+    replace_file(folder / "refused.jsonl", lambda path: write_rejected(rejected, path), private=True)
     replace_file(folder / "build.json", lambda path: write_json(path, record))
     return BuildResult(folder, record)
 
@@ -200,14 +199,3 @@ def _counts(catalogue: Catalogue, interactions: Interactions) -> dict[str, int]:
         "interactions": len(interactions),
         "liked": int(interactions.positive.sum()),
     }
-
-
-def _write_rejected(rejected: Mapping[str, Rejected], path: Path) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        for name, group in rejected.items():
-            for row in group.rows:
-                file.write(json.dumps({"input": name} | row, ensure_ascii=False) + "\n")
-            omitted = Counter(group.kinds).total() - len(group.rows)
-            if omitted > 0:
-                more = {"input": name, "reason": f"and {omitted:,} more rows"}
-                file.write(json.dumps(more) + "\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -27,7 +26,7 @@ from react_ray.apps.recommend.settings import RecommendConfig, Tuned
 from react_ray.apps.recommend.split import Split
 from react_ray.folders import replace_file
 
-__all__ = ["Built", "file_states", "forget", "load", "save", "version_of", "write_json"]
+__all__ = ["FILES", "Built", "file_states", "forget", "load", "save", "write_json"]
 
 CONFIG, ITEMS, INTERACTIONS, EMBEDDINGS = (
     "config.json",
@@ -155,15 +154,6 @@ def file_states(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
     except OSError as error:
         raise InputError(f"{error.filename}: no complete recommender there; wait for its build") from None
     return tuple((name, state.st_ino, state.st_size, state.st_mtime_ns) for name, state in states)
-
-
-def version_of(folder: Path) -> str:
-    """Return a hash of the files that answers depend on, as 12 hexadecimal digits."""
-    content = hashlib.sha256()
-    for name in FILES:
-        with (folder / name).open("rb") as file:
-            content.update(hashlib.file_digest(file, "sha256").digest())
-    return content.hexdigest()[:12]
 
 
 def forget(folder: Path, user: str) -> int:

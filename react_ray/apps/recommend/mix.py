@@ -34,19 +34,19 @@ class Blend:
 
 @dataclass(frozen=True)
 class WithNew:
-    """A recommender with an item that nobody took yet in every ``slot``-th place, the likest text first.
+    """A recommender that puts a cold item, one without interactions, in every ``slot``-th position.
 
-    What others took says nothing about such an item, so no score compares it with the others; its share of
-    the places does.
+    Collaborative scores do not exist for cold items, so they are ordered among themselves, by the similarity
+    of their text, and get a fixed share of the positions.
 
     Parameters
     ----------
     recommender, text
-        Orders the items that were taken, and the new ones.
+        Recommender of the items with interactions, and of the cold items.
     is_new
-        Which items nobody took yet.
+        Mask of the cold items.
     slot
-        Every which place is for a new item; None: they come last.
+        Interval of the positions for cold items; None: they come last.
     """
 
     recommender: Recommender
@@ -55,7 +55,7 @@ class WithNew:
     slot: int | None
 
     def scores(self, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:
-        """Return users x items: minus the place of each item, equal for equal scores."""
+        """Return users x items: the negative position of each item, equal for equal scores."""
         return self.places(self.recommender.scores(liked, only), liked, only)
 
     def places(self, scores: Scores, liked: Histories, only: NDArray[np.int64] | None = None) -> Scores:

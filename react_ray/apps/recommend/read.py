@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -13,30 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from react_ray import FileRow, InputError, read_rows
+from react_ray.apps.files import RejectedRows
 from react_ray.apps.recommend.interactions import Interactions
 
-__all__ = ["Catalogue", "Liked", "Rejected", "read_interactions", "read_items"]
+__all__ = ["Catalogue", "Liked", "read_interactions", "read_items"]
 
 MAX_ID_CHARS, MAX_TEXT_CHARS = 500, 100_000
 DAY_S = 86_400
 LATER_S = 365 * DAY_S
 """How far in the future a time may lie, by a wrong clock, before it is taken for another unit."""
-KEPT_ROWS = 10_000
-"""Rejected rows of which all is kept; the others are counted."""
-
-
-@dataclass
-class Rejected:
-    """Rejected rows with file, row and reason: the first KEPT_ROWS of them, and the number of each kind."""
-
-    rows: list[dict[str, Any]] = field(default_factory=list)
-    kinds: Counter[str] = field(default_factory=Counter)
-
-    def add(self, row: FileRow, reason: str) -> None:
-        """Count a row; ``reason`` is "kind: details"."""
-        self.kinds[reason.partition(":")[0]] += 1
-        if len(self.rows) < KEPT_ROWS:
-            self.rows.append({"file": row.file, "row": row.number, "reason": reason})
 
 
 @dataclass(frozen=True)
@@ -76,13 +60,13 @@ class Liked:
 
 def read_items(
     address: str, columns: Mapping[str, str], features: Sequence[str] = (), filters: Sequence[str] = ()
-) -> tuple[Catalogue, Rejected]:
+) -> tuple[Catalogue, RejectedRows]:
     """Read items with the columns item and text, ``features``, which are columns of numbers, and ``filters``.
 
     An item without a text is kept. Of an item that occurs again, the first row is kept. Raises InputError if
     no item remains.
     """
-    rejected = Rejected()
+    rejected = RejectedRows()
     items: dict[str, tuple[str, list[float], list[Any]]] = {}
     further = list(dict.fromkeys([*features, *filters]))
     for row in read_rows(address, ["item", "text"], further, columns):
@@ -92,7 +76,7 @@ def read_items(
             if item in items:
                 raise ValueError(f"duplicate item: {item!r} is in an earlier row")
         except ValueError as error:
-            rejected.add(row, str(error))
+            rejected.add(row.file, row.number, str(error))
             continue
         cells = [row.cells.get(name) for name in filters]
         items[item] = text, [math.nan if number is None else number for number in numbers], cells
@@ -125,7 +109,7 @@ def read_interactions(
     liked: Liked,
     seed: int = 0,
     keep_days: float | None = None,
-) -> tuple[Interactions, list[str], Rejected]:
+) -> tuple[Interactions, list[str], RejectedRows]:
     """Read interactions with the columns user, item and, where there, rating, event and time.
 
     Of a pair of user and item that occurs again, the first interaction in time is kept; it is liked if any of
@@ -137,7 +121,7 @@ def read_interactions(
     -------
     interactions, user ids, rejected rows
     """
-    rejected = Rejected()
+    rejected = RejectedRows()
     item_of = {name: number for number, name in enumerate(items)}
     user_of: dict[str, int] = {}
     now = datetime.now(UTC).timestamp()
@@ -153,7 +137,7 @@ def read_interactions(
                 _check_age(moment, keep_days, now)
             owner = _id(row, "user")
         except ValueError as error:
-            rejected.add(row, str(error))
+            rejected.add(row.file, row.number, str(error))
             continue
         user.append(user_of.setdefault(owner, len(user_of)))
         item.append(item_of[name])
@@ -287,7 +271,7 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _described(rejected: Rejected) -> str:
+def _described(rejected: RejectedRows) -> str:
     if not rejected.rows:
         return "no row was rejected"
     kinds = ", ".join(f"{kind}: {count:,}" for kind, count in rejected.kinds.most_common())

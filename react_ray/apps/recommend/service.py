@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from react_ray import Host, HostedApp, InputError, TextEncoder, load_encoder
-from react_ray.apps.recommend.folder import file_states, load, version_of
+from react_ray.apps.files import version_of
+from react_ray.apps.recommend.folder import FILES, file_states, load
 from react_ray.apps.recommend.recommendations import Recommendation, Recommendations
 from react_ray.apps.recommend.settings import RecommendServeConfig
 
@@ -182,7 +183,7 @@ class RecommendApp(HostedApp):
             logger.warning("the folder is not read again: %s", error)
 
     def _read(self) -> None:
-        states, version = file_states(self.folder), version_of(self.folder)
+        states, version = file_states(self.folder), version_of(self.folder, FILES)
         recommendations = Recommendations(load(self.folder))
         if file_states(self.folder) != states:
             raise InputError(f"{self.folder} was changed while it was loaded")
