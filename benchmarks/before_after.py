@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks.cpu_time import cpu_seconds
 from benchmarks.serving.__main__ import write_texts, wrk
 from benchmarks.serving.service import served
 
@@ -64,12 +64,12 @@ def main() -> None:
 
 def demo(package: Path, output: Path) -> dict[str, float]:
     """Seconds of the demo, and its macro-F1."""
-    used, began = _cpu_seconds(), time.perf_counter()
+    used, began = cpu_seconds(), time.perf_counter()
     command = [sys.executable, "-m", "react_ray.cli", "demo", "--output", str(output), "--quiet"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL, env=_environment(package))
     wall = time.perf_counter() - began
     metrics = json.loads((output / "metrics.json").read_text())
-    return {"cpu_s": _cpu_seconds() - used, "wall_s": wall, "macro_f1": metrics["test"]["macro_f1"]}
+    return {"cpu_s": cpu_seconds() - used, "wall_s": wall, "macro_f1": metrics["test"]["macro_f1"]}
 
 
 def requests(packages: dict[str, Path], folder: Path, rounds: int, seconds: int) -> Pairs:
@@ -116,11 +116,6 @@ def table(kept: dict[str, Any]) -> str:
 def _environment(package: Path) -> dict[str, str]:
     """Name the encoder, because the default depends on what is installed."""
     return {**os.environ, "PYTHONPATH": str(package), "REACT_RAY_ENCODER": "embedded"}
-
-
-def _cpu_seconds() -> float:
-    children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return children.ru_utime + children.ru_stime
 
 
 if __name__ == "__main__":

@@ -35,7 +35,7 @@ def main() -> None:
         for item in resolve(platform):
             known = item["metadata"]
             name = re.sub(r"[-_.]+", "-", known["name"]).lower()
-            if not OF_TORCH.fullmatch(name):
+            if name != "react-ray" and not OF_TORCH.fullmatch(name):
                 digest = item["download_info"]["archive_info"]["hashes"]["sha256"]
                 pins.setdefault(f"{name}=={known['version']}", set()).add(digest)
     lines = []
@@ -47,11 +47,10 @@ def main() -> None:
 def resolve(platform: str) -> list[dict[str, Any]]:
     """What pip would install on Linux with these processors."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    wanted = project["project"]["dependencies"] + project["project"]["optional-dependencies"]["demo"]
     command = [sys.executable, "-m", "pip", "install", "--quiet", "--dry-run", "--ignore-installed"]
     command += ["--report", "-", "--only-binary", ":all:", "--target", "unused", "--python-version", "3.11"]
     command += [word for glibc in GLIBC for word in ("--platform", f"{glibc}_{platform}")]
-    command += ["-c", str(ROOT / "constraints.txt"), *wanted, *project["build-system"]["requires"]]
+    command += ["-c", str(ROOT / "constraints.txt"), f"{ROOT}[demo]", *project["build-system"]["requires"]]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr)

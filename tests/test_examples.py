@@ -61,7 +61,7 @@ def write(path: Path, rows: list[dict[str, Any]]) -> None:
         ("entities_and_triples", {"rows": 16}, "No 23"),
         ("questions", {"rows": 10}, "Who painted the tower?"),
         ("summaries", {"rows": 10}, "reference: Ada lives in house 11."),
-        ("translate_from_scratch", {"rows": 16, "epochs": 1}, "Two dogs run on the beach."),
+        ("translate_from_scratch", {"rows": 16, "tokens": 200}, "Two dogs run on the beach."),
     ],
 )
 def test_an_example_trains_and_answers(

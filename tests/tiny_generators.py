@@ -13,6 +13,8 @@ from transformers import (
     AutoTokenizer,
     M2M100Config,
     M2M100ForConditionalGeneration,
+    MarianConfig,
+    MarianMTModel,
     NllbTokenizer,
     PreTrainedModel,
 )
@@ -20,7 +22,7 @@ from transformers import (
 from react_ray.models.scratch import train_vocabulary
 from react_ray.models.seq2seq import configure
 
-__all__ = ["KINDS", "save_generator", "texts"]
+__all__ = ["KINDS", "save_endless", "save_generator", "texts"]
 
 KINDS = (*ARCHITECTURES, "m2m_100")
 SETTINGS = {"beams": 3, "max_new_tokens": 10}
@@ -45,6 +47,20 @@ def save_generator(folder: Path, kind: str) -> Path:
     model.config.react_ray = {"task": "translation", **settings}
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_endless(folder: Path, tokens: int) -> Path:
+    """Save a model for translation that writes "a" without end: each text has ``tokens`` tokens."""
+    save_tiny_seq2seq(folder, texts(), "marian")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model = MarianMTModel(MarianConfig.from_pretrained(folder, max_position_embeddings=tokens + 1))
+    with torch.no_grad():
+        model.final_logits_bias[0, tokenizer.encode("a")[0]] = 1e4
+    settings = {"beams": 1, "max_new_tokens": tokens}
+    configure(model, tokenizer, settings)
+    model.config.react_ray = {"task": "translation", **settings}
+    model.save_pretrained(folder)
     return folder
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from typing import Any
 
 import pandas as pd
 
+from benchmarks.cpu_time import cpu_seconds
 from benchmarks.datasets import DATA
 
 RESULTS = Path(__file__).parents[1] / "results" / "apps" / "monitor"
@@ -97,12 +97,6 @@ def throughput(model: Path, data: Path) -> None:
     RESULTS.mkdir(parents=True, exist_ok=True)
     (RESULTS / "throughput.json").write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print(found)
-
-
-def cpu_seconds() -> float:
-    """Return the CPU time of all processes that were called: another load on the machine does not count."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def call(words: list[Any]) -> None:

@@ -109,7 +109,7 @@ def table() -> Iterator[str]:
                 found.setdefault((kept["set"], question, one), []).append(figures)
     yield "| set | question | recommender | NDCG@10 | HR@10 | MRR | AUC | coverage@10 | novelty | seeds |"
     yield "|---|---|---|---|---|---|---|---|---|---|"
-    names = ("ndcg_at_10", "hr_at_10", "mrr", "auc", "coverage_at_10", "novelty")
+    names = ("ndcg_at_10", "hr_at_10", "mrr", "auc", "coverage", "novelty")
     for key, runs in found.items():
         cells = [_cell([run[name] for run in runs if name in run]) for name in names]
         yield f"| {' | '.join([*key, *cells, str(len(runs))])} |"

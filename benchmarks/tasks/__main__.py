@@ -11,7 +11,8 @@ label GAN works on frozen features. ``proposals`` are generated labels without D
 labels a text (``--setfit-python ../setfit/bin/python``). ``all_labels`` is a run with every label of the
 training file. Without training there are: for questions the answer by :mod:`benchmarks.tasks.lexical`, and
 none to any; for summaries the first sentences, TextRank and the best that sentences can do (``oracle``); for
-translations a copy of the source. Each cell is kept in ``benchmarks/results/tasks`` and not computed again.
+translations a copy of the source. Each cell is kept in ``benchmarks/results/tasks`` and not computed again;
+the table is ``TABLE.md`` beside them.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
+from benchmarks.cpu_time import cpu_seconds
 from benchmarks.datasets import DATA, DatasetMissingError
 from benchmarks.tasks.draws import SETS, DataSet, draw
 from benchmarks.tasks.lexical import baselines
@@ -44,6 +46,13 @@ METHODS = (
     "setfit",
     "generated_labels",
     "all_labels",
+)
+INTRODUCTION = (
+    "# Every task with few labels",
+    "",
+    "Headline metric on at most 2,000 test rows, mean and standard deviation of the draws; the methods are",
+    "explained by `python -m benchmarks.tasks --help`, whose `--table-only` writes this page from the cells.",
+    "",
 )
 CANDIDATES = "candidates"
 SETFIT, SETFIT_TASK = "setfit", "multi-label-classification"
@@ -69,7 +78,9 @@ def main() -> int:
                 measure(cell, options)
         except DatasetMissingError as missing:
             print(f"skipped: {missing}")
-    print("\n".join(table()))
+    lines = list(table())
+    (RESULTS / "TABLE.md").write_text("\n".join([*INTRODUCTION, *lines, ""]), encoding="utf-8")
+    print("\n".join(lines))
     return 0
 
 
@@ -95,10 +106,14 @@ def measure(cell: dict[str, Any], options: argparse.Namespace) -> None:
     target = RESULTS / ("-".join(str(part).replace("/", "_") for part in parts) + ".json")
     if target.exists():
         return
-    started = time.monotonic()
+    started, used = time.monotonic(), cpu_seconds()
     with tempfile.TemporaryDirectory() as temporary:
         measured = (_setfit if cell["variant"] == SETFIT else _figures_of_run)(cell, Path(temporary), options)
-    found = {**cell, "seconds": round(time.monotonic() - started, 1), **measured}
+    seconds = {
+        "seconds": round(time.monotonic() - started, 1),
+        "cpu_seconds": round(cpu_seconds() - used, 1),
+    }
+    found = {**cell, **seconds, **measured}
     RESULTS.mkdir(parents=True, exist_ok=True)
     target.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     print(f"{target.name}: {found['seconds']} s", flush=True)
@@ -146,23 +161,30 @@ def _run(cell: dict[str, Any], data_set: DataSet, folder: Path, options: argpars
 
 
 def table() -> Iterator[str]:
-    """Mean and standard deviation of the draws, a line for each set, model, size and further settings."""
+    """Mean and standard deviation of the draws, a line for each set, model, size and further settings.
+
+    What all labels give stands in each line of the set, or in a line of its own.
+    """
     found = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("*.json"))]
+    found.sort(key=lambda cell: cell["variant"] == "all_labels")
     places: dict[tuple[str, str, float, str, str], dict[str, list[float]]] = {}
     for cell in found:
+        settings = " ".join(cell.get("settings", []))
+        key = (cell["set"], cell["model"], cell["size"], settings, cell["headline"])
+        smaller = [place for place in places if place[:2] == key[:2] and place[2] != 1.0]
         for method, figure in _figures(cell).items():
-            settings = " ".join(cell.get("settings", []))
-            key = (cell["set"], cell["model"], cell["size"], settings, cell["headline"])
-            places.setdefault(key, {}).setdefault(method, []).append(figure)
-    yield "| set | model | labels | metric | " + " | ".join(METHODS) + " | draws | no training |"
-    yield "|---|---|---|---|" + "---|" * (len(METHODS) + 2)
-    for (name, model, size, settings, metric), methods in sorted(places.items()):
+            for place in smaller if cell["variant"] == "all_labels" and smaller else [key]:
+                places.setdefault(place, {}).setdefault(method, []).append(figure)
+    yield "| task | set | model | labels | metric | " + " | ".join(METHODS) + " | draws | no training |"
+    yield "|" + "---|" * (len(METHODS) + 7)
+    for place, methods in sorted(places.items(), key=lambda item: (list(SETS).index(item[0][0]), *item[0])):
+        name, model, size, settings, metric = place
         shown = f"{size:.0%}" if size <= 1 else f"{size:.0f} a class"
         shown = f"{shown} {settings}".strip()
         draws = max(len(figures) for method, figures in methods.items() if method in METHODS)
         untrained = [f"{method} {_shown(methods[method])}" for method in methods if method not in METHODS]
         yield (
-            f"| {name} | {Path(model).name} | {shown} | {metric} | "
+            f"| {SETS[name].task} | {name} | {Path(model).name} | {shown} | {metric} | "
             + " | ".join(_shown(methods.get(method, [])) for method in METHODS)
             + f" | {draws} | {', '.join(untrained)} |"
         )

@@ -23,6 +23,7 @@ class DataSet:
     """A data set in the data folder; ``sizes`` are shares of the rows, or rows a class where above 1.
 
     ``labels_from`` is a set whose training rows are labelled, and the pool is the training rows of this one.
+    ``folder`` is that of the set, where it is not named like it.
     """
 
     name: str
@@ -33,16 +34,23 @@ class DataSet:
     test: int = 2000
     labels_from: str = ""
     model: str = EMBEDDED
+    folder: str = ""
 
 
 SETS = {
     found.name: found
     for found in (
+        DataSet("trec", "text-classification", "label", (0.01, 0.05, 0.2)),
+        DataSet("thucnews_titles", "text-classification", "label", (0.01, 0.05, 0.2), model=MULTILINGUAL),
         DataSet("wnut17", "token-classification", "tags", (0.01, 0.05, 0.2)),
         DataSet("resume_ner_zh", "token-classification", "tags", (0.01, 0.05, 0.2), model=MULTILINGUAL),
         DataSet("semeval2010_task8", "relation-extraction", "label", (0.01, 0.05, 0.2, 5, 20, 50)),
         DataSet("goemotions", "multi-label-classification", "labels", (0.01, 0.05, 0.2, 5, 20, 50)),
         DataSet("dialogsum", "extractive-summarization", "summary", (0.05, 0.2)),
+        DataSet("csl_title_zh", "extractive-summarization", "summary", (0.05, 0.2), model=MULTILINGUAL),
+        DataSet(
+            "dialogsum_generated", "summarization", "summary", (0.2,), 400, 200, "", SCRATCH, "dialogsum"
+        ),
         DataSet("squad2", "question-answering", "answers", (0.075, 0.25, 0.5), pool=400, test=200),
         DataSet("xquad_en", "question-answering", "answers", (0.15, 0.5), 400, 200, labels_from="squad2"),
         DataSet("xquad_zh", "question-answering", "answers", (0.15, 0.5), 400, 200, "squad2", MULTILINGUAL),
@@ -65,7 +73,7 @@ class Draw:
 
 def read(data_set: DataSet, data: Path = DATA) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Training and test rows. Raises DatasetMissingError."""
-    folder = data / data_set.name
+    folder = data / (data_set.folder or data_set.name)
     if not (folder / "train.parquet").exists():
         raise DatasetMissingError(f"{data_set.name}: no train.parquet in {folder} (--data names the folder)")
     parts = (pd.read_parquet(folder / f"{part}.parquet") for part in ("train", "test"))

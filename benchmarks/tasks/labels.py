@@ -1,5 +1,7 @@
 """How right the labels of a pool are, step by step: proposed, judged by D, joined, held to the balance.
 
+The last row has the labels that the run chose, with D or without by its held-out rows.
+
     python -m benchmarks.tasks.labels --set wnut17 --size 0.05     # 3 draws: a run of each until its labels
 
 For tasks whose labeler is ``candidates``. The truth of the pool is read here and nowhere in the run. The
@@ -25,6 +27,7 @@ from safetensors.numpy import load_file
 
 from benchmarks.datasets import DATA
 from benchmarks.tasks.draws import SETS, draw
+from react_ray.answer import load_answers
 from react_ray.labelers import candidates
 from react_ray.labelers.label_steps import label_steps
 from react_ray.lgan.probe import fit_softmax
@@ -55,7 +58,9 @@ def main() -> int:
                 figures = measure(options, seed, run(options, seed, Path(temporary)))
             target.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
         draws.append(json.loads(target.read_text(encoding="utf-8")))
-    print("\n".join(table(draws)))
+    for seed, one in enumerate(draws):
+        print(f"draw {seed}: {one['verifier']['why'] if one['verifier'] else 'no held-out rows were used'}")
+    print("\n".join(table([one["labels"] for one in draws])))
     return 0
 
 
@@ -96,10 +101,11 @@ def measure(options: argparse.Namespace, seed: int, output: Path) -> dict[str, A
         name for target in judged_rows[task.target.name].to_pylist() for name in task.names_in(target)
     }
     every = [*labels, *sorted(in_truth - {*labels})]
-    return {
-        name: task.measure(task.decide(by_row(found, pool["sizes"]), rows, labels), judged_rows, every)
-        for name, found in steps.items()
-    }
+    answers = {name: task.decide(by_row(found, pool["sizes"]), rows, labels) for name, found in steps.items()}
+    answers["chosen by the run"] = load_answers(folders["generate"] / "answers.jsonl")
+    diagnostics = json.loads((folders["generate"] / "diagnostics.json").read_text(encoding="utf-8"))
+    figures = {name: task.measure(found, judged_rows, every) for name, found in answers.items()}
+    return {"labels": figures, "verifier": diagnostics.get("verifier")}
 
 
 def _with_truth(task: Any, rows: pa.Table, prepared: Path) -> pa.Table:
@@ -119,6 +125,7 @@ def table(draws: list[dict[str, dict[str, float]]]) -> list[str]:
         + " | ".join(f"{mean(one[name][metric] for one in draws):.3f}" for metric in metrics)
         + " |"
         for name in draws[0]
+        if all(name in one for one in draws)
     ]
 
 

@@ -1,16 +1,21 @@
-"""Files that applications have in common: rejected rows, and the version of a built folder."""
+"""Files that applications have in common: rejected rows, and the version and the lock of a built folder."""
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
+import os
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-__all__ = ["RejectedRows", "version_of", "write_rejected"]
+from react_ray import InputError
+
+__all__ = ["RejectedRows", "locked", "version_of", "write_rejected"]
 
 KEPT_ROWS = 10_000
 """Rejected rows that are kept with their reason; the others are counted."""
@@ -49,3 +54,22 @@ def version_of(folder: Path, names: Sequence[str]) -> str:
         with (folder / name).open("rb") as file:
             content.update(hashlib.file_digest(file, "sha256").digest())
     return content.hexdigest()[:12]
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Context manager: change the folder, and nobody else does. Raises InputError if somebody does.
+
+    A build holds it from reading to writing: what is forgotten meanwhile would come back with it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"{folder}: another command is changing it; run this again after it") from None
+        yield
+    finally:
+        os.close(handle)

@@ -56,7 +56,7 @@ class HostConfig(Settings):
         description="Concurrent requests of a replica: twice what a model call of short texts takes",
     )
     max_queued: int = Field(
-        128, ge=0, description="Requests that wait outside the replicas; more are answered 429"
+        128, ge=1, description="Requests that wait outside the replicas; more are answered 429"
     )
     body_timeout_s: float = Field(
         10, gt=0, description="Seconds for the body of a request to arrive; longer ones are answered 408"

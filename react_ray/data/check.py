@@ -19,7 +19,7 @@ from react_ray.errors import InputError
 from react_ray.tasks import Task
 from react_ray.tasks.labels import LabelMap
 
-__all__ = ["check_labelled", "check_usable", "copy_reason", "label_warnings"]
+__all__ = ["check_labelled", "check_usable", "copy_reason", "label_warnings", "reference_reason"]
 
 SHOWN_CLASSES = 5
 
@@ -49,6 +49,11 @@ def copy_reason(part: int, kept_part: int, file: str, row: int, is_merged: bool 
     return f"{kind}: the same text is {file}, row {row}"
 
 
+def reference_reason(file: str, row: int) -> str:
+    """Return the reason to leave out a row with a further reference for the input of another."""
+    return f"further reference: answers are compared with the target of the same text in {file}, row {row}"
+
+
 def _without_target(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
     unlabelled = rows[rows["key"].isna()]
     return "no label: a " + unlabelled["part"].astype("str") + " row needs one"
@@ -73,7 +78,12 @@ def _unknown(keys: pd.Series, targets: Targets, classes: Collection[str]) -> pd.
 
 
 def _several_targets(rows: pd.DataFrame, targets: Targets, described: Collection[str]) -> pd.Series:
-    """Reject all copies of a text with several targets: which one is wrong is unknown."""
+    """Reject all copies of a text with several targets: which one is wrong is unknown.
+
+    Texts that are generated may differ and be right.
+    """
+    if targets.task.generates:
+        return pd.Series([], pd.Index([], dtype="int64"), dtype="str")
     unit = ["part", "id"]
     pairs = rows[[*unit, "key"]].drop_duplicates()
     clash = pairs[pairs.duplicated(unit, keep=False)]

@@ -81,11 +81,13 @@ class FileColumns:
     """Mapping from the columns of one file to those of a task; ``selection`` has the columns to read.
 
     ``labeled=False`` skips target columns; ``columns.truth`` names the column with the true targets of
-    unlabelled rows, if there is one.
+    unlabelled rows, if there is one. ``needs`` are the groups of input columns that the file has to have.
     """
 
     def __init__(self, task: Task, columns: Columns, options: Options, source: Source, labeled: bool):
-        self.task, self.options = task, options
+        self.task, self.options, self.labeled = task, options, labeled
+        passages = options.passages and not labeled
+        self.needs = (task.needs[0][:1],) if passages else task.needs  # a passage has the first input alone
         read = [column for column in task.columns if labeled or not column.target]
         if source.kind == "conll":
             self._places = _of_tokens(task, read, source)
@@ -99,7 +101,7 @@ class FileColumns:
 
     def _selection(self, labeled: bool) -> ColumnSelection:
         places = self._places
-        groups = [group for group in self.task.needs if all(name in places for name in group)]
+        groups = [group for group in self.needs if all(name in places for name in group)]
         targets: list[tuple[str, ...]] = []
         if labeled:
             targets = [(column.name,) for column in self.task.columns if column.target]
@@ -127,9 +129,13 @@ class FileColumns:
         nested = cells.get("data")  # Label Studio has the text in there
         if isinstance(nested, Mapping) and "text" not in cells and self._places.get("text") in nested:
             cells["text"] = nested[self._places["text"]]
-        if not any(all(name in cells for name in group) for group in self.task.needs):
-            cells = dict.fromkeys(self.task.needs[0]) | cells
+        if not any(all(name in cells for name in group) for group in self.needs):
+            cells = dict.fromkeys(self.needs[0]) | cells
         return cells
+
+    def lacks_text(self, cells: Mapping[str, Any]) -> bool:
+        """Return whether a cell that every row needs is blank, in each group of columns."""
+        return all(any(_is_blank(cells.get(name)) for name in group) for group in self.needs)
 
     def truth(self, record: Mapping[str, Any]) -> Any:
         """Return the cell of the true target, or None."""
@@ -176,3 +182,7 @@ def _of_tokens(task: Task, read: list[Column], source: Source) -> dict[str, str]
 
 def _flag(name: str) -> str:
     return SHORT_FORMS.get(name, f"--column {name}=NAME")
+
+
+def _is_blank(cell: Any) -> bool:
+    return cell is None or cell == [] or (isinstance(cell, str) and not cell.strip())

@@ -27,7 +27,9 @@ UNUSED, REJECTED = len(PARTS), len(PARTS) + 1
 FILE_ROWS = 500_000
 MOST_FILES = 256
 """Files open at a time."""
-KEY = np.dtype([("high", "u8"), ("low", "u8"), ("place", "i8"), ("row", "i8"), ("part", "i1")])
+KEY = np.dtype(
+    [("high", "u8"), ("low", "u8"), ("target", "u8"), ("place", "i8"), ("row", "i8"), ("part", "i1")]
+)
 COPY = np.dtype([(f"{prefix}{name}", "i8") for prefix in ("", "kept_") for name in ("place", "row", "part")])
 
 
@@ -54,12 +56,20 @@ class Keys:
         self._files: list[BinaryIO] = [path.open("wb") for path in self.paths]
 
     def add(
-        self, ids: Sequence[str], places: NDArray[np.int64], rows: NDArray[np.int64], parts: NDArray[np.int8]
+        self,
+        ids: Sequence[str],
+        places: NDArray[np.int64],
+        rows: NDArray[np.int64],
+        parts: NDArray[np.int8],
+        targets: NDArray[np.uint64],
     ) -> None:
-        """Add rows in order of place: ids of 32 hex digits, places, numbers, indices into PARTS."""
+        """Add rows in order of place: ids of 32 hex digits, places, numbers, indices into PARTS.
+
+        ``targets`` are hashes: rows of the first part with the same id and another hash are no duplicates.
+        """
         keys = np.empty(len(ids), KEY)
         keys["high"], keys["low"] = np.frombuffer(bytes.fromhex("".join(ids)), ">u8").reshape(-1, 2).T
-        keys["place"], keys["row"], keys["part"] = places, rows, parts
+        keys["place"], keys["row"], keys["part"], keys["target"] = places, rows, parts, targets
         file = ((keys["high"] >> np.uint64(32)) * np.uint64(len(self.paths)) >> np.uint64(32)).astype(int)
         keys = keys[np.argsort(file, kind="stable")]
         ends = np.cumsum(np.bincount(file, minlength=len(self.paths)))
@@ -74,9 +84,12 @@ class Keys:
         copies = []
         for path in self.paths:
             keys = np.fromfile(path, KEY)
-            keys = keys[np.lexsort((keys["part"], keys["low"], keys["high"]))]  # stable: then by place
+            keys = keys[
+                np.lexsort((keys["target"], keys["part"], keys["low"], keys["high"]))
+            ]  # stable: then by place
             first = np.ones(len(keys), bool)
             first[1:] = (keys["high"][1:] != keys["high"][:-1]) | (keys["low"][1:] != keys["low"][:-1])
+            first[1:] |= (keys["part"][1:] == 0) & (keys["target"][1:] != keys["target"][:-1])
             copies.append(_copies(keys, first))
             kept = keys[first]
             status[kept["place"]] = kept["part"]

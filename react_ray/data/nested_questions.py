@@ -82,14 +82,19 @@ def _questions(context: Any, questions: Any) -> Iterator[dict[str, Any]]:
 
 
 def _answers(context: Any, answers: Sequence[Any]) -> dict[str, list[Any]]:
-    """Texts and places; CMRC 2018 has texts alone, which are looked for in the context."""
+    """Texts and places; CMRC 2018 has texts alone, whose first place in the context is used."""
     objects = [answer if isinstance(answer, Mapping) else {"text": answer} for answer in answers]
     texts = [answer.get("text") for answer in objects]
     starts = [
-        answer["answer_start"] if "answer_start" in answer else str(context).find(str(answer.get("text")))
+        answer["answer_start"] if "answer_start" in answer else _place(context, answer.get("text"))
         for answer in objects
     ]
     return {"text": texts, "answer_start": starts}
+
+
+def _place(context: Any, text: Any) -> int | None:
+    place = str(context).find(str(text))
+    return None if place < 0 else place
 
 
 def _list(value: Any) -> Sequence[Any]:

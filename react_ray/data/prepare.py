@@ -21,7 +21,7 @@ from react_ray.data.columns import TRUTH, labelled_columns
 from react_ray.data.duplicates import PARTS, POOL, REJECTED, UNUSED
 from react_ray.data.label_file import read_label_file
 from react_ray.data.rejections import RejectedRows
-from react_ray.data.shards import INPUTS, ReadTask, Shard, read_items
+from react_ray.data.shards import INPUTS, ReadTask, Shard, group_id, read_items
 from react_ray.data.split import validation_mask
 from react_ray.data.verdicts import CheckedRows
 from react_ray.data.vocabulary import SAMPLE_TEXTS, ModelChoice, Vocabulary
@@ -160,7 +160,8 @@ def _hold_back(rows: CheckedRows, fraction: float) -> None:
     needed = rows.targets.task.settles_on_unlabeled and not (rows.status == POOL).any()
     if needed or len(labelled) >= MIN_CLASS * max(1, len(rows.classes("labeled"))):
         strata = rows.targets.strata(keys)
-        mask = validation_mask(labelled["id"].tolist(), strata, fraction)
+        groups = [group_id(rows.targets.task, row) for row in labelled["id"]]
+        mask = validation_mask(groups, strata, fraction)
         rows.status[labelled.index[mask]] = PARTS.index("validation")
 
 

@@ -70,5 +70,5 @@ def check_layout(source: Source) -> None:
         raise InputError(
             f"{source.path} holds multiple-choice questions in the layout of C3, which no task reads; "
             "write a pair of texts and a label (right or wrong) for each choice, and train with "
-            "the task for pairs of texts"
+            "the task for pairs of texts and a --validation file with other dialogues"
         )

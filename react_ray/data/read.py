@@ -134,6 +134,8 @@ class _PendingBatch:
             self._check(row)
         except ValueError as error:
             reason = broken.reason if broken else str(error)
+            if not broken and not self.layout.labeled and self.layout.lacks_text(cells):
+                reason = reason if reason.startswith(EMPTY) else f"{EMPTY}: {reason}"
             self._reject(number, reason, self.layout.text(cells), names)
             return
         self.rows.append(row | {"file": self.file, "row": number})

@@ -31,6 +31,7 @@ __all__ = [
     "ROW_BYTES",
     "ReadTask",
     "Shard",
+    "group_id",
     "read_items",
     "read_shard",
     "row_id",
@@ -49,18 +50,31 @@ def shard_schema(task: Task) -> pa.Schema:
     return pa.schema([pa.field("id", pa.string()), *row_schema(task)])
 
 
+GROUP_DIGITS = 16
+"""Hex digits of an id for the row, and for the input that it shares with others."""
+
+
 def text_id(text: str) -> str:
     """Hash a text to 32 hex digits, ignoring differences in white space and Unicode form."""
     return hashlib.blake2b(normal_form(text).encode(), digest_size=16).hexdigest()
 
 
 def row_id(task: Task, row: Mapping[str, Any]) -> str:
-    """Hash the identifying columns of a row to 32 hex digits; a single text as :func:`text_id` does."""
+    """Hash the identifying columns of a row to 32 hex digits; a single text as :func:`text_id` does.
+
+    For tasks whose rows share an input, the last 16 digits are its hash, see :func:`group_id`.
+    """
     values = [row[name] for name in task.identity or [field.name for field in task.inputs]]
     if len(values) == 1 and isinstance(values[0], str):
         return text_id(values[0])
     normal = [normal_form(value) if isinstance(value, str) else value for value in values]
-    return hashlib.blake2b(canonical_json(normal).encode(), digest_size=16).hexdigest()
+    whole = hashlib.blake2b(canonical_json(normal).encode(), digest_size=16).hexdigest()
+    return whole if task.group is None else whole[:GROUP_DIGITS] + text_id(row[task.group])[:GROUP_DIGITS]
+
+
+def group_id(task: Task, row: str) -> str:
+    """Return the part of a row's id that it shares with the rows of its group; all of it without groups."""
+    return row if task.group is None else row[GROUP_DIGITS:]
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,8 @@ def validation_mask(ids: Sequence[str], strata: Sequence[str], fraction: float) 
     The part of a row depends on the hash of its id alone, not on other rows or a seed,
     so rows stay in their part when data is added. Two exceptions: each stratum (its class)
     keeps a training row (the one with the largest hash), and a stratum of at least 5 rows
-    has a validation row (the one with the smallest hash). ``fraction`` 0 keeps every row in training.
+    has a validation row (the one with the smallest hash), if it has several ids; rows with the same id
+    stay together. ``fraction`` 0 keeps every row in training.
     """
     places = np.array([_place(row) for row in ids])
     mask = places < fraction
@@ -31,9 +32,9 @@ def validation_mask(ids: Sequence[str], strata: Sequence[str], fraction: float) 
     order = np.argsort(classes, kind="stable")
     for rows in np.split(order, np.flatnonzero(np.diff(classes[order])) + 1):
         if mask[rows].all():
-            mask[rows[places[rows].argmax()]] = False
-        elif len(rows) >= MIN_ROWS and not mask[rows].any():
-            mask[rows[places[rows].argmin()]] = True
+            mask[rows[places[rows] == places[rows].max()]] = False
+        elif len(rows) >= MIN_ROWS and not mask[rows].any() and np.ptp(places[rows]) > 0:
+            mask[rows[places[rows] == places[rows].min()]] = True
     return mask
 
 

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 
 from react_ray.console.reporter import Progress
 from react_ray.data.alternatives import merged_keys, with_targets
-from react_ray.data.check import check_labelled, copy_reason
+from react_ray.data.check import check_labelled, copy_reason, reference_reason
 from react_ray.data.duplicates import PARTS, POOL, REJECTED, Keys, Verdict
 from react_ray.data.read import SHOWN_CHARS
 from react_ray.data.rejections import RejectedRows
-from react_ray.data.shards import Shard
+from react_ray.data.shards import Shard, text_id
 from react_ray.data.targets import Targets
 from react_ray.tasks import Task
 
@@ -80,7 +80,8 @@ class CheckedRows:
             rejected = reasons.index[slice(*reasons.index.searchsorted([place, place + len(table)]))]
             stays = ~np.isin(places, rejected)
             kept = table.filter(pa.array(stays))
-            keys.add(kept["id"].to_pylist(), places[stays], kept["row"].to_numpy(), part[stays])
+            references = _references(kept[task.target.name], part[stays], task)
+            keys.add(kept["id"].to_pylist(), places[stays], kept["row"].to_numpy(), part[stays], references)
             if progress:
                 progress(place + len(table), int(starts[-1]), "rows compared,")
         return cls(shards, starts, labelled, reasons, merged, keys.deduplicate(pool), targets)
@@ -148,9 +149,25 @@ class CheckedRows:
         for copy in copies[slice(*np.searchsorted(copies["place"], [start, end]))].tolist():
             place, row, part, kept_place, kept_row, kept_part = copy
             keeper = self.shards[int(np.searchsorted(self.starts, kept_place, "right")) - 1]
-            is_merged = part == kept_part and place in self.merged.index
-            rejected.append((place, row, copy_reason(part, kept_part, keeper.file, kept_row, is_merged)))
+            if part == kept_part != POOL and self._key(place) != self._key(kept_place):
+                reason = reference_reason(keeper.file, kept_row)
+            else:
+                is_merged = part == kept_part and place in self.merged.index
+                reason = copy_reason(part, kept_part, keeper.file, kept_row, is_merged)
+            rejected.append((place, row, reason))
         return sorted(rejected)
+
+    def _key(self, place: int) -> Any:
+        return self.labelled["key"].at[place]
+
+
+def _references(column: pa.ChunkedArray, part: NDArray[np.int8], task: Task) -> NDArray[np.uint64]:
+    """Return a hash of the target of labelled rows if several texts are right for an input, else 0."""
+    hashes = np.zeros(len(part), np.uint64)
+    if task.generates:
+        for row in np.flatnonzero(part == PARTS.index("labeled")).tolist():
+            hashes[row] = int(text_id(column[row].as_py())[:16], 16)
+    return hashes
 
 
 def _labelled(shards: Sequence[Shard], starts: NDArray[np.int64], targets: Targets) -> pd.DataFrame:

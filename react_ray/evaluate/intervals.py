@@ -57,7 +57,8 @@ def probability_worse(plain: Statistics, other: Statistics, score: Score, metric
     rows = plain.shape[0]
     weights = np.random.default_rng(seed).dirichlet(np.ones(rows + len(prior)), BAYESIAN_DRAWS)
     sampled = weights[:, :rows]
-    difference = score(sampled @ other)[metric] - score(sampled @ plain)[metric]
+    counts = sampled * weights.shape[1]  # metrics of corpora, such as BLEU, need sums of the size of counts
+    difference = score(counts @ other)[metric] - score(counts @ plain)[metric]
     return float((sampled.sum(1) * difference + weights[:, rows:] @ prior < 0).mean())
 
 

@@ -139,7 +139,7 @@ def _answering_code(task: Task, folder: str) -> str:
         "end = output.end_logits[0].masked_fill(outside, -1e9)\n"
         "scores = (start[:, None] + end).masked_fill(torch.ones(len(end), len(end)).tril(-1) > 0, -4e9)\n"
         "first, last = divmod(int(scores.argmax()), len(end))\n"
-        "print(context[places[first][0] : places[last][1]])"
+        "print(context[places[first][0] : places[last][1]].strip())"
     )
 
 

@@ -16,7 +16,7 @@ from react_ray.errors import InputError
 from react_ray.folders import model_folder, unchanged
 from react_ray.inference.folder import check_saved
 from react_ray.inference.inputs import rows_taken
-from react_ray.inference.saved import SavedModel
+from react_ray.inference.saved import PROBE_TOKENS, SavedModel
 from react_ray.models.device import pick_device
 from react_ray.models.pretrained import (
     TRIED_TEXTS,
@@ -65,6 +65,8 @@ class Classifier(SavedModel):
 
     def run(self, examples: Sequence[Example]) -> Outputs:
         """Compute the output of each example, in batches of similar length."""
+        if self.task.generates:
+            return self._generate(examples)
         return run_model(self.task, self.model, examples)
 
     def generate(self, examples: Sequence[Example], limit: int) -> Outputs:
@@ -85,8 +87,9 @@ class Classifier(SavedModel):
         def call(arrays: Inputs) -> NDArray[np.float32]:
             inputs = {name: torch.from_numpy(array).to(self.model.device) for name, array in arrays.items()}
             with torch.inference_mode():
-                output: NDArray[np.float32] = generate(self.model, inputs, **options).cpu().numpy()
-            return output
+                output = generate(self.model, inputs, step=self.progress.add, **options)
+            array: NDArray[np.float32] = output.cpu().numpy()
+            return array
 
         return run_batches(self.task, examples, self.padding, BATCH_TOKENS, call, self.settings)
 
@@ -123,7 +126,9 @@ def _try(classifier: Classifier, folder: Path) -> None:
     if not rows:  # a text alone is no input
         return
     try:
-        outputs = classifier.run(classifier.examples(classifier.rows(rows)))
+        examples = classifier.examples(classifier.rows(rows))
+        generates = classifier.task.generates
+        outputs = classifier.generate(examples, PROBE_TOKENS) if generates else classifier.run(examples)
     except Exception as error:  # of many kinds, for what may be wrong with a model
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise InputError(f"{folder}: the model fails on a text: {reason}") from error

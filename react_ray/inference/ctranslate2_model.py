@@ -61,7 +61,7 @@ class CTranslate2Model(SavedModel):
     ) -> NDArray[np.float32]:
         """Generate by greedy search; ``emit`` gets each token, and stops the generation by returning True."""
         options = {**self._limited(limit), "beam_size": 1, "num_hypotheses": 1}
-        (output,) = self._run([example], {**options, "callback": lambda step: emit(step.token_id)})
+        (output,) = self._run([example], options, emit)
         return output
 
     def _limited(self, limit: int | None) -> dict[str, Any]:
@@ -69,10 +69,24 @@ class CTranslate2Model(SavedModel):
         longest = options["max_decoding_length"]
         return {**options, "max_decoding_length": min(longest, limit) if limit else longest}
 
-    def _run(self, examples: Sequence[Example], options: dict[str, Any]) -> Outputs:
+    def _run(
+        self,
+        examples: Sequence[Example],
+        options: dict[str, Any],
+        emit: Callable[[int], bool] | None = None,
+    ) -> Outputs:
         outputs: Outputs = [np.zeros(0, np.float32)] * len(examples)
         sizes = [self.task.size(example, self.settings) for example in examples]
         forced = self.record.forced
+
+        progress = self.progress  # with a reference to this model, its thread may be the one that ends it
+
+        def follow(step: ctranslate2.GenerationStepResult) -> bool:
+            progress.add()
+            return emit is not None and emit(step.token_id)
+
+        if options["beam_size"] == 1:  # CTranslate2 reports no tokens of a beam search
+            options = {**options, "callback": follow}
         for places in token_batches(sizes, BATCH_TOKENS):
             texts = [[self._tokens[number] for number in examples[place].ids] for place in places]
             results = self._translator.translate_batch(
@@ -83,6 +97,7 @@ class CTranslate2Model(SavedModel):
                 max_input_length=0,
                 **options,
             )
+            progress.add()
             for place, result in zip(places, results, strict=True):
                 outputs[place] = self._packed(result, options["length_penalty"])
         return outputs

@@ -19,10 +19,22 @@ from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.task import Example, Outputs, Padding, Task
 from react_ray.tasks.windows import join_windows
 
-__all__ = ["Input", "SavedModel"]
+__all__ = ["PROBE_TOKENS", "Input", "SavedModel"]
 
 Input = str | Mapping[str, Any]
 """A text, or an object with the task's input columns."""
+PROBE_TOKENS = 8
+"""Most generated tokens of a probe: the whole text of a slow model would take minutes."""
+
+
+class StepCount:
+    """Counter of tokens and batches, which grows while a model generates texts."""
+
+    steps = 0
+
+    def add(self) -> None:
+        """Count one more; a thread that counts at the same time may be missed."""
+        self.steps += 1
 
 
 class SavedModel(ABC):
@@ -53,6 +65,7 @@ class SavedModel(ABC):
         self.task, self.labels, self.settings = task, list(labels), dict(settings)
         self.tokenizer, self.padding = tokenizer, padding
         self.max_length = tokenizer.max_length
+        self.progress = StepCount()
 
     @abstractmethod
     def run(self, examples: Sequence[Example]) -> Outputs:

@@ -22,10 +22,12 @@ from react_ray.lgan.inputs import Features, Indices, LganInputs, Probabilities
 from react_ray.lgan.probe import Probe, fit_probe
 from react_ray.tasks.closed_metrics import class_scores, class_statistics
 
-__all__ = ["Decision", "Evidence", "collapse_alarm", "decide", "gather"]
+__all__ = ["Decision", "Evidence", "collapse_alarm", "decide", "gather", "worse_limit"]
 
 WORSE = 0.9
 """Probability of being worse above which D_aug is not used."""
+WORSE_OF_PROPOSALS = 0.5
+"""The same for spans and texts: there generated labels gain almost nothing on average."""
 MIN_ROWS = 10
 """Minimum evaluated rows to deviate from the default."""
 FOLD_POOL = 1500
@@ -112,6 +114,11 @@ def decide(
     use = worse <= WORSE
     why = f"{_subject(generated, kept, use)}: {figures} (limit {WORSE:g})."
     return Decision(use, why, (), worse, plain, lgan, rows)
+
+
+def worse_limit(labeler: str) -> float:
+    """Return the probability of being worse above which the generated labels of a labeler are not used."""
+    return WORSE_OF_PROPOSALS if labeler == "proposals" else WORSE
 
 
 def _subject(generated: int, kept: int, used: bool) -> str:

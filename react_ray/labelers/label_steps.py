@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from react_ray.data.views import BLOCKS, SENTENCE
+from react_ray.evaluate.wording import metric_title
 from react_ray.labelers import candidates
 from react_ray.labelers.label_names import name_probabilities, names_weight
 
-__all__ = ["label_steps"]
+__all__ = ["HeldOut", "Verifier", "label_steps", "try_verifier"]
 
 Array = NDArray[np.float32]
 Arrays = dict[str, NDArray[Any]]
+Steps = dict[str, Array]
 
 
 def label_steps(
@@ -26,7 +30,7 @@ def label_steps(
     names: Array | None,
     seed: int,
     blocks: int = BLOCKS,
-) -> tuple[dict[str, Array], float]:
+) -> tuple[Steps, float]:
     """Label probabilities of the pool's units after each step, and the weight of the names of labels.
 
     Parameters
@@ -63,3 +67,59 @@ def label_steps(
     steps["aligned"] = align(joined, shares)
     steps["sharpened"] = align(candidates.sharpen(joined, exclusive), shares)
     return steps, weight
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """Labelled rows that the proposing model was not trained on, labelled together with the pool.
+
+    ``score`` returns their headline metric, called ``metric``, for the probabilities of all units.
+    """
+
+    rows: int
+    metric: str
+    score: Callable[[Array], float]
+
+
+@dataclass(frozen=True)
+class Verifier:
+    """Whether D is joined with the proposals, a sentence on the evidence, and figures of held-out rows."""
+
+    used: bool
+    why: str
+    figures: dict[str, float]
+
+
+def try_verifier(
+    label: Callable[[bool], tuple[Steps, float]], held_out: HeldOut | None
+) -> tuple[Steps, float, Verifier]:
+    """Label the pool with D, or without it if the labels of held-out rows are better so.
+
+    Parameters
+    ----------
+    label
+        Returns the result of :func:`label_steps`, with D or without.
+    held_out
+        Rows to compare both on; None: there are too few, and D is used.
+    """
+    steps, weight = label(True)
+    if held_out is None:
+        return (
+            steps,
+            weight,
+            Verifier(
+                True,
+                "The discriminator D judges them too: there are too few held-out rows to try without it.",
+                {},
+            ),
+        )
+    alone, weight_alone = label(False)
+    with_d, without_d = (held_out.score(labels["aligned"]) for labels in (steps, alone))
+    used = with_d >= without_d
+    why = (
+        f"On {held_out.rows:,} held-out rows the proposals have an {metric_title(held_out.metric)} of "
+        f"{with_d:.3f} joined with D and {without_d:.3f} alone, so D is {'joined' if used else 'not used'}."
+    )
+    figures = {"rows": float(held_out.rows), "with_d": with_d, "without_d": without_d}
+    verifier = Verifier(used, why, figures)
+    return (steps, weight, verifier) if used else (alone, weight_alone, verifier)

@@ -45,7 +45,8 @@ def load_seq2seq(name: str, dropout: float | None) -> PreTrainedModel:
     if not config.is_encoder_decoder:
         raise InputError(
             f"{name} is no encoder-decoder model ({config.model_type}), so it cannot write texts: give one "
-            "such as a Marian, BART, mBART, NLLB or T5 model with --model"
+            "such as a Marian, BART, mBART, NLLB or T5 model with --model, or train one from scratch with "
+            "--model transformer-tiny"
         )
     if dropout is not None:
         set_dropout(config, dropout)
@@ -118,7 +119,13 @@ def decoder_inputs(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -
     arguments = {name: tensor for name, tensor in inputs.items() if name != "labels"}
     if "labels" not in inputs:
         return arguments
-    shifted = model.prepare_decoder_input_ids_from_labels(labels=inputs["labels"])  # type: ignore[operator]
+    labels = inputs["labels"]
+    if hasattr(model, "prepare_decoder_input_ids_from_labels"):
+        shifted = model.prepare_decoder_input_ids_from_labels(labels=labels)  # type: ignore[operator]
+    else:  # M2M-100 and NLLB
+        shifted = labels.roll(1, dims=1)
+        shifted[:, 0] = model.config.decoder_start_token_id
+        shifted = shifted.masked_fill(shifted == -100, model.config.pad_token_id)
     return {**arguments, "decoder_input_ids": shifted}
 
 
@@ -144,11 +151,13 @@ def generate(
     inputs: Mapping[str, torch.Tensor],
     limit: int | None = None,
     emit: Callable[[int], bool] | None = None,
+    step: Callable[[], None] | None = None,
 ) -> torch.Tensor:
     """Generate the best hypotheses of each input by beam search, as many as there are beams.
 
     They have at most ``limit`` tokens (None: as many as in the settings, which no limit exceeds). ``emit``
     gets each token of a single input, found by greedy search, and stops the generation by returning True.
+    ``step`` is called after each token of all inputs.
 
     Returns n x beams x (1 + length), best first: the mean log-probability of the tokens that the model chose,
     then the tokens, padded. A first token that is forced, such as that of NLLB's language, is not counted.
@@ -159,12 +168,13 @@ def generate(
     options: dict[str, Any] = {}
     if limit is not None:
         options = {"max_new_tokens": min(limit, longest_answer(settings)), "max_length": None}
+    watch = _Watch(step)
     if emit:
-        emitter = _Emitter(emit)
-        options |= {"streamer": emitter, "stopping_criteria": [emitter.stop], "early_stopping": False}
+        options |= {"streamer": _Emitter(emit, watch), "early_stopping": False}
     output = model.generate(  # type: ignore[operator]
         **inputs,
         **options,
+        stopping_criteria=[watch],
         num_beams=beams,
         num_return_sequences=beams,
         output_scores=True,
@@ -186,30 +196,33 @@ def generate(
 
 
 class _Emitter(BaseStreamer):
-    """Passes generated tokens on to a function, until that returns True."""
+    """Passes generated tokens on to a function; ends the generation when that returns True."""
 
-    def __init__(self, emit: Callable[[int], bool]):
-        self._emit = emit
+    def __init__(self, emit: Callable[[int], bool], watch: _Watch):
+        self._emit, self._watch = emit, watch
         self._started = False
-        self.stop = _Stop()
 
     def put(self, value: torch.Tensor) -> None:
         """Pass on a token; the first call has those that the decoder starts with."""
         if self._started:
-            self.stop.stopped = self._emit(int(value.flatten()[-1])) or self.stop.stopped
+            self._watch.stopped = self._emit(int(value.flatten()[-1])) or self._watch.stopped
         self._started = True
 
     def end(self) -> None:
         """Do nothing: the caller knows when the generation ends."""
 
 
-class _Stop(StoppingCriteria):
-    """Ends the generation when ``stopped`` is set."""
+class _Watch(StoppingCriteria):
+    """Calls ``step`` after each token, and ends the generation when ``stopped`` is set."""
 
-    stopped = False
+    def __init__(self, step: Callable[[], None] | None):
+        self._step = step
+        self.stopped = False
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **more: Any) -> torch.Tensor:
         """Return for each hypothesis whether it ends here."""
+        if self._step:
+            self._step()
         return torch.full((len(input_ids),), self.stopped, device=input_ids.device)
 
 

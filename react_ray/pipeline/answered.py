@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 
 from react_ray.data.originals import Original
 from react_ray.data.read import EMPTY
+from react_ray.data.rejections import kind_of
 from react_ray.data.row import Broken
 from react_ray.data.shards import Shard
 
@@ -20,7 +21,7 @@ AnsweredRow = tuple[Any, tuple[Any, ...]]
 
 def blank_rows(shard: Shard) -> Iterator[int]:
     """Yield the numbers of the rows without text, which get no prediction."""
-    return (row["row"] for row in shard.refused() if row["reason"] == EMPTY)
+    return (row["row"] for row in shard.refused() if kind_of(row["reason"]) == EMPTY)
 
 
 def answered_rows(original: Original, parts: Iterable[str], blanks: Iterator[int]) -> Iterator[AnsweredRow]:

@@ -23,7 +23,7 @@ from react_ray.answer import Answer
 from react_ray.console.reporter import Progress
 from react_ray.evaluate.intervals import probability_worse
 from react_ray.inference.classifier import load
-from react_ray.labelers.gate import MIN_ROWS, WORSE
+from react_ray.labelers.gate import MIN_ROWS, worse_limit
 from react_ray.lgan import LganInputs, TrainedLabelGenerator, fit_probe, self_train
 from react_ray.tasks import Task
 
@@ -127,13 +127,14 @@ def choose(
         return Choice(GENERATED if decision["use_lgan"] else plain, decision["why"])
     plain_counts, lgan_counts = (task.statistics(validation[arm], rows, labels) for arm in (plain, GENERATED))
     worse = probability_worse(plain_counts, lgan_counts, task.score, metric, seed)
+    limit = worse_limit(task.labeler)
     trained_on = "generated labels" if generated else "the labelled rows and changed copies of them"
     why = (
         f"On {len(rows)} validation rows the model trained on {trained_on} has {metric} "
         f"{score[GENERATED]:.3f}, {plain} {score[plain]:.3f}; probability of being worse {worse:.2f} "
-        f"(limit {WORSE:g})."
+        f"(limit {limit:g})."
     )
-    return Choice(GENERATED if worse <= WORSE else plain, why)
+    return Choice(GENERATED if worse <= limit else plain, why)
 
 
 def has_arm(stages: dict[str, Path], arm: str) -> bool:

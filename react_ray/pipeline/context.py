@@ -67,9 +67,13 @@ class Context:
         path = self.stages["prepare"] / "rows.parquet"
         return pq.read_table(path, columns=list(columns), filters=[("part", "=", part)])
 
-    def sample(self, part: str, count: int) -> pa.Table:
-        """Sample up to ``count`` rows of a part, those with the smallest ids (hashes): ids and inputs."""
-        rows = self.rows(part, ("id", *self.inputs))
+    def sample(self, part: str, count: int, with_target: bool = False) -> pa.Table:
+        """Sample up to ``count`` rows of a part, those with the smallest ids (hashes).
+
+        Columns are the id, the inputs, and the target if ``with_target``.
+        """
+        target = [self.task.target.name] if with_target else []
+        rows = self.rows(part, ("id", *self.inputs, *target))
         order = np.argsort(np.array(rows["id"].to_pylist(), object), kind="stable")
         return rows.take(pa.array(np.sort(order[:count]), pa.int64()))
 

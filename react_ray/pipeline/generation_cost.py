@@ -15,7 +15,7 @@ from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.tasks import Task
 from react_ray.tasks.running import padding_of, run_model
-from react_ray.training.batches import plan_epochs, validation_sample_size
+from react_ray.training.batches import plan_epochs, share_budget, validation_sample_size
 
 __all__ = ["generation_cost"]
 
@@ -40,9 +40,10 @@ def generation_cost(
     task.configure(network, tokenizer, task.settings(config.generation))
     texts = TransformersTokenizer(tokenizer, config.finetune.max_length)
     examples = task.encode(texts, rows, ())
-    tokens = sum(len(example.ids) for example in examples) / max(1, len(examples))
+    pairs = [replace(example, target=example.ids) for example in examples]
+    tokens = sum(task.size(pair) for pair in pairs) / max(1, len(pairs))
     few = examples[:TIMED_ROWS]
-    inputs = task.collate([replace(example, target=example.ids) for example in few], padding_of(network))
+    inputs = task.collate(pairs[:TIMED_ROWS], padding_of(network))
     tensors = {name: torch.from_numpy(array) for name, array in inputs.items()}
     with torch.no_grad():
         forward = _seconds(lambda: network(**task.model_inputs(network, tensors))) / len(few)
@@ -52,7 +53,8 @@ def generation_cost(
     trained = [parts["labeled"]]
     trained += [parts["labeled"]] if back else []  # the reverse model
     trained += [parts["labeled"] + proposed + back] if proposed or back else []
-    passes = sum(count * plan_epochs(count, tokens, config.finetune) for count in trained if count)
+    settings = share_budget(config.finetune, len(trained))
+    passes = sum(count * plan_epochs(count, tokens, settings) for count in trained if count)
     rounds = config.finetune.evaluations * validation_sample_size(parts["validation"], task.validation_rows)
     answered = len(trained) * (rounds + parts["validation"] + parts["test"]) + proposed + back
     return {

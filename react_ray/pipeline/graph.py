@@ -101,6 +101,8 @@ TEXTS = ("encoder", *(f"encode.{name}" for name in EncodeConfig.model_fields if 
 TEACHER = ("lgan.names", "lgan.rounds")
 PHASE1 = ("lgan.pretrain_steps", "lgan.batch_size", "lgan.lr")
 FINETUNE = ("model", "finetune", "generation", "seed")
+FINETUNE_TEXTS = (*FINETUNE, "data.targets")
+"""The models of a run that generates texts share the tokens; with targets alone there is one more."""
 FEATURES = ("prepare", "augment", "encode")
 NETWORKS = (*FEATURES, "pretrain", "lgan", "generate")
 MODELS = ("labels_only", "finetune")
@@ -157,15 +159,17 @@ CANDIDATES = (
 PROPOSALS = (
     PREPARE_TEXTS,
     AUGMENT,
-    LABELS_ONLY,
+    Stage(train.labels_only, FINETUNE_TEXTS, ("prepare",)),
     Stage(back_translate.back_translate, ("data", "candidates.rows", *FINETUNE), ("prepare",)),
+    Stage(train.warm_up, (*FINETUNE, "proposals.cloze"), ("prepare",)),
     Stage(proposals.propose, _propose_reads, ("prepare", "labels_only", "back_translate")),
     Stage(
         proposals.generate,
         ("proposals.verifier", "seed"),
-        ("prepare", "augment", "propose", "back_translate"),
+        ("prepare", "augment", "propose", "back_translate", "warm_up"),
     ),
-    *CANDIDATES[-4:],
+    Stage(train.finetune, FINETUNE_TEXTS, ("prepare", "generate", "warm_up")),
+    *CANDIDATES[-3:],
 )
 """Stages of tasks whose answers are spans or texts: the fine-tuned model labels the pool."""
 

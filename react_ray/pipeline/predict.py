@@ -235,8 +235,9 @@ class _Read:
         task = CutTask(self.options, PART_ROWS)
         map_items(task, items, rows=size // ROW_BYTES, session=session, progress=progress)
         if not any(shard.rows() or any(blank_rows(shard)) for _, shard in self.shards()):
-            column = self.options.names().text
-            hint = f"; texts are read from the column {column!r}, see --text-column"
+            names = self.options.names()
+            places = " and ".join(repr(names.of(name)) for name in get_task(self.options.task).needs[0])
+            hint = f"; inputs are read from {places}, see --column NAME=OTHER"
             raise InputError(f"{self.source}: no rows to label{self._rejected_summary()}{hint}")
         self._layout().check_width(self.target, self.source)
 
@@ -300,7 +301,7 @@ class _Read:
         """Yield the rejected rows, in the order of files and rows."""
         for _, shard in self.shards():
             for row in shard.refused():
-                if row["reason"] != EMPTY:
+                if kind_of(row["reason"]) != EMPTY:
                     yield {key: row[key] for key in ("file", "row", "reason", "text")}
 
     def _rejected_summary(self) -> str:

@@ -19,6 +19,7 @@ from react_ray.cluster.session import Session
 from react_ray.config.settings import Config
 from react_ray.data.encode import Encoder, Encoders, default_prompts
 from react_ray.data.similar_names import visible
+from react_ray.data.target_texts import count_target_texts
 from react_ray.models.pretrained import load_tokenizer, longest_text
 from react_ray.models.tokenizer import TransformersTokenizer
 from react_ray.pipeline.context import base_model_of, encoders_of
@@ -26,11 +27,13 @@ from react_ray.pipeline.generation_cost import generation_cost
 from react_ray.pipeline.labeling_cost import RunSize, labeling_cost
 from react_ray.pipeline.run import located, run
 from react_ray.pipeline.sampled import spread_rows
+from react_ray.pipeline.stages.train import MOST_SELF_SUPERVISED
 from react_ray.tasks import Task, get_task
 from react_ray.tasks.cutting import cut_shares
 from react_ray.tasks.labels import LabelMap
 from react_ray.tasks.nouns import Nouns
-from react_ray.training.batches import validation_sample_size
+from react_ray.tasks.open_task import OpenTask
+from react_ray.training.batches import plan_epochs, validation_sample_size
 
 __all__ = ["Check", "check", "gigabytes"]
 
@@ -55,7 +58,7 @@ class Check:
 
     ``rows`` is the summary of :func:`react_ray.data.prepare.prepare`; ``nouns`` name the classes of the task.
     ``encoders`` are the models that encode; ``lengths`` of the texts in characters: the median, that of the
-    95th percentile, the longest.
+    95th percentile, the longest; ``targets`` the accepted and the rejected rows of ``data.targets``.
     """
 
     rows: dict[str, Any]
@@ -65,6 +68,7 @@ class Check:
     ready: Readiness | None = None
     encoders: tuple[str, ...] = ()
     lengths: tuple[int, int, int] | None = None
+    targets: tuple[int, int] | None = None
 
     def summary(self) -> str:
         """Summarize the result in a few lines."""
@@ -73,6 +77,8 @@ class Check:
         if unused:
             parts += f" ({unused:,} more are not used: data.pool)"
         lines = [f"rows: {parts}"]
+        if self.targets:
+            lines.append("texts of data.targets: {:,} accepted, {:,} rejected".format(*self.targets))
         if self.rows["classes"]:
             lines += [f"{self.nouns.options}: {len(self.rows['classes']):,}", *self._classes()]
         if self.lengths:
@@ -108,7 +114,7 @@ class Check:
         return ["files:", *lines, *more]
 
     def _of_encoders(self) -> str:
-        if len(self.encoders) < 2:
+        if len(self.encoders) < 2 or not self.cost["encode_tokens"]:
             return ""
         return f"; every text by {' and '.join(self.encoders)}: encoder={self.encoders[0]} takes one alone"
 
@@ -157,7 +163,8 @@ def check(config: Config, *, verbose: bool = False, quiet: bool = False) -> Chec
     cost = _estimate(config, outcome.stages, rows["parts"])
     encoders = encoders_of(outcome.stages)
     lengths = _text_lengths(prepared / "rows.parquet", get_task(config.task))
-    return Check(rows, cost, prepared / "refused.jsonl", nouns, outcome.ready, encoders, lengths)
+    targets = count_target_texts(config.data, get_task(config.task)) if config.data.targets else None
+    return Check(rows, cost, prepared / "refused.jsonl", nouns, outcome.ready, encoders, lengths, targets)
 
 
 def _text_lengths(path: Path, task: Task) -> tuple[int, int, int]:
@@ -188,6 +195,8 @@ def _estimate(config: Config, stages: Mapping[str, Path], parts: dict[str, int])
         return generation_cost(config, task, drawn, parts, model, cut)
     copies = config.augment.copies * parts["labeled"]
     used, model = encoders_of(stages), base_model_of(stages)
+    if task.labeler == "proposals":  # nothing is encoded: one shows the pace of the model that is trained
+        used = (model,) if model in used else used[:1]
     encoders = Encoders(used, config.encode)
     encoder = encoders.encoders[used.index(model) if model in used else 0]  # like the model that is trained
     per_row, speed = _pace(encoders, sample, len(drawn))
@@ -195,9 +204,6 @@ def _estimate(config: Config, stages: Mapping[str, Path], parts: dict[str, int])
     cut = _cut_shares(config, task, path, labels.names, model, encoder if model in used else None)
     if config.finetune.windows > 1:
         trained_row = max(trained_row, cut["cut_read"])
-    trained = config.finetune.token_budget
-    if config.finetune.epochs:
-        trained = int(config.finetune.epochs * trained_row * (rows + copies))
     size = RunSize(
         rows,
         labeled=parts["labeled"],
@@ -214,18 +220,26 @@ def _estimate(config: Config, stages: Mapping[str, Path], parts: dict[str, int])
     evaluated = trained_row * (models * (in_rounds + parts["validation"] + parts["test"]) + size.proposed)
     encoded = _encoded_tokens(config, task, labels, encoders, per_row, size)
     labeling = labeling_cost(task, labels, drawn, size)
-    training_minutes = (evaluated + TRAINING_COST * models * trained) / trained_speed / 60
+    trained = [parts["labeled"], parts["labeled"] + copies + parts["unlabeled"]]
+    trained += [MOST_SELF_SUPERVISED] if _warms_up(config, task, drawn) else []
+    tokens = trained_row * sum(n * plan_epochs(n, trained_row, config.finetune) for n in trained if n)
+    training_minutes = (evaluated + TRAINING_COST * tokens) / trained_speed / 60
     return {
         **cut,
         "encode_tokens": encoded,
         "tokens_per_second": speed,
         "tokens_per_row": per_row,
         "encode_minutes": encoded / speed / 60,
-        "training_steps": models * trained / trained_row / config.finetune.batch_size,
+        "training_steps": tokens / trained_row / config.finetune.batch_size,
         "label_minutes": labeling.minutes,
         "minutes": encoded / speed / 60 + training_minutes + labeling.minutes,
         "memory_gb": gigabytes(labeling.memory, labeling.cells, labeling.weights),
     }
+
+
+def _warms_up(config: Config, task: Task, rows: pa.Table) -> bool:
+    """Whether a model is trained on rows made from inputs first."""
+    return config.proposals.cloze and isinstance(task, OpenTask) and len(task.self_supervised(rows, 1)) > 0
 
 
 def _encoded_tokens(

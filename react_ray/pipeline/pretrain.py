@@ -258,7 +258,7 @@ def _refused(folder: Path) -> Iterator[dict[str, Any]]:
     for shard in _shards(folder):
         with shard.refused_path.open(encoding="utf-8") as lines:
             for row in map(json.loads, lines):
-                if row["reason"] != EMPTY:
+                if kind_of(row["reason"]) != EMPTY:
                     yield {key: row[key] for key in ("file", "row", "reason", "text")}
 
 

@@ -116,6 +116,11 @@ def check_task(config: Config) -> None:
             f"model = {SCRATCH}: an encoder-decoder without training cannot do {task.title}; give a "
             "pretrained model, such as embedded"
         )
+    if config.data.passages and not (task.answers == "span" and config.proposals.cloze):
+        raise ConfigError(
+            "data.passages = true: contexts without a question only give cloze questions, for question "
+            "answering; set proposals.cloze=true, or leave the setting out"
+        )
     for package, hint in task.packages:
         if problem := missing_package(package, hint):
             raise ConfigError(f"task = {task.name}: {problem}")

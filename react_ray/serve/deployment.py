@@ -19,6 +19,8 @@ SCRAPE_WITHIN_S = 2.0
 """Time limit for metrics of the other replicas: a request to a full replica waits in its queue."""
 HEALTHY_WITHIN_S = 30.0
 """Time limit of a health check; a replica that fails three in a row is replaced."""
+CHECKED_WITHIN_S = HEALTHY_WITHIN_S + 5
+"""Time limit of Ray Serve for a health check, which has to be over by itself before."""
 
 
 def deployment_options(config: HostConfig, cpus: float) -> dict[str, Any]:
@@ -29,7 +31,7 @@ def deployment_options(config: HostConfig, cpus: float) -> dict[str, Any]:
         "max_ongoing_requests": config.max_ongoing,
         "max_queued_requests": config.max_queued,
         "backpressure_config": {"status_code": 429, "retry_after_s": 1},
-        "health_check_timeout_s": HEALTHY_WITHIN_S,
+        "health_check_timeout_s": CHECKED_WITHIN_S,
         "graceful_shutdown_timeout_s": config.drain_timeout_s,
         "graceful_shutdown_wait_loop_s": 0.2,  # Ray's 2 s would be most of the time a stop takes
         "max_constructor_retry_count": 1,  # what does not load once does not load

@@ -50,7 +50,6 @@ READY_WITHIN_S = 5.0
 """Maximum seconds of a ready replica for one text, ahead of the queue."""
 NOT_READY = f"the model did not answer within {READY_WITHIN_S:.0f} s"
 
-
 Result = TypeVar("Result")
 
 
@@ -311,17 +310,18 @@ class Service:
         return await self._probe.ready()
 
     async def answers(self, within_s: float) -> bool:
-        """Return whether the model answers a probe within ``within_s`` seconds.
+        """Return whether the model answers a probe within ``within_s`` seconds, or generates other texts.
 
-        The probe is put ahead of the queue: a full queue is no reason to replace a working replica.
+        The probe is ahead of the queue: a full queue or a long text is no reason to replace a replica.
         """
+        steps = self._engine.steps
         probes = [self._batcher.run_alone(self._engine.probe, first=True)]
         if self.relations:
             probes.append(self.relations.sample())
         try:
             outcomes = await asyncio.wait_for(asyncio.gather(*probes), within_s)
         except TimeoutError:
-            return False
+            return self._engine.steps > steps
         return not any(isinstance(outcome[0], Exception) for outcome in outcomes)
 
     def _number_waiting(self) -> int:

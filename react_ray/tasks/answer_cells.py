@@ -20,30 +20,47 @@ def parse_answers(context: str, cells: Mapping[str, Any]) -> list[list[int]] | N
     ``answers`` holds {"text": [...], "answer_start": [...]}, a list of {"text", "answer_start"}, or spans
     [start, end]. Otherwise ``answer_text`` has the answer and ``answer_start`` its first character, or both
     are lists, with ``is_impossible`` for questions without an answer, and further right answers in
-    ``all_answers``. Raises ValueError where an answer is not in the context.
+    ``all_answers``. An answer without its first character has to be in the context once. Raises ValueError
+    where an answer is not in the context.
 
     Example
     -------
     >>> parse_answers("Ada lives in Paris.", {"answers": {"text": ["Paris"], "answer_start": [13]}})
     [[13, 18]]
     """
-    answers = parsed(cells.get("answers"))
+    try:
+        answers = parsed(cells.get("answers"))
+    except ValueError:
+        raise ValueError(
+            f'wrong answers: expected {{"text": [], "answer_start": []}}, not {cells["answers"]!r:.60}; '
+            "a text alone goes in answer_text"
+        ) from None
     if answers is not None and answers != "":
         return _unique(_of_answers(context, answers))
     if _truth(cells.get("is_impossible")):
         return []
-    text, start = cells.get("answer_text"), cells.get("answer_start")
+    text, start = _listed(cells.get("answer_text"), cells.get("answer_start"))
     if isinstance(text, list):
-        return _unique(_of_answers(context, {"text": text, "answer_start": parsed(start)}))
+        return _unique(_of_answers(context, {"text": text, "answer_start": start}))
     if text is None or text == "":
         return [] if _truth(cells.get("is_impossible")) is False and start in (-1, "-1") else None
     first = _span(context, str(text), start)
     return _unique([first, *_others(context, cells.get("all_answers"), first)])
 
 
+def _listed(text: Any, start: Any) -> tuple[Any, Any]:
+    """Return the cells answer_text and answer_start, as lists where csv files hold lists."""
+    starts = parsed(start) if isinstance(start, str) and start.strip().startswith("[") else start
+    if isinstance(text, list) or not isinstance(starts, list):
+        return text, starts
+    return parsed(text), starts
+
+
 def _of_answers(context: str, answers: Any) -> Iterator[list[int]]:
     if isinstance(answers, Mapping):
         texts, starts = answers.get("text"), answers.get("answer_start")
+        if starts is None and isinstance(texts, list):
+            starts = [None] * len(texts)
         if not isinstance(texts, Sequence) or isinstance(texts, str) or not isinstance(starts, Sequence):
             raise ValueError(f"wrong answers: expected lists text and answer_start, not {answers!r:.80}")
         if len(texts) != len(starts):
@@ -67,9 +84,11 @@ def _span(context: str, text: Any, start: Any) -> list[int]:
     if not isinstance(text, str) or not text.strip():
         raise ValueError(f"wrong answer: expected a text, not {text!r:.80}")
     text = text.strip()
+    if text not in context:
+        raise ValueError(f"answer not in the context: {text!r:.80}; expected the same characters")
     if start is None or start == "":
         places = [n for n in range(len(context)) if context.startswith(text, n)]
-        if len(places) != 1:
+        if len(places) > 1:
             raise ValueError(
                 f"answer_start is missing: {text!r:.80} is {len(places)} times in the context, expected once"
             )
@@ -78,8 +97,10 @@ def _span(context: str, text: Any, start: Any) -> list[int]:
     while 0 <= first < len(context) and context[first].isspace():  # white space before it may be counted
         first += 1
     if first < 0 or not context.startswith(text, first):
-        actual = context[max(place, 0) : max(place, 0) + len(text)]
-        raise ValueError(f"answer not at its place: {text!r:.80} is not at {place}, where {actual!r:.80} is")
+        actual = f"where {context[place : place + len(text)]!r:.80} is"
+        if not 0 <= place < len(context):
+            actual = f"as the characters of the context are 0 to {len(context) - 1}"
+        raise ValueError(f"answer not at its place: {text!r:.80} is not at {place}, {actual}")
     return [first, first + len(text)]
 
 

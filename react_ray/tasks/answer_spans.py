@@ -38,15 +38,18 @@ class SpanScores(NamedTuple):
     none: float
 
 
-def place_context(window: Window) -> SpanPlaces:
-    """Find the tokens of the context, the second text of a window."""
-    context = [
-        token
+def place_context(window: Window, context: str) -> SpanPlaces:
+    """Find the tokens of the context, the second text of a window, without the white space around them.
+
+    Tokens of XLM-R and GPT-2 include the space before a word, which is no part of an answer.
+    """
+    places = [
+        (token, start + len(text) - len(text.lstrip()), start + len(text.rstrip()))
         for token, (part, (start, end)) in enumerate(zip(window.parts, window.offsets, strict=True))
-        if part == 1 and start < end
+        if part == 1 and (text := context[start:end]).strip()
     ]
-    offsets = np.array([window.offsets[token] for token in context], np.int64).reshape(-1, 2)
-    return SpanPlaces(np.array([0, *context], np.int64), offsets[:, 0], offsets[:, 1])
+    tokens, starts, ends = np.array(places, np.int64).reshape(-1, 3).T
+    return SpanPlaces(np.append(0, tokens), starts, ends)
 
 
 def span_target(places: SpanPlaces, answers: Sequence[Sequence[int]]) -> NDArray[np.float32]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-__all__ = ["NO_OPTIONS", "Cells", "Column", "Options"]
+__all__ = ["NO_OPTIONS", "Cells", "Column", "Options", "text_cell"]
 
 Kind = Literal["text", "tokens", "tags", "spans", "label", "labels"]
 Cells = Mapping[str, Any]
@@ -55,3 +55,15 @@ class Options:
 
 
 NO_OPTIONS = Options()
+
+
+def text_cell(cells: Cells, name: str) -> str | None:
+    """Return the text in a cell; None if it is blank. Raises ValueError for a value of another type.
+
+    >>> text_cell({"document": "Rain."}, "document")
+    'Rain.'
+    """
+    cell = cells.get(name)
+    if cell is not None and not isinstance(cell, str):
+        raise ValueError(f"not text: {name} is {cell!r:.80}; expected a text")
+    return cell if cell and cell.strip() else None

@@ -53,6 +53,9 @@ def read_and_cut(
     those of the rows if they are known.
     """
     counts = np.zeros((len(rows), 2), np.int64)
+    if task.long_texts == "all":
+        for name in task.texts[1:]:
+            counts[:, 1] += _cut_beside(tokenizer, longer, rows[name].to_pylist())
     for example in task.encode(tokenizer, rows, labels) if examples is None else examples:
         counts[example.row, 0] += len(example.ids)
     full = np.flatnonzero(counts[:, 0] >= tokenizer.most_windows * (tokenizer.max_length - NEAR))
@@ -62,3 +65,13 @@ def read_and_cut(
             counts[row, 1] += len(example.ids)
         counts[full, 1] = np.maximum(counts[full, 1] - counts[full, 0], 0)
     return counts
+
+
+def _cut_beside(tokenizer: TextTokenizer, longer: TextTokenizer, texts: Sequence[str]) -> NDArray[np.int64]:
+    """Count the tokens that are cut of texts that another text is read in windows behind."""
+    blank = [""] * len(texts)
+    read, whole = (
+        [windows[0].parts.count(0) for windows in one.pair_windows(texts, blank, 0)]
+        for one in (tokenizer, longer)
+    )
+    return np.subtract(whole, read)

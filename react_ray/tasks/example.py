@@ -14,7 +14,10 @@ __all__ = ["AnswerKind", "Example", "Inputs", "LongTexts", "Outputs", "Padding"]
 AnswerKind = Literal["label", "labels", "entities", "span", "text"]
 """One class with a ranking of all, several classes, typed parts of the text, one part of it, a new text."""
 LongTexts = Literal["cut", "windows", "all"]
-"""Cut at the maximum length of the model, read in ``finetune.windows``, or read to the end."""
+"""Cut at the maximum length of the model, read in ``finetune.windows``, or read to the end.
+
+Read to the end, the first text of a row is divided into windows; another text of the row is in front of each,
+and is cut at half the maximum length."""
 
 Inputs = dict[str, NDArray[np.int64]]
 """What a model reads: arrays of n x tokens by the names that transformers gives them."""

@@ -18,7 +18,7 @@ from scipy.special import softmax
 from react_ray.answer import Answer
 from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import Window
-from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.columns import Cells, Column, Options, text_cell
 from react_ray.tasks.mean_scores import mean_scores
 from react_ray.tasks.mention_changes import draw_of
 from react_ray.tasks.nouns import SUMMARIES
@@ -73,14 +73,11 @@ class ExtractiveSummarization(WordTagging):
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
         """A document, where its sentences start and end, and its summary."""
-        text, summary = cells.get("document"), cells.get("summary")
-        if not isinstance(text, str) or not (spans := split_sentences(text)):
+        text, summary = text_cell(cells, "document"), text_cell(cells, "summary")
+        if text is None or not (spans := split_sentences(text)):
             raise ValueError("blank document: expected a text")
-        if summary is not None and not isinstance(summary, str):
-            raise ValueError(f"summary is no text: {summary!r:.80}")
         starts, ends = zip(*spans, strict=True)
-        target = summary if summary and summary.strip() else None
-        return {"text": text, "starts": list(starts), "ends": list(ends), "summary": target}
+        return {"text": text, "starts": list(starts), "ends": list(ends), "summary": summary}
 
     def names_in(self, target: Any) -> list[str]:
         """Return no classes: every model has the same two options."""

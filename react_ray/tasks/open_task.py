@@ -35,9 +35,16 @@ class OpenTask(Task):
         """
         return None
 
-    def synthetic_targets(self, rows: pa.Table) -> list[Any]:
-        """Return the target of each unlabelled row whose input was made from a text, None for others."""
-        return [None] * len(rows)
+    def complete(self, rows: pa.Table) -> pa.Table:
+        """Return the rows whose inputs are complete; others only serve :meth:`self_supervised`."""
+        return rows
+
+    def self_supervised(self, rows: pa.Table, most: int) -> pa.Table:
+        """Make at most ``most`` rows with targets from the inputs of ``rows`` alone; by default none.
+
+        The model of generated labels may be trained on them first, see ``proposals.cloze``.
+        """
+        return pa.schema([*self.inputs, self.target]).empty_table()
 
     # --- pairs of a row and a candidate, for the discriminator
 

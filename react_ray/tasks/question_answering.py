@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
@@ -18,16 +19,17 @@ from react_ray.config.settings import AugmentConfig
 from react_ray.models.tokenizer import TextTokenizer
 from react_ray.tasks.answer_calibration import CORRECT, AnswerCalibration, calibrate_answers
 from react_ray.tasks.answer_cells import parse_answers
-from react_ray.tasks.answer_metrics import best_scores
+from react_ray.tasks.answer_metrics import answer_scores
 from react_ray.tasks.answer_sections import answer_sections
 from react_ray.tasks.answer_spans import SpanScores, place_context, ranked_spans, span_scores, span_target
-from react_ray.tasks.cloze import cloze_question
-from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.cloze import cloze_rows
+from react_ray.tasks.columns import Cells, Column, Options, text_cell
 from react_ray.tasks.mean_scores import mean_scores
 from react_ray.tasks.nouns import ANSWERS
 from react_ray.tasks.open_task import OpenTask
 from react_ray.tasks.sections import Section
 from react_ray.tasks.sentences import split_sentences
+from react_ray.tasks.small_models import small_model_rate
 from react_ray.tasks.task import Example, Outputs, Padding
 from react_ray.tasks.text_changes import augment
 from react_ray.tasks.wrong_answers import wrong_spans
@@ -38,14 +40,15 @@ if TYPE_CHECKING:
 
 __all__ = ["QuestionAnswering"]
 
-TRAINING: dict[str, Any] = {"max_length": 384, "token_budget": 1_000_000}
-"""Settings of ``finetune``: most contexts in one window, as is usual for SQuAD, and some 280 steps.
+TRAINING: dict[str, Any] = {"max_length": 384, "token_budget": 500_000}
+"""Settings of ``finetune``: most contexts in one window, as is usual for SQuAD, and some 130 steps.
 
-The head has random weights, so the usual budget, some 25 steps, leaves it nearly untrained; few-shot question
-answering takes at least 200 steps (Ram et al. 2021, arXiv:2101.00438).
+The head has random weights, so the usual budget, some 25 steps, leaves it nearly untrained. With 500 answers,
+the F1 on held-out rows rises until step 100 to 150.
 """
-RANKED = 5
-"""Answers in a ranking."""
+PASSAGE = "?"
+"""Question of a context without one, since no input of a row may be blank."""
+RANKED = 5  # answers in a ranking
 SETTINGS = "answers"
 """Calibration in the configuration of a saved model."""
 
@@ -70,6 +73,7 @@ class QuestionAnswering(OpenTask):
     target = pa.field("answers", pa.list_(pa.list_(pa.int32())))
     metrics = ("f1", "exact_match")
     answers = "span"
+    group = "text"
     long_texts = "all"
     added: ClassVar[tuple[pa.Field, ...]] = (
         pa.field("answer", pa.string()),
@@ -86,16 +90,19 @@ class QuestionAnswering(OpenTask):
         """Parse a context, a question, and the characters of its answers.
 
         The answers are [[start, end], ...], any of which is right; [] where the context has no answer.
-        A context without question and answers gets a cloze question if the ``options`` allow it.
+        A context without question and answers is a passage, if the ``options`` allow it.
         """
-        context, question = cells.get("context"), cells.get("question")
-        if options.passages and isinstance(context, str) and not question:
-            cloze = cloze_question(context) if parse_answers(context, cells) is None else None
-            question = cloze and cloze[0]
-        for name, text in (("context", context), ("question", question)):
-            if not isinstance(text, str) or not text.strip():
-                raise ValueError(f"blank {name}: expected a text")
-        return {"text": context, "question": question, "answers": parse_answers(str(context), cells)}
+        context, question = text_cell(cells, "context"), text_cell(cells, "question")
+        if context is None:
+            raise ValueError("blank context: expected a text")
+        answers = parse_answers(context, cells)
+        if options.passages and not question and answers is None:
+            question = PASSAGE
+        elif question is None:
+            raise ValueError(
+                "blank question: expected a text; contexts alone are read with data.passages=true"
+            )
+        return {"text": context, "question": question, "answers": answers}
 
     def merge(self, rows: Sequence[Mapping[str, Any]]) -> list[list[int]] | None:
         """Return the answers of all rows; None if only some have one, or the white space differs."""
@@ -104,20 +111,19 @@ class QuestionAnswering(OpenTask):
             return None
         return [list(span) for span in dict.fromkeys(tuple(span) for answers in spans for span in answers)]
 
-    def synthetic_targets(self, rows: pa.Table) -> list[Any]:
-        """Return the answers of cloze questions."""
-        clozes = map(cloze_question, rows["text"].to_pylist())
-        questions = rows["question"].to_pylist()
-        return [
-            [list(cloze[1])] if cloze and cloze[0] == question else None
-            for cloze, question in zip(clozes, questions, strict=True)
-        ]
+    def complete(self, rows: pa.Table) -> pa.Table:
+        """Return the rows that are no passages."""
+        return rows.filter(pc.not_equal(rows["question"], PASSAGE))
+
+    def self_supervised(self, rows: pa.Table, most: int) -> pa.Table:
+        """Make cloze questions of the contexts."""
+        made = cloze_rows(rows["text"].unique().to_pylist(), most)
+        return pa.Table.from_pylist(made, pa.schema([*self.inputs, self.target]))
 
     def cells_of(self, row: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
         """Return the context, the question, and a place for the answer."""
-        targets = [column.name for column in self.columns if column.target]
-        target = next((name for name in targets if name in columns), "answer_text")
-        return {"context": row["text"], "question": row["question"], target: ""}
+        targets = (column.name for column in self.columns if column.target and column.name in columns)
+        return {"context": row["text"], "question": row["question"], next(targets, "answer_text"): ""}
 
     def augment(
         self, row: dict[str, Any], config: AugmentConfig, seed: int, collected: Any = None
@@ -135,8 +141,8 @@ class QuestionAnswering(OpenTask):
     # --- the model
 
     def training_defaults(self, model: str) -> dict[str, Any]:
-        """Return the length of contexts and a larger budget."""
-        return TRAINING
+        """Return the length of contexts, a larger budget, and the rate of the embedded models."""
+        return TRAINING | small_model_rate(model)
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """Load a model with logits for the start and the end of an answer."""
@@ -153,18 +159,17 @@ class QuestionAnswering(OpenTask):
 
         Windows of a long context overlap by a quarter and share the weight of their row.
         """
-        columns = set(rows.column_names)
-        targets = rows["answers"].to_pylist() if "answers" in columns else [None] * len(rows)
-        weights = rows["weight"].to_pylist() if "weight" in columns else [1.0] * len(rows)
+        targets = rows["answers"].to_pylist() if "answers" in rows.column_names else [None] * len(rows)
+        weights = rows["weight"].to_pylist() if "weight" in rows.column_names else [1.0] * len(rows)
         questions, contexts = rows["question"].to_pylist(), rows["text"].to_pylist()
         stride = tokenizer.max_length // 4
         windows = tokenizer.pair_windows(questions, contexts, stride) if contexts else []
         examples = []
         for row, (parts, answers, weight) in enumerate(zip(windows, targets, weights, strict=True)):
             for window in parts:
-                places = place_context(window)
-                target = None if answers is None else span_target(places, answers)
+                places = place_context(window, contexts[row])
                 types = window.types if tokenizer.reads_types else None
+                target = None if answers is None else span_target(places, answers)
                 examples.append(Example(window.ids, target, weight / len(parts), row, types, places))
         return examples
 
@@ -272,7 +277,7 @@ class QuestionAnswering(OpenTask):
 
     def credit(self, answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
         """Compute the F1 of each answer against the best of the right ones."""
-        return _scores_of(answers, rows)[:, 0]
+        return answer_scores(answers, rows)[:, 0]
 
     def correct(self, credit: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return 1 where the F1 is above 0.5, the event to which scores are fitted."""
@@ -280,7 +285,7 @@ class QuestionAnswering(OpenTask):
 
     def statistics(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> Any:
         """Return F1, exact match and 1 for each row."""
-        return np.c_[_scores_of(answers, rows), np.ones(len(answers))]
+        return np.c_[answer_scores(answers, rows), np.ones(len(answers))]
 
     def score(self, sums: NDArray[np.float64]) -> dict[str, Any]:
         """Compute mean F1 and exact match."""
@@ -288,18 +293,18 @@ class QuestionAnswering(OpenTask):
 
     def details(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> dict[str, Any]:
         """Return the metrics of rows with and without an answer, and their numbers."""
-        scores = _scores_of(answers, rows)
+        scores = answer_scores(answers, rows)
         has = np.array([bool(truth) for truth in rows["answers"].to_pylist()], bool)
         parts = {"has_answer": has, "no_answer": ~has}
         means = {name: scores[part].mean(0).tolist() for name, part in parts.items() if part.any()}
+        counts = {name: int(parts[name].sum()) for name in means}
         return {
-            name: {"n": int(parts[name].sum()), "f1": f1, "exact_match": exact}
-            for name, (f1, exact) in means.items()
+            name: {"n": counts[name], "f1": f1, "exact_match": exact} for name, (f1, exact) in means.items()
         }
 
     def sections(self, answers: Sequence[Answer], rows: pa.Table, labels: Sequence[str]) -> list[Section]:
         """Return scores by kind of question, and contexts with the most confident mistakes."""
-        return answer_sections(answers, rows, _scores_of(answers, rows))
+        return answer_sections(answers, rows, answer_scores(answers, rows))
 
 
 def _logits(output: Any) -> Any:
@@ -337,14 +342,3 @@ def _store_calibration(model: PreTrainedModel, calibration: AnswerCalibration) -
     settings = getattr(model.config, "react_ray", None) or {}
     model.config.react_ray = {**settings, SETTINGS: calibration._asdict()}
     return {name: value for name, value in calibration._asdict().items() if value is not None}
-
-
-def _scores_of(answers: Sequence[Answer], rows: pa.Table) -> NDArray[np.float64]:
-    """F1 and exact match of each answer, n x 2."""
-    scores = []
-    for answer, text, truth in zip(
-        answers, rows["text"].to_pylist(), rows["answers"].to_pylist(), strict=True
-    ):
-        said = "".join(text[start:end] for start, end in answer.value)
-        scores.append(best_scores(said, [text[start:end] for start, end in truth]))
-    return np.array(scores, np.float64).reshape(-1, 2)

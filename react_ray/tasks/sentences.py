@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 
+from react_ray.models.writing_systems import NO_SPACES
+
 __all__ = ["split_sentences"]
 
 _END = re.compile(
     r"[.!?…]+[\"'”’)\]]*(?=\s|$)"  # with white space behind it: 3.5 and U.S. go on
-    r"|[。！？；｡…]+[”’」』）]*"
+    r"|[。！？；｡…][。！？；｡…!?]*[”’」』）]*"
+    rf"|(?:(?<=[{NO_SPACES}])[!?]+|[!?]+(?=[\"'”’)\]]*[{NO_SPACES}]))[\"'”’)\]]*"  # half-width marks
     r"|[^\S\n]*\n\s*"
 )
 _ABBREVIATION = re.compile(
@@ -20,7 +23,8 @@ def split_sentences(text: str) -> list[tuple[int, int]]:
     """Return the sentences of a text as characters from and to, without the white space around them.
 
     A line break ends a sentence, as in dialogues and headlines. A full stop does so where white space
-    follows, unless an initial or a common abbreviation is before it.
+    follows, unless an initial or a common abbreviation is before it. An exclamation or question mark does so
+    next to a character of a script without spaces too.
 
     Example
     -------

@@ -15,7 +15,7 @@ from react_ray.answer import Answer
 from react_ray.config.settings import SCRATCH, AugmentConfig, GenerationConfig
 from react_ray.models import tokens
 from react_ray.models.tokenizer import TextTokenizer
-from react_ray.tasks.columns import Cells, Column, Options
+from react_ray.tasks.columns import Cells, Options, text_cell
 from react_ray.tasks.generated_sections import generated_sections
 from react_ray.tasks.open_task import OpenTask
 from react_ray.tasks.sections import Section
@@ -33,14 +33,15 @@ SMOOTHING = 0.1
 FROM_SCRATCH: dict[str, Any] = {
     "lr": 3e-3,
     "batch_size": 32,
-    "epochs": 40,
+    "token_budget": 4_500_000,
+    "max_epochs": 100,
     "dropout": None,
     "warmup": 0.1,
     "evaluations": 10,
     "patience": 10,
 }
-"""Settings of ``finetune`` for random weights; fewer rows need more epochs."""
-FINE_TUNING: dict[str, Any] = {"epochs": 5, "max_length": 512}
+"""Settings of ``finetune`` for random weights: some 15 minutes on a core; fewer rows need more epochs."""
+FINE_TUNING: dict[str, Any] = {"token_budget": 1_000_000, "max_epochs": 5, "max_length": 512}
 """Settings of ``finetune`` for pretrained weights."""
 IGNORED = -100
 """Label of padding."""
@@ -63,16 +64,11 @@ class Seq2Seq(OpenTask):
 
     def parse(self, cells: Cells, options: Options) -> dict[str, Any]:
         """Parse the two texts."""
-        source, target = (self._text(cells, column) for column in self.columns)
+        source, target = (text_cell(cells, column.name) for column in self.columns)
         if source is None:
-            raise ValueError(f"blank {self.columns[0].name}: expected a text")
+            hint = f"; {self.target.name} texts alone are read from files that data.targets names"
+            raise ValueError(f"blank {self.columns[0].name}: expected a text{hint if target else ''}")
         return {"text": source, self.target.name: target}
-
-    def _text(self, cells: Cells, column: Column) -> str | None:
-        cell = cells.get(column.name)
-        if cell is not None and not isinstance(cell, str):
-            raise ValueError(f"{column.name} is no text: {cell!r:.80}")
-        return cell if cell and cell.strip() else None
 
     def cells_of(self, row: Mapping[str, Any], columns: Any) -> dict[str, Any]:
         """Format the input, and an empty target."""

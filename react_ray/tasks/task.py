@@ -82,6 +82,8 @@ class Task(ABC):
     """Kind of answer, which decides how services describe it and pages show it."""
     added: ClassVar[tuple[pa.Field, ...]] = (pa.field("label", pa.string()), pa.field("score", pa.float64()))
     """Columns that predictions add to the rows of a file; null for rows without an answer."""
+    group: ClassVar[str | None] = None
+    """Text input that rows share: validation rows have others than training rows."""
     auto_model: ClassVar[str] = "AutoModelForSequenceClassification"
     """The transformers class that loads a saved model of this task."""
     architectures: ClassVar[tuple[str, ...]] = ()
@@ -104,8 +106,6 @@ class Task(ABC):
     def texts(self) -> list[str]:
         """Names of the text columns in ``inputs``; the model reads all of them."""
         return [field.name for field in self.inputs if pa.types.is_string(field.type)]
-
-    # --- rows
 
     def detect(self, sample: Sequence[Cells], options: Options) -> Options:
         """Complete ``options`` from the first rows of a file."""

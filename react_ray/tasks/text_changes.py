@@ -33,14 +33,22 @@ _CHARACTER = f"(?:{_FLAG}|[{NO_SPACES}{_EMOJI}])(?:[{_ATTACHED}]|\u200d.)*"
 _UNIT = re.compile(f"({_CHARACTER}|[^\\s{NO_SPACES}{_EMOJI}]+)(\\s*)")
 _ASCII_UNIT = re.compile(r"(\S+)(\s*)")
 """The same where all units are words, and twice as fast."""
+_FULL_WIDTH = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")
+"""Full-width digits and letters."""
 
 Unit = tuple[str, str]
 """A word or character, and the white space behind it."""
 
 
 def normal_form(text: str) -> str:
-    """Normalize a text to Unicode form NFC and single spaces, to find duplicates."""
-    return " ".join((text if text.isascii() else unicodedata.normalize("NFC", text)).split())
+    """Normalize a text to find duplicates: Unicode form NFC, single spaces, and usual letters and digits.
+
+    >>> normal_form("２０２４年　ＮＢＡ")
+    '2024年 NBA'
+    """
+    if not text.isascii():
+        text = _FULL_WIDTH.sub(lambda match: chr(ord(match[0]) - 0xFEE0), unicodedata.normalize("NFC", text))
+    return " ".join(text.split())
 
 
 def augment(text: str, config: AugmentConfig, seed: int = 0) -> list[str]:

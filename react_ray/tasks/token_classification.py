@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from react_ray.answer import Answer
-from react_ray.config.settings import AUTO, EMBEDDED, MULTILINGUAL, AugmentConfig
+from react_ray.config.settings import AugmentConfig
 from react_ray.tasks.annotations import parsed, read_annotation
 from react_ray.tasks.closed_metrics import class_figures
 from react_ray.tasks.columns import Cells, Column, Options
@@ -24,6 +24,7 @@ from react_ray.tasks.entity_sections import entity_sections
 from react_ray.tasks.mention_changes import MENTIONS, augment_row, collect_mentions, operations_of
 from react_ray.tasks.nouns import ENTITIES
 from react_ray.tasks.sections import Section
+from react_ray.tasks.small_models import small_model_rate
 from react_ray.tasks.tagging import Span, bio_tags, find_scheme, spans_of, tag_names
 from react_ray.tasks.task import Example, Outputs
 from react_ray.tasks.word_tagging import WordTagging
@@ -35,9 +36,6 @@ __all__ = ["TokenClassification"]
 
 CALIBRATION_WORDS = 20_000
 """Words that decide the temperature."""
-SMALL_MODELS = (EMBEDDED, MULTILINGUAL, AUTO)
-SMALL_MODEL_RATE = 2e-4
-"""Learning rate of small models, whose new tags are hardly learned at the usual one."""
 POWER = "score_power"
 """Key of the power of scores of rows in the configuration of a saved model."""
 
@@ -147,7 +145,7 @@ class TokenClassification(WordTagging):
 
     def training_defaults(self, model: str) -> dict[str, Any]:
         """Return a higher learning rate for the embedded models."""
-        return {"lr": SMALL_MODEL_RATE} if model in SMALL_MODELS else {}
+        return small_model_rate(model)
 
     def load_model(self, name: str, labels: Sequence[str], dropout: float | None = None) -> PreTrainedModel:
         """Load a token classifier over the BIO tags of ``labels``; a head for other tags is replaced."""

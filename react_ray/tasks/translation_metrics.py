@@ -1,7 +1,7 @@
 """BLEU and chrF of translations as sums of counts, equal to sacrebleu's scores of a corpus.
 
-BLEU (Papineni et al. 2002) uses the tokenizer 13a, zh for Chinese, and char for other scripts without
-spaces; chrF is Popović 2015, with its default of 6 characters and no words.
+BLEU (Papineni et al. 2002) uses one tokenizer for all references: 13a, zh if most of them are Chinese, and
+char for other scripts without spaces; chrF is Popović 2015, with its default of 6 characters and no words.
 """
 
 from __future__ import annotations
@@ -47,29 +47,37 @@ def _chrf() -> Any:
     return _sacrebleu().CHRF()
 
 
-def bleu_tokenizer(reference: str) -> str:
-    """Return sacrebleu's tokenizer for a reference: 13a, zh, or char for other scripts without spaces.
+def bleu_tokenizer(references: Sequence[str]) -> str:
+    """Return sacrebleu's tokenizer for a corpus: 13a, zh, or char for other scripts without spaces.
+
+    Most of the references decide, because a few of a Japanese corpus have no kana.
 
     Example
     -------
-    >>> [bleu_tokenizer(text) for text in ("Guten Tag", "你好", "こんにちは")]
+    >>> [bleu_tokenizer(texts) for texts in (["Guten Tag"], ["你好"], ["東京", "東京タワー"])]
     ['13a', 'zh', 'char']
     """
-    if _CHINESE.search(reference) and not _KANA.search(reference):
-        return "zh"
-    return "char" if _SPACELESS.search(reference) else "13a"
+    spaceless = [text for text in references if _SPACELESS.search(text)]
+    if 2 * len(spaceless) <= len(references):
+        return "13a"
+    chinese = [text for text in spaceless if _CHINESE.search(text) and not _KANA.search(text)]
+    return "zh" if 2 * len(chinese) > len(spaceless) else "char"
 
 
 def statistics(translations: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
-    """Return the counts of each row: n-grams of BLEU, lengths, then n-grams of chrF."""
+    """Return the counts of each row: n-grams of BLEU, lengths, then n-grams of chrF.
+
+    ``references`` are those of a corpus, because they decide the tokenizer together.
+    """
+    bleu = _bleu(bleu_tokenizer(references))
     pairs = list(zip(translations, references, strict=True))
-    rows = [[*_bleu_counts(*pair), *_chrf_counts(*pair)] for pair in pairs]
+    rows = [[*_bleu_counts(bleu, *pair), *_chrf_counts(*pair)] for pair in pairs]
     return np.array(rows, np.float64).reshape(len(rows), BLEU_COUNTS + 3 * _chrf().char_order)
 
 
-def _bleu_counts(translation: str, reference: str) -> list[int]:
-    bleu = _bleu(bleu_tokenizer(reference)).sentence_score(translation, [reference])
-    return [*bleu.counts, *bleu.totals, bleu.sys_len, bleu.ref_len]
+def _bleu_counts(bleu: Any, translation: str, reference: str) -> list[int]:
+    score = bleu.sentence_score(translation, [reference])
+    return [*score.counts, *score.totals, score.sys_len, score.ref_len]
 
 
 def _chrf_counts(translation: str, reference: str) -> list[int]:
@@ -123,15 +131,15 @@ def _chrf_of(sums: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def sentence_chrf(translations: Sequence[str], references: Sequence[str]) -> NDArray[np.float64]:
     """Return the chrF of each translation, 0 to 1."""
-    counts = statistics(translations, references)
-    return np.asarray(_chrf_of(counts[:, BLEU_COUNTS:]), np.float64)
+    pairs = zip(translations, references, strict=True)
+    counts = np.array([_chrf_counts(*pair) for pair in pairs], np.float64)
+    return np.asarray(_chrf_of(counts.reshape(-1, 3 * _chrf().char_order)), np.float64)
 
 
 def signatures(references: Sequence[str]) -> dict[str, str]:
-    """Return sacrebleu's signatures of the metrics, with the tokenizers for these references."""
-    tokenizers = sorted({bleu_tokenizer(text) for text in references}) or ["13a"]
+    """Return sacrebleu's signatures of the metrics, with the tokenizer for these references."""
     version = _sacrebleu().bleu.VERSION if hasattr(_sacrebleu().bleu, "VERSION") else _version()
-    bleu = f"nrefs:1|case:mixed|eff:no|tok:{'+'.join(tokenizers)}|smooth:exp|version:{version}"
+    bleu = f"nrefs:1|case:mixed|eff:no|tok:{bleu_tokenizer(references)}|smooth:exp|version:{version}"
     chrf = f"nrefs:1|case:mixed|eff:yes|nc:{_chrf().char_order}|nw:0|space:no|version:{version}"
     return {"bleu": bleu, "chrf": chrf}
 

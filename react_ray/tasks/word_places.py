@@ -29,7 +29,7 @@ def place_all_tokens(
 ) -> list[WordPlaces]:
     """All tokens of spans, such as sentences, from characters ``starts`` to ``ends``, in each of ``windows``.
 
-    A token belongs to the span that it starts in.
+    A token belongs to the first span that it overlaps.
     """
     return [_all_tokens(window, np.asarray(starts), np.asarray(ends)) for window in windows]
 
@@ -40,9 +40,9 @@ def _all_tokens(window: Window, starts: NDArray[np.int64], ends: NDArray[np.int6
         for (left, right), part in zip(window.offsets, window.parts, strict=True)
     ]
     tokens = np.flatnonzero(read)
-    characters = np.array([window.offsets[token][0] for token in tokens.tolist()], np.int64)
-    spans = np.searchsorted(starts, characters, side="right") - 1
-    inside = (spans >= 0) & (characters < ends[spans])
+    offsets = np.array(window.offsets, np.int64)[tokens].reshape(-1, 2)
+    spans = np.searchsorted(ends, offsets[:, 0], side="right")
+    inside = np.append(starts, np.iinfo(np.int64).max)[spans] < offsets[:, 1]
     return WordPlaces(spans[inside].astype(np.int64), tokens[inside].astype(np.int64))
 
 

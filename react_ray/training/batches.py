@@ -19,18 +19,18 @@ from react_ray.tasks import Task
 
 __all__ = [
     "MAX_VALIDATION",
+    "MIN_VALIDATION",
     "MicroBatch",
     "draw_rows",
     "epoch_batches",
     "plan_epochs",
     "read_rows",
     "read_validation",
+    "share_budget",
     "split_batch",
     "validation_sample_size",
 ]
 
-MAX_EPOCHS = 10
-"""Maximum epochs; with more, texts are memorized."""
 MIN_STEPS = 40
 """Minimum steps for a handful of labels, regardless of epochs; twice as many made no difference."""
 MIN_VALIDATION = 30
@@ -75,7 +75,18 @@ def plan_epochs(rows: int, tokens: float, config: FinetuneConfig) -> float:
     if config.epochs is not None:
         return config.epochs
     steps = math.ceil(rows / config.batch_size)
-    return min(config.token_budget / (rows * tokens), max(MAX_EPOCHS, MIN_STEPS / steps))
+    return min(config.token_budget / (rows * tokens), max(config.max_epochs, MIN_STEPS / steps))
+
+
+def share_budget(config: FinetuneConfig, models: int) -> FinetuneConfig:
+    """Return the settings of each of the ``models`` of a run, which divide the tokens equally.
+
+    Example
+    -------
+    >>> share_budget(FinetuneConfig(token_budget=90_000), models=2).token_budget
+    45000
+    """
+    return config.model_copy(update={"token_budget": max(1, config.token_budget // models)})
 
 
 def draw_rows(rows: pa.Table, epochs: float, seed: int) -> pa.Table:

@@ -133,7 +133,7 @@ class _Run(Training):
         config, labels, seed = recipe.config, recipe.labels, recipe.seed
         sample = np.random.default_rng(seed).permutation(len(rows))[:LENGTH_SAMPLE]
         sample_examples = self.task.encode(self.text_tokenizer, rows.take(np.sort(sample)), labels)
-        tokens = sum(len(e.ids) for e in sample_examples) / len(sample)
+        tokens = sum(self.task.size(example) for example in sample_examples) / len(sample)
         epochs = plan_epochs(len(rows), tokens, config)
         examples = self.task.encode(self.text_tokenizer, draw_rows(rows, epochs, seed), labels)
         per_epoch = math.ceil(len(examples) / config.batch_size)

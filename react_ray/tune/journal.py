@@ -45,7 +45,7 @@ class Journal:
         if path.exists():
             # a kill may truncate the last line
             content, _, _ = path.read_text(encoding="utf-8").rpartition("\n")
-            for line in content.splitlines():
+            for line in filter(None, content.split("\n")):  # texts may have other line ends, such as U+2028
                 entry = json.loads(line)
                 entry["rungs"] = [(rung, score) for rung, score in entry["rungs"]]
                 self.trials[entry["number"]] = Trial(**entry)

@@ -26,7 +26,6 @@ SEARCHABLE_KEYS = ("model", "encoder")
 
 _FINETUNE: dict[str, Range | Sequence[Any]] = {
     "finetune.lr": Range(low=1e-5, high=2e-4, log=True),
-    "finetune.token_budget": (40_000, 80_000, 160_000),
     "finetune.batch_size": (8, 16, 32),
 }
 _LGAN: dict[str, Range | Sequence[Any]] = {
@@ -52,7 +51,7 @@ DEFAULTS: Mapping[str, Space] = {
     "run": {
         **_AUGMENT,
         **{key: _LGAN[key] for key in ("lgan.names", "lgan.rounds")},
-        **{key: _FINETUNE[key] for key in ("finetune.lr", "finetune.token_budget")},
+        "finetune.lr": _FINETUNE["finetune.lr"],
     },
 }
 
@@ -77,8 +76,14 @@ def find_space(config: Config) -> Space:
 
 
 def _default_space(config: Config) -> Space:
-    """Return the default space of the stage, without settings of labelers that the task does not use."""
-    space = DEFAULTS[config.tune.stage]
+    """Return the default space of the stage, without settings of labelers that the task does not use.
+
+    Where models are fine-tuned, half and twice the tokens of training are tried too.
+    """
+    space = dict(DEFAULTS[config.tune.stage])
+    if config.tune.stage != "lgan":
+        tokens = config.finetune.token_budget
+        space["finetune.token_budget"] = (max(1, tokens // 2), tokens, 2 * tokens)
     if get_task(config.task).labeler == "label_gan":
         return space
     return {key: values for key, values in space.items() if not key.startswith("lgan.")}

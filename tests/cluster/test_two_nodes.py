@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from ports import free_port
 
 ROOT = Path(__file__).parents[2]
 WAIT_S = 240
@@ -86,12 +87,6 @@ def ray_start(folder: Path, environ: dict[str, str], *options: str) -> subproces
         return subprocess.Popen(
             command, cwd=folder, env={**os.environ, **environ}, stdout=log, stderr=subprocess.STDOUT
         )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def wait_for(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -1,4 +1,4 @@
-"""Rows with the same question and context, whose answers differ."""
+"""Rows with the same input, whose targets differ and are all right."""
 
 from __future__ import annotations
 
@@ -55,3 +55,21 @@ def test_an_answer_and_none_are_a_conflict_and_other_white_space_other_places(tm
     assert [reason.partition(":")[0] for reason in reasons] == ["1", "2", "3", "4", "1"]
     assert all("two targets" in reason for reason in reasons[:4])
     assert "also labelled" in reasons[4]
+
+
+def test_all_references_of_a_source_are_trained_on_and_one_is_compared_with(tmp_path):
+    pairs = [("a dog", "ein Hund"), ("a dog", "der Hund"), ("a dog", "ein Hund"), ("a cat", "eine Katze")]
+    test = [("a house", "ein Haus"), ("a house", "das Haus"), ("a house", "ein Haus"), ("a dog", "Hund")]
+    for name, some in (("a", pairs), ("t", test)):
+        lines = [json.dumps({"source": source, "target": target}) + "\n" for source, target in some]
+        (tmp_path / f"{name}.jsonl").write_text("".join(lines))
+    config = DataConfig(labeled=str(tmp_path / "a.jsonl"), test=str(tmp_path / "t.jsonl"))
+    summary = prepare(config, tmp_path / "out", task="translation")
+    kept = [
+        (one["part"], one["text"], one["target"])
+        for one in pq.read_table(tmp_path / "out" / "rows.parquet").to_pylist()
+    ]
+    labelled = [("labeled", *pair) for pair in (pairs[0], pairs[1], pairs[3])]
+    assert kept == [*labelled, ("test", *test[0])]
+    assert summary["refused"] == {"duplicate": 2, "further reference": 1, "also labelled": 1}
+    assert (tmp_path / "out" / "refused.jsonl").read_text().count("t.jsonl, row 1") == 2

@@ -12,6 +12,8 @@ from react_ray.data.nested_questions import is_nested
 from react_ray.data.records import Rows
 from react_ray.data.row import Broken, ColumnSelection
 from react_ray.data.sources import open_source
+from react_ray.tasks import get_task
+from react_ray.tasks.columns import NO_OPTIONS
 
 CONTEXT = "Ada lives in Paris. 她住在巴黎。"
 SQUAD = {
@@ -67,6 +69,15 @@ def test_answers_of_cmrc_are_found_in_their_context(tmp_path):
     assert cells["question"] == "哪里？"
     places = zip(cells["answers"]["text"], cells["answers"]["answer_start"], strict=True)
     assert all(CONTEXT.startswith(text, start) for text, start in places)
+
+
+def test_an_answer_of_cmrc_that_is_not_in_its_context_says_so(tmp_path):
+    article = {"context_text": "李白写诗。", "qas": [{"query_text": "谁？", "answers": ["杜甫"]}]}
+    path = tmp_path / "trial.json"
+    path.write_text(json.dumps([article], ensure_ascii=False), encoding="utf-8")
+    ((_, cells),) = rows(path)
+    with pytest.raises(ValueError, match="answer not in the context: '杜甫'"):
+        get_task("question-answering").parse(cells, NO_OPTIONS)
 
 
 def test_what_is_no_article_is_broken_and_others_are_read(tmp_path):

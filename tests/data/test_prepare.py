@@ -94,12 +94,18 @@ def test_bad_rows_go_to_the_list_in_order_and_the_others_are_used(files: Path) -
 
 def test_texts_that_differ_in_white_space_or_unicode_form_are_the_same(files: Path) -> None:
     LABELLED.head(2).to_csv("a.csv", index=False)
-    pd.DataFrame({"text": ["caf\u00e9  open\n", " cafe\u0301 open", "CAF\u00c9 open"]}).to_csv(
-        "b.csv", index=False
-    )
+    texts = [
+        "caf\u00e9  open\n",
+        " cafe\u0301 open",
+        "CAF\u00c9 open",
+        "\uff12\uff10年\u3000\uff21",
+        "20年 A",
+        "20年 a",
+    ]
+    pd.DataFrame({"text": texts}).to_csv("b.csv", index=False)
     rows, refused, _ = run(files, labeled="a.csv", unlabeled="b.csv")
-    assert rows["text"].tolist()[2:] == ["caf\u00e9  open\n", "CAF\u00c9 open"]
-    assert [row["row"] for row in refused] == [2]
+    assert rows["text"].tolist()[2:] == [texts[0], *texts[2:4], texts[5]]
+    assert [row["row"] for row in refused] == [2, 5]
 
 
 def many(count: int, classes: int) -> pd.DataFrame:
@@ -132,6 +138,21 @@ def test_thresholds_of_labels_have_rows_that_the_model_does_not_know(
     config = DataConfig(labeled="a.jsonl", unlabeled=unlabeled)
     parts = prepare(config, files / "out", task="multi-label-classification")["parts"]
     assert (parts["validation"] > 0) == held
+
+
+def test_questions_on_one_context_are_all_held_back_or_none(files: Path) -> None:
+    rows = [
+        {"context": f"Ada {n} met Bob {n}.", "question": f"Who met, {q}?", "answer_text": "Ada"}
+        for n in range(60)
+        for q in range(4)
+    ]
+    pd.DataFrame(rows).to_csv("a.csv", index=False)
+    prepare(DataConfig(labeled="a.csv"), files / "out", task="question-answering")
+    found = pd.read_parquet(files / "out" / "rows.parquet")
+    assert len(found) == len(found["id"].unique()) == 240
+    parts = found.groupby("text")["part"].agg(set)
+    assert {*map(len, parts)} == {1}
+    assert {part for (part,) in parts} == {"labeled", "validation"}
 
 
 def test_held_back_rows_stay_where_they_were_when_data_is_added(files: Path) -> None:

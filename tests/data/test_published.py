@@ -129,7 +129,7 @@ def test_the_true_entities_of_a_pool_may_be_those_of_cluener(tmp_path):
 def test_multiple_choice_is_an_error_that_says_what_to_do(tmp_path, indent):
     path = tmp_path / "c3.json"
     path.write_text(json.dumps(C3, ensure_ascii=False, indent=indent), encoding="utf-8")
-    with pytest.raises(InputError, match=r"multiple-choice.*write a pair of texts"):
+    with pytest.raises(InputError, match=r"multiple-choice.*write a pair of texts.*--validation"):
         read(path, "text-pair-classification")
 
 

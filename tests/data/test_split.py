@@ -75,3 +75,12 @@ def test_a_larger_fraction_only_adds_rows(rows: dict[str, str], one: float, othe
 def test_no_fraction_keeps_everything_for_training() -> None:
     assert not validation_mask(["r"] * 10, ["a"] * 10, 0.0).any()
     assert len(validation_mask([], [], 0.5)) == 0
+
+
+def test_rows_of_a_group_stay_together() -> None:
+    for groups in (["a"] * 6 + ["b"] * 6, ["a"] * 12):
+        for fraction in (1e-9, 1.0):
+            mask = validation_mask(groups, [""] * 12, fraction)
+            assert {len(set(mask[start : start + 6])) for start in (0, 6)} == {1}
+            assert not mask.all()
+            assert mask.any() == ("b" in groups)

@@ -152,7 +152,9 @@ def test_keys_find_copies_and_draw_the_pool(
     keys = Keys(tmp_path / "keys", rows)
     for start in range(0, rows, 100):
         here = np.arange(start, min(start + 100, rows))
-        keys.add([text_id(texts[n]) for n in here], here, here + 1, parts[here])
+        keys.add(
+            [text_id(texts[n]) for n in here], here, here + 1, parts[here], np.zeros(len(here), np.uint64)
+        )
     verdict = keys.deduplicate(pool=20)
     kept = {}
     for place in sorted(range(rows), key=lambda n: (parts[n], n)):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tiny_generators import KINDS, save_generator, texts
+from tiny_generators import KINDS, save_endless, save_generator, texts
 
 from react_ray import load
 from react_ray.config.service import ServeConfig
@@ -19,6 +19,7 @@ from react_ray.inference.ctranslate2_export import export
 from react_ray.inference.ctranslate2_model import CTranslate2Model
 from react_ray.inference.ctranslate2_record import TranslatorRecord, find_translator
 from react_ray.inference.export import export_saved
+from react_ray.inference.saved import SavedModel
 from react_ray.serve.engine.model import load_engine
 from react_ray.serve.models import note_of
 
@@ -72,6 +73,20 @@ def test_texts_grow_token_by_token_within_the_limit_until_they_are_stopped(
     tokens.clear()
     model.stream(example, lambda token: bool(tokens.append(token)) or len(tokens) >= 2)
     assert len(tokens) <= 3 < len(found)
+
+
+@pytest.mark.parametrize("engine", ["ctranslate2", "torch"])
+def test_progress_counts_tokens_of_a_greedy_search_and_batches_of_others(
+    engine: str, tmp_path: Path, exported: Exported
+) -> None:
+    endless = save_endless(tmp_path, 10)
+    for folder, least in ((endless, 10), (exported("marian")[0], 1)):
+        model: SavedModel = load(folder, use_gpu=False)
+        if engine == "ctranslate2":
+            model = CTranslate2Model(folder, export(folder, folder / "ctranslate2", texts()))
+        before = model.progress.steps
+        model.run(model.examples(model.rows(["a b c"])))
+        assert model.progress.steps - before >= least
 
 
 def test_a_service_uses_the_files_while_they_belong_to_the_model(

@@ -5,7 +5,7 @@ import pytest
 
 from react_ray.data.views import BLOCKS
 from react_ray.labelers.candidates import fold_of_rows
-from react_ray.labelers.label_steps import label_steps
+from react_ray.labelers.label_steps import HeldOut, label_steps, try_verifier
 
 WIDTH = 8
 
@@ -67,3 +67,51 @@ def test_an_empty_pool_has_no_labels():
     steps, weight = label_steps(known, truth, empty, False, None, names, 0)
     assert {len(found) for found in steps.values()} == {0}
     assert weight == 0
+
+
+def choose(known, truth, pool, in_truth, held_out: int):
+    """Label the pool, whose last rows are held out, and return the labels, the verdict, and those alone."""
+
+    def label(with_d: bool):
+        return label_steps(known, truth, pool, True, fold_of_rows(300, 0) if with_d else None, None, 0)
+
+    def score(labels):
+        return float((labels.argmax(1) == in_truth.argmax(1))[-held_out:].mean())
+
+    evidence = HeldOut(held_out, "entity_f1", score) if held_out else None
+    steps, _, verifier = try_verifier(label, evidence)
+    return steps, verifier, score(label(True)[0]["aligned"]), score(label(False)[0]["aligned"])
+
+
+def test_d_is_joined_where_held_out_rows_are_labelled_better_with_it():
+    known, truth, pool, _, in_truth = a_pool(exclusive=True)
+    steps, verifier, with_d, without_d = choose(known, truth, pool, in_truth, held_out=100)
+    assert with_d > without_d
+    assert verifier.used
+    assert "joined" in steps
+    assert verifier.figures == {"rows": 100, "with_d": with_d, "without_d": without_d}
+    assert verifier.why == (
+        f"On 100 held-out rows the proposals have an entity F1 of {with_d:.3f} joined with D and "
+        f"{without_d:.3f} alone, so D is joined."
+    )
+
+
+def test_d_is_left_out_where_held_out_rows_are_labelled_worse_with_it():
+    known, truth, pool, _, in_truth = a_pool(exclusive=True)
+    random = np.random.default_rng(0)
+    known["features"], pool["features"] = (
+        random.normal(size=units["features"].shape).astype(np.float32) for units in (known, pool)
+    )
+    steps, verifier, with_d, without_d = choose(known, truth, pool, in_truth, held_out=100)
+    assert with_d < without_d
+    assert not verifier.used
+    assert list(steps) == ["proposed", "aligned", "sharpened"]
+    assert "so D is not used" in verifier.why
+
+
+def test_without_held_out_rows_d_is_joined():
+    known, truth, pool, _, in_truth = a_pool(exclusive=True)
+    steps, verifier, *_ = choose(known, truth, pool, in_truth, held_out=0)
+    assert "joined" in steps
+    assert (verifier.used, verifier.figures) == (True, {})
+    assert "too few held-out rows" in verifier.why

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -100,3 +102,34 @@ def test_both_texts_of_a_pair_are_counted(tiny_model: Path, tmp_path: Path) -> N
     first, second = tokens(), tokens(**{"data.columns.text": "second"})
     assert second > 5 * first
     assert tokens(**{"data.columns.text_pair": "second"}) == pytest.approx(first + second)
+
+
+def test_few_rows_are_not_trained_on_for_more_epochs_than_a_run_would(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    rows = [f"one text about {n % 2},{n % 2}" for n in range(40)]
+    (tmp_path / "rows.csv").write_text("\n".join(["text,label", *rows]), encoding="utf-8")
+    given = {"data.labeled": str(tmp_path / "rows.csv"), "model": str(tiny_model), "augment.copies": 0}
+    flags = {**given, "output": str(tmp_path / "out"), "finetune.token_budget": 10**9}
+    assert check(load_config(flags=flags), quiet=True).cost["training_steps"] <= 2 * 40
+
+
+def test_a_task_that_encodes_nothing_is_estimated_with_the_trained_model_alone(
+    tiny_model: Path, make_tiny_model: Callable[..., Path], tmp_path: Path
+) -> None:
+    other = make_tiny_model(tmp_path / "other", ["ball"], seed=1, hidden=16)
+    rows = [{"context": f"ball {n} money", "question": "what?", "answer_text": "ball"} for n in range(8)]
+    (tmp_path / "rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
+    given = {"data.labeled": str(tmp_path / "rows.jsonl"), "data.max_unknown": 1, "model": str(other)}
+    given |= {"task": "question-answering"}
+
+    def found(*encoders: Path) -> Check:
+        output = str(tmp_path / f"out{len(encoders)}")
+        return check(
+            load_config(flags={**given, "encoder": [*map(str, encoders)], "output": output}), quiet=True
+        )
+
+    one, two = found(other), found(tiny_model, other)
+    assert two.cost["tokens_per_row"] == one.cost["tokens_per_row"] > 0
+    assert "0 tokens to encode" in two.summary()
+    assert "every text by" not in two.summary()

@@ -26,6 +26,15 @@ def file(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("task", ["question-answering", "text-classification"])
+def test_passages_without_cloze_questions_are_an_error(file: Path, task: str) -> None:
+    flags = {"data.labeled": str(file), "data.passages": True, "task": task}
+    with pytest.raises(ConfigError, match=r"data\.passages = true: .* set proposals\.cloze=true"):
+        located(load_config(flags=flags))
+    cloze = load_config(flags={**flags, "task": "question-answering", "proposals.cloze": True})
+    assert located(cloze).data.passages
+
+
 def task_of(file: Path, **flags: Any) -> str:
     return located(load_config(flags={"data.labeled": str(file), **flags})).task
 

@@ -156,7 +156,7 @@ def test_numbers_widen_from_part_to_part(
 @pytest.mark.parametrize(
     ("rows", "words"),
     [
-        ([{"text": ["a", "list"]}], ["in.jsonl", "'text'", "not text: 1", "--text-column"]),
+        ([{"text": ["a", "list"]}], ["in.jsonl", "'text'", "not text: 1", "--column"]),
         ([{f"k{n}": n for n in range(10_001)}], ["in.jsonl", "10,000 different keys", ".jsonl"]),
         ([{"label": "a", "label_given": "b"}], ["in.jsonl", "'label'", "'label_given'", "rename"]),
     ],

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from task_rows import TARGET, WORDS, make_rows, write_files, write_lines
@@ -14,8 +15,12 @@ from task_rows import TARGET, WORDS, make_rows, write_files, write_lines
 from react_ray.answer import load_answers
 from react_ray.config.file import load_config
 from react_ray.errors import InputError
+from react_ray.labelers.candidates import align_balance
 from react_ray.pipeline.run import run
+from react_ray.pipeline.stages.candidates import by_row, load_proposals
 from react_ray.pipeline.suggest import suggest
+from react_ray.tasks import get_task
+from react_ray.tasks.units import unit_task
 
 every_task = pytest.mark.parametrize("task", ["token-classification", "multi-label-classification"])
 
@@ -88,10 +93,10 @@ def test_blank_targets_leave_nothing_to_learn_from(task, go, tmp_path):
 def test_d_chooses_among_answers_where_it_helps_on_the_validation_rows(task, go, tmp_path):
     files, rows = write_files(tmp_path, task), make_rows(task, 100)[60:]
     files |= {"validation": write_lines(tmp_path / "validation.jsonl", rows)}
-    passages = [{"context": f"the old Paris met {n} days", "question": ""} for n in range(3)]
+    passages = [{"context": f"the old Paris met {n} days"} for n in range(3)]
     pool = [json.loads(line) for line in files["unlabeled"].read_text().splitlines()]
     files["unlabeled"] = write_lines(tmp_path / "pool.jsonl", [*pool, *passages])
-    metrics = go(files, **{"proposals.verifier": True, "data.passages": True})
+    metrics = go(files, **{"proposals.verifier": True, "data.passages": True, "proposals.cloze": True})
     assert "On 40 held-out rows the most certain answers have a credit of" in metrics["why"]
     assert metrics["label_quality"]["generated"] == 24
     (propose,) = (tmp_path / "out" / "cache").glob("propose-*")
@@ -105,6 +110,35 @@ def test_d_chooses_among_answers_where_it_helps_on_the_validation_rows(task, go,
         assert 0 < answer.score < 1
     rows = pq.read_table(tmp_path / "out" / "augmented").to_pylist()
     assert sum(row["origin"] == "generated" for row in rows) == metrics["label_quality"]["kept"]
-    made = [row for row in rows if row["origin"] == "made"]
-    assert {row["text"] for row in made} == {row["context"] for row in passages}
-    assert all(0 < row["weight"] < 0.5 and row["answers"] for row in made)
+    (warm_up,) = (tmp_path / "out" / "cache").glob("warm_up-*")
+    contexts = {row["text"] for row in pq.read_table(warm_up / "train.parquet").to_pylist()}
+    assert {row["context"] for row in passages} < contexts, "and those of rows with questions"
+    assert "questions made from contexts" in metrics["why"]
+    without = go(files, **{"proposals.verifier": True})
+    tests = {name: [one["arms"][name]["test"] for one in (metrics, without)] for name in metrics["arms"]}
+    assert tests["labels_only"][0] == tests["labels_only"][1]
+    assert tests["generated_labels"][0] != tests["generated_labels"][1]
+
+
+@pytest.mark.parametrize("task", ["token-classification"])
+def test_d_labels_words_where_it_helps_on_the_validation_rows(task, go, tmp_path):
+    files, rows = write_files(tmp_path, task), make_rows(task, 100)[60:]
+    metrics = go(files | {"validation": write_lines(tmp_path / "validation.jsonl", rows)})
+    (propose,) = (tmp_path / "out" / "cache").glob("propose-*")
+    (generate,) = (tmp_path / "out" / "cache").glob("generate-*")
+    verdict = json.loads((generate / "diagnostics.json").read_text())["verifier"]
+    assert verdict["why"] in metrics["why"]
+    assert ("so D is joined" in verdict["why"]) == (verdict["with_d"] >= verdict["without_d"])
+    tagger, names = unit_task(get_task(task)), ["LOC", "PER"]
+    pool, labeled, held_out = (
+        pq.read_table(propose / f"{name}.parquet") for name in ("pool", "labeled", "validation")
+    )
+    assert (len(held_out), len(load_answers(generate / "answers.jsonl"))) == (40, len(pool))
+    truth = np.concatenate(tagger.distributions(labeled, names))
+    proposals = [load_proposals(propose / name, truth.shape[1]) for name in ("pool", "validation")]
+    together = np.concatenate([found["given"] for found in proposals])
+    aligned = align_balance(together, truth.mean(0))[len(proposals[0]["given"]) :]
+    answers = tagger.decide(by_row(aligned, proposals[1]["sizes"]), held_out, names)
+    assert verdict["without_d"] == pytest.approx(tagger.measure(answers, held_out, names)["entity_f1"])
+    few = go(files | {"validation": write_lines(tmp_path / "few.jsonl", rows[:20])})
+    assert "too few held-out rows" in few["why"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import csv
 import json
 import re
@@ -14,30 +13,25 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import httpx2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
 import transformers
+from served_answers import ask, leaves
 from sklearn.metrics import f1_score
 from task_rows import MAKE, TARGET, WORDS, make_rows, write_files, write_lines
 from tiny_seq2seq import save_tiny_seq2seq
 
 from react_ray import load
 from react_ray.config.file import load_config
-from react_ray.config.service import ServeConfig
 from react_ray.config.settings import Config
 from react_ray.inference.inputs import parse_input, table_of
 from react_ray.pipeline.predict import predict_file
 from react_ray.pipeline.preflight import check
 from react_ray.pipeline.run import run
 from react_ray.pipeline.suggest import suggest
-from react_ray.serve.engine.about import About
-from react_ray.serve.engine.model import load_engine
-from react_ray.serve.service import Service
-from react_ray.serve.web import build_app
 from react_ray.tasks import get_task
 from react_ray.tasks.columns import Options
 from react_ray.tasks.units import UnitTask
@@ -263,7 +257,7 @@ def test_files_and_services_give_the_answers_of_the_model(task, done, tmp_path):
     for line, answer, row in zip(lines, given, rows, strict=True):
         columns = known.columns_of(answer, row)
         assert leaves({name: line[name] for name in added}) == pytest.approx(leaves(columns), abs=1e-5)
-    sent = ask(of.folder, inputs)
+    sent, _ = ask(of.folder, inputs)
     for one, answer, row in zip(sent, given, rows, strict=True):
         assert leaves(one) == pytest.approx(leaves(known.wire(answer, row)), abs=1e-4)
 
@@ -292,36 +286,25 @@ def test_rows_of_csv_files_come_back_with_their_answers(task, done, tmp_path):
         assert all(text[one["start"] : one["end"]] == one["word"] for text, one in entities)
 
 
+@every_task
+def test_rows_without_text_come_back_without_an_answer(task, done, tmp_path):
+    first, second, *_ = inputs_of(task)
+    blank = {name: " " if isinstance(cell, str) else [] for name, cell in first.items()}
+    source = write_lines(tmp_path / "rows.jsonl", [first, blank, second, {"id": 4}])
+    predict_file(str(done(task).folder), str(source), tmp_path / "out.jsonl", quiet=True)
+    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text().splitlines()]
+    added = [field.name for field in get_task(task).added]
+    answered = [[line[name] is not None for name in added] for line in lines]
+    assert [any(row) for row in answered] == [True, False, True, False]
+    assert not list(tmp_path.glob("*.refused.jsonl"))
+
+
 def text(cell: Any) -> str:
     return cell if isinstance(cell, str) else " ".join(cell)
 
 
-def leaves(value: Any) -> list[Any]:
-    """The strings and numbers in ``value``, by the names of their fields."""
-    if isinstance(value, dict):
-        return [leaf for key in sorted(value) for leaf in leaves(value[key])]
-    if isinstance(value, list | tuple):
-        return [leaf for one in value for leaf in leaves(one)]
-    return [value]
-
-
 def rows_of(task: str, inputs: list[dict[str, Any]]) -> pa.Table:
     return table_of(get_task(task), [parse_input(get_task(task), one) for one in inputs])
-
-
-def ask(folder: Path, inputs: list[dict[str, Any]]) -> list[Any]:
-    """The answers of a service in this process."""
-    engine = load_engine(str(folder), "fp32", threads=1, use_gpu=False)
-    service = Service(engine, ServeConfig(), About("1", None, "none"), None)
-
-    async def send() -> Any:
-        transport = httpx2.ASGITransport(build_app(service, scrape=None))  # type: ignore[arg-type]
-        async with httpx2.AsyncClient(transport=transport, base_url="http://localhost") as http:
-            return await http.post("/predict", json={"inputs": inputs})
-
-    answer = asyncio.run(send())
-    assert answer.status_code == 200, answer.text
-    return answer.json()
 
 
 WRONG: dict[str, tuple[str, str, dict[int, str]]] = {
@@ -436,7 +419,7 @@ def test_a_check_counts_classes_and_long_texts(task, done, model, tmp_path):
     )
     assert found.rows["classes"] == named
     assert all(f"  {name}: {count} labelled" in found.summary() for name, count in named.items())
-    in_windows = isinstance(known, WordTagging) or known.answers == "span"
+    in_windows = isinstance(known, WordTagging)  # of question answering, the questions are cut
     assert ("longer than what the model reads" in found.summary()) == (not in_windows)
     assert found.cost["minutes"] > 0
     assert found.cost["memory_gb"] < 2

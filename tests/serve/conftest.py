@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 from both_clients import Awaited, Blocking
-from service_client import CARD, LABELS, LIMITS, POISON, Client, Guarded, free_port
+from ports import free_port
+from service_client import CARD, LABELS, LIMITS, POISON, Client, Guarded
 
 from react_ray.inference.onnx_record import OnnxRecord, digest_of, onnx_file
 from react_ray.inference.reference import write_reference

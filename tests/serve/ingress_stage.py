@@ -25,7 +25,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from service_client import free_port
+from ports import free_port
 
 from react_ray.serve.ingress.processes import is_alive
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,9 +74,3 @@ class Guarded:
 
     def predict(self, **headers: str) -> Answer:
         return self.ask("POST", "/predict", body=b'{"inputs": "a text"}', **headers)
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

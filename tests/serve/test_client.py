@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 from both_clients import TEXTS, pairs, url
-from service_client import LABELS, LIMITS, POISON, Client, free_port
+from ports import free_port
+from service_client import LABELS, LIMITS, POISON, Client
 from unsteady import refusing_server
 
 from react_ray import Explanation, InputError, Prediction, ServiceError

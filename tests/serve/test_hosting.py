@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import yaml
 from greetings import GreetingConfig
+from ports import free_port
 from ray.serve.schema import ServeDeploySchema
-from service_client import Client, free_port
+from service_client import Client
 from starlette.testclient import TestClient
 
 import react_ray

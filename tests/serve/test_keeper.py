@@ -21,7 +21,7 @@ from pathlib import Path
 import grpc
 import pytest
 from ingress_stage import Stage
-from service_client import free_port
+from ports import free_port
 
 from react_ray.config.service import ServeConfig
 from react_ray.serve.ingress.instead import finish

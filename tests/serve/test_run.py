@@ -22,7 +22,8 @@ from types import SimpleNamespace
 
 import grpc
 import pytest
-from service_client import LABELS, Client, free_port
+from ports import free_port
+from service_client import LABELS, Client
 
 from react_ray.cluster.guard import marked
 from react_ray.cluster.session import Session

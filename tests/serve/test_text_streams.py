@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import uvicorn
 from fakes import FakeModel, FakeTokenizer
-from service_client import free_port
+from ports import free_port
 from tiny_generators import save_generator
 
 import react_ray

@@ -38,6 +38,21 @@ def test_both_texts_of_a_pair_count_and_texts_read_in_windows_are_not_cut(tiny_m
     assert cut_shares(task, tokenizer(tiny_model), words, ["PER"])["texts"] == 0
 
 
+def test_a_question_that_is_cut_in_front_of_its_context_is_counted(tiny_model: Path) -> None:
+    task = get_task("question-answering")
+    rows = pa.table({"text": ["b " * 50, "b"], "question": ["a " * 30, "a"]})
+    texts = tokenizer(tiny_model, 20)
+    shares = cut_shares(task, texts, rows, [])
+    (first, *_), _ = texts.pair_windows(rows["question"].to_pylist(), rows["text"].to_pylist(), 5)
+    left_out = 30 - first.parts.count(0)
+    assert 0 < left_out < 30
+    assert shares["texts"] == 0.5
+    assert shares["tokens"] * (2 * shares["read"] + left_out) == pytest.approx(left_out)
+    quick = QuickTokenizer(texts)
+    examples = task.encode(quick, rows, [])
+    assert read_and_cut(task, quick, quick.longer(4), rows, [], examples)[:, 1].tolist() == [left_out, 0]
+
+
 def test_a_relation_between_distant_entities_is_cut(tiny_model: Path) -> None:
     task = get_task("relation-extraction")
     text = "a " * 40

@@ -9,13 +9,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 import torch
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
 
 from react_ray import load
 from react_ray.config.settings import Config
 from react_ray.evaluate.wording import pipeline_code
 from react_ray.labelers.proposals import collapse_alarm, proposal_weights
 from react_ray.models.pretrained import load_tokenizer
-from react_ray.models.tokenizer import TransformersTokenizer
+from react_ray.models.tokenizer import TextTokenizer, TransformersTokenizer
 from react_ray.pipeline.run import with_task
 from react_ray.tasks import get_task
 from react_ray.tasks.answer_calibration import AnswerCalibration
@@ -57,6 +59,12 @@ def rows_of(*cells: dict) -> pa.Table:
         ({"answer_text": " London ", "answer_start": 24}, ["London"]),
         ({"answer_text": ["London", "in London"], "answer_start": [25, 22]}, ["London", "in London"]),
         ({"answer_text": [], "answer_start": []}, []),
+        ({"answer_text": '["London", "in London"]', "answer_start": "[25, 22]"}, ["London", "in London"]),
+        ({"answer_text": "['London']", "answer_start": "[25]"}, ["London"]),
+        ({"answer_text": "[]", "answer_start": "[]"}, []),
+        ({"answer_text": ["London", "1843"]}, ["London", "1843"]),
+        ({"answer_text": ["London", "in"], "answer_start": [None, 22]}, ["London", "in"]),
+        ({"answers": {"text": ["London"]}}, ["London"]),
         ({"answer_text": "London", "answer_start": 25, "all_answers": ["London", " "]}, ["London"]),
         (
             {"answer_text": "London", "answer_start": 25, "all_answers": ["in London", "London"]},
@@ -79,10 +87,11 @@ def test_answers_are_read_in_every_form(cells, expected):
     ("cells", "reason"),
     [
         ({"answer_text": "London", "answer_start": 3}, "answer not at its place: 'London' is not at 3"),
-        ({"answer_text": "Paris"}, "'Paris' is 0 times in the context"),
+        ({"answer_text": "Paris"}, "answer not in the context: 'Paris'"),
+        ({"answers": {"text": ["Paris"], "answer_start": [25]}}, "answer not in the context: 'Paris'"),
         ({"answer_text": "London", "answer_start": "x"}, "wrong place"),
         ({"answer_text": "London", "answer_start": -6}, "answer not at its place"),
-        ({"answer_text": "Ada", "answer_start": -1}, "answer not at its place"),
+        ({"answer_text": "Ada", "answer_start": -1}, "'Ada' is not at -1, as the characters .* are 0 to 68"),
         ({"answer_text": "da", "answer_start": 0}, "'da' is not at 0, where 'Ad' is"),
         ({"answer_text": "London", "answer_start": float("inf")}, "wrong place"),
         ({"answer_text": "London", "answer_start": float("nan")}, "wrong place"),
@@ -90,13 +99,27 @@ def test_answers_are_read_in_every_form(cells, expected):
         ({"answers": {"text": ["London"], "answer_start": []}}, "1 texts and 0 starts"),
         ({"answers": {"text": "London", "answer_start": [25]}}, "wrong answers"),
         ({"answers": [[25, 99]]}, "span out of range"),
-        ({"answers": "London"}, "not a list in JSON"),
+        ({"answers": "London"}, "wrong answers"),
         ({"answer_text": "", "is_impossible": "maybe"}, "wrong is_impossible"),
     ],
 )
 def test_wrong_answers_are_rejected_with_the_reason(cells, reason):
     with pytest.raises(ValueError, match=reason):
         parse_answers(CONTEXT, cells)
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        ({"context": 17, "question": "Who?"}, "not text: context is 17"),
+        ({"context": CONTEXT, "question": ["Who?"]}, "not text: question is"),
+        ({"context": " ", "question": "Who?"}, "blank context"),
+        ({"context": CONTEXT}, "blank question"),
+    ],
+)
+def test_a_row_without_texts_says_which_is_missing_or_no_text(cells, reason):
+    with pytest.raises(ValueError, match=reason):
+        get_task("question-answering").parse(cells, NO_OPTIONS)
 
 
 def test_further_answers_are_those_next_to_the_first():
@@ -119,10 +142,33 @@ def test_scores_are_those_of_the_evaluation_script_of_squad():
 
 
 def test_chinese_answers_are_scored_by_characters():
-    assert token_f1("北京市", "北京") == pytest.approx(0.8)
-    assert exact_match("《红楼梦》", "红楼梦") == 1
-    assert token_f1("1949年10月", "1949年") == pytest.approx(2 * 2 / (4 + 2))
-    assert token_f1("海淀区北京市", "北京市海淀区") == pytest.approx(0.5), "the longest run of both"
+    assert token_f1("北京市", "北京", spaces=False) == pytest.approx(0.8)
+    assert exact_match("《红楼梦》", "红楼梦", spaces=False) == 1
+    assert token_f1("1949年10月", "1949年", spaces=False) == pytest.approx(2 * 2 / (4 + 2))
+    assert token_f1("海淀区北京市", "北京市海淀区", spaces=False) == pytest.approx(0.5), (
+        "the longest run of both"
+    )
+
+
+@pytest.mark.parametrize(
+    ("context", "answer", "truth", "exact"),
+    [
+        ("他在2008，来到北京。", "2008，", "2008", 1),
+        ("他看《NBA》的比赛。", "《NBA》", "NBA", 1),
+        ("有3.5%的人，有35的人。", "3.5%的人", "35的人", 0),
+        ("有2024年，有２０２４年。", "２０２４年", "2024年", 0),
+        ("He said “Eiffel”, not 埃菲尔.", "“Eiffel”", "Eiffel", 0),
+        ("普瓦特维纳人 (Poitevine) 戈迪菲 (Gadifer de la Salle) 率领探险队。", "Poitevine", "(Poitevine)", 0),
+    ],
+)
+def test_the_context_decides_which_script_scores_an_answer(context, answer, truth, exact):
+    def span(text: str) -> list[int]:
+        start = context.index(text)
+        return [start, start + len(text)]
+
+    rows = rows_of({"context": context, "question": "?", "answers": [span(truth)]})
+    scores = TASK.measure([SimpleNamespace(value=[span(answer)], score=1.0, ranking=())], rows, [])
+    assert scores["exact_match"] == exact
 
 
 def test_a_long_context_is_read_in_windows_behind_the_question(tokenizer):
@@ -139,6 +185,25 @@ def test_a_long_context_is_read_in_windows_behind_the_question(tokenizer):
     outputs = [(example.target - 0.5) * 20 for example in examples]
     (answer,) = TASK.decode(outputs, examples, rows, [], {})
     assert TASK.shown(answer.value, rows.to_pylist()[0]) == "London"
+
+
+class Spaces(TextTokenizer):
+    """As that of the multilingual model: a token includes the space before it."""
+
+    def _backend(self) -> Tokenizer:
+        words = ["<unk>", *(f"\u2581{word}" for word in ("Who", "lives", "in", "London?", "Ada", "Paris."))]
+        backend = Tokenizer(models.WordLevel({word: place for place, word in enumerate(words)}, "<unk>"))
+        backend.pre_tokenizer = pre_tokenizers.Metaspace()
+        return backend
+
+
+def test_answers_do_not_include_the_space_before_their_first_token():
+    rows = rows_of({"context": "Ada  lives in Paris.", "question": "Who lives?", "answers": [[14, 20]]})
+    (example,) = TASK.encode(Spaces(32, "right"), rows, [])
+    row, no_limits = rows.to_pylist()[0], {"answers": {"temperature": 1.0, "no_answer": None}}
+    (answer,) = TASK.decode([example.target * 20], [example], rows, [], no_limits)
+    found = TASK.columns_of(answer, row)
+    assert (found["answer"], found["start"], found["end"]) == ("Paris.", 14, 20)
 
 
 def test_a_long_question_leaves_room_for_the_context(tokenizer):
@@ -263,10 +328,17 @@ def test_the_report_groups_questions_and_marks_answers():
     assert [tuple(mark[:2]) for mark in item["texts"][0]["below"]] == [(0, 3)]
 
 
-def test_the_code_of_the_model_card_gives_the_same_answer(make_tiny_model, tmp_path, capsys):
+@pytest.mark.parametrize("space", ["", "\u2581"], ids=["words", "words with the space before them"])
+def test_the_code_of_the_model_card_gives_the_same_answer(make_tiny_model, tmp_path, capsys, space):
     example = TASK.nouns.example
-    words = re.findall(r"\w+|[^\w\s]", f"{example['question']} {example['context']}".lower())
-    folder = make_tiny_model(tmp_path / "base", [*dict.fromkeys(words)])
+    pattern = r"\S+" if space else r"\w+|[^\w\s]"
+    words = re.findall(pattern, f"{example['question']} {example['context']}".lower())
+    folder = make_tiny_model(tmp_path / "base", [space + word for word in dict.fromkeys(words)])
+    tokenizer = load_tokenizer(str(folder))
+    if space:
+        backend, special = tokenizer.backend_tokenizer, tokenizer.special_tokens_map
+        backend.pre_tokenizer = pre_tokenizers.Metaspace()
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=backend, **special)
     found = set()
     for seed in range(4):
         torch.manual_seed(seed)
@@ -274,7 +346,7 @@ def test_the_code_of_the_model_card_gives_the_same_answer(make_tiny_model, tmp_p
         torch.nn.init.normal_(model.qa_outputs.weight)
         model.config.react_ray = {"task": TASK.name, "answers": {"temperature": 1.0, "no_answer": None}}
         model.save_pretrained(tmp_path / "model")
-        load_tokenizer(str(folder)).save_pretrained(tmp_path / "model")
+        tokenizer.save_pretrained(tmp_path / "model")
         exec(pipeline_code({"task": TASK.name}, str(tmp_path / "model")), {})
         ((answer, *_),) = load(tmp_path / "model").predict([example])
         found.add(answer.answer)
@@ -294,6 +366,8 @@ def test_kinds_of_questions_are_whole_words():
 def test_fine_tuning_reads_longer_texts_for_longer_unless_the_settings_say_otherwise():
     files = {"labeled": "questions.jsonl"}
     usual = with_task(Config(task=TASK.name, data=files)).finetune
-    assert (usual.max_length, usual.token_budget) == (384, 1_000_000)
+    assert (usual.max_length, usual.token_budget, usual.lr) == (384, 500_000, 2e-4)
     own = with_task(Config(task=TASK.name, data=files, finetune={"max_length": 64})).finetune
-    assert (own.max_length, own.token_budget) == (64, 1_000_000)
+    assert (own.max_length, own.token_budget) == (64, 500_000)
+    larger = with_task(Config(task=TASK.name, data=files, model="roberta-base")).finetune
+    assert larger.lr == 5e-5

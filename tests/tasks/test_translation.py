@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ from react_ray.serve.service import Service
 from react_ray.serve.web import build_app
 from react_ray.tasks import get_task
 from react_ray.tasks.columns import Options
+from react_ray.training.batches import plan_epochs
 
 TRUTH = {
     "13a": [
@@ -51,10 +53,12 @@ TRUTH = {
         "Die Frau liest ein Buch.",
     ],
     "zh": ["狗在草地上跑。", "两个男人站着说话。", "是的。", "这个女人在读一本Python书。"],
+    "char": ["東京タワー ABC", "昨日、雨が降った。", "東京の夜", "京都大学 の 図書館"],
 }
 GUESS = {
     "13a": ["Ein Hund läuft über das Gras.", "Zwei Frauen stehen und reden.", "", "Die Frau liest ein Buch."],
     "zh": ["狗在草地上走。", "两个女人站着。", "", "这个女人在读一本Python书。"],
+    "char": ["東京タワー ABX", "昨日は雨だった。", "", "京都 大学図書館"],
 }
 
 
@@ -96,6 +100,24 @@ def test_rouge_of_summaries_is_that_of_rouge_score_and_of_characters_for_chinese
         assert found[name] == pytest.approx(np.mean([score[other].fmeasure for score in scores]))
     chinese = task.credit(answers(["狗在跑"]), table("summary", ["狗在睡"]))
     assert chinese.tolist() == pytest.approx([2 / 3])
+
+
+def test_all_references_of_a_corpus_have_one_tokenizer() -> None:
+    task, guess, truth = (
+        get_task("translation"),
+        ["東京 ABC", "東京タワー、夜 AB"],
+        ["東京 ABX", "東京タワーの夜 AB"],
+    )
+    bleu = sacrebleu.BLEU(tokenize="char")
+    found = task.measure(answers(guess), table("target", truth), ())
+    assert found["bleu"] == pytest.approx(bleu.corpus_score(guess, [truth]).score / 100)
+    assert task.details(answers(guess), table("target", truth), ())["signatures"]["bleu"] == str(
+        bleu.get_signature()
+    )
+    assert (
+        "tok:13a|"
+        in task.details(answers(["a"] * 3), table("target", ["a", "b", "北京"]), ())["signatures"]["bleu"]
+    )
 
 
 ENGLISH = ["a", "dog", "cat", "man", "woman", "house", "sees", "likes", "the", "red", "big", "small"]
@@ -173,25 +195,38 @@ def test_the_model_translates_the_pool_and_learns_from_it(tmp_path: Path) -> Non
     pool = [{"source": row["source"], "truth": row["target"]} for row in rows[24:48]]
     files = {"labeled": rows[:24], "unlabeled": pool, "test": rows[48:]}
     named = {f"data.{name}": str(write(tmp_path / f"{name}.jsonl", some)) for name, some in files.items()}
-    config = load_config(
-        flags={
-            "task": "translation",
-            "model": str(base),
-            "output": str(tmp_path / "out"),
-            **named,
-            "data.columns.truth": "truth",
-            "cluster.use_gpu": False,
-            "cluster.workers": 0,
-            "finetune.epochs": 2,
-            "generation.max_new_tokens": 12,
-        }
-    )
-    metrics = run(config, quiet=True).metrics
+    flags = {
+        "task": "translation",
+        "model": str(base),
+        "output": str(tmp_path / "out"),
+        **named,
+        "data.columns.truth": "truth",
+        "cluster.use_gpu": False,
+        "cluster.workers": 0,
+        "finetune.token_budget": 8000,
+        "finetune.max_epochs": 100,
+        "finetune.batch_size": 8,
+        "generation.max_new_tokens": 12,
+    }
+    both = check(load_config(flags=flags), quiet=True).cost["training_steps"]
+    labels_alone = load_config(flags={**flags, "data.unlabeled": None, "data.columns.truth": None})
+    alone = check(labels_alone, quiet=True).cost["training_steps"]
+    assert both == pytest.approx(alone), "the models share the tokens"
+    metrics = run(load_config(flags=flags), quiet=True).metrics
     assert set(metrics["arms"]) == {"labels_only", "generated_labels"}
     assert metrics["label_quality"]["known"] == 24
     made = pq.read_table(tmp_path / "out" / "augmented").to_pylist()
     generated = [row for row in made if row["origin"] == "generated"]
     assert {row["text"] for row in generated} <= {row["source"] for row in pool}
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out" / "model")
+    for stage, trained in (("labels_only", rows[:24]), ("finetune", made)):
+        texts = [row[name] for row in trained for name in row if name in ("source", "text", "target")]
+        tokens = sum(map(len, tokenizer(texts)["input_ids"]))
+        (folder,) = (tmp_path / "out" / "cache").glob(f"{stage}-*")
+        history = (folder / "history.jsonl").read_text(encoding="utf-8").splitlines()
+        per_epoch = math.ceil(len(trained) / 8)
+        steps = max(json.loads(line)["step"] for line in history)
+        assert steps == pytest.approx(8000 / 2 / tokens * per_epoch, abs=1), "of inputs and targets"
     assert all(isinstance(row["target"], str) and 0 < row["weight"] <= 1 for row in generated)
 
 
@@ -215,7 +250,9 @@ def test_targets_alone_get_inputs_from_a_model_trained_in_reverse(tmp_path: Path
     }
     flags["task"] = "translation"
     once = check(load_config(flags={**flags, "data.targets": None}), quiet=True).cost["training_steps"]
-    back = check(load_config(flags=flags), quiet=True).cost["training_steps"]
+    checked = check(load_config(flags=flags), quiet=True)
+    assert "texts of data.targets: 38 accepted, 2 rejected" in checked.summary()
+    back = checked.cost["training_steps"]
     assert back == pytest.approx(once * (24 + 24 + 24 + 38) / 24)  # alone, in reverse, and with 38 targets
     metrics = run(load_config(flags=flags), quiet=True).metrics
     assert set(metrics["arms"]) == {"labels_only", "generated_labels"}
@@ -230,15 +267,32 @@ def test_targets_alone_get_inputs_from_a_model_trained_in_reverse(tmp_path: Path
     refused = [json.loads(line) for line in (stage / "refused.jsonl").read_text("utf-8").splitlines()]
     assert len(refused) == 2
     assert load(stage / "model", use_gpu=False).task.name == "translation"
+    unnamed = {**flags, "data.targets": str(write(tmp_path / "unnamed.jsonl", [{"de": "a"}]))}
+    with pytest.raises(InputError, match=r"data\.targets.*no column 'target'.*--column target=NAME"):
+        check(load_config(flags=unnamed), quiet=True)
     with pytest.raises(ConfigError, match=r"data\.targets"):
         run(load_config(flags={**flags, "task": "text-classification"}), quiet=True)
+
+
+@pytest.mark.parametrize("task", ["translation", "summarization"])
+def test_random_weights_train_on_more_tokens_than_pretrained_ones(task: str) -> None:
+    flags = {"task": task, "data.labeled": "pairs.csv"}
+    scratch, pretrained = (
+        with_task(load_config(flags={**flags, "model": model})).finetune
+        for model in ("transformer-tiny", "t5-small")
+    )
+    assert scratch.token_budget > pretrained.token_budget
+    assert scratch.max_epochs > pretrained.max_epochs
+    assert scratch.epochs is pretrained.epochs is None
+    fixed = load_config(flags={**flags, "model": "transformer-tiny", "finetune.epochs": 3})
+    assert plan_epochs(10_000, 30.0, with_task(fixed).finetune) == 3
 
 
 def test_an_encoder_alone_cannot_translate(tiny_model: Path, tmp_path: Path) -> None:
     rows = write(tmp_path / "train.jsonl", rows_of("source", "target", 8))
     flags = {"task": "translation", "model": str(tiny_model), "data.labeled": str(rows)}
     flags |= {"output": str(tmp_path / "out"), "cluster.use_gpu": False, "cluster.workers": 0}
-    with pytest.raises(InputError, match="encoder-decoder"):
+    with pytest.raises(InputError, match=r"encoder-decoder.*transformer-tiny"):
         run(load_config(flags=flags), quiet=True)
 
 
@@ -304,7 +358,7 @@ def test_any_text_survives_a_vocabulary_of_other_texts() -> None:
 @pytest.mark.parametrize("name", ["translation", "summarization"])
 def test_a_row_without_an_input_is_no_row(name: str) -> None:
     task = get_task(name)
-    with pytest.raises(ValueError, match="blank"):
+    with pytest.raises(ValueError, match=r"blank.*data\.targets"):
         task.parse({task.columns[0].name: "", task.columns[1].name: "a"}, Options())
 
 
@@ -342,7 +396,8 @@ def test_checkpoints_are_compared_by_greedy_search(tmp_path: Path) -> None:
     assert torch.equal(greedy, model.generate(**inputs, num_beams=1, early_stopping=False))
 
 
-def test_models_of_many_languages_get_the_codes_of_two() -> None:
+def many_languages() -> tuple[Any, Any]:
+    """An NLLB model and its tokenizer."""
     state = json.loads(train_vocabulary([*ENGLISH, *GERMAN], 500).backend_tokenizer.to_str())["model"]
     words = dict.fromkeys(["<s>", "<pad>", "</s>", "<unk>", *state["vocab"]])
     vocabulary = {word: number for number, word in enumerate(words)}
@@ -350,7 +405,37 @@ def test_models_of_many_languages_get_the_codes_of_two() -> None:
     sizes = {"encoder_layers": 1, "decoder_layers": 1, "encoder_ffn_dim": 8, "decoder_ffn_dim": 8}
     heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
     config = M2M100Config(vocab_size=len(tokenizer), d_model=8, **sizes, **heads)
-    model = M2M100ForConditionalGeneration(config)
+    return M2M100ForConditionalGeneration(config), tokenizer
+
+
+def test_models_of_many_languages_are_trained_and_generate(tmp_path: Path) -> None:
+    model, tokenizer = many_languages()
+    model.save_pretrained(tmp_path / "base")
+    tokenizer.save_pretrained(tmp_path / "base")
+    rows = rows_of("source", "target", 24)
+    flags = {"task": "translation", "model": str(tmp_path / "base"), "output": str(tmp_path / "out")}
+    flags |= {"generation.source_language": "eng_Latn", "generation.target_language": "deu_Latn"}
+    flags |= {"cluster.use_gpu": False, "cluster.workers": 0, "finetune.epochs": 1}
+    flags |= {"generation.max_new_tokens": 8, "generation.beams": 2}
+    files = {"labeled": rows[:16], "test": rows[16:]}
+    flags |= {f"data.{name}": str(write(tmp_path / f"{name}.jsonl", some)) for name, some in files.items()}
+    run(load_config(flags=flags), quiet=True)
+    saved = tmp_path / "out" / "model"
+    assert (saved / "ctranslate2" / "model.bin").exists()
+    texts = [row["source"] for row in rows[16:]]
+    plain, codes = AutoModelForSeq2SeqLM.from_pretrained(saved).eval(), AutoTokenizer.from_pretrained(saved)
+    with torch.no_grad():
+        found = plain.generate(**codes(texts, return_tensors="pt", padding=True))
+    expected = [text.strip() for text in codes.batch_decode(found, skip_special_tokens=True)]
+    assert [one.text for (one,) in load(saved, use_gpu=False).predict(texts)] == expected
+    predict_file(str(tmp_path / "out"), str(tmp_path / "test.jsonl"), tmp_path / "done.jsonl", quiet=True)
+    lines = [json.loads(line) for line in (tmp_path / "done.jsonl").read_text("utf-8").splitlines()]
+    assert [line["translation_text"] for line in lines] == expected
+    assert len(ask(saved, [{"source": text} for text in texts])[0]) == len(texts)
+
+
+def test_models_of_many_languages_get_the_codes_of_two() -> None:
+    model, tokenizer = many_languages()
     configure(model, tokenizer, {"source_language": "eng_Latn", "target_language": "deu_Latn"})
     texts = TransformersTokenizer(tokenizer, 32)
     ids = [texts.ids(["dog"])[0], texts.target_ids(["hund"])[0]]

@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from react_ray.models.pretrained import load_tokenizer
 from react_ray.models.tokenizer import TextTokenizer, TransformersTokenizer, Window
-from react_ray.tasks.word_places import place_words
+from react_ray.tasks.word_places import place_all_tokens, place_words
 from react_ray.tasks.word_splitting import split_words
 
 PIECES = ["▁", "▁New", "▁York", "北京", "市", "a", "b", "▁a", "ab", "."]
@@ -58,6 +58,13 @@ def test_tokens_of_several_words_and_with_spaces(side):
     found = placed(Pieces(32, side), "New York 北京市.")
     assert list(found) == ["0 New", "1 York", "2 北", "3 京", "4 市", "5 ."]
     assert [tokens[0].strip() for tokens in found.values()] == ["New", "York", "北京", "北京", "市", "."]
+
+
+def test_the_space_before_a_sentence_is_no_reason_to_lose_its_first_token():
+    (window,) = Pieces(32, "right").windows(["a b. New York."], 0)[0]
+    ((spans, tokens),) = place_all_tokens([window], [0, 5], [4, 14])
+    texts = ["a b. New York."[slice(*window.offsets[token])] for token in tokens]
+    assert list(zip(spans.tolist(), texts, strict=True))[-3:] == [(1, " New"), (1, " York"), (1, ".")]
 
 
 def test_words_that_the_tokenizer_leaves_out_have_no_place():

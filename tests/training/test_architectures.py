@@ -3,29 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
-from tiny_decoders import save_decoder
+from tiny_architectures import KINDS, save_encoder
 from tiny_training import LABELS, make_rows, train
-from transformers import (
-    AlbertConfig,
-    AutoModel,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    DebertaV2Config,
-    DistilBertConfig,
-    ElectraConfig,
-    ModernBertConfig,
-    PretrainedConfig,
-    PreTrainedTokenizerFast,
-    RobertaConfig,
-    XLMRobertaConfig,
-)
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from react_ray import Entity, load
 from react_ray.config.settings import FinetuneConfig
@@ -37,42 +23,8 @@ from react_ray.tasks.columns import NO_OPTIONS
 from react_ray.training.train import loop
 from react_ray.training.worker import LocalWorker
 
-SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-PLACES = {"max_position_embeddings": 66, "pad_token_id": 0, "bos_token_id": 2, "eos_token_id": 3}
-CONFIGS: dict[str, tuple[type[PretrainedConfig], dict[str, Any]]] = {
-    "albert": (AlbertConfig, {**SIZES, **PLACES, "embedding_size": 16}),
-    "deberta-v2": (
-        DebertaV2Config,
-        {**SIZES, **PLACES, "relative_attention": True, "pos_att_type": ["p2c", "c2p"], "type_vocab_size": 0},
-    ),
-    "distilbert": (DistilBertConfig, {"dim": 32, "n_layers": 2, "n_heads": 2, "hidden_dim": 64}),
-    "electra": (ElectraConfig, {**SIZES, **PLACES, "embedding_size": 16}),
-    "modernbert": (
-        ModernBertConfig,
-        {**SIZES, **PLACES, "cls_token_id": 2, "sep_token_id": 3, "local_attention": 8},
-    ),
-    "roberta": (RobertaConfig, {**SIZES, **PLACES, "type_vocab_size": 1}),
-    "xlm-roberta": (XLMRobertaConfig, {**SIZES, **PLACES, "type_vocab_size": 1, "initializer_range": 0.2}),
-}
-KINDS = [*CONFIGS, "gpt2"]
 PEOPLE = [("ada", "rome"), ("bob", "oslo"), ("eve", "lima"), ("gus", "cairo")]
 TAGS = ["B-PER", "O", "B-LOC", "O", "O", "O"]
-
-
-def save_encoder(folder: Path, kind: str, tiny_model: Path) -> Path:
-    """One with random weights and the vocabulary of ``tiny_model``."""
-    if kind == "gpt2":
-        return save_decoder(folder, kind, tiny_model)
-    backend = AutoTokenizer.from_pretrained(tiny_model).backend_tokenizer
-    names = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "unk", "cls", "sep", "mask")}
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=backend, model_input_names=["input_ids", "attention_mask"], **names
-    )
-    kept, options = CONFIGS[kind]
-    torch.manual_seed(0)
-    AutoModel.from_config(kept(vocab_size=len(tokenizer), **options)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -95,6 +95,7 @@ def test_few_labels_are_neither_starved_nor_learnt_by_heart():
     config = FinetuneConfig(token_budget=10**9, batch_size=16)
     assert plan_epochs(25, 50.0, config) * 2 == 40  # steps
     assert plan_epochs(1000, 50.0, config) == 10
+    assert plan_epochs(1000, 50.0, config.model_copy(update={"max_epochs": 100})) == 100
 
 
 def test_a_draw_keeps_every_labelled_row():

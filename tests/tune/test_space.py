@@ -9,6 +9,7 @@ from react_ray.config.settings import Range
 from react_ray.errors import ConfigError
 from react_ray.pipeline.graph import LABEL_GAN
 from react_ray.pipeline.graph import prerequisites as prerequisites_in
+from react_ray.pipeline.run import with_task
 from react_ray.tasks import get_task, task_names
 from react_ray.tune.search import stages_before
 from react_ray.tune.space import find_space, holds, values_of
@@ -23,6 +24,15 @@ def config(space: Any = None, **tune: Any):
 def test_every_stage_has_a_space_of_its_own(stage):
     found = config(stage=stage)
     assert values_of(found, find_space(found)).keys() == find_space(found).keys() != set()
+
+
+@pytest.mark.parametrize(
+    ("task", "model"), [("translation", "transformer-tiny"), ("text-classification", "embedded")]
+)
+def test_half_and_twice_the_tokens_of_the_task_are_tried(task, model):
+    found = with_task(config(stage="finetune").model_copy(update={"task": task, "model": model}))
+    tokens = found.finetune.token_budget
+    assert find_space(found)["finetune.token_budget"] == [tokens // 2, tokens, 2 * tokens]
 
 
 def test_ranges_and_choices_are_told_apart():

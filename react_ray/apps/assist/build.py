@@ -14,13 +14,13 @@ from react_ray import choose_encoder, encode
 from react_ray.apps.assist.documents import read_documents
 from react_ray.apps.assist.finder import answer_groups
 from react_ray.apps.assist.fine_tuned import train_classifier
-from react_ray.apps.assist.folder import CONFIG, Built, load_assistant, save, write_json
+from react_ray.apps.assist.folder import CONFIG, NEW, RUN, Built, load_assistant, publish, save, write_json
 from react_ray.apps.assist.index import SIDES, Embeddings, Index, text_of, write_index
 from react_ray.apps.assist.read import Entry, read_history, read_learnt
 from react_ray.apps.assist.settings import AssistConfig
 from react_ray.apps.assist.templates import Template, read_templates
 from react_ray.apps.assist.tuning import tune
-from react_ray.apps.files import RejectedRows, write_rejected
+from react_ray.apps.files import RejectedRows, locked, write_rejected
 from react_ray.config.file import load_settings
 from react_ray.console.reporter import Progress, Reporter, quiet_libraries
 from react_ray.folders import make_private_folder, remove_folder, replace_file
@@ -71,20 +71,35 @@ def load_config(overrides: Iterable[str], flags: Mapping[str, Any]) -> AssistCon
 def build(config: AssistConfig, *, verbose: bool = False, quiet: bool = False) -> BuildResult:
     """Read the files, encode the texts, fit weights and thresholds, and write ``config.output``.
 
-    Raises InputError where the files cannot be used.
+    An assistant that is there is replaced when the new one is complete. Raises InputError where the files
+    cannot be used, or another command is changing the folder.
     """
     quiet_libraries(verbose)
     config = _with_absolute_paths(config)
-    reporter, folder = Reporter(quiet), Path(config.output)
+    folder = Path(config.output)
+    make_private_folder(folder)
+    with locked(folder):
+        publish(folder)  # a complete build whose replacement was killed
+        record = _build(config, folder, Reporter(quiet), verbose=verbose, quiet=quiet)
+        load_assistant(folder / NEW)  # models that are missing are noticed now
+        publish(folder)
+    return BuildResult(folder, record)
+
+
+def _build(
+    config: AssistConfig, folder: Path, reporter: Reporter, *, verbose: bool, quiet: bool
+) -> dict[str, Any]:
+    """Write the files of an assistant into NEW, and return what was read, fitted and measured."""
     with reporter.step("read"):
         entries, rejected, templates = _read(config, folder)
-    make_private_folder(folder)
-    (folder / CONFIG).unlink(missing_ok=True)
+    new = folder / NEW
+    make_private_folder(new)
+    (new / CONFIG).unlink(missing_ok=True)
     with reporter.step("encode") as progress:
-        config, embeddings = _encode(config, entries, folder, progress)
+        config, embeddings = _encode(config, entries, new, progress)
     with reporter.step("index"):
-        write_index(entries, folder)
-        index = Index(folder, embeddings)
+        write_index(entries, new)
+        index = Index(new, embeddings)
         groups = answer_groups([entry.answer for entry in entries])
     with reporter.step("fit"):
         tuned = tune(
@@ -100,8 +115,10 @@ def build(config: AssistConfig, *, verbose: bool = False, quiet: bool = False) -
         )
     thresholds = tuned.thresholds
     if config.classifier == "run" and tuned.finder.intents is not None:
-        sure = train_classifier(entries, config, folder, verbose=verbose, quiet=quiet)
+        sure = train_classifier(entries, config, new, verbose=verbose, quiet=quiet)
         thresholds = replace(thresholds, intent=sure)
+    else:
+        remove_folder(new / RUN)  # of a build that was interrupted
     built = Built(config, tuned.finder, thresholds, templates, embeddings)
     record = {
         "counts": _counts(entries, built),
@@ -111,11 +128,10 @@ def build(config: AssistConfig, *, verbose: bool = False, quiet: bool = False) -
         "thresholds": {name: getattr(thresholds, name) for name in ("intent", "answer", "scope")},
         "weights": tuned.finder.weights.round(3).tolist(),
     }
-    replace_file(folder / "refused.jsonl", lambda path: write_rejected(rejected, path), private=True)
-    replace_file(folder / "build.json", lambda path: write_json(path, record))
-    save(built, folder)
-    load_assistant(folder)  # models that are missing are noticed now
-    return BuildResult(folder, record)
+    replace_file(new / "refused.jsonl", lambda path: write_rejected(rejected, path), private=True)
+    replace_file(new / "build.json", lambda path: write_json(path, record))
+    save(built, new)
+    return record
 
 
 def _with_absolute_paths(config: AssistConfig) -> AssistConfig:

@@ -79,23 +79,18 @@ def evaluate(
 @with_host_options
 def serve(options: HostOptions, folder: AssistFolder) -> None:
     """Serve an assistant over HTTP: POST /chat, a page of a chat at /, a page for agents at /agent."""
-    from react_ray import serve_app
     from react_ray.apps.assist.settings import ChatConfig
-    from react_ray.config.file import load_settings
+    from react_ray.apps.serving import serve_folder
 
-    written = serve_app(
+    serve_folder(
         "react_ray.apps.assist.hosted:load",
         folder,
-        load_settings(ChatConfig, options.arguments or (), options.flags()),
+        ChatConfig,
+        options,
         owner="react_ray.apps.assist.hosted:open_store",
         name="assist",
         example=EXAMPLE,
-        address=options.address,
-        verbose=options.verbose,
-        write_config=options.write_config,
     )
-    if written:
-        show(written)
 
 
 @app.command("learn", cls=Command)

@@ -16,7 +16,7 @@ from react_ray.apps.assist.baselines import bm25, embeddings, ngram_classifier
 from react_ray.apps.assist.finder import SearchResult, answer_groups
 from react_ray.apps.assist.folder import Built, load_assistant, write_json
 from react_ray.apps.assist.metrics import (
-    bootstrap,
+    accuracy_at_recall,
     macro_f1,
     out_of_scope_auroc,
     retrieval,
@@ -24,6 +24,7 @@ from react_ray.apps.assist.metrics import (
     token_f1,
 )
 from react_ray.apps.assist.read import Entry, read_history
+from react_ray.apps.intervals import mean_intervals
 from react_ray.console.reporter import Reporter, quiet_libraries
 from react_ray.folders import replace_file
 
@@ -38,7 +39,8 @@ TITLES = {
 }
 SHOWN = ("mrr_at_10", "recall_at_1", "recall_at_5", "intent_macro_f1", "out_of_scope_auroc")
 PROTOCOL = (
-    "a question is in scope if the history has its intent or, for questions without one, its answer; MRR@10 "
+    "a question is in scope if the history has its intent or, where the question or the whole history has "
+    "none, its answer; figures of intents leave out questions in scope without one; MRR@10 "
     "and recall are over questions in scope whose answer can be found: an entry is right if its answer is "
     "the same but for case and white space or, where the test file has no answers, if its intent is the "
     "same; 95 % intervals by bootstrap over questions"
@@ -79,6 +81,10 @@ class _Test:
 
     def texts(self) -> list[str]:
         return [row.question for row in self.rows]
+
+    def has_known_intent(self) -> NDArray[np.bool_]:
+        """Return which questions are in scope and have an intent."""
+        return self.in_scope & np.array([row.intent is not None for row in self.rows])
 
     def retrieved(self, numbers: Sequence[NDArray[np.int64]]) -> dict[str, NDArray[np.float64]]:
         """Return the metrics of each question whose answer can be found."""
@@ -144,7 +150,8 @@ def _read(address: str, built: Built, assistant: Assistant, columns: Mapping[str
     for row, group in zip(rows, of_rows, strict=True):
         same = of_entries == group if row.answer else (intents == row.intent) & index.has_answer
         correct.append(np.flatnonzero(same))
-        in_scope.append(row.intent in known_intents if row.intent else bool(same.any()))
+        by_intent = row.intent and known_intents
+        in_scope.append(row.intent in known_intents if by_intent else bool(same.any()))
     return _Test(rows, vectors, correct, np.array(in_scope))
 
 
@@ -166,15 +173,18 @@ def _compare(
         intents["ngrams"], scope["ngrams"] = ngrams
     values = {name: test.retrieved(numbers) for name, numbers in ranked.items()}
     compared = {}
+    named = np.flatnonzero(test.has_known_intent()).tolist()
     for name, scores in scope.items():
-        figures: dict[str, Any] = {"out_of_scope_auroc": out_of_scope_auroc(test.in_scope, scores)}
+        figures: dict[str, Any] = dict.fromkeys(SHOWN) | {
+            "out_of_scope_auroc": out_of_scope_auroc(test.in_scope, scores),
+            "out_of_scope_accuracy_at_95_recall": accuracy_at_recall(test.in_scope, scores),
+        }
         if len(values.get(name, {}).get("mrr_at_10", ())):
             figures |= {metric: float(metric_values.mean()) for metric, metric_values in values[name].items()}
-            figures["intervals"] = bootstrap(values[name])
-        if name in intents:
-            truth = [str(row.intent) for row, inside in zip(test.rows, test.in_scope, strict=True) if inside]
-            mine = [intent for intent, inside in zip(intents[name], test.in_scope, strict=True) if inside]
-            figures["intent_macro_f1"] = macro_f1(truth, mine) if truth else None
+            figures["intervals"] = mean_intervals(values[name])
+        if name in intents and named:
+            truth = [str(test.rows[i].intent) for i in named]
+            figures["intent_macro_f1"] = macro_f1(truth, [intents[name][i] for i in named])
         compared[name] = figures
     return compared, values
 
@@ -187,7 +197,7 @@ def _leads(values: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str,
             ahead = {"mrr_at_10": ours - metrics["mrr_at_10"]}
             leads[name] = {
                 "lead": float(ahead["mrr_at_10"].mean()),
-                "interval": bootstrap(ahead)["mrr_at_10"],
+                "interval": mean_intervals(ahead)["mrr_at_10"],
             }
     return leads
 
@@ -195,15 +205,16 @@ def _leads(values: Mapping[str, Mapping[str, NDArray[np.float64]]]) -> dict[str,
 def _thresholds(assistant: Assistant, test: _Test, results: Sequence[SearchResult]) -> dict[str, Any]:
     """Return what the threshold of the scope, fitted at build for 95 % recall, does on the test rows."""
     accepted = np.array([result.scope_score for result in results]) >= assistant.thresholds.scope
-    inside = test.in_scope
-    figures: dict[str, Any] = {"in_scope_recall": float(accepted[inside].mean()) if inside.any() else None}
-    if (~inside).any():
-        figures["out_of_scope_recall"] = float((~accepted)[~inside].mean())
-    if results[0].intent is not None:
-        named = np.array(
-            [result.intent == row.intent for result, row in zip(results, test.rows, strict=True)]
-        )
-        figures["accuracy_at_scope_threshold"] = float(np.where(inside, accepted & named, ~accepted).mean())
+    inside, known = test.in_scope, test.has_known_intent()
+    figures: dict[str, Any] = {
+        "in_scope_recall": float(accepted[inside].mean()) if inside.any() else None,
+        "out_of_scope_recall": float((~accepted)[~inside].mean()) if (~inside).any() else None,
+        "accuracy_at_scope_threshold": None,
+    }
+    if results[0].intent is not None and known.any():
+        named = [result.intent == row.intent for result, row in zip(results, test.rows, strict=True)]
+        correct = np.where(inside, accepted & named, ~accepted)
+        figures["accuracy_at_scope_threshold"] = float(correct[known | ~inside].mean())
     return figures
 
 

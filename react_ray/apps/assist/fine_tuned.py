@@ -16,7 +16,7 @@ from react_ray.apps.assist.intents import folds
 from react_ray.apps.assist.read import Entry
 from react_ray.apps.assist.settings import AssistConfig
 from react_ray.apps.assist.tuning import lowest_sure
-from react_ray.folders import make_private_folder
+from react_ray.folders import make_private_folder, remove_folder
 
 __all__ = ["train_classifier"]
 
@@ -25,6 +25,8 @@ def train_classifier(
     entries: Sequence[Entry], config: AssistConfig, folder: Path, *, verbose: bool, quiet: bool
 ) -> float:
     """Train on four fifths of the questions of known intent; return the threshold on the others.
+
+    Of the run only the model stays: the other files have texts, which ``forget`` could not delete there.
 
     An intent with one question cannot be held out: it is trained on, and the threshold knows nothing of it.
     Raises InputError and TrainingError as :func:`react_ray.run`.
@@ -51,6 +53,11 @@ def train_classifier(
             flags[f"data.{name}"] = str(place / f"{name}.parquet")
     run_config = load_run_config(flags=flags).model_copy(update={"cluster": config.cluster})
     run(run_config, verbose=verbose, quiet=quiet)
+    for path in place.iterdir():
+        if path.is_file():
+            path.unlink()
+        elif path.name != "model":
+            remove_folder(path)
     if not len(held):
         return 2.0
     classifier = load(place)

@@ -21,16 +21,18 @@ from react_ray.apps.assist.intents import IntentClassifier
 from react_ray.apps.assist.ranking import Logistic
 from react_ray.apps.assist.settings import AssistConfig
 from react_ray.apps.assist.templates import Template, templates_of
-from react_ray.folders import replace_file
+from react_ray.folders import remove_folder, replace_file
 
 __all__ = [
     "FILES",
+    "NEW",
     "RUN",
     "Built",
     "FileStates",
     "file_states",
     "load_assistant",
     "load_built",
+    "publish",
     "save",
     "write_json",
 ]
@@ -38,6 +40,8 @@ __all__ = [
 CONFIG, FITTED, TEMPLATES = "config.json", "fitted.safetensors", "templates.yaml"
 RUN = "run"
 """Folder of the run of a fine-tuned classifier."""
+NEW = "new"
+"""Folder of a build that is not complete."""
 FILES = (CONFIG, FITTED, TEMPLATES, EMBEDDINGS, TEXTS)
 """Files that answers depend on."""
 FileStates = tuple[tuple[int, int, int], ...]
@@ -82,6 +86,22 @@ def save(built: Built, folder: Path) -> None:
     replace_file(folder / CONFIG, lambda path: write_json(path, settings))
 
 
+def publish(folder: Path) -> None:
+    """Replace the assistant in ``folder`` by the build in NEW, if there is a complete one.
+
+    A kill in between leaves no config.json, and the next call goes on.
+    """
+    new = folder / NEW
+    if not (new / CONFIG).is_file():
+        return
+    if (folder / CONFIG).exists():  # so nothing was moved yet
+        remove_folder(folder / RUN)
+        (folder / CONFIG).unlink()
+    for name in [*(path.name for path in new.iterdir() if path.name != CONFIG), CONFIG]:
+        (new / name).replace(folder / name)
+    remove_folder(new)
+
+
 def load_built(folder: Path) -> Built:
     """Read what :func:`save` has written. Raises InputError if there is no complete assistant."""
     from safetensors.numpy import load_file
@@ -117,7 +137,7 @@ def load_built(folder: Path) -> Built:
 
 
 def file_states(folder: Path) -> FileStates | None:
-    """Return what tells a change of the files; None while a build writes them."""
+    """Return what tells a change of the files; None while a build replaces them."""
     try:
         states = [(folder / name).stat() for name in FILES]
     except FileNotFoundError:

@@ -17,7 +17,7 @@ from react_ray import Host, HostConfig, HostedApp, split_sentences
 from react_ray.apps.assist.live import LiveAssistant
 from react_ray.apps.assist.service import ChatService
 from react_ray.apps.assist.settings import ChatConfig
-from react_ray.apps.assist.store import ConversationStore, Limits
+from react_ray.apps.assist.store import ConversationStore, Limits, StoreFullError
 from react_ray.config.sections.base import Settings
 
 __all__ = ["AssistApp", "load", "open_store"]
@@ -64,7 +64,7 @@ class AgentAnswer(Settings):
     message: str = Field(min_length=1, max_length=MAX_TEXT, description="The answer")
     intent: str | None = Field(None, max_length=500, description="Intent of the question; None: not known")
     close: bool = Field(False, description="Whether the assistant answers again from now on")
-    learn: bool = Field(True, description="Whether it becomes a label of the question handed over last")
+    learn: bool = Field(False, description="Whether it is the right answer to the question handed over")
 
 
 class AgentLabel(Settings):
@@ -107,7 +107,10 @@ class AssistApp(HostedApp):
 
         @app.post("/chat", summary="Answer a message of a conversation", response_model=ChatReply)
         async def chat(message: ChatMessage, request: Request) -> Any:
-            reply = await service.chat(message.session, message.message, message.id, caller())
+            try:
+                reply = await service.chat(message.session, message.message, message.id, caller())
+            except StoreFullError as error:
+                raise HTTPException(503, str(error), {"retry-after": "600"}) from None
             self.version = self._live.version
             if EVENTS not in request.headers.get("accept", ""):
                 return reply

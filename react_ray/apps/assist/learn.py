@@ -9,11 +9,12 @@ from typing import Any
 
 from react_ray import InputError
 from react_ray.apps.assist.build import BuildResult, build
-from react_ray.apps.assist.folder import load_built
+from react_ray.apps.assist.folder import NEW, load_built, publish
 from react_ray.apps.assist.index import erase
-from react_ray.apps.assist.read import LEARNT, learnt_file, learnt_source
+from react_ray.apps.assist.read import LEARNT, learnt_rows, learnt_source
 from react_ray.apps.assist.store import STORE, ConversationStore
-from react_ray.folders import replace_file
+from react_ray.apps.files import locked
+from react_ray.folders import remove_folder, replace_file
 
 __all__ = ["forget", "learn"]
 
@@ -23,48 +24,46 @@ def learn(folder: Path, *, verbose: bool = False, quiet: bool = False) -> BuildR
 
     Labels of conversations that are deleted by now stay, unless they were deleted by :func:`forget`. A
     running service loads the assistant again before its next answer.
-    Raises InputError if there is no assistant, or nothing was learnt yet.
+    Raises InputError if there is no assistant, nothing was learnt yet, or another command is changing it.
     """
-    built = load_built(folder)
-    labels = {(row["session"], row["question"]): row for row in _read(folder)}
-    if (folder / STORE).exists():
-        store = ConversationStore(folder)
-        for label in store.labels():
-            labels[label["session"], label["question"]] = label
-        store.close()
-    if not labels:
-        raise InputError(f"{folder}: no conversation has a label yet; agents give them at /agent")
-    _write(folder, list(labels.values()))
+    with locked(folder):
+        publish(folder)
+        built = load_built(folder)
+        labels = {(row["session"], row["question"]): row for row in learnt_rows(folder)}
+        if (folder / STORE).exists():
+            store = ConversationStore(folder)
+            for label in store.labels():
+                labels[label["session"], label["question"]] = label
+            store.close()
+        if not labels:
+            raise InputError(f"{folder}: no conversation has a label yet; agents give them at /agent")
+        _write(folder, list(labels.values()))
     return build(built.config.model_copy(update={"output": str(folder)}), verbose=verbose, quiet=quiet)
 
 
 def forget(folder: Path, session: str) -> str:
-    """Delete a conversation from the store, from what was learnt, and from the index.
+    """Delete a conversation from the store, from what was learnt, from the index, and an unfinished build.
 
     A running service loads the assistant again before its next answer. Raises InputError if nothing is known
-    of the conversation.
+    of the conversation, or another command is changing the folder.
     """
-    stored = False
-    if (folder / STORE).exists():
-        store = ConversationStore(folder)
-        stored = store.forget(session)
-        store.close()
-    rows = _read(folder)
-    remaining = [row for row in rows if row["session"] != session]
-    if len(remaining) < len(rows):
-        _write(folder, remaining)
-    erased = erase(folder, learnt_source(session))
-    if not (stored or erased or len(remaining) < len(rows)):
+    with locked(folder):
+        publish(folder)
+        remove_folder(folder / NEW)
+        stored = False
+        if (folder / STORE).exists():
+            store = ConversationStore(folder)
+            stored = store.forget(session)
+            store.close()
+        rows = learnt_rows(folder)
+        remaining = [row for row in rows if row["session"] != session]
+        labels = len(rows) - len(remaining)
+        if labels:
+            _write(folder, remaining)
+        erased = erase(folder, learnt_source(session))
+    if not (stored or erased or labels):
         raise InputError(f"{folder}: nothing is known of the conversation {session}")
-    labels = len(rows) - len(remaining)
     return f"deleted: {int(stored)} conversation, {labels} labels, {erased} entries of the index"
-
-
-def _read(folder: Path) -> list[dict[str, Any]]:
-    path = learnt_file(folder)
-    if not path.exists():
-        return []
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
 def _write(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -34,7 +34,7 @@ class LiveAssistant:
     def current(self) -> Assistant:
         """Return the assistant, which is loaded again if its files have changed.
 
-        While a build writes them, and if they cannot be used, it is the one that was loaded last.
+        While a build replaces them, and if they cannot be used, it is the one that was loaded last.
         """
         states = file_states(self._folder)
         if states is not None and states != self._states:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,10 +11,9 @@ from sklearn.metrics import f1_score, roc_auc_score
 
 from react_ray.apps.assist.words import words
 
-__all__ = ["bootstrap", "macro_f1", "out_of_scope_auroc", "retrieval", "solved_curve", "token_f1"]
+__all__ = ["accuracy_at_recall", "macro_f1", "out_of_scope_auroc", "retrieval", "solved_curve", "token_f1"]
 
 AT = 10
-RESAMPLES, SEED = 1000, 0
 POINTS = 21
 
 
@@ -43,6 +41,31 @@ def out_of_scope_auroc(in_scope: NDArray[np.bool_], scores: NDArray[np.float64])
     if in_scope.all() or not in_scope.any():
         return None
     return float(roc_auc_score(in_scope, scores))
+
+
+def accuracy_at_recall(
+    in_scope: NDArray[np.bool_], scores: NDArray[np.float64], recall: float = 0.95
+) -> float | None:
+    """Return the share of questions whose scope is decided right. None: all or none are in scope.
+
+    Parameters
+    ----------
+    in_scope
+        Whether each question is in scope.
+    scores
+        Higher in scope.
+    recall
+        Share of the questions in scope that must be accepted; the threshold is the highest that does.
+
+    Example
+    -------
+    >>> accuracy_at_recall(np.array([True, True, False, False]), np.array([0.9, 0.5, 0.6, 0.1]))
+    0.75
+    """
+    if in_scope.all() or not in_scope.any():
+        return None
+    threshold = np.quantile(scores[in_scope], 1 - recall, method="lower")
+    return float(((scores >= threshold) == in_scope).mean())
 
 
 def token_f1(answer: str, truth: str) -> float:
@@ -82,15 +105,3 @@ def solved_curve(correct: NDArray[np.bool_], scores: NDArray[np.float64]) -> lis
         }
         for threshold in thresholds
     ]
-
-
-def bootstrap(values: Mapping[str, NDArray[np.float64]]) -> dict[str, Any]:
-    """Return the 95 % interval of the mean of each metric, over questions drawn with replacement."""
-    count = len(next(iter(values.values())))
-    generator = np.random.default_rng(SEED)
-    drawn = generator.integers(0, count, (RESAMPLES, count)) if count else np.zeros((0, 0), np.int64)
-    result = {}
-    for name, metric_values in values.items():
-        low, high = np.quantile(metric_values[drawn].mean(1), [0.025, 0.975]) if count else (0.0, 0.0)
-        result[name] = [float(low), float(high)]
-    return result

@@ -12,7 +12,7 @@ from typing import Any
 from react_ray import InputError, read_rows
 from react_ray.apps.files import RejectedRows
 
-__all__ = ["LEARNT", "Entry", "learnt_file", "learnt_source", "read_history", "read_learnt"]
+__all__ = ["LEARNT", "Entry", "learnt_rows", "learnt_source", "read_history", "read_learnt"]
 
 MAX_CHARS = 100_000
 LEARNT = "learnt.jsonl"
@@ -72,19 +72,19 @@ def read_history(address: str, columns: Mapping[str, str]) -> tuple[list[Entry],
 
 def read_learnt(folder: Path) -> list[Entry]:
     """Return what was learnt from conversations, if anything was."""
-    path = learnt_file(folder)
-    if not path.exists():
-        return []
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
     return [
         Entry(row["question"], row["answer"] or "", row["intent"], learnt_source(row["session"]))
-        for row in rows
+        for row in learnt_rows(folder)
     ]
 
 
-def learnt_file(folder: Path) -> Path:
-    """Return the file of what was learnt."""
-    return folder / LEARNT
+def learnt_rows(folder: Path) -> list[dict[str, Any]]:
+    """Return the rows of learnt.jsonl: session, question, answer and intent."""
+    path = folder / LEARNT
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8") as file:  # str.splitlines would also split at U+2028 in a text
+        return [json.loads(line) for line in file]
 
 
 def learnt_source(session: str) -> str:

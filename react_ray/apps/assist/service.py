@@ -71,7 +71,9 @@ class ChatService:
         else:
             reply = await self._think(text, begun["earlier"])
         stored = {**reply.as_json(), "whole": reply.whole}
-        if reply.kind == "handover" and not begun["with_agent"]:
+        if begun["with_agent"]:
+            stored["score"] = None  # a person answers, so nothing was judged
+        elif reply.kind == "handover":
             stored["text"] = self.config.handover_text
         return _public(await self._owner.call("finish", session, message, stored))
 
@@ -119,4 +121,5 @@ class ChatService:
 
 
 def _public(reply: dict[str, Any]) -> dict[str, Any]:
-    return {name: reply[name] for name in ("kind", "text", "source", "intent", "score", "id")}
+    shown = {name: reply[name] for name in ("kind", "text", "source", "intent", "score", "id")}
+    return shown | {"score": reply["score"] or 0.0}

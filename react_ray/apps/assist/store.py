@@ -6,7 +6,9 @@ A replica stores a message, thinks, and stores the reply. If it dies in between,
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -16,8 +18,9 @@ from typing import Any
 from react_ray import InputError
 from react_ray.folders import make_private_file
 
-__all__ = ["STORE", "ConversationStore", "Limits"]
+__all__ = ["STORE", "ConversationStore", "Limits", "StoreFullError"]
 
+logger = logging.getLogger("react_ray.assist")
 STORE = "conversations.sqlite"
 TABLES = """
 CREATE TABLE IF NOT EXISTS sessions (
@@ -46,6 +49,10 @@ CONTEXT = 5
 """Messages of the customer that a reply may be understood by."""
 
 
+class StoreFullError(InputError):
+    """There are as many conversations as are kept."""
+
+
 class Limits:
     """Limits of a store: turns of a conversation, conversations, and days that they are kept."""
 
@@ -56,20 +63,21 @@ class Limits:
 class ConversationStore:
     """Conversations in ``folder``; one process owns it, and calls one method at a time.
 
+    With ``limits``, old conversations are deleted at once and then every hour, until the store is closed.
     Errors of callers are InputError.
     """
 
     def __init__(self, folder: Path, limits: Limits | None = None):
-        self._limits = limits or Limits()
-        path = folder / STORE
-        if not path.exists():
-            make_private_file(path)
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
-        self._connection.row_factory = sqlite3.Row
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
-            self._connection.execute(f"PRAGMA {pragma}")
+        self._limits, self._path = limits or Limits(), folder / STORE
+        if not self._path.exists():
+            make_private_file(self._path)
+        self._connection = _connect(self._path)
+        self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.executescript(TABLES)
-        self._cleaned = 0.0
+        self._closed = threading.Event()
+        if limits is not None:
+            self._clean()
+            threading.Thread(target=self._clean_every_hour, daemon=True).start()
 
     def begin(self, session: str, message: str, text: str, key: str | None = None) -> dict[str, Any]:
         """Store a customer's message and return what a reply needs; the same id again stores nothing.
@@ -81,7 +89,6 @@ class ConversationStore:
             ``with_agent``: whether a person answers here.
         """
         now = time.time()
-        self._clean(now)
         with self._transaction():
             conversation = self._session(session, key, create=now)
             stored = self._one(
@@ -156,7 +163,7 @@ class ConversationStore:
     def answer(
         self, session: str, message: str, text: str, intent: str | None, close: bool, learn: bool
     ) -> None:
-        """Store a person's answer; with ``learn`` it becomes the label of the question handed over last.
+        """Store a person's answer; with ``learn`` it becomes the label of the question that was handed over.
 
         ``message`` is the id that the agent's page gives it: the same id again changes nothing.
         """
@@ -168,9 +175,9 @@ class ConversationStore:
             if stored is None:
                 now = time.time()
                 question = self._one(
-                    f"SELECT c.number FROM {PAIRS} AND a.session = ? AND a.kind = 'handover' "
-                    "ORDER BY a.number DESC LIMIT 1",
-                    CUSTOMER, ASSISTANT, session,
+                    f"SELECT c.number FROM {PAIRS} AND a.session = ? AND a.kind = 'handover' AND "
+                    "a.time >= (SELECT waiting FROM sessions WHERE id = ?) ORDER BY a.number LIMIT 1",
+                    CUSTOMER, ASSISTANT, session, session,
                 )  # fmt: skip
                 self._insert(session, message, AGENT, {"text": text}, now)
                 if learn and question is not None:
@@ -188,11 +195,13 @@ class ConversationStore:
     def questions(self, most: int = 20) -> list[dict[str, Any]]:
         """Return the customers' questions whose label would help most.
 
-        First those whose reply did not help, then those with the least sure reply.
+        First those whose reply did not help, then those with the least sure reply; none of those that a
+        person answered.
         """
         rows = self._all(
             f"SELECT c.number, c.text, a.intent, a.kind, a.text AS reply, a.score, a.feedback FROM {PAIRS} "
-            "AND coalesce(a.feedback, 0) < 1 AND c.number NOT IN (SELECT message FROM labels) "
+            "AND a.score IS NOT NULL AND coalesce(a.feedback, 0) < 1 "
+            "AND c.number NOT IN (SELECT message FROM labels) "
             "ORDER BY coalesce(a.feedback, 0), a.kind = 'handover' DESC, a.score LIMIT ?",
             CUSTOMER, ASSISTANT, most,
         )  # fmt: skip
@@ -230,15 +239,25 @@ class ConversationStore:
 
     def close(self) -> None:
         """Close the file."""
+        self._closed.set()
         self._connection.close()
 
-    def _clean(self, now: float) -> None:
-        """Delete conversations that are older than they may be."""
-        if now - self._cleaned < CLEAN_EVERY_S:
-            return
-        self._cleaned = now
-        with self._transaction():
-            self._run("DELETE FROM sessions WHERE last < ?", now - self._limits.days * DAY_S)
+    def _clean_every_hour(self) -> None:
+        while not self._closed.wait(CLEAN_EVERY_S):
+            try:
+                self._clean()
+            except sqlite3.Error as error:  # the disk may be full: again in an hour
+                logger.error("old conversations were not deleted: %s", error)
+
+    def _clean(self) -> None:
+        """Delete conversations that are older than they may be, overwriting them on disk."""
+        connection = _connect(self._path)  # of its own, since the other one is used meanwhile
+        try:
+            oldest = time.time() - self._limits.days * DAY_S
+            if connection.execute("DELETE FROM sessions WHERE last < ?", [oldest]).rowcount:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        finally:
+            connection.close()
 
     def _session(self, session: str, key: str | None = None, create: float | None = None) -> sqlite3.Row:
         """Return a conversation; one that another key began is treated as unknown."""
@@ -246,7 +265,7 @@ class ConversationStore:
         if conversation is None and create is not None:
             count = self._one("SELECT COUNT(*) AS n FROM sessions")["n"]
             if count >= self._limits.sessions:
-                raise InputError(
+                raise StoreFullError(
                     f"there are {count:,} conversations, the most that are kept: try again later"
                 )
             self._run("INSERT INTO sessions (id, key, last) VALUES (?, ?, ?)", session, key, create)
@@ -297,3 +316,11 @@ class ConversationStore:
 
     def _all(self, statement: str, *values: object) -> list[sqlite3.Row]:
         return self._connection.execute(statement, values).fetchall()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=30)
+    connection.row_factory = sqlite3.Row
+    for pragma in ("synchronous=FULL", "foreign_keys=ON", "secure_delete=ON"):
+        connection.execute(f"PRAGMA {pragma}")
+    return connection

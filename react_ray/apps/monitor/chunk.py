@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from react_ray.apps.monitor.items import ALWAYS, COLUMNS, Item, Span, parse_item
@@ -52,9 +51,13 @@ class Reading:
 
 @dataclass
 class Chunk:
-    """Rows read from a file or a partition, and how far it is read with them."""
+    """Rows read from a file or a partition, and how far it is read with them.
+
+    ``again`` says that a file has changed and is read from its beginning: earlier rejections of it are void.
+    """
 
     place: Place
+    again: bool = False
     items: list[Item] = field(default_factory=list)
     rejections: list[Rejection] = field(default_factory=list)
 
@@ -85,4 +88,4 @@ class Chunk:
 
     def reject(self, number: int, reason: str) -> None:
         """Reject the row ``number``: in a file from 1, in a partition its offset."""
-        self.rejections.append(Rejection(Path(self.place.file).name, number, reason))
+        self.rejections.append(Rejection(self.place.file, number, reason))

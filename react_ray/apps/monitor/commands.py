@@ -88,23 +88,18 @@ def evaluate(
 @with_host_options
 def serve(options: HostOptions, folder: StoreFolder) -> None:
     """Serve a store over HTTP: POST /ingest, trends, alerts, a page; label what comes in."""
-    from react_ray import serve_app
     from react_ray.apps.monitor.settings import MonitorServeConfig
-    from react_ray.config.file import load_settings
+    from react_ray.apps.serving import serve_folder
 
-    written = serve_app(
+    serve_folder(
         "react_ray.apps.monitor.hosted:load",
         folder,
-        load_settings(MonitorServeConfig, options.arguments or (), options.flags()),
+        MonitorServeConfig,
+        options,
         owner="react_ray.apps.monitor.hosted:open_service",
         name="monitor",
         example=EXAMPLE,
-        address=options.address,
-        verbose=options.verbose,
-        write_config=options.write_config,
     )
-    if written:
-        show(written)
 
 
 @app.command("forget", cls=Command)

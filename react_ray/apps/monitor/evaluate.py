@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from react_ray import InputError, read_rows
+from react_ray.apps.intervals import mean_intervals
 from react_ray.apps.monitor.items import BUCKETS, parse_time
 from react_ray.apps.monitor.labels import negative_label
 from react_ray.apps.monitor.plain import RULES
@@ -28,7 +29,6 @@ __all__ = ["OURS", "EvaluateConfig", "EvaluationResult", "evaluate", "load_confi
 OURS = "ours"
 Floats = NDArray[np.float64]
 Statistic = Callable[[Counts], Floats]
-RESAMPLES = 2000
 LEAST_MEAN = 0.05
 
 
@@ -139,6 +139,12 @@ def measure(counts: Counts, config: EvaluateConfig) -> dict[str, Any]:
     if detector is None:
         least = 4 * warm_buckets(per_day, config.surge)
         raise InputError(f"the rows span {len(counts):,} {config.bucket}s; at least {least:,} are needed")
+    most = (len(counts) - middle - 1) // per_day
+    if config.days > most:
+        raise InputError(
+            f"days={config.days}: surges are injected into the second half of the rows, which has room for "
+            f"days={most} at most; give a lower number, or rows of more time"
+        )
     methods: dict[str, Statistic] = {OURS: detector.statistic, **RULES}
     draw = np.random.default_rng(config.seed)
     ties = draw.random(len(counts))
@@ -236,7 +242,7 @@ def _figures(
             "delay": float(delays.mean()),
             "found": float((delays <= config.days * per_day).mean()),
             "ours_earlier_by": float((delays - ours).mean()),
-            "interval": _interval(delays - ours, config.seed),
+            "interval": mean_intervals({"days": delays - ours}, config.seed)["days"],
         }
     quiet = config.surge.quiet
     return {
@@ -247,10 +253,3 @@ def _figures(
         ),
         "sizes": sizes,
     }
-
-
-def _interval(differences: Floats, seed: int) -> list[float]:
-    """Return the 95 % interval of a mean, by bootstrap over surges."""
-    draw = np.random.default_rng(seed)
-    places = draw.integers(0, len(differences), (RESAMPLES, len(differences)))
-    return [float(end) for end in np.quantile(differences[places].mean(-1), [0.025, 0.975])]

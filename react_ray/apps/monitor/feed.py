@@ -97,20 +97,21 @@ class Feed:
         state = f"{status.st_size}-{status.st_mtime_ns}"
         if state == place.state:
             return
-        if place.state != state + UNFINISHED:  # changed: known ids are left out
+        again = place.state != state + UNFINISHED
+        if again:  # new or changed: known ids are left out
             place = Place(place.file, state=state + UNFINISHED)
         rows = read_rows(str(path), list(COLUMNS), ["source"], self.reading.columns)
         rows = islice(rows, place.rows, None)
         while several := list(islice(rows, self.reading.rows)):
-            chunk = Chunk(replace(place, rows=place.rows + len(several)))
+            chunk = Chunk(replace(place, rows=place.rows + len(several)), again)
             for row in several:
                 if row.reason:
                     chunk.reject(row.number, row.reason)
                 else:
                     chunk.add(row.cells, row.number, self.reading.span)
-            place = chunk.place
+            place, again = chunk.place, False
             yield chunk
-        yield Chunk(replace(place, state=state))
+        yield Chunk(replace(place, state=state), again)
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,10 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from typing import Any
+
+from react_ray.apps.times import read_time, seconds
 
 __all__ = [
     "ALWAYS",
@@ -29,8 +31,6 @@ COLUMNS = ("text", "id", "time")
 MAX_ID_CHARS, MAX_SOURCE_CHARS, MAX_TEXT_CHARS = 500, 200, 100_000
 EARLIEST, LATEST = 0.0, 4_102_444_800.0
 """Times that are accepted: 1970 to 2099, in seconds."""
-MILLISECONDS_FROM = 1e11
-"""Numbers from here on are times in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -91,27 +91,19 @@ def parse_item(cells: Mapping[str, Any], span: Span = Span(), now: float | None 
 
 
 def parse_time(value: Any) -> float:
-    """Return a time in seconds since 1970: numbers, ISO 8601 (UTC without an offset), dates.
+    """Return a time in seconds since 1970: ISO 8601 (UTC without an offset), dates, seconds, milliseconds.
 
     Raises ValueError for anything else.
 
     Example
     -------
-    >>> parse_time("1970-01-02T00:00:00+01:00"), parse_time(1714521600000)
-    (82800.0, 1714521600.0)
+    >>> parse_time("1970-01-02T00:00:00+01:00"), parse_time("20240501"), parse_time(1714521600000)
+    (82800.0, 1714521600.0, 1714521600.0)
     """
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
-    if isinstance(value, str):
-        value = _parsed(value.strip())
-    if isinstance(value, datetime):
-        value = (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"no time: {type(value).__name__} where a time is expected")
-    seconds = value / 1000 if value >= MILLISECONDS_FROM else float(value)
-    if not EARLIEST <= seconds < LATEST:
-        raise ValueError(f"no time: {value} is not between 1970 and 2099")
-    return seconds
+    time = seconds(read_time(value))
+    if not EARLIEST <= time < LATEST:
+        raise ValueError(f"not a time: {value} is not between 1970 and 2099")
+    return time
 
 
 def day_of(seconds: float) -> str:
@@ -122,19 +114,6 @@ def day_of(seconds: float) -> str:
 def as_iso(seconds: float) -> str:
     """Return a time as 2024-05-01T00:00:00Z."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def _parsed(text: str) -> datetime | float:
-    try:
-        return float(text)
-    except ValueError:
-        pass
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError:
-        raise ValueError(
-            f"no time: {len(text):,} characters that are no date such as 2024-05-01T12:00:00Z"
-        ) from None
 
 
 def _string(value: Any, column: str, longest: int, blank: str | None = None) -> str:

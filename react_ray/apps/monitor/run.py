@@ -146,7 +146,8 @@ def _follow(owner: StreamOwner, source: Source, until_end: bool) -> int:
             for chunks in source.read(store.place_of, until_end):
                 items = [item for chunk in chunks for item in chunk.items]
                 rejections = [rejection for chunk in chunks for rejection in chunk.rejections]
-                read += store.append(items, rejections, [chunk.place for chunk in chunks])
+                again = [chunk.place.file for chunk in chunks if chunk.again]
+                read += store.append(items, rejections, [chunk.place for chunk in chunks], again)
                 owner.work()
                 if stop.is_set():
                     return read
@@ -177,4 +178,4 @@ def _set_by_signals(stop: threading.Event) -> Iterator[None]:
 def _result(store: Store, read: int) -> RunResult:
     stored = store.rows("SELECT (SELECT count(*) FROM items) + (SELECT ifnull(sum(rows), 0) FROM days)")[0][0]
     alerts = store.rows("SELECT count(*) FROM alerts")[0][0]
-    return RunResult(store.folder, read, stored, store.get("rejected", 0), alerts)
+    return RunResult(store.folder, read, stored, store.rejected(), alerts)

@@ -121,9 +121,10 @@ class MonitorService:
                     self._label()
             except StoreOwnedError:
                 self._problem = ""  # another process labels
-            except (ReactRayError, OSError) as error:
-                self._problem = str(error)
-                logger.error("labelling has stopped: %s", error)
+            except Exception as error:
+                public = isinstance(error, ReactRayError | OSError)  # others may name the text they failed on
+                self._problem = str(error) if public else type(error).__name__
+                logger.error("labelling has stopped: %s", self._problem)
             self._end.wait(RETRY_S)
 
     def _label(self) -> None:

@@ -23,7 +23,7 @@ class SurgeSettings(Settings):
     false_alarms_per_month: float = Field(
         1.0, gt=0, le=30, description="Stated false alarms in 30 days, over all topics and sources together"
     )
-    history: int = Field(56, ge=14, description="Buckets that the expected level is the mean of")
+    history: int = Field(56, ge=14, description="Days before that the expected level is the mean of")
     gap: int = Field(
         3, ge=0, description="Latest buckets left out of the level, so that a surge is not in it"
     )

@@ -12,6 +12,7 @@ import hashlib
 import json
 import sqlite3
 import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ CREATE TABLE IF NOT EXISTS offsets (
     file TEXT PRIMARY KEY, position INTEGER NOT NULL, rows INTEGER NOT NULL, state TEXT NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS rejected (file TEXT NOT NULL, row INTEGER NOT NULL, reason TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS rejections (file TEXT PRIMARY KEY, rows INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS days (
     day TEXT PRIMARY KEY, file TEXT NOT NULL, rows INTEGER NOT NULL
 ) WITHOUT ROWID;
@@ -155,9 +157,16 @@ class Store:
             base.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", [key, text])
 
     def append(
-        self, items: Sequence[Item], rejections: Sequence[Rejection] = (), places: Sequence[Place] = ()
+        self,
+        items: Sequence[Item],
+        rejections: Sequence[Rejection] = (),
+        places: Sequence[Place] = (),
+        again: Sequence[str] = (),
     ) -> int:
-        """Append the items whose ids are new, with how far the input was read; return their number."""
+        """Append the items whose ids are new, with how far the input was read; return their number.
+
+        The rejections of files that are read ``again`` replace earlier ones.
+        """
         added = 0
         with self.transaction() as base:
             closed, latest = self.get("closing_until", 0), self.get("latest", 0)
@@ -172,18 +181,16 @@ class Store:
                 added += 1
                 latest = max(latest, item.time)
             self.put("latest", latest)
-            self._reject(base, rejections)
+            for table in ("rejected", "rejections"):
+                base.executemany(f"DELETE FROM {table} WHERE file = ?", [[file] for file in again])
+            _reject(base, rejections)
             values = [(place.file, place.position, place.rows, place.state) for place in places]
             base.executemany("INSERT OR REPLACE INTO offsets VALUES (?, ?, ?, ?)", values)
         return added
 
-    def _reject(self, base: sqlite3.Connection, rejections: Sequence[Rejection]) -> None:
-        if rejections:
-            count = self.get("rejected", 0)
-            recorded = rejections[: max(0, KEPT_REJECTIONS - count)]
-            values = [(rejection.file, rejection.row, rejection.reason) for rejection in recorded]
-            base.executemany("INSERT INTO rejected VALUES (?, ?, ?)", values)
-            self.put("rejected", count + len(rejections))
+    def rejected(self) -> int:
+        """Return the number of rows that were rejected."""
+        return int(self.rows("SELECT ifnull(sum(rows), 0) FROM rejections")[0][0])
 
     def place_of(self, file: str) -> Place:
         """Return how far a file was read; a new Place if it was not."""
@@ -209,6 +216,19 @@ class Store:
         """Remove deleted rows from the write-ahead log too."""
         with self._lock:
             self._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def _reject(base: sqlite3.Connection, rejections: Sequence[Rejection]) -> None:
+    """Count rejections by file, and keep the first of them with their reasons."""
+    if not rejections:
+        return
+    kept = base.execute("SELECT count(*) FROM rejected").fetchone()[0]
+    recorded = rejections[: max(0, KEPT_REJECTIONS - kept)]
+    values = [(rejection.file, rejection.row, rejection.reason) for rejection in recorded]
+    base.executemany("INSERT INTO rejected VALUES (?, ?, ?)", values)
+    counts = Counter(rejection.file for rejection in rejections)
+    added = "ON CONFLICT (file) DO UPDATE SET rows = rows + excluded.rows"
+    base.executemany(f"INSERT INTO rejections VALUES (?, ?) {added}", list(counts.items()))
 
 
 def hash_of(identity: str) -> bytes:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import math
 import sqlite3
+import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 
@@ -81,8 +82,8 @@ class Watcher:
     def close(self) -> int:
         """Count and judge the buckets that end before the watermark, once; return the end of the last one.
 
-        The watermark is the latest time of an item less the lateness. Items of a closed bucket that come
-        later are in trends, and in no count that surges are found with.
+        The watermark is the latest time of an item, or the present if that is earlier, less the lateness.
+        Items of a closed bucket that come later are in trends, and in no count that surges are found with.
         """
         end = self._count()
         self._judge(end)
@@ -90,7 +91,7 @@ class Watcher:
 
     def _count(self) -> int:
         """Count the buckets that end before the watermark; return the end of the last one."""
-        start, latest = int(self.store.get("closed_until", 0)), self.store.get("latest", 0)
+        start, latest = int(self.store.get("closed_until", 0)), min(self.store.get("latest", 0), time.time())
         end = int((latest - self.config.lateness_hours * 3600) // self.length * self.length)
         if end <= start:
             return start

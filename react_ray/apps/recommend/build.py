@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from react_ray import InputError, choose_encoder, encode
-from react_ray.apps.files import write_rejected
-from react_ray.apps.recommend.choice import choose, choose_slot, chosen_of, tune_blend
+from react_ray.apps.files import locked, write_rejected
+from react_ray.apps.recommend.choice import choose, choose_slot, choose_text, chosen_of, tune_blend
 from react_ray.apps.recommend.features import Sources, without_text
 from react_ray.apps.recommend.folder import Built, load, save, write_json
 from react_ray.apps.recommend.interactions import Interactions
@@ -27,6 +27,7 @@ from react_ray.apps.recommend.ranker import (
 from react_ray.apps.recommend.read import Catalogue, Liked, read_interactions, read_items
 from react_ray.apps.recommend.settings import RecommendConfig, Tuned
 from react_ray.apps.recommend.split import Query, Split
+from react_ray.apps.recommend.text_map import fit_text_map
 from react_ray.apps.recommend.tuning import some_users, tune
 from react_ray.config.file import load_settings
 from react_ray.console.reporter import Progress, Reporter, quiet_libraries
@@ -56,7 +57,7 @@ class BuildResult:
                 if kinds
             ),
             f"encoder: {self.record['encoder']}",
-            f"chosen on {validation['users']:,} validation users by NDCG@10: "
+            f"chosen: {validation['chosen']}; NDCG@10 of {validation['users']:,} validation users: "
             + ", ".join(f"{name} {value:.4f}" for name, value in _in_order(validation["ndcg_at_10"]))
             + (f"; one place of {validation['slot']} is for a new item" if validation["slot"] else ""),
             f"recommender: {self.folder}   (react-ray recommend evaluate {self.folder})",
@@ -72,10 +73,16 @@ def load_config(overrides: Iterable[str], flags: Mapping[str, Any]) -> Recommend
 def build(config: RecommendConfig, *, verbose: bool = False, quiet: bool = False) -> BuildResult:
     """Read the files, encode the items, train the ranker, and write the folder ``config.output``.
 
-    Raises InputError where the files cannot be used.
+    Raises InputError where the files cannot be used, or another command is changing the folder.
     """
     quiet_libraries(verbose)
-    reporter, folder = Reporter(quiet), Path(config.output).expanduser()
+    folder = Path(config.output).expanduser()
+    folder.mkdir(parents=True, exist_ok=True)
+    with locked(folder):
+        return _build(config, folder, Reporter(quiet))
+
+
+def _build(config: RecommendConfig, folder: Path, reporter: Reporter) -> BuildResult:
     with reporter.step("read"):
         catalogue, bad_items = read_items(config.items, config.columns, config.features, config.filters)
         liked = Liked(config.events, config.min_rating)
@@ -90,7 +97,8 @@ def build(config: RecommendConfig, *, verbose: bool = False, quiet: bool = False
         tuned = tune(validation, config.ranker.users, config.seed) if len(validation) else Tuned()
     with reporter.step("train"):
         rankers, tuned, figures = _train(config, tuned, catalogue, embeddings, split)
-    built = Built(config, tuned, catalogue, embeddings, interactions, users, rankers)
+        text_map = fit_text_map(embeddings, interactions, config.seed)
+    built = Built(config, tuned, catalogue, embeddings, text_map, interactions, users, rankers)
     rejected = {"items": bad_items, "interactions": bad_rows}
     record = {
         "counts": _counts(catalogue, interactions),
@@ -185,6 +193,7 @@ def _train(
     tuned = tuned.model_copy(update={"chosen": chosen})
     queries = split.with_new_items()
     without_new = fit(queries[0].train)
+    tuned = tuned.model_copy(update={"new_items": choose_text(queries[1], without_new, seed)})
     with_new = chosen_of(without_new, rankers, tuned)
     slot, slots = choose_slot(queries, with_new, without_new, config.new_share, seed)
     figures = {"users": len(gate), "ndcg_at_10": values, "chosen": chosen, "slot": slot, "slots": slots}

@@ -25,6 +25,7 @@ app = typer.Typer(
     help="Recommend items to users, from texts and interactions.",
     rich_markup_mode=None,
 )
+EXAMPLE = """curl -H 'Content-Type: application/json' -d '{"user": "ID"}' {url}/recommend"""
 Verbose = Annotated[bool, typer.Option("--verbose", help="Show the logs of all libraries")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the result only")]
 
@@ -75,24 +76,19 @@ def serve(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder of recommend build")],
 ) -> None:
     """Serve a recommender over HTTP: POST /recommend and /similar, a page to try it, health and metrics."""
-    from react_ray import serve_app
     from react_ray.apps.recommend.folder import file_states
     from react_ray.apps.recommend.settings import RecommendServeConfig
-    from react_ray.config.file import load_settings
+    from react_ray.apps.serving import serve_folder
 
     file_states(folder)
-    said = serve_app(
+    serve_folder(
         "react_ray.apps.recommend.service:load_service",
         folder,
-        load_settings(RecommendServeConfig, options.arguments or (), options.flags()),
+        RecommendServeConfig,
+        options,
         name="recommend",
-        example="""curl -H 'Content-Type: application/json' -d '{"user": "ID"}' {url}/recommend""",
-        address=options.address,
-        verbose=options.verbose,
-        write_config=options.write_config,
+        example=EXAMPLE,
     )
-    if said:
-        show(said)
 
 
 @app.command("forget", cls=Command)

@@ -22,8 +22,9 @@ from react_ray.apps.recommend.recommenders import (
     top_items,
 )
 from react_ray.apps.recommend.settings import RecommendConfig, Tuned
+from react_ray.apps.recommend.text_map import HALF_LIFE, apply_text_map, fit_text_map
 
-__all__ = ["TEXT_FEATURES", "Candidates", "Sources", "without_text"]
+__all__ = ["MAPPED", "TEXT", "TEXT_FEATURES", "Candidates", "Sources", "without_text"]
 
 RECENT_SHARE = 0.1
 """Share of the interactions, the last ones by time, in which an item's recent popularity is counted."""
@@ -31,8 +32,14 @@ SHORT, LONG = 3.0, 10.0
 """Later items after which an item of a history counts half."""
 LAST_ITEMS = 20
 """Items of a history that the text of a candidate is compared with one by one."""
-TEXT_FEATURES = ("text_profile", "text_recent", "text_nearest", "text_nearest_rank")
-TEXT, NEIGHBOURS = "text", "item_knn"
+TEXT_FEATURES = (
+    "text_profile",
+    "text_recent",
+    "text_nearest",
+    "text_nearest_rank",
+    "text_mapped_rank",
+)
+TEXT, MAPPED, NEIGHBOURS = "text", "text_mapped", "item_knn"
 TEXT_SHARE = 1e-3
 """Share of the text in the score of items that are no candidates: it decides between equally popular ones."""
 
@@ -75,6 +82,8 @@ class Sources:
         Settings of the neighbours and of the factors.
     config
         Settings: candidates of each source, seed, names of the given features.
+    text_map
+        Map of the embeddings, d x d; None: it is fitted on ``train``.
 
     Attributes
     ----------
@@ -93,6 +102,7 @@ class Sources:
         item_features: NDArray[np.float32],
         tuned: Tuned,
         config: RecommendConfig,
+        text_map: NDArray[np.float32] | None = None,
     ):
         self.config, self._embeddings, self._item_features = config, embeddings, item_features
         counts = train.counts()
@@ -102,12 +112,15 @@ class Sources:
         self._recent = _percentiles(_recent_counts(train))
         self._first = _first_times(train)
         neighbours, als = tuned.neighbours, tuned.als
+        if text_map is None:
+            text_map = fit_text_map(embeddings, train, config.seed)
         self.similarity = ItemNeighbours.fit(train, neighbours.count, neighbours.shrinkage).similarity
         self.simple: dict[str, Recommender] = {
             NEIGHBOURS: ItemNeighbours(self.similarity, neighbours.half_life),
             "als": Als.fit(train, als.factors, als.regularization, als.alpha, config.seed),
             "popularity": Popularity(train),
             TEXT: TextProfile(embeddings, SHORT),
+            MAPPED: TextProfile(apply_text_map(embeddings, text_map), HALF_LIFE),
         }
         self._further: dict[str, Recommender] = {
             "neighbours_all": ItemNeighbours(self.similarity),
@@ -149,11 +162,11 @@ class Sources:
         main = {name: recommender.scores(liked) for name, recommender in self.simple.items()}
         further = {name: recommender.scores(liked) for name, recommender in self._further.items()}
         allowed = allowed_items(liked, only) & ~self.is_new
-        naming = {name: values for name, values in main.items() if texts or name != TEXT}
+        naming = {name: values for name, values in main.items() if texts or name not in (TEXT, MAPPED)}
         chosen = self._choose(naming, allowed)
         query, items = np.nonzero(chosen)
         at = query, items
-        ranks = {name: _ranks(main[name][at], query) for name in (NEIGHBOURS, "als")}
+        ranks = {name: _ranks(main[name][at], query) for name in (NEIGHBOURS, "als", MAPPED)}
         nearest = self._nearest_texts(liked, query, items)
         columns = [
             _share_of_best(main[NEIGHBOURS][at], query),
@@ -166,6 +179,7 @@ class Sources:
             main[TEXT][at],
             nearest,
             _ranks(nearest, query),
+            ranks[MAPPED],
             self._popularity[items],
         ]
         if self._first is not None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from react_ray import InputError
+from react_ray.apps.files import locked
 from react_ray.apps.recommend.features import Sources
 from react_ray.apps.recommend.interactions import Interactions
 from react_ray.apps.recommend.ranker import RANKER, WITHOUT_TEXT, Ranker
@@ -46,6 +45,8 @@ class Built:
     ----------
     catalogue, embeddings
         The items, and the embeddings of their texts, items x d.
+    text_map
+        Map of the embeddings that is fitted on all interactions, d x d.
     interactions, users
         All of them, and the ids of the users.
     rankers
@@ -58,6 +59,7 @@ class Built:
     tuned: Tuned
     catalogue: Catalogue
     embeddings: NDArray[np.float32]
+    text_map: NDArray[np.float32]
     interactions: Interactions
     users: list[str]
     rankers: Mapping[str, Ranker]
@@ -67,19 +69,13 @@ class Built:
         """Return the parts for training, validation and test."""
         return Split(self.interactions, self.config.cold_share, self.config.seed)
 
-    def sources(self, train: Interactions) -> Sources:
-        """Fit the recommenders that name candidates."""
-        return Sources(train, self.embeddings, self.catalogue.features, self.tuned, self.config)
+    def sources(self, train: Interactions, text_map: NDArray[np.float32] | None = None) -> Sources:
+        """Fit the recommenders that name candidates, and without a ``text_map`` that too."""
+        return Sources(train, self.embeddings, self.catalogue.features, self.tuned, self.config, text_map)
 
 
 def save(built: Built, folder: Path) -> None:
     """Write all files; config.json is last, so a folder that has it is complete."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder):
-        _save(built, folder)
-
-
-def _save(built: Built, folder: Path) -> None:
     from safetensors.numpy import save_file
 
     (folder / CONFIG).unlink(missing_ok=True)
@@ -98,8 +94,9 @@ def _save(built: Built, folder: Path) -> None:
         log["time"] = data.time
     replace_file(folder / ITEMS, lambda path: pq.write_table(pa.table(items), path))
     replace_file(folder / INTERACTIONS, lambda path: pq.write_table(pa.table(log), path), private=True)
-    embeddings = {"embeddings": np.ascontiguousarray(built.embeddings)}
-    replace_file(folder / EMBEDDINGS, lambda path: save_file(embeddings, path))
+    arrays = {"embeddings": built.embeddings, "text_map": built.text_map}
+    arrays = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    replace_file(folder / EMBEDDINGS, lambda path: save_file(arrays, path))
     for name, file in RANKERS.items():
         replace_file(folder / file, built.rankers[name].save)
     settings = {
@@ -121,7 +118,8 @@ def load(folder: Path) -> Built:
         config = RecommendConfig.model_validate(settings["settings"])
         tuned = Tuned.model_validate(settings["tuned"])
         items, log = pq.read_table(folder / ITEMS), pq.read_table(folder / INTERACTIONS)
-        embeddings = load_file(folder / EMBEDDINGS)["embeddings"]
+        arrays = load_file(folder / EMBEDDINGS)
+        embeddings, text_map = arrays["embeddings"], arrays["text_map"]
         numbers = [items[f"given_{name}"].to_numpy() for name in config.features]
         count = items.num_rows
         features = np.array(numbers, np.float32).reshape(len(numbers), count).T
@@ -142,9 +140,8 @@ def load(folder: Path) -> Built:
     changed = len(interactions) != settings.get("interactions", len(interactions))
     names = Sources.names_of(config, interactions.time is not None)
     rankers = {name: Ranker.load(folder / file, names) for name, file in RANKERS.items()}
-    return Built(
-        config, tuned, catalogue, embeddings, interactions, users.dictionary.to_pylist(), rankers, changed
-    )
+    ids = users.dictionary.to_pylist()
+    return Built(config, tuned, catalogue, embeddings, text_map, interactions, ids, rankers, changed)
 
 
 def file_states(folder: Path) -> tuple[tuple[str, int, int, int], ...]:
@@ -160,10 +157,10 @@ def forget(folder: Path, user: str) -> int:
     """Delete the interactions of a user, and the id; return how many there were.
 
     Running services read the folder again before their next answer. The trees of the ranker are not trained
-    again. Raises InputError if there is no recommender, or no such user.
+    again. Raises InputError if there is no recommender, or no such user, or the folder is being changed.
     """
     file_states(folder)
-    with _locked(folder):
+    with locked(folder):
         log = pq.read_table(folder / INTERACTIONS)
         users = np.asarray(log["user"].to_pylist(), object)
         remaining = users != user
@@ -176,17 +173,6 @@ def forget(folder: Path, user: str) -> int:
         replace_file(folder / INTERACTIONS, lambda path: pq.write_table(remaining_log, path), private=True)
         _sync(folder)
     return removed
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """Context manager in which no other process changes the folder."""
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _sync(folder: Path) -> None:

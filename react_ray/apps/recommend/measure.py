@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from react_ray.apps.intervals import mean_intervals
 from react_ray.apps.recommend.interactions import Histories
-from react_ray.apps.recommend.metrics import AT, METRICS, Ranks, bootstrap, coverage, novelty
+from react_ray.apps.recommend.metrics import AT, METRICS, Ranks, coverage, novelty
 from react_ray.apps.recommend.recommenders import Recommender, blocks, top_items
 from react_ray.apps.recommend.split import Query
 
@@ -37,9 +38,9 @@ class Measured:
         if not len(query):
             return {"users": 0}
         means: dict[str, Any] = {name: float(values.mean()) for name, values in self.values.items()}
-        means[f"coverage_at_{AT}"] = coverage(self.lists, query.train.item_count)
+        means["coverage"] = coverage(self.lists, query.train.item_count)
         means["novelty"] = novelty(self.lists, query.train.counts(), query.train.user_count)
-        return {"users": len(query), **means, "intervals": bootstrap(self.values)}
+        return {"users": len(query), **means, "intervals": mean_intervals(self.values)}
 
 
 def measure(query: Query, recommender: Recommender, seed: int = 0) -> Measured:
@@ -75,5 +76,5 @@ def leads(ours: Measured, baseline: Measured) -> dict[str, Any]:
     ahead = {name: values - baseline.values[name] for name, values in ours.values.items()}
     if not len(ours.lists):
         return {}
-    intervals = bootstrap(ahead)
+    intervals = mean_intervals(ahead)
     return {name: {"lead": float(ahead[name].mean()), "interval": intervals[name]} for name in ahead}

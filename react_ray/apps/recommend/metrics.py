@@ -1,4 +1,4 @@
-"""Metrics of rankings with one wanted item a user, with intervals over users.
+"""Metrics of rankings with one wanted item a user.
 
 With equal scores, a metric is its mean over all orders of the items with the same score, as in
 ``sklearn.metrics.ndcg_score`` and ``roc_auc_score``.
@@ -6,19 +6,15 @@ With equal scores, a metric is its mean over all orders of the items with the sa
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["METRICS", "Ranks", "bootstrap", "coverage", "novelty"]
+__all__ = ["METRICS", "Ranks", "coverage", "novelty"]
 
 AT = 10
 METRICS = (f"ndcg_at_{AT}", f"hr_at_{AT}", "mrr", "auc")
-RESAMPLES = 1000
-SEED = 0
-CHUNK = 50
 
 
 class Ranks:
@@ -74,19 +70,6 @@ class Ranks:
         sums = np.concatenate([[0.0], np.cumsum(gain)])
         mean: NDArray[np.float64] = (sums[self.above + self.equal + 1] - sums[self.above]) / (self.equal + 1)
         return mean
-
-
-def bootstrap(values: Mapping[str, NDArray[np.float64]]) -> dict[str, list[float]]:
-    """Return the 95 % interval of the mean of each metric, over users drawn with replacement."""
-    names, table = list(values), np.stack(list(values.values()), 1)
-    count = len(table)
-    generator = np.random.default_rng(SEED)
-    means = []
-    for _ in range(RESAMPLES // CHUNK):
-        drawn = generator.multinomial(count, np.full(count, 1 / count), size=CHUNK)
-        means.append(drawn @ table / count)
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975], axis=0)
-    return {name: [float(low[i]), float(high[i])] for i, name in enumerate(names)}
 
 
 def coverage(lists: NDArray[np.int64], item_count: int) -> float:

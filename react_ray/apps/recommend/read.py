@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,11 +16,14 @@ from numpy.typing import NDArray
 from react_ray import FileRow, InputError, read_rows
 from react_ray.apps.files import RejectedRows
 from react_ray.apps.recommend.interactions import Interactions
+from react_ray.apps.times import compact_date, read_time, seconds
 
-__all__ = ["Catalogue", "Liked", "read_interactions", "read_items"]
+__all__ = ["Catalogue", "Liked", "as_column", "read_interactions", "read_items"]
 
 MAX_ID_CHARS, MAX_TEXT_CHARS = 500, 100_000
 DAY_S = 86_400
+CODE = re.compile(r"[+-]?(0\d|\d{16})")
+"""Digits that are a code: as a number they would lose zeros, or their last digits."""
 LATER_S = 365 * DAY_S
 """How far in the future a time may lie, by a wrong clock, before it is taken for another unit."""
 
@@ -27,7 +32,8 @@ LATER_S = 365 * DAY_S
 class Catalogue:
     """Items: their ids, texts ("" for none) and given numbers, items x features, NaN for none.
 
-    ``columns`` are those that requests may filter by: a number or text of each item, None for none.
+    ``columns`` are those that requests may filter by: a number, text or boolean of each item, None for none;
+    all of a column are of one type.
     """
 
     ids: list[str]
@@ -73,6 +79,8 @@ def read_items(
         try:
             item, text = _id(row, "item"), _text(row.cells.get("text"))
             numbers = [_number(row.cells.get(name), name) for name in features]
+            for name in filters:
+                _check_utf8(str(row.cells.get(name)), name)
             if item in items:
                 raise ValueError(f"duplicate item: {item!r} is in an earlier row")
         except ValueError as error:
@@ -84,18 +92,26 @@ def read_items(
         raise InputError(f"{address}: no item can be used ({_described(rejected)})")
     table = np.array([numbers for _, numbers, _ in items.values()], np.float32).reshape(len(items), -1)
     values = {
-        name: _column([cells[place] for _, _, cells in items.values()]) for place, name in enumerate(filters)
+        name: as_column([cells[place] for _, _, cells in items.values()])
+        for place, name in enumerate(filters)
     }
     return Catalogue(list(items), [text for text, _, _ in items.values()], table, values), rejected
 
 
-def _column(cells: Sequence[Any]) -> list[Any]:
-    """Return numbers if all cells are numbers or blank, else texts; None for blank ones.
+def as_column(cells: Sequence[Any]) -> list[Any]:
+    """Return booleans or numbers if all cells are such or blank, else texts; None for blank ones.
 
-    >>> _column(["1", " ", "2.5"]), _column(["1", "a", None])
-    ([1.0, None, 2.5], ['1', 'a', None])
+    >>> as_column(["1", " ", "2.5"]), as_column(["1", "a", None]), as_column(["007", "12"])
+    ([1.0, None, 2.5], ['1', 'a', None], ['007', '12'])
+    >>> as_column(["True", "false"])
+    [True, False]
     """
     texts = [None if cell is None else str(cell).strip() or None for cell in cells]
+    present = [text for text in texts if text is not None]
+    if present and all(text.lower() in ("true", "false") for text in present):
+        return [None if text is None else text.lower() == "true" for text in texts]
+    if any(CODE.match(text) for text in present):
+        return list(texts)
     try:
         return [_number(text, "") for text in texts]
     except ValueError:
@@ -114,8 +130,10 @@ def read_interactions(
 
     Of a pair of user and item that occurs again, the first interaction in time is kept; it is liked if any of
     them is. The order of interactions with equal times, or without times, is drawn with ``seed``.
-    Those older than ``keep_days`` are rejected. Raises InputError if no interaction is liked, or if some rows
-    have a time and others have none.
+    Where a time is a date, or all are numbers such as 20240501, all have to be times of the calendar; numbers
+    that are none, such as 7, are rejected. In a column of numbers alone, they may be of any unit.
+    Interactions older than ``keep_days`` are rejected. Raises InputError if no interaction is liked, or if
+    some rows have a time and others have none.
 
     Returns
     -------
@@ -123,34 +141,72 @@ def read_interactions(
     """
     rejected = RejectedRows()
     item_of = {name: number for number, name in enumerate(items)}
-    user_of: dict[str, int] = {}
-    now = datetime.now(UTC).timestamp()
-    user, item, time, positive = [], [], [], []
+    rows: list[_Row] = []
     for row in read_rows(address, ["user", "item"], ["rating", "event", "time"], columns):
         try:
             name = _id(row, "item")
             if name not in item_of:
                 raise ValueError(f"unknown item: {name!r} is not among the items")
             rating, event = _number(row.cells.get("rating"), "rating"), row.cells.get("event")
-            moment = _time(row.cells.get("time"))
-            if keep_days is not None:
-                _check_age(moment, keep_days, now)
-            owner = _id(row, "user")
+            time, owner = _time(row.cells.get("time")), sys.intern(_id(row, "user"))
         except ValueError as error:
             rejected.add(row.file, row.number, str(error))
             continue
-        user.append(user_of.setdefault(owner, len(user_of)))
-        item.append(item_of[name])
-        time.append(math.nan if moment is None else moment)
-        positive.append(liked.counts(None if event is None else str(event).strip(), rating))
-    if not any(positive):
+        counts = liked.counts(None if event is None else str(event).strip(), rating)
+        rows.append(_Row(owner, item_of[name], time, counts, row.file, row.number))
+    rows = _on_one_clock(rows, keep_days, rejected)
+    if not any(row.liked for row in rows):
         raise InputError(
-            f"{address}: no interaction counts as liked, of {len(user):,} that were read "
+            f"{address}: no interaction counts as liked, of {len(rows):,} that were read "
             f"({_described(rejected)}); see the settings events and min_rating"
         )
-    times = _times(np.array(time), address)
-    arrays = np.array(user, np.int64), np.array(item, np.int64), times, np.array(positive, bool)
-    return _in_order(*arrays, len(user_of), len(items), seed), list(user_of), rejected
+    users = list(dict.fromkeys(row.user for row in rows))
+    user_of = {name: number for number, name in enumerate(users)}
+    times = _times(np.array([row.time for row in rows], float), address)
+    user = np.array([user_of[row.user] for row in rows], np.int64)
+    item = np.array([row.item for row in rows], np.int64)
+    positive = np.array([row.liked for row in rows], bool)
+    return _in_order(user, item, times, positive, len(users), len(items), seed), users, rejected
+
+
+class _Row(NamedTuple):
+    """An interaction, and where it was read."""
+
+    user: str
+    item: int
+    time: datetime | float | None
+    liked: bool
+    file: str
+    number: int
+
+
+def _on_one_clock(rows: Sequence[_Row], keep_days: float | None, rejected: RejectedRows) -> list[_Row]:
+    """Return the rows with their times as numbers: seconds since 1970 where the column is one of dates."""
+    now = datetime.now(UTC).timestamp()
+    dated = _are_dates([row.time for row in rows if row.time is not None])
+    kept = []
+    for row in rows:
+        try:
+            time = row.time if row.time is None or not dated else seconds(row.time)
+            assert not isinstance(time, datetime)
+            if keep_days is not None:
+                _check_age(time, keep_days, now)
+        except ValueError as error:
+            rejected.add(row.file, row.number, str(error))
+            continue
+        kept.append(row._replace(time=time))
+    return kept
+
+
+def _are_dates(times: Sequence[datetime | float]) -> bool:
+    """Return whether a column has dates, or numbers that all are dates.
+
+    >>> _are_dates([20240501.0, 20240430.0]), _are_dates([20240501.0, 20240432.0])
+    (True, False)
+    """
+    if any(isinstance(time, datetime) for time in times):
+        return True
+    return bool(times) and all(isinstance(time, float) and compact_date(time) for time in times)
 
 
 def _in_order(
@@ -217,7 +273,15 @@ def _id(row: FileRow, column: str) -> str:
         raise ValueError(f"no {column}: the cell is blank")
     if len(text) > MAX_ID_CHARS:
         raise ValueError(f"too long: {column} has {len(text):,} characters, at most {MAX_ID_CHARS}")
+    _check_utf8(text, column)
     return text
+
+
+def _check_utf8(text: str, column: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"not UTF-8: the {column} cannot be encoded") from None
 
 
 def _text(value: Any) -> str:
@@ -227,10 +291,7 @@ def _text(value: Any) -> str:
         raise ValueError(f"not text: {type(value).__name__} in the column text")
     if len(value) > MAX_TEXT_CHARS:
         raise ValueError(f"too long: the text has {len(value):,} characters, at most {MAX_TEXT_CHARS:,}")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise ValueError("not UTF-8: the text cannot be encoded") from None
+    _check_utf8(value, "text")
     return value.strip()
 
 
@@ -242,33 +303,18 @@ def _number(value: Any, name: str) -> float | None:
         number = float(value)
     except (TypeError, ValueError):
         raise ValueError(f"not a number: {str(value)[:40]!r} in the column {name}") from None
+    except OverflowError:
+        number = math.inf
     if math.isinf(number):
-        raise ValueError(f"not a number: infinity in the column {name}")
+        raise ValueError(f"not a number: infinity, or more than 308 digits, in the column {name}")
     return None if math.isnan(number) else number
 
 
-def _time(value: Any) -> float | None:
-    """Return a time as a number: numbers as they are, dates (ISO 8601) in seconds."""
-    if isinstance(value, date) and not isinstance(value, datetime):
-        value = datetime(value.year, value.month, value.day)
-    if isinstance(value, str) and not _is_number(value):
-        try:
-            value = datetime.fromisoformat(value.strip()) if value.strip() else None
-        except ValueError:
-            raise ValueError(
-                f"not a time: {value[:40]!r}; expected a number or a date such as 2024-05-01T12:00:00"
-            ) from None
-    if isinstance(value, datetime):
-        return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-    return _number(value, "time")
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
+def _time(value: Any) -> datetime | float | None:
+    """Return a date, or a number as it is; None for a blank cell."""
+    if value is None or value != value or (isinstance(value, str) and not value.strip()):
+        return None
+    return read_time(value)
 
 
 def _described(rejected: RejectedRows) -> str:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from react_ray import InputError
+from react_ray import InputError, TextEncoder, load_encoder
 from react_ray.apps.recommend.choice import chosen_of
 from react_ray.apps.recommend.folder import Built
 from react_ray.apps.recommend.interactions import Histories
 from react_ray.apps.recommend.measure import allowed_items
 from react_ray.apps.recommend.mix import from_zero_to_one
+from react_ray.apps.recommend.read import as_column
 from react_ray.apps.recommend.recommenders import Scores, TextProfile, top_items
 from react_ray.apps.recommend.terms import Terms
 
@@ -24,6 +26,8 @@ WORDS, ITEMS = 5, 3
 """Most words and past items of a reason."""
 LIKE = 0.3
 """Least cosine of two texts that are called alike."""
+KINDS = {str: "texts", float: "numbers", bool: "true and false"}
+"""Types of the cells of a column, in words."""
 Filter = Mapping[str, Any]
 """Column -> a value, a list of values, or {"min": number, "max": number}."""
 
@@ -38,13 +42,13 @@ class Recommendation:
 
 
 class Recommendations:
-    """Recommender that is fitted on all interactions of a build."""
+    """Recommender that is fitted on all interactions of a build; a text of a request loads its encoder."""
 
-    def __init__(self, built: Built):
-        self.built = built
+    def __init__(self, built: Built, use_gpu: bool = False):
+        self.built, self._use_gpu = built, use_gpu
         self.catalogue = built.catalogue
         self._data = built.interactions
-        self._sources = built.sources(self._data)
+        self._sources = built.sources(self._data, built.text_map)
         self._chosen = chosen_of(self._sources, built.rankers, built.tuned)
         self._place_of = {item: place for place, item in enumerate(self.catalogue.ids)}
         self._user_of = {user: number for number, user in enumerate(built.users)}
@@ -58,7 +62,7 @@ class Recommendations:
         history: Sequence[str] = (),
         count: int = 10,
         filter: Filter | None = None,
-        text: tuple[str, NDArray[np.float32]] | None = None,
+        text: str | None = None,
     ) -> list[Recommendation]:
         """Return the best items that the user has not seen, best first.
 
@@ -71,12 +75,13 @@ class Recommendations:
         count, filter
             Most items, and what their columns must be.
         text
-            What a user without liked items looks for, and its embedding.
+            What a user without liked items looks for.
 
         Raises
         ------
         InputError
-            An item of the history, or a column of the filter, is unknown.
+            An item of the history, or a column of the filter, is unknown, the column has no such values, or
+            no item has a text to compare with.
         """
         liked, seen = self._histories(user, history)
         allowed = allowed_items(seen, self._only(filter))
@@ -86,8 +91,8 @@ class Recommendations:
             order = self._chosen.places(scores, liked, only)
             return self._answer(from_zero_to_one(scores), allowed, count, liked, order=order)
         if text is not None:
-            likeness = TextProfile(self.built.embeddings).of(text[1])
-            return self._answer(likeness, allowed, count, liked, text[0])
+            likeness = TextProfile(self.built.embeddings).of(self._embedded(text))
+            return self._answer(likeness, allowed, count, liked, text)
         return self._answer(self._sources.fallback_scores(liked), allowed, count, liked)
 
     def similar(
@@ -95,11 +100,11 @@ class Recommendations:
         item: str | None = None,
         count: int = 10,
         filter: Filter | None = None,
-        text: tuple[str, NDArray[np.float32]] | None = None,
+        text: str | None = None,
     ) -> list[Recommendation]:
         """Return the items most like another one, or like a text: by text, and by who liked both.
 
-        Raises InputError for an unknown item or column.
+        Raises InputError for an unknown item or column, as :meth:`recommend` does.
         """
         if text is not None:
             return self.recommend(count=count, filter=filter, text=text)
@@ -115,6 +120,16 @@ class Recommendations:
     def text_of(self, item: str) -> str:
         """Return the text of an item of an answer."""
         return self.catalogue.texts[self._place_of[item]]
+
+    @cached_property
+    def _encoder(self) -> TextEncoder:
+        config = self.built.config
+        return load_encoder(config.encoder, max_length=config.max_length, use_gpu=self._use_gpu)
+
+    def _embedded(self, text: str) -> NDArray[np.float32]:
+        if not any(self.catalogue.texts):
+            raise InputError("text: no item of this recommender has one; name a user, a history or an item")
+        return self._encoder.encode([text])
 
     def _histories(self, user: str | None, history: Sequence[str]) -> tuple[Histories, Histories]:
         """Return what the user liked, and what was seen."""
@@ -144,7 +159,7 @@ class Recommendations:
             if name not in self.catalogue.columns:
                 columns = ", ".join(self.catalogue.columns) or "none: build with filters=[NAME]"
                 raise InputError(f"unknown column {name[:100]!r} in the filter; expected one of {columns}")
-            passes &= _passes(self.catalogue.columns[name], condition)
+            passes &= _passes(name, self.catalogue.columns[name], condition)
         return np.flatnonzero(passes)
 
     def _answer(
@@ -204,17 +219,29 @@ class Recommendations:
         return reasons
 
 
-def _passes(cells: Sequence[Any], condition: Any) -> NDArray[np.bool_]:
+def _passes(name: str, cells: Sequence[Any], condition: Any) -> NDArray[np.bool_]:
     """Return which cells a filter of one column lets pass; blank cells pass none.
 
-    >>> _passes([1.0, 5.0, None], {"min": 2}).tolist(), _passes(["a", "b"], ["b", "c"]).tolist()
-    ([False, True, False], [False, True])
+    >>> _passes("price", [1.0, 5.0, None], {"min": 2}).tolist(), _passes("code", ["07", "8"], ["07"]).tolist()
+    ([False, True, False], [True, False])
     """
+    kind = next((type(cell) for cell in cells if cell is not None), float)
     if isinstance(condition, Mapping):
+        if kind is not float:
+            raise InputError(f"filter: min and max need a column of numbers; {name} has {KINDS[kind]}")
         low, high = condition.get("min"), condition.get("max")
-        if any(isinstance(cell, str) for cell in cells):
-            raise InputError("min and max need a column of numbers")
         values = np.array([np.nan if cell is None else cell for cell in cells], float)
         return (values >= (-np.inf if low is None else low)) & (values <= (np.inf if high is None else high))
     of_list = condition if isinstance(condition, list) else [condition]
-    return np.array([cell is not None and cell in of_list for cell in cells], bool)
+    wanted = {_as_cell(name, kind, value) for value in of_list}
+    return np.array([cell is not None and cell in wanted for cell in cells], bool)
+
+
+def _as_cell(name: str, kind: type, value: Any) -> Any:
+    """Return a value of a request as cells of the column have it; InputError if none can be so."""
+    [cell] = as_column([value])
+    if kind is str and not isinstance(value, bool):
+        return f"{value:.15g}" if isinstance(value, float) else value.strip()
+    if type(cell) is not kind:
+        raise InputError(f"filter: {str(value)[:100]!r} is no value of {name}, which has {KINDS[kind]}")
+    return cell

@@ -13,7 +13,7 @@ SHOWN = {
     "hr_at_10": "HR@10",
     "mrr": "MRR",
     "auc": "AUC",
-    "coverage_at_10": "coverage@10",
+    "coverage": "coverage@10",
     "novelty": "novelty",
 }
 TITLES = {
@@ -32,6 +32,7 @@ NAMES = {
     "als": "matrix factorization (ALS)",
     "popularity": "popularity",
     "text": "text embeddings alone",
+    "text_mapped": "text embeddings mapped to likes",
 }
 HEADLINE = "ndcg_at_10"
 STYLE = (

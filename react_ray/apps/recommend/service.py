@@ -10,12 +10,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any, TypeVar, cast
 
-import numpy as np
 from fastapi import FastAPI, HTTPException
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from react_ray import Host, HostedApp, InputError, TextEncoder, load_encoder
+from react_ray import Host, HostedApp, InputError
 from react_ray.apps.files import version_of
 from react_ray.apps.recommend.folder import FILES, file_states, load
 from react_ray.apps.recommend.recommendations import Recommendation, Recommendations
@@ -29,7 +27,7 @@ MOST_CHARS = 500
 """Maximum characters of an id, and of a value in a filter."""
 SHOWN_CHARS = 200
 Id = Annotated[str, Field(min_length=1, max_length=MOST_CHARS)]
-Cell = Annotated[str, Field(max_length=MOST_CHARS)] | float
+Cell = Annotated[str, Field(max_length=MOST_CHARS)] | bool | float
 
 
 class _Body(BaseModel):
@@ -107,7 +105,6 @@ class RecommendApp(HostedApp):
         self.folder, self.config, self._use_gpu = folder, config, use_gpu
         self._pool = ThreadPoolExecutor(max(1, threads))
         self._reading = asyncio.Lock()
-        self._encoder: TextEncoder | None = None
         self.page = (resources.files("react_ray.apps.recommend") / "page.html").read_text(encoding="utf-8")
         self._read()
 
@@ -184,7 +181,7 @@ class RecommendApp(HostedApp):
 
     def _read(self) -> None:
         states, version = file_states(self.folder), version_of(self.folder, FILES)
-        recommendations = Recommendations(load(self.folder))
+        recommendations = Recommendations(load(self.folder), self._use_gpu)
         if file_states(self.folder) != states:
             raise InputError(f"{self.folder} was changed while it was loaded")
         self._recommendations, self._states, self.version = recommendations, states, version
@@ -192,18 +189,10 @@ class RecommendApp(HostedApp):
     def _recommended(
         self, request: RecommendRequest | SimilarRequest, recommendations: Recommendations
     ) -> list[Recommendation]:
-        text = None if request.text is None else (request.text, self._embedded(request.text))
         count, columns = request.count, _filter(request)
         if isinstance(request, SimilarRequest):
-            return recommendations.similar(request.item, count, columns, text)
-        return recommendations.recommend(request.user, request.history, count, columns, text)
-
-    def _embedded(self, text: str) -> NDArray[np.float32]:
-        """Return the embedding of a text; the encoder is loaded with the first one."""
-        config = self._recommendations.built.config
-        if self._encoder is None:
-            self._encoder = load_encoder(config.encoder, max_length=config.max_length, use_gpu=self._use_gpu)
-        return self._encoder.encode([text])
+            return recommendations.similar(request.item, count, columns, request.text)
+        return recommendations.recommend(request.user, request.history, count, columns, request.text)
 
 
 def _filter(request: _RecommendationRequest) -> dict[str, Any]:

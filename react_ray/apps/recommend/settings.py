@@ -42,7 +42,8 @@ class Tuned(Settings):
     neighbours: NeighbourSettings = Field(NeighbourSettings(), description="Item neighbours")
     als: AlsSettings = Field(AlsSettings(), description="Matrix factorization")
     blend: dict[str, float] = Field({"item_knn": 1.0}, description="Weights of the simple recommenders")
-    chosen: str = Field("ranker", description="The recommender that was best on validation users")
+    chosen: str = Field("ranker", description="What recommends: chosen on validation users")
+    new_items: str = Field("text", description="What orders new items: text or text_mapped")
     slot: int | None = Field(
         None, ge=2, description="Every which place is for a new item; None: new ones come last"
     )

@@ -7,11 +7,11 @@ from itertools import product
 import numpy as np
 
 from react_ray.apps.recommend.measure import measure
-from react_ray.apps.recommend.recommenders import Als, ItemNeighbours
+from react_ray.apps.recommend.recommenders import Als, ItemNeighbours, Recommender
 from react_ray.apps.recommend.settings import AlsSettings, NeighbourSettings, Tuned
 from react_ray.apps.recommend.split import Query
 
-__all__ = ["some_users", "tune"]
+__all__ = ["METRIC", "mean_score", "some_users", "tune"]
 
 SHRINKAGE, HALF_LIVES = (0.0, 10.0, 50.0), (None, 10.0, 3.0)
 FACTORS, REGULARIZATION, ALPHA = (16, 64), (0.1, 10.0), (5.0, 20.0)
@@ -29,7 +29,7 @@ def tune(query: Query, most: int, seed: int) -> Tuned:
         for shrinkage, half_life in product(SHRINKAGE, HALF_LIVES if query.train.time is not None else [None])
     ]
     scores = [
-        _score(sample, ItemNeighbours(similar[setting.shrinkage], setting.half_life), seed)
+        mean_score(sample, ItemNeighbours(similar[setting.shrinkage], setting.half_life), seed)
         for setting in neighbours
     ]
     factors = [
@@ -37,7 +37,7 @@ def tune(query: Query, most: int, seed: int) -> Tuned:
         for width, regularization, alpha in product(FACTORS, REGULARIZATION, ALPHA)
     ]
     of_als = [
-        _score(
+        mean_score(
             sample, Als.fit(query.train, setting.factors, setting.regularization, setting.alpha, seed), seed
         )
         for setting in factors
@@ -52,6 +52,7 @@ def some_users(query: Query, most: int, seed: int) -> Query:
     return query.take(np.sort(np.random.default_rng(seed).permutation(len(query))[:most]))
 
 
-def _score(query: Query, recommender: ItemNeighbours | Als, seed: int) -> float:
+def mean_score(query: Query, recommender: Recommender, seed: int) -> float:
+    """Return the mean NDCG@10 of the users of ``query``; 0 without users."""
     values = measure(query, recommender, seed).values[METRIC]
     return float(values.mean()) if len(values) else 0.0

@@ -91,7 +91,7 @@ class DataConfig(Settings):
     )
     passages: bool = Field(
         False,
-        description="Make cloze questions of contexts without question and answer (question answering)",
+        description="Accept contexts without question and answer, for cloze questions (question answering)",
     )
     max_chars: int = Field(
         100_000,

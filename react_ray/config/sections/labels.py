@@ -77,8 +77,8 @@ class CandidatesConfig(Settings):
     )
     verifier: bool | None = Field(
         None,
-        description="Whether D judges what the model proposes; None: for words, not for sets of labels, "
-        "whose generated labels are better without",
+        description="Whether D judges what the model proposes; None: for words only, "
+        "unless validation rows are labelled better without",
     )
 
 
@@ -88,4 +88,8 @@ class ProposalsConfig(Settings):
     verifier: bool = Field(
         False,
         description="D chooses among the candidates for a row, where it helps on the validation rows",
+    )
+    cloze: bool = Field(
+        False,
+        description="Train on cloze questions of all contexts first (question answering)",
     )

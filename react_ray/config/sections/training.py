@@ -33,10 +33,21 @@ class FinetuneConfig(Settings):
         description="Parts of max_length tokens that are read of a text to classify; 1: the rest is cut",
     )
     token_budget: int = Field(
-        80_000, ge=1, description="Tokens trained on in total; used where epochs is None"
+        80_000,
+        ge=1,
+        description="Tokens trained on in total, used where epochs is None; the models of a run that "
+        "generates texts share them",
+    )
+    max_epochs: float = Field(
+        10,
+        gt=0,
+        description="Most passes over the training set, where token_budget allows more: with many, texts are "
+        "memorized. Used where epochs is None",
     )
     epochs: float | None = Field(
-        None, gt=0, description="Passes over the training set; None: as many as token_budget allows"
+        None,
+        gt=0,
+        description="Passes over the training set; None: as many as token_budget and max_epochs allow",
     )
     warmup: float = Field(
         0.1, ge=0, le=1, description="Share of the steps in which the learning rate rises from 0"

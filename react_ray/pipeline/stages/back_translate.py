@@ -14,7 +14,9 @@ from react_ray.data.target_texts import read_target_texts
 from react_ray.errors import InputError
 from react_ray.pipeline import arms
 from react_ray.pipeline.context import Context
+from react_ray.pipeline.stages.train import models_trained
 from react_ray.tasks import Task
+from react_ray.training.batches import share_budget
 from react_ray.training.run import finetune
 
 __all__ = ["BACK_TRANSLATED", "back_translate", "back_translated"]
@@ -51,7 +53,11 @@ def back_translate(context: Context) -> None:
         validation=_reversed(validation, target.name) if len(validation) else None,
         labels=context.labels(),
         config=config.model_copy(
-            update={"model": context.model, "generation": _reversed_languages(config.generation)}
+            update={
+                "model": context.model,
+                "generation": _reversed_languages(config.generation),
+                "finetune": share_budget(config.finetune, models_trained(context)),
+            }
         ),
         session=context.session,
         progress=context.progress,

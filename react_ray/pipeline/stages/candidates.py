@@ -22,17 +22,21 @@ from react_ray.data.views import BLOCKS
 from react_ray.errors import InputError
 from react_ray.inference.classifier import load
 from react_ray.labelers import candidates
-from react_ray.labelers.label_steps import label_steps
+from react_ray.labelers.label_steps import HeldOut, Verifier, label_steps, try_verifier
 from react_ray.lgan.inputs import save_arrays
 from react_ray.pipeline.context import Context
 from react_ray.tasks import get_task
 from react_ray.tasks.units import UnitTask, unit_task
+from react_ray.training.batches import MAX_VALIDATION, MIN_VALIDATION
 
 __all__ = ["by_row", "generate", "load_proposals", "propose"]
 
 GROUP_ROWS = 512
 """Pool rows of a work item: at most one per worker is lost when a stage is interrupted."""
 COPY_WEIGHT = 0.5
+HELD_OUT = "validation"
+
+Units = NDArray[np.float32]
 
 
 def propose(context: Context) -> None:
@@ -47,6 +51,8 @@ def propose(context: Context) -> None:
         "pool": context.sample("unlabeled", context.config.candidates.rows),
         "labeled": context.rows("labeled"),
     }
+    if unit_task(context.task).exclusive:
+        files[HELD_OUT] = context.sample(HELD_OUT, MAX_VALIDATION, with_target=True)
     items: list[dict[str, Any]] = []
     for name, rows in files.items():
         source = context.folder / f"{name}.parquet"
@@ -115,16 +121,8 @@ def generate(context: Context) -> None:
     task, labels, folder = unit_task(context.task), context.labels().names, context.stages["propose"]
     rows, labeled = (pq.read_table(folder / f"{name}.parquet") for name in ("pool", "labeled"))
     truth = np.concatenate(task.distributions(labeled, labels))
-    pool, labelled = (load_proposals(folder / name, truth.shape[1]) for name in ("pool", "labeled"))
-    config = context.config
-    fold = np.repeat(candidates.fold_of_rows(len(rows), config.seed), pool["sizes"])
-    names = load_file(folder / "names.safetensors")["names"] if not task.exclusive else None
-    verifier = config.candidates.verifier
-    judged = fold if (task.exclusive if verifier is None else verifier) else None
-    blocks = BLOCKS * len(context.encoders)
-    steps, weight_of_names = label_steps(
-        labelled, truth, pool, task.exclusive, judged, names, config.seed, blocks
-    )
+    pool = load_proposals(folder / "pool", truth.shape[1])
+    steps, weight_of_names, verifier = _label_units(context, labeled, truth, pool)
     joined, sharp = steps["aligned"], steps["sharpened"]
     answers = task.decide(by_row(joined, pool["sizes"]), rows, labels)
     named = np.array([bool(task.names_in(answer.value)) for answer in answers], np.int64)
@@ -136,13 +134,61 @@ def generate(context: Context) -> None:
     alarms = candidates.collapse_alarm(joined, truth, task.output_names(labels))
     accepted = int((weight > 0).sum())
     decision = {"use_lgan": not alarms, "why": _why(len(rows), accepted, alarms), "alarms": alarms}
-    diagnostics = {
+    diagnostics: dict[str, Any] = {
         "decision": decision,
         "kept": accepted,
         "generated": len(rows),
         "names_weight": weight_of_names,
     }
+    if verifier and len(rows):
+        diagnostics["verifier"] = {"why": verifier.why, **verifier.figures}
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
+
+
+def _label_units(
+    context: Context, labeled: pa.Table, truth: Units, pool: dict[str, NDArray[Any]]
+) -> tuple[dict[str, Units], float, Verifier | None]:
+    """Label the units of the pool and of held-out rows, by D too where the held-out rows speak for it.
+
+    Returns the labels of the pool after each step, the weight of names, and the verdict on D; None: by the
+    settings, or for sets of labels, which are better without.
+    """
+    task, config, folder = unit_task(context.task), context.config, context.stages["propose"]
+    labelled = load_proposals(folder / "labeled", truth.shape[1])
+    rows = _held_out_rows(context) if len(pool["sizes"]) else None
+    units, sizes = pool, pool["sizes"][:0]
+    if rows is not None:
+        held_out = load_proposals(folder / HELD_OUT, truth.shape[1])
+        units = {name: np.concatenate([pool[name], held_out[name]]) for name in pool}
+        sizes = held_out["sizes"]
+    fold = np.repeat(candidates.fold_of_rows(len(units["sizes"]), config.seed), units["sizes"])
+    names = load_file(folder / "names.safetensors")["names"] if not task.exclusive else None
+    blocks, end = BLOCKS * len(context.encoders), len(pool["given"])
+
+    def label(with_d: bool) -> tuple[dict[str, Units], float]:
+        used_fold = fold if with_d else None
+        return label_steps(labelled, truth, units, task.exclusive, used_fold, names, config.seed, blocks)
+
+    def score(probabilities: Units) -> float:
+        labels = context.labels().names
+        answers = task.decide(by_row(probabilities[end:], sizes), rows, labels)
+        return task.measure(answers, rows, labels)[task.metrics[0]]
+
+    if config.candidates.verifier is None and task.exclusive:
+        known = None if rows is None else HeldOut(len(rows), task.metrics[0], score)
+        steps, weight, verifier = try_verifier(label, known)
+    else:
+        (steps, weight), verifier = label(bool(config.candidates.verifier)), None
+    return {name: step[:end] for name, step in steps.items()}, weight, verifier
+
+
+def _held_out_rows(context: Context) -> pa.Table | None:
+    """Load the held-out rows with proposals; None: there are too few, or D is not in question."""
+    task, path = context.task, context.stages["propose"] / f"{HELD_OUT}.parquet"
+    if context.config.candidates.verifier is not None or not path.exists():
+        return None
+    rows = pq.read_table(path)
+    return rows if task.evidence(rows[task.target.name].to_pylist()) >= MIN_VALIDATION else None
 
 
 def _why(rows: int, accepted: int, alarms: Sequence[str]) -> str:

@@ -66,8 +66,9 @@ def _choose(
     choice = arms.choose(
         decision, plain, answers_by_arm, context.task, validation, labels, context.config.seed, generated
     )
-    if "verifier" in diagnostics:
-        choice = replace(choice, why=f"{choice.why} {diagnostics['verifier']['why']}")
+    for part in ("verifier", "warm_up"):
+        if part in diagnostics:
+            choice = replace(choice, why=f"{choice.why} {diagnostics[part]['why']}")
     if unseen and not by_name:
         choice = replace(choice, why=f"{choice.why} {_unseen_warning(unseen)}")
     return choice

@@ -31,9 +31,8 @@ __all__ = ["generate", "propose"]
 
 ARM = "labels_only"
 UNCERTAIN = "the answer is too uncertain"
+COLLAPSED = "the answers collapsed"
 HELD_OUT = "validation"
-SYNTHETIC_WEIGHT = 0.2
-"""Weight of a row whose question was made from a passage."""
 
 Lists = list[list[Any]]
 
@@ -44,10 +43,7 @@ def propose(context: Context) -> None:
     if not model.is_dir():
         raise InputError(f"{context.task.title} needs labelled rows (--labeled FILE)")
     pool = context.sample("unlabeled", context.config.candidates.rows)
-    targets = pa.array(_open_task(context).synthetic_targets(pool), context.task.target.type)
-    synthetic = pool.append_column(context.task.target, targets)
-    pq.write_table(synthetic.filter(targets.is_valid()), context.folder / "made.parquet")
-    rows = {"pool": pool.filter(targets.is_null())}
+    rows = {"pool": _open_task(context).complete(pool)}
     if context.config.proposals.verifier:
         rows[HELD_OUT] = context.rows(HELD_OUT)
     gpu = context.session.use_gpu()
@@ -131,33 +127,37 @@ def generate(context: Context) -> None:
     truth = [task.shown(row[task.target.name], row) for row in columns]
     shown = [task.shown(answer.value, row) for answer, row in zip(answers, rows.to_pylist(), strict=True)]
     alarms = collapse_alarm(answers, shown, truth)
+    warm = (context.stages["warm_up"] / "model").is_dir()
+    if alarms and warm:  # the labelled rows alone are trained on, from the model of warm_up
+        weight[:] = 0
     selected = np.flatnonzero(weight > 0)
     values = pa.array([answers[place].value for place in selected.tolist()], task.target.type)
     pool = rows.take(pa.array(selected)).select(list(context.inputs)).append_column(task.target, values)
-    synthetic = pq.read_table(folder / "made.parquet")
     back = _back_translated(context, verdict)
-    parts = {"labeled": labeled, "generated": pool, "made": synthetic, BACK_TRANSLATED: back}
+    parts = {"labeled": labeled, "generated": pool, BACK_TRANSLATED: back}
     _write(context, parts, weight[selected].astype(np.float64))
     left_out = rows.take(pa.array(np.flatnonzero(weight == 0)))
-    reasons = pa.array([UNCERTAIN] * len(left_out), pa.string())
+    reasons = pa.array([COLLAPSED if alarms else UNCERTAIN] * len(left_out), pa.string())
     pq.write_table(left_out.append_column("reason", reasons), context.folder / "left_out.parquet")
-    why = _why(len(rows), len(selected), len(synthetic), len(back), alarms)
-    decision = {"use_lgan": not alarms, "why": why, "alarms": alarms}
+    why = _why(len(rows), len(selected), len(back), alarms)
+    decision = {"use_lgan": warm or not alarms, "why": why, "alarms": alarms}
     diagnostics: dict[str, Any] = {"decision": decision, "kept": len(selected), "generated": len(rows)}
     if verdict:
         diagnostics["verifier"] = {"why": verdict.why, **verdict.figures}
+    if warm:
+        made = pq.read_metadata(context.stages["warm_up"] / "train.parquet").num_rows
+        why = f"For generated labels, the model was first trained on {made:,} questions made from contexts."
+        diagnostics["warm_up"] = {"why": why, "rows": made}
     (context.folder / "diagnostics.json").write_text(json.dumps(diagnostics, ensure_ascii=False, indent=1))
 
 
-def _why(rows: int, selected: int, synthetic: int, back_translated: int, alarms: Sequence[str]) -> str:
-    """Describe how the answers for ``rows`` of the pool, and rows made from texts alone, are used."""
+def _why(rows: int, selected: int, back_translated: int, alarms: Sequence[str]) -> str:
+    """Describe how the answers for ``rows`` of the pool, and generated inputs, are used."""
     if alarms:
         return f"The labels generated for the pool collapsed: {'; '.join(alarms)}."
-    if not (rows or synthetic or back_translated):
+    if not (rows or back_translated):
         return "No unlabelled row was used: the model is trained on the labelled rows and copies of them."
     why = f"{selected:,} of {rows:,} answers for pool rows are trained on."
-    if synthetic:
-        why += f" So are {synthetic:,} questions made from passages."
     if back_translated:
         why += f" So are {back_translated:,} targets with inputs generated for them."
     return why
@@ -208,13 +208,11 @@ def _write(context: Context, parts: dict[str, pa.Table], weight: np.ndarray) -> 
     """Write D_aug: labelled rows, changed copies, answered rows of the pool, and rows made from texts."""
     copies = pq.read_table(context.stages["augment"] / "rows.parquet")
     tables = {"labeled": parts["labeled"], "augmented": copies, **parts}
-    synthetic_weight = np.full(len(parts["made"]), SYNTHETIC_WEIGHT)
     back_weight = np.array(parts[BACK_TRANSLATED]["weight"].to_pylist(), np.float64)
     weights = [
         np.ones(len(parts["labeled"])),
         np.full(len(copies), COPY_WEIGHT),
         weight,
-        synthetic_weight,
         back_weight,
     ]
     schema = pa.schema([*context.task.inputs, context.task.target])

@@ -14,10 +14,14 @@ from react_ray import lgan as label_gan
 from react_ray.pipeline import arms
 from react_ray.pipeline.context import Context
 from react_ray.pipeline.stages.label_gan import augmented
-from react_ray.training.batches import MAX_VALIDATION
+from react_ray.tasks.open_task import OpenTask
+from react_ray.training.batches import MAX_VALIDATION, share_budget
 from react_ray.training.run import finetune as finetune_arm
 
-__all__ = ["distil", "finetune", "labels_only"]
+__all__ = ["MOST_SELF_SUPERVISED", "distil", "finetune", "labels_only", "models_trained", "warm_up"]
+
+MOST_SELF_SUPERVISED = 4000
+"""Most rows to train on that are made from inputs alone."""
 
 
 def labels_only(context: Context) -> None:
@@ -27,12 +31,25 @@ def labels_only(context: Context) -> None:
         _finetune(context, train)
 
 
+def warm_up(context: Context) -> None:
+    """Train on rows that the task makes from inputs alone, such as cloze questions, before stage finetune."""
+    if not (context.config.proposals.cloze and isinstance(context.task, OpenTask)):
+        return
+    known = context.rows("labeled", context.inputs)
+    pool = context.sample("unlabeled", MOST_SELF_SUPERVISED).select(known.column_names)
+    rows = context.task.self_supervised(pa.concat_tables([known, pool]), MOST_SELF_SUPERVISED)
+    if len(rows):
+        _finetune(context, rows)
+
+
 def finetune(context: Context) -> None:
-    """S5: fine-tune on D_aug; without the label GAN, only if it has more than the labelled rows."""
+    """S5: fine-tune on D_aug; without the label GAN, only if there is more than the labelled rows."""
     rows = pq.read_table(context.stages["generate"] / "augmented")
     if "pretrain" not in context.stages:
-        if set(rows["origin"].unique().to_pylist()) != {"labeled"}:
-            _finetune(context, rows)
+        warm = context.stages.get("warm_up")
+        model = str(warm / "model") if warm and (warm / "model").is_dir() else None
+        if model or set(rows["origin"].unique().to_pylist()) != {"labeled"}:
+            _finetune(context, rows, model=model)
         return
     weighed = label_gan.weigh_for_training(rows)
     if context.model not in context.encoders:  # the teacher knows nothing of its features
@@ -69,10 +86,26 @@ def _distil_probe(context: Context) -> None:
     _finetune(context, augmented(context, inputs, relabelled), probe_file)
 
 
-def _finetune(context: Context, train: pa.Table, probe: Path | None = None) -> None:
-    """Fine-tune a model; its head starts from ``probe``, a classifier of frozen sentence embeddings."""
+def models_trained(context: Context) -> int:
+    """Return the number of models that a run of spans or texts trains.
+
+    Those of the labelled rows, of generated labels, and of the reverse direction (back-translation).
+    """
+    if context.config.data.targets:
+        return 3
+    return 2 if context.rows("unlabeled", ("id",)).num_rows else 1
+
+
+def _finetune(context: Context, train: pa.Table, probe: Path | None = None, model: str | None = None) -> None:
+    """Fine-tune ``model`` (by default that of the run).
+
+    Its head starts from ``probe``, a classifier of frozen sentence embeddings.
+    """
     validation = context.rows("validation")
-    config = context.config.model_copy(update={"model": context.model})
+    settings = context.config.finetune
+    if context.task.generates:
+        settings = share_budget(settings, models_trained(context))
+    config = context.config.model_copy(update={"model": model or context.model, "finetune": settings})
     unlabeled = context.sample("unlabeled", MAX_VALIDATION) if context.task.settles_on_unlabeled else None
     finetune_arm(
         context.folder,

@@ -20,7 +20,7 @@ from react_ray.inference.ctranslate2_record import TranslatorRecord, find_transl
 from react_ray.inference.folder import check_saved
 from react_ray.inference.inputs import few_rows, sample_row
 from react_ray.inference.onnx_record import FOLDER, OnnxRecord, find_onnx
-from react_ray.inference.saved import SavedModel
+from react_ray.inference.saved import PROBE_TOKENS, SavedModel
 from react_ray.models.tokenizer import QuickTokenizer
 from react_ray.tasks.cutting import read_and_cut
 from react_ray.tasks.task import Example, Outputs
@@ -33,9 +33,6 @@ Precision = Literal["fp32", "int8"]
 
 WARM_TOKENS = 512
 """Tokens of the longest row in the first calls: with 100,000 tokens they would take minutes."""
-PROBE_TOKENS = 8
-"""Most generated tokens of a probe: the whole text of a slow model is no sign that it has failed."""
-
 COUNTED_INPUTS = 4
 """Inputs of the model up to which the tokens of a text are counted: tokenizing all of it takes longer."""
 
@@ -159,6 +156,11 @@ class Engine:
     def probe(self) -> list[ModelOutput]:
         """Run the model on a short text; a generated text has few tokens."""
         return self.run(self.sample("ready"), self._probe_limit)
+
+    @property
+    def steps(self) -> int:
+        """Generated tokens or batches so far."""
+        return self.model.progress.steps
 
     @property
     def _probe_limit(self) -> int | None:

@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -17,6 +16,7 @@ from typing import Any
 
 import psutil
 import pytest
+from ports import free_port
 
 from benchmarks.serving.victims import Victims
 from react_ray.apps.assist.learn import forget, learn
@@ -83,7 +83,7 @@ def learn_and_forget(port: int, folder: Path) -> None:
     """Both replicas answer what was learnt, and no longer what was forgotten; no message is dropped."""
     question, answer = "qqqq wwww jjjj vvvv", "We do not sell these."
     assert ask(port, "visitor", question)["text"] != answer
-    body = {"session": "visitor", "id": "a", "message": answer, "intent": "return"}
+    body = {"session": "visitor", "id": "a", "message": answer, "intent": "return", "learn": True}
     assert post(port, body, "/agent/answer") is not None
     stop, asked = threading.Event(), []
 
@@ -149,10 +149,3 @@ def post(port: int, body: dict[str, str], path: str = "/chat") -> dict[str, Any]
         return reply
     assert response.status in (408, 429, 500, 502, 503, 504), content
     return None
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port: int = listener.getsockname()[1]
-        return port

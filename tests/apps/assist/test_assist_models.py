@@ -36,6 +36,9 @@ def test_a_fine_tuned_classifier_is_trained_with_the_other_questions_as_pool(
     assert found.intent == of_run.label
     assert found.intent_score == pytest.approx(of_run.score, abs=1e-5)
     assert result.record["thresholds"]["intent"] == built.thresholds.intent
+    assert [path.name for path in (tmp_path / "out" / "run").iterdir()] == ["model"]
+    left = b"".join(path.read_bytes() for path in (tmp_path / "out" / "run").rglob("*") if path.is_file())
+    assert all(text.encode() not in left for text in history["question"])
 
 
 @pytest.fixture

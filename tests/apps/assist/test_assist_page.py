@@ -78,10 +78,12 @@ def test_a_customer_and_an_agent_talk(browser: Browser, address: str) -> None:
     expect(agent.locator("#messages .bubble")).to_have_count(6)
     agent.get_by_label("Your answer").fill("Hello, this is Ann.")
     agent.get_by_label("Intent of the question").select_option("account")
+    agent.get_by_label("this is the right answer").check()
     agent.get_by_role("button", name="Send").click()
     expect(customer.locator(".bubble.agent")).to_have_text("Hello, this is Ann.", timeout=20_000)
     if os.environ.get("PICTURES"):
         customer.screenshot(path=Path(os.environ["PICTURES"]) / "assist.png")
+        agent.screenshot(path=Path(os.environ["PICTURES"]) / "assist-agent.png")
     customer.reload()
     expect(customer.locator(".bubble")).to_have_count(7)
     agent.get_by_role("button", name="Let the assistant go on").click()

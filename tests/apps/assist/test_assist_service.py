@@ -14,9 +14,11 @@ import pytest
 from starlette.testclient import TestClient
 
 import react_ray
-from react_ray.apps.assist.folder import load_assistant
+from react_ray.apps.assist.build import build
+from react_ray.apps.assist.folder import CONFIG, FILES, NEW, load_assistant
 from react_ray.apps.assist.learn import forget, learn
 from react_ray.apps.assist.settings import ChatConfig
+from react_ray.apps.files import locked
 from react_ray.cli import main
 from react_ray.errors import InputError
 
@@ -103,6 +105,14 @@ def test_a_handover_reaches_an_agent_and_the_answer_reaches_the_customer(http: T
     assert say(http, SURE)["kind"] == "template"
 
 
+def test_a_service_with_all_conversations_it_may_keep_is_unavailable_to_new_ones(folder: Path) -> None:
+    with open_chat(folder, max_sessions=1) as http:
+        say(http, SURE, session="s")
+        answer = http.post("/chat", json={"session": "t", "message": SURE})
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "600")
+        say(http, "12345", session="s")
+
+
 def test_agents_need_a_key_of_an_agent_where_keys_are_set(folder: Path, tmp_path: Path) -> None:
     keys = {name: _key(tmp_path / "keys.txt", name) for name in ("shop", "ann")}
     with open_chat(folder, api_keys=str(tmp_path / "keys.txt"), agents=("ann",)) as http:
@@ -133,10 +143,11 @@ def test_no_text_of_a_conversation_is_logged(http: TestClient, caplog: pytest.Lo
 
 
 def test_what_agents_answer_is_learnt_and_what_is_forgotten_is_gone(folder: Path) -> None:
-    question = "qqqq wwww jjjj vvvv"
+    question = "qqqq wwww\u2028jjjj vvvv"  # JSON keeps this separator of lines as it is
     with open_chat(folder) as http:
         say(http, question, session="visitor-1")
         body = {"session": "visitor-1", "id": "a", "message": "We do not sell these.", "intent": "return"}
+        body |= {"learn": True}
         http.post("/agent/answer", json=body)
     result = learn(folder, quiet=True)
     _, assistant = load_assistant(folder)
@@ -163,7 +174,7 @@ def test_a_running_service_learns_and_forgets(folder: Path) -> None:
     with open_chat(folder) as http:
         assert say(http, question, session="visitor-1")["kind"] == "handover"
         body = {"session": "visitor-1", "id": "a", "message": "We do not sell these.", "intent": "return"}
-        assert http.post("/agent/answer", json=body).status_code == 200
+        assert http.post("/agent/answer", json=body | {"learn": True}).status_code == 200
         first = version(http)
         learn(folder, quiet=True)
         learnt = best_answer(http, question)
@@ -203,3 +214,46 @@ def test_pages_load_nothing_from_elsewhere(http: TestClient) -> None:
     assert http.get("/readyz").json()["status"] == "ready"
     paths = http.get("/openapi.json").json()["paths"]
     assert {"/chat", "/feedback", "/agent/answer", "/agent/label"} <= paths.keys()
+
+
+def test_a_build_that_fails_leaves_the_assistant_and_the_next_one_replaces_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = load_assistant(folder)[0].config.model_copy(update={"output": str(folder)})
+    before = {name: (folder / name).read_bytes() for name in FILES}
+
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("react_ray.apps.assist.build.tune", fail)
+        with pytest.raises(MemoryError):
+            build(config, quiet=True)
+    assert {name: (folder / name).read_bytes() for name in FILES} == before
+    with locked(folder):
+        for change in (lambda: build(config, quiet=True), lambda: forget(folder, "s"), lambda: learn(folder)):
+            with pytest.raises(InputError, match="another command"):
+                change()
+    build(config.model_copy(update={"precision": 0.7}), quiet=True)
+    assert load_assistant(folder)[0].config.precision == 0.7
+    assert not (folder / NEW).exists()
+
+
+def test_a_replacement_that_was_killed_goes_on_with_the_next_command(folder: Path) -> None:
+    (folder / NEW).mkdir()
+    for name in (CONFIG, FILES[1]):  # as a kill leaves them
+        (folder / name).rename(folder / NEW / name)
+    with pytest.raises(InputError, match="no assistant"):
+        load_assistant(folder)
+    with pytest.raises(InputError, match="nothing is known"):
+        forget(folder, "s")
+    assert load_assistant(folder)
+
+
+def test_a_build_that_fails_after_a_killed_replacement_loses_no_assistant(folder: Path) -> None:
+    config = load_assistant(folder)[0].config.model_copy(update={"output": str(folder)})
+    (folder / NEW).mkdir()
+    (folder / CONFIG).rename(folder / NEW / CONFIG)
+    with pytest.raises(InputError):
+        build(config.model_copy(update={"history": str(folder / "nowhere.csv")}), quiet=True)
+    assert load_assistant(folder)

@@ -119,7 +119,7 @@ def test_what_is_forgotten_is_not_on_disk_any_more(store: ConversationStore, tmp
 
 def test_old_conversations_are_deleted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = ConversationStore(tmp_path, Limits(days=1))
-    store.begin("s", "m1", "when?")
+    store.begin("s", "m1", "when exactly?")
     store.close()
     later = time.time() + 90_000
     monkeypatch.setattr(time, "time", lambda: later)
@@ -127,3 +127,46 @@ def test_old_conversations_are_deleted(tmp_path: Path, monkeypatch: pytest.Monke
     store.begin("t", "m1", "when?")
     with pytest.raises(InputError, match="no such conversation"):
         store.conversation("s")
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+    assert b"when exactly?" not in written
+
+
+def test_a_service_without_messages_deletes_old_conversations(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("react_ray.apps.assist.store.CLEAN_EVERY_S", 0.02)
+    store = ConversationStore(tmp_path, Limits(days=1))
+    store.begin("s", "m1", "when?")
+    later = time.time() + 90_000
+    monkeypatch.setattr(time, "time", lambda: later)
+    for _ in range(500):
+        if b"when?" not in b"".join(path.read_bytes() for path in tmp_path.iterdir()):
+            break
+        time.sleep(0.01)
+    else:
+        pytest.fail("the conversation is still on disk")
+    store.close()
+
+
+def test_an_answer_teaches_the_question_that_was_handed_over_and_no_later_message(
+    store: ConversationStore,
+) -> None:
+    silent = HANDOVER | {"score": None}
+    store.begin("s", "m1", "where is my parcel?")
+    store.finish("s", "m1", HANDOVER)
+    store.answer("s", "a1", "What is your number?", None, False, False)
+    store.begin("s", "m2", "12345, 5 High St")
+    store.finish("s", "m2", silent)
+    store.answer("s", "a2", "It arrives on Monday.", "delivery", False, True)
+    store.begin("s", "m3", "thanks!")
+    store.finish("s", "m3", silent)
+    store.answer("s", "a3", "You are welcome.", None, True, False)
+    assert store.labels() == [
+        {
+            "session": "s",
+            "question": "where is my parcel?",
+            "answer": "It arrives on Monday.",
+            "intent": "delivery",
+        }
+    ]
+    assert store.questions() == []

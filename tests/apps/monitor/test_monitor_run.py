@@ -97,7 +97,7 @@ def test_half_a_line_waits_for_its_rest(opinions: Path, tmp_path: Path) -> None:
     from react_ray.apps.monitor.store import Place
 
     path = tmp_path / "in.jsonl"
-    line = json.dumps({"id": "1", "text": "太慢了", "time": 1}, ensure_ascii=False).encode()
+    line = json.dumps({"id": "1", "text": "太慢了", "time": 1714521600}, ensure_ascii=False).encode()
     path.write_bytes(line + b"\n" + line[:20])
     feed = Feed(path, Reading())
     chunks = list(feed.chunks(Place("f"), path, last_line=False))
@@ -155,6 +155,8 @@ def test_bad_rows_are_set_aside_with_a_reason_and_without_their_text(opinions: P
         {"id": "x", "text": "secret"},
         {"text": "secret", "time": "2024-01-01"},
         {"id": "x", "text": "secret", "time": "2090-01-01"},
+        {"id": "x", "text": "secret", "time": 10**400},
+        {"id": "x", "text": "secret", "time": 2024},
     ]
     path = write_jsonl(tmp_path / "in.jsonl", [*good, *bad])
     with path.open("a") as file:
@@ -164,10 +166,30 @@ def test_bad_rows_are_set_aside_with_a_reason_and_without_their_text(opinions: P
     assert sum(counted(store).values()) == len(good) + 1
     kinds = [row["reason"].split(":")[0] for row in store.rows("SELECT reason FROM rejected ORDER BY row")]
     assert kinds == [
-        *("no text", "no time", "no time", "no id", "time ahead"),
+        *("no text", "not a time", "no time", "no id", "time ahead", "not a time", "not a time"),
         *("not JSON", "not an object", "too long"),
     ]
     assert not any("secret" in row["reason"] for row in store.rows("SELECT reason FROM rejected"))
+
+
+def test_a_table_that_grows_is_rejected_row_by_row_once(opinions: Path, tmp_path: Path) -> None:
+    path, rows = tmp_path / "in.csv", make_items(1, per_day=3)
+    for count in (1, 2):
+        bad = [{**rows[0], "id": f"bad-{number}", "time": "never"} for number in range(count)]
+        pd.DataFrame([*rows, *bad]).to_csv(path, index=False)
+        result = run(
+            load_config((), {"sentiment": str(opinions), "batch": 2}),
+            path,
+            tmp_path / "store",
+            until_end=True,
+            quiet=True,
+        )
+        assert result.rejected == count
+        kept = Store(tmp_path / "store").rows("SELECT file, row FROM rejected ORDER BY row")
+        assert [tuple(row) for row in kept] == [(str(path), number) for number in range(4, 4 + count)]
+    pd.DataFrame(rows).to_csv(path, index=False)
+    assert follow(opinions, path, tmp_path / "store").rejected() == 0
+    assert sum(counted(Store(tmp_path / "store")).values()) == len(rows)
 
 
 def test_a_second_owner_and_changed_buckets_are_refused(opinions: Path, tmp_path: Path) -> None:

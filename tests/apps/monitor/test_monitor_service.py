@@ -81,6 +81,31 @@ def test_items_are_stored_once_and_labelled(http: TestClient) -> None:
     assert [one["start"] for one in hours] == ["2024-03-02T10:00:00Z"]
 
 
+def test_a_row_that_cannot_be_used_leaves_the_others_of_its_request(http: TestClient) -> None:
+    items = [{"id": "huge", "text": "bad", "time": 10**400}, {"id": "fine", "text": "bad"}]
+    answer = http.post("/ingest", json={"items": items}).json()
+    assert answer["stored"] == 1
+    assert [(row["index"], row["reason"].partition(":")[0]) for row in answer["rejected"]] == [
+        (0, "not a time")
+    ]
+
+
+def test_labelling_goes_on_after_an_error_of_the_store(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("react_ray.apps.monitor.service.RETRY_S", 0.1)
+    store = Store(folder)
+    with store.transaction() as base:
+        base.execute(
+            "CREATE TRIGGER full BEFORE UPDATE ON items BEGIN SELECT RAISE(ABORT, 'disk is full'); END"
+        )
+    with open_monitor(folder) as client:
+        client.post("/ingest", json={"items": [{"id": "waits", "text": "bad"}]})
+        wait_for(lambda: client.get("/readyz").status_code == 503)
+        with store.transaction() as base:
+            base.execute("DROP TRIGGER full")
+        wait_for(lambda: client.get("/texts?limit=1").json()[0]["id"] == "waits")
+        wait_for(lambda: client.get("/readyz").status_code == 200)
+
+
 def test_a_model_is_found_from_another_working_folder(
     opinions: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -109,7 +134,7 @@ def test_limits_and_mistakes_have_answers(http: TestClient) -> None:
     assert http.get("/trends?bucket=year").status_code == 422
     answer = http.get("/trends?start=yesterday")
     assert answer.status_code == 422
-    assert "no time" in answer.json()["error"]
+    assert "not a time" in answer.json()["error"]
     assert http.get("/alerts?limit=0").status_code == 422
     big = {"items": [{"id": "x", "text": "a" * (1 << 20)}]}
     assert http.post("/ingest", json=big).status_code == 413

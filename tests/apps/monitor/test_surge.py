@@ -153,3 +153,6 @@ def test_evaluation_is_repeatable_and_needs_time() -> None:
     assert measure(counts, config) == measure(counts, config)
     with pytest.raises(InputError, match="the rows span 50 days; at least 68 are needed"):
         measure(counts[:50], config)
+    with pytest.raises(InputError, match=r"^days=100: .* days=99 at most"):
+        measure(counts, config.model_copy(update={"days": 100}))
+    assert measure(counts, config.model_copy(update={"days": 99, "sizes": (1.0,)}))["days"] == 99

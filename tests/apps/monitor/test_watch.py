@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,16 @@ def test_drift_is_an_alert(tmp_path: Path, kind: str) -> None:
     assert found[0]["statistic"] >= 0.2
     if kind == "unsure":
         assert not [one for one in alerts(store) if one["kind"] == "labels"]
+
+
+def test_a_time_ahead_of_the_clock_closes_no_bucket_of_the_present(tmp_path: Path) -> None:
+    store, now = Store(tmp_path), time.time()
+    watch = Watcher(store, CONFIG.model_copy(update={"bucket": "hour"}), "negative")
+    for item in (Item("ahead", "text", now + 23 * 3600), Item("current", "text", now)):
+        store.append([item])
+        store.label([Labelled(row["seq"], "negative", 0.9) for row in store.unlabelled(9)])
+        assert 0 < watch.close() <= now
+    assert store.rows("SELECT count(*) FROM items WHERE late")[0][0] == 0
 
 
 def test_a_bucket_waits_for_its_labels(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 from shop_of_topics import SMALL, write_files
 
+from react_ray.apps.files import locked
 from react_ray.apps.recommend.build import build, load_config
 from react_ray.apps.recommend.choice import all_recommenders, chosen_of
 from react_ray.apps.recommend.evaluate import evaluate
@@ -22,7 +23,17 @@ from react_ray.apps.recommend.ranker import Ranked
 from react_ray.cli import main
 from react_ray.errors import ConfigError, InputError
 
-CHOICES = {"ranker", "ranker_blend", "without_text", "blend", "item_knn", "als", "popularity", "text"}
+CHOICES = {
+    "ranker",
+    "ranker_blend",
+    "without_text",
+    "blend",
+    "item_knn",
+    "als",
+    "popularity",
+    "text",
+    "text_mapped",
+}
 
 
 def test_the_folder_has_figures_of_all_recommenders_and_no_pickle(built: Path) -> None:
@@ -32,6 +43,7 @@ def test_the_folder_has_figures_of_all_recommenders_and_no_pickle(built: Path) -
     for found in metrics["queries"].values():
         assert set(found) == {"ours", *CHOICES}
     assert metrics["test"] == metrics["queries"]["warm"]["ours"]
+    assert 0 < metrics["test"]["coverage"] <= 1
     for name in ("ndcg_at_10", "hr_at_10", "mrr", "auc"):
         low, high = metrics["test"]["intervals"][name]
         assert 0 <= low <= metrics["test"][name] <= high <= 1
@@ -58,7 +70,7 @@ def test_a_loaded_recommender_ranks_as_the_built_one(built: Path) -> None:
     record = json.loads((built / "build.json").read_text(encoding="utf-8"))["validation"]
     assert found == pytest.approx(record["ndcg_at_10"])
     assert set(found) == CHOICES
-    assert recommender.tuned.chosen == max(found, key=lambda name: found[name])
+    assert recommender.tuned.chosen == record["chosen"]
     assert recommender.catalogue.features[:, 0].tolist() == [*range(30)] * 3
     names = recommender.rankers["without_text"].model.feature_name()
     assert not any(name.startswith("text") for name in names)
@@ -72,7 +84,7 @@ def test_new_items_have_their_places_in_the_order_of_their_texts(built: Path) ->
     liked = query.liked.part(0, 5)
     new = split.cold_items()
     mixed = chosen_of(sources, recommender.rankers, recommender.tuned.model_copy(update={"slot": 5}))
-    ours, text = mixed.scores(liked), sources.simple["text"].scores(liked)
+    ours, text = mixed.scores(liked), sources.simple[recommender.tuned.new_items].scores(liked)
     for user in range(5):
         assert (np.diff(ours[user, new[np.argsort(-text[user, new])]]) <= 0).all()
         places = -ours[user, new]
@@ -173,6 +185,20 @@ def test_the_command_line_names_rejected_rows(
     shown = capsys.readouterr().out
     assert "NDCG@10" in shown
     assert "protocol:" in shown
+
+
+def test_a_build_and_forget_wait_for_each_other(
+    built: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "out"
+    shutil.copytree(built, folder)
+    with locked(folder):
+        assert main(["recommend", "forget", str(folder), "u0"]) == InputError.exit_code
+        assert "another command is changing it" in capsys.readouterr().err
+        config = load(folder).config.model_copy(update={"items": "nowhere.csv", "output": str(folder)})
+        with pytest.raises(InputError, match="another command"):
+            build(config, quiet=True)  # before it reads
+    assert main(["recommend", "forget", str(folder), "u0"]) == 0
 
 
 def test_errors_say_what_to_do(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

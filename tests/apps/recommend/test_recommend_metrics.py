@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import ndcg_score, roc_auc_score
 
-from react_ray.apps.recommend.metrics import Ranks, bootstrap, coverage, novelty
+from react_ray.apps.intervals import mean_intervals
+from react_ray.apps.recommend.metrics import Ranks, coverage, novelty
 
 
 def test_metrics_of_rankings_made_by_hand() -> None:
@@ -48,9 +49,9 @@ def test_metrics_are_those_of_scikit_learn(values: int) -> None:
 
 def test_intervals_hold_the_mean_and_shrink_with_the_users() -> None:
     few = np.random.default_rng(0).random(30)
-    low, high = bootstrap({"mrr": few})["mrr"]
+    low, high = mean_intervals({"mrr": few})["mrr"]
     assert low < few.mean() < high
-    more_low, more_high = bootstrap({"mrr": np.tile(few, 16)})["mrr"]
+    more_low, more_high = mean_intervals({"mrr": np.tile(few, 16)})["mrr"]
     assert more_high - more_low == pytest.approx((high - low) / 4, rel=0.2)
 
 

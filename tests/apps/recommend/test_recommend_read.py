@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -13,7 +15,8 @@ from react_ray.apps.recommend.read import Liked, read_interactions, read_items
 ITEMS = "item,text,price\na,A story,3\nb,,x\nc,另一个故事,\na,Again,1\n,no id,1\nd,,2\n"
 LOG = (
     "user,item,rating,time\n"
-    "u,c,5,30\nu,a,1,10\nv,a,4,2024-05-01T12:00:00\nv,zz,4,5\nv,d,4,yesterday\n,a,3,1\nu,a,5,20\n"
+    "u,c,5,1700000030\nu,a,1,1700000010\nv,a,4,2024-05-01T12:00:00\nv,zz,4,5\nv,d,4,yesterday\n"
+    ",a,3,1\nu,a,5,1700000020\n"
 )
 
 
@@ -67,6 +70,50 @@ def test_times_of_some_rows_only_are_an_error(tmp_path: Path) -> None:
     log = write(tmp_path / "log.csv", "user,item,time\nu,a,1\nu,b,\n")
     with pytest.raises(InputError, match="1 of 2 interactions have no time"):
         read_interactions(log, {}, ["a", "b"], Liked())
+
+
+@pytest.mark.parametrize(
+    ("times", "order", "rejected"),
+    [
+        (["2024-05-01", "20240504", "2024-05-02"], "acb", 0),  # one notation, or another, of the same days
+        (["20240504", "20240430", "20240502"], "bca", 0),
+        (["2024-05-01", "2024", "1714694400"], "ac", 1),  # a year is no time; seconds are
+        (["7", "2024", "20240532"], "abc", 0),  # numbers alone: an order
+    ],
+)
+def test_the_column_says_what_its_times_are(
+    tmp_path: Path, times: list[str], order: str, rejected: int
+) -> None:
+    rows = "".join(f"u,{item},{time}\n" for item, time in zip("abc", times, strict=True))
+    log = write(tmp_path / "log.csv", f"user,item,time\n{rows}")
+    found, _, bad = read_interactions(log, {}, list("abc"), Liked())
+    assert "".join("abc"[item] for item in found.item) == order
+    assert bad.kinds == ({"not a time": rejected} if rejected else {})
+    assert found.time is not None
+    assert (found.time.max() - found.time.min() <= 4 * 86_400) == (order != "abc")
+
+
+@pytest.mark.parametrize(
+    ("bad", "kind"),
+    [
+        ({"item": "\ud800", "text": "x"}, "not UTF-8"),
+        ({"item": "b", "text": "\ud800"}, "not UTF-8"),
+        ({"item": "b", "text": "x", "colour": "\ud800"}, "not UTF-8"),
+        ({"item": "b", "text": "x", "price": 10**400}, "not a number"),
+    ],
+)
+def test_cells_that_no_file_can_keep_are_rejected(tmp_path: Path, bad: dict[str, Any], kind: str) -> None:
+    good = {"item": "a", "text": "x", "price": 1, "colour": "red"}
+    path = write(tmp_path / "items.jsonl", f"{json.dumps(good)}\n{json.dumps(bad)}\n")
+    catalogue, rejected = read_items(path, {}, ["price"], ["colour"])
+    assert (catalogue.ids, rejected.kinds) == (["a"], {kind: 1})
+
+
+def test_a_user_who_is_not_utf8_is_rejected(tmp_path: Path) -> None:
+    rows = [{"user": user, "item": "a"} for user in ("u", "\udc9f")]
+    log = write(tmp_path / "log.jsonl", "".join(json.dumps(row) + "\n" for row in rows))
+    _, users, rejected = read_interactions(log, {}, ["a"], Liked())
+    assert (users, rejected.kinds) == (["u"], {"not UTF-8": 1})
 
 
 def test_parquet_with_other_names_of_columns(tmp_path: Path) -> None:

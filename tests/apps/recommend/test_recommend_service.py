@@ -13,22 +13,29 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 from shop_of_topics import SMALL, write_files
 from starlette.testclient import TestClient
 
-from react_ray import InputError, create_app
+from benchmarks.serving.victims import Victims
+from react_ray import InputError, create_app, encode
 from react_ray.apps.recommend.build import build, load_config
 from react_ray.apps.recommend.evaluate import evaluate
-from react_ray.apps.recommend.folder import forget
+from react_ray.apps.recommend.folder import forget, load, save
+from react_ray.apps.recommend.read import as_column
 from react_ray.apps.recommend.settings import RecommendServeConfig
 from react_ray.cli import main
 
 LOAD = "react_ray.apps.recommend.service:load_service"
+OFTEN = 60
 
 
 @pytest.fixture
@@ -121,6 +128,9 @@ def test_a_filter_holds_for_every_answer(http: TestClient, filter: Any, allowed:
         ("/recommend", {"filter": {"colour": "red"}}, 422, "unknown column 'colour'.*price, topic"),
         ("/recommend", {"filter": {"topic": {"min": 1}}}, 422, "column of numbers"),
         ("/recommend", {"filter": {"topic": ["a"] * 4}}, 413, "filter: 4; at most 3"),
+        ("/recommend", {"filter": {"price": "high"}}, 422, "'high' is no value of price, which has numbers"),
+        ("/recommend", {"filter": {"price": ["007"]}}, 422, "'007' is no value of price"),
+        ("/recommend", {"filter": {"topic": True}}, 422, "'True' is no value of topic, which has texts"),
         ("/recommend", {"users": "u1"}, 422, "users: extra inputs"),
         ("/similar", {}, 422, "either item or text"),
         ("/similar", {"item": "nothing"}, 422, "unknown item"),
@@ -132,6 +142,54 @@ def test_requests_that_cannot_be_answered_say_why(
     answer = http.post(path, json=wanted)
     assert answer.status_code == status, answer.text
     assert re.search(said, answer.json()["error"]), answer.text
+
+
+def test_a_filter_has_the_type_of_its_column(folder: Path) -> None:
+    built = load(folder)
+    count = len(built.catalogue.ids)
+    cells = {
+        "stocked": ["True", "false", None],
+        "code": ["007", "12", "0.5x"],
+        "barcode": ["9007199254740993", "9007199254740992", ""],
+        "year": [2001, "2002", 2003.0],
+    }
+    columns = {name: as_column((values * count)[:count]) for name, values in cells.items()}
+    config = built.config.model_copy(update={"filters": tuple(cells)})
+    save(replace(built, config=config, catalogue=replace(built.catalogue, columns=columns)), folder)
+    with TestClient(create_app(LOAD, folder, RecommendServeConfig()), base_url="http://localhost") as http:
+        for filter, places in (
+            ({"stocked": True}, {0}),
+            ({"stocked": "False"}, {1}),
+            ({"code": "007"}, {0}),
+            ({"code": 12}, {1}),
+            ({"barcode": "9007199254740993"}, {0}),
+            ({"year": "2001"}, {0}),
+            ({"year": [2002, "2003"]}, {1, 2}),
+        ):
+            found = ask(http, "/recommend", filter=filter, count=100)
+            assert {built.catalogue.ids.index(one["item"]) % 3 for one in found} == places
+            assert len(found) == 30 * len(places)
+        for name in ("stocked", "code"):
+            assert http.post("/recommend", json={"filter": {name: {"min": 1}}}).status_code == 422
+
+
+def test_a_text_is_read_by_the_encoder_of_the_latest_build(http: TestClient, folder: Path) -> None:
+    assert len(ask(http, "/similar", text="goal team ball")) == 10
+    built = load(folder)
+    embeddings = encode(built.catalogue.texts, "embedded")
+    assert embeddings.shape != built.embeddings.shape
+    config = built.config.model_copy(update={"encoder": "embedded"})
+    text_map = np.eye(embeddings.shape[1], dtype=np.float32)
+    save(replace(built, config=config, embeddings=embeddings, text_map=text_map), folder)
+    found = ask(http, "/similar", text="goal team ball", count=5)
+    assert all(one["item"].startswith("sport") for one in found)
+    without = replace(built.catalogue, texts=[""] * len(built.catalogue.ids))
+    nothing = np.zeros((len(without.ids), 1), np.float32)
+    config = config.model_copy(update={"encoder": "auto"})
+    save(replace(built, config=config, catalogue=without, embeddings=nothing, text_map=nothing[:1]), folder)
+    answer = http.post("/similar", json={"text": "goal team ball"})
+    assert answer.status_code == 422
+    assert "no item of this recommender has one" in answer.json()["error"]
 
 
 def test_a_forgotten_user_is_new_to_the_running_service(http: TestClient, folder: Path) -> None:
@@ -192,12 +250,16 @@ def test_the_file_for_a_cluster_has_the_settings(folder: Path, capsys: pytest.Ca
 
 
 @pytest.mark.ray
-def test_all_replicas_forget_a_user_at_once(folder: Path, tmp_path: Path) -> None:
+def test_all_replicas_forget_a_user_at_once_and_one_that_is_killed_is_replaced(
+    folder: Path, tmp_path: Path
+) -> None:
+    victims = Victims()
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "react_ray.cli", "recommend", "serve", str(folder), "--port", str(port)]
     environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    environment |= {"PYTHONPATH": os.pathsep.join(sys.path)} | victims.environment
     with (
         (tmp_path / "err.txt").open("w") as err,
         subprocess.Popen(
@@ -211,9 +273,37 @@ def test_all_replicas_forget_a_user_at_once(folder: Path, tmp_path: Path) -> Non
             assert {len(send(url, {"user": "u0", "count": 90})) for _ in range(10)} == {78}
             assert main(["recommend", "forget", str(folder), "u0"]) == 0
             assert {len(send(url, {"user": "u0", "count": 90})) for _ in range(10)} == {90}
+            before = {user: send(url, {"user": user}) for user in ("u0", "u1", "u2")}
+            with ThreadPoolExecutor(len(before)) as pool:
+                asked = [pool.submit(send_often, url, user) for user in before]
+                kill_replica(victims)
+                for user, answers in zip(before, asked, strict=True):
+                    assert answers.result() == [before[user]] * OFTEN, "an answer is missing or another one"
         finally:
             process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
+
+
+def kill_replica(victims: Victims) -> None:
+    """Kill the first of the replicas, once they are at work."""
+    time.sleep(0.3)
+    replicas = [one for one in victims.of("replica") if ":application" in " ".join(one.cmdline())]
+    assert len(replicas) == 2
+    replicas[0].kill()
+
+
+def send_often(url: str, user: str) -> list[list[dict[str, Any]]]:
+    """Return the answers to the same request, each sent again until it is answered."""
+    answers: list[list[dict[str, Any]]] = []
+    deadline = time.monotonic() + 60
+    while len(answers) < OFTEN and time.monotonic() < deadline:
+        try:
+            answers.append(send(url, {"user": user}))
+        except (OSError, HTTPException) as error:
+            if getattr(error, "code", 503) < 500:
+                raise
+            time.sleep(0.05)
+    return answers
 
 
 def send(url: str, wanted: dict[str, Any]) -> list[dict[str, Any]]:
