@@ -2,6 +2,7 @@
 
     python -m benchmarks.apps.assist_load                                  # bank_faq, 32 connections
     python -m benchmarks.apps.assist_load --connections 8 --seconds 60
+    python -m benchmarks.apps.assist_load --replicas 1 2 1 2               # in turn, on one machine
 
 Builds an assistant on the history of a set, serves it with ``react-ray assist serve``, and asks the held-out
 questions of that set in conversations of ``TURNS`` messages. Every message is stored before and after its
@@ -47,7 +48,7 @@ def main() -> int:
     parser.add_argument("--set", default="bank_faq", choices=SETS)
     parser.add_argument("--connections", type=int, default=32)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--replicas", type=int, default=1)
+    parser.add_argument("--replicas", type=int, nargs="+", default=[1])
     parser.add_argument("--built", type=Path, help="Assistant that is built already; default: build it")
     parser.add_argument("--data", type=Path, default=DATA)
     options = parser.parse_args()
@@ -57,24 +58,30 @@ def main() -> int:
         if options.built is None:
             history.to_parquet(folder / "history.parquet")
             call(["build", "--history", folder / "history.parquet", "--output", folder / "out", "--quiet"])
-        load = os.getloadavg()
-        with served(options.built or folder / "out", options.replicas) as url:
-            questions = test["question"].tolist()
-            found = asyncio.run(ask_all(url, questions, options.connections, options.seconds))
+        questions = test["question"].tolist()
+        for replicas in options.replicas:
+            measure(options.built or folder / "out", questions, replicas, options)
+    return 0
+
+
+def measure(assistant: Path, questions: Sequence[str], replicas: int, options: argparse.Namespace) -> None:
+    """Serve the assistant, ask it, and add the figures to those kept for this number of replicas."""
+    load = os.getloadavg()
+    with served(assistant, replicas) as url:
+        figures = asyncio.run(ask_all(url, questions, options.connections, options.seconds))
     found = {
         "set": options.set,
         "connections": options.connections,
-        "replicas": options.replicas,
+        "replicas": replicas,
         "seconds": options.seconds,
         "cores": os.cpu_count(),
         "machine_load_before": [round(one, 2) for one in load],
-        **found,
+        **figures,
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    target = RESULTS / f"{options.set}-{options.connections}.json"
-    target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    with (RESULTS / f"{options.set}-{options.connections}.jsonl").open("a", encoding="utf-8") as kept:
+        kept.write(json.dumps(found) + "\n")
     print(json.dumps(found, indent=1))
-    return 0
 
 
 @contextmanager
