@@ -135,4 +135,5 @@ def _invalid(error: RequestValidationError) -> Response:
     if problem["type"] == "json_invalid":
         return RefusalError(400, "the body is not JSON in UTF-8").response()
     place = ".".join(map(str, problem["loc"][1:])) or str(problem["loc"][-1])
-    return RefusalError(422, f"{place}: {problem['msg'].lower()}").response()
+    message = problem["msg"][0].lower() + problem["msg"][1:]  # a pattern in it keeps its capitals
+    return RefusalError(422, f"{place}: {message}").response()

@@ -87,7 +87,7 @@ def templates_of(content: Mapping[Any, Any], place: str) -> dict[str, Template]:
 def _template(value: Any, place: str) -> Template:
     try:
         template = Template.model_validate({"text": value} if isinstance(value, str) else value)
-        names = [name for _, name, _, _ in string.Formatter().parse(template.text) if name is not None]
+        names = _names(template.text)
         for name, slot in template.slots.items():
             re.compile(slot.pattern or "")
             if slot.value is None and slot.pattern is None:
@@ -102,3 +102,14 @@ def _template(value: Any, place: str) -> Template:
     if unknown:
         raise ConfigError(f"{place}: the text has {{{unknown[0]}}}, which is not among its slots")
     return template
+
+
+def _names(text: str) -> list[str]:
+    """Return the names of the slots in a text. Raises ValueError for formats such as {days:d}."""
+    names = []
+    for _, name, form, conversion in string.Formatter().parse(text):
+        if form or conversion:
+            raise ValueError(f"write the slot {name} as {{{name}}}, without a format")
+        if name is not None:
+            names.append(name)
+    return names

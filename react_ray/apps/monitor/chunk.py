@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from react_ray.apps.monitor.items import ALWAYS, COLUMNS, Item, Span, parse_item
 from react_ray.apps.monitor.store import Place, Rejection
@@ -17,7 +17,16 @@ MAX_BYTES = 1 << 20
 
 
 class Source(Protocol):
-    """Where items come from."""
+    """Where items come from.
+
+    Attributes
+    ----------
+    in_order
+        Whether what waits is read in about the order of its times; else it is read to its end before a bucket
+        is closed.
+    """
+
+    in_order: ClassVar[bool]
 
     def read(self, place_of: Callable[[str], Place], until_end: bool) -> Iterator[list[Chunk]]:
         """Yield what is new since the places, to be stored together; with ``until_end``, up to the end."""

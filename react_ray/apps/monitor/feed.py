@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from react_ray import InputError, read_rows
 from react_ray.apps.monitor.chunk import MAX_BYTES, Chunk, Reading
@@ -34,6 +35,7 @@ class Feed:
         Names of columns, rows of a chunk, times that are accepted.
     """
 
+    in_order: ClassVar[bool] = False
     input: Path
     reading: Reading
 
@@ -49,7 +51,7 @@ class Feed:
         return [self.input]
 
     def read(self, place_of: Callable[[str], Place], until_end: bool) -> Iterator[list[Chunk]]:
-        """Yield what was appended to the files, and new files."""
+        """Yield what was appended to the files, and new files; what comes meanwhile is left for later."""
         for path in self.files():
             for chunk in self.chunks(place_of(str(path.absolute())), path, until_end):
                 yield [chunk]
@@ -60,8 +62,8 @@ class Feed:
     def chunks(self, place: Place, path: Path, last_line: bool) -> Iterator[Chunk]:
         """Yield what was appended to a file since ``place``.
 
-        With ``last_line``, a last line without a line feed is complete. InputError for a file that cannot be
-        read as a whole.
+        With ``last_line``, a last line without a line feed is read if it is JSON; else it is still being
+        written. InputError for a file that cannot be read as a whole.
         """
         if path.name.lower().endswith(FOLLOWED):
             yield from self._lines(place, path, last_line)
@@ -83,6 +85,8 @@ class Feed:
                     return
                 chunk.place = place
                 yield chunk
+                if place.position >= size:  # other files must not wait while this one grows
+                    return
 
     def _add_line(self, chunk: Chunk, line: _FileLine, number: int) -> None:
         if line.content is None:
@@ -128,7 +132,15 @@ def _lines(file: Any, last_line: bool) -> Iterator[_FileLine]:
         end = line
         while long and not end.endswith(b"\n") and (end := file.readline(MAX_BYTES)):
             size += len(end)
-        if not line.endswith(b"\n") and not (long and end.endswith(b"\n")) and not last_line:
+        if not end.endswith(b"\n") and not (last_line and _is_json(line)):
             file.seek(-size, 1)
             return
         yield _FileLine(None if long else line, size)
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True

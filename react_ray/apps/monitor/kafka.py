@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from react_ray import ConfigError, InputError
 from react_ray.apps.monitor.chunk import MAX_BYTES, Chunk, Reading
@@ -56,6 +56,8 @@ class KafkaTopic:
     ConfigError
         A property is unknown, or one that the monitor sets.
     """
+
+    in_order: ClassVar[bool] = True
 
     def __init__(self, address: str, reading: Reading, properties: dict[str, str] | None = None):
         parsed = ADDRESS.fullmatch(address)

@@ -43,6 +43,7 @@ class RunResult:
     stored: int
     rejected: int
     alerts: int
+    unsent: int
 
     def summary(self) -> str:
         """Summarize the result in a few lines."""
@@ -50,6 +51,10 @@ class RunResult:
         if self.rejected:
             place = self.folder / JOURNAL
             lines.append(f"rejected rows: {self.rejected:,}, see the table rejected of {place}")
+        if self.unsent:
+            lines.append(
+                f"alerts not received by the webhook: {self.unsent:,}; the next run or serve sends them"
+            )
         return "\n".join([*lines, f"store: {self.folder}   (react-ray monitor serve {self.folder})"])
 
 
@@ -70,10 +75,14 @@ class StreamOwner:
         self.watch = Watcher(store, config, self.labeler.negative)
         self._expired = 0.0
 
-    def work(self) -> int:
-        """Do what there is to do once; return the number of items that were labelled."""
+    def work(self, close: bool = True) -> int:
+        """Do what there is to do once; return the number of items that were labelled.
+
+        Without ``close``, buckets stay open: earlier items are still to be read.
+        """
         labelled = self.labeler.label(self.store)
-        self.watch.close()
+        if close:
+            self.watch.close()
         deliver(self.store, self.config, self.labeler.negative)
         compact(self.store, self.config.compact_rows)
         if self.config.retention_days is not None and time.time() - self._expired >= EXPIRE_EVERY_S:
@@ -119,7 +128,7 @@ def run(
             with reporter.step("read"):
                 read = _follow(owner, source, until_end)
             compact(store)
-            return _result(store, read)
+            return _result(store, read, config)
         finally:
             store.close()
 
@@ -148,7 +157,7 @@ def _follow(owner: StreamOwner, source: Source, until_end: bool) -> int:
                 rejections = [rejection for chunk in chunks for rejection in chunk.rejections]
                 again = [chunk.place.file for chunk in chunks if chunk.again]
                 read += store.append(items, rejections, [chunk.place for chunk in chunks], again)
-                owner.work()
+                owner.work(close=source.in_order)
                 if stop.is_set():
                     return read
             owner.work()
@@ -175,7 +184,7 @@ def _set_by_signals(stop: threading.Event) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _result(store: Store, read: int) -> RunResult:
+def _result(store: Store, read: int, config: MonitorConfig) -> RunResult:
     stored = store.rows("SELECT (SELECT count(*) FROM items) + (SELECT ifnull(sum(rows), 0) FROM days)")[0][0]
-    alerts = store.rows("SELECT count(*) FROM alerts")[0][0]
-    return RunResult(store.folder, read, stored, store.rejected(), alerts)
+    alerts, unsent = store.rows("SELECT count(*), ifnull(sum(sent = 0), 0) FROM alerts")[0]
+    return RunResult(store.folder, read, stored, store.rejected(), alerts, unsent if config.webhook else 0)

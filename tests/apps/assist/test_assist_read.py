@@ -91,6 +91,7 @@ def test_slots_are_filled_from_the_latest_message_or_asked_for(tmp_path: Path) -
     ("content", "message"),
     [
         ("fees: {text: 'none {x}'}", "has {x}, which is not among its slots"),
+        ("fees: {text: '{x:d}', slots: {x: {value: '1'}}}", "write the slot x as {x}, without a format"),
         ("fees: {text: '{x}', slots: {x: {pattern: '('}}}", "fees"),
         ("fees: {text: '{x}', slots: {x: {}}}", "needs a value or a pattern"),
         ("fees: {words: a}", "text"),

@@ -91,7 +91,8 @@ def test_an_item_that_comes_again_is_not_counted_again(opinions: Path, tmp_path:
     assert sum(counted(follow(opinions, path, tmp_path / "store")).values()) == len(items) + 1
 
 
-def test_half_a_line_waits_for_its_rest(opinions: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("last_line", [False, True])
+def test_half_a_line_waits_for_its_rest(tmp_path: Path, last_line: bool) -> None:
     from react_ray.apps.monitor.chunk import Reading
     from react_ray.apps.monitor.feed import Feed
     from react_ray.apps.monitor.store import Place
@@ -100,13 +101,39 @@ def test_half_a_line_waits_for_its_rest(opinions: Path, tmp_path: Path) -> None:
     line = json.dumps({"id": "1", "text": "太慢了", "time": 1714521600}, ensure_ascii=False).encode()
     path.write_bytes(line + b"\n" + line[:20])
     feed = Feed(path, Reading())
-    chunks = list(feed.chunks(Place("f"), path, last_line=False))
+    chunks = list(feed.chunks(Place("f"), path, last_line))
     assert [item.text for chunk in chunks for item in chunk.items] == ["太慢了"]
+    assert not any(chunk.rejections for chunk in chunks)
     with path.open("ab") as file:
-        file.write(line[20:].replace(b'"1"', b'"2"') + b"\n")
-    chunks = list(feed.chunks(chunks[-1].place, path, last_line=False))
-    assert [item.id for chunk in chunks for item in chunk.items] == ["1"]
-    assert not list(feed.chunks(chunks[-1].place, path, last_line=True))
+        file.write(line[20:] + b"\n" + line)
+    chunks = list(feed.chunks(chunks[-1].place, path, last_line))
+    assert [item.id for chunk in chunks for item in chunk.items] == ["1"] * (1 + last_line)
+
+
+def test_files_of_the_same_days_are_counted_in_any_order(opinions: Path, tmp_path: Path) -> None:
+    items = make_items(12)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for source in ("forum", "shop"):
+        rows = [item for item in reversed(items) if item["source"] == source]  # the newest first
+        pd.DataFrame(rows).to_csv(folder / f"{source}.csv", index=False)
+    store = follow(opinions, folder, tmp_path / "store", batch=4)
+    assert sum(row[2] for row in closed(store)) == 11 * 4
+
+
+def test_a_file_that_grows_does_not_keep_others_waiting(tmp_path: Path) -> None:
+    from react_ray.apps.monitor.chunk import Reading
+    from react_ray.apps.monitor.feed import Feed
+    from react_ray.apps.monitor.store import Place
+
+    for name in "ab":
+        write_jsonl(tmp_path / f"{name}.jsonl", make_items(1))
+    seen = []
+    for chunks in Feed(tmp_path, Reading(rows=1)).read(Place, until_end=False):
+        seen += [Path(chunk.place.file).name for chunk in chunks]
+        write_jsonl(tmp_path / "a.jsonl", make_items(1), "a")
+        assert len(seen) < 20, "the first file is read for ever"
+    assert set(seen) == {"a.jsonl", "b.jsonl"}
 
 
 def test_a_late_item_is_in_the_trend_and_in_no_closed_count(opinions: Path, tmp_path: Path) -> None:

@@ -200,7 +200,7 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def test_alerts_are_sent_until_they_are_received(folder: Path) -> None:
+def test_alerts_are_sent_until_they_are_received(folder: Path, opinions: Path) -> None:
     server = Receiver()
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
@@ -227,6 +227,10 @@ def test_alerts_are_sent_until_they_are_received(folder: Path) -> None:
     with store.transaction() as base:
         base.execute("UPDATE alerts SET sent = 0, next_try = 0")
     assert deliver(store, config, "negative", now=0.0) == 0, "nobody listens"
+    store.close()
+    config = config.model_copy(update={"sentiment": str(opinions)})
+    result = run(config, write_jsonl(folder / "none.jsonl", []), folder, until_end=True, quiet=True)
+    assert f"not received by the webhook: {count}; the next run or serve sends them" in result.summary()
 
 
 def test_what_is_forgotten_is_nowhere(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
