@@ -72,6 +72,7 @@ def rows_of(*cells: dict) -> pa.Table:
         ),
         ({"answer_text": "", "is_impossible": True}, []),
         ({"answer_text": "", "is_impossible": "true", "answer_start": None}, []),
+        ({"answers": {"text": ["London"], "answer_start": [25]}, "is_impossible": True}, []),
         ({"answer_text": "", "is_impossible": False}, None),
         ({"answer_text": ""}, None),
         ({"answers": ""}, None),
