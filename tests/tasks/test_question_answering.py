@@ -109,6 +109,15 @@ def test_wrong_answers_are_rejected_with_the_reason(cells, reason):
         parse_answers(CONTEXT, cells)
 
 
+def test_a_suggested_row_asks_for_the_text_of_the_answer():
+    task, row = get_task("question-answering"), {"text": CONTEXT, "question": "Where?"}
+    cells = task.cells_of(row, ["context", "question", "answers"])
+    assert "answers" not in cells, "it needs JSON with characters"
+    assert task.parse(cells, NO_OPTIONS)["answers"] is None
+    filled = task.parse(cells | {"answer_text": "London"}, NO_OPTIONS)
+    assert CONTEXT[slice(*filled["answers"][0])] == "London"
+
+
 @pytest.mark.parametrize(
     ("cells", "reason"),
     [
