@@ -37,13 +37,14 @@ class JsonRows:
             if isinstance(record, Broken):
                 yield number, record, None
                 continue
-            rows += 1
+            readable = not isinstance(line, FlawedLine)
+            rows += readable
             cells = with_task_names(record, names)
             if isinstance(cells, Broken):
                 missing -= cells.cells.keys()
                 yield number, cells, line
                 continue
-            if missing:
+            if missing and readable:
                 missing -= cells.keys()
                 if len(keys) < SHOWN_KEYS:
                     keys.update(dict.fromkeys(list(cells)[:SHOWN_KEYS]))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 from react_ray.data.json_array import JsonArrayRows, split_array
@@ -76,13 +76,18 @@ def _questions(context: Any, questions: Any) -> Iterator[dict[str, Any]]:
         }
         if question.get("is_impossible"):
             row["answers"] = {"text": [], "answer_start": []}
-        elif "answers" in question:
-            row["answers"] = _answers(context, _list(question["answers"]))
+        elif question.get("answers") is not None:
+            row["answers"] = _answers(context, question["answers"])
         yield row
 
 
-def _answers(context: Any, answers: Sequence[Any]) -> dict[str, list[Any]]:
-    """Texts and places; CMRC 2018 has texts alone, whose first place in the context is used."""
+def _answers(context: Any, answers: Any) -> Any:
+    """Texts and places; CMRC 2018 has texts alone, whose first place in the context is used.
+
+    What is no list is returned as it is: the columns of a flat file are read, anything else is rejected.
+    """
+    if not isinstance(answers, list):
+        return answers
     objects = [answer if isinstance(answer, Mapping) else {"text": answer} for answer in answers]
     texts = [answer.get("text") for answer in objects]
     starts = [
@@ -95,10 +100,6 @@ def _answers(context: Any, answers: Sequence[Any]) -> dict[str, list[Any]]:
 def _place(context: Any, text: Any) -> int | None:
     place = str(context).find(str(text))
     return None if place < 0 else place
-
-
-def _list(value: Any) -> Sequence[Any]:
-    return value if isinstance(value, list) else []
 
 
 def _head(source: Source) -> bytes:

@@ -22,6 +22,7 @@ from react_ray.data.duplicates import PARTS, POOL, REJECTED, UNUSED
 from react_ray.data.label_file import read_label_file
 from react_ray.data.rejections import RejectedRows
 from react_ray.data.shards import INPUTS, ReadTask, Shard, group_id, read_items
+from react_ray.data.sources import skipped_files
 from react_ray.data.split import validation_mask
 from react_ray.data.verdicts import CheckedRows
 from react_ray.data.vocabulary import SAMPLE_TEXTS, ModelChoice, Vocabulary
@@ -42,7 +43,7 @@ MIN_VALIDATION = 30
 """Rows. The accuracy of fewer has a standard error above 9 points, and training needs them more."""
 MIN_CLASS = 20
 """Labelled rows of an average class; with fewer, all are needed to learn."""
-SHOWN_ERRORS = 5
+SHOWN_ERRORS = SHOWN_FILES = 5
 MODELS = "models.json"
 """Which models are used, by the flag that names them."""
 MARKED_TOKENS = 16
@@ -99,7 +100,7 @@ def prepare(
     every = not (rows.status == UNUSED).any()
     readers = _check_texts(folder / "rows.parquet", get_task(task), config, models, all_used=every)
     (folder / MODELS).write_text(json.dumps(readers), encoding="utf-8")
-    warnings += _model_warnings(get_task(task), readers.get("--model", []))
+    warnings += _model_warnings(get_task(task), readers.get("--model", [])) + _skipped(config)
     labels.save(folder / "labels.json")
     summary = {**_summary(rows, rejections, labels), "warnings": warnings}
     (folder / "summary.json").write_text(json.dumps(summary, ensure_ascii=False, indent=2), encoding="utf-8")
@@ -120,6 +121,17 @@ def _read(config: DataConfig, task: str, folder: Path, run: Run) -> list[Shard]:
         more = f"\nand {len(errors) - SHOWN_ERRORS} more files" if len(errors) > SHOWN_ERRORS else ""
         raise InputError("\n".join(errors[:SHOWN_ERRORS]) + more)
     return shards
+
+
+def _skipped(config: DataConfig) -> list[str]:
+    """Return a warning for each input in which files are skipped."""
+    inputs = {name: path for name in INPUTS if (path := getattr(config, name))}
+    skipped = {name: files for name, path in inputs.items() if (files := skipped_files(path))}
+    return [
+        f"--{name}: not read: {', '.join(files[:SHOWN_FILES])}{', ...' * (len(files) > SHOWN_FILES)}; beside "
+        "files of other formats .json and .txt files are skipped: write .jsonl, and .conll for tagged tokens"
+        for name, files in skipped.items()
+    ]
 
 
 def _check_usable(

@@ -19,7 +19,7 @@ from react_ray.config.masking import is_masked, mask_address
 from react_ray.console.terminal import not_utf8
 from react_ray.errors import InputError
 
-__all__ = ["Source", "filesystem_of", "find_files", "fingerprint", "open_source"]
+__all__ = ["Source", "filesystem_of", "find_files", "fingerprint", "open_source", "skipped_files"]
 
 CONLL = (".conll", ".bio", ".iob", ".iob2", ".bioes", ".bmes")
 KINDS = {
@@ -101,18 +101,28 @@ def find_files(address: str) -> list[Source]:
     with a dot or an underscore) are skipped; those of ASIDE too, if there are other files.
     Raises InputError when no file remains.
     """
+    return _found(address)[0]
+
+
+def skipped_files(address: str) -> list[str]:
+    """Return the paths of files that :func:`find_files` skips because there are files of other formats."""
+    return [source.path for source in _found(address)[1]]
+
+
+def _found(address: str) -> tuple[list[Source], list[Source]]:
     root, key = _locate(address)
     with _reaching(address):
         kind = filesystem_of(root).get_file_info(key).type
         if kind == pafs.FileType.File:
-            return [_with_known_format(_source(address, root, key))]
+            return [_with_known_format(_source(address, root, key))], []
         keys = sorted(_matching(filesystem_of(root), key, kind == pafs.FileType.Directory, address))
-    readable = [k for k in keys if _ending(k) in KINDS]
-    readable = [k for k in readable if _ending(k) not in ASIDE] or readable
+    known = [k for k in keys if _ending(k) in KINDS]
+    readable = [k for k in known if _ending(k) not in ASIDE] or known
     if not readable:
         listed = f"it has: {', '.join(k.rpartition('/')[2] for k in keys[:5])}" if keys else "it is empty"
         raise InputError(f"{mask_address(address)}: no file to read ({listed}); {EXPECTED}")
-    return [_with_known_format(_source(address, root, k)) for k in readable]
+    skipped = [_source(address, root, k) for k in known if k not in readable]
+    return [_with_known_format(_source(address, root, k)) for k in readable], skipped
 
 
 def open_source(address: str) -> Source:

@@ -89,7 +89,7 @@ def _content(config: Config, key: str) -> Any:
         automatic = encoder_setting(config.encoder, model) == AUTO
         return {"models": models, "automatic": automatic, "blocks": BLOCKS}
     value = attrgetter(key)(config)
-    return value.model_dump() if isinstance(value, Settings) else value
+    return value.model_dump(mode="json") if isinstance(value, Settings) else value
 
 
 def _encoding_model(config: Config) -> str:

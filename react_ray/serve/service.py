@@ -138,7 +138,7 @@ class Service:
         When the iterator is closed, the model stops at the next token and takes up other texts.
         """
         current().ask([text_of(row)], keep=self.config.log_texts)
-        (example,) = await self._encode([row])
+        (example,) = await self._encode([row], self._count_cut)
         pieces = Pieces(example)
         work = partial(self._engine.stream, example, pieces.put, limit)
         running = asyncio.create_task(self._batcher.run_alone(work))

@@ -19,15 +19,18 @@ def parse_answers(context: str, cells: Mapping[str, Any]) -> list[list[int]] | N
 
     ``answers`` holds {"text": [...], "answer_start": [...]}, a list of {"text", "answer_start"}, or spans
     [start, end]. Otherwise ``answer_text`` has the answer and ``answer_start`` its first character, or both
-    are lists, with ``is_impossible`` for questions without an answer, and further right answers in
-    ``all_answers``. An answer without its first character has to be in the context once. Raises ValueError
-    where an answer is not in the context.
+    are lists, with further right answers in ``all_answers``. An answer without its first character has to be
+    in the context once. ``is_impossible`` is a question without an answer, whatever the other columns have:
+    SQuAD 2.0 has plausible answers. Raises ValueError where an answer is not in the context.
 
     Example
     -------
     >>> parse_answers("Ada lives in Paris.", {"answers": {"text": ["Paris"], "answer_start": [13]}})
     [[13, 18]]
     """
+    impossible = _truth(cells.get("is_impossible"))
+    if impossible:
+        return []
     try:
         answers = parsed(cells.get("answers"))
     except ValueError:
@@ -37,13 +40,11 @@ def parse_answers(context: str, cells: Mapping[str, Any]) -> list[list[int]] | N
         ) from None
     if answers is not None and answers != "":
         return _unique(_of_answers(context, answers))
-    if _truth(cells.get("is_impossible")):
-        return []
     text, start = _listed(cells.get("answer_text"), cells.get("answer_start"))
     if isinstance(text, list):
         return _unique(_of_answers(context, {"text": text, "answer_start": start}))
     if text is None or text == "":
-        return [] if _truth(cells.get("is_impossible")) is False and start in (-1, "-1") else None
+        return [] if impossible is False and start in (-1, "-1") else None
     first = _span(context, str(text), start)
     return _unique([first, *_others(context, cells.get("all_answers"), first)])
 

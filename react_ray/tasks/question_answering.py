@@ -121,9 +121,8 @@ class QuestionAnswering(OpenTask):
         return pa.Table.from_pylist(made, pa.schema([*self.inputs, self.target]))
 
     def cells_of(self, row: Mapping[str, Any], columns: Collection[str]) -> dict[str, Any]:
-        """Return the context, the question, and a place for the answer."""
-        targets = (column.name for column in self.columns if column.target and column.name in columns)
-        return {"context": row["text"], "question": row["question"], next(targets, "answer_text"): ""}
+        """Return the context, the question, and a place for the text of the answer: it is easy to fill in."""
+        return {"context": row["text"], "question": row["question"], "answer_text": ""}
 
     def augment(
         self, row: dict[str, Any], config: AugmentConfig, seed: int, collected: Any = None

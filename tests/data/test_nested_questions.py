@@ -80,6 +80,39 @@ def test_an_answer_of_cmrc_that_is_not_in_its_context_says_so(tmp_path):
         get_task("question-answering").parse(cells, NO_OPTIONS)
 
 
+@pytest.mark.parametrize(
+    ("answers", "spans"),
+    [
+        ({"text": ["Ada"], "answer_start": [0]}, [[0, 3]]),
+        ({"text": [], "answer_start": []}, []),
+        (None, None),
+    ],
+)
+def test_answers_of_a_nested_file_may_be_those_of_a_flat_one(tmp_path, answers, spans):
+    path = tmp_path / "dev.json"
+    questions = [{"question": "Who?", "answers": answers, "is_impossible": False}, {"answers": []}]
+    path.write_text(json.dumps([{"paragraphs": [{"context": "Ada sings.", "qas": questions}]}]))
+    (_, cells), _ = rows(path)
+    assert get_task("question-answering").parse(cells, NO_OPTIONS)["answers"] == spans
+
+
+def test_an_answer_that_is_a_text_alone_is_rejected_and_not_read_as_no_answer(tmp_path):
+    path = tmp_path / "dev.json"
+    question = {"question": "Who?", "answers": "Ada"}
+    path.write_text(json.dumps([{"paragraphs": [{"context": "Ada sings.", "qas": [question]}]}]))
+    ((_, cells),) = rows(path)
+    with pytest.raises(ValueError, match="wrong answers"):
+        get_task("question-answering").parse(cells, NO_OPTIONS)
+
+
+def test_articles_in_another_encoding_are_rejected_for_that(tmp_path):
+    path = tmp_path / "trial.json"
+    path.write_bytes(json.dumps(CMRC, ensure_ascii=False).encode("gb18030"))
+    ((_, broken),) = rows(path)
+    assert isinstance(broken, Broken)
+    assert "bad encoding" in broken.reason
+
+
 def test_what_is_no_article_is_broken_and_others_are_read(tmp_path):
     path = tmp_path / "bad.json"
     wrong = [{"paragraphs": [{"qas": [None]}]}, {"title": "x"}, {"paragraphs": [{"context": "c"}, 5]}]

@@ -38,6 +38,16 @@ def run(folder: Path, **inputs: Any) -> tuple[pd.DataFrame, list[dict[str, Any]]
     return pq.read_table(folder / "out" / "rows.parquet").to_pandas(), refused, summary
 
 
+def test_files_that_are_skipped_beside_others_are_named(files: Path) -> None:
+    (files / "in").mkdir()
+    LABELLED.head(10).to_csv("in/labels.csv", index=False)
+    LABELLED[10:14].to_json("in/more.json", orient="records")
+    _, _, summary = run(files, labeled="in")
+    (warning,) = [line for line in summary["warnings"] if "not read" in line]
+    assert "in/more.json" in warning
+    assert "write .jsonl" in warning
+
+
 def test_four_inputs_become_one_table(files: Path) -> None:
     LABELLED.head(10).to_csv("labels.csv", index=False)
     pd.DataFrame({"text": ["pool a", "match number 0", "pool b"]}).to_parquet("pool.parquet")

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from feature_blobs import QUICK, make_blobs
 
+from react_ray.config.file import load_config
 from react_ray.config.settings import Config, Settings
 from react_ray.labelers import label_gan
 from react_ray.lgan import pretrain, train
 from react_ray.pipeline import graph
 from react_ray.pipeline.context import base_model_of
 from react_ray.pipeline.graph import FREE, GRAPHS, Stage, stages_of
+from react_ray.pipeline.run import with_task
+from react_ray.tasks import task_names
 from react_ray.training.worker import LocalWorker
 
 STAGES = [(name, stage) for name, stages in GRAPHS.items() for stage in stages]
@@ -48,6 +51,17 @@ def changed(settings: Settings, key: str) -> Any:
     name, _, rest = key.partition(".")
     other = "relation-extraction" if name == "task" else "other"
     return settings.model_copy(update={name: changed(getattr(settings, name), rest) if rest else other})
+
+
+@pytest.mark.parametrize("task", task_names())
+@pytest.mark.parametrize("model", ["embedded", "transformer-tiny", "any"])
+def test_the_saved_configuration_of_a_run_gives_the_same_keys(task: str, model: str, tmp_path: Path) -> None:
+    """Otherwise ``suggest``, and a run from its config.yaml, would train all models again."""
+    given = with_task(config(task=task, model=model))
+    given.save(tmp_path / "config.yaml")
+    saved = load_config(tmp_path / "config.yaml")
+    for stage in stages_of(given):
+        assert json.dumps(stage.settings(saved)) == json.dumps(stage.settings(given)), stage.name
 
 
 @every_stage

@@ -232,7 +232,9 @@ def test_the_saved_configuration_repeats_the_run(done: Path) -> None:
     before = read_metrics(done)
     assert yaml.safe_load((done / "config.yaml").read_text(encoding="utf-8"))["seed"] == 0
     assert main(["run", "--quiet", str(done / "config.yaml")]) == 0
-    assert read_metrics(done)["test"] == before["test"]
+    after = read_metrics(done)
+    assert after["test"] == before["test"]
+    assert {"labels_only", "finetune"} <= {*after["reused"]}
 
 
 def test_the_python_api(done: Path) -> None:

@@ -380,13 +380,15 @@ def test_suggested_rows_can_be_filled_in_and_given_back(task, done, model, tmp_p
     (tmp_path / "labeled").mkdir()
     target = tmp_path / "labeled" / "more.jsonl"
     told = suggest(of.folder, 5, target, quiet=True)
-    assert repr(TARGET[task]) in told
     rows = [json.loads(line) for line in target.read_text().splitlines()]
-    columns = list(make_rows(task, 1)[0])
-    assert [list(row) for row in rows] == [[*columns, "likely", "weight"]] * 5
-    assert all(row[TARGET[task]] == "" and row["likely"] for row in rows)
+    *inputs, blank = list(rows[0])[:-2]
+    assert {*inputs} == {*make_rows(task, 1)[0]} - {TARGET[task]}
+    assert blank in {column.name for column in known.columns if column.target}
+    assert repr(blank) in told
+    assert [list(row) for row in rows] == [[*inputs, blank, "likely", "weight"]] * 5
+    assert all(row[blank] == "" and row["likely"] for row in rows)
     truth = {key_of(task, row): row[TARGET[task]] for row in make_rows(task, 60)[24:48]}
-    filled = [row | {TARGET[task]: truth[key_of(task, row)]} for row in rows]
+    filled = [row | {TARGET[task]: truth[key_of(task, {name: row[name] for name in inputs})]} for row in rows]
     write_lines(target, filled)
     shutil.copy(of.files["labeled"], tmp_path / "labeled")
     files = of.files | {"labeled": tmp_path / "labeled"}

@@ -27,6 +27,7 @@ from react_ray.inference.ctranslate2_export import export
 from react_ray.serve.engine.about import About
 from react_ray.serve.engine.model import Engine, load_engine
 from react_ray.serve.service import Service
+from react_ray.serve.watch.metrics import ReplicaMetrics
 from react_ray.serve.web import build_app
 from react_ray.tasks import get_task
 from react_ray.tasks.task import Example, Outputs
@@ -83,6 +84,17 @@ def test_pieces_are_the_text_and_the_last_event_is_the_answer(generator: str) ->
     assert len(pieces) > 1
     again = events(post(generator, {"inputs": {"source": TEXTS[0]}}, accept="text/event-stream"))
     assert again == [*pieces, last]
+
+
+def test_a_streamed_text_that_is_cut_is_counted(generator: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    monkeypatch.setattr(ReplicaMetrics, "cut", lambda self, texts, tokens: counted.extend([texts, tokens]))
+    for stream in (False, True):
+        assert (
+            post(generator, {"inputs": "a " * 3000, "stream": stream, "max_new_tokens": 2}).status_code == 200
+        )
+    assert counted[0] == 1
+    assert counted[:2] == counted[2:]
 
 
 def test_a_request_may_lower_the_limit_of_tokens_but_not_raise_it(generator: str) -> None:

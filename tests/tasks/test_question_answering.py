@@ -72,6 +72,7 @@ def rows_of(*cells: dict) -> pa.Table:
         ),
         ({"answer_text": "", "is_impossible": True}, []),
         ({"answer_text": "", "is_impossible": "true", "answer_start": None}, []),
+        ({"answers": {"text": ["London"], "answer_start": [25]}, "is_impossible": True}, []),
         ({"answer_text": "", "is_impossible": False}, None),
         ({"answer_text": ""}, None),
         ({"answers": ""}, None),
@@ -106,6 +107,15 @@ def test_answers_are_read_in_every_form(cells, expected):
 def test_wrong_answers_are_rejected_with_the_reason(cells, reason):
     with pytest.raises(ValueError, match=reason):
         parse_answers(CONTEXT, cells)
+
+
+def test_a_suggested_row_asks_for_the_text_of_the_answer():
+    task, row = get_task("question-answering"), {"text": CONTEXT, "question": "Where?"}
+    cells = task.cells_of(row, ["context", "question", "answers"])
+    assert "answers" not in cells, "it needs JSON with characters"
+    assert task.parse(cells, NO_OPTIONS)["answers"] is None
+    filled = task.parse(cells | {"answer_text": "London"}, NO_OPTIONS)
+    assert CONTEXT[slice(*filled["answers"][0])] == "London"
 
 
 @pytest.mark.parametrize(
