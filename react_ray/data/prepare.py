@@ -148,12 +148,17 @@ def _check_usable(
 
 
 def _warnings(rows: CheckedRows, rejections: RejectedRows, described: dict[str, str]) -> list[str]:
-    """Return and log warnings about labels before later checks: they may explain an error that follows."""
+    """Return and log warnings about labels and encodings, which may explain errors of later checks."""
     counts = rows.targets.count(rows.labelled["key"].dropna())
     for name in [*described, *(label for _, label in rejections.lost)]:
         counts.setdefault(name, 0)
     classes = {part: set(rows.classes(part)) for part in ("labeled", "validation", "test")}
     warnings = label_warnings(counts, classes, rejections, rows.targets.task)
+    if rejections.kinds["bad encoding"]:
+        warnings.append(
+            "rows are rejected because they are not UTF-8. If a file has another encoding, letters of its "
+            "other rows may be wrong too: convert it, for example with iconv -f GB18030 -t UTF-8"
+        )
     for warning in warnings:
         log.warning("%s", warning)
     return warnings

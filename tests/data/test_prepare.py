@@ -48,6 +48,15 @@ def test_files_that_are_skipped_beside_others_are_named(files: Path) -> None:
     assert "write .jsonl" in warning
 
 
+def test_a_file_in_another_encoding_is_warned_of(files: Path) -> None:
+    rows = "text,label\n早上好,a\n谢谢,a\nplain,b\n"
+    (files / "labels.csv").write_bytes(rows.encode("gb18030"))
+    kept, refused, summary = run(files, labeled="labels.csv")
+    assert [row["row"] for row in refused] == [1]
+    assert kept["text"].tolist() == ["лл", "plain"], "bytes of some Chinese words are UTF-8 too"
+    assert "iconv -f GB18030" in "".join(summary["warnings"])
+
+
 def test_four_inputs_become_one_table(files: Path) -> None:
     LABELLED.head(10).to_csv("labels.csv", index=False)
     pd.DataFrame({"text": ["pool a", "match number 0", "pool b"]}).to_parquet("pool.parquet")
