@@ -26,6 +26,7 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import aiohttp
 import numpy as np
@@ -104,6 +105,7 @@ def served(folder: Path, replicas: int) -> Iterator[str]:
 async def ask_all(url: str, questions: Sequence[str], connections: int, seconds: float) -> dict[str, Any]:
     """Ask on all connections until the time is over; return counts, and percentiles in milliseconds."""
     begin = time.monotonic() + WARM_S
+    new = uuid4().hex  # a message that was sent before is not answered again
     times: list[float] = []
     outcomes: Counter[str] = Counter()
 
@@ -112,7 +114,7 @@ async def ask_all(url: str, questions: Sequence[str], connections: int, seconds:
             if (started := time.monotonic()) >= begin + seconds:
                 break
             question = questions[(name + number * connections) % len(questions)]
-            body = {"session": f"{name}-{number // TURNS}", "id": f"m{number}", "message": question}
+            body = {"session": f"{new}-{name}-{number // TURNS}", "id": f"m{number}", "message": question}
             outcome = await ask(session, body)
             if started >= begin:
                 outcomes[outcome] += 1
