@@ -1,4 +1,4 @@
-"""Encoders of many architectures, and a decoder: each through a run, files and a service, and every task."""
+"""Models of many architectures: each through a run, files and a service, and encoders through every task."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 from served_answers import ask, leaves
 from task_rows import TARGET, WORDS, make_rows, write_lines
 from tiny_architectures import KINDS, save_encoder
+from tiny_seq2seq import save_tiny_seq2seq
 
 from react_ray import load
 from react_ray.config.file import load_config
@@ -21,7 +22,7 @@ from react_ray.inference.inputs import parse_input, table_of
 from react_ray.inference.onnx_export import LARGEST, export
 from react_ray.pipeline.predict import predict_file
 from react_ray.pipeline.run import run
-from react_ray.tasks import get_task
+from react_ray.tasks import Task, get_task
 from react_ray.tasks.columns import Options
 from react_ray.training.train import loop
 from react_ray.training.worker import LocalWorker
@@ -38,6 +39,7 @@ RUNS = {kind: TASKS[number % len(TASKS)] for number, kind in enumerate(KINDS)}
 OTHERS = [(kind, task) for kind in KINDS for task in TASKS if task != RUNS[kind]]
 EXPORTED = "token-classification", "question-answering"
 """The tasks that are exported outside of runs too, for their heads: an export takes seconds."""
+GENERATORS = {"marian": "translation", "mbart": "translation", "bart": "summarization", "t5": "summarization"}
 TRAIN, TEST = 16, 4
 
 Rows = list[dict[str, Any]]
@@ -62,30 +64,42 @@ def base(
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_run_makes_a_model_for_files_and_services(kind: str, base: Any, tmp_path: Path) -> None:
-    task = get_task(RUNS[kind])
+    assert run_and_answer(get_task(RUNS[kind]), base(kind), tmp_path) == "ONNX Runtime, fp32"
+
+
+@pytest.mark.parametrize("kind", GENERATORS)
+def test_a_run_makes_a_model_that_generates_texts(kind: str, tmp_path: Path) -> None:
+    rows, _ = rows_of(GENERATORS[kind])
+    words = [str(cell) for row in rows for cell in row.values()]
+    model = save_tiny_seq2seq(tmp_path / "tiny", words, kind)
+    assert run_and_answer(get_task(GENERATORS[kind]), model, tmp_path) == "CTranslate2, fp32"
+
+
+def run_and_answer(task: Task, model: Path, folder: Path) -> str:
+    """Run; compare the answers in a file, over HTTP and in Python; return the engine of the service."""
     rows, inputs = rows_of(task.name)
     files = {"labeled": rows[:TRAIN], "test": rows[TRAIN:]}
-    named = {f"data.{name}": str(write_lines(tmp_path / f"{name}.jsonl", r)) for name, r in files.items()}
-    flags = {"task": task.name, "model": str(base(kind)), "output": str(tmp_path / "out"), **named}
+    named = {f"data.{name}": str(write_lines(folder / f"{name}.jsonl", r)) for name, r in files.items()}
+    flags = {"task": task.name, "model": str(model), "output": str(folder / "out"), **named}
     flags |= {"cluster.use_gpu": False, "cluster.workers": 0, "finetune.epochs": 1, "lgan.steps": 2}
-    flags |= {"augment.copies": 0}
+    flags |= {"augment.copies": 0, "generation.max_new_tokens": 8}
     metrics = run(load_config(flags=flags), quiet=True).metrics
     assert (metrics["task"], metrics["rows"]["test"]) == (task.name, TEST)
     assert all(0 <= metrics["test"][name] <= 1 for name in task.metrics)
-    source = write_lines(tmp_path / "inputs.jsonl", inputs)
-    predict_file(str(tmp_path / "out"), str(source), tmp_path / "out.jsonl", quiet=True)
-    lines = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text("utf-8").splitlines()]
+    source = write_lines(folder / "inputs.jsonl", inputs)
+    predict_file(str(folder / "out"), str(source), folder / "out.jsonl", quiet=True)
+    lines = [json.loads(line) for line in (folder / "out.jsonl").read_text("utf-8").splitlines()]
     parsed = [parse_input(task, one) for one in inputs]
     table = table_of(task, parsed)
-    answers = load(tmp_path / "out", use_gpu=False).answers(table)
-    sent, engine = ask(tmp_path / "out", inputs)
-    assert engine == "ONNX Runtime, fp32"
+    answers = load(folder / "out", use_gpu=False).answers(table)
+    sent, engine = ask(folder / "out", inputs)
     for line, one, answer, row in zip(lines, sent, answers, table.to_pylist(), strict=True):
         columns = task.columns_of(answer, row)
         assert leaves({field.name: line[field.name] for field in task.added}) == pytest.approx(
             leaves(columns), abs=1e-5
         )
         assert leaves(one) == pytest.approx(leaves(task.wire(answer, row)), abs=1e-4)
+    return engine
 
 
 @pytest.mark.parametrize(("kind", "name"), OTHERS)
