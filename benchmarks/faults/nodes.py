@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from benchmarks.serving.service import free_port
 
 DRAIN_S = 8
 """Between the notice that a node will be taken away, and its end."""
@@ -125,10 +126,3 @@ def processes(title: str, temporary: Path) -> list[int]:
         except OSError:
             continue  # it ended meanwhile
     return found
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -60,9 +60,9 @@ def make_model(folder: Path, seed: int = 0) -> Path:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """A port that nothing listens on, on any address of this machine."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
+        probe.bind(("", 0))
         return int(probe.getsockname()[1])
 
 
