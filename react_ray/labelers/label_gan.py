@@ -21,8 +21,15 @@ from react_ray.errors import InputError
 from react_ray.labelers.encoded_rows import EncodedRows
 from react_ray.labelers.gate import Decision, collapse_alarm, decide, gather
 from react_ray.lgan.experts import fit_teacher
-from react_ray.lgan.generate import Generation, TrainedLabelGenerator, generate_labels, label_probabilities
-from react_ray.lgan.inputs import LganInputs, save_arrays
+from react_ray.lgan.generate import (
+    Generation,
+    TrainedLabelGenerator,
+    fine_tuned_weight,
+    generate_labels,
+    join_fine_tuned,
+    label_probabilities,
+)
+from react_ray.lgan.inputs import LganInputs, Probabilities, save_arrays
 from react_ray.lgan.out_of_scope import find_out_of_scope
 from react_ray.lgan.word_features import describe
 
@@ -72,6 +79,7 @@ def prepare(
     summary = {
         "smoothing": round(teacher.smoothing, 4),
         "homophily": round(teacher.homophily, 4),
+        "names_weight": round(teacher.names_weight, 4),
         "prior": [round(float(p), 4) for p in teacher.prior],
         "encoders": [round(weight, 4) for weight in teacher.encoder_weights],
         "views": {
@@ -94,11 +102,13 @@ def generate(
     settings: Mapping[str, Any],
     seed: int,
     texts: Sequence[str] = (),
+    fine_tuned: Probabilities | None = None,
     progress: Progress | None = None,
 ) -> tuple[Generation, Decision]:
     """Generate labels for the unlabelled pool and decide whether to use them; writes both into ``output``.
 
     ``texts`` are the labelled, then the unlabelled texts; without them D has no word features.
+    ``fine_tuned`` (m x K) are the labels of the pool by the model that was fine-tuned on the labelled rows.
     ``labels.safetensors`` has the generated labels, ``diagnostics.json`` the decision, the losses of each
     period, the class balance and the weight of each view.
     """
@@ -111,6 +121,10 @@ def generate(
     probabilities = label_probabilities(
         inputs, labeler, teacher["smoothing"], word_features, config.verifier, progress
     )
+    weight = 0.0 if fine_tuned is None else fine_tuned_weight(teacher["names_weight"], len(inputs.labels))
+    if fine_tuned is not None:
+        joined = join_fine_tuned(probabilities.joined, fine_tuned, inputs.labels, weight)
+        probabilities = replace(probabilities, joined=joined)
     confidence = probabilities.joined.max(1)
     correct = None if evidence is None else evidence.lgan == evidence.truth
     out_of_scope = find_out_of_scope(inputs) if config.foreign else None
@@ -125,6 +139,7 @@ def generate(
         "kept": kept,
         "generated": len(generation.weight),
         "confidence": round(float(confidence.mean()), 6) if len(confidence) else None,
+        "fine_tuned_weight": round(weight, 4),
         "teacher": teacher,
         "losses": history,
     }

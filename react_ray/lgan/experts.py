@@ -94,6 +94,11 @@ class Teacher:
         return sum(self.view_weights[view] * expert.smoothing for view, expert in self.experts.items())
 
     @property
+    def names_weight(self) -> float:
+        """Weight of the class names beside the labels, averaged over the experts."""
+        return sum(self.view_weights[view] * expert.names_weight for view, expert in self.experts.items())
+
+    @property
     def homophily(self) -> float:
         """Homophily, averaged over the experts."""
         return sum(self.view_weights[view] * expert.homophily for view, expert in self.experts.items())

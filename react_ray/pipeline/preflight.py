@@ -209,7 +209,7 @@ def _estimate(config: Config, stages: Mapping[str, Path], parts: dict[str, int])
         labeled=parts["labeled"],
         unlabeled=parts["unlabeled"],
         copies=copies,
-        proposed=min(config.candidates.rows, parts["unlabeled"]) if task.labeler != "label_gan" else 0,
+        proposed=_proposed(config, task, parts),
         table_bytes=table_bytes,
         encoders=len(used),
         width=encoders.width // encoders.blocks,
@@ -235,6 +235,13 @@ def _estimate(config: Config, stages: Mapping[str, Path], parts: dict[str, int])
         "minutes": encoded / speed / 60 + training_minutes + labeling.minutes,
         "memory_gb": gigabytes(labeling.memory, labeling.cells, labeling.weights),
     }
+
+
+def _proposed(config: Config, task: Task, parts: Mapping[str, int]) -> int:
+    """Return the number of rows of the pool that the fine-tuned model labels."""
+    if task.labeler != "label_gan":
+        return min(config.candidates.rows, parts["unlabeled"])
+    return parts["unlabeled"] if config.lgan.fine_tuned and parts["labeled"] else 0
 
 
 def _warms_up(config: Config, task: Task, rows: pa.Table) -> bool:

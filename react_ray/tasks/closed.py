@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel
 
-__all__ = ["ClosedTask", "predicted_of", "ranked", "truth_of"]
+__all__ = ["ClosedTask", "class_probabilities", "predicted_of", "ranked", "truth_of"]
 
 METRICS_MATRIX_CLASSES = 200
 """With more classes the confusion matrix would dominate metrics.json, and be nearly all zeros."""
@@ -67,10 +67,8 @@ class ClosedTask(Task):
         settings: Mapping[str, Any],
     ) -> list[Answer]:
         """Return the most probable class, with a ranking of the best ``ranked`` (a setting) classes."""
-        joined = join_windows(outputs, examples)
-        logits = np.reshape(joined, (len(joined), len(labels)))
-        odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # scipy's softmax is slow for one row
-        return ranked(odds / odds.sum(axis=1, keepdims=True), labels, settings.get("ranked", RANKED))
+        probabilities = class_probabilities(outputs, examples, len(labels))
+        return ranked(probabilities, labels, settings.get("ranked", RANKED))
 
     def calibrate(
         self,
@@ -134,6 +132,14 @@ class ClosedTask(Task):
         pairs = zip(truth_of(rows, labels).tolist(), predicted_of(answers, labels).tolist(), strict=True)
         elsewhere = "; the complete matrix is in metrics.json"
         return confusion_section(Counter(pairs), labels, self.nouns, elsewhere=elsewhere)
+
+
+def class_probabilities(outputs: Outputs, examples: Sequence[Example], classes: int) -> NDArray[np.floating]:
+    """Return the probability of each of K ``classes`` for each row: n x K."""
+    joined = join_windows(outputs, examples)
+    logits = np.reshape(joined, (len(joined), classes))
+    odds = np.exp(logits - logits.max(axis=1, keepdims=True))  # scipy's softmax is slow for one row
+    return odds / odds.sum(axis=1, keepdims=True)
 
 
 def ranked(

@@ -11,6 +11,7 @@ from sklearn.metrics import roc_auc_score
 
 from react_ray.labelers.label_gan import generate
 from react_ray.lgan import Generation, augmented_table, weigh_for_training
+from react_ray.lgan.generate import fine_tuned_weight, join_fine_tuned
 from react_ray.lgan.verify import judge
 from react_ray.lgan.word_features import describe
 
@@ -87,6 +88,45 @@ def test_the_table_holds_what_each_row_is_worth(road):
     assert made_rows.iloc[0].text == texts[first]
     assert np.allclose(made_rows.iloc[0].label, generation.labels[first])
     assert made_rows.score.notna().all()
+
+
+def fine_tuned_labels(blobs, right: float) -> np.ndarray:
+    """Sure probabilities of the pool, of which a share ``right`` is for the true class."""
+    random = np.random.default_rng(1)
+    correct = random.random(len(blobs.truth)) < right
+    classes = np.where(correct, blobs.truth, (blobs.truth + random.integers(1, 4, len(correct))) % 4)
+    return (0.9 * np.eye(4, dtype=np.float32)[classes] + 0.025).astype(np.float32)
+
+
+def test_the_fine_tuned_model_takes_part_in_the_labels(tmp_path):
+    blobs = make_blobs(per_class=15, pool=300, spread=3.5, names_off=9)
+    trained = run_phases(tmp_path, blobs.inputs)
+    settings = prepared(tmp_path / "again", blobs.inputs)["settings"]
+    right = []
+    for fine_tuned in (None, fine_tuned_labels(blobs, 0.9)):
+        generation, _ = generate(
+            tmp_path / "inputs", trained, tmp_path / "out", settings, 0, fine_tuned=fine_tuned
+        )
+        right.append((generation.labels.argmax(1) == blobs.truth).mean())
+    assert right[1] > right[0] + 0.03
+    said = json.loads((tmp_path / "out" / "diagnostics.json").read_text())
+    assert 0 < said["fine_tuned_weight"] < 0.5
+
+
+def test_the_fine_tuned_model_counts_for_less_with_good_names_and_with_few_rows():
+    assert 0 < fine_tuned_weight(0.5, 50) < fine_tuned_weight(0.1, 50) < fine_tuned_weight(0, 50)
+    assert 0 < fine_tuned_weight(0.1, 5) < fine_tuned_weight(0.1, 50) < fine_tuned_weight(0.1, 10_000) < 0.5
+    assert fine_tuned_weight(1, 50) == fine_tuned_weight(0, 0) == 0
+
+
+def test_a_class_that_the_fine_tuned_model_never_saw_keeps_its_probability():
+    generated = np.float32([[0.5, 0.1, 0.4], [0.1, 0.6, 0.3]])
+    fine_tuned = np.float32([[0.01, 0.98, 0.01], [0.98, 0.01, 0.01]])
+    joined = join_fine_tuned(generated, fine_tuned, np.array([0, 1, 1]), 1 / 3)
+    assert np.allclose(joined[:, 2], generated[:, 2])
+    assert np.allclose(joined.sum(1), 1)
+    assert joined[0, 1] > generated[0, 1]
+    assert joined[1, 0] > generated[1, 0]
 
 
 def test_training_listens_most_to_the_surest(road):

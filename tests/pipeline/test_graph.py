@@ -95,7 +95,8 @@ def test_the_encoder_is_known_by_one_name() -> None:
 
 def test_the_label_gan_reads_no_setting_that_the_keys_of_its_stages_lack(tmp_path: Path) -> None:
     blobs, whole = make_blobs(pool=60), config(lgan={**QUICK, "pretrain_steps": 2, "steps": 2})
-    seen = {stage.name: stage.view(whole).lgan.model_dump() for stage in GRAPHS["label_gan"][3:6]}
+    stages = {stage.name: stage for stage in GRAPHS["label_gan"]}
+    seen = {name: stages[name].view(whole).lgan.model_dump() for name in ("pretrain", "lgan", "generate")}
     assert "steps" not in seen["pretrain"]
     inputs, first, second = (tmp_path / name for name in ("inputs", "first", "second"))
     label_gan.prepare(blobs.inputs, seen["pretrain"], inputs)

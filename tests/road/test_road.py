@@ -23,6 +23,8 @@ import react_ray
 from react_ray.cli import main
 from react_ray.data.encode import Encoder
 from react_ray.inference.reference import load_reference
+from react_ray.lgan import Generation
+from react_ray.pipeline.stages.label_gan import load_proposals
 from react_ray.serve.engine.model import load_engine
 
 ARMS = {"probe", "self_training", "label_generator", "labels_only", "generated_labels"}
@@ -147,6 +149,24 @@ def test_the_augmented_data_says_where_each_row_is_from(done: Path) -> None:
     assert quality["kept"] == (table["origin"] == "generated").sum()
 
 
+def test_the_model_fine_tuned_on_the_labels_takes_part_in_those_of_the_pool(
+    done: Path, files: dict[str, Path], word_model: Path, tmp_path: Path
+) -> None:
+    cache = next((done / "cache").glob("propose-*"))
+    proposed = load_proposals(cache)
+    assert proposed is not None
+    pool = pd.read_csv(files["unlabeled"])["text"].tolist()
+    labels_only = react_ray.load(next((done / "cache").glob("labels_only-*")))
+    np.testing.assert_allclose(proposed, labels_only.predict_proba(pool), atol=1e-5)
+
+    alone = tmp_path / "alone"
+    assert main(command(files, alone, word_model, "lgan.fine_tuned=false", "--until", "generate")) == 0
+    together = [next((folder / "cache").glob("generate-*")) for folder in (done, alone)]
+    labels = [Generation.load(folder).labels for folder in together]
+    assert labels[0].shape == labels[1].shape
+    assert not np.allclose(*labels)
+
+
 def test_the_same_command_again_does_nothing_twice(
     done: Path, files: dict[str, Path], word_model: Path
 ) -> None:
@@ -170,7 +190,6 @@ def test_a_changed_setting_redoes_only_what_depends_on_it(
         "encode",
         "pretrain",
         "lgan",
-        "generate",
     }
     assert main(command(files, done, word_model)) == 0
     assert read_metrics(done)["test"] == before["test"]

@@ -51,6 +51,10 @@ class LganConfig(Settings):
         True,
         description="The discriminator changes labels and weights; false: the label generator decides alone",
     )
+    fine_tuned: bool = Field(
+        True,
+        description="The model that is fine-tuned on the labelled rows takes part in the pool's labels",
+    )
     consistency: float = Field(
         0.0, ge=0, description="Loss weight of the same label for a row and its perturbed copy"
     )
