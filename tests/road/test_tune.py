@@ -62,7 +62,7 @@ def test_the_best_settings_are_found_and_a_run_takes_them_over(tmp_path, files, 
     assert found.best.values["finetune.lr"] == 3e-3
     kept = yaml.safe_load((tmp_path / "best.yaml").read_text())
     assert kept["finetune"]["lr"] == 3e-3
-    assert [len(cached(tmp_path, stage)) for stage in ("encode", "generate")] == [1, 1]
+    assert [len(cached(tmp_path, stage)) for stage in ("encode", "lgan")] == [1, 1]
     assert "0.003" in (tmp_path / "search.html").read_text()
 
     more = tune(config(tmp_path, files, word_model, validation, **asked | {"tune.trials": 5}), quiet=True)

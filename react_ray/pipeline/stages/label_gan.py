@@ -59,7 +59,7 @@ def propose(context: Context) -> None:
     groups = range(pq.read_metadata(rows).num_row_groups)
     items = [(group, context.folder / f"{group:06d}.safetensors") for group in groups]
     map_items(
-        ProposeTask(str(rows), str(model), gpu),
+        ClassifyTask(str(rows), str(model), gpu),
         [{"group": group, "target": str(target)} for group, target in items if not target.exists()],
         rows=len(context.rows(POOL, ("id",))),
         session=context.session,
@@ -69,7 +69,7 @@ def propose(context: Context) -> None:
 
 
 @dataclass(frozen=True)
-class ProposeTask:
+class ClassifyTask:
     """Worker task: predict the classes of the unlabelled rows in a row group of the file ``rows``."""
 
     rows: str
