@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 from react_ray.config.file import load_config
@@ -23,6 +24,10 @@ from react_ray.errors import (
     TrainingError,
 )
 from react_ray.version import __version__
+
+# Before torch is loaded: its threads then soon sleep when they wait for each other, instead of keeping their
+# cores busy, so that training beside another busy process is not many times slower (benchmarks.busy_cores).
+os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 if TYPE_CHECKING:
     from react_ray.client.client import AsyncClient, Client
