@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
@@ -24,7 +25,7 @@ from react_ray.cli import main
 from react_ray.data.encode import Encoder
 from react_ray.inference.reference import load_reference
 from react_ray.lgan import Generation
-from react_ray.pipeline.stages.label_gan import load_proposals
+from react_ray.pipeline.stages.label_gan import ClassifyTask, load_proposals
 from react_ray.serve.engine.model import load_engine
 
 ARMS = {"probe", "self_training", "label_generator", "labels_only", "generated_labels"}
@@ -165,6 +166,20 @@ def test_the_model_fine_tuned_on_the_labels_takes_part_in_those_of_the_pool(
     labels = [Generation.load(folder).labels for folder in together]
     assert labels[0].shape == labels[1].shape
     assert not np.allclose(*labels)
+
+
+def test_parts_of_the_rows_without_an_unlabelled_one_are_passed_over(done: Path, tmp_path: Path) -> None:
+    texts = ["goal for the team", "bank stock and tax", "rain and snow", "a win in the cup"]
+    parts = ["labeled", "test", "unlabeled", "unlabeled"]
+    rows = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"text": texts, "part": parts}), rows, row_group_size=2)
+    model = next((done / "cache").glob("labels_only-*")) / "model"
+    work = ClassifyTask(str(rows), str(model), use_gpu=False)()
+    proposed = tmp_path / "proposed"
+    assert [work({"group": n, "target": str(proposed / f"{n}.safetensors")}) for n in range(2)] == [0, 2]
+    np.testing.assert_allclose(
+        load_proposals(proposed), react_ray.load(model).predict_proba(texts[2:]), atol=1e-5
+    )
 
 
 def test_the_same_command_again_does_nothing_twice(
